@@ -1,0 +1,1 @@
+"""The command `marsa`: thin commands over the HTTP API of a node."""

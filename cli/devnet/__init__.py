@@ -1,0 +1,1 @@
+"""Local clusters of real validator processes: plan, launch, control."""

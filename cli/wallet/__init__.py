@@ -1,0 +1,1 @@
+"""Keys, derivation, coin selection and transaction building on the holder's machine."""

@@ -1,0 +1,1 @@
+"""Pure rules of the ledger and its only storage. Nothing here waits."""

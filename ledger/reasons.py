@@ -1,0 +1,80 @@
+"""Why something was refused: one closed list, the same from `check`, admission and execution.
+
+A reason is a stable code that clients may compare; its sentence is for people. Codes are only
+ever added. `Invalid` carries one and means "theirs": bad input from a peer, a client or a file.
+It never stops a node. A fault of this machine is an OSError or a plyvel error and does.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Stable codes of refusal."""
+
+    # Bytes
+    MALFORMED = "malformed"
+    TRAILING_BYTES = "trailing_bytes"
+    NON_CANONICAL = "non_canonical"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    # Transactions, without state
+    WRONG_CHAIN = "wrong_chain"
+    BAD_AMOUNT = "bad_amount"
+    DUPLICATE_INPUT = "duplicate_input"
+    NO_EFFECT = "no_effect"
+    MEMO_TOO_LONG = "memo_too_long"
+    UNKNOWN_OPERATION = "unknown_operation"
+    UNSUPPORTED_LOCK = "unsupported_lock"
+    BAD_LOCK = "bad_lock"
+    UNBALANCED = "unbalanced"
+    FEE_TOO_LOW = "fee_too_low"
+    FEE_NOT_ALLOWED = "fee_not_allowed"
+    BAD_KEY = "bad_key"
+    BAD_SIGNATURE = "bad_signature"
+    MISSING_SIGNATURE = "missing_signature"
+    SPARE_SIGNATURE = "spare_signature"
+    WITNESS_ORDER = "witness_order"
+    SPARE_CONDITION = "spare_condition"
+    # Transactions, against state
+    EXPIRED = "expired"
+    EXPIRES_TOO_LATE = "expires_too_late"
+    UNKNOWN_INPUT = "unknown_input"
+    SPENT_INPUT = "spent_input"
+    INPUT_MISMATCH = "input_mismatch"
+    MISSING_CONDITION = "missing_condition"
+    DOUBLE_SPEND = "double_spend"
+    UNKNOWN_ISSUER = "unknown_issuer"
+    UNKNOWN_ASSET = "unknown_asset"
+    LICENCE_INACTIVE = "licence_inactive"
+    WRONG_ROLE_KEY = "wrong_role_key"
+    REPLAYED_OPERATION = "replayed_operation"
+    OPERATION_GAP = "operation_gap"
+    ABOVE_HEADROOM = "above_headroom"
+    SUPPLY_OVERFLOW = "supply_overflow"
+    # Mempool and node
+    MEMPOOL_FULL = "mempool_full"
+    SENDER_QUOTA = "sender_quota"
+    FREE_QUOTA = "free_quota"
+    ALREADY_KNOWN = "already_known"
+    ALREADY_FINAL = "already_final"
+    LOW_DISK_SPACE = "low_disk_space"
+    # Blocks, certificates, genesis
+    BAD_HEADER = "bad_header"
+    BAD_BODY = "bad_body"
+    BAD_STATE_ROOT = "bad_state_root"
+    BAD_CERTIFICATE = "bad_certificate"
+    BAD_PROOF = "bad_proof"
+    BAD_GENESIS = "bad_genesis"
+    BAD_ADDRESS = "bad_address"
+
+
+class Invalid(Exception):
+    """Input that is refused; `reason` is for machines, `detail` for people.
+
+    `detail` names the offending value and never holds a secret.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,1 @@
+"""The only place where clock, tasks, sockets, disk and the core meet."""

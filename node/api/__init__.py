@@ -1,0 +1,1 @@
+"""The HTTP API of a node: routes by topic over typed structs."""

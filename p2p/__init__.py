@@ -1,0 +1,1 @@
+"""Bytes and peers: framing, TLS, handshake, links. Knows message numbers, not meanings."""
