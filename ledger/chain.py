@@ -1,0 +1,390 @@
+"""The ledger on disk: every final block, the state after the last one, and the indexes.
+
+`append` writes a block with all that follows from it in one synced batch, so the store is always
+the state after exactly one block. `Chain` is also the `View` of that state: the rules read it,
+`Overlay` puts blocks on top that are not final yet. There is one owner; nothing here locks.
+
+Invariants:
+- heights 0 to tip are all there, each block's parent is the block below it;
+- the roots in memory are those of the last header: `open` rebuilds them from the stored outputs,
+  flags and objects and refuses a store whose header says otherwise;
+- after a failed write the value in memory is still that of the old tip.
+
+A fault of the store is a `StorageError`, of which `DamagedChain` says that records contradict
+each other. Both stop the node. A block that does not fit is a bug of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ledger import codec, schema, transaction
+from ledger.accumulator import Commitments
+from ledger.block import COMMIT, HEADER_BYTES_MAX, Block, Certificate, Header, header_hash
+from ledger.crypto import HASH_BYTES
+from ledger.indexes import Batch, Indexes, add_indexes, read_output
+from ledger.kv import KeyValue
+from ledger.merkle import merkle_proof
+from ledger.mountain_range import MountainRange
+from ledger.object_tree import ObjectTree
+from ledger.objects import value_hash
+from ledger.proofs import TransactionProof, UnspentProof
+from ledger.reasons import Invalid
+from ledger.schema import DamagedChain, Tip
+from ledger.spent_bitmap import SpentBitmap
+from ledger.transaction import OutPoint, SignedTransaction
+from ledger.view import Changes, Head, Outpoint, OutputEntry
+
+SCAN_ROWS = 1_000
+"""Rows read at a time where a whole range is walked: bounds what one step holds in memory."""
+NEW_NODE = "make a new node with `marsa node init`, or check the name of the data directory"
+NEWER_NODE = "use the newer version of marsa that wrote it"
+
+
+@dataclass(frozen=True, slots=True)
+class FinalTransaction:
+    """A transaction in its block."""
+
+    height: int
+    position: int
+    raw: bytes
+
+
+class Chain:
+    """Made by `create` or `open`, never by its constructor."""
+
+    __slots__ = ("_head", "_kv", "indexes")
+
+    def __init__(self, kv: KeyValue, head: Head) -> None:
+        self._kv = kv
+        self._head = head
+        self.indexes = Indexes(kv)
+
+    @classmethod
+    def create(cls, kv: KeyValue, changes: Changes) -> Chain:
+        """Write the genesis block, which has no certificate, into an empty store."""
+        header = changes.head.header
+        if next(kv.scan(b"", limit=1), None) is not None:
+            raise DamagedChain("a new chain was to be written over another", NEW_NODE)
+        if header.height != 0:
+            raise AssertionError(f"a chain begins at height 0, not {header.height}")
+        empty = SpentBitmap.empty()
+        batch = _block_batch(kv, Block(header, ()), changes, (), empty)
+        batch.puts[schema.SCHEMA_KEY] = schema.SCHEMA_VERSION.to_bytes(2, "big")
+        kv.write(batch.puts, batch.deletes)
+        return cls(kv, changes.head)
+
+    @classmethod
+    def open(cls, kv: KeyValue) -> Chain:
+        """Read the last block and rebuild its commitments; raises DamagedChain.
+
+        `boot_audit.audit_boot` looks at the blocks below.
+        """
+        _check_schema(kv)
+        return cls(kv, _load_head(kv))
+
+    # The view of the state after the last final block.
+
+    @property
+    def head(self) -> Head:
+        return self._head
+
+    @property
+    def height(self) -> int:
+        return self._head.header.height
+
+    @property
+    def chain_id(self) -> bytes:
+        return self._head.header.chain_id
+
+    def output(self, outpoint: Outpoint) -> OutputEntry | None:
+        """The entry of an unspent output, None where unknown or spent."""
+        return read_output(self._kv.get, outpoint)
+
+    def object(self, key: bytes) -> bytes | None:
+        """An encoded protocol object."""
+        return self._kv.get(schema.object_key(key))
+
+    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Objects whose keys begin with `prefix`, in ascending order of key."""
+        for key, value in scan_all(self._kv, schema.object_key(prefix)):
+            yield key[1:], value
+
+    def outputs(self) -> Iterator[tuple[Outpoint, OutputEntry]]:
+        """All unspent outputs, by outpoint; for counting again, not while blocks are appended."""
+        for key, value in scan_all(self._kv, schema.OUTPUT):
+            yield (
+                schema.read_outpoint(key[1:]),
+                schema.read_sealed(
+                    value,
+                    OutputEntry,
+                    size_max=schema.OUTPUT_ENTRY_BYTES_MAX,
+                    what="an unspent output",
+                ),
+            )
+
+    # Writing.
+
+    def append(
+        self,
+        block: Block,
+        certificate: Certificate,
+        changes: Changes,
+        transactions: Sequence[SignedTransaction] | None = None,
+    ) -> None:
+        """Make the next block final, in one atomic, synced batch.
+
+        The caller executed the block and verified the certificate; `transactions` saves decoding
+        the body again where the executor holds it decoded. A block that is not the next, or does
+        not belong to its certificate or changes, raises AssertionError and writes nothing.
+        """
+        self._check_next(block, certificate, changes)
+        if transactions is None:
+            transactions = [transaction.decode(raw) for raw in block.transactions]
+        elif tuple([tx.raw for tx in transactions]) != block.transactions:
+            raise AssertionError("the decoded transactions are not those of the block")
+        since = self._head.commitments.spent
+        batch = _block_batch(self._kv, block, changes, transactions, since)
+        key = schema.certificate_key(block.header.height)
+        batch.puts[key] = codec.encode(certificate)
+        self._kv.write(batch.puts, batch.deletes)
+        self._head = changes.head
+
+    def _check_next(self, block: Block, certificate: Certificate, changes: Changes) -> None:
+        header, head = block.header, changes.head
+        if header.height != self.height + 1:
+            raise AssertionError(f"height {header.height} appended to height {self.height}")
+        if header.parent_hash != self._head.hash:
+            raise AssertionError(f"the block at height {header.height} has another parent")
+        if head.header != header or head.hash != header_hash(header):
+            raise AssertionError(f"the changes at height {header.height} are of another block")
+        if head.commitments.state_root != header.state_root:
+            raise AssertionError(f"the changes at height {header.height} have another state root")
+        if not names(certificate, header, head.hash):
+            raise AssertionError(f"the certificate at height {header.height} is of another block")
+
+    # Blocks and transactions.
+
+    def header(self, height: int) -> Header | None:
+        """The header at a height; None above the tip."""
+        data = self._kv.get(schema.header_key(height))
+        if data is None:
+            self._expect_absent(height, "header")
+            return None
+        return schema.read_sealed(
+            data, Header, size_max=HEADER_BYTES_MAX, what=f"the header at height {height}"
+        )
+
+    def height_of(self, block_hash: bytes) -> int | None:
+        """The height of a final block."""
+        data = self._kv.get(schema.height_by_hash_key(block_hash))
+        return None if data is None else schema.read_number(data, 8, "height of a block")
+
+    def leaves(self, height: int) -> tuple[bytes, ...] | None:
+        """The leaves of a block's `tx_root`: the wtxids, in order; None above the tip."""
+        data = self._kv.get(schema.leaves_key(height))
+        if data is None:
+            self._expect_absent(height, "list of transactions")
+            return None
+        if len(data) % HASH_BYTES:
+            raise DamagedChain(f"the list of transactions at height {height} is cut")
+        return tuple([data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES)])
+
+    def block(self, height: int) -> Block | None:
+        """A header with its body; None above the tip."""
+        header, leaves = self.header(height), self.leaves(height)
+        if header is None or leaves is None:
+            return None
+        prefix = schema.body_key(height, 0)[:-2]
+        rows = self._kv.scan(prefix, limit=len(leaves) + 1)
+        body = []
+        for position, (key, raw) in enumerate(rows):
+            if key != schema.body_key(height, position):
+                raise DamagedChain(f"transaction {position} at height {height} is missing")
+            body.append(raw)
+        if len(body) != len(leaves):
+            detail = f"{len(body)} transactions at height {height} instead of {len(leaves)}"
+            raise DamagedChain(detail)
+        return Block(header, tuple(body))
+
+    def certificate(self, height: int) -> Certificate | None:
+        """The certificate that made a block final; None for height 0 and above the tip."""
+        data = self._kv.get(schema.certificate_key(height))
+        if data is None:
+            if height != 0:
+                self._expect_absent(height, "certificate")
+            return None
+        return schema.read_sealed(
+            data,
+            Certificate,
+            size_max=schema.CERTIFICATE_BYTES_MAX,
+            what=f"the certificate at height {height}",
+        )
+
+    def raw_transaction(self, height: int, position: int) -> bytes | None:
+        """One transaction of a body, without reading the others."""
+        return self._kv.get(schema.body_key(height, position))
+
+    def transaction(self, txid: bytes) -> FinalTransaction | None:
+        """A final transaction; None where it is unknown, pending or refused."""
+        place = self.indexes.place(txid)
+        if place is None:
+            return None
+        raw = self.raw_transaction(*place)
+        if raw is None:
+            raise DamagedChain(f"transaction {txid.hex()} has no body")
+        return FinalTransaction(*place, raw)
+
+    # Proofs.
+
+    def transaction_proof(self, height: int, position: int) -> TransactionProof | None:
+        """That a transaction is in its block; None where there is no such transaction."""
+        header, leaves = self.header(height), self.leaves(height)
+        if header is None or leaves is None or not 0 <= position < len(leaves):
+            return None
+        return TransactionProof(header, merkle_proof(leaves, position))
+
+    def unspent_proof(self, outpoint: Outpoint) -> UnspentProof | None:
+        """That an output is unspent after the last block; None where it is unknown or spent."""
+        entry = self.output(outpoint)
+        if entry is None:
+            return None
+        commitments = self._head.commitments
+        if entry.leaf >= commitments.outputs.count:
+            raise DamagedChain(f"output {outpoint[0].hex()}:{outpoint[1]} has an impossible leaf")
+        return UnspentProof(
+            header=self._head.header,
+            outpoint=OutPoint(*outpoint),
+            entry=entry,
+            output=commitments.outputs.prove(entry.leaf, self.node),
+            spent=commitments.spent.prove(entry.leaf),
+            roots=commitments.roots,
+        )
+
+    def node(self, position: int) -> bytes:
+        """A stored node of the mountain range."""
+        return _read_node(self._kv, position)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """All records under a prefix of the schema, in ascending order; for audits."""
+        return scan_all(self._kv, prefix)
+
+    def _expect_absent(self, height: int, what: str) -> None:
+        if 0 <= height <= self.height:
+            raise DamagedChain(f"the {what} at height {height} is missing")
+
+
+def names(certificate: Certificate, header: Header, block_hash: bytes) -> bool:
+    """Whether a certificate is a COMMIT of this block; its signatures are not looked at."""
+    return (
+        certificate.phase == COMMIT
+        and certificate.height == header.height
+        and certificate.epoch == header.epoch
+        and certificate.block_hash == block_hash
+    )
+
+
+def scan_all(kv: KeyValue, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every row under a prefix, read in steps."""
+    start: bytes | None = None
+    while True:
+        rows = list(kv.scan(prefix, start=start, limit=SCAN_ROWS + 1))
+        yield from rows[:SCAN_ROWS]
+        if len(rows) <= SCAN_ROWS:
+            return
+        start = rows[SCAN_ROWS][0]
+
+
+def _block_batch(
+    kv: KeyValue,
+    block: Block,
+    changes: Changes,
+    transactions: Sequence[SignedTransaction],
+    since: SpentBitmap,
+) -> Batch:
+    """All records of one block but its certificate."""
+    header, head = block.header, changes.head
+    height = header.height
+    batch = Batch({}, [schema.output_key(outpoint) for outpoint in changes.spent])
+    puts = batch.puts
+    puts[schema.header_key(height)] = codec.encode(header)
+    puts[schema.height_by_hash_key(head.hash)] = height.to_bytes(8, "big")
+    puts[schema.leaves_key(height)] = b"".join([tx.wtxid for tx in transactions])
+    for position, raw in enumerate(block.transactions):
+        puts[schema.body_key(height, position)] = raw
+    for outpoint, entry in changes.created.items():
+        puts[schema.output_key(outpoint)] = codec.encode(entry)
+    for position, node in changes.nodes:
+        puts[schema.node_key(position)] = node
+    for number, flags in head.commitments.spent.changed_chunks(since):
+        puts[schema.chunk_key(number)] = flags
+    for key, value in changes.objects.items():
+        if value is None:
+            batch.deletes.append(schema.object_key(key))
+        else:
+            puts[schema.object_key(key)] = value
+    add_indexes(batch, kv.get, changes, transactions)
+    outputs_count = head.commitments.outputs.count
+    tip = Tip(height, head.hash, outputs_count, head.commitments.supply_root)
+    puts[schema.TIP_KEY] = codec.encode_payload(tip)
+    return batch
+
+
+def _check_schema(kv: KeyValue) -> None:
+    data = kv.get(schema.SCHEMA_KEY)
+    if data is None:
+        if next(kv.scan(b"", limit=1), None) is None:
+            raise DamagedChain("the database is empty", NEW_NODE)
+        raise DamagedChain("the schema version is missing")
+    version = schema.read_number(data, 2, "schema version")
+    if version > schema.SCHEMA_VERSION:
+        detail = f"it has schema {version}, this program reads {schema.SCHEMA_VERSION}"
+        raise DamagedChain(detail, NEWER_NODE)
+    if version < schema.SCHEMA_VERSION:
+        raise DamagedChain(f"schema version {version} never existed")
+
+
+def _load_head(kv: KeyValue) -> Head:
+    data = kv.get(schema.TIP_KEY)
+    if data is None:
+        raise DamagedChain("the tip is missing")
+    tip = schema.read_payload(data, Tip, size_max=schema.TIP_BYTES_MAX, what="the tip")
+    stored = kv.get(schema.header_key(tip.height))
+    if stored is None:
+        raise DamagedChain(f"the header of the tip, height {tip.height}, is missing")
+    header = schema.read_sealed(
+        stored, Header, size_max=HEADER_BYTES_MAX, what=f"the header at height {tip.height}"
+    )
+    if header.height != tip.height or header_hash(header) != tip.hash:
+        raise DamagedChain(f"the header at height {tip.height} is not the one the tip names")
+    commitments = _load_commitments(kv, tip)
+    if commitments.state_root != header.state_root:
+        detail = f"outputs, flags, objects or supply are not those of height {tip.height}"
+        raise DamagedChain(detail)
+    return Head(header, tip.hash, commitments)
+
+
+def _load_commitments(kv: KeyValue, tip: Tip) -> Commitments:
+    chunks = {
+        schema.read_number(key[1:], 8, "number of a chunk"): flags
+        for key, flags in scan_all(kv, schema.CHUNK)
+    }
+    try:
+        spent = SpentBitmap.load(chunks, tip.outputs_count)
+    except Invalid as error:
+        raise DamagedChain(f"the spent flags cannot be read ({error})") from None
+    objects = {key[1:]: value_hash(value) for key, value in scan_all(kv, schema.OBJECT)}
+    return Commitments(
+        outputs=MountainRange.load(tip.outputs_count, lambda position: _read_node(kv, position)),
+        spent=spent,
+        objects=ObjectTree.empty().update(objects),
+        supply_root=tip.supply_root,
+    )
+
+
+def _read_node(kv: KeyValue, position: int) -> bytes:
+    node = kv.get(schema.node_key(position))
+    if node is None or len(node) != HASH_BYTES:
+        raise DamagedChain(f"node {position} of the outputs is missing or cut")
+    return node

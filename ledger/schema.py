@@ -1,0 +1,223 @@
+"""Every record of the store: its prefix, its key, its value and its meaning, in one table.
+
+A key is one prefix byte and fixed-width fields, numbers big-endian, so that the order of the
+bytes is the order of the numbers and a range of keys is a range of heights. Object keys alone
+vary in length; they are last in their key.
+
+| prefix | key after it | value | meaning |
+| --- | --- | --- | --- |
+| `m` | `schema` | version u16 | layout of this store |
+| `m` | `tip` | `Tip` | the last final block; moves in the batch that writes the block |
+| `h` | height u64 | `Header` | the chain |
+| `i` | block hash 32 | height u64 | a block by its hash |
+| `l` | height u64 | 32 bytes a transaction | leaves of `tx_root`, in the order of the block |
+| `r` | height u64, position u16 | sealed transaction | bodies, one record a transaction |
+| `c` | height u64 | `Certificate` | q COMMIT signatures; height 0 has none |
+| `t` | txid 32 | height u64, position u16 | a final transaction by its id |
+| `o` | txid 32, index u32 | `OutputEntry` | unspent outputs |
+| `x` | txid 32, index u32 | height u64, position u16 | the transaction that spent an output |
+| `n` | position u64 | hash 32 | nodes of the mountain range, never changed |
+| `b` | chunk number u64 | flags 128 | chunks of the spent bitmap that are not clear |
+| `k` | object key | encoded object | protocol objects |
+| `a` | lock 32, asset 32, leaf u64 | txid 32, index u32 | unspent outputs of an address |
+| `v` | lock 32, asset 32 | amount u128, coins u64 | running balance, absent when zero |
+| `y` | lock 32, height u64, rank u32 | `HistoryEntry` | what moved at an address |
+
+`rank` orders one block: outputs of the system in the order of their leaves, then transactions
+from `RANK_TRANSACTIONS` on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from ledger import codec
+from ledger.codec import AmountOrZero, Bytes32, T, UInt, Wire, WireT
+from ledger.kv import StorageError
+from ledger.reasons import Invalid
+from ledger.transaction import INPUTS_MAX, OUTPUTS_MAX
+from ledger.view import Outpoint
+
+SCHEMA_VERSION: Final = 1
+
+META: Final = b"m"
+HEADER: Final = b"h"
+HEIGHT_BY_HASH: Final = b"i"
+LEAVES: Final = b"l"
+BODY: Final = b"r"
+CERTIFICATE: Final = b"c"
+TRANSACTION: Final = b"t"
+OUTPUT: Final = b"o"
+SPENT_BY: Final = b"x"
+NODE: Final = b"n"
+CHUNK: Final = b"b"
+OBJECT: Final = b"k"
+COIN: Final = b"a"
+BALANCE: Final = b"v"
+HISTORY: Final = b"y"
+
+SCHEMA_KEY: Final = META + b"schema"
+TIP_KEY: Final = META + b"tip"
+
+RANK_TRANSACTIONS: Final = 1 << 31
+RANK_LAST: Final = (1 << 32) - 1
+
+ADVICE: Final = (
+    "stop this node, move its data directory aside and let it copy the chain from its peers;"
+    " never repair it in place"
+)
+
+
+class DamagedChain(StorageError):
+    """The store contradicts itself: a fault of this machine, never of a peer. Stops the node."""
+
+    def __init__(self, what: str, advice: str = ADVICE) -> None:
+        super().__init__(f"the stored chain is damaged: {what}; {advice}")
+        self.what = what
+
+
+class Tip(Wire, frozen=True):
+    """What cannot be read off the last header: how to rebuild the commitments behind its roots."""
+
+    height: UInt
+    hash: Bytes32
+    outputs_count: UInt
+    supply_root: Bytes32
+
+
+class Movement(Wire, frozen=True):
+    """What one transaction gave to and took from an address, in one asset."""
+
+    asset: Bytes32
+    received: AmountOrZero
+    sent: AmountOrZero
+
+
+MOVEMENTS_MAX: Final = INPUTS_MAX + OUTPUTS_MAX  # each input and output may have its own asset
+
+
+class HistoryEntry(Wire, frozen=True):
+    """One line of an address's history; movements in ascending order of asset."""
+
+    txid: Bytes32
+    movements: Annotated[tuple[Movement, ...], Meta(max_length=MOVEMENTS_MAX)]
+
+
+HISTORY_ENTRY_BYTES_MAX: Final = 64 + MOVEMENTS_MAX * 64
+TIP_BYTES_MAX: Final = 128
+OUTPUT_ENTRY_BYTES_MAX: Final = 192
+CERTIFICATE_BYTES_MAX: Final = 4096
+
+
+def header_key(height: int) -> bytes:
+    return HEADER + height.to_bytes(8, "big")
+
+
+def height_by_hash_key(block_hash: bytes) -> bytes:
+    return HEIGHT_BY_HASH + block_hash
+
+
+def leaves_key(height: int) -> bytes:
+    return LEAVES + height.to_bytes(8, "big")
+
+
+def body_key(height: int, position: int) -> bytes:
+    return BODY + place_value(height, position)
+
+
+def certificate_key(height: int) -> bytes:
+    return CERTIFICATE + height.to_bytes(8, "big")
+
+
+def transaction_key(txid: bytes) -> bytes:
+    return TRANSACTION + txid
+
+
+def output_key(outpoint: Outpoint) -> bytes:
+    return OUTPUT + outpoint_value(outpoint)
+
+
+def spent_by_key(outpoint: Outpoint) -> bytes:
+    return SPENT_BY + outpoint_value(outpoint)
+
+
+def node_key(position: int) -> bytes:
+    return NODE + position.to_bytes(8, "big")
+
+
+def chunk_key(number: int) -> bytes:
+    return CHUNK + number.to_bytes(8, "big")
+
+
+def object_key(key: bytes) -> bytes:
+    return OBJECT + key
+
+
+def coin_key(lock: bytes, asset: bytes, leaf: int) -> bytes:
+    return COIN + lock + asset + leaf.to_bytes(8, "big")
+
+
+def balance_key(lock: bytes, asset: bytes) -> bytes:
+    return BALANCE + lock + asset
+
+
+def history_key(lock: bytes, height: int, rank: int) -> bytes:
+    return HISTORY + lock + height.to_bytes(8, "big") + rank.to_bytes(4, "big")
+
+
+def outpoint_value(outpoint: Outpoint) -> bytes:
+    txid, index = outpoint
+    return txid + index.to_bytes(4, "big")
+
+
+def read_outpoint(data: bytes) -> Outpoint:
+    _check_size(data, 36, "outpoint")
+    return data[:32], int.from_bytes(data[32:], "big")
+
+
+def place_value(height: int, position: int) -> bytes:
+    return height.to_bytes(8, "big") + position.to_bytes(2, "big")
+
+
+def read_place(data: bytes) -> tuple[int, int]:
+    """(height, position) of a transaction."""
+    _check_size(data, 10, "place of a transaction")
+    return int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big")
+
+
+def balance_value(amount: int, coins: int) -> bytes:
+    return amount.to_bytes(16, "big") + coins.to_bytes(8, "big")
+
+
+def read_balance(data: bytes) -> tuple[int, int]:
+    """(amount, number of coins)."""
+    _check_size(data, 24, "balance")
+    return int.from_bytes(data[:16], "big"), int.from_bytes(data[16:], "big")
+
+
+def read_number(data: bytes, size: int, what: str) -> int:
+    _check_size(data, size, what)
+    return int.from_bytes(data, "big")
+
+
+def read_sealed(data: bytes, cls: type[WireT], *, size_max: int, what: str) -> WireT:
+    """A record with an envelope; raises DamagedChain."""
+    try:
+        return codec.decode(data, cls, size_max=size_max)
+    except Invalid as error:
+        raise DamagedChain(f"{what} cannot be read ({error})") from None
+
+
+def read_payload(data: bytes, cls: type[T], *, size_max: int, what: str) -> T:
+    """A record of this store alone, without an envelope; raises DamagedChain."""
+    try:
+        return codec.decode_payload(data, cls, size_max=size_max)
+    except Invalid as error:
+        raise DamagedChain(f"{what} cannot be read ({error})") from None
+
+
+def _check_size(data: bytes, size: int, what: str) -> None:
+    if len(data) != size:
+        raise DamagedChain(f"{what} has {len(data)} bytes instead of {size}")
