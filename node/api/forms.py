@@ -1,0 +1,126 @@
+"""What a client may send as JSON, and the small types that both directions share.
+
+Conventions: an amount is a decimal string of base units; a hash, key, signature or piece of bytes
+is lower-case hex; every other integer is below 2^53. An unknown field is an error. The shape is
+that of `ledger.transaction`, field by field; `node.api.convert` turns one into the other.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+JSON_INT_MAX = (1 << 53) - 1  # the largest integer that every JSON reader keeps exactly
+
+Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,19}\Z")]
+"""Base units (µ) as ASCII digits."""
+Hex = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{2})*\Z")]
+Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
+Count = Annotated[int, Meta(ge=0, le=JSON_INT_MAX)]
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what a client may send; an unknown field is an error."""
+
+
+class InputForm(Form, frozen=True, kw_only=True):
+    txid: Hex32
+    index: Count
+    asset: Hex32
+    amount: Amount
+
+
+class OutputForm(Form, frozen=True, kw_only=True):
+    asset: Hex32
+    amount: Amount
+    lock: Hex32
+
+
+class FeeForm(Form, frozen=True, kw_only=True):
+    asset: Hex32
+    amount: Amount
+
+
+class MintForm(Form, frozen=True, kw_only=True, tag_field="type", tag="mint"):
+    issuer: str
+    key: Hex32
+    lane: Count
+    number: Count
+    amount: Amount
+
+
+class BurnForm(Form, frozen=True, kw_only=True, tag_field="type", tag="burn"):
+    asset: Hex32
+    amount: Amount
+
+
+OperationForm: TypeAlias = MintForm | BurnForm
+
+
+class KeyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="key"):
+    key: Hex32
+
+
+class ThresholdForm(Form, frozen=True, kw_only=True, tag_field="type", tag="threshold"):
+    needed: Count
+    keys: list[Hex32]
+
+
+class AfterForm(Form, frozen=True, kw_only=True, tag_field="type", tag="after"):
+    unit: Count
+    value: Count
+
+
+class BeforeForm(Form, frozen=True, kw_only=True, tag_field="type", tag="before"):
+    unit: Count
+    value: Count
+
+
+class HashForm(Form, frozen=True, kw_only=True, tag_field="type", tag="hash"):
+    digest: Hex32
+
+
+class AllForm(Form, frozen=True, kw_only=True, tag_field="type", tag="all"):
+    parts: list[ConditionForm]
+
+
+class AnyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="any"):
+    parts: list[ConditionForm]
+
+
+ConditionForm: TypeAlias = (
+    KeyForm | ThresholdForm | AfterForm | BeforeForm | HashForm | AllForm | AnyForm
+)
+
+
+class BodyForm(Form, frozen=True, kw_only=True):
+    """The part of a transaction that is signed."""
+
+    version: Count
+    chain_id: Hex32
+    inputs: list[InputForm]
+    outputs: list[OutputForm]
+    fee: FeeForm
+    operations: list[OperationForm]
+    expires_at_ms: Count
+    memo: Hex
+
+
+class SignatureForm(Form, frozen=True, kw_only=True):
+    key: Hex32
+    signature: Hex64
+
+
+class WitnessForm(Form, frozen=True, kw_only=True):
+    conditions: list[ConditionForm]
+    signatures: list[SignatureForm]
+
+
+class TransactionForm(Form, frozen=True, kw_only=True):
+    """A sealed transaction; its bytes are the canonical encoding of these fields."""
+
+    body: BodyForm
+    witness: WitnessForm
