@@ -1,0 +1,84 @@
+"""What the routes need of a node, and nothing else: the composition root hands it to them.
+
+Routes read the chain themselves. Everything that the chain does not know stands behind two small
+protocols, which the node implements once and tests implement over a bare chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ledger.chain import Chain
+from ledger.reasons import Invalid
+from ledger.transaction import SignedTransaction
+from ledger.validators import ValidatorSet
+from node.api import schemas
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of one transaction.
+
+    `txid` is None where the bytes could not be read. A transaction that was held before, or is
+    final, is not new and not refused.
+    """
+
+    txid: bytes | None
+    is_new: bool = False
+    refusal: Invalid | None = None
+
+
+class Intake(Protocol):
+    """Where transactions go in, and what is known of those that are not final."""
+
+    async def submit(self, raws: Sequence[bytes], source: str) -> Sequence[Submission]:
+        """Decode, check, verify and add each; a result for each, in order. Raises for none.
+
+        `source` names who sent them, for quotas. Cancelling leaves each either added or not.
+        """
+
+    async def check(self, raw: bytes) -> SignedTransaction:
+        """The same without adding; raises Invalid with the reason that `submit` would give."""
+
+    async def wait_final(self, txid: bytes, seconds: float) -> None:
+        """Return when the transaction is final or refused, and after `seconds` at the latest."""
+
+    def pending(self, txid: bytes) -> SignedTransaction | None:
+        """A transaction that waits in the mempool."""
+
+    def refusal(self, txid: bytes) -> Invalid | None:
+        """Why a transaction was refused, while that is remembered."""
+
+
+class Watch(Protocol):
+    """How the node and its network fare right now. Each call is cheap and waits for nothing."""
+
+    def consensus(self) -> schemas.Consensus: ...
+
+    def sync_target(self) -> int:
+        """The highest height that a certificate has proved to this node."""
+
+    def mempool(self) -> schemas.Mempool: ...
+
+    def peers(self) -> list[schemas.Peer]: ...
+
+    def health(self) -> list[schemas.Check]:
+        """The conditions of readiness: synced, quorum connected, finality moving."""
+
+    def fail(self, fault: OSError) -> None:
+        """Storage failed under a read: the process has to end, with this sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One node, as its API sees it."""
+
+    chain: Chain
+    validators: ValidatorSet
+    network: str
+    """main, test or devnet."""
+    node: schemas.NodeInfo
+    intake: Intake
+    watch: Watch
