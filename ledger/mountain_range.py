@@ -1,0 +1,143 @@
+"""The outputs ever made, as an append-only Merkle mountain range.
+
+Leaf i is the i-th output of the chain, spent or not. Complete binary trees ("mountains") of
+falling height stand side by side; their tops are the peaks, and folding the peaks from the right
+gives the very tree of `ledger.merkle`. Appending touches peaks only, so a value is 32 bytes a
+peak, however many outputs there are, and older values stay usable.
+
+Nodes are numbered in the order in which they come to be: a leaf, then every parent that it
+completes. A node never changes once it has a number, so storage only ever adds; what a proof
+needs and a value does not hold is read from there through `node(position)`.
+
+Invariant: one peak for each bit that is set in the count, the tallest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ledger.codec import UInt, Wire
+from ledger.crypto import HASH_BYTES, pair_hash, tagged_hash
+from ledger.merkle import Path, climb, count_bytes
+
+_node = pair_hash("outputs/node")
+_root = tagged_hash("outputs/root")
+
+ReadNode = Callable[[int], bytes]
+"""The persisted node at a position."""
+
+
+class OutputProof(Wire, frozen=True):
+    """That a leaf is output `index` of the `count` outputs made so far."""
+
+    index: UInt
+    count: UInt
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MountainRange:
+    """`count` leaves and the peaks over them."""
+
+    count: int
+    peaks: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.peaks) != self.count.bit_count():
+            raise AssertionError(f"{len(self.peaks)} peaks over {self.count} outputs")
+
+    @classmethod
+    def empty(cls) -> MountainRange:
+        return cls(0, ())
+
+    @classmethod
+    def load(cls, count: int, node: ReadNode) -> MountainRange:
+        """The value over the first `count` leaves, from persisted nodes."""
+        return cls(count, tuple(node(position) for position in _peak_positions(count)))
+
+    @property
+    def root(self) -> bytes:
+        """Commits the leaves, their order and their count."""
+        if not self.count:
+            return _root(count_bytes(0))
+        return _root(count_bytes(self.count), _fold(self.peaks))
+
+    def append(self, leaves: Iterable[bytes]) -> tuple[MountainRange, list[tuple[int, bytes]]]:
+        """The value with 32-byte leaf hashes added, and the (position, hash) nodes to persist."""
+        count = self.count
+        peaks = list(self.peaks)
+        position = size_of(count)
+        nodes: list[tuple[int, bytes]] = []
+        for leaf in leaves:
+            if len(leaf) != HASH_BYTES:
+                raise AssertionError(f"leaf hash of {len(leaf)} bytes")
+            top = leaf
+            nodes.append((position, top))
+            position += 1
+            completed = count
+            while completed & 1:
+                top = _node(peaks.pop(), top)
+                nodes.append((position, top))
+                position += 1
+                completed >>= 1
+            peaks.append(top)
+            count += 1
+        return MountainRange(count, tuple(peaks)), nodes
+
+    def prove(self, index: int, node: ReadNode) -> OutputProof:
+        """The proof of output `index`, which must have been made."""
+        if not 0 <= index < self.count:
+            raise AssertionError(f"output {index} of {self.count}")
+        path = []
+        at, last, height = index, self.count - 1, 0
+        while last:
+            sibling = at ^ 1
+            if (sibling + 1) << height <= self.count:
+                path.append(node(position_of(sibling, height)))
+            elif sibling <= last:
+                path.append(_fold(self._peaks_from(sibling << height)))
+            at >>= 1
+            last >>= 1
+            height += 1
+        return OutputProof(index, self.count, tuple(path))
+
+    def _peaks_from(self, leaf: int) -> tuple[bytes, ...]:
+        """The peaks over `leaf`, where a mountain begins, and over all that follows it."""
+        return self.peaks[-(self.count - leaf).bit_count() :]
+
+
+def verify_output(root: bytes, leaf_hash: bytes, proof: OutputProof) -> bool:
+    """Whether the range with this root holds `leaf_hash` as output `proof.index`."""
+    top = climb(_node, leaf_hash, proof.index, proof.count, proof.path)
+    return top is not None and _root(count_bytes(proof.count), top) == root
+
+
+def size_of(count: int) -> int:
+    """The number of nodes over `count` leaves, which is the position of the next node."""
+    return 2 * count - count.bit_count()
+
+
+def position_of(index: int, height: int) -> int:
+    """The position of the complete node `index` of its level, leaves being level 0.
+
+    It follows its last leaf and the `height - 1` lower nodes that this leaf completes too.
+    """
+    return size_of(((index + 1) << height) - 1) + height
+
+
+def _peak_positions(count: int) -> list[int]:
+    positions = []
+    first = 0
+    for height in reversed(range(count.bit_length())):
+        if count >> height & 1:
+            positions.append(position_of(first >> height, height))
+            first += 1 << height
+    return positions
+
+
+def _fold(peaks: tuple[bytes, ...]) -> bytes:
+    top = peaks[-1]
+    for peak in reversed(peaks[:-1]):
+        top = _node(peak, top)
+    return top
