@@ -1,0 +1,278 @@
+"""Ordered bytes to bytes: the one place where the ledger touches a database.
+
+`KeyValue` is what `ledger/chain.py` needs and no more. `LevelDB` keeps it on a disk, `MemoryKV` in
+a dictionary for tests and for the simulator; one contract test runs over both.
+
+Invariants:
+- A `write` is one atomic, synced batch: all of it is on the disk when the call returns, or none
+  of it ever is.
+- After the first failure a handle refuses everything. LevelDB goes on acknowledging synced writes
+  after a full disk and loses them at the next start, so the process has to stop (see `_fail`).
+- A database comes into being in `LevelDB.create` only. LevelDB that may create also deletes every
+  table when its file CURRENT is lost; LevelDB's repair drops blocks in silence. Neither is used.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+from weakref import WeakValueDictionary
+
+import plyvel
+
+WRITE_BUFFER_BYTES = 8 << 20
+"""Two of these may be in memory. Twice LevelDB's own size: fewer, larger tables are written."""
+BLOCK_CACHE_BYTES = 16 << 20
+"""Decompressed blocks; the operating system's page cache stands behind it."""
+BLOOM_BITS_PER_KEY = 10
+"""1 % of the lookups of an absent key read a table in vain."""
+OPEN_FILES_MAX = 1_000
+"""Of 2 MiB each. Below the number of tables every lookup opens files: 3 million records answer in
+12 us with this many, in 100 us with 74. LevelDB maps open tables, so that clean, reclaimable pages
+of theirs count as resident memory of the process."""
+
+Row = tuple[bytes, bytes]
+
+
+class StorageError(OSError):
+    """This machine's storage failed or is not as it was left: the process stops."""
+
+
+class DataDirectoryInUse(StorageError):
+    """Somebody else has this directory open."""
+
+
+class KeyValue(Protocol):
+    """Keys and values are bytes; keys are ordered as bytes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None when there is none."""
+
+    def scan(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False, limit: int
+    ) -> Iterator[Row]:
+        """At most `limit` rows whose key begins with `prefix`, as they are at the call.
+
+        `start` is inclusive in both directions: ascending rows are at or above it, descending rows
+        (`reverse`) at or below. To page, ask for one row more and start the next page at its key.
+        """
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
+        """One atomic batch, durable on return. Of a key in both the put wins."""
+
+    def close(self) -> None:
+        """Give the directory back; a closed handle refuses everything but closing again."""
+
+
+class LevelDB:
+    """A directory of LevelDB's. Made by `create` or `open`, never by its constructor."""
+
+    # LevelDB locks with fcntl. A second attempt in the same process closes a descriptor of the
+    # lock file, and that drops the process's lock without a word: the next process gets in and
+    # both write. So that attempt must never reach LevelDB.
+    _open: ClassVar[WeakValueDictionary[Path, LevelDB]] = WeakValueDictionary()
+
+    def __init__(self, path: Path, database: Any) -> None:
+        self._path = path
+        self._db = database
+        self._fault: str | None = None
+
+    @classmethod
+    def create(cls, path: Path) -> LevelDB:
+        """A new, empty database in a new or empty directory, whose parent exists.
+
+        The caller makes the entry in the parent durable.
+        """
+        if path.exists() and any(path.iterdir()):
+            raise StorageError(
+                f"{path} is not empty: a database is created in an empty directory only. Choose "
+                "another directory, or start the node that lives here instead of a new one."
+            )
+        return cls._start(path, create_if_missing=True, error_if_exists=True)
+
+    @classmethod
+    def open(cls, path: Path) -> LevelDB:
+        """The database that `create` made; refuses a missing or damaged one."""
+        if not path.is_dir():
+            raise StorageError(
+                f"There is no database at {path}. Check the data directory's name, or make a new "
+                "node with `marsa node init`."
+            )
+        if not (path / "CURRENT").is_file():
+            raise StorageError(
+                f"The file CURRENT is missing in {path}, so the database there cannot be read. "
+                "Restore the directory from a backup, or make a new one with `marsa node init` "
+                "and let it catch up. Nothing was changed."
+            )
+        return cls._start(path, create_if_missing=False, error_if_exists=False)
+
+    @classmethod
+    def _start(cls, path: Path, *, create_if_missing: bool, error_if_exists: bool) -> LevelDB:
+        path = path.resolve()
+        if path in cls._open:
+            raise DataDirectoryInUse(f"{path} is open in this process already.")
+        try:
+            database = plyvel.DB(
+                str(path),
+                create_if_missing=create_if_missing,
+                error_if_exists=error_if_exists,
+                paranoid_checks=True,  # else one flipped byte of the log is a hole in the history
+                write_buffer_size=WRITE_BUFFER_BYTES,
+                lru_cache_size=BLOCK_CACHE_BYTES,
+                max_open_files=OPEN_FILES_MAX,
+                bloom_filter_bits=BLOOM_BITS_PER_KEY,
+            )
+        except plyvel.Error as error:
+            raise _refusal(path, error) from error
+        handle = cls(path, database)
+        cls._open[path] = handle
+        return handle
+
+    def get(self, key: bytes) -> bytes | None:
+        self._check_usable()
+        try:
+            value: bytes | None = self._db.get(key, verify_checksums=True)
+        except plyvel.Error as error:
+            raise self._fail("read", error) from error
+        return value
+
+    def scan(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False, limit: int
+    ) -> Iterator[Row]:
+        self._check_usable()
+        low, high = _bounds(prefix, start, reverse=reverse)
+        try:
+            rows = self._db.iterator(
+                # plyvel's descending iterator skips a lone row at its start: `takewhile` ends it.
+                start=None if reverse else low,
+                stop=high,
+                include_start=True,
+                include_stop=False,
+                reverse=reverse,
+                verify_checksums=True,
+                fill_cache=False,  # a long listing must not push out what execution needs
+            )
+        except plyvel.Error as error:
+            raise self._fail("read", error) from error
+        inside = takewhile(lambda row: row[0] >= low, rows) if reverse else rows
+        return self._rows(rows, islice(inside, limit))
+
+    def _rows(self, iterator: Any, rows: Iterator[Row]) -> Iterator[Row]:
+        try:
+            yield from rows
+        except (plyvel.Error, RuntimeError) as error:  # RuntimeError: closed while being read
+            raise self._fail("read", error) from error
+        finally:
+            iterator.close()
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
+        self._check_usable()
+        try:
+            # Without `transaction` a batch is written even when this block raises half-way.
+            with self._db.write_batch(transaction=True, sync=True) as batch:
+                for key in deletes:
+                    batch.delete(key)
+                for key, value in puts.items():
+                    batch.put(key, value)
+        except plyvel.Error as error:
+            raise self._fail("write to", error) from error
+
+    def close(self) -> None:
+        self._fault = self._fault or f"The database {self._path} is closed."
+        self._db.close()
+        if LevelDB._open.get(self._path) is self:
+            del LevelDB._open[self._path]
+
+    def _check_usable(self) -> None:
+        if self._fault is not None:
+            raise StorageError(self._fault)
+
+    def _fail(self, action: str, error: Exception) -> StorageError:
+        """Remember the failure for ever: whatever this handle acknowledged now could be lost."""
+        if self._fault is None:
+            self._fault = (
+                f"Cannot {action} {self._path}: {_text(error)}. The node must stop; check the disk "
+                "and its free space, then start it again."
+            )
+        return StorageError(self._fault)
+
+
+class MemoryKV:
+    """The same contract in memory, as durable as the value that `copy` returned last."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+        self._keys: list[bytes] = []  # sorted
+        self._closed = False
+
+    def copy(self) -> MemoryKV:
+        """An open, independent image of what was written until now, also of a closed one."""
+        image = MemoryKV()
+        image._values = self._values.copy()
+        image._keys = self._keys.copy()
+        return image
+
+    def get(self, key: bytes) -> bytes | None:
+        self._check_usable()
+        return self._values.get(key)
+
+    def scan(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False, limit: int
+    ) -> Iterator[Row]:
+        self._check_usable()
+        low, high = _bounds(prefix, start, reverse=reverse)
+        first = bisect_left(self._keys, low)
+        end = len(self._keys) if high is None else bisect_left(self._keys, high)
+        order = range(end - 1, first - 1, -1) if reverse else range(first, end)
+        keys = [self._keys[index] for index in islice(order, limit)]
+        return iter([(key, self._values[key]) for key in keys])
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
+        self._check_usable()
+        for key in list(deletes):  # read to its end before anything changes
+            if self._values.pop(key, None) is not None:
+                del self._keys[bisect_left(self._keys, key)]
+        for key, value in puts.items():
+            if key not in self._values:
+                insort(self._keys, key)
+            self._values[key] = value
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StorageError("The database in memory is closed.")
+
+
+def _bounds(prefix: bytes, start: bytes | None, *, reverse: bool) -> tuple[bytes, bytes | None]:
+    """The keys of a scan: from the first, inclusive, to the second, exclusive (None: no end)."""
+    stem = prefix.rstrip(b"\xff")
+    high = stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
+    if start is None:
+        return prefix, high
+    if not reverse:
+        return max(prefix, start), high
+    after_start = start + b"\0"  # no key lies between the two
+    return prefix, after_start if high is None else min(high, after_start)
+
+
+def _refusal(path: Path, error: Exception) -> StorageError:
+    text = _text(error)
+    if f"lock {path / 'LOCK'}" in text:
+        return DataDirectoryInUse(
+            f"{path} is open in another process. Stop that node first; two must never share a "
+            "data directory."
+        )
+    return StorageError(
+        f"Cannot open the database {path}: {text}. If it is damaged, restore it from a backup, or "
+        "make a new one with `marsa node init` and let it catch up; it is never repaired in place."
+    )
+
+
+def _text(error: Exception) -> str:
+    detail = error.args[0] if error.args else ""
+    return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)

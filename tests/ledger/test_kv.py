@@ -1,0 +1,377 @@
+"""The key-value contract over both twins, and what only a real disk can show of LevelDB."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.kv import DataDirectoryInUse, KeyValue, LevelDB, MemoryKV, StorageError
+
+CHILD_SECONDS_MAX = 60
+
+
+@pytest.fixture(params=["leveldb", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyValue]:
+    opened = LevelDB.create(tmp_path / "db") if request.param == "leveldb" else MemoryKV()
+    yield opened
+    opened.close()
+
+
+def run_child(code: str, *arguments: object) -> dict[str, object]:
+    """Run Python code in a process of its own; it prints one JSON object."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=CHILD_SECONDS_MAX,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def incompressible(number: int) -> bytes:
+    """A value that LevelDB stores as it is: only a checksum tells that a byte of it changed."""
+    return b"".join(sha256(b"%d/%d" % (number, part)).digest() for part in range(4))
+
+
+def filled(path: Path, batches: int = 200) -> None:
+    """A database of many batches, all of them in LevelDB's own log."""
+    database = LevelDB.create(path)
+    for number in range(batches):
+        database.write({b"k%04d" % number: incompressible(number)}, ())
+    database.close()
+
+
+def flip(path: Path, offset: int) -> None:
+    damaged = bytearray(path.read_bytes())
+    damaged[offset] ^= 0x10
+    path.write_bytes(damaged)
+
+
+# --- The contract ---------------------------------------------------------------------------
+
+
+def test_a_written_value_is_read_and_a_deleted_one_is_gone(store: KeyValue) -> None:
+    """Write, overwrite and delete; also the empty key and the empty value."""
+    store.write({b"a": b"1", b"b": b"", b"": b"root"}, ())
+    assert (store.get(b"a"), store.get(b"b"), store.get(b"")) == (b"1", b"", b"root")
+    store.write({b"a": b"2"}, [b"b", b"never there"])
+    assert (store.get(b"a"), store.get(b"b")) == (b"2", None)
+    assert list(store.scan(b"", limit=9)) == [(b"", b"root"), (b"a", b"2")]
+
+
+def test_an_empty_batch_changes_nothing(store: KeyValue) -> None:
+    """Neither puts nor deletes."""
+    store.write({b"a": b"1"}, ())
+    store.write({}, ())
+    assert list(store.scan(b"", limit=9)) == [(b"a", b"1")]
+
+
+def test_of_a_key_in_both_the_put_wins(store: KeyValue) -> None:
+    """The same key deleted and put in one batch, existing and not."""
+    store.write({b"old": b"1"}, ())
+    store.write({b"old": b"2", b"new": b"3"}, [b"old", b"new"])
+    assert list(store.scan(b"", limit=9)) == [(b"new", b"3"), (b"old", b"2")]
+
+
+def test_a_batch_that_raises_half_way_leaves_nothing(store: KeyValue) -> None:
+    """The deletes raise after the first; plyvel's default would have kept that first one."""
+
+    def deletes() -> Iterator[bytes]:
+        yield b"a"
+        raise KeyError("half-way")
+
+    store.write({b"a": b"1"}, ())
+    with pytest.raises(KeyError):
+        store.write({b"b": b"2"}, deletes())
+    assert list(store.scan(b"", limit=9)) == [(b"a", b"1")]
+    store.write({b"b": b"2"}, ())  # the caller's mistake is no failure of the storage
+    assert store.get(b"b") == b"2"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "start", "reverse", "limit", "expected"),
+    [
+        (b"p", None, False, 9, [b"p", b"p\x01", b"p\x05", b"p\xff", b"p\xff\xff"]),
+        (b"p", None, True, 2, [b"p\xff\xff", b"p\xff"]),
+        (b"p", b"p\x05", False, 2, [b"p\x05", b"p\xff"]),
+        (b"p", b"p\x02", False, 1, [b"p\x05"]),
+        (b"p", b"p\x05", True, 9, [b"p\x05", b"p\x01", b"p"]),
+        (b"p", b"p\x04", True, 1, [b"p\x01"]),
+        (b"p", b"a", False, 1, [b"p"]),
+        (b"p", b"a", True, 9, []),
+        (b"p", b"q", False, 9, []),
+        (b"p", b"q", True, 1, [b"p\xff\xff"]),
+        (b"p", None, False, 0, []),
+        (b"p\xff", None, False, 9, [b"p\xff", b"p\xff\xff"]),
+        (b"\xff", None, False, 9, [b"\xff\xff"]),
+        (b"\xff", b"\xff\xff", True, 9, [b"\xff\xff"]),
+        (b"", None, False, 2, [b"o", b"p"]),
+        (b"", None, True, 1, [b"\xff\xff"]),
+        (b"missing", None, False, 9, []),
+        (b"missing", None, True, 9, []),
+        (b"q", None, True, 9, [b"q"]),  # the only row is the first of its range
+        (b"p\xff\xff", b"p\xff\xff", True, 9, [b"p\xff\xff"]),
+    ],
+)
+def test_scans_stay_inside_prefix_start_and_limit(
+    store: KeyValue,
+    prefix: bytes,
+    start: bytes | None,
+    reverse: bool,
+    limit: int,
+    expected: list[bytes],
+) -> None:
+    """Both directions, `start` inclusive, neighbours of the prefix and prefixes that end in ff."""
+    keys = [b"o", b"p", b"p\x01", b"p\x05", b"p\xff", b"p\xff\xff", b"q", b"\xff\xff"]
+    store.write({key: b"of " + key for key in keys}, ())
+    rows = list(store.scan(prefix, start=start, reverse=reverse, limit=limit))
+    assert rows == [(key, b"of " + key) for key in expected]
+
+
+def test_a_negative_limit_is_refused(store: KeyValue) -> None:
+    """A mistake of the caller, seen at the call and not at the first row."""
+    with pytest.raises(ValueError, match="islice"):
+        store.scan(b"", limit=-1)
+
+
+def test_a_scan_shows_the_moment_of_its_call(store: KeyValue) -> None:
+    """Rows written and deleted while it is read do not appear in it."""
+    store.write({b"a": b"1", b"b": b"2"}, ())
+    rows = store.scan(b"", limit=9)
+    assert next(rows) == (b"a", b"1")
+    store.write({b"c": b"3", b"a": b"9"}, [b"b"])
+    assert list(rows) == [(b"b", b"2")]
+
+
+def test_a_closed_handle_refuses_everything(store: KeyValue) -> None:
+    """Closing twice is harmless; every other call raises StorageError."""
+    store.write({b"a": b"1"}, ())
+    store.close()
+    store.close()
+    calls: list[Callable[[], object]] = [
+        lambda: store.get(b"a"),
+        lambda: store.scan(b"", limit=1),
+        lambda: store.write({b"b": b"2"}, ()),
+    ]
+    for call in calls:
+        with pytest.raises(StorageError, match="closed"):
+            call()
+
+
+KEYS = st.binary(max_size=3)
+BATCHES = st.lists(
+    st.tuples(st.dictionaries(KEYS, st.binary(max_size=3)), st.lists(KEYS, max_size=4)), max_size=6
+)
+
+
+@given(BATCHES, KEYS, st.none() | KEYS, st.booleans(), st.integers(0, 5))
+def test_the_memory_twin_is_a_sorted_dictionary(
+    batches: list[tuple[dict[bytes, bytes], list[bytes]]],
+    prefix: bytes,
+    start: bytes | None,
+    reverse: bool,
+    limit: int,
+) -> None:
+    """Random batches and one random scan against the plainest model there is."""
+    store, model = MemoryKV(), dict[bytes, bytes]()
+    for puts, deletes in batches:
+        store.write(puts, deletes)
+        model = {key: value for key, value in model.items() if key not in deletes} | puts
+    expected = [
+        (key, model[key])
+        for key in sorted(model, reverse=reverse)
+        if key.startswith(prefix) and (start is None or (key <= start if reverse else key >= start))
+    ]
+    assert list(store.scan(prefix, start=start, reverse=reverse, limit=limit)) == expected[:limit]
+
+
+def test_both_twins_answer_alike(tmp_path: Path) -> None:
+    """Two hundred fixed pseudo-random batches and a scan of every kind after each."""
+    disk, memory = LevelDB.create(tmp_path / "db"), MemoryKV()
+    state = 1
+    for _ in range(200):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        drawn = state.to_bytes(8, "big")
+        puts = {drawn[:1]: drawn, drawn[2:4]: drawn[1:]}
+        for twin in (disk, memory):
+            twin.write(puts, [drawn[4:5], drawn[1:2]])
+        for reverse in (False, True):
+            for start in (None, drawn[5:6], drawn[2:4]):
+                for prefix in (b"", drawn[:1], drawn[2:3], drawn[2:4]):
+                    from_disk, from_memory = (
+                        list(twin.scan(prefix, start=start, reverse=reverse, limit=drawn[6] % 8))
+                        for twin in (disk, memory)
+                    )
+                    assert from_disk == from_memory
+    disk.close()
+
+
+def test_a_copy_in_memory_is_an_independent_image() -> None:
+    """What a simulated disk restores: neither side sees the other's later writes."""
+    store = MemoryKV()
+    store.write({b"a": b"1"}, ())
+    image = store.copy()
+    store.write({b"b": b"2"}, [b"a"])
+    store.close()
+    image.write({b"c": b"3"}, ())
+    assert list(image.scan(b"", limit=9)) == [(b"a", b"1"), (b"c", b"3")]
+    assert list(store.copy().scan(b"", limit=9)) == [(b"b", b"2")]
+
+
+# --- LevelDB's directory --------------------------------------------------------------------
+
+
+def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Create, write, close, open again."""
+    filled(tmp_path / "db")
+    database = LevelDB.open(tmp_path / "db")
+    assert len(list(database.scan(b"k", limit=1_000))) == 200
+    database.close()
+
+
+def test_open_never_creates(tmp_path: Path) -> None:
+    """A missing directory is refused with the command that makes one, and stays missing."""
+    with pytest.raises(StorageError, match="marsa node init"):
+        LevelDB.open(tmp_path / "db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_current_file_is_refused_and_no_table_deleted(tmp_path: Path) -> None:
+    """LevelDB that may create would take it for new and delete every table."""
+    path = tmp_path / "db"
+    filled(path)
+    LevelDB.open(path).close()
+    (path / "CURRENT").unlink()
+    before = sorted((file.name, file.read_bytes()) for file in path.iterdir())
+    with pytest.raises(StorageError, match=r"CURRENT is missing.*backup"):
+        LevelDB.open(path)
+    with pytest.raises(StorageError, match="is not empty"):
+        LevelDB.create(path)
+    assert sorted((file.name, file.read_bytes()) for file in path.iterdir()) == before
+
+
+def test_create_takes_an_empty_directory_and_no_other(tmp_path: Path) -> None:
+    """An empty one is fine, an existing database or a missing parent is not."""
+    (tmp_path / "db").mkdir()
+    LevelDB.create(tmp_path / "db").close()
+    with pytest.raises(StorageError, match="is not empty"):
+        LevelDB.create(tmp_path / "db")
+    with pytest.raises(StorageError, match="Cannot open"):
+        LevelDB.create(tmp_path / "missing" / "db")
+
+
+OPEN_IN_CHILD = """
+import json, pathlib, sys
+from ledger.kv import LevelDB
+try:
+    LevelDB.open(pathlib.Path(sys.argv[1]))
+    print(json.dumps({"error": None}))
+except OSError as error:
+    print(json.dumps({"error": type(error).__name__, "text": str(error)}))
+"""
+
+
+def test_a_second_open_is_refused_in_this_process_and_in_another(tmp_path: Path) -> None:
+    """In this order: LevelDB alone loses its lock by the first attempt and lets the other in."""
+    path = tmp_path / "db"
+    first = LevelDB.create(path)
+    with pytest.raises(DataDirectoryInUse, match="in this process"):
+        LevelDB.open(path)
+    with pytest.raises(DataDirectoryInUse, match="in this process"):
+        LevelDB.open(tmp_path / "." / "db")
+    answer = run_child(OPEN_IN_CHILD, path)
+    assert answer["error"] == "DataDirectoryInUse"
+    assert "another process" in str(answer["text"])
+    first.close()
+    assert run_child(OPEN_IN_CHILD, path) == {"error": None}
+    LevelDB.open(path).close()
+
+
+# --- Damage and failure ---------------------------------------------------------------------
+
+
+def test_a_flipped_byte_in_the_log_is_refused(tmp_path: Path) -> None:
+    """LevelDB's default would open and miss blocks below its tip."""
+    path = tmp_path / "db"
+    filled(path)
+    (log,) = path.glob("*.log")
+    flip(log, log.stat().st_size // 2)
+    with pytest.raises(StorageError, match="never repaired"):
+        LevelDB.open(path)
+
+
+@pytest.mark.parametrize("read", ["get", "scan"])
+def test_a_flipped_byte_in_a_table_is_an_error_and_the_last_answer(
+    tmp_path: Path, read: str
+) -> None:
+    """The checksum of a block is checked on each read; afterwards the handle refuses all."""
+    path = tmp_path / "db"
+    filled(path)
+    LevelDB.open(path).close()  # moves the log into a table
+    for table in path.glob("*.ldb"):
+        flip(table, 100)  # inside the first value
+    database = LevelDB.open(path)
+    with pytest.raises(StorageError, match="must stop"):
+        database.get(b"k0000") if read == "get" else list(database.scan(b"k", limit=9))
+    with pytest.raises(StorageError, match="must stop"):
+        database.write({b"a": b"1"}, ())
+    database.close()
+
+
+FULL_DISK_CHILD = """
+import json, pathlib, resource, sys
+from ledger.kv import LevelDB, StorageError
+database = LevelDB.create(pathlib.Path(sys.argv[1]))
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
+acknowledged, refusals, text = 0, 0, ""
+for number in range(200):
+    try:
+        database.write({b"k%04d" % number: b"v" * 1000}, ())
+        acknowledged += 1
+        assert not refusals, "acknowledged after a failure"
+    except StorageError as error:
+        refusals, text = refusals + 1, text or str(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))  # there is room again
+try:
+    database.get(b"k0000")
+    read_refused = False
+except StorageError:
+    read_refused = True
+print(json.dumps({"acknowledged": acknowledged, "refusals": refusals, "text": text,
+                  "read_refused": read_refused}))
+"""
+
+
+@pytest.mark.parametrize("limit_bytes", [40_000, 65_536, 70_001, 100_000])
+def test_leveldb_issue_578_nothing_is_acknowledged_after_a_failed_write(
+    tmp_path: Path, limit_bytes: int
+) -> None:
+    """A real failure (the kernel refuses to grow the log), then room again, then a restart.
+
+    LevelDB itself goes on acknowledging and loses those batches; here the first failure is the
+    last answer, and all that was acknowledged before is found again.
+    """
+    path = tmp_path / "db"
+    outcome = run_child(FULL_DISK_CHILD, path, limit_bytes)
+    acknowledged = int(str(outcome["acknowledged"]))
+    assert 0 < acknowledged < 200
+    assert outcome["refusals"] == 200 - acknowledged
+    assert outcome["read_refused"] is True
+    assert "free space" in str(outcome["text"])
+    database = LevelDB.open(path)
+    keys = [key for key, _ in database.scan(b"k", limit=1_000)]
+    assert keys[:acknowledged] == [b"k%04d" % number for number in range(acknowledged)]
+    database.close()
