@@ -1,0 +1,111 @@
+"""Small file operations that survive a power failure, and the lock of a data directory.
+
+A new name is durable only when its directory was synced as well, not only the file: every
+operation here that makes or changes a name ends with `sync_directory`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+from ledger.kv import DataDirectoryInUse
+
+LOCK_NAME = "LOCK"
+PID_BYTES_MAX = 20
+"""A process id in decimal digits, and then some; more is not read from a lock file."""
+
+
+class DirectoryLock:
+    """A directory belongs to one process; the kernel frees it when that process ends, however.
+
+    The lock is on an open file (flock), so it also holds against a second attempt in the same
+    process. It passes to children made by fork: start workers by spawn. The file stays when the
+    lock is released: removing it would let two processes lock two files of one name.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Take the lock at once; raises DataDirectoryInUse."""
+        self.path = directory / LOCK_NAME
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._descriptor, 0)
+            write_all(self._descriptor, b"%d\n" % os.getpid())
+        except BlockingIOError:
+            holder = os.read(self._descriptor, PID_BYTES_MAX).strip()
+            self.release()
+            raise DataDirectoryInUse(
+                f"{directory} is in use by {_name_of_process(holder)}. Stop that node first; two "
+                "must never share a data directory."
+            ) from None
+        except OSError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let the next process in; releasing twice is harmless."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> DirectoryLock:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def write_atomic(path: Path, data: bytes, mode: int) -> None:
+    """Put `data` under `path`, durably: a reader or a crash sees the old file or the new, whole.
+
+    The file never has wider permissions than `mode`, not even for a moment, whatever the umask.
+    """
+    draft = path.with_name(path.name + ".tmp")
+    draft.unlink(missing_ok=True)  # left by a crash, perhaps with other permissions
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        try:
+            os.fchmod(descriptor, mode)
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte: one system call may take fewer than it was given."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def free_bytes(path: Path) -> int:
+    """What an ordinary user may still write on the file system of `path`."""
+    return shutil.disk_usage(path).free
+
+
+def _name_of_process(holder: bytes) -> str:
+    return f"process {int(holder)}" if holder.isdigit() else "another process"
