@@ -1,0 +1,376 @@
+"""Transactions that wait for a block: who gets in, in which order they leave, what is remembered.
+
+Pure: time comes as an argument, the rules come as `check`, and the same calls give the same
+answers on every machine. The caller has done every check without state, signatures included.
+
+Order of admission, the cheapest first: known, final, in conflict with one that waits, above a
+quota, no room, refused by the rules. First come, first served; nobody is evicted for a better
+payer, so whoever got an answer keeps his place until he is final, expired or overtaken by a final
+conflict.
+
+Invariants:
+- an output, or a number of a lane, is claimed by one waiting transaction at most;
+- every counter is the sum over what waits: `_Entry` says what it was counted under;
+- an identity has at most `FREE_PER_IDENTITY_MAX` free ones here, hence in any block.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import TypeAlias
+
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.reasons import Invalid, Reason
+from ledger.refusals import Refusals, Rejection
+from ledger.transaction import Mint, SignedTransaction
+
+TRANSACTIONS_MAX = 20_000
+"""Ten full blocks."""
+BYTES_MAX = 32 * 1024 * 1024
+"""Of sealed transactions; an eighth of a node's memory."""
+SENDER_MAX = 256
+"""Waiting per signing key, so that one account cannot fill the pool; a fee above the median of
+those that wait buys more."""
+RESENT_MAX = 256
+"""Per validator: room beside the pool for what other validators saw passed over."""
+RESENT_BYTES_MAX = 1024 * 1024
+"""Per validator: 31 hostile ones together stay below the pool's own limit."""
+FREE_PER_IDENTITY_MAX = 16
+FREE_PER_BLOCK_MAX = BLOCK_TRANSACTIONS_MAX // 5
+FINAL_MAX = 20_000
+"""Final transactions remembered, ten full blocks; older ones are found in the chain."""
+EXPIRY_SPARE = 1_024
+"""Entries of the expiry queue beyond twice those that wait, before it is built anew."""
+RATE_UNIT = 1_000
+
+Check: TypeAlias = Callable[[SignedTransaction], object]
+"""The rules against the last final state; raises Invalid."""
+_Claim: TypeAlias = tuple[bytes, int] | tuple[str, int, int]
+"""What only one transaction can have: an outpoint, or a number of an issuer's lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class MempoolStats:
+    transactions: int
+    bytes: int
+    free: int
+    resent: int
+    rejected_remembered: int
+    final_remembered: int
+    oldest_since_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    tx: SignedTransaction
+    since_ms: int
+    rate: int
+    """Fee in µ per `RATE_UNIT` bytes."""
+    is_free: bool
+    owners: tuple[bytes, ...]
+    """Signing keys or, of a free one, identities; under each it is counted once."""
+    resent_by: bytes | None
+    claims: tuple[_Claim, ...]
+
+
+class Mempool:
+    """The waiting transactions of one node, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, _Entry] = {}  # by txid
+        self._txid_by_wtxid: dict[bytes, bytes] = {}
+        self._claims: dict[_Claim, bytes] = {}
+        self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
+        self._own_count = 0
+        self._own_bytes = 0
+        self._free_count = 0
+        self._by_owner: Counter[bytes] = Counter()
+        self._by_member: Counter[bytes] = Counter()
+        self._bytes_by_member: Counter[bytes] = Counter()
+        self._median_rate: int | None = None
+        self._refusals = Refusals()
+        self._final: OrderedDict[bytes, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # Admission.
+
+    def add(
+        self,
+        tx: SignedTransaction,
+        *,
+        check: Check,
+        now_ms: int,
+        resent_by: bytes | None = None,
+    ) -> None:
+        """Let a transaction wait; raises Invalid and changes nothing but the memory of refusals.
+
+        `now_ms` is monotonic. `resent_by` is the key of the validator that sends a transaction
+        again: it takes that validator's room and no sender's.
+        """
+        if tx.txid in self._entries:
+            raise Invalid(Reason.ALREADY_KNOWN, f"{tx.txid.hex()} is waiting")
+        if tx.txid in self._final:
+            detail = f"{tx.txid.hex()} is final at height {self._final[tx.txid]}"
+            raise Invalid(Reason.ALREADY_FINAL, detail)
+        entry = _entry(tx, now_ms, resent_by)
+        try:
+            self._check_claims(entry)
+            self._check_quotas(entry)
+            self._check_room(entry)
+            check(tx)
+        except Invalid as error:
+            if error.reason not in _PASSING:
+                self._refusals.remember(tx, error)
+            raise
+        self._insert(entry)
+
+    def _check_claims(self, entry: _Entry) -> None:
+        for claim in entry.claims:
+            rival = self._claims.get(claim)
+            if rival is not None:
+                raise _conflict(claim, f"{rival.hex()}, which is waiting", Reason.DOUBLE_SPEND)
+
+    def _check_quotas(self, entry: _Entry) -> None:
+        if entry.is_free:
+            for owner in entry.owners:
+                if self._by_owner[owner] >= FREE_PER_IDENTITY_MAX:
+                    detail = f"'{owner.decode('ascii')}' has {FREE_PER_IDENTITY_MAX} free ones"
+                    raise Invalid(Reason.FREE_QUOTA, f"{detail} waiting; try again in a moment")
+            return
+        if entry.resent_by is not None:
+            return
+        for owner in entry.owners:
+            if self._by_owner[owner] >= SENDER_MAX and entry.rate <= self.median_rate:
+                detail = f"key {owner.hex()} has {SENDER_MAX} transactions waiting"
+                more = f"more need a fee above {self.median_rate} µ per {RATE_UNIT} bytes"
+                raise Invalid(Reason.SENDER_QUOTA, f"{detail}; {more}")
+
+    def _check_room(self, entry: _Entry) -> None:
+        size = len(entry.tx.raw)
+        if entry.resent_by is None:
+            if self._own_count >= TRANSACTIONS_MAX:
+                raise Invalid(Reason.MEMPOOL_FULL, f"{TRANSACTIONS_MAX} transactions are waiting")
+            if self._own_bytes + size > BYTES_MAX:
+                raise Invalid(Reason.MEMPOOL_FULL, f"{self._own_bytes} bytes are waiting")
+            return
+        member = entry.resent_by
+        full = self._by_member[member] >= RESENT_MAX
+        if full or self._bytes_by_member[member] + size > RESENT_BYTES_MAX:
+            raise Invalid(Reason.MEMPOOL_FULL, f"the room of validator {member.hex()} is full")
+
+    def _insert(self, entry: _Entry) -> None:
+        tx = entry.tx
+        self._entries[tx.txid] = entry
+        self._txid_by_wtxid[tx.wtxid] = tx.txid
+        for claim in entry.claims:
+            self._claims[claim] = tx.txid
+        self._count(entry, 1)
+        heappush(self._expiries, (tx.body.expires_at_ms, tx.txid))
+        if len(self._expiries) > 2 * len(self._entries) + EXPIRY_SPARE:
+            self._expiries = [
+                (entry.tx.body.expires_at_ms, txid) for txid, entry in self._entries.items()
+            ]
+            heapify(self._expiries)
+        self._refusals.forget(tx.txid)
+
+    # Blocks.
+
+    def select(self, *, skip: Container[bytes] = frozenset()) -> list[SignedTransaction]:
+        """What the next block should hold, in the order of arrival, within a block's limits.
+
+        `skip` holds the txids of blocks that are proposed and not final yet. Free ones beyond
+        their share are passed over; the first that does not fit ends the block.
+        """
+        chosen: list[SignedTransaction] = []
+        size = signatures = 0
+        free_left = FREE_PER_BLOCK_MAX
+        for txid, entry in self._entries.items():
+            if txid in skip or (entry.is_free and not free_left):
+                continue
+            tx = entry.tx
+            size += len(tx.raw)
+            signatures += len(tx.witness.signatures)
+            if size > BLOCK_BYTES_MAX or signatures > BLOCK_SIGNATURES_MAX:
+                break
+            free_left -= entry.is_free
+            chosen.append(tx)
+            if len(chosen) == BLOCK_TRANSACTIONS_MAX:
+                break
+        return chosen
+
+    def drop_committed(
+        self, height: int, transactions: Sequence[SignedTransaction]
+    ) -> list[Rejection]:
+        """Forget what a final block holds; the result is what it made impossible."""
+        dropped = []
+        for tx in transactions:
+            self._final[tx.txid] = height
+            self._remove(tx.txid)
+            self._refusals.forget(tx.txid)
+            for claim in _claims(tx):
+                rival = self._claims.get(claim)
+                if rival is not None:
+                    by = f"{tx.txid.hex()}, final at height {height}"
+                    error = _conflict(claim, by, Reason.SPENT_INPUT)
+                    dropped.append(self._reject_waiting(rival, error))
+        while len(self._final) > FINAL_MAX:
+            self._final.popitem(last=False)
+        self._median_rate = None
+        return dropped
+
+    def drop_expired(self, time_ms: int) -> list[Rejection]:
+        """Forget those whose last moment lies before the header time `time_ms`."""
+        dropped = []
+        while self._expiries and self._expiries[0][0] < time_ms:
+            expires_at_ms, txid = heappop(self._expiries)
+            if txid in self._entries:
+                detail = f"at {expires_at_ms} ms, the block's time is {time_ms} ms"
+                dropped.append(self._reject_waiting(txid, Invalid(Reason.EXPIRED, detail)))
+        return dropped
+
+    def reject(self, tx: SignedTransaction, error: Invalid) -> None:
+        """Remember a refusal that happened elsewhere: before admission, or in building a block."""
+        waiting = self._entries.get(tx.txid)
+        if waiting is not None and waiting.tx.wtxid == tx.wtxid:
+            self._remove(tx.txid)
+        self._refusals.remember(tx, error)
+
+    # Questions.
+
+    def get(self, txid: bytes) -> SignedTransaction | None:
+        """A waiting transaction by its id."""
+        entry = self._entries.get(txid)
+        return None if entry is None else entry.tx
+
+    def get_by_wtxid(self, wtxid: bytes) -> SignedTransaction | None:
+        """A waiting transaction by the leaf that a proposal names, its very witness included."""
+        txid = self._txid_by_wtxid.get(wtxid)
+        return None if txid is None else self._entries[txid].tx
+
+    def spender(self, outpoint: tuple[bytes, int]) -> bytes | None:
+        """The txid of the waiting transaction that spends an output."""
+        return self._claims.get(outpoint)
+
+    def final_height(self, txid: bytes) -> int | None:
+        """The height of a transaction that became final recently."""
+        return self._final.get(txid)
+
+    def rejection(self, txid: bytes) -> Rejection | None:
+        """The last remembered refusal of any witness of a body; ask `get` and the chain first."""
+        return self._refusals.by_txid(txid)
+
+    def rejection_by_wtxid(self, wtxid: bytes) -> Rejection | None:
+        """The remembered refusal of these very bytes: spares verifying bad signatures again."""
+        return self._refusals.by_wtxid(wtxid)
+
+    def pending(self, limit: int, *, since_ms_max: int | None = None) -> list[SignedTransaction]:
+        """The first to have come, with a bound only those that came no later."""
+        found: list[SignedTransaction] = []
+        for entry in self._entries.values():
+            if len(found) == limit or (since_ms_max is not None and entry.since_ms > since_ms_max):
+                break
+            found.append(entry.tx)
+        return found
+
+    @property
+    def oldest_since_ms(self) -> int | None:
+        """Since when somebody waits without a break."""
+        first = next(iter(self._entries.values()), None)
+        return None if first is None else first.since_ms
+
+    @property
+    def median_rate(self) -> int:
+        """The median fee in µ per `RATE_UNIT` bytes of those that waited at the first question
+        after the last block; sorting once a block bounds what a full quota can cost."""
+        if self._median_rate is None:
+            rates = sorted([item.rate for item in self._entries.values() if not item.is_free])
+            self._median_rate = rates[len(rates) // 2] if rates else 0
+        return self._median_rate
+
+    def stats(self) -> MempoolStats:
+        return MempoolStats(
+            transactions=len(self._entries),
+            bytes=self._own_bytes + self._bytes_by_member.total(),
+            free=self._free_count,
+            resent=self._by_member.total(),
+            rejected_remembered=len(self._refusals),
+            final_remembered=len(self._final),
+            oldest_since_ms=self.oldest_since_ms,
+        )
+
+    # Bookkeeping.
+
+    def _remove(self, txid: bytes) -> None:
+        entry = self._entries.pop(txid, None)
+        if entry is None:
+            return
+        del self._txid_by_wtxid[entry.tx.wtxid]
+        for claim in entry.claims:
+            del self._claims[claim]
+        self._count(entry, -1)
+
+    def _count(self, entry: _Entry, sign: int) -> None:
+        size = sign * len(entry.tx.raw)
+        self._free_count += sign * entry.is_free
+        for owner in entry.owners:
+            _move(self._by_owner, owner, sign)
+        if entry.resent_by is None:
+            self._own_count += sign
+            self._own_bytes += size
+        else:
+            _move(self._by_member, entry.resent_by, sign)
+            _move(self._bytes_by_member, entry.resent_by, size)
+
+    def _reject_waiting(self, txid: bytes, error: Invalid) -> Rejection:
+        tx = self._entries[txid].tx
+        self._remove(txid)
+        return self._refusals.remember(tx, error)
+
+
+_PASSING = frozenset((Reason.SENDER_QUOTA, Reason.FREE_QUOTA, Reason.MEMPOOL_FULL))
+"""Refusals that say nothing about the transaction; the sender has the answer."""
+
+
+def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entry:
+    body = tx.body
+    is_free = not body.inputs
+    if is_free:
+        issuers = {item.issuer for item in body.operations if isinstance(item, Mint)}
+        owners = tuple([issuer.encode("ascii") for issuer in sorted(issuers)])
+    elif resent_by is not None:
+        owners = ()
+    else:
+        owners = tuple([item.key for item in tx.witness.signatures])
+    rate = body.fee.amount * RATE_UNIT // len(tx.raw)
+    return _Entry(tx, now_ms, rate, is_free, owners, resent_by, _claims(tx))
+
+
+def _claims(tx: SignedTransaction) -> tuple[_Claim, ...]:
+    claims: list[_Claim] = [(spent.txid, spent.index) for spent in tx.body.inputs]
+    for item in tx.body.operations:
+        if isinstance(item, Mint):
+            claims.append((item.issuer, item.lane, item.number))
+    return tuple(dict.fromkeys(claims))
+
+
+def _conflict(claim: _Claim, by: str, reason_of_output: Reason) -> Invalid:
+    if len(claim) == 2:
+        txid, index = claim
+        return Invalid(reason_of_output, f"output {txid.hex()}:{index} is spent by {by}")
+    issuer, lane, number = claim
+    detail = f"number {number} in lane {lane} of '{issuer}' is used by {by}"
+    return Invalid(Reason.REPLAYED_OPERATION, detail)
+
+
+def _move(counter: Counter[bytes], key: bytes, by: int) -> None:
+    """Change a counter and keep no zeros: keys that came once would stay for ever."""
+    left = counter[key] + by
+    if left:
+        counter[key] = left
+    else:
+        del counter[key]
