@@ -1,0 +1,111 @@
+"""STATUS: say where we stand every second; send again what a peer says it lacks.
+
+This one exchange repairs every loss. Each member sends again its own messages of the current
+view, byte for byte; whoever holds a NEW-VIEW passes it on; the certificate of the last commit
+lets a laggard decide or catch up. At most one answer a peer each `ANSWER_MS`.
+"""
+
+from __future__ import annotations
+
+from consensus.effects import Now, Send
+from consensus.messages import Held, Message, PrePrepare, Status
+from consensus.normal_case import is_proposal_vote
+from consensus.replica_state import ReplicaState
+from consensus.slot import Slot
+from ledger.block import COMMIT, PREPARE, check_certificate
+from ledger.reasons import Invalid
+
+ANSWER_MS = 500
+
+
+def make_status(state: ReplicaState) -> Status:
+    """What this replica holds, in a form that fits one frame whatever happened before."""
+    certificate = state.committed_certificate
+    view_changes = sum(
+        1 << member
+        for member, checked in state.view_changes.items()
+        if checked.message.body.view == state.view
+    )
+    return Status(
+        epoch=state.rules.epoch,
+        view=state.view,
+        active=int(state.active),
+        height=state.height,
+        certificate=() if certificate is None else (certificate,),
+        held=tuple([_held(state, height) for height in state.heights_open]),
+        view_changes=view_changes,
+        votes=tuple([state.marks[member] for member in sorted(state.marks)]),
+    )
+
+
+def on_status(state: ReplicaState, sender: int, status: Status, now: Now) -> list[Send]:
+    """Learn from a peer's STATUS; answers with what it lacks of ours."""
+    if status.epoch != state.rules.epoch:
+        return []
+    if _learn_height(state, status):
+        state.status_from.add(sender)
+    last_ms = state.answered_ms.get(sender)
+    if last_ms is not None and now.monotonic_ms < last_ms + ANSWER_MS:
+        return []
+    lacking = _lacking(state, status)
+    if lacking:
+        state.answered_ms[sender] = now.monotonic_ms
+    return [Send(message, sender) for message in lacking]
+
+
+def _learn_height(state: ReplicaState, status: Status) -> bool:
+    """A height counts only with its certificate; False where the claim is not proved."""
+    if not status.certificate:
+        return status.height == 0
+    certificate = status.certificate[0]
+    if certificate.height != status.height or certificate.epoch != state.rules.epoch:
+        return False
+    if certificate.height <= state.known_height and certificate.height not in state.heights_open:
+        return True
+    rules = state.rules
+    if certificate.height not in state.certified:
+        try:
+            check_certificate(certificate, rules.chain_id, rules.validators, COMMIT, rules.is_valid)
+        except Invalid:
+            return False
+        state.learn_certificate(certificate)
+    return True
+
+
+def _lacking(state: ReplicaState, status: Status) -> list[Message]:
+    if state.member is None or status.view > state.view:
+        return []
+    behind = status.view < state.view
+    if behind or not status.active:
+        if state.new_view is not None:
+            return [state.new_view]
+        own = state.view_changes.get(state.member)
+        waits_for_ours = behind or not status.view_changes >> state.member & 1
+        if own is not None and own.message.body.view == state.view and waits_for_ours:
+            return [own.message]
+        return []
+    messages: list[Message] = []
+    for held in status.held:
+        slot = state.slots.get(held.height)
+        if slot is not None:
+            messages.extend(_lacking_votes(state, state.member, slot, held))
+    return messages
+
+
+def _lacking_votes(state: ReplicaState, member: int, slot: Slot, held: Held) -> list[Message]:
+    messages: list[Message] = []
+    for vote in slot.own_votes(member):
+        has = held.prepares if vote.phase == PREPARE else held.commits
+        if is_proposal_vote(state, vote):
+            if not held.proposal and slot.proposal is not None:
+                leaves = slot.proposal.leaves or ()
+                messages.append(PrePrepare(vote.view, slot.proposal.header, leaves, vote.signature))
+        elif not has >> member & 1:
+            messages.append(vote)
+    return messages
+
+
+def _held(state: ReplicaState, height: int) -> Held:
+    slot = state.slots.get(height, Slot())
+    proposed = slot.proposal is not None
+    return Held(height, int(proposed), slot.prepares.bitmap(), slot.commits.bitmap())
