@@ -1,0 +1,85 @@
+"""Protocol objects: where each kind lives, how it is stored, and the two that belong to no issuer.
+
+An object's key is the type byte of its struct and its identity; its value begins with the same
+byte, so that neither is ever read as another kind. The object tree commits to the hash of the
+value. Type numbers are append-only; objects hold numbers from 32 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Protocol, TypeVar
+
+from ledger import codec
+from ledger.codec import AmountOrZero, Bytes32, UInt, Wire
+from ledger.crypto import tagged_hash
+
+OBJECT_BYTES_MAX = 64 * 1024
+"""Of one encoded object. The largest is the standard: 256 factors of at most 80 bytes."""
+CLOCK_STEP_MS_MAX = 30_000
+"""How far the ledger clock moves over one block: an outage of the chain punishes nobody."""
+
+ObjectT = TypeVar("ObjectT", bound=Wire)
+
+_value_hash = tagged_hash("objects/value")
+
+
+class ObjectReader(Protocol):
+    """The part of a view that holds objects."""
+
+    def object(self, key: bytes) -> bytes | None: ...
+
+    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]: ...
+
+
+class LedgerClock(Wire, frozen=True):
+    """Time for every economic deadline and period. It stands still while the chain does."""
+
+    TYPE: ClassVar[int] = 32
+    time_ms: UInt
+
+    def advanced(self, *, parent_ms: int, block_ms: int) -> LedgerClock:
+        """The clock after a block with this header time."""
+        return LedgerClock(self.time_ms + min(block_ms - parent_ms, CLOCK_STEP_MS_MAX))
+
+
+class FeePot(Wire, frozen=True):
+    """Fees collected in one asset and not yet shared out. Identity: the asset."""
+
+    TYPE: ClassVar[int] = 33
+    asset: Bytes32
+    amount: AmountOrZero
+
+
+def key_of(kind: type[Wire], identity: bytes = b"") -> bytes:
+    """The key of an object; a kind of which there is one has no identity."""
+    return bytes((kind.TYPE,)) + identity
+
+
+def load(view: ObjectReader, kind: type[ObjectT], identity: bytes = b"") -> ObjectT | None:
+    """The object of this kind and identity, None where there is none."""
+    data = view.object(key_of(kind, identity))
+    return None if data is None else decode(data, kind)
+
+
+def load_one(view: ObjectReader, kind: type[ObjectT]) -> ObjectT:
+    """The object of a kind of which every state holds exactly one."""
+    found = load(view, kind)
+    if found is None:
+        raise AssertionError(f"the state holds no {kind.__name__}")
+    return found
+
+
+def load_all(view: ObjectReader, kind: type[ObjectT]) -> list[ObjectT]:
+    """Every object of a kind, in ascending order of identity."""
+    return [decode(data, kind) for _, data in view.objects(key_of(kind))]
+
+
+def decode(data: bytes, kind: type[ObjectT]) -> ObjectT:
+    """A stored object; raises Invalid where the bytes are damaged."""
+    return codec.decode(data, kind, size_max=OBJECT_BYTES_MAX)
+
+
+def value_hash(data: bytes | None) -> bytes | None:
+    """What the object tree holds for an encoded object; None for a removed one."""
+    return None if data is None else _value_hash(data)

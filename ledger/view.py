@@ -1,0 +1,149 @@
+"""What the rules read and what they return: views of a state, and the changes of one block.
+
+A view answers for one height. The chain is a view of the last final block; `Overlay` puts the
+changes of blocks that are not final yet on top of it, as many as consensus keeps in flight.
+Nothing here writes: `Changes` is handed to `chain.append`, once, when the block is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Protocol, TypeAlias
+
+from msgspec import Meta
+
+from ledger.accumulator import Commitments
+from ledger.block import Header, header_hash
+from ledger.codec import Amount, Bytes32, UInt, Wire, encode_payload
+from ledger.crypto import tagged_hash
+
+Outpoint: TypeAlias = tuple[bytes, int]
+"""(txid, index): the key of an output in memory."""
+
+Birth = Annotated[bytes, Meta(min_length=16, max_length=16)]
+BIRTH_ZERO: bytes = bytes(16)
+LEAF_VERSION = 1
+
+_output_leaf = tagged_hash("output")
+
+
+class OutputEntry(Wire, frozen=True):
+    """One unspent output as stored. Type byte 5.
+
+    `leaf` is its position in the mountain range. `birth` is the value of its asset's dividend
+    accumulator when it was made (16 bytes big-endian; zero while nothing accrues).
+    """
+
+    TYPE: ClassVar[int] = 5
+    asset: Bytes32
+    amount: Amount
+    lock: Bytes32
+    height: UInt
+    leaf: UInt
+    birth: Birth
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last block of a state and what it commits to."""
+
+    header: Header
+    hash: bytes
+    commitments: Commitments
+
+    @classmethod
+    def of(cls, header: Header, commitments: Commitments) -> Head:
+        return cls(header, header_hash(header), commitments)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Everything that one block changes; computed first, written once.
+
+    `created` holds the outputs that outlive the block, `spent` those of earlier blocks that it
+    spends (with their entries, for the indexes). An output made and spent inside the block stands
+    in neither, but has its leaf and its spent flag. `objects` maps keys to encoded objects, None
+    for removed. `nodes` are new nodes of the mountain range by position.
+    """
+
+    head: Head
+    created: Mapping[Outpoint, OutputEntry]
+    spent: Mapping[Outpoint, OutputEntry]
+    objects: Mapping[bytes, bytes | None]
+    nodes: Sequence[tuple[int, bytes]]
+
+
+class View(Protocol):
+    """What the rules may ask of a state."""
+
+    @property
+    def head(self) -> Head: ...
+
+    def output(self, outpoint: Outpoint) -> OutputEntry | None:
+        """The entry of an unspent output, None where unknown or spent."""
+
+    def is_spent(self, outpoint: Outpoint) -> bool:
+        """Whether it is known that the output existed and was spent; words a refusal only."""
+
+    def object(self, key: bytes) -> bytes | None:
+        """An encoded protocol object."""
+
+    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Objects whose keys begin with `prefix`, in ascending order of key."""
+
+
+class Overlay:
+    """The changes of one block on top of another view."""
+
+    __slots__ = ("_base", "_changes")
+
+    def __init__(self, base: View, changes: Changes) -> None:
+        self._base = base
+        self._changes = changes
+
+    @property
+    def head(self) -> Head:
+        return self._changes.head
+
+    def output(self, outpoint: Outpoint) -> OutputEntry | None:
+        entry = self._changes.created.get(outpoint)
+        if entry is not None or outpoint in self._changes.spent:
+            return entry
+        return self._base.output(outpoint)
+
+    def is_spent(self, outpoint: Outpoint) -> bool:
+        return outpoint in self._changes.spent or self._base.is_spent(outpoint)
+
+    def object(self, key: bytes) -> bytes | None:
+        if key in self._changes.objects:
+            return self._changes.objects[key]
+        return self._base.object(key)
+
+    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        yield from merged_objects(self._base.objects(prefix), self._changes.objects, prefix)
+
+
+def merged_objects(
+    base: Iterator[tuple[bytes, bytes]], changed: Mapping[bytes, bytes | None], prefix: bytes
+) -> list[tuple[bytes, bytes]]:
+    """`base` with `changed` applied, in ascending order of key."""
+    result: dict[bytes, bytes | None] = dict(base)
+    result.update({key: value for key, value in changed.items() if key.startswith(prefix)})
+    return [(key, value) for key, value in sorted(result.items()) if value is not None]
+
+
+def output_leaf(outpoint: Outpoint, entry: OutputEntry) -> bytes:
+    """The leaf of an output: H(version, outpoint, asset, amount, lock, height, birth value)."""
+    txid, index = outpoint
+    fields = (
+        LEAF_VERSION,
+        txid,
+        index,
+        entry.asset,
+        entry.amount,
+        entry.lock,
+        entry.height,
+        entry.birth,
+    )
+    return _output_leaf(encode_payload(fields))

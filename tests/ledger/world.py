@@ -1,0 +1,317 @@
+"""A small world for tests of the rules: keys by name, a genesis, a state in memory, builders.
+
+Everything derives from names, so that two runs see the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+
+import msgspec
+
+from ledger import transaction
+from ledger.address import encode_address
+from ledger.block import Block
+from ledger.crypto import SigningKey
+from ledger.economy.capacity import (
+    Attestation,
+    Attestor,
+    CapacityCommitment,
+    attestation_hash,
+)
+from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.standard import Factor
+from ledger.execution import Execution
+from ledger.genesis import Allocation, Authority, Genesis, chain_id
+from ledger.genesis_state import genesis_state
+from ledger.locks import Condition, Key, lock_hash
+from ledger.objects import load_one
+from ledger.parameters import Parameters
+from ledger.transaction import (
+    NO_FEE,
+    Fee,
+    Input,
+    KeySignature,
+    Mint,
+    Operation,
+    Output,
+    SignedTransaction,
+    Transaction,
+    Witness,
+    asset_id,
+)
+from ledger.view import Changes, Head, Outpoint, OutputEntry
+
+TIME_MS = 1_800_000_000_000
+PERIOD_MS = 60_000
+DAY_MS = 86_400_000
+COIN = 1_000_000
+ROLES = ("operations", "treasury", "metering", "consensus", "link")
+GROUPS = ("north", "south", "west")
+
+
+@cache
+def key(name: str) -> SigningKey:
+    """The key pair of a name."""
+    return SigningKey(sha256(name.encode()).digest())
+
+
+def lock_of(name: str) -> bytes:
+    """The lock that the key of `name` opens."""
+    return lock_hash(Key(key(name).public))
+
+
+def parameters() -> Parameters:
+    return Parameters(
+        fee_per_byte=1,
+        fee_per_signature=50,
+        fee_per_new_output=200,
+        margin_ppm=200_000,
+        period_ms=PERIOD_MS,
+        attestation_groups=2,
+        window=1,
+        block_interval_ms=5,
+        heartbeat_ms=10_000,
+        view_timeout_ms=2_000,
+        view_timeout_ms_max=60_000,
+    )
+
+
+def grant(name: str, *, validator: bool = True, issuer: bool = True) -> LicenceGrant:
+    certificate = b"certificate of " + name.encode()
+    return LicenceGrant(
+        id=name,
+        name=f"Cloud {name}",
+        jurisdiction="EU",
+        document_hash=sha256(b"document" + name.encode()).digest(),
+        certificate=certificate,
+        certificate_hash=certificate_fingerprint(certificate),
+        keys=RoleKeys(*(key(f"{name}/{role}").public for role in ROLES)),
+        expires_ms=TIME_MS + 730 * DAY_MS,
+        validator=validator,
+        issuer=issuer,
+    )
+
+
+def attest(
+    nonce: bytes, commitment: CapacityCommitment, figures: dict[str, int]
+) -> CapacityCommitment:
+    """The commitment with an attestation by each named attestor."""
+    attestations = tuple(
+        Attestation(
+            name,
+            figure,
+            key(f"attestor/{name}").sign(attestation_hash(nonce, commitment, name, figure)),
+        )
+        for name, figure in figures.items()
+    )
+    return msgspec.structs.replace(commitment, attestations=attestations)
+
+
+def commitment(
+    issuer: str, *, name: str = "", microhours: int = 1_000_000, days: int = 30
+) -> CapacityCommitment:
+    return CapacityCommitment(
+        id=name or f"capacity-{issuer}",
+        issuer=issuer,
+        device_class="gpu-80g",
+        region="eu-west",
+        workloads=("inference", "training"),
+        from_ms=TIME_MS,
+        to_ms=TIME_MS + days * DAY_MS,
+        microhours=microhours,
+        attestations=(),
+    )
+
+
+def make_genesis(n: int = 4, accounts: Sequence[str] = ("alice", "bob")) -> Genesis:
+    """n validators that all issue; each account gets 1,000 coins of each of the first three."""
+    names = [f"val{index}" for index in range(n)]
+    nonce = sha256(b"nonce").digest()
+    figures = {f"att-{group}": 900_000 + index for index, group in enumerate(GROUPS)}
+    return Genesis(
+        format=1,
+        network="devnet",
+        nonce=nonce,
+        time_ms=TIME_MS,
+        authority=Authority(b"certificate of the authority", key("authority").public),
+        parameters=parameters(),
+        standard=(
+            Factor("gpu-80g", "inference", 1_500_000),
+            Factor("gpu-80g", "training", 1_000_000),
+        ),
+        attestors=tuple(
+            Attestor(f"att-{group}", f"Lab {group}", group, key(f"attestor/att-{group}").public)
+            for group in GROUPS
+        ),
+        licences=tuple(grant(name) for name in names),
+        commitments=tuple(attest(nonce, commitment(name), figures) for name in names),
+        allocations=tuple(
+            Allocation(name, 1_000 * COIN, encode_address(lock_of(account), "mrst"))
+            for account in accounts
+            for name in names[:3]
+        ),
+    )
+
+
+@dataclass
+class MemoryState:
+    """A view of the last applied block, in dictionaries."""
+
+    head: Head
+    outputs: dict[Outpoint, OutputEntry] = field(default_factory=dict)
+    spent: set[Outpoint] = field(default_factory=set)
+    stored: dict[bytes, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, genesis: Genesis) -> MemoryState:
+        changes = genesis_state(genesis)
+        state = cls(changes.head)
+        state.apply(changes)
+        return state
+
+    def apply(self, changes: Changes) -> None:
+        self.head = changes.head
+        for outpoint in changes.spent:
+            del self.outputs[outpoint]
+            self.spent.add(outpoint)
+        self.outputs.update(changes.created)
+        for name, data in changes.objects.items():
+            if data is None:
+                del self.stored[name]
+            else:
+                self.stored[name] = data
+
+    def output(self, outpoint: Outpoint) -> OutputEntry | None:
+        return self.outputs.get(outpoint)
+
+    def is_spent(self, outpoint: Outpoint) -> bool:
+        return outpoint in self.spent
+
+    def object(self, name: bytes) -> bytes | None:
+        return self.stored.get(name)
+
+    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(item for item in self.stored.items() if item[0].startswith(prefix)))
+
+
+class World:
+    """A genesis, its state and builders of transactions and blocks on it."""
+
+    def __init__(self, genesis: Genesis | None = None) -> None:
+        self.genesis = genesis or make_genesis()
+        self.chain_id = chain_id(self.genesis)
+        self.validators = self.genesis.validators
+        self.state = MemoryState.of(self.genesis)
+        self.fees = load_one(self.state, Parameters).fees
+
+    @property
+    def time_ms(self) -> int:
+        return self.state.head.header.time_ms
+
+    def asset(self, issuer: str = "val0") -> bytes:
+        return asset_id(self.chain_id, issuer)
+
+    def coin(self, owner: str, issuer: str = "val0") -> Input:
+        """An input that spends the first coin of `issuer` that `owner` holds."""
+        wanted = (self.asset(issuer), lock_of(owner))
+        for (txid, index), entry in sorted(self.state.outputs.items()):
+            if (entry.asset, entry.lock) == wanted:
+                return Input(txid, index, entry.asset, entry.amount)
+        raise LookupError(f"{owner} has no coin of {issuer}")
+
+    def body(
+        self,
+        inputs: Sequence[Input] = (),
+        outputs: Sequence[Output] = (),
+        *,
+        fee: Fee = NO_FEE,
+        operations: Sequence[Operation] = (),
+        memo: bytes = b"",
+        life_ms: int = 3_600_000,
+    ) -> Transaction:
+        return Transaction(
+            version=1,
+            chain_id=self.chain_id,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            fee=fee,
+            operations=tuple(operations),
+            expires_at_ms=self.time_ms + life_ms,
+            memo=memo,
+        )
+
+    def transfer(
+        self, owner: str, to: str, amount: int = COIN, *, coin: Input | None = None
+    ) -> SignedTransaction:
+        """`amount` of the coin to `to`, the rest back, with a fee of 2,000 µ."""
+        spent = coin or self.coin(owner)
+        change = spent.amount - amount - 2_000
+        outputs = [
+            Output(spent.asset, amount, lock_of(to)),
+            Output(spent.asset, change, lock_of(owner)),
+        ]
+        body = self.body([spent], outputs, fee=Fee(spent.asset, 2_000))
+        return sign(body, [owner])
+
+    def mint(
+        self,
+        issuer: str = "val0",
+        amount: int = COIN,
+        *,
+        number: int = 0,
+        lane: int = 0,
+        to: str = "alice",
+    ) -> SignedTransaction:
+        signer = f"{issuer}/treasury"
+        operation = Mint(issuer, key(signer).public, lane, number, amount)
+        output = Output(self.asset(issuer), amount, lock_of(to))
+        return sign(self.body([], [output], operations=[operation]), [], [signer])
+
+    def execution(self, after_ms: int = 1_000) -> Execution:
+        member = self.validators.members[0]
+        return Execution(self.state, time_ms=self.time_ms + after_ms, proposer=member.key)
+
+    def make_block(
+        self, txs: Sequence[SignedTransaction] = (), after_ms: int = 1_000
+    ) -> tuple[Block, Changes]:
+        """A valid block on the state, not applied."""
+        execution = self.execution(after_ms)
+        for tx in txs:
+            execution.add(tx)
+        changes = execution.finish()
+        return Block(changes.head.header, tuple(tx.raw for tx in txs)), changes
+
+    def advance(self, txs: Sequence[SignedTransaction] = (), after_ms: int = 1_000) -> Block:
+        """A valid block, applied."""
+        block, changes = self.make_block(txs, after_ms)
+        self.state.apply(changes)
+        return block
+
+
+def sign(
+    body: Transaction,
+    owners: Sequence[str],
+    actors: Sequence[str] = (),
+    *,
+    conditions: Sequence[Condition] = (),
+) -> SignedTransaction:
+    """Seal a body: `owners` reveal their key lock and sign, `actors` sign alone.
+
+    `conditions` are revealed beside those; whoever must sign for them is an actor.
+    """
+    revealed = [*conditions, *(Key(key(name).public) for name in dict.fromkeys(owners))]
+    signers = {key(name).public: key(name) for name in (*owners, *actors)}
+    message = transaction.sighash(body)
+    return transaction.seal(
+        body,
+        Witness(
+            conditions=tuple(sorted(revealed, key=lock_hash)),
+            signatures=tuple(
+                KeySignature(public, signers[public].sign(message)) for public in sorted(signers)
+            ),
+        ),
+    )
