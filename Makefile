@@ -1,0 +1,28 @@
+# On a fresh machine `make devnet` or `make test` is enough: both set up what they need, in .venv.
+
+SEEDS ?= 300
+
+.PHONY: help setup devnet test check sim bench
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/ready ## Make .venv with the locked packages and the command .venv/bin/marsa
+
+devnet: setup ## Start four real validators with funded accounts on this machine
+	@.venv/bin/marsa devnet up
+
+test: setup ## Run every test; at most ten minutes on two cores
+	@.venv/bin/python -m pytest -n 2 --dist loadfile
+
+check: setup ## Lint, format, types, import directions, links in the documents
+	@.ci/check
+
+sim: setup ## Simulate SEEDS whole clusters under faults: make sim SEEDS=300
+	@.venv/bin/python -m tests.sim.run --seeds $(SEEDS)
+
+bench: setup ## Measure throughput and latency of the running devnet
+	@.venv/bin/marsa bench tps
+
+.venv/ready: requirements-dev.lock pyproject.toml .ci/setup .ci/python
+	@.ci/setup
