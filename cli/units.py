@@ -1,0 +1,74 @@
+"""What people type and read: amounts of coins, durations, times.
+
+Amounts are integers of base units (µ) everywhere inside; only here do they meet a decimal point.
+Parsing takes ASCII digits alone: no sign, exponent, separator or digit of another script, because
+`１２３` and `1e3` are mistakes or tricks more often than amounts. Nothing passes through a float.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from cli.errors import usage_error
+
+DECIMALS = 6
+UNITS_PER_COIN: int = 10**DECIMALS
+AMOUNT_LIMIT = 1 << 62  # as in ledger.codec, without its import; a test compares the two
+DURATION_MS_MAX = 24 * 3_600_000
+
+_AMOUNT = re.compile(r"([0-9]{1,19})(?:\.([0-9]+))?", re.ASCII)
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)", re.ASCII)
+_MS_BY_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+
+
+def parse_amount(text: str) -> int:
+    """Base units of '1.5' coins; raises CliError(bad_amount) for anything else than a decimal."""
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise usage_error("bad_amount", f"{text!r} is not an amount", "write it as 12 or 12.345678")
+    whole, decimals = match.group(1), match.group(2) or ""
+    if len(decimals) > DECIMALS:
+        raise usage_error(
+            "bad_amount",
+            f"{text!r} has {len(decimals)} decimals, a coin has {DECIMALS}",
+            f"the nearest smaller amount is {whole}.{decimals[:DECIMALS]}",
+        )
+    amount = int(whole) * UNITS_PER_COIN + int(decimals.ljust(DECIMALS, "0"))
+    if amount == 0:
+        raise usage_error("bad_amount", "the amount is zero", "the least is 0.000001")
+    if amount >= AMOUNT_LIMIT:
+        raise usage_error(
+            "bad_amount", f"{text} is too much", f"the most is {format_amount(AMOUNT_LIMIT - 1)}"
+        )
+    return amount
+
+
+def format_amount(amount: int) -> str:
+    """Base units as coins with all six decimals, so that columns align."""
+    whole, decimals = divmod(abs(amount), UNITS_PER_COIN)
+    return f"{'-' if amount < 0 else ''}{whole}.{decimals:0{DECIMALS}d}"
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds of '500ms', '10s', '2m' or '1h'."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise usage_error(
+            "bad_duration", f"{text!r} is not a duration", "write it as 500ms, 10s or 2m"
+        )
+    duration_ms = int(match.group(1)) * _MS_BY_UNIT[match.group(2)]
+    if duration_ms > DURATION_MS_MAX:
+        raise usage_error("bad_duration", f"{text} is too long", "the longest is 24h")
+    return duration_ms
+
+
+def format_time(time_ms: int) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(time_ms / 1_000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def short_hex(text: str) -> str:
+    """A long hash for people: its ends. JSON always has all of it."""
+    return text if len(text) <= 16 else f"{text[:8]}…{text[-8:]}"
