@@ -1,0 +1,276 @@
+"""From chosen coins to a transaction: outputs, change, fee, signatures. Pure.
+
+The fee depends on the size, the size on the witness and on the lengths of the numbers, so a draft
+carries a witness with empty signatures (they have one length) and is built again until its fee
+pays for it. A draft therefore needs public keys only: it is shown, and has its txid, before any
+password is asked.
+
+Change below what spending it would cost goes to the fee; there is never an output of zero.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cli.wallet import selection
+from cli.wallet.selection import Coin
+from ledger.codec import AMOUNT_LIMIT
+from ledger.crypto import SIGNATURE_BYTES, SigningKey
+from ledger.locks import Key, lock_hash
+from ledger.transaction import (
+    NO_FEE,
+    Burn,
+    Fee,
+    FeeSchedule,
+    Input,
+    KeySignature,
+    Mint,
+    Operation,
+    Output,
+    SignedTransaction,
+    Transaction,
+    Witness,
+    asset_id,
+    check_signatures,
+    check_stateless,
+    seal,
+    sighash,
+    transaction_id,
+)
+
+FEE_ROUNDS_MAX = 8
+"""A fee changes its own length by a few bytes at most, so two rounds are the rule."""
+INPUT_BYTES = 88
+"""The longest encoding of an input: what a coin costs whoever spends it."""
+CHANGE_BYTES = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every transaction of one command has in common."""
+
+    chain_id: bytes
+    fees: FeeSchedule
+    expires_at_ms: int
+    memo: bytes = b""
+
+    @property
+    def dust(self) -> int:
+        """Change that costs more to spend than it is worth."""
+        return self.fees.per_byte * INPUT_BYTES
+
+    @property
+    def tolerance(self) -> int:
+        """What a payment may leave over and still need no change."""
+        return self.dust + self.fees.per_byte * CHANGE_BYTES + self.fees.per_new_output
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An amount of one asset."""
+
+    asset: bytes
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Who gets what; `to` None destroys it. The fee is paid in the asset of the first part."""
+
+    parts: tuple[Part, ...]
+    to: bytes | None
+    change_lock: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An unsigned transaction whose fee fits."""
+
+    body: Transaction
+    coins: tuple[Coin, ...]
+    keys: tuple[bytes, ...]
+    """Public keys that must sign, ascending."""
+    parts: tuple[Part, ...]
+    change: Mapping[bytes, int]
+
+    @property
+    def txid(self) -> bytes:
+        return transaction_id(self.body)
+
+    @property
+    def fee(self) -> int:
+        return self.body.fee.amount
+
+
+def draft_single(
+    terms: Terms, coins: Sequence[Coin], keys: Mapping[bytes, bytes], payment: Payment, *, seed: int
+) -> Draft | None:
+    """Pay one part with coins of its asset; None when no choice of them covers it."""
+    (part,) = payment.parts
+    usable = [coin for coin in coins if coin.asset == part.asset]
+
+    def fee_of(chosen: Sequence[Coin]) -> int:
+        return _fee(terms, _body(terms, chosen, payment, {}, AMOUNT_LIMIT - 1), chosen, keys)
+
+    chosen = selection.cover(usable, part.amount, fee_of, tolerance=terms.tolerance, seed=seed)
+    if chosen is None and 0 < len(usable) <= selection.INPUTS_MAX:
+        # `fee_of` is a few µ too high: whoever sends the last µ spends every coin anyway.
+        chosen = usable
+    return None if chosen is None else draft_exact(terms, chosen, keys, payment)
+
+
+def draft_mixed(
+    terms: Terms,
+    coins: Sequence[Coin],
+    keys: Mapping[bytes, bytes],
+    amount: int,
+    payment: Payment,
+    *,
+    seed: int,
+) -> Draft | None:
+    """Pay `amount` with as few assets as possible; `payment.parts` is filled in here.
+
+    Assets follow each other by what is held of them; all but the last are used up. The fee is in
+    the first, so its part shrinks until the fee fits.
+    """
+    held: Counter[bytes] = Counter()
+    for coin in coins:
+        held[coin.asset] += coin.amount
+    order = sorted(held, key=lambda asset: (-held[asset], asset))
+    fee = 0
+    for _ in range(FEE_ROUNDS_MAX):
+        chosen: list[Coin] = []
+        parts: list[Part] = []
+        left = amount
+        for asset in order:
+            reserved = fee if asset == order[0] else 0
+            part = min(left, held[asset] - reserved)
+            if part <= 0:
+                break
+            own = [coin for coin in coins if coin.asset == asset]
+            picked = selection.select(own, part + reserved, tolerance=0, seed=seed)
+            if picked is None:
+                return None
+            chosen += picked
+            parts.append(Part(asset, part))
+            left -= part
+        if left > 0 or len(chosen) > selection.INPUTS_MAX:
+            return None
+        filled = Payment(tuple(parts), payment.to, payment.change_lock)
+        change = {p.asset: 1 for p in parts}
+        needed = _fee(terms, _body(terms, chosen, filled, change, fee), chosen, keys)
+        if needed <= fee:
+            return draft_exact(terms, chosen, keys, filled)
+        fee = needed
+    return None
+
+
+def draft_exact(
+    terms: Terms, coins: Sequence[Coin], keys: Mapping[bytes, bytes], payment: Payment
+) -> Draft | None:
+    """Pay with all of these coins; None when they do not cover the payment and the fee."""
+    left: Counter[bytes] = Counter()
+    for coin in coins:
+        left[coin.asset] += coin.amount
+    for part in payment.parts:
+        left[part.asset] -= part.amount
+    if any(amount < 0 for amount in left.values()):
+        return None
+    fee_asset = payment.parts[0].asset
+    spare = left[fee_asset]
+    fee = 0
+    for _ in range(FEE_ROUNDS_MAX):
+        rest = spare - fee
+        change = {**left, fee_asset: rest if rest > terms.dust else 0}
+        paid = fee if rest > terms.dust else spare
+        body = _body(terms, coins, payment, change, paid)
+        needed = _fee(terms, body, coins, keys)
+        if needed <= paid:
+            kept = {asset: amount for asset, amount in change.items() if amount}
+            signers = sorted({keys[coin.lock] for coin in coins})
+            return Draft(body, tuple(coins), tuple(signers), payment.parts, kept)
+        if needed > spare:
+            # With change it is too dear; without, it may fit.
+            bare = _body(terms, coins, payment, {**left, fee_asset: 0}, spare)
+            if _fee(terms, bare, coins, keys) > spare:
+                return None
+            needed = spare
+        fee = needed
+    return None
+
+
+def draft_mint(
+    terms: Terms, *, issuer: str, key: bytes, lane: int, number: int, amount: int, to: bytes
+) -> Draft:
+    """An issuer's new coins; free, because a licensed key signs."""
+    asset = asset_id(terms.chain_id, issuer)
+    body = Transaction(
+        version=1,
+        chain_id=terms.chain_id,
+        inputs=(),
+        outputs=(Output(asset, amount, to),),
+        fee=NO_FEE,
+        operations=(Mint(issuer, key, lane, number, amount),),
+        expires_at_ms=terms.expires_at_ms,
+        memo=terms.memo,
+    )
+    return Draft(body, (), (key,), (Part(asset, amount),), {})
+
+
+def sign(terms: Terms, draft: Draft, keys: Iterable[SigningKey]) -> SignedTransaction:
+    """Sign with those of `keys` that are needed, and check the result as a node will."""
+    by_public = {key.public: key for key in keys}
+    message = sighash(draft.body)
+    signatures = tuple(
+        KeySignature(public, by_public[public].sign(message)) for public in draft.keys
+    )
+    tx = seal(draft.body, Witness(_conditions(draft.coins, draft.keys), signatures))
+    check_stateless(tx, terms.chain_id, terms.fees)
+    check_signatures(tx)
+    return tx
+
+
+def _body(
+    terms: Terms,
+    coins: Sequence[Coin],
+    payment: Payment,
+    change: Mapping[bytes, int],
+    fee: int,
+) -> Transaction:
+    outputs: list[Output] = []
+    operations: list[Operation] = []
+    for part in payment.parts:
+        if payment.to is None:
+            operations.append(Burn(part.asset, part.amount))
+        else:
+            outputs.append(Output(part.asset, part.amount, payment.to))
+    for asset in sorted(change):
+        if change[asset]:
+            outputs.append(Output(asset, change[asset], payment.change_lock))
+    return Transaction(
+        version=1,
+        chain_id=terms.chain_id,
+        inputs=tuple(Input(coin.txid, coin.index, coin.asset, coin.amount) for coin in coins),
+        outputs=tuple(outputs),
+        fee=Fee(payment.parts[0].asset, fee),
+        operations=tuple(operations),
+        expires_at_ms=terms.expires_at_ms,
+        memo=terms.memo,
+    )
+
+
+def _fee(
+    terms: Terms, body: Transaction, coins: Sequence[Coin], keys: Mapping[bytes, bytes]
+) -> int:
+    """What a node asks for this body once it is signed."""
+    signers = sorted({keys[coin.lock] for coin in coins})
+    unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in signers)
+    return terms.fees.required(seal(body, Witness(_conditions(coins, signers), unsigned)))
+
+
+def _conditions(coins: Sequence[Coin], keys: Iterable[bytes]) -> tuple[Key, ...]:
+    by_lock = {lock_hash(Key(key)): Key(key) for key in keys}
+    needed = {coin.lock for coin in coins}
+    return tuple(by_lock[lock] for lock in sorted(needed))
