@@ -8,6 +8,7 @@ help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## Make .venv with the locked packages and the command .venv/bin/marsa
+	@:
 
 devnet: setup ## Start four real validators with funded accounts on this machine
 	@.venv/bin/marsa devnet up

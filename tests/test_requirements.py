@@ -84,7 +84,7 @@ def test_no_file_names_a_package_index() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "https://" + "pypi" + ".org/simple",
+        "https://" + "pypi" + ".org/",
         "https://mirror.example/root/" + "simple/",
         "--index" + "-url https://mirror.example",
         "pip install --extra-index" + "-url x",
