@@ -67,8 +67,8 @@ class Chain:
         header = changes.head.header
         if next(kv.scan(b"", limit=1), None) is not None:
             raise DamagedChain("a new chain was to be written over another", NEW_NODE)
-        if header.height != 0:
-            raise AssertionError(f"a chain begins at height 0, not {header.height}")
+        if header.height != 0 or header.state_root != changes.head.commitments.state_root:
+            raise AssertionError(f"height {header.height} is no genesis, or has another state")
         empty = SpentBitmap.empty()
         batch = _block_batch(kv, Block(header, ()), changes, (), empty)
         batch.puts[schema.SCHEMA_KEY] = schema.SCHEMA_VERSION.to_bytes(2, "big")
@@ -101,6 +101,10 @@ class Chain:
     def output(self, outpoint: Outpoint) -> OutputEntry | None:
         """The entry of an unspent output, None where unknown or spent."""
         return read_output(self._kv.get, outpoint)
+
+    def is_spent(self, outpoint: Outpoint) -> bool:
+        """Whether the output existed and a final block spent it."""
+        return self.indexes.spender(outpoint) is not None
 
     def object(self, key: bytes) -> bytes | None:
         """An encoded protocol object."""
@@ -266,9 +270,9 @@ class Chain:
         """A stored node of the mountain range."""
         return _read_node(self._kv, position)
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All records under a prefix of the schema, in ascending order; for audits."""
-        return scan_all(self._kv, prefix)
+    def scan(self, prefix: bytes, *, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """All records under a prefix of the schema, from `start` up; for audits."""
+        return scan_all(self._kv, prefix, start)
 
     def _expect_absent(self, height: int, what: str) -> None:
         if 0 <= height <= self.height:
@@ -285,9 +289,10 @@ def names(certificate: Certificate, header: Header, block_hash: bytes) -> bool:
     )
 
 
-def scan_all(kv: KeyValue, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every row under a prefix, read in steps."""
-    start: bytes | None = None
+def scan_all(
+    kv: KeyValue, prefix: bytes, start: bytes | None = None
+) -> Iterator[tuple[bytes, bytes]]:
+    """Every row under a prefix from `start` up, read in steps."""
     while True:
         rows = list(kv.scan(prefix, start=start, limit=SCAN_ROWS + 1))
         yield from rows[:SCAN_ROWS]

@@ -200,6 +200,12 @@ class Indexes:
         page = self._page(schema.HISTORY + lock, b"", start, limit, reverse=True)
         return Page(tuple([read_history(*row) for row in page.items]), page.next_start)
 
+    def history_line(self, lock: bytes, height: int, rank: int) -> HistoryLine | None:
+        """One line of a history; `rank` as in the schema."""
+        key = schema.history_key(lock, height, rank)
+        value = self._kv.get(key)
+        return None if value is None else read_history(key, value)
+
     def place(self, txid: bytes) -> tuple[int, int] | None:
         """(height, position) of a final transaction."""
         value = self._kv.get(schema.transaction_key(txid))

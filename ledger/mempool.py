@@ -23,6 +23,7 @@ from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
 from ledger.transaction import Mint, SignedTransaction
@@ -38,10 +39,11 @@ RESENT_MAX = 256
 """Per validator: room beside the pool for what other validators saw passed over."""
 RESENT_BYTES_MAX = 1024 * 1024
 """Per validator: 31 hostile ones together stay below the pool's own limit."""
-FREE_PER_IDENTITY_MAX = 16
-FREE_PER_BLOCK_MAX = BLOCK_TRANSACTIONS_MAX // 5
 FINAL_MAX = 20_000
 """Final transactions remembered, ten full blocks; older ones are found in the chain."""
+FREE_TRANSACTIONS_MAX = BLOCK_TRANSACTIONS_MAX // FREE_SHARE
+FREE_SIGNATURES_MAX = BLOCK_SIGNATURES_MAX // FREE_SHARE
+FREE_BYTES_MAX = BLOCK_BYTES_MAX // FREE_SHARE
 EXPIRY_SPARE = 1_024
 """Entries of the expiry queue beyond twice those that wait, before it is built anew."""
 RATE_UNIT = 1_000
@@ -183,21 +185,35 @@ class Mempool:
     def select(self, *, skip: Container[bytes] = frozenset()) -> list[SignedTransaction]:
         """What the next block should hold, in the order of arrival, within a block's limits.
 
-        `skip` holds the txids of blocks that are proposed and not final yet. Free ones beyond
-        their share are passed over; the first that does not fit ends the block.
+        `skip` holds the txids of blocks that are proposed and not final yet. Free ones take at
+        most their share and are passed over from the first that finds it full; any other that
+        does not fit ends the block.
         """
         chosen: list[SignedTransaction] = []
-        size = signatures = 0
-        free_left = FREE_PER_BLOCK_MAX
+        size = signatures = free = free_size = free_signatures = 0
+        is_free_full = False
         for txid, entry in self._entries.items():
-            if txid in skip or (entry.is_free and not free_left):
+            if txid in skip or (entry.is_free and is_free_full):
                 continue
             tx = entry.tx
-            size += len(tx.raw)
-            signatures += len(tx.witness.signatures)
-            if size > BLOCK_BYTES_MAX or signatures > BLOCK_SIGNATURES_MAX:
+            tx_size, tx_signatures = len(tx.raw), len(tx.witness.signatures)
+            if size + tx_size > BLOCK_BYTES_MAX:
                 break
-            free_left -= entry.is_free
+            if signatures + tx_signatures > BLOCK_SIGNATURES_MAX:
+                break
+            if entry.is_free:
+                is_free_full = (
+                    free == FREE_TRANSACTIONS_MAX
+                    or free_size + tx_size > FREE_BYTES_MAX
+                    or free_signatures + tx_signatures > FREE_SIGNATURES_MAX
+                )
+                if is_free_full:
+                    continue
+                free += 1
+                free_size += tx_size
+                free_signatures += tx_signatures
+            size += tx_size
+            signatures += tx_signatures
             chosen.append(tx)
             if len(chosen) == BLOCK_TRANSACTIONS_MAX:
                 break

@@ -1,0 +1,215 @@
+"""Reads every record of a store once and compares it with what the blocks say.
+
+Blocks prove themselves by hashes and certificates; indexes are counted again from blocks, balances
+from unspent outputs, unspent outputs from the leaves and flags that the last header commits to.
+The rules of the economy are not run: `invariants.recount(chain, chain.outputs())` does that.
+
+A walk holds a block in memory, never the set of outputs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ledger import schema
+from ledger.block import Header, IsValid
+from ledger.boot_audit import check_final, check_leaves, check_top, checked_header, read_body
+from ledger.chain import Chain
+from ledger.crypto import verify
+from ledger.indexes import read_history
+from ledger.mountain_range import MountainRange, size_of
+from ledger.schema import DamagedChain, Movement
+from ledger.transaction import SignedTransaction, decode
+from ledger.validators import ValidatorSet
+from ledger.view import Outpoint, OutputEntry, output_leaf
+
+PROGRESS_ROWS = 1_000
+"""Rows between two reports: about 50 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the audit has come in one of its parts."""
+
+    part: str
+    done: int
+    total: int
+
+
+def audit_full(
+    chain: Chain, validators: ValidatorSet | None = None, is_valid: IsValid = verify
+) -> Iterator[Progress]:
+    """Everything below a chain that was just opened; raises DamagedChain.
+
+    The chain must not be appended to before the iterator is exhausted.
+    """
+    yield from _audit_blocks(chain, validators, is_valid)
+    yield from _audit_nodes(chain)
+    yield from _audit_outputs(chain)
+    check_top(chain)
+
+
+def _audit_blocks(
+    chain: Chain, validators: ValidatorSet | None, is_valid: IsValid
+) -> Iterator[Progress]:
+    """Headers, certificates, bodies, and the indexes that follow from a block alone."""
+    tip = chain.height
+    counts: Counter[bytes] = Counter()
+    above: Header | None = None
+    for height in range(tip, -1, -1):
+        header = checked_header(chain, height, above)
+        check_final(chain, header, validators, is_valid)
+        check_leaves(chain, header)
+        for position, tx in enumerate(read_body(chain, header)):
+            counts[schema.BODY] += 1
+            counts[schema.TRANSACTION] += 1
+            counts[schema.SPENT_BY] += len(tx.body.inputs)
+            counts[schema.HISTORY] += _check_history(chain, height, position, tx)
+            _check_spenders(chain, height, position, tx)
+        above = header
+        if height % PROGRESS_ROWS == 0:
+            yield Progress("blocks", tip - height + 1, tip + 1)
+    for prefix in (schema.HEADER, schema.HEIGHT_BY_HASH, schema.LEAVES):
+        counts[prefix] = tip + 1
+    counts[schema.CERTIFICATE] = tip
+    counts[schema.HISTORY] += _count_system_history(chain)
+    for prefix, count in sorted(counts.items()):
+        _check_count(chain, prefix, count)
+
+
+def _check_spenders(chain: Chain, height: int, position: int, tx: SignedTransaction) -> None:
+    for spent in tx.body.inputs:
+        if chain.indexes.spender(spent.outpoint) != (height, position):
+            raise DamagedChain(f"output {spent.txid.hex()}:{spent.index} has another spender")
+
+
+def _check_history(chain: Chain, height: int, position: int, tx: SignedTransaction) -> int:
+    """Every address that a transaction touches has its line; the result is how many.
+
+    The locks of the inputs are those of the revealed conditions. Which input had which is not
+    known here, so what was sent is compared over all of them.
+    """
+    received: Counter[tuple[bytes, bytes]] = Counter()
+    for output in tx.body.outputs:
+        received[output.lock, output.asset] += output.amount
+    sent: Counter[bytes] = Counter()
+    for spent in tx.body.inputs:
+        sent[spent.asset] += spent.amount
+    locks = sorted({output.lock for output in tx.body.outputs} | set(tx.locks))
+    for lock in locks:
+        line = chain.indexes.history_line(lock, height, schema.RANK_TRANSACTIONS + position)
+        if line is None or line.txid != tx.txid:
+            raise DamagedChain(f"the history of lock {lock.hex()} lacks {tx.txid.hex()}")
+        for movement in line.movements:
+            received[lock, movement.asset] -= movement.received
+            sent[movement.asset] -= movement.sent
+    if any(received.values()) or any(sent.values()):
+        raise DamagedChain(f"the history of {tx.txid.hex()} has other amounts")
+    return len(locks)
+
+
+def _count_system_history(chain: Chain) -> int:
+    """Lines of outputs that no transaction made. Their amounts are in no body any more; each must
+    name the output that the coins of its address, or a spender, still know."""
+    count = 0
+    for key, value in chain.scan(schema.HISTORY):
+        line = read_history(key, value)
+        if line.position is not None:
+            continue
+        count += 1
+        outpoint = (line.txid, 0)
+        entry = chain.output(outpoint)
+        if entry is None:
+            _check_spent_system_line(chain, outpoint, line.movements)
+            continue
+        expected = (Movement(entry.asset, entry.amount, 0),)
+        if line.movements != expected or key[1:33] != entry.lock or line.height != entry.height:
+            raise DamagedChain(f"the history of system output {line.txid.hex()} is another")
+    return count
+
+
+def _check_spent_system_line(
+    chain: Chain, outpoint: Outpoint, movements: tuple[Movement, ...]
+) -> None:
+    place = chain.indexes.spender(outpoint)
+    raw = None if place is None else chain.raw_transaction(*place)
+    inputs = () if raw is None else decode(raw).body.inputs
+    for spent in inputs:
+        if spent.outpoint == outpoint:
+            if movements == (Movement(spent.asset, spent.amount, 0),):
+                return
+            break
+    raise DamagedChain(f"the history of system output {outpoint[0].hex()} is another")
+
+
+def _audit_nodes(chain: Chain) -> Iterator[Progress]:
+    """Every inner node is the hash of its children, and the peaks are those of the tip."""
+    commitments = chain.head.commitments
+    total = commitments.outputs.count
+    mountains = MountainRange.empty()
+    for index in range(total):
+        leaf = chain.node(size_of(index))
+        mountains, nodes = mountains.append([leaf])
+        for position, node in nodes:
+            if chain.node(position) != node:
+                raise DamagedChain(f"node {position} of the outputs is another")
+        if index % PROGRESS_ROWS == 0:
+            yield Progress("outputs ever made", index + 1, total)
+    if mountains != commitments.outputs:
+        raise DamagedChain("the outputs ever made have another root")
+    _check_count(chain, schema.NODE, size_of(total))
+
+
+def _audit_outputs(chain: Chain) -> Iterator[Progress]:
+    """Unspent outputs, in the order of their owners, against leaves, flags and balances."""
+    total = chain.head.commitments.outputs.count
+    count = owners = amount = coins = 0
+    owner = b""
+    for key, value in chain.scan(schema.COIN):
+        entry = _checked_coin(chain, key, schema.read_outpoint(value))
+        if key[1:65] != owner:
+            _check_balance(chain, owner, amount, coins)
+            owner, amount, coins = key[1:65], 0, 0
+            owners += 1
+        amount += entry.amount
+        coins += 1
+        count += 1
+        if count % PROGRESS_ROWS == 0:
+            yield Progress("unspent outputs", count, total)
+    _check_balance(chain, owner, amount, coins)
+    _check_count(chain, schema.BALANCE, owners)
+    _check_count(chain, schema.OUTPUT, count)
+    spent = sum(int.from_bytes(flags, "big").bit_count() for _, flags in chain.scan(schema.CHUNK))
+    if count != total - spent:
+        raise DamagedChain(f"{count} unspent outputs of {total}, {spent} are flagged as spent")
+
+
+def _checked_coin(chain: Chain, key: bytes, outpoint: Outpoint) -> OutputEntry:
+    name = f"output {outpoint[0].hex()}:{outpoint[1]}"
+    entry = chain.output(outpoint)
+    if entry is None or schema.coin_key(entry.lock, entry.asset, entry.leaf) != key:
+        raise DamagedChain(f"{name} is not the coin that its address has")
+    commitments = chain.head.commitments
+    if entry.leaf >= commitments.outputs.count or commitments.spent.is_spent(entry.leaf):
+        raise DamagedChain(f"{name} is stored as unspent and flagged as spent")
+    if chain.node(size_of(entry.leaf)) != output_leaf(outpoint, entry):
+        raise DamagedChain(f"{name} is not what its leaf commits to")
+    return entry
+
+
+def _check_balance(chain: Chain, owner: bytes, amount: int, coins: int) -> None:
+    """`owner` is lock and asset; none at all before the first coin."""
+    if coins == 0:
+        return
+    found = chain.indexes.balance(owner[:32], owner[32:])
+    if (found.amount, found.coins) != (amount, coins):
+        raise DamagedChain(f"the balance of lock {owner[:32].hex()} is another")
+
+
+def _check_count(chain: Chain, prefix: bytes, expected: int) -> None:
+    found = sum(1 for _ in chain.scan(prefix))
+    if found != expected:
+        name = prefix.decode("ascii")
+        raise DamagedChain(f"{found} records '{name}' instead of {expected}")
