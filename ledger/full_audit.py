@@ -57,6 +57,7 @@ def _audit_blocks(
     """Headers, certificates, bodies, and the indexes that follow from a block alone."""
     tip = chain.height
     counts: Counter[bytes] = Counter()
+    system_outputs = chain.head.commitments.outputs.count
     above: Header | None = None
     for height in range(tip, -1, -1):
         header = checked_header(chain, height, above)
@@ -67,6 +68,7 @@ def _audit_blocks(
             counts[schema.TRANSACTION] += 1
             counts[schema.SPENT_BY] += len(tx.body.inputs)
             counts[schema.HISTORY] += _check_history(chain, height, position, tx)
+            system_outputs -= len(tx.body.outputs)
             _check_spenders(chain, height, position, tx)
         above = header
         if height % PROGRESS_ROWS == 0:
@@ -74,7 +76,8 @@ def _audit_blocks(
     for prefix in (schema.HEADER, schema.HEIGHT_BY_HASH, schema.LEAVES):
         counts[prefix] = tip + 1
     counts[schema.CERTIFICATE] = tip
-    counts[schema.HISTORY] += _count_system_history(chain)
+    counts[schema.HISTORY] += system_outputs
+    _check_system_history(chain)
     for prefix, count in sorted(counts.items()):
         _check_count(chain, prefix, count)
 
@@ -110,15 +113,13 @@ def _check_history(chain: Chain, height: int, position: int, tx: SignedTransacti
     return len(locks)
 
 
-def _count_system_history(chain: Chain) -> int:
-    """Lines of outputs that no transaction made. Their amounts are in no body any more; each must
-    name the output that the coins of its address, or a spender, still know."""
-    count = 0
+def _check_system_history(chain: Chain) -> None:
+    """Lines of outputs that no transaction made. No body holds their amounts; they are compared
+    with the output itself or, once it is spent, with the input that spent it."""
     for key, value in chain.scan(schema.HISTORY):
         line = read_history(key, value)
         if line.position is not None:
             continue
-        count += 1
         outpoint = (line.txid, 0)
         entry = chain.output(outpoint)
         if entry is None:
@@ -127,7 +128,6 @@ def _count_system_history(chain: Chain) -> int:
         expected = (Movement(entry.asset, entry.amount, 0),)
         if line.movements != expected or key[1:33] != entry.lock or line.height != entry.height:
             raise DamagedChain(f"the history of system output {line.txid.hex()} is another")
-    return count
 
 
 def _check_spent_system_line(

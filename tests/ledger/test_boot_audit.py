@@ -1,0 +1,227 @@
+"""Every record of a store, damaged in turn: found at the start or by the full audit, never used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from msgspec.structs import replace
+
+from ledger import codec, schema
+from ledger.boot_audit import BOOT_BODIES, BOOT_HEADERS, audit_boot
+from ledger.chain import Chain, scan_all
+from ledger.full_audit import audit_full
+from ledger.kv import MemoryKV
+from ledger.schema import DamagedChain
+from ledger.validators import ValidatorSet
+from tests.ledger.chain_world import VALIDATORS, World, certificate_of, is_valid
+
+ALLOCATIONS = [(0, 0, 1000), (1, 1, 500), (0, 0, 7), (2, 0, 1)]
+FOUND_AT_START = (
+    schema.META,
+    schema.HEADER,
+    schema.HEIGHT_BY_HASH,
+    schema.CERTIFICATE,
+    schema.LEAVES,
+    schema.BODY,
+    schema.TRANSACTION,
+    schema.CHUNK,
+    schema.OBJECT,
+)
+"""Records of a short chain that no start may overlook; the rest is the full audit's."""
+
+
+def make_store(blocks: int, seed: int = 11, transfers: int = 3) -> tuple[World, MemoryKV]:
+    world, random, kv = World(), Random(seed), MemoryKV()
+    chain = Chain.create(kv, world.genesis(ALLOCATIONS))
+    for _ in range(blocks):
+        made = world.random_block(random, random.randrange(1, transfers + 1))
+        chain.append(made.block, made.certificate, made.changes, made.transactions)
+    return world, kv
+
+
+def start(kv: MemoryKV) -> Chain:
+    """What a node does with its store before anything else."""
+    chain = Chain.open(kv)
+    audit_boot(chain, VALIDATORS, is_valid)
+    return chain
+
+
+def is_found(kv: MemoryKV, *, in_full: bool) -> bool:
+    """Whether the start, or else the full audit, raises DamagedChain and nothing else."""
+    try:
+        chain = start(kv)
+        if in_full:
+            list(audit_full(chain, VALIDATORS, is_valid))
+    except DamagedChain:
+        return True
+    return False
+
+
+def with_record(kv: MemoryKV, key: bytes, value: bytes) -> MemoryKV:
+    image = kv.copy()
+    image.write({key: value}, ())
+    return image
+
+
+def flips(value: bytes, every_byte: bool) -> Iterator[bytes]:
+    """The value with one bit changed, in each byte or in a few; cut by a byte; a byte longer."""
+    few = {0, len(value) // 2, len(value) - 1}
+    for place in range(len(value)) if every_byte or not value else sorted(few):
+        changed = bytearray(value)
+        changed[place] ^= 1 << (place % 8)
+        yield bytes(changed)
+    if value:
+        yield value[:-1]
+    yield value + b"\0"
+
+
+def test_sound_stores_pass() -> None:
+    """Chains of 0 to 40 blocks pass both audits, at rest and opened again, with progress."""
+    for blocks in (0, 1, 2, BOOT_BODIES + 8):
+        world, kv = make_store(blocks)
+        chain = start(kv)
+        progress = list(audit_full(chain, VALIDATORS, is_valid))
+        assert chain.height == blocks
+        assert world.head == chain.head
+        assert {item.part for item in progress} >= {"blocks", "outputs ever made"}
+        assert all(1 <= item.done <= item.total for item in progress)
+
+
+def test_each_missing_record_is_found() -> None:
+    """Take away every record in turn: what decides is found at the start, the rest in full."""
+    _, kv = make_store(6)
+    rows = list(scan_all(kv, b""))
+    assert {key[:1] for key, _ in rows} == set(map(bytes, zip(b"mhilrctoxnbkavy")))
+    for key, _ in rows:
+        image = kv.copy()
+        image.write({}, [key])
+        assert is_found(image, in_full=not key.startswith(FOUND_AT_START)), key
+
+
+def test_each_changed_record_is_found() -> None:
+    """Change bits of every record in turn: what decides is found at the start, the rest in full.
+
+    Every byte of headers, tip, flags and objects is tried.
+    """
+    _, kv = make_store(4)
+    for key, value in scan_all(kv, b""):
+        decides = key.startswith((schema.META, schema.HEADER, schema.CHUNK, schema.OBJECT))
+        for changed in flips(value, every_byte=decides):
+            image = with_record(kv, key, changed)
+            assert is_found(image, in_full=not key.startswith(FOUND_AT_START)), (key, changed)
+
+
+def test_surplus_records_are_found() -> None:
+    """A record that no block wrote, of each kind, is found by the full audit."""
+    _, kv = make_store(3)
+    for prefix in "ilrctoxnkavy":
+        key, value = next(kv.scan(prefix.encode(), limit=1))
+        other = key[:1] + bytes([key[1] ^ 0x40]) + key[2:]
+        assert is_found(with_record(kv, other, value), in_full=True), prefix
+
+
+def test_records_above_the_tip_are_found_at_the_start() -> None:
+    """A store whose tip went back below its blocks is refused, whichever record stayed behind."""
+    _, old = make_store(3)
+    _, new = make_store(4)
+    above = (4).to_bytes(8, "big")
+    for prefix in (schema.HEADER, schema.LEAVES, schema.BODY, schema.CERTIFICATE):
+        key, value = next(new.scan(prefix + above, limit=1))
+        with pytest.raises(DamagedChain, match="above the tip"):
+            start(with_record(old, key, value))
+
+
+def test_older_state_under_a_newer_tip_is_found() -> None:
+    """Outputs, flags or objects of one block ago do not pass for the state of the tip."""
+    _, old = make_store(3)
+    _, new = make_store(4)
+    for prefix in (schema.CHUNK, schema.OBJECT):
+        image = new.copy()
+        image.write(dict(old.scan(prefix, limit=100)), ())
+        if list(image.scan(prefix, limit=100)) != list(new.scan(prefix, limit=100)):
+            with pytest.raises(DamagedChain, match="not those of height 4"):
+                start(image)
+    chunks = dict(old.scan(schema.CHUNK, limit=100))
+    assert chunks != dict(new.scan(schema.CHUNK, limit=100))
+
+
+def test_certificates_are_verified_against_the_set() -> None:
+    """Forged signatures, another phase and another set are found; without a set only names are."""
+    world, kv = make_store(3)
+    key = schema.certificate_key(2)
+    good = world.blocks[1].certificate
+    forged = replace(good, signatures=(bytes(64), *good.signatures[1:]))
+    image = with_record(kv, key, codec.encode(forged))
+    audit_boot(Chain.open(image))
+    with pytest.raises(DamagedChain, match="signature of member 0"):
+        start(image)
+    prepared = certificate_of(world.blocks[1].changes.head, phase=1)
+    with pytest.raises(DamagedChain, match="of another block"):
+        audit_boot(Chain.open(with_record(kv, key, codec.encode(prepared))))
+    others = ValidatorSet.of(
+        [replace(m, key=bytes([i]) * 32) for i, m in enumerate(VALIDATORS.members)]
+    )
+    with pytest.raises(DamagedChain, match="other validators"):
+        audit_boot(Chain.open(kv), others, is_valid)
+
+
+def test_start_looks_as_deep_as_it_says() -> None:
+    """A hole at the last header that is looked at is found; bodies are read less deep."""
+    world, random, kv = World(), Random(7), MemoryKV()
+    chain = Chain.create(kv, world.genesis(ALLOCATIONS))
+    for _ in range(BOOT_HEADERS + 3):
+        made = world.random_block(random, 1)
+        chain.append(made.block, made.certificate, made.changes, made.transactions)
+    tip = chain.height
+    lowest = tip - BOOT_HEADERS + 1
+    for height, finds in ((lowest, True), (lowest - 1, False)):
+        image = kv.copy()
+        image.write({}, [schema.header_key(height)])
+        assert is_found(image, in_full=False) == finds
+        assert is_found(image, in_full=True)
+    lowest = tip - BOOT_BODIES + 1
+    for height, finds in ((lowest, True), (lowest - 1, False)):
+        image = with_record(kv, schema.leaves_key(height), bytes(64))
+        assert is_found(image, in_full=False) == finds
+        assert is_found(image, in_full=True)
+
+
+def test_damage_says_what_to_do() -> None:
+    """The error is a fault of the machine and its sentence ends in advice."""
+    _, kv = make_store(2)
+    kv.write({}, [schema.header_key(1)])
+    with pytest.raises(OSError, match=r"header at height 1 is missing.*let it copy the chain"):
+        start(kv)
+
+
+def test_damage_met_while_reading_is_an_error() -> None:
+    """A record that goes missing under an open chain raises where it is asked for."""
+    world, kv = make_store(4)
+    chain = start(kv)
+    tx = world.blocks[0].transactions[0]
+    outpoint = next(iter(world.outputs))
+    leaf = world.outputs[outpoint].leaf
+    for key, ask in (
+        (schema.header_key(1), lambda: chain.header(1)),
+        (schema.leaves_key(1), lambda: chain.leaves(1)),
+        (schema.certificate_key(1), lambda: chain.certificate(1)),
+        (schema.body_key(1, 0), lambda: chain.block(1)),
+        (schema.body_key(1, 0), lambda: chain.transaction(tx.txid)),
+        (
+            schema.output_key(outpoint),
+            lambda: chain.indexes.coins(world.outputs[outpoint].lock, limit=100),
+        ),
+        (schema.node_key(0), lambda: chain.node(0)),
+    ):
+        value = kv.get(key)
+        assert value is not None
+        kv.write({}, [key])
+        with pytest.raises(DamagedChain):
+            ask()
+        kv.write({key: value}, ())
+    entry = codec.encode(replace(world.outputs[outpoint], leaf=leaf + 10_000))
+    kv.write({schema.output_key(outpoint): entry}, ())
+    with pytest.raises(DamagedChain, match="impossible leaf"):
+        chain.unspent_proof(outpoint)
