@@ -62,11 +62,12 @@ def decode_payload(data: bytes, cls: type[T], *, size_max: int) -> T:
         raise Invalid(Reason.TOO_LARGE, f"{len(data)} bytes, at most {size_max} are read")
     try:
         value: T = _decoder(cls).decode(data)
+        again = _encoder.encode(value)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError) as error:
         text = str(error)
         trailing = "trailing characters" in text
         raise Invalid(Reason.TRAILING_BYTES if trailing else Reason.MALFORMED, text) from None
-    if _encoder.encode(value) != data:
+    if again != data:
         raise Invalid(Reason.NON_CANONICAL, f"{cls.__name__} has a shorter or other encoding")
     return value
 

@@ -229,6 +229,7 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
         raise Invalid(Reason.NO_EFFECT, "neither inputs nor operations")
     if len({(spent.txid, spent.index) for spent in body.inputs}) != len(body.inputs):
         raise Invalid(Reason.DUPLICATE_INPUT, "one output is spent twice")
+    _check_burns(body)
     _check_conservation(body)
     _check_fee(tx, fees)
     check_witness(tx)
@@ -272,6 +273,21 @@ def _is_authorised(
 def _is_ascending(values: Iterable[bytes]) -> bool:
     ordered = list(values)
     return all(a < b for a, b in pairwise(ordered))
+
+
+def _check_burns(body: Transaction) -> None:
+    """What is burned is spent: nobody's licensed operations stand in for the holder's inputs."""
+    left: Counter[bytes] = Counter()
+    for operation in body.operations:
+        if isinstance(operation, Burn):
+            left[operation.asset] += operation.amount
+    if left:
+        for spent in body.inputs:
+            left[spent.asset] -= spent.amount
+        for asset, amount in sorted(left.items()):
+            if amount > 0:
+                detail = f"asset {asset.hex()}: burns {amount} more than it spends"
+                raise Invalid(Reason.UNBALANCED, detail)
 
 
 def _check_conservation(body: Transaction) -> None:
