@@ -1,0 +1,512 @@
+"""The pool of waiting transactions at its limits, and as a model of what may wait together."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger import mempool, refusals
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.codec import encode_payload
+from ledger.crypto import ZERO_HASH
+from ledger.execution import FREE_PER_IDENTITY_MAX
+from ledger.mempool import (
+    BYTES_MAX,
+    EXPIRY_SPARE,
+    FINAL_MAX,
+    FREE_BYTES_MAX,
+    FREE_SIGNATURES_MAX,
+    FREE_TRANSACTIONS_MAX,
+    RATE_UNIT,
+    RESENT_BYTES_MAX,
+    RESENT_MAX,
+    SENDER_MAX,
+    TRANSACTIONS_MAX,
+    Mempool,
+)
+from ledger.reasons import Invalid, Reason
+from ledger.refusals import REJECTED_MAX
+from ledger.transaction import (
+    NO_FEE,
+    Fee,
+    Input,
+    KeySignature,
+    Mint,
+    SignedTransaction,
+    Transaction,
+    Witness,
+)
+
+ASSET = sha256(b"asset").digest()
+MEMBER, OTHER_MEMBER = bytes([1]) * 32, bytes([2]) * 32
+
+
+def key(number: int) -> bytes:
+    return sha256(b"key" + number.to_bytes(4, "big")).digest()
+
+
+def made(body: Transaction, keys: list[int], size: int, twist: bytes = b"") -> SignedTransaction:
+    """A transaction as decoding gives it; the pool reads its size and never its bytes."""
+    txid = sha256(encode_payload(body)).digest()
+    signatures = tuple(KeySignature(key(number), bytes(64)) for number in keys)
+    wtxid = sha256(txid + twist).digest()
+    return SignedTransaction(bytes(size), body, Witness((), signatures), txid, wtxid, ())
+
+
+def spend(
+    *outputs: int,
+    by: tuple[int, ...] | int | None = None,
+    fee: int = 300,
+    size: int = 300,
+    expires: int = 10**9,
+    twist: bytes = b"",
+) -> SignedTransaction:
+    """A payment that spends numbered outputs; each is its own sender's unless `by` says."""
+    keys = [outputs[0]] if by is None else [by] if isinstance(by, int) else list(by)
+    inputs = tuple(Input(key(number), 0, ASSET, 1000) for number in outputs)
+    body = Transaction(1, ZERO_HASH, inputs, (), Fee(ASSET, fee), (), expires, b"")
+    return made(body, keys, size, twist)
+
+
+def mint(
+    issuer: str,
+    number: int,
+    *,
+    size: int = 200,
+    signatures: int = 1,
+    lane: int = 0,
+    amount: int = 5,
+    pays_with: tuple[int, ...] = (),
+) -> SignedTransaction:
+    """A licensed operation, free unless it spends outputs too."""
+    operation = Mint(issuer, key(0), lane, number, amount)
+    inputs = tuple(Input(key(output), 0, ASSET, 1000) for output in pays_with)
+    fee = Fee(ASSET, 300) if inputs else NO_FEE
+    body = Transaction(1, ZERO_HASH, inputs, (), fee, (operation,), 10**9, b"")
+    return made(body, list(range(signatures)), size)
+
+
+def accept(tx: SignedTransaction) -> None:
+    """Rules that everything passes."""
+
+
+def refuse(tx: SignedTransaction) -> None:
+    raise Invalid(Reason.UNKNOWN_INPUT, "no such output")
+
+
+def add(pool: Mempool, tx: SignedTransaction, *, now: int = 0, resent: bytes | None = None) -> None:
+    pool.add(tx, check=accept, now_ms=now, resent_by=resent)
+
+
+def reason_of(pool: Mempool, tx: SignedTransaction, *, resent: bytes | None = None) -> Reason:
+    with pytest.raises(Invalid) as caught:
+        add(pool, tx, resent=resent)
+    return caught.value.reason
+
+
+def check_empty(pool: Mempool) -> None:
+    """Nothing is counted for what is gone."""
+    assert len(pool) == 0
+    assert pool.select() == []
+    stats = pool.stats()
+    assert (stats.transactions, stats.bytes, stats.free, stats.resent) == (0, 0, 0, 0)
+    assert stats.oldest_since_ms is None
+
+
+# Admission.
+
+
+def test_admitted_is_found_and_selected() -> None:
+    """What got in is found by both ids, names its spender and leaves with the next block."""
+    pool, tx = Mempool(), spend(1)
+    add(pool, tx, now=7)
+    assert pool.get(tx.txid) is tx
+    assert pool.get_by_wtxid(tx.wtxid) is tx
+    assert pool.get_by_wtxid(tx.txid) is None
+    assert pool.spender((key(1), 0)) == tx.txid
+    assert pool.oldest_since_ms == 7
+    assert pool.select() == [tx]
+    assert pool.drop_committed(1, [tx]) == []
+    assert pool.final_height(tx.txid) == 1
+    check_empty(pool)
+
+
+def test_known_and_final_are_told_apart() -> None:
+    """The same body again is known while it waits, whatever its witness, and final afterwards."""
+    pool, tx, twin = Mempool(), spend(1), spend(1, twist=b"other witness")
+    add(pool, tx)
+    assert tx.txid == twin.txid
+    assert reason_of(pool, tx) is Reason.ALREADY_KNOWN
+    assert reason_of(pool, twin) is Reason.ALREADY_KNOWN
+    assert pool.get_by_wtxid(twin.wtxid) is None
+    pool.drop_committed(5, [tx])
+    with pytest.raises(Invalid, match="final at height 5"):
+        add(pool, tx)
+    assert pool.rejection(tx.txid) is None
+
+
+def test_double_spend_names_the_other() -> None:
+    """Two that spend one output do not wait together; the refusal names who came first."""
+    pool, first, second = Mempool(), spend(1, 2), spend(3, 2)
+    add(pool, first)
+    with pytest.raises(Invalid, match=f"{key(2).hex()}:0 is spent by {first.txid.hex()}") as caught:
+        add(pool, second)
+    assert caught.value.reason is Reason.DOUBLE_SPEND
+    assert pool.get(first.txid) is first
+    remembered = pool.rejection(second.txid)
+    assert remembered is not None
+    assert remembered.reason is Reason.DOUBLE_SPEND
+
+
+def test_one_number_of_a_lane_waits_once() -> None:
+    """Two mints with one number of one lane do not wait together, free or paying; others do."""
+    pool = Mempool()
+    add(pool, mint("alpha", 1))
+    assert reason_of(pool, mint("alpha", 1, amount=6)) is Reason.REPLAYED_OPERATION
+    assert reason_of(pool, mint("alpha", 1, pays_with=(4,))) is Reason.REPLAYED_OPERATION
+    add(pool, mint("alpha", 1, lane=1))
+    add(pool, mint("beta", 1))
+    assert len(pool) == 3
+
+
+def test_rules_are_asked_last_and_their_refusal_is_remembered() -> None:
+    """A refusal by the rules leaves no trace but the memory, and a later success clears that."""
+    pool, tx = Mempool(), spend(1)
+    with pytest.raises(Invalid, match="no such output"):
+        pool.add(tx, check=refuse, now_ms=0)
+    check_empty(pool)
+    remembered = pool.rejection_by_wtxid(tx.wtxid)
+    assert remembered == pool.rejection(tx.txid)
+    assert remembered is not None
+    assert (remembered.reason, remembered.detail) == (Reason.UNKNOWN_INPUT, "no such output")
+    add(pool, tx)
+    assert pool.rejection(tx.txid) is None
+    assert pool.rejection_by_wtxid(tx.wtxid) is None
+
+
+def test_sender_quota_and_the_fee_that_lifts_it() -> None:
+    """One key waits SENDER_MAX times; one more needs a fee above the median; others still come."""
+    pool = Mempool()
+    for number in range(SENDER_MAX):
+        add(pool, spend(number, by=7))
+    assert reason_of(pool, spend(10_000, by=7)) is Reason.SENDER_QUOTA
+    assert reason_of(pool, spend(10_000, by=(8, 7))) is Reason.SENDER_QUOTA
+    assert pool.median_rate == RATE_UNIT
+    assert pool.rejection(spend(10_000, by=7).txid) is None
+    add(pool, spend(10_001, by=7, fee=301))
+    add(pool, spend(10_002, by=8))
+    pool.drop_committed(1, pool.select()[:2])
+    add(pool, spend(10_003, by=7))
+    assert reason_of(pool, spend(10_004, by=7)) is Reason.SENDER_QUOTA
+
+
+def test_median_is_that_of_the_paying() -> None:
+    """The median takes one number per paying transaction; an empty pool has median 0."""
+    pool = Mempool()
+    assert pool.median_rate == 0
+    pool.drop_committed(1, [])
+    for number, fee in enumerate((300, 900, 600)):
+        add(pool, spend(number, fee=fee))
+    add(pool, mint("alpha", 1))
+    assert pool.median_rate == 2 * RATE_UNIT
+    pool.drop_committed(2, [spend(1, fee=900)])
+    assert pool.median_rate == 2 * RATE_UNIT
+    pool.drop_committed(3, [spend(2, fee=600)])
+    assert pool.median_rate == RATE_UNIT
+
+
+def test_free_quota_is_per_identity() -> None:
+    """FREE_PER_IDENTITY_MAX free ones of a licence wait, re-sent ones included; paying ones too."""
+    pool = Mempool()
+    for number in range(FREE_PER_IDENTITY_MAX):
+        add(pool, mint("alpha", number))
+    assert reason_of(pool, mint("alpha", 99)) is Reason.FREE_QUOTA
+    assert reason_of(pool, mint("alpha", 99), resent=MEMBER) is Reason.FREE_QUOTA
+    add(pool, mint("alpha", 99, pays_with=(1,)))
+    add(pool, mint("beta", 0))
+    assert pool.stats().free == FREE_PER_IDENTITY_MAX + 1
+    pool.drop_committed(1, [mint("alpha", 0)])
+    add(pool, mint("alpha", 100))
+
+
+def test_pool_limit_in_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool takes its last transaction and refuses the next until one leaves."""
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 50)
+    pool = Mempool()
+    for number in range(50):
+        add(pool, spend(number))
+    assert reason_of(pool, spend(50)) is Reason.MEMPOOL_FULL
+    assert pool.rejection(spend(50).txid) is None
+    pool.drop_committed(1, [spend(0)])
+    add(pool, spend(50))
+    assert TRANSACTIONS_MAX == 20_000
+
+
+def test_pool_limit_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool is filled to its last byte and takes no further one."""
+    monkeypatch.setattr(mempool, "BYTES_MAX", 1000)
+    pool = Mempool()
+    add(pool, spend(1, size=600))
+    assert reason_of(pool, spend(2, size=401)) is Reason.MEMPOOL_FULL
+    add(pool, spend(2, size=400))
+    assert reason_of(pool, spend(3, size=1)) is Reason.MEMPOOL_FULL
+    assert pool.stats().bytes == 1000
+    assert BYTES_MAX == 32 * 1024 * 1024
+
+
+def test_resent_ones_have_room_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full pool and a sender above his quota keep no re-sent one out; a full room does."""
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", SENDER_MAX)
+    pool = Mempool()
+    for number in range(SENDER_MAX):
+        add(pool, spend(number, by=7))
+    for number in range(1000, 1000 + RESENT_MAX):
+        add(pool, spend(number, by=7), resent=MEMBER)
+    assert reason_of(pool, spend(5000, by=7), resent=MEMBER) is Reason.MEMPOOL_FULL
+    add(pool, spend(5000, by=7), resent=OTHER_MEMBER)
+    assert pool.stats().resent == RESENT_MAX + 1
+    pool.drop_committed(1, [spend(1000, by=7)])
+    add(pool, spend(5001, by=7), resent=MEMBER)
+    assert reason_of(pool, spend(1, by=7), resent=MEMBER) is Reason.ALREADY_KNOWN
+
+
+def test_room_of_resent_ones_is_bounded_in_bytes() -> None:
+    """One validator's room ends at RESENT_BYTES_MAX, whatever the number."""
+    pool = Mempool()
+    part = RESENT_BYTES_MAX // 4
+    for number in range(4):
+        add(pool, spend(number, size=part), resent=MEMBER)
+    assert reason_of(pool, spend(9, size=1), resent=MEMBER) is Reason.MEMPOOL_FULL
+    pool.drop_committed(1, [spend(0, size=part)])
+    add(pool, spend(9, size=part), resent=MEMBER)
+    assert pool.stats().bytes == RESENT_BYTES_MAX
+
+
+# Selection.
+
+
+def test_first_come_first_served() -> None:
+    """The order of arrival decides, not the fee; what is in flight is left out."""
+    pool, txs = Mempool(), [spend(number, fee=300 + number * 7 % 5) for number in range(20)]
+    for tx in txs:
+        add(pool, tx)
+    assert pool.select() == txs
+    skip = {tx.txid for tx in txs[::2]}
+    assert pool.select(skip=skip) == txs[1::2]
+    assert pool.select() == txs
+    assert pool.pending(3) == txs[:3]
+
+
+def test_block_limit_in_transactions() -> None:
+    """A block is full at BLOCK_TRANSACTIONS_MAX."""
+    pool, txs = Mempool(), [spend(number) for number in range(BLOCK_TRANSACTIONS_MAX + 1)]
+    for tx in txs:
+        add(pool, tx)
+    assert pool.select() == txs[:-1]
+
+
+def test_block_limit_in_bytes() -> None:
+    """A block is filled to BLOCK_BYTES_MAX; the first that does not fit ends it."""
+    for size, count in ((BLOCK_BYTES_MAX // 4, 4), (BLOCK_BYTES_MAX // 4 + 1, 3)):
+        pool, txs = Mempool(), [spend(number, size=size) for number in range(6)]
+        for tx in [*txs, spend(9, size=1)]:
+            add(pool, tx)
+        assert pool.select() == txs[:count]
+
+
+def test_block_limit_in_signatures() -> None:
+    """A block holds BLOCK_SIGNATURES_MAX signatures and not one more."""
+    pool, each = Mempool(), 64
+    count = BLOCK_SIGNATURES_MAX // each
+    for number in range(count):
+        add(pool, spend(number, by=tuple(range(number * each, (number + 1) * each))))
+    rest = BLOCK_SIGNATURES_MAX - count * each
+    add(pool, spend(50_000, by=tuple(range(90_000, 90_000 + rest))))
+    add(pool, spend(50_001))
+    assert len(pool.select()) == count + 1
+
+
+def test_free_ones_fill_their_share_only() -> None:
+    """Free ones stop at their share of transactions, signatures and bytes; paying ones go on."""
+    cases = (
+        (200, 1, FREE_TRANSACTIONS_MAX),
+        (200, 64, FREE_SIGNATURES_MAX // 64),
+        (16_000, 1, FREE_BYTES_MAX // 16_000),
+    )
+    for size, signatures, expected in cases:
+        pool = Mempool()
+        for identity in range(FREE_TRANSACTIONS_MAX // FREE_PER_IDENTITY_MAX + 1):
+            for number in range(FREE_PER_IDENTITY_MAX):
+                add(pool, mint(f"i{identity}", number, size=size, signatures=signatures))
+        paying = [spend(number) for number in range(5)]
+        for tx in paying:
+            add(pool, tx)
+        chosen = pool.select()
+        assert len(chosen) == expected + 5
+        assert chosen[expected:] == paying
+
+
+# What blocks and time take away.
+
+
+def test_final_conflicts_leave() -> None:
+    """A final block takes along what spends its inputs or repeats its numbers, naming itself."""
+    pool = Mempool()
+    loser, bystander, repeated = spend(1, 2), spend(3), mint("alpha", 1)
+    for tx in (loser, bystander, repeated):
+        add(pool, tx)
+    winner, other = spend(2, by=50), mint("alpha", 1, amount=9)
+    dropped = pool.drop_committed(4, [winner, other])
+    assert [(item.txid, item.reason) for item in dropped] == [
+        (loser.txid, Reason.SPENT_INPUT),
+        (repeated.txid, Reason.REPLAYED_OPERATION),
+    ]
+    assert winner.txid.hex() in dropped[0].detail
+    assert pool.rejection(loser.txid) == dropped[0]
+    assert pool.select() == [bystander]
+    assert pool.spender((key(1), 0)) is None
+    add(pool, spend(1))
+
+
+def test_expiry() -> None:
+    """A transaction waits through its last millisecond and is gone in the next."""
+    pool, soon, late = Mempool(), spend(1, expires=100), spend(2, expires=200)
+    add(pool, late)
+    add(pool, soon)
+    assert pool.drop_expired(100) == []
+    dropped = pool.drop_expired(101)
+    assert [(item.txid, item.reason) for item in dropped] == [(soon.txid, Reason.EXPIRED)]
+    assert pool.rejection(soon.txid) == dropped[0]
+    assert pool.drop_expired(101) == []
+    assert pool.select() == [late]
+
+
+def test_expiry_queue_stays_small() -> None:
+    """Names of those that left do not pile up, and expiry still works after they are cleared."""
+    pool = Mempool()
+    add(pool, spend(0, expires=50))
+    for number in range(1, 3 * EXPIRY_SPARE):
+        tx = spend(number, expires=10**6)
+        add(pool, tx)
+        assert len(pool._expiries) <= 2 * len(pool) + EXPIRY_SPARE
+        pool.drop_committed(number, [tx])
+    assert [item.txid for item in pool.drop_expired(51)] == [spend(0, expires=50).txid]
+
+
+def test_reject_takes_only_the_very_witness_away() -> None:
+    """A bad witness of a waiting body is remembered by itself; the good one keeps its place."""
+    pool, good, bad = Mempool(), spend(1), spend(1, twist=b"bad")
+    add(pool, good)
+    pool.reject(bad, Invalid(Reason.BAD_SIGNATURE, "by key 1"))
+    assert pool.get(good.txid) is good
+    assert pool.rejection_by_wtxid(bad.wtxid) is not None
+    assert pool.rejection_by_wtxid(good.wtxid) is None
+    pool.reject(good, Invalid(Reason.ABOVE_HEADROOM, "mint of 5"))
+    check_empty(pool)
+    remembered = pool.rejection(good.txid)
+    assert remembered is not None
+    assert remembered.reason is Reason.ABOVE_HEADROOM
+
+
+def test_memory_of_refusals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest refusals go first, by both ids; one that comes again counts as new."""
+    monkeypatch.setattr(refusals, "REJECTED_MAX", 3)
+    pool = Mempool()
+    error = Invalid(Reason.BAD_SIGNATURE, "")
+    txs = [spend(number) for number in range(4)]
+    for tx in [*txs[:3], txs[0], txs[3]]:
+        pool.reject(tx, error)
+    kept = [tx for tx in txs if pool.rejection(tx.txid) is not None]
+    assert kept == [txs[0], txs[2], txs[3]]
+    assert kept == [tx for tx in txs if pool.rejection_by_wtxid(tx.wtxid) is not None]
+    assert pool.stats().rejected_remembered == 3
+    twin = spend(2, twist=b"other")
+    pool.reject(twin, error)
+    pool.reject(spend(8), error)
+    pool.reject(spend(9), error)
+    found = pool.rejection(twin.txid)
+    assert found is not None
+    assert found.wtxid == twin.wtxid
+    assert REJECTED_MAX == 10_000
+
+
+def test_memory_of_final_ones_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest final ones are forgotten first; the chain knows those."""
+    monkeypatch.setattr(mempool, "FINAL_MAX", 3)
+    pool = Mempool()
+    txs = [spend(number) for number in range(5)]
+    pool.drop_committed(1, txs[:2])
+    pool.drop_committed(2, txs[2:])
+    assert [pool.final_height(tx.txid) for tx in txs] == [None, None, 2, 2, 2]
+    assert FINAL_MAX == 20_000
+
+
+def test_oldest_and_pending_by_age() -> None:
+    """Who waits since when is told by arrival; what left is not counted."""
+    pool = Mempool()
+    txs = [spend(number) for number in range(5)]
+    for number, tx in enumerate(txs):
+        add(pool, tx, now=number * 10)
+    assert pool.pending(10, since_ms_max=20) == txs[:3]
+    assert pool.pending(2, since_ms_max=20) == txs[:2]
+    pool.drop_committed(1, txs[:2])
+    assert pool.oldest_since_ms == 20
+    assert pool.pending(10, since_ms_max=19) == []
+
+
+# Everything together.
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_pool_equals_a_naive_list(seed: int) -> None:
+    """Random arrivals, blocks and expiries: the pool holds what a plain list of rules holds."""
+    random, pool = Random(seed), Mempool()
+    waiting: list[SignedTransaction] = []
+    final: set[bytes] = set()
+    spent: set[bytes] = set()
+    time = 0
+
+    def inputs(tx: SignedTransaction) -> set[bytes]:
+        return {item.txid for item in tx.body.inputs}
+
+    for _ in range(80):
+        action = random.random()
+        if action < 0.7:
+            count = random.randrange(1, 3)
+            outputs = random.sample(range(30), count)
+            tx = spend(*outputs, expires=time + random.randrange(40), size=random.randrange(1, 99))
+            taken = any(inputs(tx) & inputs(other) for other in waiting)
+            known = tx.txid in final or any(tx.txid == other.txid for other in waiting)
+            try:
+                add(pool, tx, now=time, resent=random.choice([None, MEMBER]))
+            except Invalid:
+                assert taken or known
+            else:
+                assert not taken
+                assert not known
+                waiting.append(tx)
+        elif action < 0.9:
+            block = random.sample(waiting, random.randrange(len(waiting) + 1))
+            rival = spend(random.randrange(30), by=77)
+            if not any(inputs(rival) & inputs(tx) for tx in block):
+                block.append(rival)
+            pool.drop_committed(time, block)
+            final |= {tx.txid for tx in block}
+            spent = set().union(*(inputs(tx) for tx in block))
+            waiting = [tx for tx in waiting if not inputs(tx) & spent]
+        else:
+            time += random.randrange(20)
+            pool.drop_expired(time)
+            waiting = [tx for tx in waiting if tx.body.expires_at_ms >= time]
+        assert pool.select() == waiting
+        assert pool.stats().bytes == sum(len(tx.raw) for tx in waiting)
+        assert pool.stats().transactions == len(pool) == len(waiting)
+    pool.drop_committed(time, waiting)
+    check_empty(pool)
+    assert (pool._claims, pool._by_owner, pool._by_member) == ({}, {}, {})
+    assert (pool._bytes_by_member, pool._txid_by_wtxid) == ({}, {})
