@@ -120,7 +120,9 @@ def suspicion_ms(state: ReplicaState) -> int:
     idle = HEARTBEAT_MS + (START_WAIT_MS if state.height == 0 else 0)
     due = state.progress_ms + idle + patience
     if state.active and state.pending_since_ms is not None:
-        due = min(due, max(state.progress_ms, state.pending_since_ms) + patience)
+        waits_for_start = state.height == 0 and len(state.connected) < state.rules.validators.n
+        start_ms = state.started_ms + START_WAIT_MS if waits_for_start else 0
+        due = min(due, max(state.progress_ms, state.pending_since_ms, start_ms) + patience)
     return due
 
 

@@ -3,8 +3,8 @@
 A file of checked records, appended only, outside the database so that one damaged store cannot
 take the memory of votes with it. Layout, numbers big-endian:
 
-    header   magic 8 | version u32 | instance id 16 | crc32c u32
-    record   payload length u32 | crc32c u32 over kind and payload | kind u8 | payload
+    header   magic 8 | version u32 | instance id 16 | crc32 u32
+    record   payload length u32 | crc32 u32 over kind and payload | kind u8 | payload
 
 Invariants:
 - What `sync` returned from is on the disk. What was only appended may be lost or torn.
@@ -26,19 +26,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import Protocol
+from zlib import crc32
 
 from ledger.kv import StorageError
-from node.crc32c import crc32c
 from node.disk import write_all, write_atomic
 
 MAGIC = b"marsawal"
 FORMAT_VERSION = 1
 INSTANCE_ID_BYTES = 16
-RECORD_BYTES_MAX = 1 << 20
-"""The payload of one record: the largest message that is logged, a NEW-VIEW frame."""
-LOG_BYTES_ROTATE = 4 << 20
-"""The owner rotates from here on: a start reads and checks this much in a fifth of a second."""
-LOG_BYTES_MAX = 16 << 20
+RECORD_BYTES_MAX = 2 << 20
+"""The payload of one record: the largest thing that is logged, a block."""
+LOG_BYTES_ROTATE = 32 << 20
+"""The owner rotates from here on: a start reads and checks this much in 0.1 s."""
+LOG_BYTES_MAX = 96 << 20
 """Never read or grown beyond: an owner that does not rotate stops here, not at the full disk."""
 FILE_MODE = 0o600
 
@@ -214,7 +214,7 @@ class WriteAheadLog:
 def _header(instance_id: bytes) -> bytes:
     assert len(instance_id) == INSTANCE_ID_BYTES, "an instance id has 16 bytes"
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, instance_id)
-    return header + _CRC.pack(crc32c(header))
+    return header + _CRC.pack(crc32(header))
 
 
 def _read_header(data: bytes) -> bytes:
@@ -223,7 +223,7 @@ def _read_header(data: bytes) -> bytes:
         raise LogDamaged(len(data), f"the header has {HEADER_BYTES} bytes")
     magic, version, instance_id = _HEADER.unpack_from(data)
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
-    if magic != MAGIC or crc != crc32c(data[: _HEADER.size]):
+    if magic != MAGIC or crc != crc32(data[: _HEADER.size]):
         raise LogDamaged(0, "the header is not one of a write-ahead log")
     if version != FORMAT_VERSION:
         raise StorageError(
@@ -237,7 +237,7 @@ def _frame(record: Record) -> bytes:
     if len(record.payload) > RECORD_BYTES_MAX:
         raise ValueError(f"{len(record.payload)} bytes, a record holds {RECORD_BYTES_MAX}")
     body = bytes((record.kind,)) + record.payload
-    return _FRAME.pack(len(record.payload), crc32c(body), record.kind) + record.payload
+    return _FRAME.pack(len(record.payload), crc32(body), record.kind) + record.payload
 
 
 def _record_at(data: bytes, offset: int) -> Record | None:
@@ -248,7 +248,7 @@ def _record_at(data: bytes, offset: int) -> Record | None:
     end = offset + FRAME_BYTES + length
     if length > RECORD_BYTES_MAX or end > len(data):
         return None
-    if crc != crc32c(data[offset + _LENGTH_AND_CRC_BYTES : end]):
+    if crc != crc32(data[offset + _LENGTH_AND_CRC_BYTES : end]):
         return None
     return Record(kind, data[offset + FRAME_BYTES : end])
 

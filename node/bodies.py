@@ -1,0 +1,145 @@
+"""Bodies of blocks that are not final yet: put together from the pool, fetched where missing.
+
+A proposal names its transactions; most of them came by gossip before. What is missing is asked of
+the members that must have it, one after another, every `RETRY_MS`. Bounded: only blocks that the
+replica asked to execute are here, and those lie within its window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ledger import transaction
+from ledger.block import Header
+from ledger.merkle import merkle_root
+from ledger.transaction import SignedTransaction
+from node.fetching import FetchBody, FetchTransactions, GiveBody, GiveTransactions, Wanted
+
+RETRY_MS = 500
+
+FindTransaction = Callable[[bytes], SignedTransaction | None]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """One body in the making; `leaves` is None while only the header is known."""
+
+    header: Header
+    block_hash: bytes
+    leaves: tuple[bytes, ...] | None
+    sources: tuple[int, ...]
+    found: dict[bytes, SignedTransaction] = field(default_factory=dict)
+    asked_ms: int | None = None
+    attempts: int = 0
+
+    @property
+    def missing(self) -> tuple[bytes, ...]:
+        leaves = self.leaves or ()
+        return tuple([leaf for leaf in leaves if leaf not in self.found])
+
+    @property
+    def is_complete(self) -> bool:
+        return self.leaves is not None and len(self.found) == len(set(self.leaves))
+
+    def transactions(self) -> list[SignedTransaction]:
+        return [self.found[leaf] for leaf in self.leaves or ()]
+
+
+class Bodies:
+    """All assemblies, by block hash."""
+
+    def __init__(self, find: FindTransaction, others: tuple[int, ...]) -> None:
+        self._find = find
+        self._others = others  # every other member, asked when the sources do not answer
+        self._assemblies: dict[bytes, Assembly] = {}
+
+    def want(
+        self,
+        block_hash: bytes,
+        header: Header,
+        leaves: tuple[bytes, ...] | None,
+        sources: tuple[int, ...],
+    ) -> Assembly:
+        """Begin, or go on with, the body of a block."""
+        held = self._assemblies.get(block_hash)
+        if held is None:
+            held = Assembly(header, block_hash, leaves, sources)
+            self._assemblies[block_hash] = held
+        elif held.leaves is None:
+            held.leaves = leaves
+        self._look_up(held)
+        return held
+
+    def complete(self) -> list[Assembly]:
+        """Assemblies that became whole; they are handed out once, by ascending height."""
+        for assembly in self._assemblies.values():
+            self._look_up(assembly)
+        whole = [item for item in self._assemblies.values() if item.is_complete]
+        for item in whole:
+            del self._assemblies[item.block_hash]
+        return sorted(whole, key=lambda item: item.header.height)
+
+    def put_back(self, assembly: Assembly) -> None:
+        """The block cannot be executed yet: its parent is not here. `complete` gives it again."""
+        self._assemblies[assembly.block_hash] = assembly
+
+    def requests(self, now_ms: int) -> list[tuple[int, Wanted]]:
+        """Whom to ask for what, now."""
+        result: list[tuple[int, Wanted]] = []
+        for assembly in self._assemblies.values():
+            if assembly.is_complete:
+                continue
+            if assembly.asked_ms is not None and now_ms < assembly.asked_ms + RETRY_MS:
+                continue
+            candidates = [*assembly.sources, *self._others]
+            candidates = [item for item in candidates if item in self._others]
+            if not candidates:
+                continue
+            target = candidates[assembly.attempts % len(candidates)]
+            assembly.asked_ms = now_ms
+            assembly.attempts += 1
+            if assembly.leaves is None:
+                result.append((target, FetchBody(assembly.block_hash)))
+            else:
+                result.append((target, FetchTransactions(assembly.block_hash, assembly.missing)))
+        return result
+
+    def deadline_ms(self) -> int | None:
+        """When the next request is due (monotonic)."""
+        due = [item.asked_ms + RETRY_MS for item in self._assemblies.values() if item.asked_ms]
+        return min(due, default=None)
+
+    def give_transactions(self, given: GiveTransactions) -> None:
+        """Take what was asked for; raises Invalid for bytes that are no transaction."""
+        assembly = self._assemblies.get(given.block_hash)
+        if assembly is None:
+            return
+        wanted = set(assembly.missing)
+        for raw in given.transactions:
+            tx = transaction.decode(raw)
+            if tx.wtxid in wanted:
+                assembly.found[tx.wtxid] = tx
+
+    def give_body(self, given: GiveBody, block_hash: bytes) -> None:
+        """Take a whole body; one that does not hash to its header's root is of no use."""
+        assembly = self._assemblies.get(block_hash)
+        if assembly is None:
+            return
+        transactions = [transaction.decode(raw) for raw in given.block.transactions]
+        leaves = tuple([tx.wtxid for tx in transactions])
+        if merkle_root(leaves) == assembly.header.tx_root:
+            assembly.leaves = leaves
+            assembly.found = {tx.wtxid: tx for tx in transactions}
+
+    def drop_through(self, height: int) -> None:
+        """Heights that are final need no body."""
+        self._assemblies = {
+            key: item for key, item in self._assemblies.items() if item.header.height > height
+        }
+
+    def _look_up(self, assembly: Assembly) -> None:
+        for leaf in assembly.missing:
+            tx = self._find(leaf)
+            if tx is not None:
+                assembly.found[leaf] = tx

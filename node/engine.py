@@ -1,0 +1,442 @@
+"""The engine: carries out what a replica asks for, in one order and in this one place.
+
+Persist, sign, send, execute, append. Synchronous and without a clock: the node's driver and the
+simulator call the same methods with the time. Whatever fails on this machine (disk, a broken
+invariant) is raised and ends the process; whatever comes from outside raises `Invalid` to whoever
+handed it in, and nothing has changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from consensus.effects import (
+    CaughtUp,
+    Connected,
+    Decided,
+    Event,
+    Execute,
+    Executed,
+    Now,
+    Output,
+    Pending,
+    Proposed,
+    Received,
+    Signed,
+    Tick,
+    VoteRequest,
+    VotingAllowed,
+)
+from consensus.messages import MESSAGE_BY_TYPE, Message, NewViewBody, Status, ViewChangeBody
+from consensus.replica import Replica
+from consensus.view_change import Rules
+from ledger import codec, transaction
+from ledger.block import PREPARE, Block, Certificate, Header, header_hash
+from ledger.chain import Chain
+from ledger.execution import Execution, execute_block
+from ledger.invariants import InvariantBroken
+from ledger.mempool import Mempool
+from ledger.objects import load_one
+from ledger.parameters import Parameters
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import SignedTransaction
+from ledger.view import Changes, Overlay, View
+from node import serving
+from node.bodies import Assembly, Bodies
+from node.fetching import (
+    FETCH_BYTES_MAX,
+    GIVE_BYTES_MAX,
+    Fetch,
+    FinalBlock,
+    Give,
+    GiveBody,
+    GiveRange,
+    GiveTransactions,
+    Wanted,
+)
+from node.sync import SyncPlan
+from node.verify import Verifier
+from node.vote_guard import Permission, Refused, VoteGuard
+
+PROPOSE_DELAY_MS = 5  # an idle primary waits this long for company of the first transaction
+STATUS_BYTES_MAX = 16 * 1024
+MESSAGE_BYTES_MAX = 1 << 20  # NEW-VIEW; the link enforces each message's own limit before
+
+log = logging.getLogger("marsa.engine")
+
+
+class Outbox(Protocol):
+    """Where messages go; never blocks, drops what a peer does not take."""
+
+    def send(self, to: int | None, number: int, payload: bytes) -> None:
+        """To one member, or to all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedBlock:
+    """A block that was executed here and is not final yet."""
+
+    block: Block
+    transactions: list[SignedTransaction]
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizedBlock:
+    """What became final, for whoever waits for it."""
+
+    header: Header
+    certificate: Certificate
+    transactions: list[SignedTransaction]
+
+
+class Engine:
+    """One validator's core: replica, guard, pool and chain, driven by `now`."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        member: int,
+        chain: Chain,
+        mempool: Mempool,
+        verifier: Verifier,
+        guard: VoteGuard,
+        outbox: Outbox,
+        now: Now,
+    ) -> None:
+        self.chain = chain
+        self.mempool = mempool
+        self.guard = guard
+        self.member = member
+        self._rules = rules
+        self._fees = load_one(chain, Parameters).fees
+        self._verifier = verifier
+        self._outbox = outbox
+        self._logged = {header_hash(block.header): block for block in guard.blocks()}
+        self._logged_transactions = self._decode_logged()
+        others = tuple(index for index in range(rules.validators.n) if index != member)
+        self._bodies = Bodies(self._find_transaction, others)
+        self.sync = SyncPlan(rules, others)
+        self._executed: dict[bytes, ExecutedBlock] = {}
+        self._inbox: deque[Event] = deque()
+        self._output = Output()
+        self._pending_since_ms: int | None = None
+        self.finalized: list[FinalizedBlock] = []
+        self.replica = Replica(
+            rules,
+            member,
+            chain.head.header,
+            chain.certificate(chain.height),
+            guard.restored(chain.height),
+            now,
+        )
+        self.deadline_ms = now.monotonic_ms
+
+    # What happens to a node.
+
+    def receive(self, sender: int, number: int, payload: bytes, now: Now) -> None:
+        """A frame from the member `sender`; raises Invalid when it is none of ours."""
+        if number == Fetch.TYPE:
+            wanted = codec.decode(payload, Fetch, size_max=FETCH_BYTES_MAX).wanted
+            self._serve(sender, wanted)
+            return
+        if number == Give.TYPE:
+            self._take(sender, codec.decode(payload, Give, size_max=GIVE_BYTES_MAX), now)
+            return
+        kind = MESSAGE_BY_TYPE.get(number)
+        if kind is None:
+            raise Invalid(Reason.MALFORMED, f"message number {number}")
+        message: Message = codec.decode(payload, kind, size_max=MESSAGE_BYTES_MAX)
+        self._inbox.append(Received(sender, message))
+        if isinstance(message, Status):
+            self._run(now)
+            self._hear(sender, message)
+        self._run(now)
+
+    def tick(self, now: Now) -> None:
+        """The deadline passed, or the pool changed."""
+        self._inbox.append(Tick())
+        self._run(now)
+
+    def connected(self, members: frozenset[int], now: Now) -> None:
+        """The members that are linked now, this one included."""
+        self._inbox.append(Connected(members))
+        self._run(now)
+
+    def allow_voting(self) -> None:
+        """The guard's permission changed: tell the replica. The next `tick` acts on it."""
+        if self.guard.permission is Permission.ALLOWED:
+            self._inbox.append(VotingAllowed(self.guard.vote_above, self.guard.view_min))
+
+    # The loop.
+
+    def _run(self, now: Now) -> None:
+        self._note_pending()
+        self._hear_self()
+        while True:
+            while self._inbox:
+                self._collect(self.replica.step(self._inbox.popleft(), now))
+            self._carry_out(now)
+            if not self._inbox and not self._apply_next_final() and not self._propose(now):
+                break
+        self._ask_peers(now)
+        self._set_deadline(now)
+
+    def _collect(self, output: Output) -> None:
+        held = self._output
+        held.votes += output.votes
+        held.send += output.send
+        held.execute += output.execute
+        held.decided += output.decided
+        held.catch_up += output.catch_up
+        held.evidence += output.evidence
+        held.deadline_ms = output.deadline_ms
+
+    def _carry_out(self, now: Now) -> None:
+        """Persist, sign, send, execute, append."""
+        output, self._output = self._output, Output(deadline_ms=self._output.deadline_ms)
+        for request in output.votes:
+            self._stage(request)
+        self._inbox.extend(Signed(message) for message in self.guard.flush())
+        for item in output.send:
+            self._outbox.send(item.to, item.message.TYPE, codec.encode(item.message))
+        for wanted in output.execute:
+            self._assemble(wanted)
+        self._execute_complete()
+        for decided in output.decided:
+            self._append(decided)
+        for ask in output.catch_up:
+            self.sync.want(ask.member, ask.certificate)
+        for conflict in output.evidence:
+            log.warning("evidence member=%d %r", conflict.first.signer, conflict.second.payload)
+
+    # Persist and sign.
+
+    def _stage(self, request: VoteRequest | ViewChangeBody | NewViewBody) -> None:
+        block = None
+        if isinstance(request, VoteRequest) and request.payload.phase == PREPARE:
+            block = self._executed[request.payload.block_hash].block
+        try:
+            self.guard.stage(request, synced=self.replica.state.synced, block=block)
+        except Refused as refusal:
+            log.warning("vote refused: %s", refusal)
+
+    def _hear(self, sender: int, status: Status) -> None:
+        """The guard counts a STATUS once the replica found its height proved."""
+        if sender in self.replica.state.status_from and self.guard.hear(sender, status):
+            log.info("guard %s", self.guard.permission.value)
+            self.allow_voting()
+
+    def _hear_self(self) -> None:
+        if self.guard.permission is Permission.WAITING:
+            own = Status(0, 0, 0, self.chain.height, (), (), 0, ())
+            if self.guard.hear(self.member, own):
+                self.allow_voting()
+
+    # Execute.
+
+    def _assemble(self, wanted: Execute) -> None:
+        leaves = wanted.leaves
+        logged = self._logged.get(wanted.block_hash)
+        if leaves is None and logged is not None:
+            leaves = tuple([transaction.decode(raw).wtxid for raw in logged.transactions])
+        self._bodies.want(wanted.block_hash, wanted.header, leaves, wanted.sources)
+
+    def _execute_complete(self) -> None:
+        for assembly in self._bodies.complete():
+            if assembly.header.height <= self.chain.height:
+                continue
+            view = self._view_of(assembly.header.parent_hash)
+            if view is None:  # its parent's body is still on the way
+                self._bodies.put_back(assembly)
+                continue
+            reason = self._execute(assembly, view)
+            self._inbox.append(Executed(assembly.header, assembly.block_hash, reason))
+
+    def _execute(self, assembly: Assembly, view: View) -> Reason | None:
+        transactions = assembly.transactions()
+        block = Block(assembly.header, tuple([tx.raw for tx in transactions]))
+        try:
+            for tx in transactions:
+                self._check_alone(tx)
+            changes = execute_block(view, block, transactions, self._rules.validators)
+        except Invalid as error:
+            log.warning("block refused height=%d %s", block.header.height, error)
+            return error.reason
+        except InvariantBroken as error:
+            log.error("invariant broken by height=%d: %s", block.header.height, error)
+            return Reason.BAD_STATE_ROOT
+        self._executed[assembly.block_hash] = ExecutedBlock(block, transactions, changes)
+        return None
+
+    def _check_alone(self, tx: SignedTransaction) -> None:
+        if self.mempool.get_by_wtxid(tx.wtxid) is None:
+            transaction.check_stateless(tx, self._rules.chain_id, self._fees)
+            self._verifier.check_transaction(tx)
+
+    def _view_of(self, block_hash: bytes) -> View | None:
+        """The state after a block: the chain's, or that of a block in flight."""
+        if block_hash == self.chain.head.hash:
+            return self.chain
+        executed = self._executed.get(block_hash)
+        if executed is None:
+            return None
+        base = self._view_of(executed.block.header.parent_hash)
+        return None if base is None else Overlay(base, executed.changes)
+
+    # Append.
+
+    def _append(self, decided: Decided) -> None:
+        executed = self._executed.get(decided.block_hash)
+        if decided.header.height <= self.chain.height:
+            return
+        assert executed is not None, "decided before it was executed"
+        self._append_executed(executed, decided.certificate)
+
+    def _append_executed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
+        header = executed.block.header
+        height = header.height
+        self.chain.append(executed.block, certificate, executed.changes, executed.transactions)
+        self.mempool.drop_committed(height, executed.transactions)
+        self.mempool.drop_expired(header.time_ms)
+        self.guard.committed(height)
+        self._bodies.drop_through(height)
+        self._executed = {
+            key: item for key, item in self._executed.items() if item.block.header.height > height
+        }
+        if self._logged and all(b.header.height <= height for b in self._logged.values()):
+            self._logged.clear()
+            self._logged_transactions.clear()
+        self.finalized.append(FinalizedBlock(header, certificate, executed.transactions))
+
+    def _apply_next_final(self) -> bool:
+        """One block of a catch-up: proved already, executed and appended here."""
+        item = self.sync.next_block(self.chain.height)
+        if item is None:
+            return False
+        try:
+            executed = self._execute_final(item)
+        except Invalid as error:
+            log.warning("catch-up: block %d refused: %s", item.block.header.height, error)
+            self.sync.pass_over()
+            return False
+        self._append_executed(executed, item.certificate)
+        self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
+        return True
+
+    def _execute_final(self, item: FinalBlock) -> ExecutedBlock:
+        held = self._executed.get(item.certificate.block_hash)
+        if held is not None:
+            return held
+        transactions = [transaction.decode(raw) for raw in item.block.transactions]
+        for tx in transactions:
+            self._check_alone(tx)
+        changes = execute_block(self.chain, item.block, transactions, self._rules.validators)
+        return ExecutedBlock(item.block, transactions, changes)
+
+    # Propose.
+
+    def _propose(self, now: Now) -> bool:
+        parent = self.replica.parent_to_extend(now)
+        if parent is None or not self._is_due(now):
+            return False
+        view = self._view_of(parent[0])
+        if view is None:
+            return False
+        executed = self._build(view, now)
+        if not executed.transactions and not self.replica.heartbeat_due(now):
+            return False
+        header = executed.changes.head.header
+        self._executed[executed.changes.head.hash] = executed
+        leaves = tuple([tx.wtxid for tx in executed.transactions])
+        self._inbox.append(Proposed(header, leaves))
+        return True
+
+    def _is_due(self, now: Now) -> bool:
+        since_ms = self.mempool.oldest_since_ms
+        ripe = since_ms is not None and now.monotonic_ms >= since_ms + PROPOSE_DELAY_MS
+        return ripe or self.replica.heartbeat_due(now)
+
+    def _build(self, view: View, now: Now) -> ExecutedBlock:
+        """A block of what waits; what fails on the state is refused and left out."""
+        time_ms = max(view.head.header.time_ms + 1, now.wall_ms)
+        key = self._rules.validators.members[self.member].key
+        execution = Execution(view, time_ms=time_ms, proposer=key)
+        in_flight = self._in_flight(view)
+        taken = []
+        for tx in self.mempool.select(skip=in_flight):
+            if not execution.fits(tx):
+                continue
+            try:
+                execution.add(tx)
+            except Invalid as error:
+                self.mempool.reject(tx, error)
+            else:
+                taken.append(tx)
+        changes = execution.finish()
+        block = Block(changes.head.header, tuple([tx.raw for tx in taken]))
+        return ExecutedBlock(block, taken, changes)
+
+    def _in_flight(self, view: View) -> set[bytes]:
+        """Transactions of the blocks between the chain and `view`."""
+        found: set[bytes] = set()
+        block_hash = view.head.hash
+        while block_hash != self.chain.head.hash:
+            executed = self._executed[block_hash]
+            found.update([tx.txid for tx in executed.transactions])
+            block_hash = executed.block.header.parent_hash
+        return found
+
+    # Peers.
+
+    def _serve(self, sender: int, wanted: Wanted) -> None:
+        given = serving.answer(wanted, self.chain, self._find_transaction, self._find_block)
+        if given is not None:
+            self._outbox.send(sender, Give.TYPE, codec.encode(Give(given)))
+
+    def _take(self, sender: int, message: Give, now: Now) -> None:
+        match message.given:
+            case GiveTransactions() as given:
+                self._bodies.give_transactions(given)
+            case GiveBody() as given:
+                self._bodies.give_body(given, header_hash(given.block.header))
+            case GiveRange() as given:
+                self.sync.give(sender, given)
+        self._run(now)
+
+    def _ask_peers(self, now: Now) -> None:
+        for member, wanted in self._bodies.requests(now.monotonic_ms):
+            self._outbox.send(member, Fetch.TYPE, codec.encode(Fetch(wanted)))
+        request = self.sync.request(self.chain.height, now.monotonic_ms)
+        if request is not None:
+            self._outbox.send(request[0], Fetch.TYPE, codec.encode(Fetch(request[1])))
+
+    def _note_pending(self) -> None:
+        since_ms = self.mempool.oldest_since_ms
+        if since_ms != self._pending_since_ms:
+            self._pending_since_ms = since_ms
+            self._inbox.append(Pending(since_ms))
+
+    def _set_deadline(self, now: Now) -> None:
+        due = [self._output.deadline_ms]
+        due += [at for at in (self._bodies.deadline_ms(), self.sync.deadline_ms()) if at]
+        since_ms = self.mempool.oldest_since_ms
+        if since_ms is not None and self.replica.parent_to_extend(now) is not None:
+            due.append(since_ms + PROPOSE_DELAY_MS)
+        self.deadline_ms = min(due)
+
+    def _decode_logged(self) -> dict[bytes, SignedTransaction]:
+        raws = [raw for block in self._logged.values() for raw in block.transactions]
+        return {tx.wtxid: tx for tx in map(transaction.decode, raws)}
+
+    def _find_block(self, block_hash: bytes) -> Block | None:
+        executed = self._executed.get(block_hash)
+        return executed.block if executed is not None else self._logged.get(block_hash)
+
+    def _find_transaction(self, wtxid: bytes) -> SignedTransaction | None:
+        found = self.mempool.get_by_wtxid(wtxid)
+        return found if found is not None else self._logged_transactions.get(wtxid)

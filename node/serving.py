@@ -1,0 +1,73 @@
+"""Answers to FETCH, from the chain and from what is in flight. Bounded by the frame of a GIVE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ledger import codec
+from ledger.block import Block
+from ledger.chain import Chain
+from ledger.transaction import SignedTransaction
+from node.fetching import (
+    RANGE_BLOCKS_MAX,
+    RANGE_BYTES_MAX,
+    FetchBody,
+    FetchRange,
+    FetchTransactions,
+    FinalBlock,
+    GiveBody,
+    GiveRange,
+    GiveTransactions,
+    Wanted,
+)
+
+FindTransaction = Callable[[bytes], SignedTransaction | None]
+FindBlock = Callable[[bytes], Block | None]
+
+
+def answer(
+    wanted: Wanted, chain: Chain, find_transaction: FindTransaction, find_block: FindBlock
+) -> GiveTransactions | GiveBody | GiveRange | None:
+    """What this node can give of what is wanted; None when that is nothing."""
+    match wanted:
+        case FetchTransactions(block_hash, wtxids):
+            return _transactions(block_hash, wtxids, find_transaction, find_block)
+        case FetchBody(block_hash):
+            block = find_block(block_hash) or _final_block(chain, block_hash)
+            return None if block is None else GiveBody(block)
+        case FetchRange(start, end):
+            return _range(chain, start, end)
+
+
+def _transactions(
+    block_hash: bytes,
+    wtxids: tuple[bytes, ...],
+    find_transaction: FindTransaction,
+    find_block: FindBlock,
+) -> GiveTransactions | GiveBody | None:
+    found = [tx.raw for tx in map(find_transaction, wtxids) if tx is not None]
+    if len(found) < len(wtxids):  # the pool forgot them, but the block may be at hand
+        block = find_block(block_hash)
+        if block is not None:
+            return GiveBody(block)
+    return GiveTransactions(block_hash, tuple(found)) if found else None
+
+
+def _final_block(chain: Chain, block_hash: bytes) -> Block | None:
+    height = chain.height_of(block_hash)
+    return None if height is None else chain.block(height)
+
+
+def _range(chain: Chain, start: int, end: int) -> GiveRange | None:
+    blocks: list[FinalBlock] = []
+    size = 0
+    for height in range(max(1, start), min(end, chain.height, start + RANGE_BLOCKS_MAX - 1) + 1):
+        block, certificate = chain.block(height), chain.certificate(height)
+        if block is None or certificate is None:
+            break
+        item = FinalBlock(block, certificate)
+        size += len(codec.encode_payload(item))
+        if blocks and size > RANGE_BYTES_MAX:
+            break
+        blocks.append(item)
+    return GiveRange(tuple(blocks)) if blocks else None
