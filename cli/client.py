@@ -137,18 +137,18 @@ class Client:
     def submit(self, raw: bytes) -> schemas.Submitted:
         """Hand over the canonical bytes of a sealed transaction."""
         answer = self._call("POST", "/transactions", body=raw, content_type=MSGPACK)
-        return _read(answer, schemas.Submitted)
+        return read_answer(answer, schemas.Submitted)
 
     def submit_batch(self, raws: Sequence[bytes]) -> list[schemas.BatchResult]:
         """Hand over up to `BATCH_TRANSACTIONS_MAX`; one result for each, in their order."""
         body = msgspec.msgpack.encode(list(raws))
         answer = self._call("POST", "/transactions/batch", body=body, content_type=MSGPACK)
-        return _read(answer, schemas.BatchAnswer).results
+        return read_answer(answer, schemas.BatchAnswer).results
 
     def check(self, raw: bytes) -> schemas.Checked:
         """Whether the node would take it; raises ApiProblem with the reason if not."""
         answer = self._call("POST", "/transactions/check", body=raw, content_type=MSGPACK)
-        return _read(answer, schemas.Checked)
+        return read_answer(answer, schemas.Checked)
 
     def transaction(self, txid: str, *, wait_s: float = 0) -> schemas.TransactionStatus:
         """Where it stands; the node holds the answer back up to `wait_s` until it is final.
@@ -162,7 +162,7 @@ class Client:
             f"/transactions/{quote(txid, safe='')}{query}",
             timeout_s=max(self._timeout_s, wait_ms / 1_000 + WAIT_MARGIN_S),
         )
-        return _read(answer, schemas.TransactionStatus)
+        return read_answer(answer, schemas.TransactionStatus)
 
     def proof(self, txid: str) -> schemas.TransactionProof:
         path = f"/transactions/{quote(txid, safe='')}/proof"
@@ -174,10 +174,17 @@ class Client:
         return self._get(f"/addresses/{quote(address, safe='')}", schemas.Address)
 
     def coins(
-        self, address: str, *, limit: int | None = None, cursor: str | None = None
+        self,
+        address: str,
+        *,
+        asset: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> Page[schemas.Coin]:
+        """Unspent outputs by asset, the oldest first; `asset` narrows them to one."""
         path = f"/addresses/{quote(address, safe='')}/coins"
-        return self._page(path, schemas.Coin, limit, cursor)
+        query = {} if asset is None else {"asset": asset}
+        return self._page(path, schemas.Coin, limit, cursor, query)
 
     def history(
         self, address: str, *, limit: int | None = None, cursor: str | None = None
@@ -218,7 +225,7 @@ class Client:
     # How
 
     def _get(self, path: str, cls: type[T]) -> T:
-        return _read(self._call("GET", path), cls)
+        return read_answer(self._call("GET", path), cls)
 
     def _page(
         self,
@@ -234,7 +241,7 @@ class Client:
         if cursor is not None:
             parts["cursor"] = cursor
         suffix = f"?{urlencode(parts)}" if parts else ""
-        return _read(self._call("GET", path + suffix), Page[cls])  # type: ignore[valid-type]
+        return read_answer(self._call("GET", path + suffix), Page[cls])  # type: ignore[valid-type]
 
     def _call(
         self,
@@ -335,7 +342,7 @@ def read_problem(status: int, data: bytes) -> ApiProblem:
     return ApiProblem(status, problem.code, problem.detail, problem.hint)
 
 
-def _read(data: bytes, cls: type[T]) -> T:
+def read_answer(data: bytes, cls: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=cls)
     except (msgspec.DecodeError, RecursionError) as error:

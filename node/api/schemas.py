@@ -127,7 +127,6 @@ class BlockSummary(Answer, frozen=True, kw_only=True):
     proposer: str
     """The licence of the member that built the block; empty for the genesis block."""
     transactions: Count
-    size_bytes: Count
 
 
 class Block(Answer, frozen=True, kw_only=True):
@@ -488,3 +487,9 @@ class Version(Answer, frozen=True, kw_only=True):
     protocol: Count
     python: str
     chain_id: Hex32
+
+
+class Accepted(Answer, frozen=True, kw_only=True):
+    """An order to the node was taken; it is carried out after this answer."""
+
+    accepted: str

@@ -1,16 +1,19 @@
 """What the routes need of a node, and nothing else: the composition root hands it to them.
 
-Routes read the chain themselves. Everything that the chain does not know stands behind two small
-protocols, which the node implements once and tests implement over a bare chain.
+Routes read chain and mempool themselves and change neither. Everything else stands behind two
+small protocols, which the node implements once and tests implement over a bare chain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from ledger.chain import Chain
+from ledger.genesis import Genesis
+from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
@@ -31,7 +34,7 @@ class Submission:
 
 
 class Intake(Protocol):
-    """Where transactions go in, and what is known of those that are not final."""
+    """Where transactions go in, and how their end is awaited."""
 
     async def submit(self, raws: Sequence[bytes], source: str) -> Sequence[Submission]:
         """Decode, check, verify and add each; a result for each, in order. Raises for none.
@@ -45,12 +48,6 @@ class Intake(Protocol):
     async def wait_final(self, txid: bytes, seconds: float) -> None:
         """Return when the transaction is final or refused, and after `seconds` at the latest."""
 
-    def pending(self, txid: bytes) -> SignedTransaction | None:
-        """A transaction that waits in the mempool."""
-
-    def refusal(self, txid: bytes) -> Invalid | None:
-        """Why a transaction was refused, while that is remembered."""
-
 
 class Watch(Protocol):
     """How the node and its network fare right now. Each call is cheap and waits for nothing."""
@@ -60,7 +57,8 @@ class Watch(Protocol):
     def sync_target(self) -> int:
         """The highest height that a certificate has proved to this node."""
 
-    def mempool(self) -> schemas.Mempool: ...
+    def now_ms(self) -> int:
+        """The monotonic clock by which the mempool dates its entries."""
 
     def peers(self) -> list[schemas.Peer]: ...
 
@@ -71,14 +69,18 @@ class Watch(Protocol):
         """Storage failed under a read: the process has to end, with this sentence."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Services:
     """One node, as its API sees it."""
 
+    genesis: Genesis
     chain: Chain
-    validators: ValidatorSet
-    network: str
-    """main, test or devnet."""
+    mempool: Mempool
     node: schemas.NodeInfo
     intake: Intake
     watch: Watch
+
+    @cached_property
+    def validators(self) -> ValidatorSet:
+        """The set that votes; one while epochs stay 0."""
+        return self.genesis.validators
