@@ -1,0 +1,156 @@
+"""HELLO: who both ends are and whether they belong together. No I/O.
+
+After TLS the dialler sends HELLO. The listener judges it and answers with its own HELLO, which
+accepts, or with REFUSED, which names why and ends the link. The dialler judges the answer the
+same way and may still refuse. Nothing but these two messages is read before.
+
+The shape of HELLO never changes: a node must be able to read the version of any other in order to
+refuse it by name. TLS has proved by now that the authority signed the peer's certificate and that
+the peer holds its key; whether the licence counts is for the node to say (`admit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
+
+from ledger.codec import Bytes32, UInt, Wire, decode_payload, encode_payload
+from ledger.reasons import Invalid, Reason
+from p2p.frames import encode_frame
+from p2p.licence_cert import LicenceCertificate
+from p2p.wire import HANDSHAKE_SIZES, HELLO, REFUSED
+
+PROTOCOL_VERSION = 1
+LICENCE_ID_MAX = 32
+
+
+class Role(StrEnum):
+    """What a node claims to be. A validator has a licence certificate, an observer needs none."""
+
+    VALIDATOR = "validator"
+    OBSERVER = "observer"
+
+
+class RefusedReason(StrEnum):
+    """Why a link is refused: stable names, the same in the frame, the log and the metrics."""
+
+    WRONG_CHAIN = "wrong_chain"
+    VERSION = "version"
+    LICENCE_UNKNOWN = "licence_unknown"
+    LICENCE_INACTIVE = "licence_inactive"
+    DUPLICATE = "duplicate"
+    FULL = "full"
+
+
+class Hello(Wire, frozen=True):
+    """The first message of either end."""
+
+    chain_id: Bytes32
+    version: UInt
+    role: Role
+    licence_id: Annotated[str, Meta(max_length=LICENCE_ID_MAX)]
+    """Empty for an observer."""
+    height: UInt
+
+
+class Refusal(Wire, frozen=True):
+    """The last message of a link that is not to be."""
+
+    reason: RefusedReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalNode:
+    """Who this node is on its links."""
+
+    chain_id: bytes
+    authority_key: bytes
+    role: Role
+    licence_id: str = ""
+    link_key: bytes = b""
+    """Public key; empty for an observer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The node's answer for a link key that it knows."""
+
+    identity: str
+    may_consensus: bool
+    """The key belongs to the validator set of this epoch or, from its last block on, the next."""
+
+
+Admit = Callable[[bytes], Admission | RefusedReason]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The other end belongs to this chain and may stay."""
+
+    identity: str | None
+    """None: an observer, known by nothing but its link."""
+    link_key: bytes
+    may_consensus: bool
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The link must end; `by_peer` says who refused."""
+
+    reason: RefusedReason
+    by_peer: bool
+
+
+def hello_frame(local: LocalNode, height: int) -> bytes:
+    """The bytes of this node's HELLO."""
+    hello = Hello(local.chain_id, PROTOCOL_VERSION, local.role, local.licence_id, height)
+    return encode_frame(HELLO, encode_payload(hello))
+
+
+def refused_frame(reason: RefusedReason) -> bytes:
+    """The bytes of a REFUSED."""
+    return encode_frame(REFUSED, encode_payload(Refusal(reason)))
+
+
+def read_refusal(payload: bytes) -> RefusedReason:
+    """The reason in a REFUSED; Invalid when it is none that this version knows."""
+    return decode_payload(payload, Refusal, size_max=HANDSHAKE_SIZES[REFUSED]).reason
+
+
+def judge(
+    local: LocalNode,
+    certificate: LicenceCertificate | None,
+    number: int,
+    payload: bytes,
+    admit: Admit,
+) -> Accepted | Refused:
+    """The outcome of the other end's first message; Invalid when it is not a handshake at all.
+
+    Accepted when, in this order: it is a HELLO of this chain and version; an observer, or a
+    validator whose certificate names the licence that it claims; not this node itself; and the
+    node admits the link key.
+    """
+    if number == REFUSED:
+        return Refused(read_refusal(payload), by_peer=True)
+    if number != HELLO:
+        raise Invalid(Reason.MALFORMED, f"message {number} before HELLO")
+    hello = decode_payload(payload, Hello, size_max=HANDSHAKE_SIZES[HELLO])
+    if hello.chain_id != local.chain_id:
+        return Refused(RefusedReason.WRONG_CHAIN, by_peer=False)
+    if hello.version != PROTOCOL_VERSION:
+        return Refused(RefusedReason.VERSION, by_peer=False)
+    if hello.role is Role.OBSERVER:
+        return Accepted(None, b"", may_consensus=False, height=hello.height)
+    if certificate is None or certificate.licence_id != hello.licence_id:
+        return Refused(RefusedReason.LICENCE_UNKNOWN, by_peer=False)
+    if certificate.link_key == local.link_key:
+        return Refused(RefusedReason.DUPLICATE, by_peer=False)
+    answer = admit(certificate.link_key)
+    if isinstance(answer, RefusedReason):
+        return Refused(answer, by_peer=False)
+    return Accepted(answer.identity, certificate.link_key, answer.may_consensus, hello.height)

@@ -1,0 +1,326 @@
+"""All links of a node: one listener, one dialler a configured peer, one table of who is there.
+
+The network starts no task itself: `spawn` does. The coroutines given to it are
+
+- `p2p-listen`, `p2p-tick`, `p2p-dial-<name>`: end by cancellation only;
+- `p2p-serve-<address>` and `p2p-write-<identity>`: end with their link.
+
+An exception from any of them is a fault of this node and must end the process; nothing that a
+peer does raises one. Stopping a node means cancelling them, then `close`: each ends its socket on
+the way out, and `close` ends those of coroutines that were cancelled before their first step.
+Calls to the owner are synchronous and come from these coroutines, never from inside `send` or
+`broadcast`, so that the owner is not re-entered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ledger.reasons import Invalid
+from p2p.backoff import Backoff
+from p2p.frames import encode_frame
+from p2p.handshake import (
+    Accepted,
+    Admission,
+    LocalNode,
+    Refused,
+    RefusedReason,
+    hello_frame,
+    judge,
+    refused_frame,
+)
+from p2p.licence_cert import LicenceCertificate, read_licence_certificate
+from p2p.limits import LinkLimits
+from p2p.listener import SocketSlots, accept_forever, bind
+from p2p.peer import Clock, Peer, PeerStats
+from p2p.peer_table import PeerTable, Placed
+from p2p.refusals import Failure, Refusals
+from p2p.streams import Stream, accept_tls, dial_tls, read_frame
+from p2p.wire import HANDSHAKE_SIZES
+
+Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
+"""Start a named coroutine under the node's TaskGroup."""
+
+log = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """What the network asks of the node. `on_frame` may raise Invalid: the sender pays for it."""
+
+    def admit(self, link_key: bytes) -> Admission | RefusedReason: ...
+    def height(self) -> int: ...
+    def on_link_up(self, peer: Peer) -> None: ...
+    def on_link_down(self, peer: Peer) -> None: ...
+    def on_frame(self, peer: Peer, number: int, payload: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a peer listens."""
+
+    host: str
+    port: int
+
+
+class Network:
+    """Links with the configured peers and with whoever is admitted when they dial."""
+
+    def __init__(
+        self,
+        local: LocalNode,
+        owner: Owner,
+        spawn: Spawn,
+        *,
+        client_tls: ssl.SSLContext,
+        peers: Mapping[str, Endpoint],
+        limits: LinkLimits,
+        clock: Clock = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._local = local
+        self._owner = owner
+        self._spawn = spawn
+        self._client_tls = client_tls
+        self._endpoints = dict(peers)
+        self._limits = limits
+        self._clock = clock
+        self._jitter = jitter
+        self._refusals = Refusals(clock)
+        self._slots = SocketSlots(limits)
+        self._table: PeerTable[Peer] = PeerTable(
+            local.link_key, sync_links_max=limits.sync_links_max, race_s=limits.handshake_s
+        )
+        self._announced: set[Peer] = set()
+        self._observers = itertools.count(1)
+        self._sockets: set[socket.socket] = set()  # no coroutine has taken them over yet
+
+    def listen(self, host: str, port: int, server_tls: ssl.SSLContext) -> int:
+        """Bind and accept from now on; the port that was bound. OSError when it is taken."""
+        listening = bind(host, port)
+        self._sockets.add(listening)
+        self._spawn("p2p-listen", self._accept(listening, server_tls))
+        bound: int = listening.getsockname()[1]
+        return bound
+
+    def start(self) -> None:
+        """Dial every configured peer, for ever, and watch the deadlines of all links."""
+        self._spawn("p2p-tick", self._tick_forever())
+        for name in sorted(self._endpoints):
+            self._spawn(f"p2p-dial-{name}", self._dial_forever(name, self._endpoints[name]))
+
+    def close(self) -> None:
+        """The last call, after every coroutine of the network has ended."""
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+    def send(self, identity: str, number: int, payload: bytes) -> bool:
+        """Queue a message for one peer; False when it is not linked or has no room."""
+        peer = self._table.get(identity)
+        return peer is not None and peer.send(number, payload)
+
+    def broadcast(self, number: int, payload: bytes) -> int:
+        """Queue a message for every peer whose link carries it; for how many it was queued."""
+        frame = encode_frame(number, payload)
+        return sum(
+            peer.carries(number) and peer.send_frame(number, frame) for peer in self._table.links()
+        )
+
+    def peers(self) -> list[Peer]:
+        """Every link that is up, by identity."""
+        return list(self._table.links())
+
+    def validators(self) -> list[str]:
+        """Identities of the linked members of the validator set."""
+        return [peer.identity for peer in self._table.links() if peer.may_consensus]
+
+    def stats(self) -> list[PeerStats]:
+        """A snapshot of every link, by identity."""
+        return [peer.stats() for peer in self._table.links()]
+
+    def refusals(self) -> dict[str, int]:
+        """How many were turned away, by name, since the node started."""
+        return self._refusals.counts()
+
+    @property
+    def unauthenticated(self) -> int:
+        """Accepted sockets whose handshake is not over."""
+        return self._slots.total
+
+    # Accepting
+
+    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext) -> None:
+        def on_socket(sock: socket.socket, host: str, address: str) -> None:
+            self._sockets.add(sock)
+            self._spawn(f"p2p-serve-{address}", self._serve(sock, host, address, tls))
+
+        self._sockets.discard(listening)
+        with listening:
+            await accept_forever(listening, self._slots, self._refusals, on_socket)
+
+    async def _serve(
+        self, sock: socket.socket, host: str, address: str, tls: ssl.SSLContext
+    ) -> None:
+        self._sockets.discard(sock)
+        peer = None
+        try:
+            async with asyncio.timeout(self._limits.handshake_s):
+                peer = await self._welcome(sock, address, tls)
+        except TimeoutError:
+            self._refusals.note(Failure.HANDSHAKE_TIMEOUT, address)
+        finally:
+            self._slots.release(host)
+        if peer is not None:
+            await self._run(peer)
+
+    async def _welcome(self, sock: socket.socket, address: str, tls: ssl.SSLContext) -> Peer | None:
+        try:
+            stream = await accept_tls(sock, address, tls, self._limits.handshake_s)
+        except OSError as error:
+            self._refusals.note(Failure.TLS_REFUSED, address, str(error))
+            return None
+        return await self._meet(stream, expected=None)
+
+    # Dialling
+
+    async def _dial_forever(self, name: str, endpoint: Endpoint) -> None:
+        limits = self._limits
+        backoff = Backoff(limits.redial_min_s, limits.redial_max_s, self._jitter)
+        while True:
+            peer = self._table.get(name)
+            if peer is not None:
+                # The other end dialled. Waits without a limit: the link has deadlines of its own.
+                await peer.gone.wait()
+            else:
+                peer = await self._dial(name, endpoint)
+                if peer is not None:
+                    await self._run(peer)
+            if peer is not None and self._clock() - peer.since > limits.redial_max_s:
+                backoff.reset()
+            await asyncio.sleep(backoff.wait_s())
+
+    async def _dial(self, name: str, endpoint: Endpoint) -> Peer | None:
+        handshake_s = self._limits.handshake_s
+        try:
+            async with asyncio.timeout(handshake_s):
+                stream = await dial_tls(endpoint.host, endpoint.port, self._client_tls, handshake_s)
+                return await self._meet(stream, expected=name)
+        except TimeoutError:
+            self._refusals.note(Failure.DIAL_FAILED, name, f"no answer in {handshake_s} s")
+        except OSError as error:
+            self._refusals.note(Failure.DIAL_FAILED, name, str(error))
+        return None
+
+    # Meeting
+
+    async def _meet(self, stream: Stream, *, expected: str | None) -> Peer | None:
+        """Exchange HELLO; the peer, entered and announced, or None with the stream ended.
+
+        `expected` is the configured name behind the address that was dialled, None on the
+        listening end. Nothing is awaited once the peer is entered.
+        """
+        peer = None
+        try:
+            peer = await self._greet(stream, expected)
+        except Invalid as invalid:
+            self._refusals.note(Failure.HANDSHAKE_BROKEN, stream.address, str(invalid))
+        except (EOFError, OSError) as error:
+            # A listener that rejects this node's certificate inside TLS looks like this too.
+            self._refusals.note(Failure.HANDSHAKE_BROKEN, stream.address, str(error))
+        finally:
+            if peer is None:
+                stream.abort()
+        return peer
+
+    async def _greet(self, stream: Stream, expected: str | None) -> Peer | None:
+        hello = hello_frame(self._local, self._owner.height())
+        if expected is not None:
+            stream.writer.write(hello)
+        number, payload = await read_frame(stream.reader, HANDSHAKE_SIZES)
+        verdict = judge(self._local, self._certificate(stream), number, payload, self._owner.admit)
+        entered = (
+            self._enter(stream, verdict, expected) if isinstance(verdict, Accepted) else verdict
+        )
+        if isinstance(entered, Refused):
+            await self._refuse(stream, entered, expected)
+            return None
+        if expected is None:
+            stream.writer.write(hello)
+        self._announced.add(entered)
+        log.info("link_up peer=%s address=%s", entered.identity, entered.address)
+        self._owner.on_link_up(entered)
+        return entered
+
+    def _certificate(self, stream: Stream) -> LicenceCertificate | None:
+        """What the other end showed; None also for what is signed but no licence certificate."""
+        data = stream.peer_certificate()
+        if data is None:
+            return None
+        try:
+            return read_licence_certificate(data, self._local.authority_key)
+        except Invalid as invalid:
+            log.info("certificate_unusable address=%s detail=%s", stream.address, invalid)
+            return None
+
+    def _enter(self, stream: Stream, accepted: Accepted, expected: str | None) -> Peer | Refused:
+        identity = accepted.identity or f"observer:{next(self._observers)}"
+        if expected is not None and identity != expected:
+            return Refused(RefusedReason.LICENCE_UNKNOWN, by_peer=False)
+        peer = Peer(
+            identity,
+            stream,
+            accepted,
+            dialled=expected is not None,
+            limits=self._limits,
+            clock=self._clock,
+            on_frame=self._owner.on_frame,
+        )
+        placed = self._table.place(peer)
+        if not isinstance(placed, Placed):
+            return Refused(placed, by_peer=False)
+        if placed.replaced is not None:
+            placed.replaced.refuse(RefusedReason.DUPLICATE)
+            self._leave(placed.replaced)
+        return peer
+
+    async def _refuse(self, stream: Stream, refused: Refused, expected: str | None) -> None:
+        who = expected or stream.address
+        if refused.by_peer:
+            self._refusals.note(Failure.REFUSED_BY_PEER, who, refused.reason.value)
+            return
+        self._refusals.note(refused.reason, who)
+        stream.farewell(refused_frame(refused.reason))
+        await stream.writer.wait_closed()
+
+    # Living
+
+    async def _run(self, peer: Peer) -> None:
+        self._spawn(f"p2p-write-{peer.identity}", peer.write())
+        try:
+            await peer.read()
+        finally:
+            peer.close("stopped")
+            self._leave(peer)
+            peer.gone.set()
+
+    def _leave(self, peer: Peer) -> None:
+        self._table.remove(peer)
+        if peer in self._announced:
+            self._announced.remove(peer)
+            log.info("link_down peer=%s because=%s", peer.identity, peer.closed_because)
+            self._owner.on_link_down(peer)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.tick_s)
+            for peer in self._table.links():
+                peer.tick()
