@@ -20,9 +20,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import TypeAlias
 
 from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.claims import Claim, claims_of, conflict
 from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
@@ -44,14 +46,14 @@ FINAL_MAX = 20_000
 FREE_TRANSACTIONS_MAX = BLOCK_TRANSACTIONS_MAX // FREE_SHARE
 FREE_SIGNATURES_MAX = BLOCK_SIGNATURES_MAX // FREE_SHARE
 FREE_BYTES_MAX = BLOCK_BYTES_MAX // FREE_SHARE
+RECHECKED_MAX = 256
+"""Waiting mints asked about again after a block: about 5 ms."""
 EXPIRY_SPARE = 1_024
 """Entries of the expiry queue beyond twice those that wait, before it is built anew."""
 RATE_UNIT = 1_000
 
 Check: TypeAlias = Callable[[SignedTransaction], object]
 """The rules against the last final state; raises Invalid."""
-_Claim: TypeAlias = tuple[bytes, int] | tuple[str, int, int]
-"""What only one transaction can have: an outpoint, or a number of an issuer's lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class _Entry:
     owners: tuple[bytes, ...]
     """Signing keys or, of a free one, identities; under each it is counted once."""
     resent_by: bytes | None
-    claims: tuple[_Claim, ...]
+    claims: tuple[Claim, ...]
 
 
 class Mempool:
@@ -84,7 +86,8 @@ class Mempool:
     def __init__(self) -> None:
         self._entries: dict[bytes, _Entry] = {}  # by txid
         self._txid_by_wtxid: dict[bytes, bytes] = {}
-        self._claims: dict[_Claim, bytes] = {}
+        self._claims: dict[Claim, bytes] = {}
+        self._mints: dict[bytes, None] = {}  # txids with a mint, in the order of arrival
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
@@ -135,7 +138,7 @@ class Mempool:
         for claim in entry.claims:
             rival = self._claims.get(claim)
             if rival is not None:
-                raise _conflict(claim, f"{rival.hex()}, which is waiting", Reason.DOUBLE_SPEND)
+                raise conflict(claim, f"{rival.hex()}, which is waiting", Reason.DOUBLE_SPEND)
 
     def _check_quotas(self, entry: _Entry) -> None:
         if entry.is_free:
@@ -171,6 +174,8 @@ class Mempool:
         self._txid_by_wtxid[tx.wtxid] = tx.txid
         for claim in entry.claims:
             self._claims[claim] = tx.txid
+        if any(isinstance(item, Mint) for item in tx.body.operations):
+            self._mints[tx.txid] = None
         self._count(entry, 1)
         heappush(self._expiries, (tx.body.expires_at_ms, tx.txid))
         if len(self._expiries) > 2 * len(self._entries) + EXPIRY_SPARE:
@@ -228,11 +233,11 @@ class Mempool:
             self._final[tx.txid] = height
             self._remove(tx.txid)
             self._refusals.forget(tx.txid)
-            for claim in _claims(tx):
+            for claim in claims_of(tx):
                 rival = self._claims.get(claim)
                 if rival is not None:
                     by = f"{tx.txid.hex()}, final at height {height}"
-                    error = _conflict(claim, by, Reason.SPENT_INPUT)
+                    error = conflict(claim, by, Reason.SPENT_INPUT)
                     dropped.append(self._reject_waiting(rival, error))
         while len(self._final) > FINAL_MAX:
             self._final.popitem(last=False)
@@ -247,6 +252,20 @@ class Mempool:
             if txid in self._entries:
                 detail = f"at {expires_at_ms} ms, the block's time is {time_ms} ms"
                 dropped.append(self._reject_waiting(txid, Invalid(Reason.EXPIRED, detail)))
+        return dropped
+
+    def drop_refused(self, check: Check) -> list[Rejection]:
+        """Ask the rules again about waiting mints, the oldest first, once the state has moved.
+
+        Headroom and licences change under them. What only spends is lost to a final conflict or
+        to time, and `drop_committed` and `drop_expired` saw to that.
+        """
+        dropped = []
+        for txid in list(islice(self._mints, RECHECKED_MAX)):
+            try:
+                check(self._entries[txid].tx)
+            except Invalid as error:
+                dropped.append(self._reject_waiting(txid, error))
         return dropped
 
     def reject(self, tx: SignedTransaction, error: Invalid) -> None:
@@ -326,6 +345,7 @@ class Mempool:
         if entry is None:
             return
         del self._txid_by_wtxid[entry.tx.wtxid]
+        self._mints.pop(txid, None)
         for claim in entry.claims:
             del self._claims[claim]
         self._count(entry, -1)
@@ -363,24 +383,7 @@ def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entr
     else:
         owners = tuple([item.key for item in tx.witness.signatures])
     rate = body.fee.amount * RATE_UNIT // len(tx.raw)
-    return _Entry(tx, now_ms, rate, is_free, owners, resent_by, _claims(tx))
-
-
-def _claims(tx: SignedTransaction) -> tuple[_Claim, ...]:
-    claims: list[_Claim] = [(spent.txid, spent.index) for spent in tx.body.inputs]
-    for item in tx.body.operations:
-        if isinstance(item, Mint):
-            claims.append((item.issuer, item.lane, item.number))
-    return tuple(dict.fromkeys(claims))
-
-
-def _conflict(claim: _Claim, by: str, reason_of_output: Reason) -> Invalid:
-    if len(claim) == 2:
-        txid, index = claim
-        return Invalid(reason_of_output, f"output {txid.hex()}:{index} is spent by {by}")
-    issuer, lane, number = claim
-    detail = f"number {number} in lane {lane} of '{issuer}' is used by {by}"
-    return Invalid(Reason.REPLAYED_OPERATION, detail)
+    return _Entry(tx, now_ms, rate, is_free, owners, resent_by, claims_of(tx))
 
 
 def _move(counter: Counter[bytes], key: bytes, by: int) -> None:

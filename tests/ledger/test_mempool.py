@@ -22,6 +22,7 @@ from ledger.mempool import (
     FREE_SIGNATURES_MAX,
     FREE_TRANSACTIONS_MAX,
     RATE_UNIT,
+    RECHECKED_MAX,
     RESENT_BYTES_MAX,
     RESENT_MAX,
     SENDER_MAX,
@@ -397,6 +398,21 @@ def test_expiry_queue_stays_small() -> None:
     assert [item.txid for item in pool.drop_expired(51)] == [spend(0, expires=50).txid]
 
 
+def test_mints_are_asked_about_again() -> None:
+    """A mint that the moved state refuses leaves with its reason; payments are not asked about;
+    one call looks at RECHECKED_MAX at most, the oldest first."""
+    pool, payment = Mempool(), spend(1)
+    mints = [mint(f"i{n // 16}", n) for n in range(RECHECKED_MAX + 2)]
+    for tx in [payment, *mints]:
+        add(pool, tx)
+    assert pool.drop_refused(accept) == []
+    assert pool.drop_refused(refuse) == [pool.rejection(tx.txid) for tx in mints[:RECHECKED_MAX]]
+    assert pool.select() == [payment, *mints[RECHECKED_MAX:]]
+    assert len(pool.drop_refused(refuse)) == 2
+    assert pool.drop_refused(refuse) == []
+    assert pool.select() == [payment]
+
+
 def test_reject_takes_only_the_very_witness_away() -> None:
     """A bad witness of a waiting body is remembered by itself; the good one keeps its place."""
     pool, good, bad = Mempool(), spend(1), spend(1, twist=b"bad")
@@ -509,4 +525,4 @@ def test_pool_equals_a_naive_list(seed: int) -> None:
     pool.drop_committed(time, waiting)
     check_empty(pool)
     assert (pool._claims, pool._by_owner, pool._by_member) == ({}, {}, {})
-    assert (pool._bytes_by_member, pool._txid_by_wtxid) == ({}, {})
+    assert (pool._bytes_by_member, pool._txid_by_wtxid, pool._mints) == ({}, {}, {})
