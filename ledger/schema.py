@@ -65,8 +65,8 @@ RANK_TRANSACTIONS: Final = 1 << 31
 RANK_LAST: Final = (1 << 32) - 1
 
 ADVICE: Final = (
-    "stop this node, move its data directory aside and let it copy the chain from its peers;"
-    " never repair it in place"
+    "stop this node, move its database directory aside, make a new one with `marsa node init` and"
+    " let it copy the chain from its peers; it is never repaired in place"
 )
 
 
