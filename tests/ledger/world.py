@@ -216,12 +216,16 @@ class World:
         return asset_id(self.chain_id, issuer)
 
     def coin(self, owner: str, issuer: str = "val0") -> Input:
-        """An input that spends the first coin of `issuer` that `owner` holds."""
+        """An input that spends the largest coin of `issuer` that `owner` holds."""
         wanted = (self.asset(issuer), lock_of(owner))
-        for (txid, index), entry in sorted(self.state.outputs.items()):
-            if (entry.asset, entry.lock) == wanted:
-                return Input(txid, index, entry.asset, entry.amount)
-        raise LookupError(f"{owner} has no coin of {issuer}")
+        coins = [
+            Input(txid, index, entry.asset, entry.amount)
+            for (txid, index), entry in self.state.outputs.items()
+            if (entry.asset, entry.lock) == wanted
+        ]
+        if not coins:
+            raise LookupError(f"{owner} has no coin of {issuer}")
+        return max(coins, key=lambda item: (item.amount, item.txid))
 
     def body(
         self,

@@ -1,0 +1,103 @@
+"""The recount finds what the rules would never do: each claim of a state, falsified once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from ledger.codec import encode
+from ledger.economy.reserve import Reserve
+from ledger.execution import Execution
+from ledger.invariants import InvariantBroken, check_supply_equation, recount
+from ledger.objects import FeePot, key_of, load_all
+from ledger.view import Head
+from tests.ledger.world import MemoryState, World
+
+replace = msgspec.structs.replace
+
+
+def worked() -> World:
+    world = World()
+    world.advance([world.transfer("alice", "bob"), world.mint()])
+    return world
+
+
+def test_a_worked_state_recounts() -> None:
+    """After transfers, fees and a mint everything adds up."""
+    world = worked()
+    recount(world.state, world.state.outputs.items())
+
+
+def richer_output(state: MemoryState) -> None:
+    outpoint, entry = next(iter(state.outputs.items()))
+    state.outputs[outpoint] = replace(entry, amount=entry.amount + 1)
+
+
+def lost_output(state: MemoryState) -> None:
+    del state.outputs[next(iter(state.outputs))]
+
+
+def revived_output(state: MemoryState) -> None:
+    commitments = state.head.commitments
+    leaf = next(i for i in range(commitments.outputs.count) if commitments.spent.is_spent(i))
+    outpoint, entry = next(iter(state.outputs.items()))
+    state.outputs[outpoint] = replace(entry, leaf=leaf)
+
+
+def emptied_pot(state: MemoryState) -> None:
+    pot = load_all(state, FeePot)[0]
+    state.stored[key_of(FeePot, pot.asset)] = encode(FeePot(pot.asset, 0))
+
+
+def change_reserve(state: MemoryState, **changes: int) -> None:
+    old = load_all(state, Reserve)[0]
+    state.stored[key_of(Reserve, old.asset)] = encode(replace(old, **changes))
+
+
+def other_root(state: MemoryState) -> None:
+    head = state.head
+    commitments = head.commitments
+    after, _ = commitments.advance(created=[], spent=[], objects={}, supply_root=bytes(32))
+    state.head = Head(head.header, head.hash, after)
+
+
+@pytest.mark.parametrize(
+    ("falsify", "says"),
+    [
+        (richer_output, "supply equation"),
+        (lost_output, "unspent outputs"),
+        (revived_output, "flagged as spent"),
+        (emptied_pot, "supply equation"),
+        (lambda state: change_reserve(state, supply=1), "supply equation"),
+        (lambda state: change_reserve(state, reserve=1), "recounted"),
+        (lambda state: change_reserve(state, deliverable=1), "recounted"),
+        (other_root, "supply root"),
+    ],
+)
+def test_each_falsified_claim_is_found(falsify: Callable[[MemoryState], None], says: str) -> None:
+    """One claim of a good state is changed behind the rules' back."""
+    world = worked()
+    falsify(world.state)
+    with pytest.raises(InvariantBroken, match=says):
+        recount(world.state, world.state.outputs.items())
+
+
+def test_nobody_finishes_a_block_that_breaks_the_supply_equation() -> None:
+    """An execution whose outputs were tampered with in memory does not finish; the figures show."""
+    world = World()
+    execution: Execution = world.execution()
+    tx = world.transfer("alice", "bob")
+    execution.add(tx)
+    created = execution._created
+    created[tx.txid, 0] = replace(created[tx.txid, 0], amount=7)
+    with pytest.raises(InvariantBroken, match=f"asset {world.asset().hex()}: outputs -"):
+        execution.finish()
+
+
+def test_the_equation_holds_for_each_asset_alone() -> None:
+    """A surplus in one asset does not make up for a lack in another."""
+    check_supply_equation({b"a": 5}, {b"a": 2, b"b": 1}, {b"a": 7, b"b": 1})
+    with pytest.raises(InvariantBroken, match="asset 61: outputs 6, held in objects 0, supply 5"):
+        check_supply_equation({b"a": 6, b"b": 4}, {}, {b"a": 5, b"b": 5})
