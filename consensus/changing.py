@@ -21,7 +21,6 @@ from consensus.messages import (
     ViewChangeBody,
 )
 from consensus.replica_state import (
-    HEARTBEAT_MS,
     START_WAIT_MS,
     STATUS_MS,
     SUSPECT_LIFE_MS,
@@ -117,7 +116,7 @@ def suspicion_ms(state: ReplicaState) -> int:
         return 0
     if not state.active and state.quorum_ms is not None:
         return state.quorum_ms + patience
-    idle = HEARTBEAT_MS + (START_WAIT_MS if state.height == 0 else 0)
+    idle = state.rules.timing.heartbeat_ms + (START_WAIT_MS if state.height == 0 else 0)
     due = state.progress_ms + idle + patience
     if state.active and state.pending_since_ms is not None:
         waits_for_start = state.height == 0 and len(state.connected) < state.rules.validators.n

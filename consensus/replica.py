@@ -36,7 +36,6 @@ from consensus.messages import (
     Vote,
 )
 from consensus.replica_state import (
-    HEARTBEAT_MS,
     START_WAIT_MS,
     STATUS_MS,
     Restored,
@@ -196,7 +195,7 @@ class Replica:
         return len(state.connected) >= needed
 
     def _heartbeat_ms(self) -> int:
-        return self.state.progress_ms + HEARTBEAT_MS
+        return self.state.progress_ms + self.state.rules.timing.heartbeat_ms
 
     def _deadline_ms(self, now: Now) -> int:
         state = self.state

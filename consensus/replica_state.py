@@ -26,9 +26,7 @@ from consensus.view_change import CheckedViewChange, Rules
 from ledger.block import Certificate, Header, VotePayload, header_hash
 from ledger.reasons import Reason
 
-VIEW_TIMEOUT_MS = 2_000  # T: patience with a primary
-VIEW_TIMEOUT_MS_MAX = 60_000  # doubling stops here, so that a long outage does not prolong itself
-HEARTBEAT_MS = 10_000  # an idle chain proves that it lives
+DOUBLINGS_MAX = 16  # beyond any chain's limit on T; keeps the shift small
 STATUS_MS = 1_000
 SUSPECT_LIFE_MS = 10_000  # a suspicion that is not repeated fades
 START_WAIT_MS = 30_000  # how long block 1 waits for the last members
@@ -131,8 +129,13 @@ class ReplicaState:
 
     @property
     def timeout_ms(self) -> int:
-        """T, doubled for each view that failed since the last commit."""
-        return int(min(VIEW_TIMEOUT_MS << min(self.failed_views, 10), VIEW_TIMEOUT_MS_MAX))
+        """T, doubled for each view that failed since the last commit, up to the chain's limit.
+
+        Without the limit a long outage would prolong itself.
+        """
+        timing = self.rules.timing
+        doubled = timing.view_timeout_ms << min(self.failed_views, DOUBLINGS_MAX)
+        return min(doubled, timing.view_timeout_ms_max)
 
     def may_vote(self, height: int) -> bool:
         return (

@@ -29,8 +29,17 @@ from ledger.validators import ValidatorSet
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """Chain parameters in milliseconds: T, where its doubling ends, and the pulse of an idle chain."""
+
+    view_timeout_ms: int = 2_000
+    view_timeout_ms_max: int = 60_000
+    heartbeat_ms: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """What certificates are checked against: one value per epoch."""
+    """What certificates are checked against and timers run by: one value per epoch."""
 
     chain_id: bytes
     genesis_hash: bytes
@@ -38,6 +47,7 @@ class Rules:
     validators: ValidatorSet
     window: int
     is_valid: IsValid
+    timing: Timing = Timing()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
+from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes, Overlay, View
 from node import serving
@@ -61,7 +62,6 @@ from node.sync import SyncPlan
 from node.verify import Verifier
 from node.vote_guard import Permission, Refused, VoteGuard
 
-PROPOSE_DELAY_MS = 5  # an idle primary waits this long for company of the first transaction
 STATUS_BYTES_MAX = 16 * 1024
 MESSAGE_BYTES_MAX = 1 << 20  # NEW-VIEW; the link enforces each message's own limit before
 
@@ -113,7 +113,7 @@ class Engine:
         self.guard = guard
         self.member = member
         self._rules = rules
-        self._fees = load_one(chain, Parameters).fees
+        self._parameters = load_one(chain, Parameters)
         self._verifier = verifier
         self._outbox = outbox
         self._logged = {header_hash(block.header): block for block in guard.blocks()}
@@ -275,7 +275,7 @@ class Engine:
 
     def _check_alone(self, tx: SignedTransaction) -> None:
         if self.mempool.get_by_wtxid(tx.wtxid) is None:
-            transaction.check_stateless(tx, self._rules.chain_id, self._fees)
+            transaction.check_stateless(tx, self._rules.chain_id, self._parameters.fees)
             self._verifier.check_transaction(tx)
 
     def _view_of(self, block_hash: bytes) -> View | None:
@@ -303,6 +303,9 @@ class Engine:
         self.chain.append(executed.block, certificate, executed.changes, executed.transactions)
         self.mempool.drop_committed(height, executed.transactions)
         self.mempool.drop_expired(header.time_ms)
+        self.mempool.drop_refused(
+            lambda tx: check_transaction(self.chain, tx, time_ms=header.time_ms + 1)
+        )
         self.guard.committed(height)
         self._bodies.drop_through(height)
         self._executed = {
@@ -358,7 +361,10 @@ class Engine:
 
     def _is_due(self, now: Now) -> bool:
         since_ms = self.mempool.oldest_since_ms
-        ripe = since_ms is not None and now.monotonic_ms >= since_ms + PROPOSE_DELAY_MS
+        ripe = (
+            since_ms is not None
+            and now.monotonic_ms >= since_ms + self._parameters.block_interval_ms
+        )
         return ripe or self.replica.heartbeat_due(now)
 
     def _build(self, view: View, now: Now) -> ExecutedBlock:
@@ -426,7 +432,7 @@ class Engine:
         due += [at for at in (self._bodies.deadline_ms(), self.sync.deadline_ms()) if at]
         since_ms = self.mempool.oldest_since_ms
         if since_ms is not None and self.replica.parent_to_extend(now) is not None:
-            due.append(since_ms + PROPOSE_DELAY_MS)
+            due.append(since_ms + self._parameters.block_interval_ms)
         self.deadline_ms = min(due)
 
     def _decode_logged(self) -> dict[bytes, SignedTransaction]:

@@ -15,9 +15,12 @@ from ledger.state import check_transaction
 from ledger.transaction import FeeSchedule, SignedTransaction
 from node.verify import Verifier
 
+_MAY_BE_FINAL = frozenset((Reason.SPENT_INPUT, Reason.REPLAYED_OPERATION, Reason.EXPIRED))
+"""What a copy of a final transaction looks like once the pool has forgotten it."""
+
 
 class Intake:
-    """Decodes, checks and admits; raises Invalid with the reason, the same for everyone."""
+    """Checks and admits; raises Invalid with the reason, the same for everyone."""
 
     def __init__(
         self, chain: Chain, mempool: Mempool, verifier: Verifier, fees: FeeSchedule
@@ -27,9 +30,8 @@ class Intake:
         self._verifier = verifier
         self._fees = fees
 
-    def submit(self, raw: bytes, now: Now) -> SignedTransaction:
-        """Admit a transaction; ALREADY_KNOWN and ALREADY_FINAL are refusals like any other."""
-        tx = transaction.decode(raw)
+    def admit(self, tx: SignedTransaction, now: Now) -> None:
+        """Let a transaction wait; ALREADY_KNOWN and ALREADY_FINAL are refusals like any other."""
         refused = self._mempool.rejection_by_wtxid(tx.wtxid)
         if refused is not None and refused.reason is Reason.BAD_SIGNATURE:
             raise Invalid(refused.reason, refused.detail)
@@ -38,19 +40,21 @@ class Intake:
         except Invalid as error:
             self._mempool.reject(tx, error)
             raise
-        self._mempool.add(
-            tx,
-            check=lambda item: check_transaction(self._chain, item, time_ms=self._time_ms(now)),
-            now_ms=now.monotonic_ms,
-        )
-        return tx
+        try:
+            self._mempool.add(
+                tx,
+                check=lambda item: check_transaction(self._chain, item, time_ms=self._time_ms(now)),
+                now_ms=now.monotonic_ms,
+            )
+        except Invalid as error:
+            if error.reason in _MAY_BE_FINAL and self._chain.transaction(tx.txid) is not None:
+                raise Invalid(Reason.ALREADY_FINAL, f"{tx.txid.hex()} is final") from None
+            raise
 
-    def check(self, raw: bytes, now: Now) -> SignedTransaction:
-        """Everything that `submit` checks but the pool's room; admits nothing."""
-        tx = transaction.decode(raw)
+    def check(self, tx: SignedTransaction, now: Now) -> None:
+        """Everything that `admit` checks but the pool's room; admits nothing."""
         self._check_alone(tx)
         check_transaction(self._chain, tx, time_ms=self._time_ms(now))
-        return tx
 
     def _check_alone(self, tx: SignedTransaction) -> None:
         transaction.check_stateless(tx, self._chain.chain_id, self._fees)

@@ -1,0 +1,374 @@
+"""The composition root: every part of a node is made here, once, and every task is started here.
+
+Reads like a table of contents. Order of start: directory lock, genesis, keys, chain (with the
+audit of the last blocks), vote log, engine, network, API. Order of stop: tasks, API, links,
+storage, lock. Whatever fails on this machine ends the process with a sentence and code 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from consensus.replica_state import ReplicaBroken
+from consensus.view_change import Rules, Timing
+from ledger import genesis as genesis_rules
+from ledger.block import header_hash
+from ledger.boot_audit import audit_boot
+from ledger.chain import Chain
+from ledger.genesis import Genesis
+from ledger.genesis_state import genesis_state
+from ledger.kv import LevelDB, StorageError
+from ledger.mempool import Mempool
+from ledger.reasons import Invalid
+from node import logs
+from node.api import schemas
+from node.api.listener import Listener
+from node.api.server import admin_app, operations_app, public_app
+from node.api.services import Services as ApiServices
+from node.config import NodeConfig
+from node.disk import DirectoryLock, free_bytes, sync_directory
+from node.driver import Driver, NetworkOutbox, read_clocks
+from node.engine import Engine
+from node.errors import NodeError
+from node.intake import Intake
+from node.keys import NodeKeys, load_node_keys
+from node.metrics import Metrics
+from node.supervise import Services
+from node.verify import Verifier
+from node.vote_guard import VoteGuard
+from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, Record, WriteAheadLog
+from node.watch import NodeWatch, software_version
+from p2p.handshake import LocalNode, Role
+from p2p.limits import LinkLimits
+from p2p.network import Endpoint, Network
+from p2p.tls import LicenceFiles, client_context, server_context
+
+GENESIS_BYTES_MAX = 8 << 20
+DISK_CHECK_S = 5.0
+EXIT_OK = 0
+EXIT_FAILED = 1
+
+log = logging.getLogger("marsa.node")
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What a node has on disk, opened and checked."""
+
+    genesis: Genesis
+    keys: NodeKeys
+    chain: Chain
+    guard: VoteGuard
+    rules: Rules
+    verifier: Verifier
+    member: int
+
+
+def init_node(config: NodeConfig) -> None:
+    """Make the chain's store with its genesis and an empty vote log; raises NodeError.
+
+    The directory, configuration, genesis file and keys are there already.
+    """
+    genesis = read_genesis(config)
+    load_node_keys(config, genesis)
+    with DirectoryLock(config.directory):
+        kv = LevelDB.create(config.chain_path)
+        Chain.create(kv, genesis_state(genesis))
+        kv.close()
+        _new_log(config.votes_path).close()
+        sync_directory(config.directory)
+
+
+def check_node(config: NodeConfig) -> None:
+    """Everything that `run_node` checks before it opens a socket; raises NodeError."""
+    try:
+        with DirectoryLock(config.directory), ExitStack() as stack:
+            _open(config, stack)
+    except StorageError as error:
+        raise NodeError("storage", str(error)) from error
+
+
+def run_node(config: NodeConfig) -> int:
+    """Run until SIGTERM, SIGINT or a failure; the exit code. Raises NodeError before it runs."""
+    if not __debug__:
+        raise NodeError("optimised", "Python runs with -O, which removes this node's assertions")
+    return uvloop.run(_main(config))
+
+
+def read_genesis(config: NodeConfig) -> Genesis:
+    """The genesis file, if it is the chain that the configuration names."""
+    path = config.genesis_path
+    try:
+        with path.open("rb") as file:
+            genesis = genesis_rules.load(file.read(GENESIS_BYTES_MAX))
+    except FileNotFoundError:
+        raise NodeError(
+            "no_genesis", f"{path} does not exist", "copy the chain's genesis"
+        ) from None
+    except Invalid as error:
+        raise NodeError("bad_genesis", f"{path}: {error.detail}", "copy it again") from None
+    found = genesis_rules.chain_id(genesis)
+    if found != config.genesis_hash:
+        raise NodeError(
+            "wrong_genesis",
+            f"{path} is the genesis of chain {found.hex()}, not of {config.network.genesis_hash}",
+            "put the right genesis there, or correct network.genesis_hash in marsa.toml",
+        )
+    return genesis
+
+
+# Opening.
+
+
+def _open(config: NodeConfig, stack: ExitStack) -> Stores:
+    genesis = read_genesis(config)
+    keys = load_node_keys(config, genesis)
+    _check_free_space(config)
+    kv = LevelDB.open(config.chain_path)
+    stack.callback(kv.close)
+    chain = Chain.open(kv)
+    first = chain.header(0)
+    if first is None or first.chain_id != config.genesis_hash:
+        raise NodeError(
+            "wrong_chain",
+            f"{config.chain_path} holds another chain than {config.network.genesis_hash}",
+            "use another directory, or the genesis of the chain that is stored here",
+        )
+    validators = genesis.validators
+    audit_boot(chain, validators)
+    verifier = Verifier()
+    parameters = genesis.parameters
+    rules = Rules(
+        chain_id=chain.chain_id,
+        genesis_hash=header_hash(first),
+        epoch=0,
+        validators=validators,
+        window=parameters.window,
+        is_valid=verifier.is_valid,
+        timing=Timing(
+            parameters.view_timeout_ms, parameters.view_timeout_ms_max, parameters.heartbeat_ms
+        ),
+    )
+    member = validators.index_by_key[keys.consensus.public]
+    guard = _open_guard(config, keys, rules, member, stack)
+    return Stores(genesis, keys, chain, guard, rules, verifier, member)
+
+
+def _open_guard(
+    config: NodeConfig, keys: NodeKeys, rules: Rules, member: int, stack: ExitStack
+) -> VoteGuard:
+    """A missing or damaged log is no reason to stop: the node follows and does not vote."""
+    log_: WriteAheadLog | None = None
+    records: list[Record] = []
+    why = ""
+    try:
+        log_, records = WriteAheadLog.open(DiskLogFile(config.votes_path))
+        stack.callback(log_.close)
+        return VoteGuard(keys.consensus, member, rules, log_, records)
+    except FileNotFoundError:
+        why = f"{config.votes_path} is missing"
+    except (LogDamaged, Invalid) as error:
+        why = str(error)
+    return VoteGuard(keys.consensus, member, rules, None, why=why)
+
+
+def _new_log(path: Path) -> WriteAheadLog:
+    return WriteAheadLog.create(DiskLogFile(path), secrets.token_bytes(INSTANCE_ID_BYTES))
+
+
+def _check_free_space(config: NodeConfig) -> None:
+    free = free_bytes(config.directory)
+    if free < config.storage.stop_voting_below_bytes:
+        raise NodeError(
+            "disk_full",
+            f"{config.directory} has {free >> 20} MiB free, a node needs"
+            f" {config.storage.stop_voting_below_mib} MiB",
+            "free some space, or lower storage.stop_voting_below_mib in marsa.toml",
+        )
+
+
+# Running.
+
+
+async def _main(config: NodeConfig) -> int:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(DirectoryLock(config.directory))
+            stores = _open(config, stack)
+        except StorageError as error:
+            raise NodeError("storage", str(error)) from error
+        node = RunningNode(config, stores)
+        logs.configure(
+            config.name, config.log.level, node.position, as_json=config.log.format == "json"
+        )
+        code = EXIT_OK
+        try:
+            await node.run()
+        except* OSError as group:
+            log.critical("stopped by storage or system: %s", _first(group))
+            code = EXIT_FAILED
+        except* ReplicaBroken as group:
+            log.critical("stopped, this node contradicts a quorum: %s", _first(group))
+            code = EXIT_FAILED
+    return code
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+class RunningNode:
+    """The parts of one running node, wired together."""
+
+    def __init__(self, config: NodeConfig, stores: Stores) -> None:
+        self._config = config
+        self._stores = stores
+        self._stop = asyncio.Event()
+        self._fault: OSError | None = None
+        validators = stores.rules.validators
+        self._outbox = NetworkOutbox(validators)
+        mempool = Mempool()
+        intake = Intake(stores.chain, mempool, stores.verifier, stores.genesis.parameters.fees)
+        self._engine = Engine(
+            rules=stores.rules,
+            member=stores.member,
+            chain=stores.chain,
+            mempool=mempool,
+            verifier=stores.verifier,
+            guard=stores.guard,
+            outbox=self._outbox,
+            now=read_clocks(),
+        )
+        link_keys = {grant.keys.link: grant.id for grant in stores.genesis.licences}
+        self._driver = Driver(self._engine, intake, mempool, validators, link_keys)
+        self._mempool = mempool
+
+    def position(self) -> tuple[int, int, int]:
+        """Epoch, view and height, for log lines."""
+        state = self._engine.replica.state
+        return state.rules.epoch, state.view, state.height
+
+    async def run(self) -> None:
+        """Until `stop`, a signal, or the failure of any task."""
+        async with asyncio.TaskGroup() as group:
+            services = Services(group)
+            network = self._start_network(services)
+            listeners = await self._start_api(network)
+            services.start("timer", self._driver.run_timer())
+            services.start("inbox", self._driver.run_inbox())
+            services.start("resend", self._driver.run_resend())
+            services.start("disk", self._watch_disk())
+            self._handle_signals()
+            log.info("started height=%d", self._stores.chain.height)
+            try:
+                await self._stop.wait()
+            finally:
+                for listener in listeners:
+                    await listener.close()
+                services.stop()
+        network.close()
+        if self._fault is not None:
+            raise self._fault
+        log.info("stopped")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def recover(self) -> None:
+        """The operator's word that this key may vote again; raises Refused."""
+        self._stores.guard.recover(lambda: _fresh_log(self._config.votes_path))
+        self._engine.allow_voting()
+        self._engine.tick(read_clocks())
+
+    def _start_network(self, services: Services) -> Network:
+        config, stores = self._config, self._stores
+        licence = LicenceFiles(config.licence_path, config.link_key_path)
+        local = LocalNode(
+            chain_id=stores.rules.chain_id,
+            authority_key=stores.genesis.authority.key,
+            role=Role.VALIDATOR,
+            licence_id=config.licence,
+            link_key=stores.keys.link_public,
+        )
+        network = Network(
+            local,
+            self._driver,
+            services.spawn,
+            client_tls=client_context(config.authority_path, licence),
+            peers={
+                name: Endpoint(address.host, address.port)
+                for name, address in config.p2p.peer_addresses.items()
+            },
+            limits=LinkLimits(
+                unauthenticated_max=config.p2p.unauthenticated_max,
+                unauthenticated_per_address_max=config.p2p.unauthenticated_per_address_max,
+            ),
+        )
+        self._outbox.network = network
+        self._driver.network = network
+        address = config.p2p.listen_address
+        network.listen(address.host, address.port, server_context(config.authority_path, licence))
+        network.start()
+        return network
+
+    async def _start_api(self, network: Network) -> list[Listener]:
+        config, stores = self._config, self._stores
+        watch = NodeWatch(self._driver, network, stores.rules.validators, self._on_fault)
+        services = ApiServices(
+            genesis=stores.genesis,
+            chain=stores.chain,
+            mempool=self._mempool,
+            node=schemas.NodeInfo(name=config.name, role="validator", version=software_version()),
+            intake=self._driver,
+            watch=watch,
+        )
+        metrics = Metrics()
+        public = Listener(public_app(services, metrics, config.api.hosts))
+        operations = Listener(operations_app(services, metrics, config.api.hosts))
+        admin = Listener(admin_app(services, metrics, self.stop, self.recover))
+        metrics.watch(services, public)
+        address = config.api.listen_address
+        await public.start_tcp(address.host, address.port, public=config.api.public)
+        address = config.operations.listen_address
+        await operations.start_tcp(address.host, address.port, public=True)
+        await admin.start_unix(config.admin_socket_path)
+        return [public, operations, admin]
+
+    async def _watch_disk(self) -> None:
+        """Stop taking transactions, then voting, before a write can fail."""
+        storage = self._config.storage
+        while True:
+            free = free_bytes(self._config.directory)
+            self._driver.accepts_transactions = free >= storage.reject_below_bytes
+            if free < storage.stop_voting_below_bytes:
+                raise StorageError(
+                    f"{free >> 20} MiB are free, a node needs {storage.stop_voting_below_mib} MiB:"
+                    " stopped before a write could fail. Free some space and start it again."
+                )
+            await asyncio.sleep(DISK_CHECK_S)
+
+    def _on_fault(self, fault: OSError) -> None:
+        self._fault = fault
+        self.stop()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+
+
+def _fresh_log(path: Path) -> WriteAheadLog:
+    """A log in place of a missing or damaged one, which is kept beside it for inspection."""
+    if path.exists():
+        path.rename(path.with_suffix(".damaged"))
+    return _new_log(path)

@@ -1,0 +1,276 @@
+"""The engine's shell on the event loop: clock, links, the way in of transactions, who waits.
+
+Frames of consensus go straight into the engine from the reader of their link, so that a busy node
+slows its peers down instead of queueing without bound. Transactions go through one bounded inbox
+and are admitted in slices of `SLICE_S`, between which everything else gets its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from hashlib import sha256
+
+from consensus.effects import Now
+from ledger import transaction
+from ledger.mempool import Mempool
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import SignedTransaction
+from ledger.validators import ValidatorSet
+from node.api.services import Submission
+from node.engine import Engine
+from node.intake import Intake
+from p2p import wire
+from p2p.gossip import Gossip, read_batch
+from p2p.handshake import Admission, RefusedReason
+from p2p.network import Network
+from p2p.peer import Peer
+
+SLICE_S = 0.002  # Python work between two awaits
+INBOX_BYTES_MAX = 8 << 20  # transactions of peers that wait for admission; more is dropped
+RESEND_S = 2.0  # T: what waits longer is sent to the primary again
+RESEND_MAX = 256  # transactions in one such message
+_PASSING = frozenset((Reason.MEMPOOL_FULL, Reason.SENDER_QUOTA, Reason.FREE_QUOTA))
+
+log = logging.getLogger("marsa.driver")
+
+
+def read_clocks() -> Now:
+    """The two clocks of this machine."""
+    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+
+class NetworkOutbox:
+    """The engine's outbox over real links: members by index, links by licence."""
+
+    def __init__(self, validators: ValidatorSet) -> None:
+        self._licences = [member.licence for member in validators.members]
+        self.network: Network | None = None
+
+    def send(self, to: int | None, number: int, payload: bytes) -> None:
+        if self.network is None:
+            return
+        if to is None:
+            self.network.broadcast(number, payload)
+        else:
+            self.network.send(self._licences[to], number, payload)
+
+
+class Driver:
+    """Owns the engine at run time. Every method runs on the event loop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        intake: Intake,
+        mempool: Mempool,
+        validators: ValidatorSet,
+        link_keys: dict[bytes, str],
+    ) -> None:
+        self.engine = engine
+        self.network: Network | None = None
+        self.accepts_transactions = True
+        self.dropped_bytes = 0
+        self.last_final_ms: int | None = None
+        self._intake = intake
+        self._mempool = mempool
+        self._gossip = Gossip()
+        self._link_keys = link_keys
+        self._licences = [member.licence for member in validators.members]
+        self._member_of = {licence: index for index, licence in enumerate(self._licences)}
+        self._inbox: deque[tuple[str, Sequence[bytes]]] = deque()
+        self._inbox_bytes = 0
+        self._inbox_ready = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
+
+    # What the network asks (p2p.network.Owner).
+
+    def admit(self, link_key: bytes) -> Admission | RefusedReason:
+        """Links of this epoch's validators carry consensus; others are not known."""
+        licence = self._link_keys.get(link_key)
+        if licence is None:
+            return RefusedReason.LICENCE_UNKNOWN
+        return Admission(licence, may_consensus=licence in self._member_of)
+
+    def height(self) -> int:
+        return self.engine.chain.height
+
+    def on_link_up(self, peer: Peer) -> None:
+        self._links_changed()
+
+    def on_link_down(self, peer: Peer) -> None:
+        self._links_changed()
+
+    def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
+        """Everything that a peer sends; Invalid costs the peer points."""
+        if number == wire.TXS:
+            self._queue(peer.identity, payload)
+            return
+        sender = self._member_of.get(peer.identity)
+        if sender is None:
+            raise Invalid(Reason.MALFORMED, f"message {number} from no validator")
+        self.engine.receive(sender, number, payload, read_clocks())
+        self._after_engine()
+
+    # Services.
+
+    async def run_timer(self) -> None:
+        """Tick the engine at its deadlines."""
+        while True:
+            now = read_clocks()
+            wait_s = (self.engine.deadline_ms - now.monotonic_ms) / 1_000
+            if wait_s <= 0:
+                self.engine.tick(now)
+                self._after_engine()
+                await asyncio.sleep(0.001)
+                continue
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+
+    async def run_inbox(self) -> None:
+        """Admit what peers pushed."""
+        while True:
+            await self._inbox_ready.wait()
+            self._inbox_ready.clear()
+            while self._inbox:
+                source, raws = self._inbox.popleft()
+                self._inbox_bytes -= sum(map(len, raws))
+                await self._admit(raws, source)
+
+    async def run_resend(self) -> None:
+        """A transaction that waits too long may never have reached the primary."""
+        while True:
+            await asyncio.sleep(RESEND_S)
+            now = read_clocks()
+            state = self.engine.replica.state
+            if state.primary == state.member or self.network is None:
+                continue
+            late = self._mempool.pending(
+                RESEND_MAX, since_ms_max=now.monotonic_ms - int(RESEND_S * 1_000)
+            )
+            gossip = Gossip()
+            for tx in late:
+                gossip.push(tx.raw, source=None)
+            for push in gossip.take([self._licences[state.primary]]):
+                self.network.send(push.recipients[0], wire.TXS, push.payload)
+
+    # What the API asks (node.api.services.Intake).
+
+    async def submit(self, raws: Sequence[bytes], source: str) -> Sequence[Submission]:
+        """Admit each; a result for each, in order."""
+        return await self._admit(raws, None)
+
+    async def check(self, raw: bytes) -> SignedTransaction:
+        tx = transaction.decode(raw)
+        self._intake.check(tx, read_clocks())
+        return tx
+
+    async def wait_final(self, txid: bytes, seconds: float) -> None:
+        """Return when the transaction is final or refused, or when the time is over."""
+        if self._is_settled(txid):
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(txid, set()).add(future)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            pass
+        finally:
+            waiting = self._waiting.get(txid)
+            if waiting is not None:
+                waiting.discard(future)
+                if not waiting:
+                    del self._waiting[txid]
+
+    # Inside.
+
+    def _links_changed(self) -> None:
+        if self.network is None:
+            return
+        linked = {self._member_of[name] for name in self.network.validators()}
+        self.engine.connected(frozenset(linked | {self.engine.member}), read_clocks())
+        self._after_engine()
+
+    def _queue(self, source: str, payload: bytes) -> None:
+        raws = read_batch(payload)
+        size = sum(map(len, raws))
+        if self._inbox_bytes + size > INBOX_BYTES_MAX:
+            self.dropped_bytes += size  # the sender re-sends what still waits
+            return
+        self._inbox.append((source, raws))
+        self._inbox_bytes += size
+        self._inbox_ready.set()
+
+    async def _admit(self, raws: Sequence[bytes], source: str | None) -> list[Submission]:
+        results: list[Submission] = []
+        end = time.monotonic() + SLICE_S
+        for raw in raws:
+            results.append(self._admit_one(raw, source))
+            if time.monotonic() >= end:
+                self._flush()
+                await asyncio.sleep(0)
+                end = time.monotonic() + SLICE_S
+        self._flush()
+        return results
+
+    def _admit_one(self, raw: bytes, source: str | None) -> Submission:
+        key = sha256(raw).digest()
+        is_new = self._gossip.is_new(key)
+        if source is not None and not is_new:
+            return Submission(None)
+        if not self.accepts_transactions:
+            refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
+            return Submission(None, refusal=refusal)
+        was_empty = not len(self._mempool)
+        txid = None
+        try:
+            tx = transaction.decode(raw)
+            txid = tx.txid
+            self._intake.admit(tx, read_clocks())
+        except Invalid as refusal:
+            if refusal.reason in _PASSING:
+                self._gossip.forget(key)
+            is_held = refusal.reason in (Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL)
+            return Submission(txid, refusal=None if is_held else refusal)
+        if source is None:
+            self._gossip.push(raw, source=None)
+        if was_empty:
+            self.engine.tick(read_clocks())
+            self._after_engine()
+        return Submission(txid, is_new=True)
+
+    def _flush(self) -> None:
+        """Push what was admitted to every validator that is linked."""
+        if self.network is None or not self._gossip.pending_bytes:
+            return
+        for push in self._gossip.take(self.network.validators()):
+            for name in push.recipients:
+                self.network.send(name, wire.TXS, push.payload)
+
+    def _after_engine(self) -> None:
+        """Tell whoever waits what became final, and re-arm the timer."""
+        finalized, self.engine.finalized = self.engine.finalized, []
+        for block in finalized:
+            self.last_final_ms = read_clocks().monotonic_ms
+            log.info("decided txs=%d", len(block.transactions))
+        if finalized:
+            for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
+                for future in self._waiting[txid]:
+                    if not future.done():
+                        future.set_result(None)
+        self._wake.set()
+
+    def _is_settled(self, txid: bytes) -> bool:
+        if self._mempool.get(txid) is not None:
+            return False
+        is_final = self._mempool.final_height(txid) is not None
+        return is_final or self._mempool.rejection(txid) is not None

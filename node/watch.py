@@ -1,0 +1,141 @@
+"""How this node and its network fare: one place that the API, health checks and metrics ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Literal
+
+from ledger.validators import ValidatorSet
+from node.api import schemas
+from node.driver import Driver, read_clocks
+from p2p.network import Network
+from p2p.peer import PeerStats
+
+STALL_MS = 30_000  # three heartbeats: finality is not moving
+
+
+class NodeWatch:
+    """Answers `node.api.services.Watch`; every call only reads."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        network: Network,
+        validators: ValidatorSet,
+        on_fault: Callable[[OSError], None],
+    ) -> None:
+        self._driver = driver
+        self._network = network
+        self._validators = validators
+        self._on_fault = on_fault
+        self._started_ms = read_clocks().monotonic_ms
+
+    def consensus(self) -> schemas.Consensus:
+        engine = self._driver.engine
+        state = engine.replica.state
+        linked = set(self._network.validators())
+        own = self._validators.members[engine.member].licence
+        names = [member.licence for member in self._validators.members]
+        missing = [name for name in names if name != own and name not in linked]
+        return schemas.Consensus(
+            epoch=state.rules.epoch,
+            view=state.view,
+            primary=names[state.primary],
+            is_voting=not engine.guard.reason and state.synced,
+            reason=self._reason(missing),
+            last_commit_age_ms=self._age_ms(),
+            validators=len(names),
+            quorum=self._validators.quorum,
+            connected=len(names) - len(missing),
+            missing=missing,
+        )
+
+    def sync_target(self) -> int:
+        """The highest height that a certificate has proved to this node."""
+        return self._driver.engine.replica.state.known_height
+
+    def now_ms(self) -> int:
+        return read_clocks().monotonic_ms
+
+    def peers(self) -> list[schemas.Peer]:
+        links = {stats.name: stats for stats in self._network.stats()}
+        own = self._validators.members[self._driver.engine.member].licence
+        names = {member.licence for member in self._validators.members} - {own}
+        now_ms = self.now_ms()
+        return [_peer(name, links.get(name), now_ms) for name in sorted(names | set(links))]
+
+    def health(self) -> list[schemas.Check]:
+        state = self._driver.engine.replica.state
+        quorum = self._validators.quorum
+        connected = len(state.connected)
+        behind = max(0, state.known_height - state.height)
+        age_ms = self._age_ms()
+        waited_ms = age_ms if age_ms is not None else self.now_ms() - self._started_ms
+        return [
+            schemas.Check(name="synced", ok=state.synced, detail=f"{behind} blocks behind"),
+            schemas.Check(
+                name="quorum_connected",
+                ok=connected >= quorum,
+                detail=f"{connected} of {self._validators.n} connected, quorum is {quorum}",
+            ),
+            schemas.Check(
+                name="finality_moving",
+                ok=waited_ms < STALL_MS,
+                detail=f"{waited_ms} ms since the last block or the start",
+            ),
+        ]
+
+    def fail(self, fault: OSError) -> None:
+        """Storage failed under a read: the process has to end."""
+        self._on_fault(fault)
+
+    def _age_ms(self) -> int | None:
+        last_ms = self._driver.last_final_ms
+        return None if last_ms is None else self.now_ms() - last_ms
+
+    def _reason(self, missing: list[str]) -> str:
+        engine = self._driver.engine
+        if engine.guard.reason:
+            return engine.guard.reason
+        connected = self._validators.n - len(missing)
+        if connected < self._validators.quorum:
+            needed = self._validators.quorum
+            names = ", ".join(missing)
+            return f"{connected} of {needed} needed validators are connected; missing: {names}"
+        if not engine.replica.state.synced:
+            return "catching up"
+        return ""
+
+
+def _peer(name: str, stats: PeerStats | None, now_ms: int) -> schemas.Peer:
+    if stats is None:
+        return schemas.Peer(
+            name=name,
+            role="validator",
+            address="",
+            direction="none",
+            connected=False,
+            since_ms=None,
+            height=0,
+            queued_bytes=0,
+            points=0,
+        )
+    direction: Literal["inbound", "outbound"] = (
+        "outbound" if stats.direction == "out" else "inbound"
+    )
+    return schemas.Peer(
+        name=name,
+        role="validator" if stats.may_consensus else "observer",
+        address=stats.address,
+        direction=direction,
+        connected=True,
+        since_ms=now_ms - int(stats.connected_s * 1_000),
+        height=stats.height,
+        queued_bytes=stats.queued_bytes,
+        points=stats.points,
+    )
+
+
+def software_version() -> str:
+    return version("marsa")
