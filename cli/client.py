@@ -317,6 +317,9 @@ class Client:
                 self.close()
                 detail = f"an answer of more than {ANSWER_BYTES_MAX} bytes"
                 raise ApiProblem(response.status, "unexpected_answer", detail)
+        # Before Python 3.12 `read1` does not notice the end by itself, and the connection would
+        # refuse the next request.
+        response.close()
         if response.will_close:
             self.close()
         return response.status, bytes(data)
