@@ -1,0 +1,135 @@
+"""Which node a command talks to, and how the client's errors become the command's.
+
+--node or MARSA_NODE name one node, and nothing else is tried. Without them the nodes of the only
+devnet on this machine are tried in their order, so that a killed validator does not stop its
+users; without a devnet it is the built-in address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from cli.accounts import describe_devnet, devnets
+from cli.base import settings
+from cli.client import DEFAULT_URL, ApiProblem, Client, ClientError, Timeout, Unreachable
+from cli.errors import CliError, ExitCode
+from cli.output import note
+from ledger.transaction import FeeSchedule
+from node.api import schemas
+
+PROBE_TIMEOUT_S = 1.0
+"""A stopped process still accepts connections; among several nodes it is not waited for."""
+
+HTTP_NOT_FOUND = 404
+HTTP_BUSY = 429
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that answers, and the constants of its chain."""
+
+    client: Client
+
+    @cached_property
+    def params(self) -> schemas.Params:
+        return self.client.params()
+
+    @property
+    def hrp(self) -> str:
+        return self.params.address_prefix
+
+    @property
+    def chain_id(self) -> str:
+        return self.params.chain_id
+
+    @property
+    def fees(self) -> FeeSchedule:
+        fees = self.params.fees
+        return FeeSchedule(int(fees.per_byte), int(fees.per_signature), int(fees.per_new_output))
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[Node]:
+    """A node for the length of a command; its errors leave as CliError."""
+    with errors_mapped():
+        client = _choose(settings().node)
+        with client:
+            yield Node(client)
+
+
+@contextlib.contextmanager
+def errors_mapped() -> Iterator[None]:
+    """Turn what a client raises into errors with exit codes and hints."""
+    try:
+        yield
+    except Unreachable as error:
+        raise CliError(
+            "unreachable",
+            str(error),
+            hint="start a network with: marsa devnet up, or name a node with --node URL",
+            exit_code=ExitCode.UNREACHABLE,
+            details={"node": error.url},
+        ) from None
+    except Timeout as error:
+        raise CliError(
+            "timeout",
+            str(error),
+            hint="ask again; what was sent may still take effect. A longer limit: --timeout 30s",
+            exit_code=ExitCode.TIMEOUT,
+            details={"node": error.url},
+        ) from None
+    except ApiProblem as error:
+        raise problem_error(error) from None
+
+
+def problem_error(problem: ApiProblem) -> CliError:
+    """What the node refused, with its own code and hint."""
+    missing = problem.status == HTTP_NOT_FOUND
+    hint = problem.hint
+    if problem.status == HTTP_BUSY and not hint:
+        hint = "the node is busy: try again in a few seconds"
+    return CliError(
+        problem.code,
+        problem.detail,
+        hint=hint,
+        exit_code=ExitCode.NOT_FOUND if missing else ExitCode.REJECTED,
+        details={"status": problem.status},
+    )
+
+
+def candidates(given: str | None) -> list[str]:
+    """The API addresses to try, in order."""
+    if given is not None:
+        return [given]
+    known = devnets()
+    described = describe_devnet(known[0]) if len(known) == 1 else None
+    if described is None or not described.nodes:
+        return [DEFAULT_URL]
+    return [node.api for node in described.nodes]
+
+
+def _choose(given: str | None) -> Client:
+    """The first node that answers and is not catching up, else the first that answers."""
+    urls = candidates(given)
+    timeout_s = settings().timeout_ms / 1_000
+    if len(urls) == 1:
+        return Client(urls[0], timeout_s=timeout_s)
+    usable: list[str] = []
+    cause: ClientError | None = None
+    for url in urls:
+        try:
+            with Client(url, timeout_s=min(timeout_s, PROBE_TIMEOUT_S)) as probe:
+                is_behind = probe.status().sync.catching_up
+        except (Unreachable, Timeout) as error:
+            cause = cause or error
+            note(f"{url}: {error}", verbosity=1)
+            continue
+        if not is_behind:
+            return Client(url, timeout_s=timeout_s)
+        usable.append(url)
+    if usable:
+        return Client(usable[0], timeout_s=timeout_s)
+    raise cause or Unreachable(urls[0], "nothing answers")
