@@ -1,10 +1,33 @@
-"""A fresh MARSA_HOME for each test, and quick keystores."""
+"""A fresh MARSA_HOME for each test, and the command line run in this process."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from cli.main import run
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one object on standard output."""
+        return json.loads(self.out)
+
+
+Marsa = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +38,25 @@ def marsa_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MARSA_NODE", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return home
+
+
+@pytest.fixture
+def marsa(capfd: pytest.CaptureFixture[str]) -> Marsa:
+    """Run `marsa ARGUMENTS…` without a terminal."""
+
+    def call(*arguments: object) -> Result:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Result(int(code), out, err)
+
+    return call
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    """A 0600 file with a password that is long enough."""
+    file = tmp_path / "password"
+    file.touch(mode=0o600)
+    file.write_text("correct horse battery\n")
+    return file

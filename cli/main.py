@@ -1,0 +1,115 @@
+"""The command `marsa`: its groups, and how every failure ends.
+
+Nothing heavy is imported here: `marsa --help` answers in well under 150 ms. A failure leaves one
+error of one shape (`cli.errors`) and an exit code; a traceback is shown only with -vv.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+
+import click
+
+from cli.base import Group, examples
+from cli.errors import CliError, ExitCode
+from cli.output import show_error
+from ledger.reasons import Invalid
+
+_TABLE = {
+    "wallet": ("cli.wallet_commands:wallet", "Keys, addresses, coins and signed messages."),
+    "tx": ("cli.tx:tx", "Send coins; follow and prove transactions."),
+    "coin": ("cli.coin:coin", "Mint, burn, supply."),
+    "query": ("cli.query:query", "Blocks, addresses, validators, parameters."),
+}
+
+
+@click.command(
+    "marsa",
+    cls=Group,
+    table=_TABLE,
+    is_root=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help=f"""{examples("marsa tx send bob 5 --from alice", "marsa wallet balance alice --json")}
+
+A permissioned blockchain node for coins that are backed by real AI compute.
+""",
+)
+def marsa() -> None:
+    """The root of all commands."""
+
+
+def main() -> None:
+    """Entry point of the `marsa` script."""
+    if not __debug__:
+        sys.stderr.write(
+            "error[optimised]: invariants are checked by assertions, which python -O removes\n"
+            "hint: start marsa without -O and with PYTHONOPTIMIZE unset\n"
+        )
+        sys.exit(ExitCode.USAGE)
+    sys.excepthook = _on_fault
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code. Faults of our own propagate."""
+    try:
+        result = marsa.main(list(arguments), prog_name="marsa", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else ExitCode.OK
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(arguments, CliError("interrupted", "stopped", exit_code=ExitCode.INTERRUPTED))
+    except BrokenPipeError:
+        # The reader of a pipe has gone. Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.INTERNAL
+    except click.ClickException as error:
+        return _fail(arguments, _of_click(error))
+    except CliError as error:
+        return _fail(arguments, error)
+    except Invalid as error:
+        exit_code = ExitCode.USAGE
+        return _fail(arguments, CliError(error.reason.value, error.detail, exit_code=exit_code))
+    except OSError as error:
+        hint = "run it again with -vv to see where"
+        return _fail(arguments, CliError("machine", str(error), hint=hint))
+
+
+def _fail(arguments: Sequence[str], error: CliError) -> int:
+    """Print an error. The flags are read here too: a wrong line may never have been parsed."""
+    if _has(arguments, "-vv"):
+        traceback.print_exc()
+    show_error(error, as_json=_has(arguments, "--json"))
+    return error.exit_code
+
+
+def _has(arguments: Sequence[str], flag: str) -> bool:
+    before_rest = list(arguments)
+    if "--" in before_rest:
+        before_rest = before_rest[: before_rest.index("--")]
+    return flag in before_rest
+
+
+def _of_click(error: click.ClickException) -> CliError:
+    hint = ""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        hint = f"{error.ctx.command_path} --help"
+    return CliError(
+        "usage", error.format_message().rstrip("."), hint=hint, exit_code=ExitCode.USAGE
+    )
+
+
+def _on_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of our own: one sentence and exit code 1, and all of it with -vv."""
+    if _has(sys.argv[1:], "-vv"):
+        traceback.print_exception(kind, error, trace)
+    hint = "this is a fault of marsa: run it again with -vv and report what it prints"
+    fault = CliError("internal", f"{kind.__name__}: {error}", hint=hint)
+    show_error(fault, as_json=_has(sys.argv[1:], "--json"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The command line as a whole: help, globals in any position, one shape of errors, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from cli.base import Group
+from cli.errors import ExitCode
+from cli.main import marsa as root
+from tests.cli.conftest import Marsa
+
+HEAVY = ("aiohttp", "rich", "cryptography", "nacl", "mnemonic", "prometheus_client", "plyvel")
+UNUSED_NODE = "http://127.0.0.1:9"  # the discard port: nothing listens
+
+
+def all_commands(
+    group: click.Group = root, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from all_commands(command, (*path, name))
+
+
+COMMANDS = [item for item in all_commands() if item[0][0] in {"wallet", "tx", "coin", "query"}]
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(p) for p, _ in COMMANDS])
+def test_every_help_begins_with_two_examples(
+    marsa: Marsa, path: tuple[str, ...], command: click.Command
+) -> None:
+    """-h prints usage, then two commands to copy that begin with `marsa`, and exits 0."""
+    shown = marsa(*path, "-h")
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert lines[0].startswith(f"Usage: marsa {' '.join(path)}")
+    assert all(line.strip().startswith("$ marsa ") for line in lines[2:4])
+    assert command.get_short_help_str()
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(p) for p, _ in COMMANDS])
+def test_every_command_takes_the_globals(path: tuple[str, ...], command: click.Command) -> None:
+    """--node, --json, -q, -v, --no-color, --yes, --timeout, --version exist at every level."""
+    options = {name for param in command.params for name in param.opts}
+    assert {
+        "--node",
+        "--json",
+        "-q",
+        "-v",
+        "--no-color",
+        "--yes",
+        "--timeout",
+        "--version",
+    } <= options
+
+
+def test_names_of_examples_exist() -> None:
+    """A command shown as an example is one of the table, so that copying it works."""
+    names = {path for path, _ in COMMANDS}
+    for _, command in COMMANDS:
+        for line in (command.help or "").splitlines():
+            if line.strip().startswith("$ marsa "):
+                words = line.split()[2:]
+                assert tuple(words[:2]) in names or tuple(words[:1]) in names, line
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`marsa --help` in a fresh interpreter loads none of the libraries that cost time."""
+    code = f"""
+import sys
+from cli.main import run
+assert run(["--help"]) == 0
+print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert shown.stderr.strip() == "[]"
+
+
+def test_optimised_python_is_refused() -> None:
+    """Under python -O invariants would vanish: a sentence and exit code 2."""
+    shown = subprocess.run(
+        [sys.executable, "-O", "-m", "cli.main", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert shown.returncode == ExitCode.USAGE
+    assert "error[optimised]" in shown.stderr
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_json_works_in_any_position(marsa: Marsa, at: int) -> None:
+    """--json before the group, between, after the command and at the end."""
+    words = ["wallet", "list", "--network=main"]
+    words.insert(at, "--json")
+    shown = marsa(*words)
+    assert shown.code == 0
+    assert shown.json == {"schema": "marsa.wallet.list/1", "wallets": []}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["tx", "nonsense"],
+        ["tx", "send", "bob"],
+        ["tx", "send", "bob", "5"],
+        ["tx", "show"],
+        ["wallet", "list", "--nonsense"],
+        ["wallet", "list", "--timeout", "soon"],
+        ["tx", "send", "bob", "1e3", "--from", "alice"],
+        ["tx", "send", "bob", "１２３", "--from", "alice"],
+        ["tx", "wait", "abc"],
+    ],
+)
+def test_usage_errors_have_one_shape(marsa: Marsa, words: list[str]) -> None:
+    """Exit 2; for people `error[code]: …` on stderr, with --json one object on stdout."""
+    shown = marsa(*words, "--node", UNUSED_NODE)
+    assert (shown.code, shown.out) == (ExitCode.USAGE, "")
+    assert shown.err.startswith("error[")
+    assert "Traceback" not in shown.err
+    as_json = marsa(*words, "--node", UNUSED_NODE, "--json")
+    assert as_json.code == ExitCode.USAGE
+    assert as_json.json["schema"] == "marsa.error/1"
+    assert set(as_json.json["error"]) == {"code", "message", "hint", "details"}
+    assert f"error[{as_json.json['error']['code']}]" in shown.err
+
+
+def test_unreachable_node_is_exit_3_with_the_next_command(marsa: Marsa) -> None:
+    """Nobody listens: what was tried, and what to type."""
+    shown = marsa("query", "params", "--node", UNUSED_NODE)
+    assert shown.code == ExitCode.UNREACHABLE
+    assert UNUSED_NODE in shown.err
+    assert "hint: " in shown.err and "marsa devnet up" in shown.err
+
+
+def test_node_comes_from_the_environment_below_the_flag(
+    marsa: Marsa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MARSA_NODE is used without --node, and not with it."""
+    monkeypatch.setenv("MARSA_NODE", "http://127.0.0.1:7")
+    assert ":7" in marsa("query", "params").err
+    assert ":9" in marsa("query", "params", "--node", UNUSED_NODE).err
+
+
+def test_traceback_only_with_vv(marsa: Marsa) -> None:
+    """-vv shows where an error came from; without it there is the sentence alone."""
+    words = ["wallet", "show", "nobody"]
+    assert "Traceback" not in marsa(*words).err
+    assert "Traceback" in marsa(*words, "-vv").err
+    assert marsa(*words).code == ExitCode.NOT_FOUND
+
+
+def test_own_faults_are_a_sentence_and_exit_1() -> None:
+    """An unexpected exception ends with error[internal], as JSON too, without a traceback."""
+    code = """
+import sys
+from cli import main, query
+query.params.callback = lambda: 1 // 0
+sys.argv = ["marsa", "query", "params", *sys.argv[1:]]
+main.main()
+"""
+    for flag, stream in (("-q", "stderr"), ("--json", "stdout")):
+        shown = subprocess.run(
+            [sys.executable, "-c", code, flag], capture_output=True, text=True, timeout=60
+        )
+        assert shown.returncode == ExitCode.INTERNAL
+        assert "internal" in getattr(shown, stream)
+        assert "ZeroDivisionError" in getattr(shown, stream)
+        assert "Traceback" not in shown.stderr
+
+
+def test_ctrl_c_is_exit_130(marsa: Marsa, monkeypatch: pytest.MonkeyPatch) -> None:
+    """KeyboardInterrupt in a command: one line, exit 130."""
+    from cli.wallet import store
+
+    def interrupt() -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "names", interrupt)
+    shown = marsa("wallet", "list")
+    assert shown.code == ExitCode.INTERRUPTED
+    assert "error[interrupted]" in shown.err
+
+
+def test_version_anywhere(marsa: Marsa) -> None:
+    """--version at the root and after a command."""
+    assert marsa("--version").out == marsa("tx", "show", "--version").out
+    assert marsa("--version").out.startswith("marsa 0.")
+
+
+def test_later_commands_are_absent(marsa: Marsa) -> None:
+    """What is not built is not in --help."""
+    for group, names in (("wallet", {"merge"}), ("coin", {"quote"}), ("tx", {"create", "swap"})):
+        assert not names & {path[1] for path, _ in COMMANDS if path[0] == group and len(path) > 1}
+    assert isinstance(root, Group)
+    assert "redeem" not in marsa("--help").out
