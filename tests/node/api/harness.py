@@ -1,0 +1,280 @@
+"""A small real node behind the API: chain in memory, mempool, rules; no network, no consensus.
+
+`Node.decide` makes what waits in the mempool final with a certificate of real signatures, so
+that every answer, proof and refusal comes from the code that a validator runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from ledger import block as blocks
+from ledger import transaction
+from ledger.block import Block, VotePayload, make_certificate, vote_hash
+from ledger.chain import Chain
+from ledger.execution import Execution
+from ledger.genesis_state import genesis_state
+from ledger.kv import MemoryKV
+from ledger.mempool import Mempool
+from ledger.reasons import Invalid, Reason
+from ledger.state import check_transaction
+from ledger.transaction import SignedTransaction, check_signatures, check_stateless
+from node.api import schemas
+from node.api.listener import Limits, Listener
+from node.api.server import operations_app, public_app
+from node.api.services import Services, Submission
+from node.metrics import Metrics
+from tests.ledger.world import World, key
+
+DEADLINE_S = 10.0
+"""For anything that a test waits for; a test that passes never waits so long."""
+
+T = TypeVar("T")
+
+_KNOWN = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
+
+
+@dataclass
+class Node:
+    """Implements `Intake` and `Watch`; what a test wants to see of the network it sets."""
+
+    world: World = field(default_factory=World)
+    chain: Chain = field(init=False)
+    mempool: Mempool = field(default_factory=Mempool)
+    missing: list[str] = field(default_factory=list)
+    checks: list[schemas.Check] = field(default_factory=list)
+    faults: list[OSError] = field(default_factory=list)
+    time_ms: int = 5_000
+    target: int = 0
+    waiting: int = 0
+    """Requests inside `wait_final`."""
+    hold: asyncio.Event | None = None
+    """Where set, submissions wait for it."""
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.chain = Chain.create(MemoryKV(), genesis_state(self.world.genesis))
+
+    @property
+    def services(self) -> Services:
+        info = schemas.NodeInfo(name="val0", role="validator", version="0.1.0")
+        return Services(self.world.genesis, self.chain, self.mempool, info, self, self)
+
+    # Intake
+
+    async def submit(self, raws: Sequence[bytes], source: str) -> list[Submission]:
+        if self.hold is not None:
+            await self.hold.wait()
+        results = []
+        for raw in raws:
+            txid = None
+            try:
+                tx = transaction.decode(raw)
+                txid = tx.txid
+                self._check_static(tx)
+                self.mempool.add(tx, check=self._rules, now_ms=self.time_ms)
+                results.append(Submission(txid, is_new=True))
+            except Invalid as error:
+                known = error.reason in _KNOWN
+                results.append(Submission(txid, refusal=None if known else error))
+        return results
+
+    async def check(self, raw: bytes) -> SignedTransaction:
+        tx = transaction.decode(raw)
+        self._check_static(tx)
+        self._rules(tx)
+        return tx
+
+    async def wait_final(self, txid: bytes, seconds: float) -> None:
+        self.waiting += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.chain.transaction(txid) is None:
+                    await self._moved.wait()
+        self.waiting -= 1
+
+    # Watch
+
+    def consensus(self) -> schemas.Consensus:
+        members = self.world.validators
+        return schemas.Consensus(
+            epoch=0,
+            view=0,
+            primary=members.members[0].licence,
+            is_voting=True,
+            reason="",
+            last_commit_age_ms=None,
+            validators=members.n,
+            quorum=members.quorum,
+            connected=members.n - len(self.missing),
+            missing=self.missing,
+        )
+
+    def sync_target(self) -> int:
+        return self.target
+
+    def now_ms(self) -> int:
+        return self.time_ms
+
+    def peers(self) -> list[schemas.Peer]:
+        return [
+            schemas.Peer(
+                name="val1",
+                role="validator",
+                address="127.0.0.1:8741",
+                direction="outbound",
+                connected=True,
+                since_ms=1,
+                height=0,
+                queued_bytes=0,
+                points=0,
+            )
+        ]
+
+    def health(self) -> list[schemas.Check]:
+        return self.checks
+
+    def fail(self, fault: OSError) -> None:
+        self.faults.append(fault)
+
+    # The test's side
+
+    def decide(self, txs: Sequence[SignedTransaction] | None = None) -> Block:
+        """Make `txs`, or what waits, the next final block."""
+        chosen = self.mempool.select() if txs is None else list(txs)
+        members = self.world.validators
+        execution = Execution(
+            self.chain,
+            time_ms=self.chain.head.header.time_ms + 1_000,
+            proposer=members.members[0].key,
+        )
+        for tx in chosen:
+            execution.add(tx)
+        changes = execution.finish()
+        block = Block(changes.head.header, tuple(tx.raw for tx in chosen))
+        self.chain.append(block, self._certify(changes.head.hash, block), changes, chosen)
+        self.world.state.apply(changes)
+        self.mempool.drop_committed(self.chain.height, chosen)
+        self._moved.set()
+        self._moved = asyncio.Event()
+        return block
+
+    def _certify(self, block_hash: bytes, block: Block) -> blocks.Certificate:
+        members = self.world.validators
+        payload = VotePayload(0, blocks.COMMIT, 0, block.header.height, block_hash)
+        message = vote_hash(self.world.chain_id, payload)
+        return make_certificate(
+            payload,
+            {
+                index: key(f"{members.members[index].licence}/consensus").sign(message)
+                for index in range(members.quorum)
+            },
+        )
+
+    def _check_static(self, tx: SignedTransaction) -> None:
+        check_stateless(tx, self.world.chain_id, self.world.fees)
+        check_signatures(tx)
+
+    def _rules(self, tx: SignedTransaction) -> None:
+        check_transaction(self.chain, tx, time_ms=self.chain.head.header.time_ms + 1)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+    def read(self, cls: type[T]) -> T:
+        return msgspec.json.decode(self.body, type=cls)
+
+    @property
+    def code(self) -> str:
+        """Of a problem, after checking that it is one in every respect."""
+        problem = self.read(schemas.Problem)
+        assert self.headers["Content-Type"].startswith("application/problem+json")
+        assert problem.status == self.status
+        assert problem.type == f"urn:marsa:problem:{problem.code}"
+        assert problem.hint
+        assert ("Retry-After" in self.headers) == (self.status == 429)
+        return problem.code
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fail with `what` when it does not come true in time."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():  # noqa: ASYNC110 - anything may be waited for
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"waited {DEADLINE_S} s in vain: {what}") from None
+
+
+@dataclass
+class Api:
+    """A node with its listeners and a session to ask them."""
+
+    node: Node
+    app: web.Application
+    listener: Listener
+    port: int
+    ops_port: int
+    session: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ops_url(self) -> str:
+        return f"http://127.0.0.1:{self.ops_port}"
+
+    async def ask(
+        self,
+        path: str,
+        body: bytes | None = None,
+        *,
+        kind: str = "application/msgpack",
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        """GET /v1 + path, or POST where there is a body."""
+        method = "GET" if body is None else "POST"
+        sent = dict(headers or {}) if body is None else {"Content-Type": kind, **(headers or {})}
+        async with self.session.request(
+            method, f"{self.url}/v1{path}", data=body, headers=sent
+        ) as response:
+            return Reply(response.status, await response.read(), dict(response.headers))
+
+    async def read(self, path: str, cls: type[T]) -> T:
+        """The answer of a route that must succeed."""
+        reply = await self.ask(path)
+        assert reply.status == 200, reply
+        return reply.read(cls)
+
+
+@contextlib.asynccontextmanager
+async def open_api(node: Node | None = None, limits: Limits | None = None) -> AsyncIterator[Api]:
+    """Public and operations listeners of a node on ports that the system chooses."""
+    node = node or Node()
+    metrics = Metrics()
+    app = public_app(node.services, metrics)
+    listener = Listener(app, limits)
+    operations = Listener(operations_app(node.services, metrics))
+    metrics.watch(node.services, listener)
+    port = await listener.start_tcp("127.0.0.1", 0)
+    ops_port = await operations.start_tcp("127.0.0.1", 0)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            yield Api(node, app, listener, port, ops_port, session)
+    finally:
+        await listener.close()
+        await operations.close()
