@@ -1,0 +1,130 @@
+"""Which transactions go to whom. Pure: the node feeds it and sends what it hands out.
+
+A transaction is pushed once to every validator, in batches (TXS), and never back to whom it came
+from. In a full mesh it is enough that each validator pushes what reached it from outside the
+mesh; a node that hears a transaction from a validator marks it as seen and stops there.
+
+The seen cache is bounded: two generations, of which the older is forgotten as a whole when the
+younger is full. Forgetting costs a second look at a transaction, never correctness. What waits to
+be pushed is bounded by bytes; above that `push` refuses, and the transaction stays in the pool,
+whence the protocol re-sends it to the primary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from ledger.codec import Wire, decode_payload, encode_payload
+from ledger.reasons import Invalid, Reason
+from p2p.wire import KIB, MESSAGES, MIB, TXS
+
+SEEN_MAX = 100_000
+"""Keys remembered at most, at least half of it: five full pools of 20,000 transactions."""
+TRANSACTION_BYTES_MAX = 16 * KIB
+BATCH_TRANSACTIONS_MAX = 2_000
+"""In one TXS: what one block can hold; more would hold the loop of the receiver."""
+BATCH_BYTES = 128 * KIB
+"""A batch is closed when it reaches this, so that a vote never waits behind a megabyte."""
+PENDING_BYTES_MAX = 8 * MIB
+"""Waiting for the next `take`: what one peer's queue can hold."""
+
+_BATCH_BYTES_MAX = MESSAGES[TXS].size_max
+
+
+class Batch(Wire, frozen=True):
+    """The payload of TXS: encoded transactions, opaque here."""
+
+    transactions: Annotated[
+        tuple[Annotated[bytes, Meta(min_length=1, max_length=TRANSACTION_BYTES_MAX)], ...],
+        Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One TXS payload and the validators that get it."""
+
+    payload: bytes
+    recipients: tuple[str, ...]
+
+
+def read_batch(payload: bytes) -> tuple[bytes, ...]:
+    """The transactions of a TXS; Invalid when it is not one."""
+    return decode_payload(payload, Batch, size_max=_BATCH_BYTES_MAX).transactions
+
+
+class Gossip:
+    """The seen cache and what waits to be pushed."""
+
+    def __init__(self, seen_max: int = SEEN_MAX) -> None:
+        self._generation_max = seen_max // 2
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+        self._pending: dict[str | None, list[bytes]] = {}  # by where they came from
+        self._pending_bytes = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        return self._pending_bytes
+
+    def is_new(self, key: bytes) -> bool:
+        """True the first time; remembers `key` (the hash of the transaction with its witnesses)."""
+        if key in self._young or key in self._old:
+            return False
+        if len(self._young) >= self._generation_max:
+            self._old, self._young = self._young, set()
+        self._young.add(key)
+        return True
+
+    def forget(self, key: bytes) -> None:
+        """The refusal was of the moment (a full pool): a later copy deserves another look."""
+        self._young.discard(key)
+        self._old.discard(key)
+
+    def push(self, transaction: bytes, *, source: str | None) -> bool:
+        """Queue an admitted transaction for every validator but `source` (None: a client).
+
+        False when too much is waiting already. Invalid when it is above the size of one.
+        """
+        size = len(transaction)
+        if not 0 < size <= TRANSACTION_BYTES_MAX:
+            raise Invalid(
+                Reason.TOO_LARGE, f"transaction of {size} bytes, 1 to {TRANSACTION_BYTES_MAX}"
+            )
+        if self._pending_bytes + size > PENDING_BYTES_MAX:
+            return False
+        self._pending_bytes += size
+        self._pending.setdefault(source, []).append(transaction)
+        return True
+
+    def take(self, validators: Iterable[str]) -> list[Push]:
+        """Everything that waits, in batches, for the validators that are connected now."""
+        recipients = tuple(sorted(validators))
+        pending, self._pending = self._pending, {}
+        self._pending_bytes = 0
+        pushes: list[Push] = []
+        for source, transactions in pending.items():
+            others = tuple(name for name in recipients if name != source)
+            if others:
+                pushes.extend(Push(payload, others) for payload in _batches(transactions))
+        return pushes
+
+
+def _batches(transactions: list[bytes]) -> list[bytes]:
+    payloads: list[bytes] = []
+    batch: list[bytes] = []
+    size = 0
+    for transaction in transactions:
+        full = size + len(transaction) > BATCH_BYTES or len(batch) >= BATCH_TRANSACTIONS_MAX
+        if batch and full:
+            payloads.append(encode_payload(Batch(tuple(batch))))
+            batch, size = [], 0
+        batch.append(transaction)
+        size += len(transaction)
+    if batch:
+        payloads.append(encode_payload(Batch(tuple(batch))))
+    return payloads

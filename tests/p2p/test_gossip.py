@@ -1,0 +1,120 @@
+"""Gossip: once to each validator, never back, bounded."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.codec import encode_payload
+from ledger.reasons import Invalid
+from p2p import gossip
+from p2p.gossip import (
+    BATCH_BYTES,
+    BATCH_TRANSACTIONS_MAX,
+    PENDING_BYTES_MAX,
+    TRANSACTION_BYTES_MAX,
+    Gossip,
+    read_batch,
+)
+from p2p.wire import MESSAGES, TXS
+
+VALIDATORS = ("val1", "val2", "val3")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.binary(min_size=1, max_size=50), st.sampled_from([None, *VALIDATORS])),
+        max_size=40,
+    )
+)
+def test_once_to_each_but_its_source(pushed: list[tuple[bytes, str | None]]) -> None:
+    """Each validator gets every transaction once, in order, except those that came from it."""
+    core = Gossip()
+    for transaction, source in pushed:
+        assert core.push(transaction, source=source)
+    got: dict[str, list[bytes]] = {name: [] for name in VALIDATORS}
+    for push in core.take(VALIDATORS):
+        for name in push.recipients:
+            got[name] += read_batch(push.payload)
+    for name in VALIDATORS:
+        assert sorted(got[name]) == sorted(t for t, source in pushed if source != name)
+    assert core.take(VALIDATORS) == []
+    assert core.pending_bytes == 0
+
+
+def test_batches_respect_size_and_count() -> None:
+    """Large transactions fill batches by bytes, small ones by count; all within a frame."""
+    core = Gossip()
+    for _ in range(20):
+        core.push(bytes(TRANSACTION_BYTES_MAX), source=None)
+    for _ in range(2 * BATCH_TRANSACTIONS_MAX):
+        core.push(b"x", source="val1")
+    pushes = core.take(VALIDATORS)
+    batches = [read_batch(push.payload) for push in pushes]
+    assert sum(map(len, batches)) == 20 + 2 * BATCH_TRANSACTIONS_MAX
+    for push, batch in zip(pushes, batches, strict=True):
+        assert len(batch) <= BATCH_TRANSACTIONS_MAX
+        assert sum(map(len, batch)) <= BATCH_BYTES
+        assert len(push.payload) <= MESSAGES[TXS].size_max
+    assert {push.recipients for push in pushes} == {VALIDATORS, ("val2", "val3")}
+
+
+def test_the_seen_cache_is_bounded_and_remembers_the_recent() -> None:
+    """After far more keys than it holds, the last half is remembered and the first is new."""
+    core = Gossip(seen_max=100)
+    keys = [number.to_bytes(32, "big") for number in range(1000)]
+    assert all(core.is_new(key) for key in keys)
+    assert not any(core.is_new(key) for key in keys[-50:])
+    assert core.is_new(keys[0])
+    remembered = len(core._young) + len(core._old)
+    assert remembered <= 100
+
+
+def test_forgotten_keys_are_new_again() -> None:
+    """A refusal of the moment does not shut a transaction out."""
+    core = Gossip()
+    assert core.is_new(b"key")
+    assert not core.is_new(b"key")
+    core.forget(b"key")
+    assert core.is_new(b"key")
+
+
+def test_pending_is_bounded() -> None:
+    """Above the limit `push` refuses; after a `take` there is room again."""
+    core = Gossip()
+    for _ in range(PENDING_BYTES_MAX // TRANSACTION_BYTES_MAX):
+        assert core.push(bytes(TRANSACTION_BYTES_MAX), source=None)
+    assert not core.push(b"x", source=None)
+    core.take([])
+    assert core.push(b"x", source=None)
+
+
+@pytest.mark.parametrize("size", [0, TRANSACTION_BYTES_MAX + 1])
+def test_transaction_sizes(size: int) -> None:
+    """Nothing empty and nothing above the limit enters a batch."""
+    with pytest.raises(Invalid):
+        Gossip().push(bytes(size), source=None)
+
+
+@pytest.mark.parametrize(
+    "transactions",
+    [[], [b""], [bytes(TRANSACTION_BYTES_MAX + 1)], [b"x"] * (BATCH_TRANSACTIONS_MAX + 1), ["x"]],
+    ids=["none", "empty", "large", "many", "text"],
+)
+def test_bad_batches(transactions: list[object]) -> None:
+    """A batch that breaks a limit is Invalid as a whole."""
+    with pytest.raises(Invalid):
+        read_batch(encode_payload([transactions]))
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=100))
+def test_garbage_is_invalid_or_a_batch(payload: bytes) -> None:
+    """Random bytes: Invalid, or a batch that encodes to the same bytes."""
+    try:
+        transactions = read_batch(payload)
+    except Invalid:
+        return
+    assert encode_payload(gossip.Batch(transactions)) == payload
