@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,6 +82,7 @@ class Node:
         self._role = role
         self._chain_id = options.pop("chain_id", CHAIN_ID)
         self._files = options.pop("files", None)
+        self._clock = options.pop("clock", time.monotonic)
         self._limits = LinkLimits(**{**TEST_LIMITS, **options})
         self.network: Network
 
@@ -126,6 +128,7 @@ class Node:
             client_tls=client_context(authority.path, files),
             peers={name: Endpoint("127.0.0.1", port) for name, port in dials.items()},
             limits=self._limits,
+            clock=self._clock,
         )
         if validator and files is not None:
             tls = server_context(authority.path, files)

@@ -6,7 +6,7 @@ import struct
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.reasons import Invalid, Reason
@@ -20,6 +20,7 @@ SMALL = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(frames=st.lists(SMALL, max_size=12), cuts=st.lists(st.integers(0, 4000), max_size=12))
 def test_any_cutting_gives_the_same_frames(
     frames: list[tuple[int, bytes]], cuts: list[int]
@@ -61,6 +62,7 @@ def test_size_limits(number: int) -> None:
         encode_frame(number, bytes(size_max + 1))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 255), st.integers(0, 2**32 - 1))
 def test_only_listed_numbers_and_sizes_pass(number: int, size: int) -> None:
     """For any header, exactly what the phase allows passes; nothing but Invalid is raised."""

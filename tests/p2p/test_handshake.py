@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.codec import encode_payload
@@ -118,6 +118,7 @@ def test_own_hello_is_read_back() -> None:
     assert verdict == refused(RefusedReason.LICENCE_UNKNOWN)  # it names val0, not val1
 
 
+@settings(deadline=None)
 @given(st.sampled_from([wire.HELLO, wire.REFUSED, wire.PING, 99]), st.binary(max_size=120))
 def test_garbage_is_invalid(number: int, payload: bytes) -> None:
     """Random payloads raise Invalid and nothing else."""

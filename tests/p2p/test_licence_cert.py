@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.reasons import Invalid, Reason
@@ -157,6 +157,7 @@ def test_every_flipped_bit_is_refused() -> None:
                 read_licence_certificate(bytes(changed), AUTHORITY_KEY)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, len(LICENCE_DER)))
 def test_garbage_is_invalid(garbage: bytes, cut: int) -> None:
     """Random bytes, truncations and trailing bytes are Invalid, never another exception."""
