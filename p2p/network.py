@@ -22,6 +22,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -212,13 +213,19 @@ class Network:
         handshake_s = self._limits.handshake_s
         try:
             async with asyncio.timeout(handshake_s):
-                stream = await dial_tls(endpoint.host, endpoint.port, self._client_tls, handshake_s)
-                return await self._meet(stream, expected=name)
+                stream = await self._connect(name, endpoint)
+                return None if stream is None else await self._meet(stream, expected=name)
         except TimeoutError:
             self._refusals.note(Failure.DIAL_FAILED, name, f"no answer in {handshake_s} s")
+            return None
+
+    async def _connect(self, name: str, endpoint: Endpoint) -> Stream | None:
+        host, port, tls = endpoint.host, endpoint.port, self._client_tls
+        try:
+            return await dial_tls(host, port, tls, self._limits.handshake_s)
         except OSError as error:
             self._refusals.note(Failure.DIAL_FAILED, name, str(error))
-        return None
+            return None
 
     # Meeting
 
@@ -226,39 +233,49 @@ class Network:
         """Exchange HELLO; the peer, entered and announced, or None with the stream ended.
 
         `expected` is the configured name behind the address that was dialled, None on the
-        listening end. Nothing is awaited once the peer is entered.
+        listening end. Nothing is awaited once the peer is entered. Errors of the stream are
+        caught where it is read, so that an error of the owner is never taken for one.
         """
         peer = None
+        hello = hello_frame(self._local, self._owner.height())
         try:
-            peer = await self._greet(stream, expected)
-        except Invalid as invalid:
-            self._refusals.note(Failure.HANDSHAKE_BROKEN, stream.address, str(invalid))
-        except (EOFError, OSError) as error:
-            # A listener that rejects this node's certificate inside TLS looks like this too.
-            self._refusals.note(Failure.HANDSHAKE_BROKEN, stream.address, str(error))
+            if expected is not None:
+                stream.writer.write(hello)
+            verdict = await self._hear(stream)
+            entered = (
+                self._enter(stream, verdict, expected) if isinstance(verdict, Accepted) else verdict
+            )
+            if isinstance(entered, Refused):
+                await self._refuse(stream, entered, expected)
+            elif entered is not None:
+                if expected is None:
+                    stream.writer.write(hello)
+                self._announce(entered)
+                peer = entered
         finally:
             if peer is None:
                 stream.abort()
         return peer
 
-    async def _greet(self, stream: Stream, expected: str | None) -> Peer | None:
-        hello = hello_frame(self._local, self._owner.height())
-        if expected is not None:
-            stream.writer.write(hello)
-        number, payload = await read_frame(stream.reader, HANDSHAKE_SIZES)
-        verdict = judge(self._local, self._certificate(stream), number, payload, self._owner.admit)
-        entered = (
-            self._enter(stream, verdict, expected) if isinstance(verdict, Accepted) else verdict
-        )
-        if isinstance(entered, Refused):
-            await self._refuse(stream, entered, expected)
+    async def _hear(self, stream: Stream) -> Accepted | Refused | None:
+        """What to make of the other end's first message; None when there was no such thing."""
+        try:
+            number, payload = await read_frame(stream.reader, HANDSHAKE_SIZES)
+            certificate = self._certificate(stream)
+        except (Invalid, EOFError, OSError) as error:
+            # A listener that rejects this node's certificate inside TLS looks like this too.
+            self._refusals.note(Failure.HANDSHAKE_BROKEN, stream.address, str(error))
             return None
-        if expected is None:
-            stream.writer.write(hello)
-        self._announced.add(entered)
-        log.info("link_up peer=%s address=%s", entered.identity, entered.address)
-        self._owner.on_link_up(entered)
-        return entered
+        try:
+            return judge(self._local, certificate, number, payload, self._owner.admit)
+        except Invalid as invalid:
+            self._refusals.note(Failure.HANDSHAKE_BROKEN, stream.address, str(invalid))
+            return None
+
+    def _announce(self, peer: Peer) -> None:
+        self._announced.add(peer)
+        log.info("link_up peer=%s address=%s", peer.identity, peer.address)
+        self._owner.on_link_up(peer)
 
     def _certificate(self, stream: Stream) -> LicenceCertificate | None:
         """What the other end showed; None also for what is signed but no licence certificate."""
@@ -299,7 +316,8 @@ class Network:
             return
         self._refusals.note(refused.reason, who)
         stream.farewell(refused_frame(refused.reason))
-        await stream.writer.wait_closed()
+        with suppress(OSError):  # it ends either way
+            await stream.writer.wait_closed()
 
     # Living
 

@@ -344,6 +344,27 @@ def test_node_fault_in_a_callback_is_not_swallowed(tmp_path: Path) -> None:
     assert raised.group_contains(OSError, match="No space left")
 
 
+def test_node_fault_while_admitting_is_not_taken_for_the_peers(tmp_path: Path) -> None:
+    """An OSError of the node while it judges a HELLO ends the TaskGroup too."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            here, there = world.node("val0"), world.node("val1")
+
+            def disk_gone() -> int:
+                raise OSError(5, "Input/output error")
+
+            here.height = disk_gone
+            here.start({})
+            there.start({"val0": here.port})
+            async with asyncio.timeout(DEADLINE_S):
+                await asyncio.Event().wait()  # the fault cancels this
+
+    with pytest.raises(ExceptionGroup) as raised:
+        asyncio.run(story())
+    assert raised.group_contains(OSError, match="Input/output error")
+
+
 def test_port_in_use_is_an_error_of_the_caller(tmp_path: Path) -> None:
     """Binding a taken port raises OSError from `listen`, before any task starts."""
 
