@@ -59,6 +59,7 @@ class Command(click.Command):
     """A command that takes the global options too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("epilog", "Also --json, --node, -q, -v, --yes, --timeout: marsa --help")
         super().__init__(*args, **kwargs)
         self.params.extend(_global_options(hidden=True))
 

@@ -85,7 +85,7 @@ def mint(
             to=accounts.resolve_address(to, node.hrp, chain_id=node.chain_id),
         )
         if settings().json:
-            note(f"txid {draft.txid.hex()}")
+            note(f"txid {draft.txid.hex()}", verbosity=-1)
         else:
             click.echo(
                 f"txid    {draft.txid.hex()}\nmint    {format_amount(units)} {issuer} to {to}"

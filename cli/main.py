@@ -80,17 +80,20 @@ def run(arguments: Sequence[str]) -> int:
 
 def _fail(arguments: Sequence[str], error: CliError) -> int:
     """Print an error. The flags are read here too: a wrong line may never have been parsed."""
-    if _has(arguments, "-vv"):
+    words = _options(arguments)
+    if _wants_traceback(words):
         traceback.print_exc()
-    show_error(error, as_json=_has(arguments, "--json"))
+    show_error(error, as_json="--json" in words)
     return error.exit_code
 
 
-def _has(arguments: Sequence[str], flag: str) -> bool:
-    before_rest = list(arguments)
-    if "--" in before_rest:
-        before_rest = before_rest[: before_rest.index("--")]
-    return flag in before_rest
+def _options(arguments: Sequence[str]) -> list[str]:
+    words = list(arguments)
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _wants_traceback(words: Sequence[str]) -> bool:
+    return "-vv" in words or words.count("-v") + words.count("--verbose") > 1
 
 
 def _of_click(error: click.ClickException) -> CliError:
@@ -104,11 +107,12 @@ def _of_click(error: click.ClickException) -> CliError:
 
 def _on_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A fault of our own: one sentence and exit code 1, and all of it with -vv."""
-    if _has(sys.argv[1:], "-vv"):
+    words = _options(sys.argv[1:])
+    if _wants_traceback(words):
         traceback.print_exception(kind, error, trace)
     hint = "this is a fault of marsa: run it again with -vv and report what it prints"
     fault = CliError("internal", f"{kind.__name__}: {error}", hint=hint)
-    show_error(fault, as_json=_has(sys.argv[1:], "--json"))
+    show_error(fault, as_json="--json" in words)
 
 
 if __name__ == "__main__":

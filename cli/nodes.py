@@ -1,8 +1,8 @@
 """Which node a command talks to, and how the client's errors become the command's.
 
 --node or MARSA_NODE name one node, and nothing else is tried. Without them the nodes of the only
-devnet on this machine are tried in their order, so that a killed validator does not stop its
-users; without a devnet it is the built-in address.
+devnet on this machine (of several: of `default`) are tried in their order, so that a killed
+validator does not stop its users; without a devnet it is the built-in address.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from node.api import schemas
 
 PROBE_TIMEOUT_S = 1.0
 """A stopped process still accepts connections; among several nodes it is not waited for."""
+
+DEFAULT_DEVNET = "default"
+"""Which of several devnets is meant where none is named, as in `marsa devnet`."""
 
 HTTP_NOT_FOUND = 404
 HTTP_BUSY = 429
@@ -104,8 +107,10 @@ def candidates(given: str | None) -> list[str]:
     """The API addresses to try, in order."""
     if given is not None:
         return [given]
-    known = devnets()
-    described = describe_devnet(known[0]) if len(known) == 1 else None
+    by_name = {directory.name: directory for directory in devnets()}
+    if len(by_name) > 1:
+        by_name = {name: by_name[name] for name in by_name if name == DEFAULT_DEVNET}
+    described = describe_devnet(*by_name.values()) if by_name else None
     if described is None or not described.nodes:
         return [DEFAULT_URL]
     return [node.api for node in described.nodes]

@@ -9,6 +9,7 @@ import click
 
 from cli.base import Group, examples, settings
 from cli.errors import usage_error
+from cli.home import read_limited
 from cli.output import emit, note
 from cli.passwords import password_options, read_password
 from cli.units import format_amount, parse_amount, parse_duration, short_hex
@@ -238,7 +239,7 @@ def verify_proof(file: Path, genesis: Path) -> None:
     """Offline; says what it checked."""
     from cli import proofs
 
-    found = proofs.read_proof(file.read_bytes(), str(file))
+    found = proofs.read_proof(read_limited(file), str(file))
     verified = proofs.verify(found, genesis.read_bytes())
     value = {
         "ok": True,
@@ -270,7 +271,7 @@ def outcome_text(outcome: Outcome) -> str:
 def _announce(plan_text: str, txid: str) -> None:
     """Before sending: whatever happens then, the txid is known."""
     if settings().json:
-        note(f"txid {txid}")
+        note(f"txid {txid}", verbosity=-1)
     else:
         click.echo(plan_text)
 

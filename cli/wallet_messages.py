@@ -75,7 +75,7 @@ def sign_message(
         )
     }
 
-Check that the owner of an address signed a text. Exit code 9 when not.
+Check that the owner of an address, account or alias signed a text. Exit code 9 when not.
 """,
 )
 @click.argument("address")
@@ -83,12 +83,14 @@ Check that the owner of an address signed a text. Exit code 9 when not.
 @click.argument("signature")
 def verify_message(address: str, message: str, signature: str) -> None:
     """Offline: the address hashes the key, the key verifies the signature."""
-    from cli.accounts import address_of
-    from ledger.address import decode_address
+    from cli.accounts import address_of, resolve_address
+    from ledger.address import HRP_BY_NETWORK
     from ledger.crypto import HASH_BYTES, SIGNATURE_BYTES, is_canonical_key, verify
+    from ledger.locks import Key, lock_hash
 
-    hrp = address.lower().partition("1")[0]
-    decode_address(address, hrp)
+    prefix = address.lower().partition("1")[0]
+    hrp = prefix if prefix in HRP_BY_NETWORK.values() else HRP_BY_NETWORK["devnet"]
+    lock = resolve_address(address, hrp)
     try:
         data = bytes.fromhex(signature)
     except ValueError:
@@ -100,7 +102,7 @@ def verify_message(address: str, message: str, signature: str) -> None:
             "it is what marsa wallet sign-message prints",
         )
     key, signed = data[:HASH_BYTES], data[HASH_BYTES:]
-    if address_of(key, hrp) != address.lower():
+    if lock_hash(Key(key)) != lock:
         raise _failed(f"the key of the signature belongs to {address_of(key, hrp)}")
     if not is_canonical_key(key) or not verify(key, message_hash(message), signed):
         raise _failed("the signature is not over this message")

@@ -132,7 +132,7 @@ def _missing(holding: Holding, amount: int, coins: Sequence[Coin], what: str) ->
             "funds_reserved",
             f"{holding.name} has {format_amount(total(coins))} {what}, "
             f"of which {reserved} is on its way in payments that are not final",
-            hint="wait until they are final and send again",
+            hint="send again when they are final; what is lost is free after 10 minutes",
             exit_code=ExitCode.REJECTED,
             details={"reserved": str(total(coins) - total(free)), "held": _by_asset(holding)},
         )
