@@ -26,6 +26,17 @@ PROBE_TIMEOUT_S = 1.0
 DEFAULT_DEVNET = "default"
 """Which of several devnets is meant where none is named, as in `marsa devnet`."""
 
+HINTS = {
+    "above_headroom": "marsa coin supply",
+    "double_spend": "wait until the other transaction is final, then send again",
+    "fee_too_low": "marsa query params",
+    "operation_gap": "wait until the operations before it are final, or use another --lane",
+    "replayed_operation": "run the command again, or use another --lane",
+    "spent_input": "marsa wallet coins NAME",
+    "wrong_chain": "marsa query params",
+}
+"""The next command, where the node's own hint speaks of the API."""
+
 HTTP_NOT_FOUND = 404
 HTTP_BUSY = 429
 
@@ -91,7 +102,7 @@ def errors_mapped() -> Iterator[None]:
 def problem_error(problem: ApiProblem) -> CliError:
     """What the node refused, with its own code and hint."""
     missing = problem.status == HTTP_NOT_FOUND
-    hint = problem.hint
+    hint = HINTS.get(problem.code, problem.hint)
     if problem.status == HTTP_BUSY and not hint:
         hint = "the node is busy: try again in a few seconds"
     return CliError(

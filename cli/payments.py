@@ -13,7 +13,7 @@ from itertools import islice
 from cli.accounts import Holder
 from cli.client import ApiProblem, Client, ClientError, Timeout, all_items
 from cli.errors import CliError, ExitCode, usage_error
-from cli.nodes import Node, problem_error
+from cli.nodes import HINTS, Node, problem_error
 from cli.output import Waiting
 from cli.wallet.build import Draft, Terms, sign
 from cli.wallet.payment import Holding
@@ -28,7 +28,7 @@ LIFETIME_MS = 10 * 60_000
 """After this a transaction that was not included never will be, and its coins are free again."""
 COINS_MAX = 10_000
 """Coins of one holder that are looked at; 64 of them fit into a transaction."""
-ASK_AGAIN_S = 1.0
+ASK_AGAIN_S = 0.5
 """How long one request waits for finality, so that the reason shown stays fresh."""
 
 
@@ -136,6 +136,7 @@ def wait_final(
                     raise CliError(
                         found.code or "rejected",
                         found.detail or "the node refused the transaction",
+                        hint=HINTS.get(found.code or "", ""),
                         exit_code=ExitCode.REJECTED,
                         details={"txid": txid},
                     )
