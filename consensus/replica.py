@@ -183,6 +183,8 @@ class Replica:
     def _on_connected(self, members: frozenset[int], now: Now) -> None:
         state = self.state
         regained = len(state.connected) < state.quorum <= len(members)
+        if members - state.connected:
+            state.next_status_ms = now.monotonic_ms  # whoever is new hears at once where we stand
         state.connected = members
         if regained:
             state.failed_views = 0

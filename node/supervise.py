@@ -43,7 +43,12 @@ class Services:
     def _create(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(coroutine, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._is_stopping = True  # the group cancels the others now; they did not fail
 
     async def _supervise(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
