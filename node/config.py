@@ -1,0 +1,400 @@
+"""A node's own settings: `marsa.toml` in its directory, validated once and frozen.
+
+What all nodes of a chain must agree on is in genesis.json and never here. An option is documented
+where it is declared, and `template` writes that text into the file that `marsa node init` makes.
+Precedence: flag (`--set api.listen=...`), then the environment (`MARSA_API_LISTEN`), then the
+file, then what is built in. Unknown keys are errors: a misspelt limit must not be ignored.
+
+A node's directory holds everything that belongs to it; paths in the file are relative to it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from node.errors import NodeError
+
+CONFIG_NAME = "marsa.toml"
+CONFIG_BYTES_MAX = 256 * 1024
+"""Far above a file with 31 peers; a wrong path to something huge is not read into memory."""
+PEERS_MAX = 128
+ENVIRONMENT_PREFIX = "MARSA_"
+MIB = 1 << 20
+
+_ADDRESS = re.compile(
+    r"(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):([0-9]{1,5})", re.ASCII
+)
+
+Licence = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_address(text: str) -> Address:
+    """'127.0.0.1:8640', 'node.example:8640' or '[::1]:8640'; raises ValueError."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[3]) > 65_535:
+        raise ValueError(f"{text!r} is no address: write host:port, as in 127.0.0.1:8640")
+    return Address(match[1] or match[2], int(match[3]))
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the tables of the file."""
+
+
+class NetworkSection(Section, frozen=True, kw_only=True):
+    """Which chain this node belongs to."""
+
+    genesis: Annotated[str, Meta(description="The chain's genesis file.")] = "genesis.json"
+    genesis_hash: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-f]{64}\Z",
+            description="The chain's identity: the node refuses to start with another genesis.",
+        ),
+    ]
+
+
+class LinksSection(Section, frozen=True):
+    """Links with other nodes."""
+
+    listen: Annotated[
+        str, Meta(description="Where other nodes reach this one; 0.0.0.0 for every interface.")
+    ] = "127.0.0.1:8740"
+    unauthenticated_max: Annotated[
+        int,
+        Meta(ge=1, le=4096, description="Accepted sockets that have not said who they are yet."),
+    ] = 64
+    unauthenticated_per_address_max: Annotated[
+        int, Meta(ge=1, le=4096, description="Of these, from one address.")
+    ] = 8
+    peers: Annotated[
+        dict[Licence, str],
+        Meta(max_length=PEERS_MAX, description="The other validators: licence = host:port."),
+    ] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for text in (self.listen, *self.peers.values()):
+            parse_address(text)
+
+    @property
+    def listen_address(self) -> Address:
+        return parse_address(self.listen)
+
+    @property
+    def peer_addresses(self) -> dict[str, Address]:
+        """Where each configured peer listens, by licence."""
+        return {licence: parse_address(text) for licence, text in self.peers.items()}
+
+
+class ApiSection(Section, frozen=True):
+    """The HTTP API for clients."""
+
+    listen: Annotated[str, Meta(description="Where the API is served.")] = "127.0.0.1:8640"
+    public: Annotated[
+        bool,
+        Meta(description="Allow another address than loopback, behind a proxy that ends TLS."),
+    ] = False
+    hosts: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=253)], ...],
+        Meta(
+            max_length=16,
+            description="Names by which clients may call it, beside those of loopback.",
+        ),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if not self.listen_address.is_loopback and not self.public:
+            raise ValueError(f"{self.listen} is not loopback, which needs api.public = true")
+
+    @property
+    def listen_address(self) -> Address:
+        return parse_address(self.listen)
+
+
+class OperationsSection(Section, frozen=True):
+    """Health and metrics, for whoever runs the node."""
+
+    listen: Annotated[
+        str, Meta(description="Where /livez, /readyz, /metrics and /version are served.")
+    ] = "127.0.0.1:8840"
+
+    def __post_init__(self) -> None:
+        parse_address(self.listen)
+
+    @property
+    def listen_address(self) -> Address:
+        return parse_address(self.listen)
+
+
+class StorageSection(Section, frozen=True):
+    """The database."""
+
+    directory: Annotated[str, Meta(min_length=1, description="Where the chain is kept.")] = "chain"
+    reject_below_mib: Annotated[
+        int,
+        Meta(ge=0, le=1 << 20, description="With less free space no transactions are accepted."),
+    ] = 1024
+    stop_voting_below_mib: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 20,
+            description="With less free space the node stops voting, before a write can fail.",
+        ),
+    ] = 256
+
+    def __post_init__(self) -> None:
+        if self.stop_voting_below_mib > self.reject_below_mib:
+            raise ValueError("stop_voting_below_mib is above reject_below_mib")
+
+    @property
+    def reject_below_bytes(self) -> int:
+        return self.reject_below_mib * MIB
+
+    @property
+    def stop_voting_below_bytes(self) -> int:
+        return self.stop_voting_below_mib * MIB
+
+
+class LogSection(Section, frozen=True):
+    """One event a line, on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description='"debug", "info", "warning" or "error".'),
+    ] = "info"
+    format: Annotated[
+        Literal["key=value", "json"], Meta(description='"key=value" for people, or "json".')
+    ] = "key=value"
+
+
+class Options(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    licence: Annotated[Licence, Meta(description="The licence id of this validator.")]
+    network: NetworkSection
+    p2p: LinksSection = LinksSection()
+    api: ApiSection = ApiSection()
+    operations: OperationsSection = OperationsSection()
+    storage: StorageSection = StorageSection()
+    log: LogSection = LogSection()
+
+    def __post_init__(self) -> None:
+        if self.licence in self.p2p.peers:
+            raise ValueError(f"p2p.peers lists '{self.licence}', which is this node itself")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node's directory and its options."""
+
+    directory: Path
+    licence: str
+    network: NetworkSection
+    p2p: LinksSection
+    api: ApiSection
+    operations: OperationsSection
+    storage: StorageSection
+    log: LogSection
+
+    @classmethod
+    def of(cls, directory: Path, options: Options) -> NodeConfig:
+        fields = {name: getattr(options, name) for name in Options.__struct_fields__}
+        return cls(directory=directory, **fields)
+
+    @property
+    def name(self) -> str:
+        """What this node is called in logs."""
+        return self.licence
+
+    @property
+    def genesis_hash(self) -> bytes:
+        return bytes.fromhex(self.network.genesis_hash)
+
+    @property
+    def genesis_path(self) -> Path:
+        return self.directory / self.network.genesis
+
+    @property
+    def consensus_key_path(self) -> Path:
+        return self.directory / "keys" / "consensus.json"
+
+    @property
+    def link_key_path(self) -> Path:
+        return self.directory / "keys" / "link.pem"
+
+    @property
+    def licence_path(self) -> Path:
+        """The licence certificate, PEM."""
+        return self.directory / "licence.pem"
+
+    @property
+    def authority_path(self) -> Path:
+        """The authority's certificate, PEM."""
+        return self.directory / "authority.pem"
+
+    @property
+    def chain_path(self) -> Path:
+        return self.directory / self.storage.directory
+
+    @property
+    def votes_path(self) -> Path:
+        return self.directory / "votes.wal"
+
+    @property
+    def admin_socket_path(self) -> Path:
+        return self.directory / "admin.sock"
+
+    @property
+    def log_path(self) -> Path:
+        """Where a devnet puts what the node prints."""
+        return self.directory / "node.log"
+
+
+def load(
+    directory: Path,
+    *,
+    flags: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> NodeConfig:
+    """Read a directory's marsa.toml; raises NodeError that names the file and the key.
+
+    `flags` maps `section.key` to a value; `environment` is that of the process, or nothing.
+    """
+    path = directory / CONFIG_NAME
+    table = _read_toml(path)
+    for name in _environment_options():
+        value = (environment or {}).get(environment_name(name))
+        if value is not None:
+            _put(table, name, value)
+    for name, value in (flags or {}).items():
+        if name not in _environment_options():
+            known = ", ".join(_environment_options())
+            raise NodeError("bad_config", f"there is no option '{name}'", f"the options: {known}")
+        _put(table, name, value)
+    return NodeConfig.of(directory, _convert(table, str(path)))
+
+
+def environment_name(option: str) -> str:
+    """The variable that overrides `section.key`."""
+    return ENVIRONMENT_PREFIX + option.replace(".", "_").upper()
+
+
+def template(options: Options) -> str:
+    """marsa.toml with these options, every one explained; defaults are commented out."""
+    lines = [
+        "# Settings of one Marsa node. What is commented out is the default. An option can also be",
+        "# set by the environment (api.listen as MARSA_API_LISTEN) or by a flag of `marsa node",
+        "# run` (--set api.listen=127.0.0.1:8641), which wins over both.",
+    ]
+    sections = []
+    for field in msgspec.structs.fields(Options):
+        value = getattr(options, field.name)
+        if isinstance(value, Section):
+            sections.append((field.name, value))
+        else:
+            lines += ["", *_option(field, value)]
+    for name, section in sections:
+        lines += ["", f"# {type(section).__doc__}", f"[{name}]"]
+        for field in msgspec.structs.fields(type(section)):
+            lines += _option(field, getattr(section, field.name))
+    return "\n".join(lines) + "\n"
+
+
+def _option(field: msgspec.structs.FieldInfo, value: Any) -> list[str]:
+    default = () if field.default_factory is not msgspec.NODEFAULT else field.default
+    is_default = not value if field.default_factory is not msgspec.NODEFAULT else value == default
+    mark = "# " if is_default else ""
+    return [f"# {_description(field)}", f"{mark}{field.name} = {_toml(value)}"]
+
+
+def _description(field: msgspec.structs.FieldInfo) -> str:
+    metas = [item for item in field.type.__metadata__ if isinstance(item, Meta)]
+    return next(meta.description for meta in metas if meta.description is not None)
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML; strings of JSON are strings of TOML."""
+    if isinstance(value, dict):
+        inner = ", ".join(f"{name} = {_toml(item)}" for name, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NodeError(
+            "no_node",
+            f"{path.parent} is no node's directory: it has no {CONFIG_NAME}",
+            "marsa node init DIRECTORY --genesis FILE",
+        ) from None
+    if len(data) > CONFIG_BYTES_MAX:
+        raise NodeError("bad_config", f"{path} is larger than {CONFIG_BYTES_MAX} bytes")
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NodeError("bad_config", f"{path}: {error}", f"correct {path}") from None
+
+
+def _convert(table: dict[str, Any], source: str) -> Options:
+    try:
+        # Not strict: what comes from the environment is text, whatever the option's type.
+        return msgspec.convert(table, Options, strict=False)
+    except msgspec.ValidationError as error:
+        sentence = str(error).replace(" - at `$.", " - at `").replace("field `", "key `")
+        raise NodeError("bad_config", f"{source}: {sentence}", f"correct {source}") from None
+
+
+def _environment_options() -> list[str]:
+    return list(_scalar_options(Options, ""))
+
+
+def _scalar_options(kind: type[Section], prefix: str) -> Iterator[str]:
+    """The options that one line of text can set: all but lists and tables."""
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, Section):
+            yield from _scalar_options(field.type, f"{field.name}.")
+        elif field.name not in ("peers", "hosts"):
+            yield prefix + field.name
+
+
+def _put(table: dict[str, Any], name: str, value: str) -> None:
+    section, _, key = name.rpartition(".")
+    target = table.setdefault(section, {}) if section else table
+    if isinstance(target, dict):  # else the conversion names the fault
+        target[key] = value
