@@ -1,0 +1,245 @@
+"""A devnet's genesis with every key in it, all derived from 32 bytes: the nonce.
+
+The same nonce, number of validators and of accounts give the same bytes of genesis.json, so that
+an example can be checked in and a fault found with one seed can be replayed. Every key that comes
+from here is public by design: whoever reads the genesis can derive it.
+
+Each validator is a licensed provider; they are in the order of their consensus keys, so that the
+first is the primary of view 0. The first four issue coins, backed by hours of two device classes
+that three independent attestors vouch for. Far less is outstanding than may be: minting has room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ledger import codec
+from ledger.address import HRP_BY_NETWORK, encode_address
+from ledger.crypto import SigningKey, tagged_hash
+from ledger.economy.capacity import (
+    HORIZON_MS_MAX,
+    Attestation,
+    Attestor,
+    CapacityCommitment,
+    attestation_hash,
+)
+from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.standard import Factor
+from ledger.genesis import Allocation, Authority, Genesis, check
+from ledger.locks import Key, lock_hash
+from ledger.parameters import PPM, Parameters
+from p2p.licence_cert import issue_authority_certificate, issue_licence_certificate
+
+NETWORK: Final = "devnet"
+_PROVIDERS = (
+    "acme bolt coral delta ember flint grove harbor indigo jade kite lumen maple nimbus onyx pearl"
+    " quartz ridge sable tidal umber vega willow xenon yarrow zephyr atlas beacon cedar drift echo"
+    " fjord"
+)
+_NAMES = "alice bob carol dave erin frank grace heidi ivan judy"
+PROVIDERS = tuple(_PROVIDERS.split())
+"""One a validator; as many as a set may have."""
+ISSUERS_MAX = 4
+NAMES = tuple(_NAMES.split())
+FAUCET = "faucet"
+ACCOUNTS_MAX = 100
+SEEDED_TIME_MS = 1_767_225_600_000
+"""2026-01-01T00:00:00Z: when a devnet made with --seed begins, on whatever day it is made."""
+LICENCE_MS = 10 * HORIZON_MS_MAX
+PERIOD_MS = 60_000
+HOUR_MS = 3_600_000
+
+COIN = 1_000_000
+MAIN_COINS = 10_000 * COIN
+"""What an account holds of one issuer's coins; of the next issuer's it holds a quarter of this."""
+SIDE_COINS = MAIN_COINS // 4
+FAUCET_COINS = 20_000 * COIN
+FAUCET_OUTPUTS = 8
+"""Of each issuer, so that several can be paid at once before the change is final."""
+
+_HOURS = (("h100", 100, ("training", "fine-tuning", "inference")), ("l40s", 200, ("inference",)))
+"""Device class, number of devices, workloads of each issuer's two commitments."""
+_FACTORS = (
+    Factor("h100", "training", 1_000_000),
+    Factor("h100", "fine-tuning", 1_000_000),
+    Factor("h100", "inference", 1_250_000),
+    Factor("l40s", "inference", 300_000),
+)
+_ATTESTORS = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
+"""Attestors of three groups, and what percentage of the devices each of them found."""
+
+_key_seed = tagged_hash("devnet-key")
+_nonce_of_seed = tagged_hash("devnet-seed")
+_document_hash = tagged_hash("devnet-document")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A funded account. Its key is public."""
+
+    name: str
+    seed: bytes
+
+    @property
+    def lock(self) -> bytes:
+        return lock_hash(Key(SigningKey(self.seed).public))
+
+    @property
+    def address(self) -> str:
+        return encode_address(self.lock, HRP_BY_NETWORK[NETWORK])
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a devnet is made from."""
+
+    nonce: bytes
+    time_ms: int
+    validators: int = 4
+    accounts: int = len(NAMES)
+    period_ms: int = PERIOD_MS
+
+    def seed(self, *path: str) -> bytes:
+        """The secret of one key, named by who holds it and what for."""
+        return _key_seed(self.nonce, "/".join(path).encode("ascii"))
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Licence ids, one a validator, in the order of val0, val1, …"""
+        return PROVIDERS[: self.validators]
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        return self.providers[:ISSUERS_MAX]
+
+    @cached_property
+    def consensus_seeds(self) -> tuple[bytes, ...]:
+        """Of the validators, in the order of their public keys: that of the validator set."""
+        seeds = [self.seed("consensus", str(index)) for index in range(self.validators)]
+        return tuple(sorted(seeds, key=lambda seed: SigningKey(seed).public))
+
+    def role_seed(self, provider: str, role: str) -> bytes:
+        """The secret of one of a provider's role keys."""
+        if role == "consensus":
+            return self.consensus_seeds[self.providers.index(provider)]
+        return self.seed(provider, role)
+
+    @cached_property
+    def holders(self) -> tuple[Account, ...]:
+        """The funded accounts, and the faucet last."""
+        more = (f"user{number}" for number in range(len(NAMES), self.accounts))
+        names = [*NAMES[: self.accounts], *more, FAUCET]
+        return tuple(Account(name, self.seed("account", name)) for name in names)
+
+    @cached_property
+    def authority_key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed("authority"))
+
+    @cached_property
+    def genesis(self) -> Genesis:
+        """Checked by every rule of the ledger."""
+        certificate = issue_authority_certificate(self.authority_key, "Marsa Devnet Authority")
+        genesis = Genesis(
+            format=1,
+            network=NETWORK,
+            nonce=self.nonce,
+            time_ms=self.time_ms,
+            authority=Authority(certificate, SigningKey(self.seed("authority")).public),
+            parameters=_parameters(self.period_ms),
+            standard=_FACTORS,
+            attestors=tuple(self._attestor(name) for name, _ in _ATTESTORS),
+            licences=tuple(self._grant(name, certificate) for name in self.providers),
+            commitments=tuple(
+                self._commitment(issuer, *hours) for issuer in self.issuers for hours in _HOURS
+            ),
+            allocations=tuple(self._allocations()),
+        )
+        check(genesis)
+        return codec.checked(genesis)
+
+    def _attestor(self, name: str) -> Attestor:
+        key = SigningKey(self.seed("attestor", name)).public
+        return Attestor(name, f"{name.capitalize()} Audit", f"{name}-group", key)
+
+    def _grant(self, provider: str, authority_certificate: bytes) -> LicenceGrant:
+        seeds = (self.role_seed(provider, role) for role in RoleKeys.__struct_fields__)
+        keys = RoleKeys(*(SigningKey(seed).public for seed in seeds))
+        certificate = issue_licence_certificate(
+            self.authority_key, authority_certificate, keys.link, provider
+        )
+        return LicenceGrant(
+            id=provider,
+            name=f"{provider.capitalize()} Compute",
+            jurisdiction="Devnet",
+            document_hash=_document_hash(provider.encode("ascii")),
+            certificate=certificate,
+            certificate_hash=certificate_fingerprint(certificate),
+            keys=keys,
+            expires_ms=self.time_ms + LICENCE_MS,
+            validator=True,
+            issuer=provider in self.issuers,
+        )
+
+    def _commitment(
+        self, issuer: str, device_class: str, devices: int, workloads: tuple[str, ...]
+    ) -> CapacityCommitment:
+        begins = self.time_ms - self.time_ms % self.period_ms
+        horizon = HORIZON_MS_MAX - HORIZON_MS_MAX % self.period_ms
+        bare = CapacityCommitment(
+            id=f"{issuer}-{device_class}",
+            issuer=issuer,
+            device_class=device_class,
+            region="devnet-1",
+            workloads=workloads,
+            from_ms=begins,
+            to_ms=begins + horizon,
+            microhours=devices * PPM * self.period_ms // HOUR_MS,
+            attestations=(),
+        )
+        found = tuple(self._attestation(bare, name, percent) for name, percent in _ATTESTORS)
+        return msgspec.structs.replace(bare, attestations=found)
+
+    def _attestation(self, bare: CapacityCommitment, name: str, percent: int) -> Attestation:
+        figure = bare.microhours * percent // 100
+        message = attestation_hash(self.nonce, bare, name, figure)
+        signature = SigningKey(self.seed("attestor", name)).sign(message)
+        return Attestation(name, figure, signature)
+
+    def _allocations(self) -> list[Allocation]:
+        """Each account holds coins of two issuers, in turn; the faucet of all."""
+        issuers = self.issuers
+        result = []
+        for index, account in enumerate(self.holders[:-1]):
+            main, side = (issuers[(index + step) % len(issuers)] for step in (0, 1))
+            result.append(Allocation(main, MAIN_COINS, account.address))
+            result.append(Allocation(side, SIDE_COINS, account.address))
+        faucet = self.holders[-1].address
+        for issuer in issuers:
+            result += [Allocation(issuer, FAUCET_COINS, faucet)] * FAUCET_OUTPUTS
+        return result
+
+
+def nonce_of_seed(seed: int) -> bytes:
+    """The nonce that --seed stands for."""
+    return _nonce_of_seed(seed.to_bytes(8, "big"))
+
+
+def _parameters(period_ms: int) -> Parameters:
+    return Parameters(
+        fee_per_byte=1,
+        fee_per_signature=50,
+        fee_per_new_output=200,
+        margin_ppm=200_000,
+        period_ms=period_ms,
+        attestation_groups=2,
+        window=1,
+        block_interval_ms=5,
+        heartbeat_ms=10_000,
+        view_timeout_ms=2_000,
+        view_timeout_ms_max=60_000,
+    )

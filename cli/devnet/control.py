@@ -1,0 +1,255 @@
+"""Starting, stopping and watching over the nodes of a devnet.
+
+Whatever is waited for has a deadline and a reason that is shown. A start that fails stops what it
+started and shows the last lines of the log of the node at fault. Nothing restarts a node by itself.
+One command at a time changes a devnet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
+from cli.devnet import launch, processes, sockets
+from cli.devnet.launch import LOG_NAME
+from cli.devnet.processes import Process
+from cli.devnet.state import DevnetNode, Place
+from cli.errors import CliError, ExitCode
+from cli.home import home
+from cli.output import Waiting, note
+from node.api import schemas
+
+READY_MS = 45_000
+"""From the start of the processes to a certificate of block 1 on every node."""
+CATCH_UP_MS = 60_000
+STOP_S = 10.0
+"""A node that does not end on SIGTERM within this gets SIGKILL; nothing is lost by that."""
+PROBE_S = 1.0
+"""A stopped process still accepts connections; it is not waited for longer."""
+POLL_S = 0.02
+LOG_LINES_SHOWN = 10
+LOG_TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """How one node fares. `height` and `view` are None where its API does not answer."""
+
+    node: DevnetNode
+    process: Process | None
+    status: schemas.Status | None
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+    @property
+    def height(self) -> int | None:
+        return self.status.sync.height if self.status else None
+
+    @property
+    def view(self) -> int | None:
+        return self.status.consensus.view if self.status else None
+
+    @property
+    def state(self) -> str:
+        """One word or two: down, silent, catching up, no quorum, following, primary, voting."""
+        if self.process is None:
+            return "down"
+        if self.status is None:
+            return "silent"
+        consensus = self.status.consensus
+        if self.status.sync.catching_up:
+            return "catching up"
+        if consensus.connected < consensus.quorum:
+            return "no quorum"
+        if not consensus.is_voting:
+            return "following"
+        return "primary" if consensus.primary == self.node.licence else "voting"
+
+
+@contextlib.contextmanager
+def exclusive(name: str) -> Iterator[None]:
+    """Only one command at a time changes a devnet; raises CliError when another one does."""
+    home().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (home() / f".devnet-{name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CliError(
+                "devnet_busy",
+                f"another command is changing devnet '{name}' right now",
+                hint="wait until it has ended, then try again",
+            ) from None
+        yield
+
+
+def look(place: Place) -> list[NodeState]:
+    """The state of every node, asked of the operating system and of its API."""
+    return [_look_at(place, node) for node in place.devnet.nodes]
+
+
+def running(place: Place) -> dict[str, Process]:
+    """The processes that are alive, by node."""
+    processes.reap()
+    found = {node.name: processes.running(place.node_dir(node)) for node in place.devnet.nodes}
+    return {name: process for name, process in found.items() if process is not None}
+
+
+def up(place: Place) -> None:
+    """Start the nodes that are down and wait until all have block 1; raises CliError."""
+    alive = running(place)
+    down = [node for node in place.devnet.nodes if node.name not in alive]
+    _start(place, down)
+    try:
+        with Waiting(f"starting {len(place.devnet.nodes)} validators", READY_MS) as waiting:
+            _wait_ready(place, waiting)
+    except (CliError, KeyboardInterrupt):
+        started = running(place)
+        processes.stop([started[node.name] for node in down if node.name in started], STOP_S)
+        raise
+
+
+def down(place: Place) -> int:
+    """Stop every node; how many were running."""
+    alive = running(place)
+    for process in processes.stop(alive.values(), STOP_S):
+        note(f"pid {process.pid} did not end within {STOP_S:g} s and was killed")
+    return len(alive)
+
+
+def kill(place: Place, node: DevnetNode) -> Process:
+    """SIGKILL; raises CliError when the node is down."""
+    process = running(place).get(node.name)
+    if process is None:
+        raise CliError(
+            "node_down",
+            f"{node.name} is down already",
+            hint=f"marsa devnet restart {node.name}",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    processes.kill([process])
+    return process
+
+
+def restart(place: Place, node: DevnetNode) -> NodeState:
+    """Stop the node if it runs, start it, and wait until it has what the others have."""
+    process = running(place).get(node.name)
+    if process is not None:
+        processes.stop([process], STOP_S)
+    target = max((state.height or 0 for state in look(place)), default=0)
+    _start(place, [node])
+    with Waiting(f"waiting for {node.name}", CATCH_UP_MS) as waiting:
+        return _wait_caught_up(place, node, target, waiting)
+
+
+def log_tail(directory: Path, lines: int) -> list[str]:
+    """The last lines of a node's log."""
+    path = directory / LOG_NAME
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+        text = file.read(LOG_TAIL_BYTES).decode("utf-8", errors="replace")
+    return list(deque(text.splitlines(), maxlen=lines))
+
+
+def _start(place: Place, nodes: Sequence[DevnetNode]) -> None:
+    sockets.check_free(place, nodes)
+    launch.start([place.node_dir(node) for node in nodes])
+
+
+def _look_at(place: Place, node: DevnetNode) -> NodeState:
+    process = processes.running(place.node_dir(node))
+    status = None
+    if process is not None:
+        with contextlib.suppress(ClientError), Client(node.api, timeout_s=PROBE_S) as client:
+            status = client.status()
+    return NodeState(node, process, status)
+
+
+def _wait_ready(place: Place, waiting: Waiting) -> None:
+    pending = list(place.devnet.nodes)
+    with contextlib.ExitStack() as stack:
+        clients = {
+            node.name: stack.enter_context(Client(node.api, timeout_s=PROBE_S)) for node in pending
+        }
+        while True:
+            alive = running(place)
+            ended = next((node for node in pending if node.name not in alive), None)
+            if ended is not None:
+                raise _failed(place, ended, "ended while it was starting", ExitCode.INTERNAL)
+            pending = [node for node in pending if not _is_ready(clients[node.name])]
+            if not pending:
+                return
+            reason = _why_not_ready(clients[pending[0].name])
+            if waiting.left_ms == 0:
+                what = f"was not ready within {READY_MS // 1_000} s: {reason}"
+                raise _failed(place, pending[0], what, ExitCode.TIMEOUT)
+            ready = len(place.devnet.nodes) - len(pending)
+            waiting.because(f"{ready} ready, {pending[0].name}: {reason}")
+            time.sleep(POLL_S)
+
+
+def _is_ready(client: Client) -> bool:
+    """Block 1 is final on this node, and it is where the others are."""
+    try:
+        client.certificate(1)
+        return not client.status().sync.catching_up
+    except (ApiProblem, Unreachable, Timeout):
+        return False
+
+
+def _why_not_ready(client: Client) -> str:
+    from cli.payments import describe_consensus
+
+    try:
+        return describe_consensus(client.status())
+    except ClientError:
+        return "its API does not answer yet"
+
+
+def _wait_caught_up(place: Place, node: DevnetNode, target: int, waiting: Waiting) -> NodeState:
+    while True:
+        processes.reap()
+        state = _look_at(place, node)
+        if not state.alive:
+            raise _failed(place, node, "ended while it was starting", ExitCode.INTERNAL)
+        if state.status is not None:
+            status = state.status
+            if status.sync.height >= target and not status.sync.catching_up:
+                return state
+            if len(running(place)) < status.consensus.quorum:
+                # Alone it cannot learn where the others are, and they are not there.
+                return state
+            waiting.because(f"height {status.sync.height} of {max(target, status.sync.height)}")
+        else:
+            waiting.because("its API does not answer yet")
+        if waiting.left_ms == 0:
+            what = f"did not catch up within {CATCH_UP_MS // 1_000} s: {waiting.reason}"
+            raise _failed(place, node, what, ExitCode.TIMEOUT)
+        time.sleep(POLL_S)
+
+
+def _failed(place: Place, node: DevnetNode, what: str, exit_code: ExitCode) -> CliError:
+    lines = log_tail(place.node_dir(node), LOG_LINES_SHOWN)
+    note(f"--- the last lines of {node.name}'s log", verbosity=-1)
+    for line in lines:
+        note(line, verbosity=-1)
+    return CliError(
+        "node_failed",
+        f"{node.name} {what}",
+        hint=f"its whole log: {place.node_dir(node) / LOG_NAME}",
+        exit_code=exit_code,
+        details={"node": node.name, "log": lines},
+    )

@@ -1,0 +1,233 @@
+"""Making a devnet: keys, genesis, node directories, databases; and moving or removing it.
+
+It is built under another name and renamed when it is complete, so that a command that was
+interrupted leaves no half of a devnet behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cli.devnet import launch
+from cli.devnet.blueprint import NAMES, PERIOD_MS, SEEDED_TIME_MS, Blueprint, nonce_of_seed
+from cli.devnet.state import DEFAULT_BASE_PORT, Devnet, DevnetNode, Place, make_node
+from cli.errors import usage_error
+from cli.home import checked_name, devnets_dir, home, write_private
+from ledger.genesis import chain_id, dump
+from node import config, keys
+from node.disk import sync_directory, write_atomic
+from p2p.licence_cert import private_key_pem
+
+VALIDATORS = 4
+ACCOUNTS = len(NAMES)
+NONCE_BYTES = 32
+SOCKETS_PER_ADDRESS = 64
+"""All nodes share one address, so this limit of a node must not be below that of all addresses."""
+PUBLIC_NOTE = "public test key of a devnet: never use it elsewhere"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founding:
+    """What was asked for; None where the default will do, or what an existing devnet has."""
+
+    validators: int | None = None
+    base_port: int | None = None
+    accounts: int | None = None
+    seed: int | None = None
+    period_ms: int | None = None
+
+
+def found(name: str, founding: Founding) -> Place:
+    """Make a new devnet."""
+    blueprint = make_blueprint(
+        founding.seed,
+        validators=founding.validators or VALIDATORS,
+        accounts=founding.accounts or ACCOUNTS,
+        period_ms=founding.period_ms or PERIOD_MS,
+    )
+    base_port = founding.base_port or DEFAULT_BASE_PORT
+    return create(name, blueprint, base_port=base_port, seed=founding.seed)
+
+
+def recreate(place: Place) -> Place:
+    """Replace a devnet, whose nodes are down, by one of the same size with a new genesis."""
+    old = place.devnet
+    blueprint = make_blueprint(
+        None, validators=len(old.nodes), accounts=old.accounts, period_ms=old.period_ms
+    )
+    return create(old.name, blueprint, base_port=old.base_port, seed=None)
+
+
+def check_same(place: Place, founding: Founding) -> None:
+    """What was asked for is what there is; raises CliError that names the difference."""
+    devnet = place.devnet
+    facts = (
+        ("-n", founding.validators, len(devnet.nodes)),
+        ("--accounts", founding.accounts, devnet.accounts),
+        ("--seed", founding.seed, devnet.seed),
+        ("--period", founding.period_ms, devnet.period_ms),
+    )
+    for option, asked, there in facts:
+        if asked not in (None, there):
+            raise usage_error(
+                "devnet_exists",
+                f"devnet '{devnet.name}' exists with {option} {there}, not {asked}",
+                "leave the option out to resume it, or make another one with --name",
+            )
+
+
+def make_blueprint(
+    seed: int | None, *, validators: int, accounts: int, period_ms: int
+) -> Blueprint:
+    """Everything from the seed, its time too; without a seed a fresh nonce and a present time."""
+    now_ms = time.time_ns() // 1_000_000
+    return Blueprint(
+        nonce=secrets.token_bytes(NONCE_BYTES) if seed is None else nonce_of_seed(seed),
+        time_ms=now_ms - now_ms % period_ms if seed is None else SEEDED_TIME_MS,
+        validators=validators,
+        accounts=accounts,
+        period_ms=period_ms,
+    )
+
+
+def create(name: str, blueprint: Blueprint, *, base_port: int, seed: int | None) -> Place:
+    """Make a devnet on disk. An existing one of that name is replaced."""
+    directory = devnets_dir() / checked_name(name, "devnet")
+    draft = home() / f".devnet-{name}.new"
+    if draft.exists():
+        shutil.rmtree(draft)
+    devnet = describe(name, blueprint, base_port=base_port, seed=seed)
+    place = Place(draft, devnet)
+    write_founding(draft, blueprint)
+    for index, node in enumerate(devnet.nodes):
+        _write_node(place, blueprint, index, node)
+    launch.initialise_nodes([place.node_dir(node) for node in devnet.nodes])
+    write_private(draft / "devnet.json", _json(devnet), replace=False)
+    devnets_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+    if directory.exists():
+        remove(Place(directory, devnet))
+    draft.rename(directory)
+    sync_directory(directory.parent)
+    return Place(directory, devnet)
+
+
+def remove(place: Place) -> None:
+    """Delete a devnet. It is first renamed, so that no half of it is ever found."""
+    doomed = home() / f".devnet-{place.devnet.name}.old"
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    place.directory.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def move(place: Place, base_port: int) -> Place:
+    """Other ports for a devnet whose nodes are all down: addresses are no part of the chain."""
+    devnet = msgspec.structs.replace(
+        place.devnet,
+        base_port=base_port,
+        nodes=tuple(
+            make_node(index, node.licence, node.issuer, base_port)
+            for index, node in enumerate(place.devnet.nodes)
+        ),
+    )
+    moved = Place(place.directory, devnet)
+    for node in devnet.nodes:
+        _write_config(moved, node)
+    write_private(place.directory / "devnet.json", _json(devnet), replace=True)
+    return moved
+
+
+def describe(name: str, blueprint: Blueprint, *, base_port: int, seed: int | None) -> Devnet:
+    """The devnet that a blueprint makes."""
+    issuers = blueprint.issuers
+    return Devnet(
+        name=name,
+        genesis_hash=chain_id(blueprint.genesis).hex(),
+        base_port=base_port,
+        seed=seed,
+        period_ms=blueprint.period_ms,
+        accounts=blueprint.accounts,
+        nodes=tuple(
+            make_node(index, licence, licence if licence in issuers else None, base_port)
+            for index, licence in enumerate(blueprint.providers)
+        ),
+    )
+
+
+def write_everything(directory: Path, blueprint: Blueprint) -> None:
+    """A new directory with genesis, the authority's key and the keys of all nodes."""
+    write_founding(directory, blueprint)
+    pem = private_key_pem(blueprint.authority_key)
+    write_atomic(directory / "authority-key.pem", pem, keys.PRIVATE_MODE)
+    for provider in blueprint.providers:
+        _write_keys(directory / "nodes" / provider, blueprint, provider)
+
+
+def write_founding(directory: Path, blueprint: Blueprint) -> None:
+    """genesis.json and the public keys of accounts and issuers."""
+    directory.mkdir(parents=True, mode=0o700)
+    write_atomic(directory / "genesis.json", dump(blueprint.genesis), keys.PUBLIC_MODE)
+    accounts = [
+        {"name": holder.name, "address": holder.address, "seed": holder.seed.hex()}
+        for holder in blueprint.holders
+    ]
+    write_private(directory / "accounts.json", _json(accounts), replace=False)
+    for issuer in blueprint.issuers:
+        seed = blueprint.role_seed(issuer, "treasury")
+        data = _json({"issuer": issuer, "treasury_seed": seed.hex()})
+        write_private(directory / "issuers" / f"{issuer}.json", data, replace=False)
+
+
+def _write_keys(directory: Path, blueprint: Blueprint, provider: str) -> None:
+    """The two keys that a node itself needs, as `marsa node init --keys` takes them."""
+    directory.mkdir(parents=True, mode=0o700)
+    consensus = blueprint.role_seed(provider, "consensus")
+    keys.save_consensus_key(directory / "consensus.json", consensus, note=PUBLIC_NOTE)
+    keys.save_link_key(directory / "link.pem", blueprint.role_seed(provider, "link"))
+
+
+def _write_node(place: Place, blueprint: Blueprint, index: int, node: DevnetNode) -> None:
+    directory = place.node_dir(node)
+    provider = blueprint.providers[index]
+    _write_keys(directory / "keys", blueprint, provider)
+    genesis = blueprint.genesis
+    grant = keys.find_grant(genesis, provider)
+    keys.save_certificate(directory / "licence.pem", grant.certificate)
+    keys.save_certificate(directory / "authority.pem", genesis.authority.certificate)
+    write_atomic(directory / "genesis.json", dump(genesis), keys.PUBLIC_MODE)
+    _write_config(place, node)
+
+
+def _write_config(place: Place, node: DevnetNode) -> None:
+    text = config.template(_options(place.devnet, node))
+    path = place.node_dir(node) / config.CONFIG_NAME
+    write_atomic(path, text.encode(), keys.PUBLIC_MODE)
+
+
+def _options(devnet: Devnet, node: DevnetNode) -> config.Options:
+    return config.Options(
+        licence=node.licence,
+        network=config.NetworkSection(genesis_hash=devnet.genesis_hash),
+        p2p=config.LinksSection(
+            listen=node.p2p,
+            unauthenticated_per_address_max=SOCKETS_PER_ADDRESS,
+            peers={other.licence: other.p2p for other in _others(devnet, node)},
+        ),
+        api=config.ApiSection(listen=node.api.removeprefix("http://")),
+        operations=config.OperationsSection(listen=node.ops.removeprefix("http://")),
+    )
+
+
+def _others(devnet: Devnet, node: DevnetNode) -> Iterator[DevnetNode]:
+    return (other for other in devnet.nodes if other.name != node.name)
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

@@ -1,0 +1,136 @@
+"""A devnet in words and in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from cli.devnet.control import NodeState
+from cli.devnet.state import DEFAULT_NAME, DevnetNode, Place, accounts
+from cli.output import table
+from ledger.validators import fault_limit, quorum_size
+
+
+def up_json(place: Place, states: Sequence[NodeState]) -> dict[str, object]:
+    """What `devnet up` answers."""
+    return {
+        "name": place.devnet.name,
+        "genesis_hash": place.devnet.genesis_hash,
+        "nodes": [
+            {
+                "name": item.node.name,
+                "api": item.node.api,
+                "ops": item.node.ops,
+                "p2p": item.node.p2p,
+                "pid": item.pid,
+                "issuer": item.node.issuer,
+            }
+            for item in states
+        ],
+        "accounts": [{"name": item.name, "address": item.address} for item in accounts(place)],
+    }
+
+
+def up_text(place: Place, states: Sequence[NodeState]) -> str:
+    devnet = place.devnet
+    faults = fault_limit(len(devnet.nodes))
+    suffix = "" if devnet.name == DEFAULT_NAME else f" --name {devnet.name}"
+    rows = [[item.name, item.address] for item in accounts(place)]
+    return "\n".join(
+        (
+            f"devnet '{devnet.name}': {len(devnet.nodes)} validators, "
+            f"{faults} may fail, genesis {devnet.genesis_hash[:16]}…",
+            "",
+            nodes_table(states),
+            "",
+            table(("account", "address"), rows),
+            "The keys of these accounts are PUBLIC: send nothing of value to them.",
+            "",
+            f"Data    {place.directory}",
+            f"Health  {devnet.nodes[0].ops}/readyz",
+            "Next    marsa tx send bob 5 --from alice",
+            f"Stop    marsa devnet down{suffix}",
+        )
+    )
+
+
+def status_json(place: Place, states: Sequence[NodeState]) -> dict[str, object]:
+    """What `devnet status` answers. `clock` is null while no API answers."""
+    sync = next((item.status.sync for item in states if item.status), None)
+    clock = None
+    if sync is not None:
+        clock = {"header_time_ms": sync.header_time_ms, "ledger_time_ms": sync.ledger_time_ms}
+    return {
+        "name": place.devnet.name,
+        "genesis_hash": place.devnet.genesis_hash,
+        "nodes": [state_json(item) for item in states],
+        "missing": [item.node.name for item in states if not item.alive],
+        "clock": clock,
+    }
+
+
+def state_json(item: NodeState) -> dict[str, object]:
+    return {
+        "name": item.node.name,
+        "licence": item.node.licence,
+        "state": item.state,
+        "height": item.height,
+        "view": item.view,
+        "pid": item.pid,
+        "alive": item.alive,
+        "state_root": item.status.sync.state_root if item.status else None,
+    }
+
+
+def status_text(states: Sequence[NodeState]) -> str:
+    lines = [nodes_table(states)]
+    sync = next((item.status.sync for item in states if item.status), None)
+    if sync is not None:
+        # They differ: the ledger clock moves at most 30 s over any gap.
+        lines.append(f"header time {sync.header_time}, ledger clock {sync.ledger_time}")
+    lines += [f"{item.node.name} {why}" for item in states if (why := _complaint(item))]
+    missing = missing_text(states)
+    return "\n".join([*lines, missing] if missing else lines)
+
+
+def missing_text(states: Sequence[NodeState]) -> str:
+    """Who is missing, and whether the others can go on; empty when nobody is."""
+    absent = [item.node for item in states if not item.alive]
+    if not absent:
+        return ""
+    needed, there = quorum_size(len(states)), len(states) - len(absent)
+    verdict = "they go on" if there >= needed else "nothing is committed until enough are back"
+    return (
+        f"missing: {', '.join(known_as(node) for node in absent)}; {there} of {len(states)} "
+        f"validators run, {needed} are needed: {verdict}"
+    )
+
+
+def nodes_table(states: Sequence[NodeState]) -> str:
+    rows = [
+        [
+            item.node.name,
+            item.node.licence,
+            item.state,
+            "-" if item.height is None else str(item.height),
+            "-" if item.view is None else str(item.view),
+            "-" if item.pid is None else str(item.pid),
+            item.node.api,
+        ]
+        for item in states
+    ]
+    return table(("node", "licence", "state", "height", "view", "pid", "api"), rows)
+
+
+def known_as(node: DevnetNode) -> str:
+    return f"{node.name} ({node.licence})"
+
+
+def log_line(name: str, line: str, nodes: Collection[DevnetNode]) -> str:
+    """A line of a log, behind its node's name where several are shown."""
+    return f"{name} | {line}" if len(nodes) > 1 else line
+
+
+def _complaint(item: NodeState) -> str:
+    """Why a node that answers does not vote."""
+    consensus = item.status.consensus if item.status else None
+    return "" if consensus is None or consensus.is_voting else consensus.reason

@@ -1,0 +1,164 @@
+"""A devnet on disk: a directory under MARSA_HOME/devnets, whole or not there at all.
+
+    devnet.json            this module's `Devnet`: who, where, which chain
+    genesis.json
+    accounts.json          funded accounts, keys included
+    issuers/ID.json        treasury keys
+    nodes/val0/            one node's directory, as `marsa node init` would make it
+
+Addresses are on loopback only: API on base + i, peers on base + 100 + i, operations on
+base + 200 + i.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cli.accounts import PublicAccount
+from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.home import checked_name, devnets_dir, read_private
+
+DEFAULT_NAME = "default"
+DEFAULT_BASE_PORT = 8640
+HOST = "127.0.0.1"
+P2P_OFFSET = 100
+OPERATIONS_OFFSET = 200
+PORTS_STRIDE = 300
+"""Between the base ports of two devnets on one machine."""
+BASE_PORT_MIN = 1024
+BASE_PORT_MAX = 65_535 - PORTS_STRIDE
+
+
+class DevnetNode(msgspec.Struct, frozen=True):
+    """One validator. `api` and `ops` are URLs, `p2p` is host:port."""
+
+    name: str
+    licence: str
+    issuer: str | None
+    """The licence id, where it may issue coins."""
+    api: str
+    ops: str
+    p2p: str
+
+    @property
+    def ports(self) -> list[int]:
+        return [int(text.rpartition(":")[2]) for text in (self.api, self.ops, self.p2p)]
+
+
+class Devnet(msgspec.Struct, frozen=True, kw_only=True):
+    """devnet.json."""
+
+    version: Literal[1] = 1
+    name: str
+    genesis_hash: str
+    base_port: Annotated[int, Meta(ge=BASE_PORT_MIN, le=BASE_PORT_MAX)]
+    seed: int | None
+    period_ms: int
+    accounts: int
+    nodes: tuple[DevnetNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A devnet and the directory that it lives in."""
+
+    directory: Path
+    devnet: Devnet
+
+    @property
+    def nodes_dir(self) -> Path:
+        return self.directory / "nodes"
+
+    def node_dir(self, node: DevnetNode) -> Path:
+        return self.nodes_dir / node.name
+
+    def node(self, name: str) -> DevnetNode:
+        """By its name or its licence; raises CliError with the names there are."""
+        for node in self.devnet.nodes:
+            if name in (node.name, node.licence):
+                return node
+        known = ", ".join(node.name for node in self.devnet.nodes)
+        raise not_found(
+            "unknown_node", f"devnet '{self.devnet.name}' has no node '{name}' (nodes: {known})"
+        )
+
+
+def ports(base_port: int, index: int) -> tuple[int, int, int]:
+    """API, operations and peer port of a node."""
+    api = base_port + index
+    return api, api + OPERATIONS_OFFSET, api + P2P_OFFSET
+
+
+def exists(name: str) -> bool:
+    return (devnets_dir() / checked_name(name, "devnet") / "devnet.json").is_file()
+
+
+def names() -> list[str]:
+    """The devnets on this machine, in order of name."""
+    return sorted(file.parent.name for file in devnets_dir().glob("*/devnet.json"))
+
+
+def choose_name(name: str | None) -> str:
+    """What a command without --name means: the only devnet there is, or `default`."""
+    if name is not None:
+        return checked_name(name, "devnet")
+    known = names()
+    return known[0] if len(known) == 1 else DEFAULT_NAME
+
+
+def find(name: str | None) -> Place:
+    """An existing devnet; raises CliError that lists those there are."""
+    chosen = choose_name(name)
+    directory = devnets_dir() / chosen
+    file = directory / "devnet.json"
+    if not file.is_file():
+        known = ", ".join(names()) or "none yet"
+        suffix = "" if chosen == DEFAULT_NAME else f" --name {chosen}"
+        raise not_found(
+            "unknown_devnet",
+            f"there is no devnet '{chosen}' (devnets: {known})",
+            f"marsa devnet up{suffix}",
+        )
+    try:
+        return Place(directory, msgspec.json.decode(read_private(file), type=Devnet))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CliError(
+            "bad_devnet",
+            f"{file} cannot be read: {error}",
+            hint=f"remove the directory {directory} and make a new devnet",
+            exit_code=ExitCode.CHECK_FAILED,
+        ) from None
+
+
+def accounts(place: Place) -> list[PublicAccount]:
+    """The funded accounts, and the faucet last."""
+    data = read_private(place.directory / "accounts.json")
+    return msgspec.json.decode(data, type=list[PublicAccount])
+
+
+def check_base_port(base_port: int) -> int:
+    """A base port with room for all that is counted from it."""
+    if not BASE_PORT_MIN <= base_port <= BASE_PORT_MAX:
+        raise usage_error(
+            "bad_port",
+            f"{base_port} cannot be a base port",
+            f"choose {BASE_PORT_MIN} to {BASE_PORT_MAX}",
+        )
+    return base_port
+
+
+def make_node(index: int, licence: str, issuer: str | None, base_port: int) -> DevnetNode:
+    api, operations, p2p = ports(base_port, index)
+    return DevnetNode(
+        name=f"val{index}",
+        licence=licence,
+        issuer=issuer,
+        api=f"http://{HOST}:{api}",
+        ops=f"http://{HOST}:{operations}",
+        p2p=f"{HOST}:{p2p}",
+    )

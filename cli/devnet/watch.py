@@ -1,0 +1,114 @@
+"""Staying with a devnet: one line a block until Ctrl-C, and logs as they grow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from cli.client import Client, ClientError
+from cli.devnet import control, show
+from cli.devnet.launch import LOG_NAME
+from cli.devnet.state import DevnetNode, Place
+from cli.units import format_time
+from node.api import schemas
+
+POLL_S = 0.25
+BLOCKS_SHOWN_MAX = 20
+"""In one go; of more, which happens under load, the older ones share a line."""
+READ_BYTES = 1 << 16
+
+
+def watch(place: Place) -> None:
+    """Show blocks and nodes that end or come back; Ctrl-C stops the devnet."""
+    click.echo("\nBlocks follow as they become final. Ctrl-C stops the devnet; its state stays.")
+    try:
+        for line in _events(place):
+            click.echo(line)
+    except KeyboardInterrupt:
+        click.echo("\nstopping…", err=True)
+        with control.exclusive(place.devnet.name):
+            control.down(place)
+        return
+    click.echo("no node is running any more; start them again with: marsa devnet up", err=True)
+
+
+def follow_logs(place: Place, nodes: Sequence[DevnetNode], lines: int) -> None:
+    """Print what is added to logs, until Ctrl-C."""
+    tails = {node.name: _Tail(place.node_dir(node) / LOG_NAME) for node in nodes}
+    for node in nodes:
+        for line in control.log_tail(place.node_dir(node), lines):
+            click.echo(show.log_line(node.name, line, nodes))
+    while True:
+        for name, tail in tails.items():
+            for line in tail.read():
+                click.echo(show.log_line(name, line, nodes))
+        time.sleep(POLL_S)
+
+
+def block_lines(blocks: Sequence[schemas.BlockSummary], seen: int) -> list[str]:
+    """Lines for the blocks above `seen`; `blocks` are the newest, in ascending order."""
+    fresh = [block for block in blocks if block.height > seen]
+    lines = []
+    if fresh and fresh[0].height > seen + 1:
+        lines.append(f"blocks {seen + 1} to {fresh[0].height - 1}")
+    for block in fresh:
+        count = block.transactions
+        what = "1 transaction" if count == 1 else f"{count} transactions"
+        moment = format_time(block.time_ms)
+        lines.append(f"block {block.height}  {moment}  {what}  proposed by {block.proposer}")
+    return lines
+
+
+def _events(place: Place) -> Iterator[str]:
+    """Lines as things happen; ends when no node is left."""
+    alive = set(control.running(place))
+    seen = 0
+    while alive:
+        now = set(control.running(place))
+        for node in place.devnet.nodes:
+            if (node.name in now) != (node.name in alive):
+                what = "is back" if node.name in now else "is down"
+                yield f"{show.known_as(node)} {what}: {len(now)} of {len(place.devnet.nodes)} run"
+        alive = now
+        blocks = _newest(place, alive)
+        yield from block_lines(blocks, seen)
+        seen = max([seen, *(block.height for block in blocks)])
+        time.sleep(POLL_S)
+
+
+def _newest(place: Place, alive: set[str]) -> list[schemas.BlockSummary]:
+    """The newest blocks of the first node that answers, ascending."""
+    for node in place.devnet.nodes:
+        if node.name not in alive:
+            continue
+        try:
+            with Client(node.api, timeout_s=control.PROBE_S) as client:
+                return client.blocks(limit=BLOCKS_SHOWN_MAX).items[::-1]
+        except ClientError:
+            continue
+    return []
+
+
+class _Tail:
+    """What is appended to a file from now on, in whole lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if path.exists() else 0
+        self._rest = b""
+
+    def read(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        size = self._path.stat().st_size
+        if size < self._offset:  # it was set aside for a new one
+            self._offset, self._rest = 0, b""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read(READ_BYTES)
+        self._offset += len(data)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode("utf-8", errors="replace") for line in whole]

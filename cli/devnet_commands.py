@@ -1,0 +1,286 @@
+"""`marsa devnet`: real validators on this machine, with funded accounts."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.base import Group, examples, settings
+from cli.errors import usage_error
+from cli.output import emit, table
+from cli.units import parse_amount, parse_duration
+
+if TYPE_CHECKING:
+    from cli.devnet.plan import Founding
+    from cli.devnet.state import Place
+
+LOG_LINES = 50
+
+named = click.option("--name", metavar="NAME", help="Which devnet; the only one, or 'default'.")
+
+
+@click.command(
+    "devnet",
+    cls=Group,
+    help=f"""{examples("marsa devnet up", "marsa devnet kill val0 && marsa devnet status")}
+
+Real validators on this machine, with funded accounts whose keys are public. State is on disk and
+survives everything but `reset`; nodes listen on 127.0.0.1 only.
+""",
+)
+def devnet() -> None:
+    """Group of commands."""
+
+
+@devnet.command(
+    "up",
+    short_help="Start a devnet, or resume the one there is.",
+    help=f"""{
+        examples("marsa devnet up", "marsa devnet up -n 7 --name big --base-port 9640 --detach")
+    }
+
+Start a devnet, new or as it was left, whatever ended it. Ready means that block 1 is final on every
+node. On a terminal the command stays and shows blocks, and Ctrl-C stops the nodes; with --detach,
+or without a terminal, it returns when they are ready.
+""",
+)
+@click.option("-n", "validators", type=click.IntRange(4, 32), help="Validators; 4 unless given.")
+@named
+@click.option("--base-port", type=int, help="APIs from here on; 8640 unless given.")
+@click.option("--accounts", type=click.IntRange(2, 100), help="Funded accounts; 10 unless given.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 63) - 1),
+    help="Make all keys and the genesis from this number; else they are new each time.",
+)
+@click.option("--period", metavar="DURATION", help="The unit of delivery; 60s unless given.")
+@click.option("--detach", is_flag=True, help="Return when the nodes are ready.")
+def up(
+    validators: int | None,
+    name: str | None,
+    base_port: int | None,
+    accounts: int | None,
+    seed: int | None,
+    period: str | None,
+    detach: bool,
+) -> None:
+    """Make or resume, start, wait, show, and stay if asked to."""
+    from cli.devnet import control, plan, show, state, watch
+
+    founding = plan.Founding(
+        validators=validators,
+        base_port=None if base_port is None else state.check_base_port(base_port),
+        accounts=accounts,
+        seed=seed,
+        period_ms=None if period is None else parse_duration(period),
+    )
+    chosen = state.choose_name(name)
+    with control.exclusive(chosen):
+        place = _make_or_resume(chosen, founding)
+        control.up(place)
+    states = control.look(place)
+    emit("marsa.devnet.up/1", show.up_json(place, states), lambda: show.up_text(place, states))
+    if not detach and not settings().json and sys.stdin.isatty() and sys.stdout.isatty():
+        watch.watch(place)
+
+
+@devnet.command("down", short_help="Stop all nodes; their state stays.")
+@named
+def down(name: str | None) -> None:
+    """Stop all nodes of a devnet; what they have is kept, and `up` goes on from there."""
+    from cli.devnet import control, state
+
+    place = state.find(name)
+    with control.exclusive(place.devnet.name):
+        stopped = control.down(place)
+    value = {"name": place.devnet.name, "stopped": stopped}
+    emit(
+        "marsa.devnet.down/1",
+        value,
+        f"devnet '{place.devnet.name}' is down; nodes stopped: {stopped}",
+    )
+
+
+@devnet.command("ls", short_help="The devnets on this machine.")
+def ls() -> None:
+    """List the devnets on this machine."""
+    from cli.devnet import control, state
+
+    places = [state.find(name) for name in state.names()]
+    rows = [
+        {
+            "name": place.devnet.name,
+            "genesis_hash": place.devnet.genesis_hash,
+            "nodes": len(place.devnet.nodes),
+            "running": len(control.running(place)),
+            "base_port": place.devnet.base_port,
+        }
+        for place in places
+    ]
+    lines = [
+        [
+            str(row["name"]),
+            f"{row['running']} of {row['nodes']}",
+            str(row["base_port"]),
+            str(row["genesis_hash"])[:16],
+        ]
+        for row in rows
+    ]
+    headings = ("name", "running", "base port", "genesis")
+    empty = "no devnets yet; make one with: marsa devnet up"
+    emit("marsa.devnet.ls/1", {"devnets": rows}, table(headings, lines) if lines else empty)
+
+
+@devnet.command("status", short_help="How each node fares, and who is missing.")
+@named
+def status(name: str | None) -> None:
+    """Show each node's state, height and view, and who is missing."""
+    from cli.devnet import control, show, state
+
+    place = state.find(name)
+    states = control.look(place)
+    value = show.status_json(place, states)
+    emit("marsa.devnet.status/1", value, lambda: show.status_text(states))
+
+
+@devnet.command(
+    "logs",
+    short_help="What nodes have logged.",
+    help=f"""{examples("marsa devnet logs val0", "marsa devnet logs -f")}
+
+Print the last lines of one node's log, or of all. With -f go on until Ctrl-C.
+""",
+)
+@click.argument("node", required=False)
+@click.option("-f", "follow", is_flag=True, help="Go on as lines come.")
+@click.option(
+    "--lines", type=click.IntRange(0, 10_000), default=LOG_LINES, show_default=True, help="So many."
+)
+@named
+def logs(node: str | None, follow: bool, lines: int, name: str | None) -> None:
+    """Each line behind its node's name, when there are several."""
+    from cli.devnet import control, show, state, watch
+
+    place = state.find(name)
+    nodes = [place.node(node)] if node else list(place.devnet.nodes)
+    tails = {item.name: control.log_tail(place.node_dir(item), lines) for item in nodes}
+    text = "\n".join(show.log_line(name, line, nodes) for name in tails for line in tails[name])
+    if not follow or settings().json:
+        emit("marsa.devnet.logs/1", {"logs": tails}, text)
+        return
+    watch.follow_logs(place, nodes, lines)
+
+
+@devnet.command(
+    "env",
+    short_help="Shell variables that select this devnet.",
+    help=f"""{examples('eval "$(marsa devnet env)"', "marsa devnet env --name big")}
+
+Print the variables that make other commands use this devnet.
+""",
+)
+@named
+def env(name: str | None) -> None:
+    """The first node that is alive."""
+    from shlex import quote
+
+    from cli.devnet import control, state
+    from cli.home import home
+
+    place = state.find(name)
+    alive = control.running(place)
+    nodes = place.devnet.nodes
+    node = next((item for item in nodes if item.name in alive), nodes[0])
+    value = {"MARSA_NODE": node.api, "MARSA_HOME": str(home().absolute())}
+    text = "\n".join(f"export {key}={quote(item)}" for key, item in value.items())
+    emit("marsa.devnet.env/1", value, text)
+
+
+@devnet.command("kill", short_help="Kill a node at once, as a crash would (SIGKILL).")
+@click.argument("node")
+@named
+def kill(node: str, name: str | None) -> None:
+    """Kill a node with SIGKILL; nothing starts it again by itself."""
+    from cli.devnet import control, state
+
+    place = state.find(name)
+    target = place.node(node)
+    with control.exclusive(place.devnet.name):
+        process = control.kill(place, target)
+    value = {"node": target.name, "pid": process.pid}
+    emit("marsa.devnet.kill/1", value, f"{target.name} (pid {process.pid}) was killed")
+
+
+@devnet.command("restart", short_help="Start a node, again if it runs, and wait for it.")
+@click.argument("node")
+@named
+def restart(node: str, name: str | None) -> None:
+    """Start a node, again if it runs, and wait until it has what the others have."""
+    from cli.devnet import control, show, state
+
+    place = state.find(name)
+    target = place.node(node)
+    with control.exclusive(place.devnet.name):
+        found = control.restart(place, target)
+    text = f"{target.name} is up (pid {found.pid}), height {found.height}, {found.state}"
+    emit("marsa.devnet.restart/1", show.state_json(found), text)
+
+
+@devnet.command("reset", short_help="Begin again with a new genesis.")
+@named
+def reset(name: str | None) -> None:
+    """Stop the nodes, delete the chain, make a new genesis of the same kind, and start it if the
+    old one ran. Its nonce is new, so no old vote or transaction fits it; with --seed the keys
+    were those of the seed, now they are new too.
+    """
+    from cli.devnet import control, plan, state
+
+    place = state.find(name)
+    with control.exclusive(place.devnet.name):
+        was_running = control.down(place) > 0
+        fresh = plan.recreate(place)
+        if was_running:
+            control.up(fresh)
+    value = {"name": fresh.devnet.name, "genesis_hash": fresh.devnet.genesis_hash}
+    what = "started" if was_running else "made; start it with: marsa devnet up"
+    emit("marsa.devnet.reset/1", value, f"genesis {fresh.devnet.genesis_hash[:16]} {what}")
+
+
+@devnet.command(
+    "fund",
+    short_help="Send coins from the faucet.",
+    help=f"""{examples("marsa devnet fund bob 100", "marsa devnet fund mrst1… 2.5 --issuer acme")}
+
+Send AMOUNT coins of the devnet's faucet to an address or account.
+""",
+)
+@click.argument("address")
+@click.argument("amount")
+@click.option("--issuer", metavar="ID", help="Send this issuer's coins.")
+@named
+def fund(address: str, amount: str, issuer: str | None, name: str | None) -> None:
+    """As `tx send` from the faucet, through the first node that answers."""
+    from cli.devnet import faucet, state
+
+    faucet.fund(state.find(name), address, parse_amount(amount), issuer)
+
+
+def _make_or_resume(name: str, founding: Founding) -> Place:
+    from cli.devnet import control, plan, state
+
+    if not state.exists(name):
+        return plan.found(name, founding)
+    place = state.find(name)
+    plan.check_same(place, founding)
+    if founding.base_port in (None, place.devnet.base_port):
+        return place
+    if control.running(place):
+        raise usage_error(
+            "devnet_running",
+            f"devnet '{name}' is running on base port {place.devnet.base_port}",
+            "stop it first: marsa devnet down",
+        )
+    assert founding.base_port is not None
+    return plan.move(place, founding.base_port)
