@@ -1,0 +1,63 @@
+"""Adding a licensed validator to a genesis file."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from cli.errors import usage_error
+from cli.home import write_private
+from ledger import codec
+from ledger.crypto import SigningKey, tagged_hash
+from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.genesis import Genesis, check
+from node.keys import load_private_key, save_consensus_key, save_link_key
+from p2p.licence_cert import issue_licence_certificate
+
+SEED_BYTES = 32
+LICENCE_MS = 10 * 365 * 24 * 3_600_000
+
+_document_hash = tagged_hash("licence-document")
+
+
+def add_validator(
+    genesis: Genesis, licence: str, name: str, jurisdiction: str, authority: Path, keys: Path
+) -> Genesis:
+    """The genesis with one more validator, whose new keys are written; raises Invalid."""
+    if any(grant.id == licence for grant in genesis.licences):
+        raise usage_error("licence_exists", f"genesis has a licence '{licence}' already")
+    seeds = {role: secrets.token_bytes(SEED_BYTES) for role in RoleKeys.__struct_fields__}
+    public = RoleKeys(**{role: SigningKey(seed).public for role, seed in seeds.items()})
+    certificate = issue_licence_certificate(
+        load_private_key(authority), genesis.authority.certificate, public.link, licence
+    )
+    grant = LicenceGrant(
+        id=licence,
+        name=name,
+        jurisdiction=jurisdiction,
+        document_hash=_document_hash(licence.encode("ascii")),
+        certificate=certificate,
+        certificate_hash=certificate_fingerprint(certificate),
+        keys=public,
+        expires_ms=genesis.time_ms + LICENCE_MS,
+        validator=True,
+        issuer=False,
+    )
+    extended = msgspec.structs.replace(genesis, licences=(*genesis.licences, grant))
+    extended = codec.checked(extended)
+    check(extended)
+    _write_keys(keys, licence, seeds)
+    return extended
+
+
+def _write_keys(directory: Path, licence: str, seeds: dict[str, bytes]) -> None:
+    """What a node needs in the form that it reads; the other roles' seeds in one private file."""
+    directory.mkdir(parents=True, mode=0o700)
+    note = f"consensus key of '{licence}': whoever has it votes as this validator"
+    save_consensus_key(directory / "consensus.json", seeds["consensus"], note=note)
+    save_link_key(directory / "link.pem", seeds["link"])
+    roles = ("operations", "treasury", "metering")
+    data = msgspec.json.encode({"licence": licence, **{role: seeds[role].hex() for role in roles}})
+    write_private(directory / "roles.json", msgspec.json.format(data) + b"\n", replace=False)
