@@ -1,0 +1,206 @@
+"""The rules of keys, signatures and transactions a second time; it imports nothing of the node.
+
+`cryptography` verifies with OpenSSL, which accepts keys and R of small order: the rules that
+libsodium has built in are worked out here from the curve itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import msgpack
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tests.ledger.second_codec import Refused, digest, need, read
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+SQRT_MINUS_ONE = pow(2, (P - 1) // 4, P)
+NEUTRAL = (0, 1)
+
+Point = tuple[int, int]
+
+
+def add(a: Point, b: Point) -> Point:
+    """The complete addition law, in affine coordinates."""
+    (x1, y1), (x2, y2) = a, b
+    k = D * x1 * x2 * y1 * y2 % P
+    x = (x1 * y2 + x2 * y1) * pow(1 + k, -1, P) % P
+    y = (y1 * y2 + x1 * x2) * pow(1 - k, -1, P) % P
+    return x, y
+
+
+def multiply(n: int, point: Point) -> Point:
+    total = NEUTRAL
+    while n:
+        if n & 1:
+            total = add(total, point)
+        point = add(point, point)
+        n >>= 1
+    return total
+
+
+def point_of(data: bytes) -> Point | None:
+    """The point of 32 bytes, None where y is not canonical or on no point."""
+    number = int.from_bytes(data, "little")
+    y, sign = number & (2**255 - 1), number >> 255
+    if y >= P:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * SQRT_MINUS_ONE % P
+    if x * x % P != square or (x == 0 and sign):
+        return None
+    return (P - x if x & 1 != sign else x), y
+
+
+def has_small_order(data: bytes) -> bool:
+    """Judged by y alone: a point and its negative share their order."""
+    point = point_of(data[:31] + bytes((data[31] & 0x7F,)))
+    return point is not None and multiply(8, point) == NEUTRAL
+
+
+def is_canonical_key(key: bytes) -> bool:
+    y = int.from_bytes(key, "little") & (2**255 - 1)
+    return len(key) == 32 and y < P and not has_small_order(key)
+
+
+def is_licensed_key(key: bytes) -> bool:
+    point = point_of(key) if is_canonical_key(key) else None
+    return point is not None and multiply(L, point) == NEUTRAL
+
+
+def verify(key: bytes, message: bytes, signature: bytes) -> bool:
+    if len(signature) != 64 or not is_canonical_key(key) or has_small_order(signature[:32]):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return int.from_bytes(signature[32:], "little") < L
+
+
+def pack(value: Any) -> bytes:
+    return bytes(msgpack.packb(value, use_bin_type=True))
+
+
+def asset_of(chain_id: bytes, issuer: str) -> bytes:
+    return digest("asset", chain_id, issuer.encode(), b"\0", bytes(8))
+
+
+def lock_of(condition: Any) -> bytes:
+    return digest("lock", pack(condition))
+
+
+def identities(raw: bytes) -> dict[str, Any]:
+    """Everything that follows from the bytes of a transaction."""
+    body, witness = read("SealedTransaction", raw, 16 * 1024)
+    txid = digest("txid", pack(body))
+    return {
+        "body": body,
+        "witness": witness,
+        "txid": txid,
+        "wtxid": digest("wtxid", txid, digest("witness", pack(witness))),
+        "sighash": digest("transaction", body[1], txid),
+        "locks": [lock_of(item) for item in witness[0]],
+    }
+
+
+def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, Any]:
+    """All checks that need no state; raises Refused with the reason."""
+    found = identities(raw)
+    body, witness = found["body"], found["witness"]
+    _, chain, inputs, outputs, fee, operations, _, _ = body
+    need(chain == chain_id, "wrong_chain")
+    need(bool(inputs or operations), "no_effect")
+    points = [(item[0], item[1]) for item in inputs]
+    need(len(set(points)) == len(points), "duplicate_input")
+    _check_amounts(chain_id, inputs, outputs, fee, operations)
+    _check_fee(len(raw), inputs, outputs, fee, witness, fees)
+    _check_witness(found["locks"], witness, operations)
+    for key, signature in witness[1]:
+        need(verify(key, found["sighash"], signature), "bad_signature")
+    return found
+
+
+def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operations: Any) -> None:
+    spent: Counter[bytes] = Counter()
+    minted: Counter[bytes] = Counter()
+    burned: Counter[bytes] = Counter()
+    out: Counter[bytes] = Counter({fee[0]: fee[1]})
+    for item in inputs:
+        spent[item[2]] += item[3]
+    for item in operations:
+        if item[0] == 1:
+            minted[asset_of(chain_id, item[1])] += item[5]
+        else:
+            burned[item[1]] += item[2]
+    for item in outputs:
+        out[item[0]] += item[1]
+    for asset in {*spent, *minted, *burned, *out}:
+        need(burned[asset] <= spent[asset], "unbalanced")
+        need(spent[asset] + minted[asset] == burned[asset] + out[asset], "unbalanced")
+
+
+def _check_fee(
+    size: int, inputs: Any, outputs: Any, fee: Any, witness: Any, fees: tuple[int, int, int]
+) -> None:
+    if not inputs:
+        need(fee == [bytes(32), 0], "fee_not_allowed")
+        return
+    growth = max(0, len(outputs) - len(inputs))
+    needed = fees[0] * size + fees[1] * max(1, len(witness[1])) + fees[2] * growth
+    need(fee[1] >= needed, "fee_too_low")
+    need(any(item[2] == fee[0] for item in inputs), "fee_not_allowed")
+
+
+def _check_witness(locks: list[bytes], witness: Any, operations: Any) -> None:
+    conditions, signatures = witness
+    keys = [item[0] for item in signatures]
+    for values in (locks, keys):
+        need(all(a < b for a, b in pairwise(values)), "witness_order")
+    for item in conditions:
+        _check_condition(item)
+    actors = {item[2] for item in operations if item[0] == 1}
+
+    def suffices(signers: set[bytes]) -> bool:
+        return actors <= signers and all(_holds(item, signers) for item in conditions)
+
+    need(suffices(set(keys)), "missing_signature")
+    for key in keys:
+        need(not suffices(set(keys) - {key}), "spare_signature")
+
+
+def _check_condition(item: Any) -> None:
+    need(_depth(item) <= 6, "bad_lock", "depth")
+    keys = _keys(item)
+    need(len(keys) <= 16, "bad_lock", "keys")
+    need(item[0] in (1, 2), "unsupported_lock")
+    if item[0] == 2:
+        need(item[1] <= len(keys), "bad_lock", "more than there are")
+        need(all(a < b for a, b in pairwise(keys)), "bad_lock", "order")
+    for key in keys:
+        need(is_canonical_key(key), "bad_key")
+
+
+def _depth(item: Any) -> int:
+    return 1 + max(map(_depth, item[1])) if item[0] in (6, 7) else 1
+
+
+def _keys(item: Any) -> list[bytes]:
+    if item[0] in (6, 7):
+        return [key for part in item[1] for key in _keys(part)]
+    return {1: lambda: [item[1]], 2: lambda: list(item[2])}.get(item[0], list)()
+
+
+def _holds(item: Any, signers: set[bytes]) -> bool:
+    if item[0] == 1:
+        return item[1] in signers
+    if item[0] == 2:
+        return len(signers & set(item[2])) >= item[1]
+    raise Refused("unsupported_lock")

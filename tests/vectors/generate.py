@@ -1,0 +1,339 @@
+"""Write the golden vectors: python -m tests.vectors.generate
+
+The files are the protocol, byte for byte. They are read by the node's code and by a second
+implementation; a test compares them with what this script would write. Whoever changes a format
+runs it, and the difference shows in the commit which bytes moved.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from ledger import genesis as genesis_rules
+from ledger import transaction
+from ledger.block import (
+    COMMIT,
+    PREPARE,
+    Certificate,
+    VotePayload,
+    header_hash,
+    make_certificate,
+    vote_hash,
+)
+from ledger.codec import Wire, encode, encode_payload
+from ledger.crypto import tagged_hash
+from ledger.economy.capacity import AttestationStatement
+from ledger.economy.issuance import Lane
+from ledger.economy.licence import Licence, LicenceState
+from ledger.economy.reserve import Reserve, supply_line
+from ledger.economy.standard import Standard
+from ledger.genesis_state import genesis_state
+from ledger.locks import After, All, Before, HashLock, Key, Threshold, lock_hash
+from ledger.locks import Any as AnyOf
+from ledger.merkle import merkle_proof, merkle_root
+from ledger.object_tree import ObjectLeaf
+from ledger.objects import FeePot, LedgerClock, key_of, load_all
+from ledger.proofs import TransactionProof, UnspentProof
+from ledger.transaction import Burn, Fee, Mint, OutPoint, Output, SignedTransaction
+from ledger.validators import Member
+from tests.ledger.faults import all_faults
+from tests.ledger.world import COIN, World, key, lock_of, sign
+from tests.vectors.ed25519_cases import ed25519_cases
+
+FOLDER = Path(__file__).parent
+
+
+def main() -> None:
+    """Write every file beside this script."""
+    for name, content in make_files().items():
+        (FOLDER / name).write_bytes(content)
+
+
+def make_files() -> dict[str, bytes]:
+    """Every vector file by name."""
+    world = World()
+    tables = {
+        "hashes.json": hashes(),
+        "ed25519.json": ed25519_cases(),
+        "wire.json": wire(world),
+        "transactions.json": transactions(world),
+        "refused.json": refused(world),
+        "chain.json": chain(),
+    }
+    files = {name: (json.dumps(table, indent=1) + "\n").encode() for name, table in tables.items()}
+    return {**files, "devnet_genesis.json": genesis_rules.dump(world.genesis)}
+
+
+def plain(value: Any) -> Any:
+    """An untyped value as JSON: bytes become {"hex": ...}."""
+    if isinstance(value, bytes):
+        return {"hex": value.hex()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def hashes() -> list[dict[str, Any]]:
+    """Digests of one tag over several splittings, and list roots."""
+    rows: list[dict[str, Any]] = []
+    for tag, parts in (
+        ("lock", []),
+        ("lock", [b""]),
+        ("lock", [b"", b""]),
+        ("lock", [b"ab", b"c"]),
+        ("lock", [b"a", b"bc"]),
+        ("txid", [b"ab", b"c"]),
+        ("merkle/node", [bytes(32), b"\xff" * 32]),
+    ):
+        digest = tagged_hash(tag)(*parts)
+        rows.append({"tag": tag, "parts": [part.hex() for part in parts], "digest": digest.hex()})
+    for count in (0, 1, 2, 3, 4, 5, 8, 13):
+        leaves = [sha256(bytes([index])).digest() for index in range(count)]
+        root = merkle_root(leaves)
+        rows.append({"leaves": [leaf.hex() for leaf in leaves], "root": root.hex()})
+    return rows
+
+
+def wire(world: World) -> list[dict[str, Any]]:
+    """One value or more of every struct that is hashed, signed, stored or sent."""
+    rows = []
+    for value in [*transaction_values(world), *block_values(world), *object_values(world)]:
+        kind = type(value)
+        payload = encode_payload(value)
+        row = {
+            "type": kind.__name__,
+            "value": plain(msgpack.unpackb(payload)),
+            "payload": payload.hex(),
+        }
+        if kind.TYPE:
+            row["encoded"] = encode(value).hex()
+        rows.append(row)
+    return rows
+
+
+def transaction_values(world: World) -> list[Wire]:
+    alice, bob = sorted((key("alice").public, key("bob").public))
+    body = world.transfer("alice", "bob").body
+    conditions = [
+        Key(alice),
+        Threshold(2, (alice, bob)),
+        After(0, 17),
+        Before(1, 2**63 - 1),
+        HashLock(bytes(32)),
+        All((Key(alice), AnyOf((Key(bob), After(1, 0))))),
+        AnyOf((Key(alice),)),
+    ]
+    sealed = [transaction.SealedTransaction(tx.body, tx.witness) for tx in good(world)]
+    return [
+        OutPoint(bytes(32), 2**32 - 1),
+        body.inputs[0],
+        *body.outputs,
+        body.fee,
+        Fee(bytes(32), 0),
+        Mint("val0", alice, 255, 2**63 - 1, 2**62 - 1),
+        Burn(bytes(32), 1),
+        *conditions,
+        *(item.body for item in sealed),
+        *(item.witness for item in sealed),
+        sealed[0].witness.signatures[0],
+        *sealed,
+    ]
+
+
+def block_values(world: World) -> list[Wire]:
+    block, changes = world.make_block([world.transfer("alice", "bob"), world.mint()])
+    commitments = changes.head.commitments
+    identity = header_hash(block.header)
+    certificate = certify(world, VotePayload(0, COMMIT, 2**63 - 1, 1, identity))
+    wtxids = [transaction.decode(raw).wtxid for raw in block.transactions]
+    path = merkle_proof(wtxids, 1)
+    (outpoint, entry) = next(iter(changes.created.items()))
+    nodes = {**dict(genesis_state(world.genesis).nodes), **dict(changes.nodes)}
+    output_proof = commitments.outputs.prove(entry.leaf, nodes.__getitem__)
+    spent_proof = commitments.spent.prove(entry.leaf)
+    object_key = key_of(FeePot, world.asset())
+    return [
+        block.header,
+        block,
+        certificate.payload,
+        certificate,
+        Member(key("val0/consensus").public, "val0"),
+        path,
+        entry,
+        output_proof,
+        spent_proof,
+        ObjectLeaf(bytes(32), b"\xff" * 32),
+        commitments.objects.prove(object_key),
+        commitments.objects.prove(b"absent"),
+        commitments.roots,
+        TransactionProof(block.header, path),
+        UnspentProof(
+            block.header, OutPoint(*outpoint), entry, output_proof, spent_proof, commitments.roots
+        ),
+    ]
+
+
+def object_values(world: World) -> list[Wire]:
+    value = world.genesis
+    item = value.commitments[0]
+    reserve = load_all(world.state, Reserve)[0]
+    fields = {
+        name: getattr(item, name) for name in item.__struct_fields__ if name != "attestations"
+    }
+    return [
+        LedgerClock(world.time_ms),
+        FeePot(world.asset(), 0),
+        value.parameters,
+        value.standard[0],
+        Standard(1, value.standard),
+        value.licences[0].keys,
+        value.licences[0],
+        Licence(value.licences[0], LicenceState.ACTIVE),
+        value.attestors[0],
+        item.attestations[0],
+        item,
+        AttestationStatement(attestor="att-north", attested=5, **fields),
+        reserve,
+        supply_line(reserve),
+        Lane("val0", "treasury", 255, 1),
+        value.authority,
+        value.allocations[0],
+        value,
+    ]
+
+
+def good(world: World) -> list[SignedTransaction]:
+    """Transactions that hold on the state of genesis."""
+    coin = world.coin("alice")
+    names = ("alice", "bob", "carol")
+    shared = Threshold(2, tuple(sorted(key(name).public for name in names)))
+    fee = Fee(coin.asset, 2_000)
+    burned = world.body(
+        [coin],
+        [Output(coin.asset, coin.amount - 2_005, lock_of("alice"))],
+        fee=fee,
+        operations=[Burn(coin.asset, 5)],
+        memo="ذ memo".encode(),
+    )
+    locked = world.body(
+        [coin], [Output(coin.asset, coin.amount - 2_000, lock_hash(shared))], fee=fee
+    )
+    return [
+        world.transfer("alice", "bob"),
+        world.mint(),
+        sign(burned, ["alice"]),
+        sign(locked, ["alice"]),
+        sign(locked, [], names[:2], conditions=[shared]),
+    ]
+
+
+def transactions(world: World) -> dict[str, Any]:
+    """Good transactions with everything that follows from their bytes."""
+    seeds = {
+        key(name).public: sha256(name.encode()).digest()
+        for name in ("alice", "bob", "carol", "val0/treasury")
+    }
+    rows = []
+    for tx in good(world):
+        message = transaction.sighash(tx.body)
+        rows.append(
+            {
+                "raw": tx.raw.hex(),
+                "txid": tx.txid.hex(),
+                "wtxid": tx.wtxid.hex(),
+                "sighash": message.hex(),
+                "locks": [lock.hex() for lock in tx.locks],
+                "signatures": [
+                    {
+                        "seed": seeds[item.key].hex(),
+                        "key": item.key.hex(),
+                        "signature": item.signature.hex(),
+                    }
+                    for item in tx.witness.signatures
+                ],
+            }
+        )
+    return {"chain_id": world.chain_id.hex(), "fees": [1, 50, 200], "transactions": rows}
+
+
+def refused(world: World) -> dict[str, Any]:
+    """Bad transactions, each with its reason; `needs_state` where only a state can tell."""
+    rows = [
+        {
+            "name": fault.name,
+            "raw": fault.raw.hex(),
+            "reason": fault.reason.value,
+            "needs_state": fault.needs_state,
+        }
+        for fault in all_faults(world)
+    ]
+    return {"chain_id": world.chain_id.hex(), "fees": [1, 50, 200], "transactions": rows}
+
+
+def chain() -> dict[str, Any]:
+    """Genesis and two blocks on it: roots, hashes, votes and a certificate for each height."""
+    world = World()
+    rows = [height_row(world, [], None)]
+    plans = (
+        (20_000, lambda: [world.transfer("alice", "bob"), world.mint(), burn(world, "bob", 7)]),
+        (3_600_000, list),
+        (30_000, lambda: [world.transfer("bob", "alice", 5), world.mint("val1", COIN, lane=9)]),
+    )
+    for after_ms, make in plans:
+        txs = make()
+        block = world.advance(txs, after_ms)
+        identity = header_hash(block.header)
+        certificate = certify(world, VotePayload(0, COMMIT, 1, block.header.height, identity))
+        rows.append(height_row(world, txs, certificate))
+    return {"chain_id": world.chain_id.hex(), "heights": rows}
+
+
+def burn(world: World, owner: str, amount: int) -> SignedTransaction:
+    coin = world.coin(owner)
+    change = Output(coin.asset, coin.amount - amount - 2_000, lock_of(owner))
+    operations = [Burn(coin.asset, amount)]
+    return sign(
+        world.body([coin], [change], fee=Fee(coin.asset, 2_000), operations=operations), [owner]
+    )
+
+
+def height_row(
+    world: World, txs: Sequence[SignedTransaction], certificate: Certificate | None
+) -> dict[str, Any]:
+    head = world.state.head
+    roots = head.commitments.roots
+    return {
+        "header": encode(head.header).hex(),
+        "hash": head.hash.hex(),
+        "transactions": [tx.raw.hex() for tx in txs],
+        "tx_root": head.header.tx_root.hex(),
+        "outputs_count": roots.outputs_count,
+        "outputs_root": roots.outputs_root.hex(),
+        "spent_root": roots.spent_root.hex(),
+        "objects_root": roots.objects_root.hex(),
+        "supply_root": roots.supply_root.hex(),
+        "state_root": roots.state_root.hex(),
+        "prepare": vote_hash(
+            world.chain_id, VotePayload(0, PREPARE, 0, head.header.height, head.hash)
+        ).hex(),
+        "certificate": encode(certificate).hex() if certificate else "",
+        "members": [member.key.hex() for member in world.validators.members],
+    }
+
+
+def certify(world: World, payload: VotePayload) -> Certificate:
+    names = {grant.keys.consensus: grant.id for grant in world.genesis.licences}
+    message = vote_hash(world.chain_id, payload)
+    members = world.validators.members[1:]
+    signers = [key(f"{names[member.key]}/consensus") for member in members]
+    return make_certificate(
+        payload, {index: signer.sign(message) for index, signer in enumerate(signers, 1)}
+    )
+
+
+if __name__ == "__main__":
+    main()
