@@ -180,6 +180,8 @@ def _decide_next(state: ReplicaState, out: Output, now: Now) -> bool:
     height = state.height + 1
     certificate = _certificate_at(state, height)
     if certificate is None:
+        if state.target is not None:
+            _ask_catch_up(state, state.target, out, now)
         return False
     result = state.executed.get(certificate.block_hash)
     if result is None:
@@ -205,13 +207,13 @@ def _certificate_at(state: ReplicaState, height: int) -> Certificate | None:
 
 def _ask_catch_up(state: ReplicaState, certificate: Certificate, out: Output, now: Now) -> None:
     """A final block that this replica has not executed: wait while its body is on the way."""
-    height = certificate.height
-    slot = state.slots.get(height)
+    slot = state.slots.get(certificate.height)
     on_the_way = slot is not None and slot.is_proposed(certificate.block_hash)
-    patience = CATCH_UP_RETRY_MS if on_the_way else 0
-    if now.monotonic_ms < state.catch_up_ms.setdefault(height, now.monotonic_ms + patience):
+    if state.next_catch_up_ms == 0:
+        state.next_catch_up_ms = now.monotonic_ms + (CATCH_UP_RETRY_MS if on_the_way else 0)
+    if now.monotonic_ms < state.next_catch_up_ms:
         return
-    state.catch_up_ms[height] = now.monotonic_ms + CATCH_UP_RETRY_MS
+    state.next_catch_up_ms = now.monotonic_ms + CATCH_UP_RETRY_MS
     signers = [index for index in certificate.signer_indices if index != state.member]
     member = signers[(now.monotonic_ms // CATCH_UP_RETRY_MS) % len(signers)]
     out.catch_up.append(CatchUp(member, certificate))

@@ -89,6 +89,7 @@ class ReplicaState:
     connected: frozenset[int] = frozenset()
     status_from: set[int] = field(default_factory=set)
     known_height: int = 0
+    target: Certificate | None = None  # that of the known height, while it lies above ours
     pending_since_ms: int | None = None
     # Timers, monotonic milliseconds.
     failed_views: int = 0
@@ -96,7 +97,7 @@ class ReplicaState:
     quorum_ms: int | None = None  # when q VIEW-CHANGEs for the awaited view were held
     next_status_ms: int = 0
     next_suspect_ms: int = 0
-    catch_up_ms: dict[int, int] = field(default_factory=dict)
+    next_catch_up_ms: int = 0  # 0: nothing is missed yet
     answered_ms: dict[int, int] = field(default_factory=dict)
     bad_primary: str = ""
 
@@ -194,7 +195,9 @@ class ReplicaState:
         self.committed = header
         self.committed_hash = certificate.block_hash
         self.committed_certificate = certificate
-        self.known_height = max(self.known_height, height)
+        if height >= self.known_height:
+            self.known_height = height
+            self.target = None
         self.failed_views = 0
         self.progress_ms = now.monotonic_ms
         self.bad_primary = ""
@@ -202,7 +205,7 @@ class ReplicaState:
         self.slots = {key: slot for key, slot in self.slots.items() if key > height}
         self.prepared = {key: entry for key, entry in self.prepared.items() if key > height}
         self.certified = {key: proof for key, proof in self.certified.items() if key > height}
-        self.catch_up_ms = {key: due for key, due in self.catch_up_ms.items() if key > height}
+        self.next_catch_up_ms = 0
         self.executed = {
             block_hash: (block, reason)
             for block_hash, (block, reason) in self.executed.items()
@@ -212,7 +215,9 @@ class ReplicaState:
 
     def learn_certificate(self, certificate: Certificate) -> None:
         """A verified COMMIT certificate above the committed height."""
-        self.known_height = max(self.known_height, certificate.height)
+        if certificate.height > self.known_height:
+            self.known_height = certificate.height
+            self.target = certificate
         if certificate.height in self.heights_open:
             self.certified.setdefault(certificate.height, certificate)
 

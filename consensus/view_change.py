@@ -30,7 +30,7 @@ from ledger.validators import ValidatorSet
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Chain parameters in milliseconds: T, where its doubling ends, and the pulse of an idle chain."""
+    """Chain parameters, ms: T, where its doubling ends, how often an idle chain makes a block."""
 
     view_timeout_ms: int = 2_000
     view_timeout_ms_max: int = 60_000
