@@ -20,10 +20,15 @@ from cli.output import show_error
 from ledger.reasons import Invalid
 
 _TABLE = {
+    "devnet": ("cli.devnet_commands:devnet", "Real validators on this machine, ready to use."),
+    "node": ("cli.node_commands:node", "One node in a directory of its own."),
+    "genesis": ("cli.genesis:genesis", "The file that a chain begins with."),
     "wallet": ("cli.wallet_commands:wallet", "Keys, addresses, coins and signed messages."),
     "tx": ("cli.tx:tx", "Send coins; follow and prove transactions."),
     "coin": ("cli.coin:coin", "Mint, burn, supply."),
     "query": ("cli.query:query", "Blocks, addresses, validators, parameters."),
+    "audit": ("cli.audit:audit", "Check a chain and its reserves against the genesis file."),
+    "bench": ("cli.bench:bench", "Measure a running devnet."),
 }
 
 

@@ -25,6 +25,7 @@ from msgspec import Meta
 from node.errors import NodeError
 
 CONFIG_NAME = "marsa.toml"
+ADMIN_SOCKET_NAME = "admin.sock"
 CONFIG_BYTES_MAX = 256 * 1024
 """Far above a file with 31 peers; a wrong path to something huge is not read into memory."""
 PEERS_MAX = 128
@@ -50,13 +51,8 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Only this machine reaches it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        """Only this machine reaches it. For an address that one listens on."""
+        return ipaddress.ip_address(self.host).is_loopback
 
 
 def parse_address(text: str) -> Address:
@@ -65,6 +61,13 @@ def parse_address(text: str) -> Address:
     if match is None or int(match[3]) > 65_535:
         raise ValueError(f"{text!r} is no address: write host:port, as in 127.0.0.1:8640")
     return Address(match[1] or match[2], int(match[3]))
+
+
+def parse_listen(text: str) -> Address:
+    """As `parse_address`, and the host is an address of this machine, not a name."""
+    address = parse_address(text)
+    ipaddress.ip_address(address.host)
+    return address
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,12 +106,13 @@ class LinksSection(Section, frozen=True):
     ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for text in (self.listen, *self.peers.values()):
+        parse_listen(self.listen)
+        for text in self.peers.values():
             parse_address(text)
 
     @property
     def listen_address(self) -> Address:
-        return parse_address(self.listen)
+        return parse_listen(self.listen)
 
     @property
     def peer_addresses(self) -> dict[str, Address]:
@@ -138,7 +142,7 @@ class ApiSection(Section, frozen=True):
 
     @property
     def listen_address(self) -> Address:
-        return parse_address(self.listen)
+        return parse_listen(self.listen)
 
 
 class OperationsSection(Section, frozen=True):
@@ -149,11 +153,11 @@ class OperationsSection(Section, frozen=True):
     ] = "127.0.0.1:8840"
 
     def __post_init__(self) -> None:
-        parse_address(self.listen)
+        parse_listen(self.listen)
 
     @property
     def listen_address(self) -> Address:
-        return parse_address(self.listen)
+        return parse_listen(self.listen)
 
 
 class StorageSection(Section, frozen=True):
@@ -273,7 +277,7 @@ class NodeConfig:
 
     @property
     def admin_socket_path(self) -> Path:
-        return self.directory / "admin.sock"
+        return self.directory / ADMIN_SOCKET_NAME
 
     @property
     def log_path(self) -> Path:
@@ -302,7 +306,17 @@ def load(
             known = ", ".join(_environment_options())
             raise NodeError("bad_config", f"there is no option '{name}'", f"the options: {known}")
         _put(table, name, value)
-    return NodeConfig.of(directory, _convert(table, str(path)))
+    return NodeConfig.of(directory, convert(table, str(path)))
+
+
+def convert(table: Mapping[str, object], source: str) -> Options:
+    """Options from a table; raises NodeError that names the key. `source` is where it is from."""
+    try:
+        # Not strict: what comes from the environment is text, whatever the option's type.
+        return msgspec.convert(table, Options, strict=False)
+    except msgspec.ValidationError as error:
+        sentence = str(error).replace(" - at `$.", " - at `").replace("field `", "key `")
+        raise NodeError("bad_config", f"{source}: {sentence}", f"correct {source}") from None
 
 
 def environment_name(option: str) -> str:
@@ -369,15 +383,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise NodeError("bad_config", f"{path}: {error}", f"correct {path}") from None
-
-
-def _convert(table: dict[str, Any], source: str) -> Options:
-    try:
-        # Not strict: what comes from the environment is text, whatever the option's type.
-        return msgspec.convert(table, Options, strict=False)
-    except msgspec.ValidationError as error:
-        sentence = str(error).replace(" - at `$.", " - at `").replace("field `", "key `")
-        raise NodeError("bad_config", f"{source}: {sentence}", f"correct {source}") from None
 
 
 def _environment_options() -> list[str]:

@@ -65,7 +65,7 @@ def save_consensus_key(path: Path, seed: bytes, *, note: str) -> None:
 def load_consensus_key(path: Path) -> SigningKey:
     """Read the file; raises NodeError when it is missing, readable by others or damaged."""
     try:
-        file = msgspec.json.decode(_read_private(path), type=ConsensusKeyFile)
+        file = msgspec.json.decode(read_private(path), type=ConsensusKeyFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _damaged(path, "is no consensus key") from None
     key = SigningKey(bytes.fromhex(file.seed))
@@ -89,7 +89,7 @@ def load_link_public(path: Path) -> bytes:
 def load_private_key(path: Path) -> Ed25519PrivateKey:
     """An Ed25519 key in PEM."""
     try:
-        key = load_pem_private_key(_read_private(path), password=None)
+        key = load_pem_private_key(read_private(path), password=None)
     except (ValueError, TypeError):  # TypeError: it is encrypted
         raise _damaged(path, "is no unencrypted private key in PEM") from None
     if not isinstance(key, Ed25519PrivateKey):
@@ -150,7 +150,8 @@ def _mismatch(path: Path, owner: str) -> NodeError:
     )
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """A file that only its owner may read; raises NodeError for any other."""
     try:
         mode = path.stat().st_mode & 0o777
     except FileNotFoundError:

@@ -1,0 +1,221 @@
+"""`marsa node`: one node in a directory of its own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.base import Group, examples
+from cli.errors import ExitCode, usage_error
+from cli.output import confirm, emit
+from cli.units import parse_duration
+
+if TYPE_CHECKING:
+    from node.api import schemas
+
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+WATCH_S = 1.0
+
+directory_argument = click.argument("directory", type=DIRECTORY, default=".")
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="OPTION=VALUE",
+    help="Override an option of marsa.toml, as in --set log.level=debug.",
+)
+
+
+@click.command(
+    "node",
+    cls=Group,
+    help=f"""{
+        examples(
+            "marsa node init val5 --genesis genesis.json --licence kite --keys kite-keys",
+            "marsa node run val5",
+        )
+    }
+
+One node: its directory, its process, how it fares. A whole test network is `marsa devnet up`.
+""",
+)
+def node() -> None:
+    """Group of commands."""
+
+
+@node.command(
+    "init",
+    short_help="Make a node's directory.",
+    help=f"""{
+        examples(
+            "marsa node init val5 --genesis genesis.json --licence kite --keys kite-keys",
+            "marsa node init val5 --genesis genesis.json --licence kite --keys kite-keys "
+            "--listen 0.0.0.0:8740 --peer acme=198.51.100.7:8740",
+        )
+    }
+
+Make a new directory with marsa.toml, in which every option is explained, the genesis, the keys,
+an empty vote log, and the chain's state at height 0. Keys are copied from a directory with
+consensus.json and link.pem. Peers can be added to marsa.toml later.
+""",
+)
+@click.argument("directory", type=DIRECTORY)
+@click.option("--genesis", type=FILE, required=True, metavar="FILE", help="The chain's genesis.")
+@click.option("--licence", required=True, metavar="ID", help="This validator's licence.")
+@click.option("--keys", type=DIRECTORY, required=True, metavar="DIRECTORY", help="Its two keys.")
+@click.option("--listen", metavar="HOST:PORT", help="For other nodes; 127.0.0.1:8740 else.")
+@click.option("--api", metavar="HOST:PORT", help="For clients; 127.0.0.1:8640 else.")
+@click.option("--operations", metavar="HOST:PORT", help="For metrics; 127.0.0.1:8840 else.")
+@click.option("--peer", "peers", multiple=True, metavar="ID=HOST:PORT", help="Another validator.")
+def init(
+    directory: Path,
+    genesis: Path,
+    licence: str,
+    keys: Path,
+    listen: str | None,
+    api: str | None,
+    operations: str | None,
+    peers: tuple[str, ...],
+) -> None:
+    """A directory that `node run` can start in, whole or not at all."""
+    from cli import node_setup
+    from cli.genesis import read_genesis
+    from cli.node_errors import node_errors_mapped
+
+    addresses = {"p2p": listen, "api": api, "operations": operations}
+    with node_errors_mapped():
+        made = node_setup.init(
+            directory,
+            read_genesis(genesis),
+            licence,
+            keys,
+            addresses={name: text for name, text in addresses.items() if text is not None},
+            peers=dict(_split(text, "ID=HOST:PORT") for text in peers),
+        )
+    value = {
+        "directory": str(directory),
+        "licence": licence,
+        "genesis_hash": made.network.genesis_hash,
+    }
+    text = f"'{licence}' is ready in {directory}; start it with: marsa node run {directory}"
+    emit("marsa.node.init/1", value, text)
+
+
+@node.command(
+    "check",
+    short_help="Check that a node can start; exit code 9 when it cannot.",
+    help=f"""{examples("marsa node check val5", "marsa node check val5 --json")}
+
+Check configuration, genesis, keys, directory, stored chain, free space and ports of a node that
+is not running. Nothing is changed. The first fault is named.
+""",
+)
+@directory_argument
+@set_option
+def check(directory: Path, assignments: tuple[str, ...]) -> None:
+    """All that `node run` checks before it begins."""
+    from cli import node_setup
+    from cli.node_errors import node_errors_mapped
+
+    with node_errors_mapped(ExitCode.CHECK_FAILED):
+        config = node_setup.load(directory, assignments)
+        node_setup.check(config)
+    value = {"ok": True, "licence": config.licence, "genesis_hash": config.network.genesis_hash}
+    emit("marsa.node.check/1", value, f"'{config.licence}' can start: marsa node run {directory}")
+
+
+@node.command(
+    "run",
+    short_help="Run a node until SIGTERM or Ctrl-C.",
+    help=f"""{
+        examples("marsa node run val5", "marsa node run val5 --set log.format=json 2> node.log")
+    }
+
+Run a node in the foreground. Its log goes to standard error, one event a line.
+""",
+)
+@directory_argument
+@set_option
+def run(directory: Path, assignments: tuple[str, ...]) -> int:
+    """The node's exit code is the command's."""
+    from cli import node_setup
+    from cli.node_errors import node_errors_mapped
+    from node.app import run_node
+
+    with node_errors_mapped():
+        config = node_setup.load(directory, assignments)
+        node_setup.check_addresses(config)
+        return run_node(config)
+
+
+@node.command(
+    "status",
+    short_help="How a running node fares.",
+    help=f"""{examples("marsa node status", "marsa node status -w --node http://127.0.0.1:8641")}
+
+Ask a node's API where it stands. With -w ask again each second until Ctrl-C.
+""",
+)
+@click.option("-w", "watch", is_flag=True, help="Again each second; a line when it changes.")
+def status(watch: bool) -> None:
+    """One line, or one at each change."""
+    from cli import nodes
+
+    with nodes.connected() as found:
+        shown = found.client.status()
+        emit("marsa.node.status/1", shown, lambda: _status_text(shown))
+        while watch:
+            time.sleep(WATCH_S)
+            before, shown = _status_text(shown), found.client.status()
+            if _status_text(shown) != before:
+                emit("marsa.node.status/1", shown, _status_text(shown))
+
+
+@node.command(
+    "recover",
+    short_help="Let a node vote again whose memory of votes was lost.",
+    help=f"""{examples("marsa node recover val5", "marsa node recover val5 --yes --wait 60s")}
+
+A node whose vote log is missing, damaged or older than its votes follows without voting, because
+it might contradict itself. Once you are sure that no other copy of it runs, this lets it vote
+again, above everything that it could have signed. The node must be running.
+""",
+)
+@directory_argument
+@click.option("--wait", default="30s", show_default=True, help="Wait so long until it votes.")
+def recover(directory: Path, wait: str) -> None:
+    """Through the admin socket in the node's directory."""
+    from cli import node_setup
+    from cli.node_errors import node_errors_mapped
+
+    wait_ms = parse_duration(wait)
+    with node_errors_mapped():
+        config = node_setup.load(directory, ())
+        confirm(
+            f"Two running copies of '{config.licence}' would break the chain's safety and cost its "
+            "licence. Is this the only copy?"
+        )
+        node_setup.recover(config, wait_ms)
+    value = {"licence": config.licence, "accepted": True}
+    emit("marsa.node.recover/1", value, f"'{config.licence}' may vote again")
+
+
+def _split(text: str, form: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name or not value:
+        raise usage_error("usage", f"{text!r} is not of the form {form}")
+    return name, value
+
+
+def _status_text(found: schemas.Status) -> str:
+    from cli.payments import describe_consensus
+
+    sync = found.sync
+    return (
+        f"{found.node.name}: height {sync.height}, block time {sync.header_time}, "
+        f"{describe_consensus(found)}"
+    )

@@ -1,0 +1,178 @@
+"""Making, checking and talking to a node's directory."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from cli.devnet import sockets
+from cli.errors import CliError, ExitCode, usage_error
+from cli.output import Waiting
+from ledger.genesis import Genesis, chain_id, dump
+from ledger.kv import DataDirectoryInUse
+from node import app, config, keys
+from node.api import schemas
+from node.config import NodeConfig
+from node.disk import DirectoryLock, sync_directory, write_atomic
+from node.errors import NodeError
+
+ADMIN_TIMEOUT_S = 5.0
+ANSWER_BYTES_MAX = 64 * 1024
+POLL_S = 0.1
+
+
+def load(directory: Path, assignments: Sequence[str]) -> NodeConfig:
+    """A node's options with `section.key=value` of the command line and the environment."""
+    flags = {}
+    for text in assignments:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise usage_error("usage", f"{text!r} is not of the form OPTION=VALUE")
+        flags[name] = value
+    return config.load(directory, flags=flags, environment=os.environ)
+
+
+def init(
+    directory: Path,
+    genesis: Genesis,
+    licence: str,
+    key_directory: Path,
+    *,
+    addresses: Mapping[str, str],
+    peers: Mapping[str, str],
+) -> NodeConfig:
+    """Make a directory under another name and move it into place when a node could start in it."""
+    if directory.exists() and any(directory.iterdir()):
+        raise usage_error(
+            "directory_not_empty",
+            f"{directory} is not empty and is not changed",
+            "choose a new directory, or start the node that lives there: marsa node run",
+        )
+    options = _options(genesis, licence, addresses, peers)
+    grant = keys.find_grant(genesis, licence)
+    draft = directory.with_name(f".{directory.resolve().name}.new")
+    if draft.exists():
+        shutil.rmtree(draft)
+    (draft / "keys").mkdir(parents=True, mode=0o700)
+    try:
+        for name in ("consensus.json", "link.pem"):
+            data = keys.read_private(key_directory / name)
+            write_atomic(draft / "keys" / name, data, keys.PRIVATE_MODE)
+        keys.save_certificate(draft / "licence.pem", grant.certificate)
+        keys.save_certificate(draft / "authority.pem", genesis.authority.certificate)
+        write_atomic(draft / "genesis.json", dump(genesis), keys.PUBLIC_MODE)
+        write_atomic(
+            draft / config.CONFIG_NAME, config.template(options).encode(), keys.PUBLIC_MODE
+        )
+        app.init_node(config.load(draft))
+        if directory.exists():
+            directory.rmdir()
+        draft.rename(directory)
+    except (NodeError, OSError):
+        shutil.rmtree(draft)
+        raise
+    sync_directory(directory.resolve().parent)
+    return config.load(directory)
+
+
+def check(node: NodeConfig) -> None:
+    """Everything that could keep a node from starting; raises NodeError."""
+    check_addresses(node)
+    app.check_node(node)
+
+
+def check_addresses(node: NodeConfig) -> None:
+    """Nobody has the directory or the ports of the node; raises NodeError."""
+    try:
+        with DirectoryLock(node.directory):
+            for section in ("p2p", "api", "operations"):
+                _check_port(section, getattr(node, section).listen_address)
+    except DataDirectoryInUse as error:
+        raise NodeError("directory_in_use", str(error)) from None
+
+
+def recover(node: NodeConfig, wait_ms: int) -> None:
+    """Tell a running node that its key may vote again, and wait until it does."""
+    answer = _ask_admin(node, "POST", "/recover")
+    with Waiting(f"waiting until '{node.licence}' votes", wait_ms) as waiting:
+        while True:
+            status = msgspec.json.decode(_ask_admin(node, "GET", "/status"), type=schemas.Status)
+            if status.consensus.is_voting:
+                return
+            waiting.because(status.consensus.reason)
+            if waiting.left_ms == 0:
+                raise CliError(
+                    "not_voting_yet",
+                    f"it does not vote yet: {waiting.reason}",
+                    hint="marsa node status -w",
+                    exit_code=ExitCode.TIMEOUT,
+                    details=msgspec.json.decode(answer),
+                )
+            time.sleep(POLL_S)
+
+
+def _options(
+    genesis: Genesis, licence: str, addresses: Mapping[str, str], peers: Mapping[str, str]
+) -> config.Options:
+    """Converted rather than constructed: what was typed is checked like what is read."""
+    table: dict[str, object] = {
+        "licence": licence,
+        "network": {"genesis_hash": chain_id(genesis).hex()},
+        "p2p": {"peers": dict(peers)},
+    }
+    for section, listen in addresses.items():
+        table[section] = {"listen": listen, **({"peers": dict(peers)} if section == "p2p" else {})}
+    return config.convert(table, "the command line")
+
+
+def _check_port(section: str, address: config.Address) -> None:
+    if sockets.is_free(address.port, address.host):
+        return
+    owner = sockets.owner_of(address.port)
+    raise NodeError(
+        "port_in_use",
+        f"{section}.listen: {address} is in use" + (f" by {owner}" if owner else ""),
+        f"end that process, or choose another port: --set {section}.listen={address.host}:PORT",
+    )
+
+
+def _ask_admin(node: NodeConfig, method: str, path: str) -> bytes:
+    """One request to the admin socket; raises CliError with what the node says."""
+    connection = _UnixConnection(node.admin_socket_path)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        data = response.read(ANSWER_BYTES_MAX)
+    except (OSError, http.client.HTTPException) as error:
+        raise CliError(
+            "unreachable",
+            f"no node runs in {node.directory}: {error}",
+            hint=f"marsa node run {node.directory}",
+            exit_code=ExitCode.UNREACHABLE,
+        ) from None
+    finally:
+        connection.close()
+    if response.status >= http.client.BAD_REQUEST:
+        problem = msgspec.json.decode(data, type=schemas.Problem)
+        raise CliError(problem.code, problem.detail, hint=problem.hint, exit_code=ExitCode.REJECTED)
+    return data
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a socket in the file system, whose rights say who may ask."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=ADMIN_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(ADMIN_TIMEOUT_S)
+        self.sock.connect(str(self._path))
