@@ -96,12 +96,26 @@ class VotingAllowed:
 
 
 @dataclass(frozen=True, slots=True)
+class VotingStopped:
+    """The guard must not sign now: the disk could fail under the log."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline of the last output has passed."""
 
 
 Event: TypeAlias = (
-    Received | Signed | Executed | Proposed | CaughtUp | Connected | Pending | VotingAllowed | Tick
+    Received
+    | Signed
+    | Executed
+    | Proposed
+    | CaughtUp
+    | Connected
+    | Pending
+    | VotingAllowed
+    | VotingStopped
+    | Tick
 )
 
 

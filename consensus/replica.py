@@ -24,6 +24,7 @@ from consensus.effects import (
     Signed,
     Tick,
     VotingAllowed,
+    VotingStopped,
 )
 from consensus.messages import (
     Commit,
@@ -116,6 +117,8 @@ class Replica:
                 state.voting = True
                 state.vote_above = above_height
                 state.vote_view_min = view_min
+            case VotingStopped():
+                state.voting = False
             case Tick():
                 pass
 

@@ -229,6 +229,8 @@ class ReplicaState:
             self.bad_primary = "two proposals for one height"
 
     def _enter(self, view: int, now: Now) -> None:
+        prepared = {entry.certificate.block_hash for entry in self.prepared.values()}
+        self.executed = {key: item for key, item in self.executed.items() if key in prepared}
         self.view = view
         self.slots = {}
         self.derived_top = 0

@@ -345,17 +345,26 @@ class RunningNode:
         return [public, operations, admin]
 
     async def _watch_disk(self) -> None:
-        """Stop taking transactions, then voting, before a write can fail."""
+        """Stop taking transactions, then voting, before a write can fail; later go on."""
         storage = self._config.storage
+        may_vote = True
         while True:
             free = free_bytes(self._config.directory)
             self._driver.accepts_transactions = free >= storage.reject_below_bytes
-            if free < storage.stop_voting_below_bytes:
-                raise StorageError(
-                    f"{free >> 20} MiB are free, a node needs {storage.stop_voting_below_mib} MiB:"
-                    " stopped before a write could fail. Free some space and start it again."
-                )
+            if may_vote != (free >= storage.stop_voting_below_bytes):
+                may_vote = not may_vote
+                self._switch_voting(may_vote, free >> 20)
             await asyncio.sleep(DISK_CHECK_S)
+
+    def _switch_voting(self, may_vote: bool, free_mib: int) -> None:
+        if may_vote:
+            log.info("voting again, free_mib=%d", free_mib)
+            self._engine.allow_voting()
+        else:
+            needed = self._config.storage.stop_voting_below_mib
+            log.error("not voting: %d MiB are free, %d MiB are needed", free_mib, needed)
+            self._engine.stop_voting()
+        self._engine.tick(read_clocks())
 
     def _on_fault(self, fault: OSError) -> None:
         self._fault = fault

@@ -29,6 +29,7 @@ from consensus.effects import (
     Tick,
     VoteRequest,
     VotingAllowed,
+    VotingStopped,
 )
 from consensus.messages import MESSAGE_BY_TYPE, Message, NewViewBody, Status, ViewChangeBody
 from consensus.replica import Replica
@@ -116,10 +117,8 @@ class Engine:
         self._parameters = load_one(chain, Parameters)
         self._verifier = verifier
         self._outbox = outbox
-        self._logged = {header_hash(block.header): block for block in guard.blocks()}
-        self._logged_transactions = self._decode_logged()
         others = tuple(index for index in range(rules.validators.n) if index != member)
-        self._bodies = Bodies(self._find_transaction, others)
+        self._bodies = Bodies(mempool.get_by_wtxid, others)
         self.sync = SyncPlan(rules, others)
         self._executed: dict[bytes, ExecutedBlock] = {}
         self._inbox: deque[Event] = deque()
@@ -172,6 +171,10 @@ class Engine:
         if self.guard.permission is Permission.ALLOWED:
             self._inbox.append(VotingAllowed(self.guard.vote_above, self.guard.view_min))
 
+    def stop_voting(self) -> None:
+        """Follow without voting until `allow_voting`. The next `tick` acts on it."""
+        self._inbox.append(VotingStopped())
+
     # The loop.
 
     def _run(self, now: Now) -> None:
@@ -183,8 +186,15 @@ class Engine:
             self._carry_out(now)
             if not self._inbox and not self._apply_next_final() and not self._propose(now):
                 break
+        self._forget_executed()
         self._ask_peers(now)
         self._set_deadline(now)
+
+    def _forget_executed(self) -> None:
+        """What the replica let go (a view that failed) need not be held here."""
+        wanted = self.replica.state.executed
+        if len(self._executed) > len(wanted):
+            self._executed = {key: item for key, item in self._executed.items() if key in wanted}
 
     def _collect(self, output: Output) -> None:
         held = self._output
@@ -240,11 +250,13 @@ class Engine:
     # Execute.
 
     def _assemble(self, wanted: Execute) -> None:
-        leaves = wanted.leaves
-        logged = self._logged.get(wanted.block_hash)
-        if leaves is None and logged is not None:
-            leaves = tuple([transaction.decode(raw).wtxid for raw in logged.transactions])
-        self._bodies.want(wanted.block_hash, wanted.header, leaves, wanted.sources)
+        if wanted.block_hash in self._executed:
+            self._inbox.append(Executed(wanted.header, wanted.block_hash, None))
+            return
+        self._bodies.want(wanted.block_hash, wanted.header, wanted.leaves, wanted.sources)
+        logged = self.guard.block(wanted.block_hash)
+        if logged is not None:
+            self._bodies.give_body(GiveBody(logged), wanted.block_hash)
 
     def _execute_complete(self) -> None:
         for assembly in self._bodies.complete():
@@ -311,9 +323,6 @@ class Engine:
         self._executed = {
             key: item for key, item in self._executed.items() if item.block.header.height > height
         }
-        if self._logged and all(b.header.height <= height for b in self._logged.values()):
-            self._logged.clear()
-            self._logged_transactions.clear()
         self.finalized.append(FinalizedBlock(header, certificate, executed.transactions))
 
     def _apply_next_final(self) -> bool:
@@ -400,7 +409,7 @@ class Engine:
     # Peers.
 
     def _serve(self, sender: int, wanted: Wanted) -> None:
-        given = serving.answer(wanted, self.chain, self._find_transaction, self._find_block)
+        given = serving.answer(wanted, self.chain, self.mempool.get_by_wtxid, self._find_block)
         if given is not None:
             self._outbox.send(sender, Give.TYPE, codec.encode(Give(given)))
 
@@ -435,14 +444,6 @@ class Engine:
             due.append(since_ms + self._parameters.block_interval_ms)
         self.deadline_ms = min(due)
 
-    def _decode_logged(self) -> dict[bytes, SignedTransaction]:
-        raws = [raw for block in self._logged.values() for raw in block.transactions]
-        return {tx.wtxid: tx for tx in map(transaction.decode, raws)}
-
     def _find_block(self, block_hash: bytes) -> Block | None:
         executed = self._executed.get(block_hash)
-        return executed.block if executed is not None else self._logged.get(block_hash)
-
-    def _find_transaction(self, wtxid: bytes) -> SignedTransaction | None:
-        found = self.mempool.get_by_wtxid(wtxid)
-        return found if found is not None else self._logged_transactions.get(wtxid)
+        return executed.block if executed is not None else self.guard.block(block_hash)

@@ -49,6 +49,7 @@ from ledger.codec import UInt, Wire
 from ledger.reasons import Invalid
 from node.wal import RECORD_BYTES_MAX, Record, WriteAheadLog
 
+BLOCKS_A_HEIGHT_MAX = 8  # bodies kept for one height while views fail, the oldest go first
 RECOVERY_WINDOWS = 2  # votes after `recover` start this many windows above what is proved
 
 SignedMessage = Vote | ViewChange | NewView
@@ -172,6 +173,8 @@ class VoteGuard:
             return []
         assert self._log is not None
         self._log.sync()
+        if self._log.must_rotate:
+            self._log.rotate(self._kept_records())
         staged, self._staged = self._staged, []
         return staged
 
@@ -182,8 +185,6 @@ class VoteGuard:
         self._blocks = {
             key: block for key, block in self._blocks.items() if block.header.height > height
         }
-        if self._log is not None and self._log.must_rotate and not self._staged:
-            self._log.rotate(self._kept_records())
 
     def restored(self, height: int) -> Restored:
         """What the log holds above the chain's `height`, for the replica."""
@@ -201,9 +202,9 @@ class VoteGuard:
             proposals=tuple(proposals),
         )
 
-    def blocks(self) -> list[Block]:
-        """Bodies of blocks that this member prepared and that were not final at its last write."""
-        return list(self._blocks.values())
+    def block(self, block_hash: bytes) -> Block | None:
+        """The body of a block that this member prepared and that is not known to be final."""
+        return self._blocks.get(block_hash)
 
     def hear(self, member: int, status: Status) -> bool:
         """A proved STATUS; True when it decided whether this guard votes."""
@@ -361,7 +362,7 @@ class VoteGuard:
         match Kind(record.kind):
             case Kind.BLOCK:
                 block = codec.decode_payload(record.payload, Block, size_max=BLOCK_FRAME_BYTES_MAX)
-                self._blocks[header_hash(block.header)] = block
+                self._keep_block(block)
             case Kind.VOTE:
                 vote = codec.decode_payload(record.payload, VotePayload, size_max=RECORD_BYTES_MAX)
                 self._enter(vote.view)
@@ -387,6 +388,18 @@ class VoteGuard:
                 self._state = codec.decode_payload(
                     record.payload, GuardState, size_max=RECORD_BYTES_MAX
                 )
+
+    def _keep_block(self, block: Block) -> None:
+        """The body must be had while anybody may hold its certificate, in bounds."""
+        prepared = {entry.certificate.block_hash for entry in self._prepared.values()}
+        rivals = [
+            key
+            for key, held in self._blocks.items()
+            if held.header.height == block.header.height and key not in prepared
+        ]
+        if len(rivals) >= BLOCKS_A_HEIGHT_MAX:
+            del self._blocks[rivals[0]]
+        self._blocks[header_hash(block.header)] = block
 
     def _enter(self, view: int) -> None:
         if view > self._state.view:
