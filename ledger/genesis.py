@@ -41,6 +41,8 @@ ATTESTORS_MAX = 64
 COMMITMENTS_MAX = 1_024
 ALLOCATIONS_MAX = 4_096
 ISSUERS_MIN = 3
+TIME_MS_MAX = 253_402_300_799_000
+"""The end of the year 9999: microseconds given for milliseconds would stop the clock for ever."""
 
 _chain_id = tagged_hash("genesis")
 
@@ -135,6 +137,8 @@ def _check_parameters(genesis: Genesis) -> None:
     least, most = values.view_timeout_ms, values.view_timeout_ms_max
     groups = {attestor.group for attestor in genesis.attestors}
     needed = values.attestation_groups
+    begins = genesis.time_ms
+    _need(begins <= TIME_MS_MAX, f"time_ms {begins} is after the year 9999")
     _need(least <= most, f"view_timeout_ms {least} is above view_timeout_ms_max {most}")
     _need(len(groups) >= needed, f"{len(groups)} groups of attestors, {needed} must attest")
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import address
 from ledger.address import ADDRESS_CHARS_MAX, decode_address, encode_address
 from ledger.reasons import Invalid, Reason
 
@@ -80,3 +81,18 @@ def test_bech32_checksum_of_the_old_kind_is_refused(monkeypatch: pytest.MonkeyPa
     old = encode_address(LOCK, "mrst")
     monkeypatch.undo()
     assert "checksum" in refusal(old)
+
+
+def test_padding_bits_must_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock has one address: the spare bit of its last character says nothing."""
+    regroup = address._regroup
+
+    def padded(*args: object, pad: bool) -> list[int]:
+        values = regroup(*args, pad=pad)  # type: ignore[arg-type]
+        return [*values[:-1], values[-1] | 1]
+
+    monkeypatch.setattr(address, "_regroup", padded)
+    spare = encode_address(LOCK, "mrst")
+    monkeypatch.undo()
+    assert spare != ADDRESS
+    assert "padding" in refusal(spare)

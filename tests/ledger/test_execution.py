@@ -163,6 +163,8 @@ def test_hours_of_a_past_period_leave_the_reserves() -> None:
     assert world.genesis.time_ms % PERIOD_MS == 0
     start = {item.issuer: item.reserve for item in load_all(world.state, Reserve)}
     root = world.state.head.commitments.supply_root
+    _, changes = world.make_block(after_ms=30_000)
+    assert list(changes.objects) == [key_of(LedgerClock)]
     world.advance(after_ms=30_000)
     world.advance(after_ms=29_999)
     assert {item.issuer: item.reserve for item in load_all(world.state, Reserve)} == start

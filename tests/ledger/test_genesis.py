@@ -109,6 +109,10 @@ class Rule:
 FIRST = GOOD.commitments[0]
 RULES = [
     Rule(
+        "time_ms 1800000000000000 is after the year 9999",
+        lambda g: replace(g, time_ms=TIME_MS * 1_000),
+    ),
+    Rule(
         "view_timeout_ms 2000 is above view_timeout_ms_max 1999",
         with_parameters(view_timeout_ms_max=1_999),
     ),
