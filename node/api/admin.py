@@ -9,9 +9,15 @@ from aiohttp import web
 from node.api.problems import ApiCode, ApiError
 from node.api.reply import answer
 from node.api.request import SERVICES
-from node.api.schemas import Accepted
+from node.api.schemas import Answer
 from node.api.status import status_of
 from node.vote_guard import Refused
+
+
+class Accepted(Answer, frozen=True, kw_only=True):
+    """An order to the node was taken; it is carried out after this answer."""
+
+    accepted: str
 
 
 def routes(on_shutdown: Callable[[], None], on_recover: Callable[[], None]) -> list[web.RouteDef]:

@@ -6,12 +6,14 @@ from itertools import islice
 
 from aiohttp import web
 
+from ledger import codec
 from ledger.economy.capacity import Attestor, CapacityCommitment, counted_microhours
 from ledger.economy.issuance import TREASURY, Lane
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve, ReserveStatus
 from ledger.objects import LedgerClock, decode, key_of, load, load_all, load_one
 from node.api import schemas
+from node.api.blocks import certified
 from node.api.convert import read_hash, rfc3339
 from node.api.problems import not_found
 from node.api.reply import answer
@@ -90,15 +92,19 @@ async def get_reserve(request: web.Request) -> web.Response:
     """Every issuer's coin against its reserve, after the last block."""
     read_query(request)
     services = request.app[SERVICES]
-    header = services.chain.head.header
+    head = services.chain.head
+    proved = certified(services, head.header.height)
     reserves = sorted(load_all(services.chain, Reserve), key=lambda item: item.issuer)
     return answer(
         schemas.Reserve(
-            height=header.height,
-            header_time_ms=header.time_ms,
+            height=head.header.height,
+            header_time_ms=head.header.time_ms,
             ledger_time_ms=load_one(services.chain, LedgerClock).time_ms,
             ok=all(item.status is ReserveStatus.HEALTHY for item in reserves),
             issuers=[_reserve(services, item) for item in reserves],
+            roots=codec.encode_payload(head.commitments.roots).hex(),
+            header=proved.header,
+            certificate=proved.certificate,
         )
     )
 

@@ -18,6 +18,7 @@ import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -40,6 +41,7 @@ READ_BUFFER_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0
 """After an early refusal: reads on, so that the client sees the answer rather than a reset."""
 BACKLOG = 128
+SERVER_NAME = "marsa"  # and neither version nor library
 UNIX_PATH_BYTES_MAX = 103  # of sockaddr_un on the platform with the least room, without the zero
 _NEVER_SECONDS = 86_400.0  # aiohttp's own idle timer; ours fires long before
 
@@ -141,8 +143,7 @@ class _Full(asyncio.Protocol):
     """Says that there is no room, and goes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(_FULL)
+        _writable(transport).write(_FULL)
         transport.close()
 
 
@@ -182,8 +183,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._listener.connections += 1
         self._is_counted = True
-        if isinstance(transport, asyncio.WriteTransport):
-            self._link = transport
+        self._link = _writable(transport)
         super().connection_made(transport)
         self._renew()
         self._timer = self._clock.call_at(self.expires_at, self._on_timer)
@@ -232,6 +232,7 @@ class Connection(web.RequestHandler):
         else:
             log.error("api_fault method=%s path=%s", request.method, request.path, exc_info=exc)
             response = problems.answer(ApiCode.INTERNAL, "the node met a bug of its own")
+        response.headers["Server"] = SERVER_NAME
         response.force_close()
         return response
 
@@ -247,3 +248,8 @@ class Connection(web.RequestHandler):
         self._timer = None
         if self._link is not None:
             self._link.abort()
+
+
+def _writable(transport: asyncio.BaseTransport) -> asyncio.WriteTransport:
+    # Those of uvloop have the methods of the class and do not inherit from it.
+    return cast(asyncio.WriteTransport, transport)

@@ -7,10 +7,25 @@ import platform
 from aiohttp import web
 
 from ledger.codec import VERSION
-from node.api import schemas
+from node.api.forms import Count, Hex32
 from node.api.reply import answer
 from node.api.request import SERVICES
+from node.api.schemas import Answer, Check
 from node.metrics import CONTENT_TYPE, Metrics
+
+
+class Health(Answer, frozen=True, kw_only=True):
+    """`ok` when every check is."""
+
+    ok: bool
+    checks: list[Check]
+
+
+class Version(Answer, frozen=True, kw_only=True):
+    version: str
+    protocol: Count
+    python: str
+    chain_id: Hex32
 
 
 def routes(metrics: Metrics) -> list[web.RouteDef]:
@@ -27,20 +42,20 @@ def routes(metrics: Metrics) -> list[web.RouteDef]:
 
 async def get_livez(_: web.Request) -> web.Response:
     """That the event loop answers; a stalled network is no reason to restart a node."""
-    return answer(schemas.Health(ok=True, checks=[]))
+    return answer(Health(ok=True, checks=[]))
 
 
 async def get_readyz(request: web.Request) -> web.Response:
     """Every check by name; 503 while one fails, so that a balancer sends nobody here."""
     checks = request.app[SERVICES].watch.health()
     is_ready = all(check.ok for check in checks)
-    return answer(schemas.Health(ok=is_ready, checks=checks), status=200 if is_ready else 503)
+    return answer(Health(ok=is_ready, checks=checks), status=200 if is_ready else 503)
 
 
 async def get_version(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     return answer(
-        schemas.Version(
+        Version(
             version=services.node.version,
             protocol=VERSION,
             python=platform.python_version(),

@@ -304,13 +304,20 @@ class IssuerReserve(Answer, frozen=True, kw_only=True):
 
 
 class Reserve(Answer, frozen=True, kw_only=True):
-    """`ok` while no issuer's coin exceeds its reserve."""
+    """`ok` while no issuer's coin exceeds its reserve.
+
+    The issuers' rows are the leaves of the supply root; `roots`, canonical bytes of a
+    `ledger.accumulator.StateRoots`, shows it under the header's `state_root`.
+    """
 
     height: Count
     header_time_ms: Count
     ledger_time_ms: Count
     ok: bool
     issuers: list[IssuerReserve]
+    roots: Hex
+    header: Header
+    certificate: Certificate | None
 
 
 class Issuer(Answer, frozen=True, kw_only=True):
@@ -475,21 +482,3 @@ class Check(Answer, frozen=True, kw_only=True):
     name: str
     ok: bool
     detail: str
-
-
-class Health(Answer, frozen=True, kw_only=True):
-    ok: bool
-    checks: list[Check]
-
-
-class Version(Answer, frozen=True, kw_only=True):
-    version: str
-    protocol: Count
-    python: str
-    chain_id: Hex32
-
-
-class Accepted(Answer, frozen=True, kw_only=True):
-    """An order to the node was taken; it is carried out after this answer."""
-
-    accepted: str

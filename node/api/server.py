@@ -32,7 +32,7 @@ from node.api import (
     transactions,
     validators,
 )
-from node.api.listener import BODY_BYTES_MAX, HEADER_BYTES_MAX, Connection
+from node.api.listener import BODY_BYTES_MAX, HEADER_BYTES_MAX, SERVER_NAME, Connection
 from node.api.problems import ApiCode, ApiError
 from node.api.request import BODIES, SERVICES, new_bodies_budget
 from node.api.services import Services
@@ -105,7 +105,7 @@ def _guard(services: Services, metrics: Metrics, hosts: Collection[str] | None) 
         except StorageError as fault:
             services.watch.fail(fault)
             response = problems.answer(ApiCode.STORAGE, "the storage of this node failed")
-        response.headers["Server"] = "marsa"
+        response.headers["Server"] = SERVER_NAME
         response.headers["X-Content-Type-Options"] = "nosniff"
         metrics.observe_request(_route(request), request.method, response.status, clock() - started)
         return response

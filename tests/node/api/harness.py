@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TypeVar
 
 import aiohttp
@@ -240,7 +241,7 @@ class Api:
     async def ask(
         self,
         path: str,
-        body: bytes | None = None,
+        body: bytes | BytesIO | None = None,
         *,
         kind: str = "application/msgpack",
         headers: dict[str, str] | None = None,
