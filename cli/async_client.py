@@ -59,6 +59,10 @@ class AsyncClient:
     async def status(self) -> schemas.Status:
         return read_answer(await self._call("GET", "/status"), schemas.Status)
 
+    async def raw_block(self, at: int | str) -> bytes:
+        """As `Client.raw_block`."""
+        return await self._call("GET", f"/blocks/{at}", accept=MSGPACK)
+
     async def submit_batch(self, raws: Sequence[bytes]) -> list[schemas.BatchResult]:
         """As `Client.submit_batch`."""
         body = msgspec.msgpack.encode(list(raws))
@@ -77,12 +81,18 @@ class AsyncClient:
         return read_answer(answer, schemas.TransactionStatus)
 
     async def _call(
-        self, method: str, path: str, *, body: bytes | None = None, timeout_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        accept: str = JSON,
+        timeout_s: float | None = None,
     ) -> bytes:
         if self._session is None:
             raise AssertionError("the client is used outside its `async with`")
         seconds = self._timeout_s if timeout_s is None else timeout_s
-        headers = {"Accept": JSON}
+        headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = MSGPACK
         try:
@@ -96,13 +106,14 @@ class AsyncClient:
             ) as response:
                 data = await _read_all(response)
                 status = response.status
+                retry_after = response.headers.get("Retry-After", "")
         except TimeoutError:
             raise Timeout(self.url, seconds) from None
         except aiohttp.ClientError as error:
             raise Unreachable(self.url, str(error) or type(error).__name__) from None
         if 200 <= status < 300:
             return data
-        raise read_problem(status, data)
+        raise read_problem(status, data, retry_after)
 
 
 async def _read_all(response: aiohttp.ClientResponse) -> bytes:

@@ -53,14 +53,20 @@ class Timeout(ClientError):
 
 
 class ApiProblem(ClientError):
-    """The node refused, or answered what no node of ours answers (`unexpected_answer`)."""
+    """The node refused, or answered what no node of ours answers (`unexpected_answer`).
 
-    def __init__(self, status: int, code: str, detail: str, hint: str = "") -> None:
+    `retry_after_s` is what a busy node asked for, 0 where it asked for nothing.
+    """
+
+    def __init__(
+        self, status: int, code: str, detail: str, hint: str = "", retry_after_s: int = 0
+    ) -> None:
         super().__init__(f"{code}: {detail}")
         self.status = status
         self.code = code
         self.detail = detail
         self.hint = hint
+        self.retry_after_s = retry_after_s
 
 
 class Client:
@@ -311,6 +317,8 @@ class Client:
                 connection.sock.settimeout(_remaining(deadline))
             part = response.read1(READ_BYTES)
             if not part:
+                if response.length:
+                    raise http.client.IncompleteRead(bytes(data), response.length)
                 break
             data += part
             if len(data) > ANSWER_BYTES_MAX:
@@ -336,13 +344,15 @@ def all_items(fetch: Callable[[str | None], Page[T]]) -> Iterator[T]:
         cursor = page.next_cursor
 
 
-def read_problem(status: int, data: bytes) -> ApiProblem:
+def read_problem(status: int, data: bytes, retry_after: str = "") -> ApiProblem:
     """The problem that an answer of a node describes, whatever its bytes are."""
     try:
         problem = msgspec.json.decode(data, type=schemas.Problem)
     except (msgspec.DecodeError, RecursionError):
         return ApiProblem(status, "unexpected_answer", f"HTTP status {status} without a problem")
-    return ApiProblem(status, problem.code, problem.detail, problem.hint)
+    is_number = retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 5
+    seconds = int(retry_after) if is_number else 0
+    return ApiProblem(status, problem.code, problem.detail, problem.hint, seconds)
 
 
 def read_answer(data: bytes, cls: type[T]) -> T:
