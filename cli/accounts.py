@@ -5,14 +5,14 @@ address is taken these stand for one: a bech32m address, `@name` of aliases.json
 devnet, a wallet (its first address).
 
 Files of a devnet that are read here, all 0600 and public by design:
-    devnets/NAME/devnet.json        {"genesis_hash", "nodes": [{"name", "api"}], …}
+    devnets/NAME/devnet.json        {"genesis_hash", "nodes": [{"name", "api", "licence"}], …}
     devnets/NAME/accounts.json      [{"name", "address", "seed"}]
     devnets/NAME/issuers/ID.json    {"issuer", "treasury_seed"}
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -49,6 +49,7 @@ class IssuerKey(msgspec.Struct, frozen=True):
 class DevnetNode(msgspec.Struct, frozen=True):
     name: str
     api: str
+    licence: str = ""
 
 
 class Devnet(msgspec.Struct, frozen=True):
@@ -142,6 +143,15 @@ def devnets(chain_id: str | None = None) -> list[Path]:
 def describe_devnet(directory: Path) -> Devnet | None:
     """None while a devnet is still being made."""
     return _load(directory / "devnet.json", Devnet)
+
+
+def known_as(licences: Iterable[str], chain_id: str) -> list[str]:
+    """Validators as people know them here: `val0 (acme)` for a node of a devnet."""
+    names: dict[str, str] = {}
+    for directory in devnets(chain_id):
+        described = describe_devnet(directory)
+        names.update({node.licence: node.name for node in described.nodes} if described else {})
+    return [f"{names[item]} ({item})" if item in names else item for item in licences]
 
 
 def resolve_address(text: str, hrp: str, *, chain_id: str | None = None) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from cli.accounts import Holder
+from cli.accounts import Holder, known_as
 from cli.client import ApiProblem, Client, ClientError, Timeout, all_items
 from cli.errors import CliError, ExitCode, usage_error
 from cli.nodes import HINTS, Node, problem_error
@@ -174,11 +174,11 @@ def release(draft: Draft) -> None:
 def describe_consensus(status: schemas.Status) -> str:
     """Why nothing might be committed, or how consensus stands, in one line."""
     consensus = status.consensus
+    missing = ", ".join(known_as(consensus.missing, status.network.chain_id))
     if consensus.connected < consensus.quorum:
-        names = ", ".join(consensus.missing) or "unknown"
         return (
             f"{consensus.connected} of {consensus.validators} validators are connected, "
-            f"{consensus.quorum} are needed; missing: {names}"
+            f"{consensus.quorum} are needed; missing: {missing or 'unknown'}"
         )
     if status.sync.catching_up:
         return f"{status.node.name} is catching up: {status.sync.height} of " + str(
@@ -186,7 +186,7 @@ def describe_consensus(status: schemas.Status) -> str:
         )
     if consensus.reason:
         return consensus.reason
-    absent = f"; missing: {', '.join(consensus.missing)}" if consensus.missing else ""
+    absent = f"; missing: {missing}" if missing else ""
     return f"view {consensus.view}, primary {consensus.primary}{absent}"
 
 
