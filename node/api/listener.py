@@ -40,6 +40,8 @@ BODIES_BYTES_MAX = 32 * 1024 * 1024
 READ_BUFFER_BYTES = 64 * 1024
 LINGER_SECONDS = 2.0
 """After an early refusal: reads on, so that the client sees the answer rather than a reset."""
+CLOSE_SECONDS = 1.0
+"""A submission ends within it; a client that only waits asks another node."""
 BACKLOG = 128
 SERVER_NAME = "marsa"  # and neither version nor library
 UNIX_PATH_BYTES_MAX = 103  # of sockaddr_un on the platform with the least room, without the zero
@@ -104,13 +106,13 @@ class Listener:
         self._server = await loop.create_unix_server(self._accept, sock=sock, backlog=BACKLOG)
 
     async def close(self) -> None:
-        """Accept no more, let running requests end within their time, and close all."""
+        """Accept no more, give running requests `CLOSE_SECONDS` to end, and close all."""
         if self._server is not None:
             self._server.close()
             self._server = None
         if self._runner.server is not None:
             self._runner.server.pre_shutdown()
-            await self._runner.server.shutdown(self.limits.request_seconds)
+            await self._runner.server.shutdown(CLOSE_SECONDS)
         await self._runner.cleanup()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
