@@ -124,7 +124,7 @@ class Mempool:
             raise Invalid(Reason.ALREADY_FINAL, detail)
         entry = _entry(tx, now_ms, resent_by)
         try:
-            self._check_claims(entry)
+            self.check_rivals(tx)
             self._check_quotas(entry)
             self._check_room(entry)
             check(tx)
@@ -134,8 +134,11 @@ class Mempool:
             raise
         self._insert(entry)
 
-    def _check_claims(self, entry: _Entry) -> None:
-        for claim in entry.claims:
+    def check_rivals(self, tx: SignedTransaction) -> None:
+        """No other waiting transaction takes what this one takes; raises Invalid(DOUBLE_SPEND)."""
+        if tx.txid in self._entries:
+            return
+        for claim in claims_of(tx):
             rival = self._claims.get(claim)
             if rival is not None:
                 raise conflict(claim, f"{rival.hex()}, which is waiting", Reason.DOUBLE_SPEND)

@@ -50,7 +50,6 @@ class Reason(StrEnum):
     REPLAYED_OPERATION = "replayed_operation"
     OPERATION_GAP = "operation_gap"
     ABOVE_HEADROOM = "above_headroom"
-    SUPPLY_OVERFLOW = "supply_overflow"
     # Mempool and node
     MEMPOOL_FULL = "mempool_full"
     SENDER_QUOTA = "sender_quota"

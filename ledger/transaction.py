@@ -345,6 +345,7 @@ def _decode_sealed(raw: bytes) -> SealedTransaction:
         if error.reason is Reason.MALFORMED:
             _, _, path = error.detail.rpartition(" - at `")
             for pattern, reason in _REASON_BY_PATH:
-                if pattern.match(path):
+                wrong_type = reason is Reason.MEMO_TOO_LONG and "length" not in error.detail
+                if pattern.match(path) and not wrong_type:
                     raise Invalid(reason, error.detail) from None
         raise

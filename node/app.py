@@ -340,7 +340,7 @@ class RunningNode:
         address = config.api.listen_address
         await public.start_tcp(address.host, address.port, public=config.api.public)
         address = config.operations.listen_address
-        await operations.start_tcp(address.host, address.port, public=True)
+        await operations.start_tcp(address.host, address.port, public=config.api.public)
         await admin.start_unix(config.admin_socket_path)
         return [public, operations, admin]
 

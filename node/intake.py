@@ -54,6 +54,7 @@ class Intake:
     def check(self, tx: SignedTransaction, now: Now) -> None:
         """Everything that `admit` checks but the pool's room; admits nothing."""
         self._check_alone(tx)
+        self._mempool.check_rivals(tx)
         check_transaction(self._chain, tx, time_ms=self._time_ms(now))
 
     def _check_alone(self, tx: SignedTransaction) -> None:

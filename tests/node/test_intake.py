@@ -1,0 +1,69 @@
+"""The way into the pool: check says what admission would say."""
+
+from __future__ import annotations
+
+import pytest
+
+from consensus.effects import Now
+from ledger.chain import Chain
+from ledger.genesis_state import genesis_state
+from ledger.kv import MemoryKV
+from ledger.mempool import Mempool
+from ledger.reasons import Invalid, Reason
+from node.intake import Intake
+from node.verify import Verifier
+from tests.ledger.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def intake(world: World) -> Intake:
+    chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
+    return Intake(chain, Mempool(), Verifier(), world.genesis.parameters.fees)
+
+
+def now(world: World) -> Now:
+    return Now(5_000, world.genesis.time_ms + 1_000)
+
+
+def test_check_refuses_the_rival_of_a_waiting_transaction(world: World, intake: Intake) -> None:
+    """Two spends of one coin: after the first is admitted, check and admit refuse the second."""
+    first, second = world.transfer("alice", "bob", 1_000), world.transfer("alice", "bob", 2_000)
+    intake.check(second, now(world))
+    intake.admit(first, now(world))
+    for refuse in (intake.check, intake.admit):
+        with pytest.raises(Invalid) as caught:
+            refuse(second, now(world))
+        assert caught.value.reason is Reason.DOUBLE_SPEND
+    intake.check(first, now(world))
+
+
+def test_second_copy_is_known(world: World, intake: Intake) -> None:
+    """The very same transaction again is ALREADY_KNOWN, not a conflict with itself."""
+    tx = world.transfer("alice", "bob", 1_000)
+    intake.admit(tx, now(world))
+    with pytest.raises(Invalid) as caught:
+        intake.admit(tx, now(world))
+    assert caught.value.reason is Reason.ALREADY_KNOWN
+
+
+def test_bad_signature_is_verified_once(world: World) -> None:
+    """The memory of refusals answers for the same bytes; the other body of the txid still enters."""
+    chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
+    calls = []
+
+    def refuse(key: bytes, message: bytes, signature: bytes) -> bool:
+        calls.append(key)
+        return False
+
+    intake = Intake(chain, Mempool(), Verifier(refuse), world.genesis.parameters.fees)
+    tx = world.transfer("alice", "bob", 1_000)
+    for _ in range(3):
+        with pytest.raises(Invalid) as caught:
+            intake.admit(tx, now(world))
+        assert caught.value.reason is Reason.BAD_SIGNATURE
+    assert len(calls) == 1
