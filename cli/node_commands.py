@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,6 +150,7 @@ def run(directory: Path, assignments: tuple[str, ...]) -> int:
     with node_errors_mapped():
         config = node_setup.load(directory, assignments)
         node_setup.check_addresses(config)
+        os.chdir(config.directory)  # where the admin socket's path is short enough
         return run_node(config)
 
 

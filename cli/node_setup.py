@@ -36,7 +36,7 @@ def load(directory: Path, assignments: Sequence[str]) -> NodeConfig:
         if not separator:
             raise usage_error("usage", f"{text!r} is not of the form OPTION=VALUE")
         flags[name] = value
-    return config.load(directory, flags=flags, environment=os.environ)
+    return config.load(directory.absolute(), flags=flags, environment=os.environ)
 
 
 def init(
@@ -145,6 +145,7 @@ def _check_port(section: str, address: config.Address) -> None:
 
 def _ask_admin(node: NodeConfig, method: str, path: str) -> bytes:
     """One request to the admin socket; raises CliError with what the node says."""
+    os.chdir(node.directory)  # a socket's path may have some 100 bytes only
     connection = _UnixConnection(node.admin_socket_path)
     try:
         connection.request(method, path)

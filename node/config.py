@@ -277,7 +277,12 @@ class NodeConfig:
 
     @property
     def admin_socket_path(self) -> Path:
-        return self.directory / ADMIN_SOCKET_NAME
+        """Relative where it can be: a socket's path may have some 100 bytes only, so whoever binds
+        or connects works in the node's directory.
+        """
+        path = self.directory.resolve() / ADMIN_SOCKET_NAME
+        here = Path.cwd()
+        return path.relative_to(here) if path.is_relative_to(here) else path
 
     @property
     def log_path(self) -> Path:

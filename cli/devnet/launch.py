@@ -55,8 +55,9 @@ def initialise_nodes(directories: Sequence[Path]) -> None:
 
 def start(directories: Sequence[Path], run: Run = run_node_of) -> None:
     """Start the nodes of these directories, none of which is running, and note their processes."""
+    directories = [directory.resolve() for directory in directories]
     for directory in directories:
-        _rotate_log(directory)
+        rotate_log(directory)
     if sys.platform != "linux":
         for directory in directories:
             spawn(directory)
@@ -123,6 +124,7 @@ def _fork_node(directory: Path, run: Run) -> int:
 def _become_node(directory: Path, run: Run, noted: int) -> int:
     """In the child: cut every tie to the launcher, then run."""
     os.setsid()
+    os.chdir(directory)  # where the admin socket's path is short enough
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -163,7 +165,8 @@ def _before_fork() -> None:
     gc.freeze()
 
 
-def _rotate_log(directory: Path) -> None:
+def rotate_log(directory: Path) -> None:
+    """Set a long log aside before a start."""
     log = directory / LOG_NAME
     if log.exists() and log.stat().st_size > LOG_BYTES_ROTATE:
         log.replace(directory / f"{LOG_NAME}.1")

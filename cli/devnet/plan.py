@@ -6,7 +6,6 @@ interrupted leaves no half of a devnet behind.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -23,7 +22,6 @@ from cli.errors import usage_error
 from cli.home import checked_name, devnets_dir, home, write_private
 from ledger.genesis import chain_id, dump
 from node import config, keys
-from node.api.listener import UNIX_PATH_BYTES_MAX
 from node.disk import sync_directory, write_atomic
 from p2p.licence_cert import private_key_pem
 
@@ -102,7 +100,6 @@ def make_blueprint(
 def create(name: str, blueprint: Blueprint, *, base_port: int, seed: int | None) -> Place:
     """Make a devnet on disk. An existing one of that name is replaced."""
     directory = devnets_dir() / checked_name(name, "devnet")
-    _check_length(directory)
     draft = home() / f".devnet-{name}.new"
     if draft.exists():
         shutil.rmtree(draft)
@@ -186,18 +183,6 @@ def write_founding(directory: Path, blueprint: Blueprint) -> None:
         seed = blueprint.role_seed(issuer, "treasury")
         data = _json({"issuer": issuer, "treasury_seed": seed.hex()})
         write_private(directory / "issuers" / f"{issuer}.json", data, replace=False)
-
-
-def _check_length(directory: Path) -> None:
-    """Nodes have a Unix socket in their directory, whose path the system limits."""
-    path = (directory / "nodes" / "val00" / config.ADMIN_SOCKET_NAME).absolute()
-    length = len(os.fsencode(path))
-    if length > UNIX_PATH_BYTES_MAX:
-        raise usage_error(
-            "path_too_long",
-            f"{path} has {length} bytes, a socket's path at most {UNIX_PATH_BYTES_MAX}",
-            "set MARSA_HOME to a shorter directory",
-        )
 
 
 def _write_keys(directory: Path, blueprint: Blueprint, provider: str) -> None:

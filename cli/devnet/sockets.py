@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cli.devnet.state import (
@@ -67,17 +68,20 @@ def owner_of(port: int) -> str | None:
     """'pid 4121 (python)', where this system tells and this user may know."""
     inodes = set(_listening_inodes(port))
     for directory in Path("/proc").glob("[0-9]*") if inodes else ():
-        try:
-            targets = {str(link.readlink()) for link in (directory / "fd").iterdir()}
-            name = (directory / "comm").read_text("utf-8", errors="replace").strip()
-        except OSError:  # it has ended, or belongs to somebody else
-            continue
-        if not inodes.isdisjoint(targets):
-            return f"pid {directory.name} ({name})"
+        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
+            if not inodes.isdisjoint(_open_files(directory)):
+                name = (directory / "comm").read_text("utf-8", errors="replace").strip()
+                return f"pid {directory.name} ({name})"
     return None
 
 
-def _listening_inodes(port: int) -> Iterable[str]:
+def _open_files(process: Path) -> Iterator[str]:
+    for link in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            yield str(link.readlink())
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         if not table.exists():
             continue

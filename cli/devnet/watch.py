@@ -37,7 +37,7 @@ def watch(place: Place) -> None:
 
 def follow_logs(place: Place, nodes: Sequence[DevnetNode], lines: int) -> None:
     """Print what is added to logs, until Ctrl-C."""
-    tails = {node.name: _Tail(place.node_dir(node) / LOG_NAME) for node in nodes}
+    tails = {node.name: LogTail(place.node_dir(node) / LOG_NAME) for node in nodes}
     for node in nodes:
         for line in control.log_tail(place.node_dir(node), lines):
             click.echo(show.log_line(node.name, line, nodes))
@@ -92,7 +92,7 @@ def _newest(place: Place, alive: set[str]) -> list[schemas.BlockSummary]:
     return []
 
 
-class _Tail:
+class LogTail:
     """What is appended to a file from now on, in whole lines."""
 
     def __init__(self, path: Path) -> None:

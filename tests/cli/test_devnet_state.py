@@ -1,0 +1,220 @@
+"""A devnet on disk: made whole, found by name, moved, replaced, and shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.devnet import control, launch, plan, show, state
+from cli.devnet.plan import Founding
+from cli.devnet.processes import Process
+from cli.devnet.state import Place
+from cli.errors import CliError, ExitCode
+from node import config
+from tests.cli.conftest import Marsa
+
+
+@pytest.fixture(autouse=True)
+def no_databases(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Databases are made in a process of their own; here it is only noted for which nodes."""
+    asked: list[Path] = []
+    monkeypatch.setattr(launch, "initialise_nodes", asked.extend)
+    return asked
+
+
+def test_new_devnet_is_complete(marsa_home: Path, no_databases: list[Path]) -> None:
+    """Every node has its configuration and keys, ports count up, and no draft is left behind."""
+    place = plan.found("default", Founding(base_port=20_000))
+    assert state.find(None) == place
+    assert [path.name for path in no_databases] == ["val0", "val1", "val2", "val3"]
+    for index, node in enumerate(place.devnet.nodes):
+        assert node.ports == [20_000 + index, 20_200 + index, 20_100 + index]
+        found = config.load(place.node_dir(node))
+        assert found.genesis_hash.hex() == place.devnet.genesis_hash
+        assert str(found.p2p.listen_address) == node.p2p
+        others = {other.licence: other.p2p for other in place.devnet.nodes if other != node}
+        assert found.p2p.peers == others
+    assert [path.name for path in marsa_home.iterdir()] == ["devnets"]
+
+
+def test_secrets_of_a_devnet_are_private_files(marsa_home: Path) -> None:
+    """Keys are public by design, but an example of how to keep them: 0600."""
+    place = plan.found("default", Founding())
+    secret = [place.directory / "accounts.json", place.directory / "devnet.json"]
+    secret += place.directory.glob("issuers/*.json")
+    secret += place.nodes_dir.glob("*/keys/*")
+    assert len(secret) == 2 + 4 + 8
+    assert {path.stat().st_mode & 0o777 for path in secret} == {0o600}
+
+
+def test_interrupted_making_leaves_no_devnet(
+    marsa_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails before the end is not found by any command, and the next attempt succeeds."""
+
+    def fail(_: list[Path]) -> None:
+        raise CliError("start_failed", "no space")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(launch, "initialise_nodes", fail)
+        with pytest.raises(CliError):
+            plan.found("default", Founding())
+    assert state.names() == []
+    assert plan.found("default", Founding()).directory.is_dir()
+
+
+def test_seeded_devnet_has_the_seeds_genesis(marsa: Marsa) -> None:
+    """--seed makes the same chain here as in `genesis new`."""
+    place = plan.found("default", Founding(seed=7))
+    file = place.directory / "genesis.json"
+    assert file.read_text() == marsa("genesis", "new", "--devnet", "--seed", "7").out
+
+
+def test_reset_makes_another_chain_of_the_same_size() -> None:
+    """A new nonce even where the old one had a seed, and the old directory is gone."""
+    old = plan.found("default", Founding(validators=5, accounts=3, seed=1, period_ms=120_000))
+    (old.directory / "mark").touch()
+    fresh = plan.recreate(old)
+    assert fresh.devnet.genesis_hash != old.devnet.genesis_hash
+    assert (len(fresh.devnet.nodes), fresh.devnet.accounts) == (5, 3)
+    assert (fresh.devnet.period_ms, fresh.devnet.seed) == (120_000, None)
+    assert not (fresh.directory / "mark").exists()
+
+
+def test_other_base_port_moves_addresses_only() -> None:
+    """Ports are no part of the chain: configurations change, the genesis does not."""
+    old = plan.found("default", Founding(base_port=20_000))
+    moved = plan.move(old, 21_000)
+    assert state.find("default") == moved
+    assert moved.devnet.genesis_hash == old.devnet.genesis_hash
+    assert config.load(moved.node_dir(moved.devnet.nodes[0])).api.listen == "127.0.0.1:21000"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [Founding(validators=5), Founding(accounts=3), Founding(seed=1), Founding(period_ms=120_000)],
+)
+def test_existing_devnet_is_not_what_was_asked_for(asked: Founding) -> None:
+    """Options that an existing devnet contradicts are refused; those it has are fine."""
+    place = plan.found("default", Founding())
+    with pytest.raises(CliError) as caught:
+        plan.check_same(place, asked)
+    assert caught.value.code == "devnet_exists"
+    plan.check_same(place, Founding(validators=4, accounts=10, period_ms=60_000))
+
+
+def test_only_devnet_is_the_default_one() -> None:
+    """Without --name the only devnet is meant; with several it is `default`."""
+    plan.found("one", Founding(validators=4))
+    assert state.find(None).devnet.name == "one"
+    plan.found("two", Founding(validators=4))
+    with pytest.raises(CliError) as caught:
+        state.find(None)
+    assert caught.value.exit_code == ExitCode.NOT_FOUND
+    assert "one, two" in caught.value.message
+
+
+def test_node_is_found_by_name_and_by_licence() -> None:
+    """val0 and the licence that it runs under mean the same node; others are listed."""
+    place = plan.found("default", Founding())
+    assert place.node("val1") is place.node("bolt")
+    with pytest.raises(CliError, match="val0, val1, val2, val3"):
+        place.node("val9")
+
+
+def test_damaged_description_is_named(marsa: Marsa) -> None:
+    """A devnet.json that cannot be read is an error with its path."""
+    place = plan.found("default", Founding())
+    (place.directory / "devnet.json").write_text("{}")
+    found = marsa("devnet", "status", "--json")
+    assert found.code == ExitCode.CHECK_FAILED
+    assert "devnet.json" in found.json["error"]["message"]
+
+
+def test_two_commands_do_not_change_a_devnet_at_once(marsa: Marsa) -> None:
+    """While one holds the devnet another one ends at once and says why."""
+    plan.found("default", Founding())
+    with control.exclusive("default"):
+        found = marsa("devnet", "down", "--json")
+    assert found.json["error"]["code"] == "devnet_busy"
+    assert marsa("devnet", "down").code == ExitCode.OK
+
+
+def test_status_of_a_devnet_that_is_down(marsa: Marsa) -> None:
+    """Every node is named as missing, and what that means is said."""
+    plan.found("default", Founding())
+    found = marsa("devnet", "status", "--json").json
+    assert found["missing"] == ["val0", "val1", "val2", "val3"]
+    for node in found["nodes"]:
+        assert (node["state"], node["alive"], node["pid"]) == ("down", False, None)
+    assert "nothing is committed" in marsa("devnet", "status").out
+
+
+def test_up_json_is_the_documented_object() -> None:
+    """Exactly the documented members, with URLs for APIs and host:port for peers."""
+    place = plan.found("default", Founding(validators=5, base_port=20_000))
+    states = [control.NodeState(node, Process(4_000, "x"), None) for node in place.devnet.nodes]
+    found = json.loads(json.dumps(show.up_json(place, states)))
+    assert set(found) == {"name", "genesis_hash", "nodes", "accounts"}
+    assert found["nodes"][0] == {
+        "name": "val0",
+        "api": "http://127.0.0.1:20000",
+        "ops": "http://127.0.0.1:20200",
+        "p2p": "127.0.0.1:20100",
+        "pid": 4_000,
+        "issuer": "acme",
+    }
+    assert found["nodes"][4]["issuer"] is None
+    assert [item["name"] for item in found["accounts"]][-1] == "faucet"
+    assert set(found["accounts"][0]) == {"name", "address"}
+    assert "PUBLIC" in show.up_text(place, states)
+
+
+@pytest.mark.parametrize(("absent", "verdict"), [(1, "they go on"), (2, "nothing is committed")])
+def test_missing_nodes_are_named_with_the_verdict(absent: int, verdict: str) -> None:
+    """One of four may fail, two may not; both names of each are given."""
+    place = plan.found("default", Founding())
+    states = [
+        control.NodeState(node, None if index < absent else Process(4_000, "x"), None)
+        for index, node in enumerate(place.devnet.nodes)
+    ]
+    text = show.missing_text(states)
+    assert verdict in text
+    assert "val0 (acme)" in text
+    assert ("val1 (bolt)" in text) == (absent == 2)
+
+
+def test_env_is_what_a_shell_reads(marsa: Marsa, marsa_home: Path) -> None:
+    """Two variables, the node's API and the home."""
+    plan.found("default", Founding(base_port=20_000))
+    lines = marsa("devnet", "env").out.splitlines()
+    assert lines[0] == "export MARSA_NODE=http://127.0.0.1:20000"
+    assert lines[1].startswith("export MARSA_HOME=")
+
+
+def test_logs_show_the_last_lines(marsa: Marsa) -> None:
+    """One node's lines as they are, several nodes' behind their names."""
+    place: Place = plan.found("default", Founding())
+    for node in place.devnet.nodes[:2]:
+        (place.node_dir(node) / launch.LOG_NAME).write_text("one\ntwo\nthree\n")
+    assert marsa("devnet", "logs", "val0", "--lines", 2).out == "two\nthree\n"
+    assert marsa("devnet", "logs", "--lines", 1).out == "val0 | three\nval1 | three\n"
+    assert marsa("devnet", "logs", "--json").json["logs"]["val1"] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("arguments", [("-n", "3"), ("--base-port", "80"), ("--period", "1x")])
+def test_bad_options_of_up_are_usage_errors(marsa: Marsa, arguments: tuple[str, str]) -> None:
+    """Too few validators, a port below the unprivileged ones, a duration that is none."""
+    assert marsa("devnet", "up", *arguments).code == ExitCode.USAGE
+    assert state.names() == []
+
+
+def test_unknown_devnet_is_not_found(marsa: Marsa) -> None:
+    """Each command that needs a devnet says how to make one."""
+    for command in ("down", "status", "logs", "env", "reset"):
+        found = marsa("devnet", command, "--json")
+        assert found.code == ExitCode.NOT_FOUND
+        assert found.json["error"]["hint"] == "marsa devnet up"
+    assert marsa("devnet", "ls", "--json").json["devnets"] == []

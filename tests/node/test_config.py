@@ -1,0 +1,149 @@
+"""marsa.toml: what is read, what is refused and in which words, and what `init` writes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from node import config
+from node.config import Address, LinksSection, NetworkSection, Options
+from node.errors import NodeError
+
+HASH = "ab" * 32
+OPTIONS = Options(
+    licence="acme",
+    network=NetworkSection(genesis_hash=HASH),
+    p2p=LinksSection(
+        listen="0.0.0.0:8740", peers={"bolt": "node.example:8741", "coral": "[::1]:8742"}
+    ),
+)
+
+
+def directory_with(tmp_path: Path, text: str) -> Path:
+    (tmp_path / config.CONFIG_NAME).write_text(text)
+    return tmp_path
+
+
+def minimal(extra: str = "") -> str:
+    return f'licence = "acme"\n{extra}\n[network]\ngenesis_hash = "{HASH}"\n'
+
+
+def test_template_reads_back(tmp_path: Path) -> None:
+    """What `template` writes is the options that it was given, and every option stands in it."""
+    text = config.template(OPTIONS)
+    found = config.load(directory_with(tmp_path, text))
+    assert (found.licence, found.p2p, found.api) == ("acme", OPTIONS.p2p, OPTIONS.api)
+    assert found.p2p.peer_addresses["coral"] == Address("::1", 8742)
+    for section in ("p2p", "api", "operations", "storage", "log"):
+        for field in msgspec.structs.fields(type(getattr(OPTIONS, section))):
+            assert f"{field.name} = " in text
+
+
+def test_template_with_defaults_uncommented_is_the_same(tmp_path: Path) -> None:
+    """The values shown as defaults are the defaults: uncommented, they change nothing."""
+    text = re.sub(r"^# (?=[a-z_]+ = )", "", config.template(OPTIONS), flags=re.MULTILINE)
+    assert "\nreject_below_mib = 1024\n" in text
+    assert config.load(directory_with(tmp_path, text)) == config.NodeConfig.of(tmp_path, OPTIONS)
+
+
+def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
+    """Each source overrides those after it, and text becomes the option's type."""
+    directory = directory_with(tmp_path, minimal() + "[storage]\nreject_below_mib = 2000\n")
+    environment = {"MARSA_STORAGE_REJECT_BELOW_MIB": "3000", "MARSA_API_PUBLIC": "true"}
+    flags = {"storage.reject_below_mib": "4000"}
+    assert config.load(directory).storage.reject_below_bytes == 2000 << 20
+    assert config.load(directory, environment=environment).storage.reject_below_mib == 3000
+    both = config.load(directory, environment=environment, flags=flags)
+    assert (both.storage.reject_below_mib, both.api.public) == (4000, True)
+    assert config.load(directory).storage.stop_voting_below_mib == 256
+
+
+def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:
+    """MARSA_HOME and MARSA_NODE belong to the command line and mean nothing here."""
+    directory = directory_with(tmp_path, minimal())
+    environment = {"MARSA_HOME": "/x", "MARSA_NODE": "http://x"}
+    assert config.load(directory, environment=environment) == config.load(directory)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (minimal("lisence = 1"), "lisence"),
+        (minimal() + "[p2p]\nlissten = 1\n", "key `lissten` - at `p2p`"),
+        (minimal() + "[storrage]\n", "storrage"),
+        ("[network]\n", "genesis_hash"),
+        (f'[network]\ngenesis_hash = "{HASH}"\n', "licence"),
+        ('licence = "acme"\n', "network"),
+        ('licence = "Acme!"\n[network]\ngenesis_hash = "00"\n', "licence"),
+        ('licence = "acme"\n[network]\ngenesis_hash = "AB"\n', "network.genesis_hash"),
+        (minimal() + '[api]\nlisten = "127.0.0.1"\n', "host:port"),
+        (minimal() + '[api]\nlisten = "127.0.0.1:70000"\n', "host:port"),
+        (minimal() + '[api]\nlisten = "localhost:1"\n', "localhost"),
+        (minimal() + '[api]\nlisten = "0.0.0.0:8640"\n', "api.public"),
+        (minimal() + '[p2p]\npeers = { acme = "127.0.0.1:1" }\n', "this node itself"),
+        (minimal() + '[p2p]\npeers = { bolt = "127.0.0.1" }\n', "host:port"),
+        (minimal() + "[p2p]\nunauthenticated_max = 0\n", "p2p.unauthenticated_max"),
+        (minimal() + "[storage]\nstop_voting_below_mib = 2000\n", "above reject_below_mib"),
+        (minimal() + '[log]\nlevel = "loud"\n', "log.level"),
+        ("licence = \n", "line 1"),
+    ],
+)
+def test_bad_file_names_the_key(tmp_path: Path, text: str, words: str) -> None:
+    """Every mistake in the file is refused with the file's path and the key or line at fault."""
+    with pytest.raises(NodeError) as caught:
+        config.load(directory_with(tmp_path, text))
+    assert caught.value.code == "bad_config"
+    assert words in caught.value.sentence
+    assert str(tmp_path / config.CONFIG_NAME) in caught.value.sentence
+
+
+def test_bad_bytes_and_size_are_refused(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, and a file beyond the limit, end in a sentence as well."""
+    path = tmp_path / config.CONFIG_NAME
+    path.write_bytes(b"licence = '\xff'")
+    with pytest.raises(NodeError, match="utf-8"):
+        config.load(tmp_path)
+    path.write_bytes(b"#" * (config.CONFIG_BYTES_MAX + 1))
+    with pytest.raises(NodeError, match="larger"):
+        config.load(tmp_path)
+
+
+def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    """A directory without marsa.toml is no node's; the hint is the command that makes one."""
+    with pytest.raises(NodeError) as caught:
+        config.load(tmp_path / "nowhere")
+    assert caught.value.code == "no_node"
+    assert "marsa node init" in caught.value.hint
+
+
+def test_unknown_flag_lists_the_options(tmp_path: Path) -> None:
+    """A misspelt --set is refused with the names there are."""
+    with pytest.raises(NodeError) as caught:
+        config.load(directory_with(tmp_path, minimal()), flags={"p2p.lissten": "x"})
+    assert "p2p.listen" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8640", Address("127.0.0.1", 8640)),
+        ("[::1]:0", Address("::1", 0)),
+        ("node-1.example:65535", Address("node-1.example", 65535)),
+    ],
+)
+def test_address_reads_and_prints(text: str, address: Address) -> None:
+    """An address is what it prints."""
+    assert config.parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":1", "host", "host:", "host:65536", "a b:1", "host:１", "::1:2"]
+)
+def test_bad_address_is_refused(text: str) -> None:
+    """Without host or port, with a port that is none, or with other alphabets' digits."""
+    with pytest.raises(ValueError, match="host:port"):
+        config.parse_address(text)
