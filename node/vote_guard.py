@@ -1,8 +1,9 @@
 """The guard owns the consensus key: nothing is signed that contradicts what was signed before.
 
 It outlives crashes through its log: what was asked is checked, logged, made durable, and only then
-does a signature leave. It refuses an earlier epoch or view, a second hash for one (view, height,
-phase), a COMMIT without its prepared certificate, and any vote while this node is not synced.
+signed. The log holds what was asked and no signature: Ed25519 gives the same one again. Refused is
+an earlier epoch or view, a second hash for one (view, height, phase), a height that is final, a
+COMMIT without its prepared certificate, and any vote while this node is not synced.
 
 At every start it first hears where q members stand (this one included). They echo the highest
 vote of this key that they saw. A log that is fresh on a running chain, missing, damaged or behind
@@ -24,6 +25,7 @@ from consensus.messages import (
     NewView,
     NewViewBody,
     PreparedEntry,
+    Signable,
     Status,
     ViewChange,
     ViewChangeBody,
@@ -135,9 +137,9 @@ class VoteGuard:
         self._votes: dict[tuple[int, int], bytes] = {}  # (height, phase) -> hash, in this view
         self._prepared: dict[int, PreparedEntry] = {}
         self._blocks: dict[bytes, Block] = {}
-        self._view_change: ViewChange | None = None
-        self._new_view: NewView | None = None
-        self._staged: list[SignedMessage] = []
+        self._view_change: ViewChangeBody | None = None
+        self._new_view: NewViewBody | None = None
+        self._staged: list[Signable] = []
         self._heard: dict[int, _Heard] = {}
         self.permission = Permission.WAITING
         for record in records:
@@ -168,7 +170,7 @@ class VoteGuard:
             self._stage_new_view(request)
 
     def flush(self) -> list[SignedMessage]:
-        """One fdatasync for all that was staged; only then may any of it leave."""
+        """One fdatasync for all that was staged; only then is any of it signed."""
         if not self._staged:
             return []
         assert self._log is not None
@@ -176,7 +178,7 @@ class VoteGuard:
         if self._log.must_rotate:
             self._log.rotate(self._kept_records())
         staged, self._staged = self._staged, []
-        return staged
+        return [self._sign(item) for item in staged]
 
     def committed(self, height: int) -> None:
         """Blocks up to `height` are final: what was kept for them may go."""
@@ -194,10 +196,11 @@ class VoteGuard:
             if phase == PREPARE and at > height and block is not None:
                 leaves = tuple(transaction.decode(raw).wtxid for raw in block.transactions)
                 proposals.append((block.header, leaves))
+        view_change, new_view = self._view_change, self._new_view
         return Restored(
             view=self._state.view,
-            view_change=self._view_change,
-            new_view=self._new_view,
+            view_change=None if view_change is None else self._sign_view_change(view_change),
+            new_view=None if new_view is None else self._sign_new_view(new_view),
             prepared=tuple(entry for at, entry in sorted(self._prepared.items()) if at > height),
             proposals=tuple(proposals),
         )
@@ -287,8 +290,7 @@ class VoteGuard:
                 raise Refused(f"another block was signed at height {payload.height}")
         else:
             self._log_vote(request, block)
-        signature = self._key.sign(vote_hash(self._rules.chain_id, payload))
-        self._staged.append(make_vote(payload, self._member, signature))
+        self._staged.append(payload)
 
     def _log_vote(self, request: VoteRequest, block: Block | None) -> None:
         payload = request.payload
@@ -318,29 +320,39 @@ class VoteGuard:
             raise Refused(f"a COMMIT whose prepared certificate is bad: {error}") from None
         return entry
 
+    def _sign(self, request: Signable) -> SignedMessage:
+        if isinstance(request, VotePayload):
+            signature = self._key.sign(vote_hash(self._rules.chain_id, request))
+            return make_vote(request, self._member, signature)
+        if isinstance(request, ViewChangeBody):
+            return self._sign_view_change(request)
+        return self._sign_new_view(request)
+
+    def _sign_view_change(self, body: ViewChangeBody) -> ViewChange:
+        return ViewChange(body, self._key.sign(view_change_hash(self._rules.chain_id, body)))
+
+    def _sign_new_view(self, body: NewViewBody) -> NewView:
+        return NewView(body, self._key.sign(new_view_hash(self._rules.chain_id, body)))
+
     def _stage_view_change(self, body: ViewChangeBody) -> None:
         held = self._view_change
-        if held is not None and held.body.view == body.view == self._state.view:
+        if held is not None and held.view == body.view == self._state.view:
             self._staged.append(held)
             return
         self._check_view(body.epoch, body.view)
         if body.view == self._state.view:
             raise Refused(f"votes were signed in view {body.view} already")
-        signature = self._key.sign(view_change_hash(self._rules.chain_id, body))
-        message = ViewChange(body, signature)
-        self._append(Kind.VIEW_CHANGE, codec.encode_payload(message))
-        self._staged.append(message)
+        self._append(Kind.VIEW_CHANGE, codec.encode_payload(body))
+        self._staged.append(body)
 
     def _stage_new_view(self, body: NewViewBody) -> None:
         held = self._new_view
-        if held is not None and held.body.view == body.view:
+        if held is not None and held.view == body.view:
             self._staged.append(held)
             return
         self._check_view(body.epoch, body.view)
-        signature = self._key.sign(new_view_hash(self._rules.chain_id, body))
-        message = NewView(body, signature)
-        self._append(Kind.NEW_VIEW, codec.encode_payload(message))
-        self._staged.append(message)
+        self._append(Kind.NEW_VIEW, codec.encode_payload(body))
+        self._staged.append(body)
 
     def _check_view(self, epoch: int, view: int) -> None:
         if epoch != self._rules.epoch:
@@ -375,14 +387,14 @@ class VoteGuard:
                 self._prepared[entry.header.height] = entry
             case Kind.VIEW_CHANGE:
                 self._view_change = codec.decode_payload(
-                    record.payload, ViewChange, size_max=RECORD_BYTES_MAX
+                    record.payload, ViewChangeBody, size_max=RECORD_BYTES_MAX
                 )
-                self._enter(self._view_change.body.view)
+                self._enter(self._view_change.view)
             case Kind.NEW_VIEW:
                 self._new_view = codec.decode_payload(
-                    record.payload, NewView, size_max=RECORD_BYTES_MAX
+                    record.payload, NewViewBody, size_max=RECORD_BYTES_MAX
                 )
-                self._enter(self._new_view.body.view)
+                self._enter(self._new_view.view)
             case Kind.STATE:
                 self._votes.clear()
                 self._state = codec.decode_payload(

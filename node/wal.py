@@ -146,7 +146,7 @@ class WriteAheadLog:
 
     @classmethod
     def open(cls, file: LogFile) -> tuple[WriteAheadLog, list[Record]]:
-        """The log and its records, oldest first.
+        """The log and its records, oldest first; all of them are on the disk.
 
         Raises LogDamaged, StorageError for a format of a later version, FileNotFoundError.
         """
@@ -161,6 +161,9 @@ class WriteAheadLog:
             if following is not None:
                 raise LogDamaged(end, f"the record there is bad, one at byte {following} is good")
             file.replace(data[:end])
+        else:
+            file.append(b"")
+            file.sync()  # what a killed process wrote may have been read from memory only
         return cls(file, instance_id, end, torn_bytes), records
 
     @property
