@@ -107,8 +107,8 @@ class Bodies:
 
     def deadline_ms(self) -> int | None:
         """When the next request is due (monotonic)."""
-        due = [item.asked_ms + RETRY_MS for item in self._assemblies.values() if item.asked_ms]
-        return min(due, default=None)
+        asked = [item.asked_ms for item in self._assemblies.values() if not item.is_complete]
+        return min([at + RETRY_MS for at in asked if at is not None], default=None)
 
     def give_transactions(self, given: GiveTransactions) -> None:
         """Take what was asked for; raises Invalid for bytes that are no transaction."""

@@ -434,14 +434,18 @@ class Engine:
         since_ms = self.mempool.oldest_since_ms
         if since_ms != self._pending_since_ms:
             self._pending_since_ms = since_ms
-            self._inbox.append(Pending(since_ms))
+            self._inbox.appendleft(Pending(since_ms))  # a tick must not judge by an old one
 
     def _set_deadline(self, now: Now) -> None:
+        """What was due already was done or waits for another event, never for the clock."""
         due = [self._output.deadline_ms]
-        due += [at for at in (self._bodies.deadline_ms(), self.sync.deadline_ms()) if at]
+        asked = (self._bodies.deadline_ms(), self.sync.deadline_ms())
+        due += [at for at in asked if at is not None]
         since_ms = self.mempool.oldest_since_ms
         if since_ms is not None and self.replica.parent_to_extend(now) is not None:
-            due.append(since_ms + self._parameters.block_interval_ms)
+            propose_ms = since_ms + self._parameters.block_interval_ms
+            if propose_ms > now.monotonic_ms:
+                due.append(propose_ms)
         self.deadline_ms = min(due)
 
     def _find_block(self, block_hash: bytes) -> Block | None:

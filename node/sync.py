@@ -38,7 +38,10 @@ class SyncPlan:
 
     def request(self, height: int, now_ms: int) -> tuple[int, FetchRange] | None:
         """Whom to ask for the blocks after `height`, or None while nothing is due."""
-        if height >= self.target or self._waiting:
+        if height >= self.target:
+            self._asked = None  # whoever was asked need not answer any more
+            return None
+        if self._waiting:
             return None
         if self._asked is not None and now_ms < self._asked[2] + ANSWER_MS:
             return None
