@@ -1,0 +1,161 @@
+"""What must hold in every run. A `Violation` names the checker that found it.
+
+Checked after every append of an honest node: agreement, validity against the reference ledger,
+order and exactly once, the certificate as stored, equal state roots. At every restart: what was
+reported final is there. Every `RECOUNT_BLOCKS` and at the end: the supply equation over the whole
+stored state. After every event: bounds of queues, and that a node never asks to be woken in vain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from consensus.replica_state import PARK_HEIGHTS, PARK_VIEWS
+from ledger import codec, schema
+from ledger.block import (
+    COMMIT,
+    Certificate,
+    check_certificate,
+    header_hash,
+)
+from ledger.chain import Chain
+from ledger.invariants import InvariantBroken, recount
+from ledger.reasons import Invalid
+from ledger.transaction import SignedTransaction
+from node.engine import Engine
+from node.fetching import RANGE_BLOCKS_MAX
+from tests.sim.reference import NotValid, Reference
+from tests.sim.world import SimWorld
+
+RECOUNT_BLOCKS = 10
+
+
+class Violation(AssertionError):
+    """`checker` found that something which must hold does not."""
+
+    def __init__(self, checker: str, where: str, detail: str) -> None:
+        super().__init__(f"{checker}: {where}: {detail}")
+        self.checker = checker
+
+
+@dataclass
+class Checkers:
+    """What the whole cluster agreed on so far, and how far each honest node told of it."""
+
+    world: SimWorld
+    hashes: list[bytes] = field(default_factory=list)
+    roots: list[bytes] = field(default_factory=list)
+    told: dict[int, int] = field(default_factory=dict)
+    """Height up to which each address reported final blocks."""
+
+    def __post_init__(self) -> None:
+        head = self.world.changes.head
+        self.hashes.append(head.hash)
+        self.roots.append(head.header.state_root)
+        self.reference = Reference(self.world)
+
+    @property
+    def height(self) -> int:
+        return len(self.hashes) - 1
+
+    def finalized(self, address: int, engine: Engine) -> list[SignedTransaction]:
+        """Judge what an honest node just made final; answers what is new to the cluster."""
+        new: list[SignedTransaction] = []
+        for item in engine.finalized:
+            height = item.header.height
+            expected = self.told.get(address, 0) + 1
+            if height != expected:
+                self._fail("exactly once, in order", address, f"{height} instead of {expected}")
+            self.told[address] = height
+            new += self._judge(address, engine.chain, height)
+        return new
+
+    def started(self, address: int, chain: Chain) -> list[SignedTransaction]:
+        """A node rose again: what it told must be there, what it adds must agree."""
+        told = self.told.get(address, 0)
+        if chain.height < told:
+            self._fail("durability", address, f"told {told}, has {chain.height}")
+        new: list[SignedTransaction] = []
+        for height in range(max(1, told), chain.height + 1):
+            new += self._judge(address, chain, height)
+        self.told[address] = chain.height
+        return new
+
+    def _judge(self, address: int, chain: Chain, height: int) -> list[SignedTransaction]:
+        block, certificate = chain.block(height), chain.certificate(height)
+        if block is None or certificate is None:
+            self._fail("durability", address, f"no block or certificate at {height}")
+        block_hash = header_hash(block.header)
+        if certificate.block_hash != block_hash or certificate.height != height:
+            self._fail("certificate", address, f"of another block at {height}")
+        stored = codec.decode(codec.encode(certificate), Certificate, size_max=1 << 16)
+        world = self.world
+        try:
+            check_certificate(stored, world.chain_id, world.validators, COMMIT, world.is_valid)
+        except Invalid as error:
+            self._fail("certificate", address, f"at {height}: {error}")
+        new: list[SignedTransaction] = []
+        if height == len(self.hashes):
+            self.hashes.append(block_hash)
+            self.roots.append(block.header.state_root)
+            try:
+                new = self.reference.apply(block)
+            except NotValid as error:
+                self._fail("validity", address, f"at {height}: {error}")
+        elif height > len(self.hashes):
+            self._fail("order", address, f"{height} is final before {len(self.hashes)}")
+        if self.hashes[height] != block_hash:
+            self._fail("agreement", address, f"two blocks at {height}")
+        if chain.height == height and chain.head.commitments.state_root != self.roots[height]:
+            self._fail("state roots", address, f"at {height}")
+        if height == chain.height and height % RECOUNT_BLOCKS == 0:
+            self.recount(address, chain)
+        return new
+
+    def recount(self, address: int, chain: Chain) -> None:
+        """Supply and backing from every stored output and object."""
+        try:
+            recount(chain, chain.outputs())
+        except InvariantBroken as error:
+            self._fail("supply and backing", address, str(error))
+
+    def whole_chain(self, address: int, chain: Chain) -> None:
+        """At the end: the stored state is the reference's, block by block and coin by coin."""
+        for height in range(1, chain.height + 1):
+            self._judge(address, chain, height)
+        self.recount(address, chain)
+        if chain.height != self.reference.height:
+            return
+        found = {
+            outpoint: (entry.asset, entry.amount, entry.lock) for outpoint, entry in chain.outputs()
+        }
+        if found != self.reference.coins:
+            self._fail("validity", address, "outputs differ from the reference")
+        if next(chain.scan(schema.OUTPUT), None) is None:
+            self._fail("validity", address, "no outputs at all")
+
+    def bounds(self, address: int, engine: Engine) -> None:
+        """Every queue within its limit."""
+        state = engine.replica.state
+        n, window = self.world.validators.n, state.window
+        heights = window + PARK_HEIGHTS
+        limits = {
+            "slots": (len(state.slots), heights),
+            "parked": (len(state.parked), n * (PARK_VIEWS + 1) * heights * 3),
+            "view_changes": (len(state.view_changes), n),
+            "suspects": (len(state.suspects), n),
+            "marks": (len(state.marks), n),
+            "prepared": (len(state.prepared), window),
+            "certified": (len(state.certified), window),
+            "executed": (len(state.executed), 2 * heights),
+            "blocks executed": (len(engine._executed), 2 * heights),
+            "bodies": (len(engine._bodies._assemblies), 2 * heights),
+            "sync": (len(engine.sync._waiting), RANGE_BLOCKS_MAX),
+            "inbox": (len(engine._inbox), 0),
+        }
+        for name, (size, limit) in limits.items():
+            if size > limit:
+                self._fail("bounds", address, f"{name} holds {size}, limit {limit}")
+
+    def _fail(self, checker: str, address: int, detail: str) -> None:
+        raise Violation(checker, f"node {address}", detail)

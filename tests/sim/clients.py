@@ -1,0 +1,149 @@
+"""Clients: they pay, mint and burn, cheat at times, and ask again until an answer is final.
+
+They know only what is final. A transaction goes to one node; while it is not final it goes to
+another one every `RETRY_MS`. It is settled when it is final or when something final made it
+impossible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from ledger.locks import Key as KeyLock
+from ledger.locks import lock_hash
+from ledger.reasons import Reason
+from ledger.transaction import (
+    NO_FEE,
+    Burn,
+    Fee,
+    Input,
+    Mint,
+    Operation,
+    Output,
+    SignedTransaction,
+    Transaction,
+    asset_id,
+)
+from tests.sim.reference import Reference
+from tests.sim.world import ACCOUNTS, SimWorld
+
+RETRY_MS = 1_000
+FEE = 2_000
+LIFE_MS = 3_600_000
+MINT = 1_000
+
+
+@dataclass(slots=True)
+class Asked:
+    """A transaction that somebody wants to be final."""
+
+    tx: SignedTransaction
+    since_ms: int
+    next_ms: int
+    refused: str = ""
+
+
+class Clients:
+    """All accounts; one stream of chance."""
+
+    def __init__(self, world: SimWorld, reference: Reference, seed: int) -> None:
+        self._world = world
+        self._reference = reference
+        self._rng = Random(f"clients/{seed}")
+        self._owner_by_lock = {
+            lock_hash(KeyLock(world.key(name).public)): name for name in ACCOUNTS
+        }
+        self._busy: set[tuple[bytes, int]] = set()
+        self.asked: dict[bytes, Asked] = {}
+        self.settled = 0
+
+    def make(self, now_ms: int, *, cheat: bool) -> list[SignedTransaction]:
+        """One new transaction, or two that exclude each other; none while all coins are busy."""
+        draw = self._rng.random()
+        made = [self._mint()] if draw < 0.1 else self._spend(cheat=cheat, burn=draw > 0.9)
+        for tx in made:
+            self.asked[tx.txid] = Asked(tx, now_ms, now_ms)
+        return made
+
+    def due(self, now_ms: int) -> list[Asked]:
+        """What must be sent now, for the first time or again."""
+        found = [item for item in self.asked.values() if item.next_ms <= now_ms]
+        for item in found:
+            item.next_ms = now_ms + RETRY_MS
+        return found
+
+    def refused(self, item: Asked, reason: str) -> None:
+        """A node's answer. Only a mint can become impossible without anything final."""
+        item.refused = reason
+        if reason == Reason.ABOVE_HEADROOM.value:
+            self.asked.pop(item.tx.txid, None)
+
+    def final(self, transactions: list[SignedTransaction]) -> None:
+        """These are final: they and whatever they exclude are settled."""
+        for tx in transactions:
+            self.settled += self.asked.pop(tx.txid, None) is not None
+        coins, lanes = self._reference.coins, self._reference.lanes
+        for item in list(self.asked.values()):
+            gone = any(spent.outpoint not in coins for spent in item.tx.body.inputs)
+            used = any(
+                isinstance(operation, Mint)
+                and operation.number < lanes.get((operation.issuer, operation.lane), 0)
+                for operation in item.tx.body.operations
+            )
+            if gone or used:
+                del self.asked[item.tx.txid]
+
+    def _spend(self, *, cheat: bool, burn: bool) -> list[SignedTransaction]:
+        coins = self._reference.coins
+        self._busy &= coins.keys()
+        free = [
+            outpoint
+            for outpoint, (_, amount, lock) in sorted(coins.items())
+            if outpoint not in self._busy and lock in self._owner_by_lock and amount > 10 * FEE
+        ]
+        if not free:
+            return []
+        outpoint = self._rng.choice(free)
+        self._busy.add(outpoint)
+        first = self._spend_coin(outpoint, burn=burn)
+        return [first, self._spend_coin(outpoint, burn=False)] if cheat else [first]
+
+    def _spend_coin(self, outpoint: tuple[bytes, int], *, burn: bool) -> SignedTransaction:
+        asset, amount, lock = self._reference.coins[outpoint]
+        to = self._rng.choice(sorted(self._owner_by_lock))
+        part = self._rng.randint(1, amount - FEE - 1)
+        rest = amount - FEE - part
+        outputs = [Output(asset, rest, lock)]
+        operations: list[Operation] = []
+        if burn:
+            operations.append(Burn(asset, part))
+        else:
+            outputs.append(Output(asset, part, to))
+        spent = Input(*outpoint, asset, amount)
+        body = self._body([spent], outputs, Fee(asset, FEE), operations)
+        return self._world.sign(body, [self._owner_by_lock[lock]], [])
+
+    def _mint(self) -> SignedTransaction:
+        licence = self._rng.choice([item.id for item in self._world.genesis.licences])
+        signer = f"{licence}/treasury"
+        number = self._reference.lanes.get((licence, 0), 0)
+        asset = asset_id(self._world.chain_id, licence)
+        operation = Mint(licence, self._world.key(signer).public, 0, number, MINT)
+        to = self._rng.choice(sorted(self._owner_by_lock))
+        body = self._body([], [Output(asset, MINT, to)], NO_FEE, [operation])
+        return self._world.sign(body, [], [signer])
+
+    def _body(
+        self, inputs: list[Input], outputs: list[Output], fee: Fee, operations: list[Operation]
+    ) -> Transaction:
+        return Transaction(
+            version=1,
+            chain_id=self._world.chain_id,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            fee=fee,
+            operations=tuple(operations),
+            expires_at_ms=self._world.genesis.time_ms + LIFE_MS,
+            memo=self._rng.randbytes(4),
+        )

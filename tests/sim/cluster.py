@@ -1,0 +1,350 @@
+"""A whole cluster under virtual time: one seed, one run, all checkers.
+
+Three phases: calm until every honest node has a block; faults for `fault_ms`; then everything
+heals but the evil members, and what is pending must become final within `LIVENESS_TIMEOUTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+
+from ledger.transaction import SignedTransaction
+from node import wal
+from p2p.wire import MESSAGES
+from tests.sim.byzantine import Saboteur, make_saboteur
+from tests.sim.checkers import Checkers, Violation
+from tests.sim.clients import Asked, Clients
+from tests.sim.clock import Timeline
+from tests.sim.disk import PowerCut
+from tests.sim.faults import Faults
+from tests.sim.network import Network, fingerprint
+from tests.sim.node import SimNode
+from tests.sim.plan import Evil, Plan
+from tests.sim.signatures import SignatureBook
+from tests.sim.trace import Trace
+from tests.sim.world import sim_world
+
+LIVENESS_TIMEOUTS = 20
+"""In so many base timeouts after healing everything pending is final."""
+REST_MS = 5_000
+"""Views must not move for so long after everything is final."""
+CALM_MS = 60_000
+START_SPREAD_MS = 200
+CHECK_MS = 250
+
+
+class Cluster:
+    """All machines, their network and their clients."""
+
+    def __init__(self, plan: Plan, *, printed: bool = False) -> None:
+        self.plan = plan
+        self.trace = Trace(printed=printed)
+        self.timeline = Timeline()
+        self.world = sim_world(plan.n, plan.window, mocked=plan.mocked)
+        self.checkers = Checkers(self.world)
+        self.clients = Clients(self.world, self.checkers.reference, plan.seed)
+        self.network = Network(plan, self.timeline, self.trace, self._deliver)
+        self.nodes: dict[int, SimNode] = {}
+        self.saboteurs: dict[int, Saboteur] = {}
+        self.paused: dict[int, list[Callable[[], None]]] = {}
+        self.calm = True
+        """Before the faults: evil members still behave."""
+        self.healed = False
+        self._rng = Random(f"cluster/{plan.seed}")
+        self._ticks: dict[int, int] = {}
+        for member in range(plan.n):
+            self._add_node(member, member)
+            if plan.evil.get(member) is Evil.TWINS:
+                self._add_node(plan.n + member, member)
+        self.faults = Faults(self)
+
+    def _add_node(self, address: int, member: int) -> None:
+        evil = self.plan.evil.get(member)
+        honest = evil is None or evil is Evil.DEAD
+        skew_ms = self.plan.skew_ms
+        rng = Random(f"node/{self.plan.seed}/{address}")
+        node = SimNode(
+            self.world,
+            address,
+            member,
+            lambda: self.timeline.now_ms,
+            lambda to, number, payload: self._post(address, to, number, payload),
+            rng,
+            skew_ms=rng.randint(-skew_ms, skew_ms),
+            book=SignatureBook(self.world.chain_id) if honest else None,
+        )
+        self.nodes[address] = node
+        self.network.join(address, member)
+        if evil is not None and not honest:
+            self.saboteurs[address] = make_saboteur(evil, node, self)
+
+    # Questions.
+
+    @property
+    def now_ms(self) -> int:
+        return self.timeline.now_ms
+
+    def honest(self) -> list[SimNode]:
+        """Nodes that follow the protocol, dead ones included."""
+        return [node for node in self.nodes.values() if node.book is not None]
+
+    def live(self) -> list[SimNode]:
+        """Honest nodes that are up."""
+        return [node for node in self.honest() if node.engine is not None]
+
+    def _lasting(self) -> list[SimNode]:
+        """Honest nodes that outlive the faults."""
+        return [node for node in self.honest() if node.member not in self.plan.evil]
+
+    # Phases.
+
+    def run(self) -> None:
+        """The whole seed; raises Violation."""
+        for node in [item for item in self.nodes.values() if item.address < self.plan.n]:
+            delay_ms = self._rng.randint(0, START_SPREAD_MS)
+            self.timeline.at(delay_ms, lambda node=node: self.start(node))
+        self._load()
+        self._until(lambda: self._all_at(1), CALM_MS, "the first block")
+        self.calm = False
+        for address, node in self.nodes.items():
+            if address >= self.plan.n:
+                node.become_twin(self.nodes[node.member])
+                self.start(node)
+        self.network.is_faulty = True
+        self.faults.begin()
+        end_ms = self.now_ms + self.plan.fault_ms
+        self._until(lambda: self.now_ms >= end_ms, self.plan.fault_ms + 60_000, "time to pass")
+        self.faults.end()
+        self.healed = True
+        self.trace.line(self.now_ms, "cluster", "healed")
+        limit_ms = LIVENESS_TIMEOUTS * self.world.genesis.parameters.view_timeout_ms
+        self._until(self._is_settled, limit_ms, "everything pending to be final")
+        self._come_to_rest()
+        for node in self._lasting():
+            assert node.engine is not None
+            self.checkers.whole_chain(node.address, node.engine.chain)
+
+    def _until(self, condition: Callable[[], bool], limit_ms: int, what: str) -> None:
+        start_ms, check_ms = self.now_ms, 0
+        while True:
+            if self.now_ms >= check_ms:
+                if condition():
+                    return
+                check_ms = self.now_ms + CHECK_MS
+            if self.now_ms > start_ms + limit_ms:
+                detail = f"waited {limit_ms} ms for {what}: {self.describe()}"
+                raise Violation("liveness", "cluster", detail)
+            self.timeline.step()
+
+    def _come_to_rest(self) -> None:
+        """Soon views stay where they are while a new transaction becomes final.
+
+        An evil primary may spoil a round; then its view ends, and at most f are evil.
+        """
+        for _ in range(self.world.validators.f + 2):
+            views = self._views()
+            self._until(lambda: bool(self.clients.make(self.now_ms, cheat=False)), 60_000, "a coin")
+            end_ms = self.now_ms + REST_MS
+            self._until(lambda end_ms=end_ms: self.now_ms >= end_ms, 2 * REST_MS, "time to pass")
+            if self._views() == views and self._is_settled():
+                return
+        raise Violation("views at rest", "cluster", self.describe())
+
+    def _views(self) -> list[tuple[int, bool]]:
+        states = [node.engine.replica.state for node in self._lasting() if node.engine]
+        return [(state.view, state.active) for state in states]
+
+    def _all_at(self, height: int) -> bool:
+        up = [node for node in self._lasting() if node.engine is not None]
+        lasting = len(up) == len(self._lasting())
+        return lasting and all(node.engine.chain.height >= height for node in up)
+
+    def _is_settled(self) -> bool:
+        return not self.clients.asked and self._all_at(self.checkers.height)
+
+    def describe(self) -> str:
+        """Where everybody stands, for a failure."""
+        parts = [f"pending {len(self.clients.asked)}"]
+        for node in self.nodes.values():
+            if node.engine is None:
+                parts.append(f"n{node.address} down")
+                continue
+            state = node.engine.replica.state
+            parts.append(
+                f"n{node.address}{'' if node.book else ' evil'} view={state.view}"
+                f"{'' if state.active else '?'} height={state.height}"
+                f" pool={len(node.engine.mempool)} {node.engine.guard.permission.name}"
+                f"{'' if state.synced else ' not synced'} T={state.timeout_ms}"
+            )
+        return "; ".join(parts)
+
+    # Nodes.
+
+    def start(self, node: SimNode) -> None:
+        """Bring a machine up."""
+        if node.engine is not None:
+            return
+        self._act(node, "start", node.start)
+        if node.engine is None:
+            return
+        if node.book is None:
+            node.vote_anyway()
+        else:
+            new = self.checkers.started(node.address, node.engine.chain)
+            self._final(node, new)
+        self._schedule(node)
+        self.reconnect()
+
+    def crash(self, node: SimNode) -> None:
+        """Cut the power between two events."""
+        if node.engine is None:
+            return
+        self.trace.line(self.now_ms, self._where(node), "crash")
+        node.crash()
+        self.faults.crashed(node)
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Tell every node whom it is linked with, as closed and new connections do."""
+        for node in list(self.nodes.values()):
+            self.timeline.after(1, lambda node=node: self._tell_connected(node))
+
+    def _tell_connected(self, node: SimNode) -> None:
+        if node.engine is None:
+            return
+        up = {other.member for other in self.nodes.values() if self._is_linked(node, other)}
+        members = frozenset(up | {node.member})
+        if node.engine.replica.state.connected != members:
+            shown = ",".join(map(str, sorted(members)))
+            self._act(node, f"connected {shown}", lambda: node.connected(members))
+
+    def _is_linked(self, one: SimNode, other: SimNode) -> bool:
+        if other.engine is None:
+            return False
+        return not self.plan.notices_cuts or self.network.is_linked(one.address, other.address)
+
+    def _act(self, node: SimNode, what: str, action: Callable[[], None]) -> None:
+        """One event of a node, with everything that must hold after it."""
+        if node.address in self.paused:
+            self.paused[node.address].append(lambda: self._act(node, what, action))
+            return
+        if what != "start" and node.engine is None:
+            return
+        self.trace.line(self.now_ms, self._where(node), what)
+        try:
+            action()
+        except PowerCut:
+            self.trace.line(self.now_ms, self._where(node), f"power cut at {node.cut_at}")
+            node.crash()
+            self.faults.crashed(node)
+            self.reconnect()
+            return
+        except Violation:
+            raise
+        except Exception as error:
+            if node.book is None:
+                self.trace.line(self.now_ms, self._where(node), f"evil node broke: {error!r}")
+                node.crash()
+                return
+            raise Violation(type(error).__name__, f"node {node.address}", str(error)) from error
+        self._after(node, what)
+
+    def _after(self, node: SimNode, what: str) -> None:
+        engine = node.engine
+        assert engine is not None
+        if engine.finalized:
+            if node.book is not None:
+                self._final(node, self.checkers.finalized(node.address, engine))
+            engine.finalized.clear()
+        if node.book is not None:
+            self.checkers.bounds(node.address, engine)
+            if what == "tick" and node.wake_ms <= self.now_ms:
+                detail = f"asks to be woken at {node.wake_ms}, it is {self.now_ms}"
+                raise Violation("busy loop", f"node {node.address}", detail)
+        self._schedule(node)
+
+    def _final(self, node: SimNode, transactions: list[SignedTransaction]) -> None:
+        height = node.engine.chain.height if node.engine else 0
+        self.trace.line(self.now_ms, self._where(node), f"final {height}")
+        self.clients.final(transactions)
+
+    def _schedule(self, node: SimNode) -> None:
+        if node.engine is None:
+            return
+        wake_ms = max(node.wake_ms, self.now_ms + 1)
+        if self._ticks.get(node.address) == wake_ms:
+            return
+        self._ticks[node.address] = wake_ms
+        incarnation = node.incarnation
+        self.timeline.at(wake_ms, lambda: self._tick(node, wake_ms, incarnation))
+
+    def _tick(self, node: SimNode, wake_ms: int, incarnation: int) -> None:
+        current = self._ticks.get(node.address) == wake_ms
+        if current and node.engine is not None and node.incarnation == incarnation:
+            del self._ticks[node.address]
+            self._act(node, "tick", node.tick)
+
+    def _where(self, node: SimNode) -> str:
+        if node.engine is None:
+            return f"n{node.address} down"
+        state = node.engine.replica.state
+        return f"n{node.address} v{state.view}{'' if state.active else '?'} h{state.height}"
+
+    # Messages.
+
+    def _post(self, address: int, to: int | None, number: int, payload: bytes) -> None:
+        saboteur = self.saboteurs.get(address)
+        if saboteur is None or self.calm:
+            self.network.send(address, to, number, payload)
+        else:
+            for item in saboteur.outgoing(to, number, payload):
+                self.network.send(address, *item)
+
+    def _deliver(self, address: int, sender: int, number: int, payload: bytes) -> None:
+        node = self.nodes[address]
+        if node.engine is None:
+            return
+        saboteur = self.saboteurs.get(address)
+        if saboteur is not None and not self.calm:
+            for item in saboteur.incoming(sender, number, payload):
+                self.network.send(address, *item)
+        what = f"{MESSAGES[number].name} from {sender} {fingerprint(payload)}"
+        self._act(node, what, lambda: node.receive(sender, number, payload))
+
+    # Load.
+
+    def _load(self) -> None:
+        if not self.healed:
+            cheat = self.plan.double_spends and self._rng.random() < 0.2
+            if not self.calm:
+                self.clients.make(self.now_ms, cheat=cheat)
+            gap_ms = self.plan.load_gap_ms
+        else:
+            gap_ms = 100
+        up = [node for node in self.live() if node.address not in self.paused]
+        for item in self.clients.due(self.now_ms) if up else ():
+            node = self._rng.choice(up)
+            self._submit(node, item)
+        self.timeline.after(self._rng.randint(1, 2 * gap_ms), self._load)
+
+    def _submit(self, node: SimNode, item: Asked) -> None:
+        def submit() -> None:
+            reason = node.submit(item.tx.raw)
+            if reason:
+                self.clients.refused(item, reason)
+
+        if item.tx.txid in self.clients.asked:
+            self._act(node, f"client {item.tx.txid.hex()[:8]}", submit)
+
+
+@contextmanager
+def small_logs(size_bytes: int | None) -> Iterator[None]:
+    """Let the logs of a run rotate early."""
+    kept = wal.LOG_BYTES_ROTATE
+    wal.LOG_BYTES_ROTATE = kept if size_bytes is None else size_bytes
+    try:
+        yield
+    finally:
+        wal.LOG_BYTES_ROTATE = kept

@@ -1,0 +1,153 @@
+"""Passing faults: crashes, cuts and pauses, at times drawn from the seed."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.sim.node import SimNode
+from tests.sim.plan import Episode, Evil
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster
+
+CUT_MS = (200, 8_000)
+DOWN_MS = (50, 12_000)
+PAUSE_MS = (100, 5_000)
+EFFECTS_MAX = 30
+"""A power cut hits one of so many next effects."""
+
+
+class Faults:
+    """Plans episodes while the faulty phase lasts, and undoes them at its end."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._rng = Random(f"faults/{cluster.plan.seed}")
+        self._on = False
+
+    def begin(self) -> None:
+        self._on = True
+        cluster = self._cluster
+        for member, evil in cluster.plan.evil.items():
+            if evil is Evil.DEAD:
+                delay_ms = self._rng.randint(0, cluster.plan.fault_ms)
+                node = cluster.nodes[member]
+                cluster.timeline.after(delay_ms, lambda node=node: self._kill(node))
+        if cluster.plan.episodes:
+            self._plan_next()
+
+    def end(self) -> None:
+        """Everything heals: links, pauses and machines; evil members stay what they are."""
+        self._on = False
+        cluster = self._cluster
+        cluster.network.heal()
+        for address in list(cluster.paused):
+            self._resume(cluster.nodes[address])
+        for node in cluster.nodes.values():
+            node.cut_after = None
+            if not self._is_dead(node):
+                cluster.start(node)
+            elif node.engine is not None:
+                cluster.crash(node)
+        cluster.reconnect()
+
+    def crashed(self, node: SimNode) -> None:
+        """Whatever crashed comes back, unless it died for good."""
+        cluster = self._cluster
+        cluster.paused.pop(node.address, None)
+        if self._on and not self._is_dead(node):
+            delay_ms = self._rng.randint(*DOWN_MS)
+            cluster.timeline.after(delay_ms, lambda: self._rise(node))
+
+    def _is_dead(self, node: SimNode) -> bool:
+        evil = self._cluster.plan.evil.get(node.member)
+        return evil is Evil.DEAD and not self._cluster.calm and node.incarnation >= 1
+
+    def _kill(self, node: SimNode) -> None:
+        self._cluster.crash(node)
+
+    def _rise(self, node: SimNode) -> None:
+        if self._on:
+            self._cluster.start(node)
+
+    def _plan_next(self) -> None:
+        gap_ms = self._cluster.plan.episode_gap_ms
+        self._cluster.timeline.after(self._rng.randint(1, 2 * gap_ms), self._episode)
+
+    def _episode(self) -> None:
+        if not self._on:
+            return
+        kind = self._rng.choice(sorted(self._cluster.plan.episodes))
+        self._begin(kind)
+        self._plan_next()
+
+    def _begin(self, kind: Episode) -> None:
+        cluster = self._cluster
+        node = self._rng.choice(list(cluster.nodes.values()))
+        match kind:
+            case Episode.CRASH:
+                self._cut_power(node)
+            case Episode.POWER:
+                for each in cluster.nodes.values():
+                    self._cut_power(each)
+            case Episode.ISOLATE:
+                self._isolate(node)
+            case Episode.ISOLATE_PRIMARY:
+                self._isolate(self._primary())
+            case Episode.SPLIT:
+                side = set(self._rng.sample(sorted(cluster.nodes), len(cluster.nodes) // 2))
+                self._cut(side, both_ways=True)
+            case Episode.ONE_WAY:
+                self._cut({node.address}, both_ways=False)
+            case Episode.PAUSE:
+                self._pause(node)
+
+    def _cut_power(self, node: SimNode) -> None:
+        if node.engine is None:
+            return
+        if self._rng.random() < 0.3:
+            self._cluster.crash(node)
+        else:
+            node.cut_after = self._rng.randint(1, EFFECTS_MAX)
+
+    def _primary(self) -> SimNode:
+        live = self._cluster.live()
+        if not live:
+            return self._cluster.nodes[0]
+        highest = max(live, key=lambda node: node.engine.replica.state.view)  # type: ignore[union-attr]
+        assert highest.engine is not None
+        return self._cluster.nodes[highest.engine.replica.state.primary]
+
+    def _isolate(self, node: SimNode) -> None:
+        addresses = self._cluster.network.addresses(node.member)
+        self._cut(set(addresses), both_ways=True)
+
+    def _cut(self, side: set[int], *, both_ways: bool) -> None:
+        cluster = self._cluster
+        others = set(cluster.nodes) - side
+        links = [(a, b) for a in side for b in others]
+        if both_ways:
+            links += [(b, a) for a, b in links]
+        elif self._rng.random() < 0.5:
+            links = [(b, a) for a, b in links]
+        number = cluster.network.cut(links)
+        cluster.trace.line(cluster.now_ms, "network", f"cut {sorted(side)} both={both_ways}")
+        cluster.reconnect()
+        cluster.timeline.after(self._rng.randint(*CUT_MS), lambda: self._mend(number))
+
+    def _mend(self, number: int) -> None:
+        self._cluster.network.mend(number)
+        self._cluster.reconnect()
+
+    def _pause(self, node: SimNode) -> None:
+        cluster = self._cluster
+        if node.engine is None or node.address in cluster.paused:
+            return
+        cluster.trace.line(cluster.now_ms, f"n{node.address}", "pause")
+        cluster.paused[node.address] = []
+        cluster.timeline.after(self._rng.randint(*PAUSE_MS), lambda: self._resume(node))
+
+    def _resume(self, node: SimNode) -> None:
+        for action in self._cluster.paused.pop(node.address, []):
+            action()

@@ -1,0 +1,109 @@
+"""`python -m tests.sim.run --seeds N`: seeds 0..N-1 on all cores. `--seed S --trace` replays S."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.sim.checkers import Violation
+from tests.sim.cluster import Cluster, small_logs
+from tests.sim.plan import draw_plan
+
+FAILURES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one seed came to."""
+
+    seed: int
+    digest: str
+    heights: int
+    views: int
+    events: int
+    failure: str = ""
+
+    @property
+    def replay(self) -> str:
+        return f"python -m tests.sim.run --seed {self.seed} --trace"
+
+
+def run_one(seed: int, *, printed: bool = False) -> Result:
+    """One seed; a failure is a result."""
+    logging.disable(logging.CRITICAL)
+    plan = draw_plan(seed)
+    cluster = Cluster(plan, printed=printed)
+    failure = ""
+    with small_logs(plan.log_bytes_rotate):
+        try:
+            cluster.run()
+        except Violation as violation:
+            failure = f"{violation} (at {cluster.now_ms} ms)"
+    views = [node.engine.replica.state.view for node in cluster.live() if node.engine]
+    return Result(
+        seed,
+        cluster.trace.digest,
+        cluster.checkers.height,
+        max(views, default=0),
+        cluster.trace.lines,
+        failure,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every seed passed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim.run", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=300, help="how many seeds to run")
+    parser.add_argument("--start", type=int, default=0, help="the first of them")
+    parser.add_argument("--seed", type=int, help="run this seed alone")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print every event")
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        print(draw_plan(options.seed))
+        result = run_one(options.seed, printed=options.trace)
+        _report(result)
+        return 1 if result.failure else 0
+    return _run_all(range(options.start, options.start + options.seeds))
+
+
+def _run_all(seeds: range) -> int:
+    started = time.monotonic()
+    failed: list[Result] = []
+    blocks = 0
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for done, result in enumerate(pool.imap_unordered(run_one, seeds), start=1):
+            blocks += result.heights
+            if result.failure:
+                failed.append(result)
+                print(file=sys.stderr)
+                _report(result)
+            rate = done / (time.monotonic() - started)
+            line = f"\r{done}/{len(seeds)} seeds, {len(failed)} failed, {rate:.1f} seeds/s "
+            print(line, end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    took = time.monotonic() - started
+    print(f"{len(seeds)} seeds, {blocks} blocks, {len(failed)} failed, {took:.0f} s")
+    for result in sorted(failed, key=lambda item: item.seed)[:FAILURES_SHOWN]:
+        print(f"seed {result.seed}: {result.failure[:200]}")
+    return 1 if failed else 0
+
+
+def _report(result: Result) -> None:
+    if result.failure:
+        print(f"FAILED seed {result.seed}: {result.failure}")
+        print(f"  replay: {result.replay}")
+    else:
+        print(
+            f"seed {result.seed}: {result.heights} blocks, view {result.views}, "
+            f"{result.events} events, trace {result.digest}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

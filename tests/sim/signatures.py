@@ -1,0 +1,121 @@
+"""Everything an honest key ever signs, over all its incarnations, and what it must never sign.
+
+The guard's requests are noted as they come, by the hash that they sign; when the key signs a hash,
+the request behind it is judged against all that this key signed before:
+
+- one block hash for an (epoch, view, height, phase); one VIEW-CHANGE and one NEW-VIEW for a view;
+- never again in an earlier view;
+- a VIEW-CHANGE takes along whatever was COMMITted above its base in an earlier view.
+"""
+
+from __future__ import annotations
+
+from consensus.effects import VoteRequest
+from consensus.messages import (
+    NewViewBody,
+    Signable,
+    ViewChangeBody,
+    new_view_hash,
+    view_change_hash,
+)
+from ledger.block import COMMIT, Block, VotePayload, vote_hash
+from node.vote_guard import Key, VoteGuard
+
+
+class DoubleSigned(AssertionError):
+    """An honest key contradicts itself."""
+
+
+class SignatureBook:
+    """One honest member's memory, which no crash reaches."""
+
+    def __init__(self, chain_id: bytes) -> None:
+        self._chain_id = chain_id
+        self._asked: dict[bytes, Signable] = {}
+        self._votes: dict[tuple[int, int, int, int], bytes] = {}
+        self._whole: dict[tuple[str, int, int], Signable] = {}
+        self._view = (0, 0)
+        self.signed = 0
+
+    def ask(self, request: Signable) -> None:
+        """The guard is asked for this; whether it signs is seen at the key."""
+        if isinstance(request, VotePayload):
+            message = vote_hash(self._chain_id, request)
+        elif isinstance(request, ViewChangeBody):
+            message = view_change_hash(self._chain_id, request)
+        else:
+            message = new_view_hash(self._chain_id, request)
+        self._asked[message] = request
+
+    def sign(self, message: bytes) -> None:
+        """The key signs; raises DoubleSigned."""
+        request = self._asked.get(message)
+        if request is None:
+            raise DoubleSigned(f"signed {message.hex()}, which nobody asked for")
+        self.signed += 1
+        if isinstance(request, VotePayload):
+            self._note_vote(request)
+        else:
+            self._note_whole(request)
+
+    def _note_vote(self, vote: VotePayload) -> None:
+        place = (vote.epoch, vote.view, vote.height, vote.phase)
+        first = self._votes.setdefault(place, vote.block_hash)
+        if first != vote.block_hash:
+            raise DoubleSigned(f"two hashes at (epoch, view, height, phase) {place}")
+        self._advance(vote.epoch, vote.view)
+
+    def _note_whole(self, body: ViewChangeBody | NewViewBody) -> None:
+        place = (type(body).__name__, body.epoch, body.view)
+        is_new = place not in self._whole
+        if self._whole.setdefault(place, body) != body:
+            raise DoubleSigned(f"two different {place}")
+        if is_new:
+            self._advance(body.epoch, body.view)
+            if isinstance(body, ViewChangeBody):
+                self._check_takes_along(body)
+
+    def _advance(self, epoch: int, view: int) -> None:
+        if (epoch, view) < self._view:
+            raise DoubleSigned(f"signed in {epoch, view} after {self._view}")
+        self._view = (epoch, view)
+
+    def _check_takes_along(self, body: ViewChangeBody) -> None:
+        views = {entry.header.height: entry.certificate.view for entry in body.entries}
+        for (epoch, view, height, phase), _ in self._votes.items():
+            left_out = phase == COMMIT and view < body.view and height > body.base.height
+            if epoch == body.epoch and left_out and views.get(height, -1) < view:
+                detail = f"VIEW-CHANGE to {body.view} without height {height} of view {view}"
+                raise DoubleSigned(detail)
+
+
+class WatchedKey:
+    """A key that tells its book what it signs."""
+
+    def __init__(self, key: Key, book: SignatureBook) -> None:
+        self._key = key
+        self._book = book
+
+    @property
+    def public(self) -> bytes:
+        return self._key.public
+
+    def sign(self, message: bytes) -> bytes:
+        self._book.sign(message)
+        return self._key.sign(message)
+
+
+class WatchedGuard(VoteGuard):
+    """The node's guard; only what it is asked is noted."""
+
+    book: SignatureBook
+
+    def stage(
+        self,
+        request: VoteRequest | ViewChangeBody | NewViewBody,
+        *,
+        synced: bool,
+        block: Block | None = None,
+    ) -> None:
+        self.book.ask(request.payload if isinstance(request, VoteRequest) else request)
+        super().stage(request, synced=synced, block=block)

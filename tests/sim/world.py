@@ -1,0 +1,116 @@
+"""One simulated chain: genesis, keys and signatures, by size and window.
+
+Signatures are mocked by default: a hash of the signer's secret and the whole message, so that a
+signature of one message is never one of another, at a hundredth of the price. The public keys are
+real ones, because genesis checks them. A few seeds run with real Ed25519.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256, sha512
+
+import msgspec
+
+from consensus.view_change import Rules, Timing
+from ledger import crypto, genesis, transaction
+from ledger.block import IsValid
+from ledger.genesis import Genesis
+from ledger.genesis_state import genesis_state
+from ledger.locks import Key as KeyLock
+from ledger.locks import lock_hash
+from ledger.transaction import KeySignature, SignedTransaction, Transaction, Witness
+from ledger.validators import ValidatorSet
+from ledger.view import Changes
+from node.vote_guard import Key
+from tests.ledger import world
+
+ACCOUNTS = tuple(f"account{index}" for index in range(6))
+
+_secrets: dict[bytes, bytes] = {}
+
+
+class MockKey:
+    """Signs with a hash that binds the whole message."""
+
+    __slots__ = ("_secret", "public")
+
+    def __init__(self, name: str) -> None:
+        self.public = world.key(name).public
+        self._secret = sha256(b"mock" + name.encode()).digest()
+        _secrets[self.public] = self._secret
+
+    def sign(self, message: bytes) -> bytes:
+        return sha512(self._secret + message).digest()
+
+
+def mock_is_valid(key: bytes, message: bytes, signature: bytes) -> bool:
+    """The counterpart of `crypto.verify`."""
+    secret = _secrets.get(key)
+    return secret is not None and sha512(secret + message).digest() == signature
+
+
+@cache
+def _mock_key(name: str) -> MockKey:
+    return MockKey(name)
+
+
+@dataclass(frozen=True, slots=True)
+class SimWorld:
+    """What all nodes and clients of a simulated chain share."""
+
+    genesis: Genesis
+    changes: Changes
+    chain_id: bytes
+    validators: ValidatorSet
+    is_valid: IsValid
+    mocked: bool
+
+    def key(self, name: str) -> Key:
+        return _mock_key(name) if self.mocked else world.key(name)
+
+    def member_key(self, member: int) -> Key:
+        return self.key(f"{self.validators.members[member].licence}/consensus")
+
+    def rules(self, is_valid: IsValid) -> Rules:
+        """As one node takes them, with its own memory of what it verified."""
+        numbers = self.genesis.parameters
+        return Rules(
+            chain_id=self.chain_id,
+            genesis_hash=self.changes.head.hash,
+            epoch=0,
+            validators=self.validators,
+            window=numbers.window,
+            is_valid=is_valid,
+            timing=Timing(
+                numbers.view_timeout_ms, numbers.view_timeout_ms_max, numbers.heartbeat_ms
+            ),
+        )
+
+    def sign(self, body: Transaction, owners: list[str], actors: list[str]) -> SignedTransaction:
+        """Seal a body: owners reveal their key lock and sign, actors sign alone."""
+        keys = {key.public: key for key in map(self.key, dict.fromkeys((*owners, *actors)))}
+        revealed = [KeyLock(self.key(name).public) for name in dict.fromkeys(owners)]
+        message = transaction.sighash(body)
+        signatures = [KeySignature(public, keys[public].sign(message)) for public in sorted(keys)]
+        conditions = tuple(sorted(revealed, key=lock_hash))
+        return transaction.seal(body, Witness(conditions, tuple(signatures)))
+
+
+@cache
+def sim_world(n: int, window: int, *, mocked: bool) -> SimWorld:
+    """Made once a process: genesis is the same for all seeds of its size."""
+    made = world.make_genesis(n, ACCOUNTS)
+    parameters = msgspec.structs.replace(made.parameters, window=window)
+    made = msgspec.structs.replace(made, parameters=parameters)
+    for licence in made.licences:
+        _mock_key(f"{licence.id}/consensus")
+    return SimWorld(
+        genesis=made,
+        changes=genesis_state(made),
+        chain_id=genesis.chain_id(made),
+        validators=made.validators,
+        is_valid=mock_is_valid if mocked else crypto.verify,
+        mocked=mocked,
+    )
