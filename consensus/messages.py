@@ -147,13 +147,22 @@ class Held(Wire, frozen=True):
 
 
 class VoteMark(Wire, frozen=True):
-    """The highest vote of `member` that the sender has verified."""
+    """The highest vote of `member` that the sender has verified, with the member's signature.
+
+    A claim without it would let any one member keep another from voting after a restart.
+    """
 
     member: MemberIndex
     epoch: UInt
     view: UInt
     height: UInt
     phase: Annotated[int, Meta(ge=PREPARE, le=COMMIT)]
+    block_hash: Bytes32
+    signature: Signature
+
+    @property
+    def payload(self) -> VotePayload:
+        return VotePayload(self.epoch, self.phase, self.view, self.height, self.block_hash)
 
     @property
     def order(self) -> tuple[int, int, int, int]:

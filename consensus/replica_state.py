@@ -111,7 +111,10 @@ class ReplicaState:
 
     @property
     def primary(self) -> int:
-        return self.rules.validators.primary(self.rules.epoch, self.view)
+        return self.primary_of(self.view)
+
+    def primary_of(self, view: int) -> int:
+        return self.rules.validators.primary(self.rules.epoch, view)
 
     @property
     def height(self) -> int:
@@ -164,14 +167,27 @@ class ReplicaState:
 
     def mark(self, vote: Vote) -> None:
         """Remember the highest vote of a member: its guard asks for it after a restart."""
-        mark = VoteMark(vote.signer, vote.epoch, vote.view, vote.height, vote.phase)
+        mark = VoteMark(
+            vote.signer,
+            vote.epoch,
+            vote.view,
+            vote.height,
+            vote.phase,
+            vote.block_hash,
+            vote.signature,
+        )
         held = self.marks.get(vote.signer)
         if held is None or mark.order > held.order:
             self.marks[vote.signer] = mark
 
     def park(self, sender: int, message: Parkable) -> None:
-        """Keep what comes early: one message a sender, view, height and kind."""
+        """Keep what comes early: one message a sender, view, height and kind.
+
+        A proposal, which may list a whole block, only from the primary of its view.
+        """
         height = message.header.height if isinstance(message, PrePrepare) else message.height
+        if isinstance(message, PrePrepare) and sender != self.primary_of(message.view):
+            return
         near_view = self.view <= message.view <= self.view + PARK_VIEWS
         if near_view and self.height < height <= self.height + self.window + PARK_HEIGHTS:
             self.parked[(sender, message.view, height, message.TYPE)] = message

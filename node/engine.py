@@ -237,7 +237,9 @@ class Engine:
 
     def _hear(self, sender: int, status: Status) -> None:
         """The guard counts a STATUS once the replica found its height proved."""
-        if sender in self.replica.state.status_from and self.guard.hear(sender, status):
+        state = self.replica.state
+        proved = sender in state.status_from and status.height <= state.known_height
+        if proved and self.guard.hear(sender, status):
             log.info("guard %s", self.guard.permission.value)
             self.allow_voting()
 

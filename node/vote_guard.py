@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Protocol
 
+import msgspec
 from msgspec import Meta
 
 from consensus.effects import VoteRequest
@@ -30,6 +31,7 @@ from consensus.messages import (
     ViewChange,
     ViewChangeBody,
     Vote,
+    VoteMark,
     make_vote,
     new_view_hash,
     view_change_hash,
@@ -181,7 +183,9 @@ class VoteGuard:
         return [self._sign(item) for item in staged]
 
     def committed(self, height: int) -> None:
-        """Blocks up to `height` are final: what was kept for them may go."""
+        """Blocks up to `height` are final: what was kept for them may go, no vote follows."""
+        above = max(self._state.vote_above, height)
+        self._state = msgspec.structs.replace(self._state, vote_above=above)
         self._votes = {key: value for key, value in self._votes.items() if key[0] > height}
         self._prepared = {key: entry for key, entry in self._prepared.items() if key > height}
         self._blocks = {
@@ -210,8 +214,10 @@ class VoteGuard:
         return self._blocks.get(block_hash)
 
     def hear(self, member: int, status: Status) -> bool:
-        """A proved STATUS; True when it decided whether this guard votes."""
-        marks = [mark.order for mark in status.votes if mark.member == self._member]
+        """A STATUS whose height is proved; True when it decided whether this guard votes."""
+        if self.permission is Permission.ALLOWED:
+            return False
+        marks = [mark.order for mark in status.votes if self._signed(mark)]
         self._heard[member] = _Heard(status.height, status.view, marks[0] if marks else None)
         if self.permission is Permission.WAITING and len(self._heard) >= self._quorum:
             self.permission = self._decide()
@@ -259,6 +265,13 @@ class VoteGuard:
         self.permission = Permission.ALLOWED
 
     # Rules.
+
+    def _signed(self, mark: VoteMark) -> bool:
+        """Whether an echo is of this key: anybody can claim, nobody can forge."""
+        message = vote_hash(self._rules.chain_id, mark.payload)
+        return mark.member == self._member and self._rules.is_valid(
+            self._key.public, message, mark.signature
+        )
 
     @property
     def _quorum(self) -> int:
