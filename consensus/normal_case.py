@@ -41,9 +41,10 @@ def on_pre_prepare(
 
     Accepted when it comes from the primary of the current view, for an open height above the
     heights that the NEW-VIEW derived, names this chain, epoch and set, was built by that primary
-    and bears its PREPARE signature. Parked when early. A header that cannot be right although its
-    primary signed it is a cause for suspicion; a list that does not hash to `tx_root` is nobody's
-    proof and is dropped.
+    and bears its PREPARE signature. Its vote counts even where the block is known from before a
+    restart; a second block is not taken. Parked when early. A header that cannot be right although
+    its primary signed it is a cause for suspicion; a list that does not hash to `tx_root` is
+    nobody's proof and is dropped.
     """
     height = message.header.height
     if message.view < state.view or height <= state.height:
@@ -60,10 +61,13 @@ def on_pre_prepare(
         return
     block_hash = header_hash(message.header)
     slot = state.slot(height)
-    if slot.is_proposed(block_hash) or merkle_root(message.leaves) != message.header.tx_root:
+    known = slot.is_proposed(block_hash)
+    if not known and merkle_root(message.leaves) != message.header.tx_root:
         return
     payload = state.payload(PREPARE, height, block_hash)
     if not _count(state, slot, make_vote(payload, sender, message.signature), out):
+        return
+    if slot.proposal is not None:
         return
     if not _continues_parent(state, message.header):
         state.bad_primary = "a header that does not continue its parent"

@@ -92,8 +92,15 @@ class Replica:
         return state.parent_of(height) if allowed else None
 
     def heartbeat_due(self, now: Now) -> bool:
-        """Whether the primary should extend the chain although nothing is pending."""
-        return self.state.height == 0 or now.monotonic_ms >= self._heartbeat_ms()
+        """Whether the primary should extend the chain although nothing is pending.
+
+        Never while a block is in flight: one proves as well as four that the chain lives.
+        """
+        state = self.state
+        below = state.slots.get(state.height + 1)
+        if below is not None and below.proposal is not None:
+            return False
+        return state.height == 0 or now.monotonic_ms >= self._heartbeat_ms()
 
     def _handle(self, event: Event, out: Output, now: Now) -> None:
         state = self.state

@@ -96,11 +96,12 @@ def _lacking_votes(state: ReplicaState, member: int, slot: Slot, held: Held) -> 
     messages: list[Message] = []
     for vote in slot.own_votes(member):
         has = held.prepares if vote.phase == PREPARE else held.commits
+        has_vote = bool(has >> member & 1)
         if is_proposal_vote(state, vote):
-            if not held.proposal and slot.proposal is not None:
+            if slot.proposal is not None and not (held.proposal and has_vote):
                 leaves = slot.proposal.leaves or ()
                 messages.append(PrePrepare(vote.view, slot.proposal.header, leaves, vote.signature))
-        elif not has >> member & 1:
+        elif not has_vote:
             messages.append(vote)
     return messages
 
