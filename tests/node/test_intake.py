@@ -52,7 +52,7 @@ def test_second_copy_is_known(world: World, intake: Intake) -> None:
 
 
 def test_bad_signature_is_verified_once(world: World) -> None:
-    """The memory of refusals answers for the same bytes; the other body of the txid still enters."""
+    """The memory of refusals answers for the same bytes without another verification."""
     chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
     calls = []
 
