@@ -181,6 +181,8 @@ class Status(Wire, frozen=True):
     active: Annotated[int, Meta(ge=0, le=1)]
     """1 when the sender votes in `view`, 0 while it waits for the view's NEW-VIEW."""
     height: UInt
+    heard: MemberBitmap
+    """Members whose STATUS the sender has received since it started, itself included."""
     certificate: Annotated[tuple[Certificate, ...], Meta(max_length=1)]
     held: Annotated[tuple[Held, ...], Meta(max_length=WINDOW_MAX)]
     view_changes: MemberBitmap

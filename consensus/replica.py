@@ -201,10 +201,20 @@ class Replica:
             state.progress_ms = now.monotonic_ms
 
     def _may_start(self, now: Now) -> bool:
+        """Enough members are linked and have heard a quorum.
+
+        A guard with a fresh log must hear a quorum before there is a block: afterwards it could not
+        know whether it ever voted.
+        """
         state = self.state
         waited = now.monotonic_ms >= state.started_ms + START_WAIT_MS
         needed = state.quorum if waited else state.rules.validators.n
-        return len(state.connected) >= needed
+        own = {state.member: (1 << len(state.status_from)) - 1}
+        heard = {**state.heard_by, **own}
+        ready = [
+            member for member in state.connected if heard.get(member, 0).bit_count() >= state.quorum
+        ]
+        return len(ready) >= needed
 
     def _heartbeat_ms(self) -> int:
         return self.state.progress_ms + self.state.rules.timing.heartbeat_ms

@@ -88,6 +88,7 @@ class ReplicaState:
     # The world as reported.
     connected: frozenset[int] = frozenset()
     status_from: set[int] = field(default_factory=set)
+    heard_by: dict[int, int] = field(default_factory=dict)  # from STATUS: bitmaps, by member
     known_height: int = 0
     target: Certificate | None = None  # that of the known height, while it lies above ours
     pending_since_ms: int | None = None

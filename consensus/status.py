@@ -31,6 +31,7 @@ def make_status(state: ReplicaState) -> Status:
         view=state.view,
         active=int(state.active),
         height=state.height,
+        heard=sum(1 << member for member in state.status_from),
         certificate=() if certificate is None else (certificate,),
         held=tuple([_held(state, height) for height in state.heights_open]),
         view_changes=view_changes,
@@ -43,7 +44,10 @@ def on_status(state: ReplicaState, sender: int, status: Status, now: Now) -> lis
     if status.epoch != state.rules.epoch:
         return []
     if _learn_height(state, status):
+        if state.height == 0 and sender not in state.status_from:
+            state.next_status_ms = now.monotonic_ms  # the first block waits for this news
         state.status_from.add(sender)
+        state.heard_by[sender] = status.heard
     last_ms = state.answered_ms.get(sender)
     if last_ms is not None and now.monotonic_ms < last_ms + ANSWER_MS:
         return []

@@ -245,7 +245,7 @@ class Engine:
 
     def _hear_self(self) -> None:
         if self.guard.permission is Permission.WAITING:
-            own = Status(0, 0, 0, self.chain.height, (), (), 0, ())
+            own = Status(0, 0, 0, self.chain.height, 0, (), (), 0, ())
             if self.guard.hear(self.member, own):
                 self.allow_voting()
 
