@@ -12,14 +12,13 @@ from random import Random
 
 from ledger.transaction import SignedTransaction
 from node import wal
-from p2p.wire import MESSAGES
 from tests.sim.byzantine import Saboteur, make_saboteur
 from tests.sim.checkers import Checkers, Violation
 from tests.sim.clients import Asked, Clients
 from tests.sim.clock import Timeline
 from tests.sim.disk import PowerCut
 from tests.sim.faults import Faults
-from tests.sim.network import Network, fingerprint
+from tests.sim.network import Network
 from tests.sim.node import SimNode
 from tests.sim.plan import Evil, Plan
 from tests.sim.signatures import SignatureBook
@@ -31,6 +30,7 @@ LIVENESS_TIMEOUTS = 20
 REST_MS = 5_000
 """Views must not move for so long after everything is final."""
 CALM_MS = 60_000
+"""In so much time without faults anything happens that is to happen at all."""
 START_SPREAD_MS = 200
 CHECK_MS = 250
 
@@ -94,7 +94,7 @@ class Cluster:
         """Honest nodes that are up."""
         return [node for node in self.honest() if node.engine is not None]
 
-    def _lasting(self) -> list[SimNode]:
+    def lasting(self) -> list[SimNode]:
         """Honest nodes that outlive the faults."""
         return [node for node in self.honest() if node.member not in self.plan.evil]
 
@@ -102,31 +102,47 @@ class Cluster:
 
     def run(self) -> None:
         """The whole seed; raises Violation."""
+        self.begin()
+        self.network.is_faulty = True
+        self.faults.begin()
+        self.pass_ms(self.plan.fault_ms)
+        self.heal()
+        self.finish()
+
+    def begin(self) -> None:
+        """All machines start and agree on a first block; from then on evil is evil."""
         for node in [item for item in self.nodes.values() if item.address < self.plan.n]:
             delay_ms = self._rng.randint(0, START_SPREAD_MS)
             self.timeline.at(delay_ms, lambda node=node: self.start(node))
         self._load()
-        self._until(lambda: self._all_at(1), CALM_MS, "the first block")
+        self.until(lambda: self._all_at(1), CALM_MS, "the first block")
         self.calm = False
         for address, node in self.nodes.items():
             if address >= self.plan.n:
                 node.become_twin(self.nodes[node.member])
                 self.start(node)
-        self.network.is_faulty = True
-        self.faults.begin()
-        end_ms = self.now_ms + self.plan.fault_ms
-        self._until(lambda: self.now_ms >= end_ms, self.plan.fault_ms + 60_000, "time to pass")
+
+    def heal(self) -> None:
+        """No more faults but those of evil members, and no more load."""
         self.faults.end()
         self.healed = True
         self.trace.line(self.now_ms, "cluster", "healed")
+
+    def finish(self) -> None:
+        """What is pending becomes final, views come to rest, and every stored chain is right."""
         limit_ms = LIVENESS_TIMEOUTS * self.world.genesis.parameters.view_timeout_ms
-        self._until(self._is_settled, limit_ms, "everything pending to be final")
+        self.until(self.is_settled, limit_ms, "everything pending to be final")
         self._come_to_rest()
-        for node in self._lasting():
+        for node in self.lasting():
             assert node.engine is not None
             self.checkers.whole_chain(node.address, node.engine.chain)
 
-    def _until(self, condition: Callable[[], bool], limit_ms: int, what: str) -> None:
+    def pass_ms(self, duration_ms: int) -> None:
+        """Let virtual time pass."""
+        end_ms = self.now_ms + duration_ms
+        self.until(lambda: self.now_ms >= end_ms, duration_ms + CALM_MS, "time to pass")
+
+    def until(self, condition: Callable[[], bool], limit_ms: int, what: str) -> None:
         start_ms, check_ms = self.now_ms, 0
         while True:
             if self.now_ms >= check_ms:
@@ -145,23 +161,22 @@ class Cluster:
         """
         for _ in range(self.world.validators.f + 2):
             views = self._views()
-            self._until(lambda: bool(self.clients.make(self.now_ms, cheat=False)), 60_000, "a coin")
-            end_ms = self.now_ms + REST_MS
-            self._until(lambda end_ms=end_ms: self.now_ms >= end_ms, 2 * REST_MS, "time to pass")
-            if self._views() == views and self._is_settled():
+            self.until(lambda: bool(self.clients.make(self.now_ms, cheat=False)), CALM_MS, "a coin")
+            self.pass_ms(REST_MS)
+            if self._views() == views and self.is_settled():
                 return
         raise Violation("views at rest", "cluster", self.describe())
 
     def _views(self) -> list[tuple[int, bool]]:
-        states = [node.engine.replica.state for node in self._lasting() if node.engine]
+        states = [node.engine.replica.state for node in self.lasting() if node.engine]
         return [(state.view, state.active) for state in states]
 
     def _all_at(self, height: int) -> bool:
-        up = [node for node in self._lasting() if node.engine is not None]
-        lasting = len(up) == len(self._lasting())
+        up = [node for node in self.lasting() if node.engine is not None]
+        lasting = len(up) == len(self.lasting())
         return lasting and all(node.engine.chain.height >= height for node in up)
 
-    def _is_settled(self) -> bool:
+    def is_settled(self) -> bool:
         return not self.clients.asked and self._all_at(self.checkers.height)
 
     def describe(self) -> str:
@@ -226,13 +241,17 @@ class Cluster:
         return not self.plan.notices_cuts or self.network.is_linked(one.address, other.address)
 
     def _act(self, node: SimNode, what: str, action: Callable[[], None]) -> None:
-        """One event of a node, with everything that must hold after it."""
+        """One event of a node, with everything that must hold after it.
+
+        `what` is empty for a message, which has its line already.
+        """
         if node.address in self.paused:
             self.paused[node.address].append(lambda: self._act(node, what, action))
             return
         if what != "start" and node.engine is None:
             return
-        self.trace.line(self.now_ms, self._where(node), what)
+        if what:
+            self.trace.line(self.now_ms, self._where(node), what)
         try:
             action()
         except PowerCut:
@@ -310,8 +329,8 @@ class Cluster:
         if saboteur is not None and not self.calm:
             for item in saboteur.incoming(sender, number, payload):
                 self.network.send(address, *item)
-        what = f"{MESSAGES[number].name} from {sender} {fingerprint(payload)}"
-        self._act(node, what, lambda: node.receive(sender, number, payload))
+        self.trace.message(self.now_ms, self._where(node), sender, number, payload)
+        self._act(node, "", lambda: node.receive(sender, number, payload))
 
     # Load.
 

@@ -78,7 +78,7 @@ class Faults:
     def _episode(self) -> None:
         if not self._on:
             return
-        kind = self._rng.choice(sorted(self._cluster.plan.episodes))
+        kind = self._rng.choice(self._cluster.plan.episodes)
         self._begin(kind)
         self._plan_next()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from random import Random
-from zlib import crc32
 
 from tests.sim.clock import Timeline
 from tests.sim.plan import Plan
@@ -98,8 +97,3 @@ class Network:
 
     def _arrive(self, sender: int, to: int, number: int, payload: bytes) -> None:
         self._deliver(to, sender, number, payload)
-
-
-def fingerprint(payload: bytes) -> str:
-    """Tells payloads apart in a trace."""
-    return f"{crc32(payload):08x}"

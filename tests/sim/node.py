@@ -33,6 +33,8 @@ from tests.sim.world import SimWorld
 MONOTONIC_START_MS_MAX = 1_000_000
 """Monotonic clocks of different machines have nothing in common."""
 GENESIS_TO_START_MS = 1_000
+POWER_FAILURES = 0.6
+"""Of all crashes; the others only kill the process."""
 
 
 class Send(Protocol):
@@ -118,10 +120,12 @@ class SimNode:
         self._log.replace(other._log.read_all())
 
     def crash(self) -> None:
-        """Power fails now: the engine is gone, of the unsynced log some bytes may be left."""
+        """The engine is gone. If the process was killed, the machine still holds what it wrote;
+        if the power failed, some bytes of the unsynced log may be left."""
         self.engine = None
         self.cut_after = None
-        self._log.crash(self._rng.randint(0, self._log.unsynced_bytes))
+        if self._rng.random() < POWER_FAILURES:
+            self._log.crash(self._rng.randint(0, self._log.unsynced_bytes))
 
     @property
     def now(self) -> Now:

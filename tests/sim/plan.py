@@ -50,7 +50,7 @@ class Plan:
     straggling: float
     """Share of messages that take ten times as long."""
     evil: dict[int, Evil]
-    episodes: frozenset[Episode]
+    episodes: tuple[Episode, ...]
     episode_gap_ms: int
     fault_ms: int
     """How long faults last; then everything heals but `evil`."""
@@ -79,7 +79,7 @@ def draw_plan(seed: int) -> Plan:
         duplication=rng.choice((0, 0, 0.05, 0.3)),
         straggling=rng.choice((0, 0, 0.02, 0.2)),
         evil=_draw_evil(rng, n),
-        episodes=frozenset(item for item in Episode if rng.random() < 0.4),
+        episodes=tuple(item for item in Episode if rng.random() < 0.4),
         episode_gap_ms=rng.choice((500, 1_500, 4_000)),
         fault_ms=rng.choice((5_000, 10_000, 20_000, 30_000)),
         load_gap_ms=rng.choice((50, 200, 1_000, 4_000)),

@@ -11,9 +11,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from tests.sim.checkers import Violation
 from tests.sim.cluster import Cluster, small_logs
-from tests.sim.plan import draw_plan
+from tests.sim.plan import Plan, draw_plan
 
 FAILURES_SHOWN = 20
 
@@ -37,7 +39,11 @@ class Result:
 def run_one(seed: int, *, printed: bool = False) -> Result:
     """One seed; a failure is a result."""
     logging.disable(logging.CRITICAL)
-    plan = draw_plan(seed)
+    return run_plan(draw_plan(seed), printed=printed)
+
+
+def run_plan(plan: Plan, *, printed: bool = False) -> Result:
+    """One plan, drawn or written down."""
     cluster = Cluster(plan, printed=printed)
     failure = ""
     with small_logs(plan.log_bytes_rotate):
@@ -47,7 +53,7 @@ def run_one(seed: int, *, printed: bool = False) -> Result:
             failure = f"{violation} (at {cluster.now_ms} ms)"
     views = [node.engine.replica.state.view for node in cluster.live() if node.engine]
     return Result(
-        seed,
+        plan.seed,
         cluster.trace.digest,
         cluster.checkers.height,
         max(views, default=0),
@@ -65,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trace", action="store_true", help="with --seed: print every event")
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        print(draw_plan(options.seed))
+        print(msgspec.json.encode(draw_plan(options.seed)).decode())
         result = run_one(options.seed, printed=options.trace)
         _report(result)
         return 1 if result.failure else 0
