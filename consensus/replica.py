@@ -209,11 +209,10 @@ class Replica:
         state = self.state
         waited = now.monotonic_ms >= state.started_ms + START_WAIT_MS
         needed = state.quorum if waited else state.rules.validators.n
-        own = {state.member: (1 << len(state.status_from)) - 1}
-        heard = {**state.heard_by, **own}
-        ready = [
-            member for member in state.connected if heard.get(member, 0).bit_count() >= state.quorum
-        ]
+        heard_by = {member: heard.bit_count() for member, heard in state.heard_by.items()}
+        if state.member is not None:
+            heard_by[state.member] = len(state.status_from)
+        ready = [member for member in state.connected if heard_by.get(member, 0) >= state.quorum]
         return len(ready) >= needed
 
     def _heartbeat_ms(self) -> int:
