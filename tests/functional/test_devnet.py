@@ -1,0 +1,195 @@
+"""A devnet of four real validators, used as the README says."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cli.devnet import launch, processes
+from tests.functional.cluster import MARSA, Cluster, until
+
+pytestmark = pytest.mark.functional
+
+FUNDS = 12_500_000_000
+"""What an account holds at the beginning, in µ."""
+
+
+def test_up_pay_down_and_up_again(cluster: Cluster) -> None:
+    """From an empty directory to a final payment; stopped and started, all of it is there."""
+    made = cluster.up()
+    assert [node["name"] for node in made["nodes"]] == ["val0", "val1", "val2", "val3"]
+    sent = cluster.send("5", "alice", "bob")
+    assert (sent["status"], sent["amount"]) == ("final", "5000000")
+    assert cluster.balance("bob") == FUNDS + 5_000_000
+    assert cluster.balance("alice") == FUNDS - 5_000_000 - int(sent["fee"])
+    cluster.marsa("devnet", "fund", "carol", "1.5")
+    assert cluster.balance("carol") == FUNDS + 1_500_000
+    assert cluster.marsa("devnet", "down", "--json").json["stopped"] == 4
+    assert cluster.status()["missing"] == ["val0", "val1", "val2", "val3"]
+    again = cluster.up()
+    assert again["genesis_hash"] == made["genesis_hash"]
+    assert cluster.balance("bob") == FUNDS + 5_000_000
+    assert cluster.send("1", "bob", "alice")["status"] == "final"
+    cluster.marsa("audit", "chain")
+
+
+def test_every_node_is_ready_when_up_returns(cluster: Cluster) -> None:
+    """`up` ends when block 1 has a certificate on every node: each vouches for it at once."""
+    cluster.up()
+    for index in range(4):
+        found = cluster.marsa("query", "block", "1", "--node", cluster.api(index), "--json").json
+        assert len(found["certificate"]["signers"]) >= 3
+    states = [node["state"] for node in cluster.nodes().values()]
+    assert states == ["primary", "voting", "voting", "voting"]
+
+
+def test_up_twice_changes_nothing(cluster: Cluster) -> None:
+    """On a running devnet `up` finds everything there and says the same."""
+    assert cluster.up() == cluster.up()
+
+
+def test_primary_killed(cluster: Cluster) -> None:
+    """Without val0 the next payment is final in ten seconds; val0 comes back with equal roots."""
+    cluster.up()
+    cluster.marsa("devnet", "kill", "val0")
+    assert cluster.send("5", "alice", "bob", "--wait", "10s")["status"] == "final"
+    states = cluster.nodes()
+    assert (states["val0"]["state"], states["val0"]["alive"]) == ("down", False)
+    assert all(states[name]["view"] >= 1 for name in ("val1", "val2", "val3"))
+    back = cluster.marsa("devnet", "restart", "val0", "--json").json
+    assert back["height"] >= 2
+    roots = until(lambda: roots_at_one_height(cluster), "all nodes at one height")
+    assert len(set(roots)) == 1
+    assert cluster.send("5", "bob", "alice")["status"] == "final"
+
+
+def roots_at_one_height(cluster: Cluster) -> list[str] | None:
+    nodes = cluster.nodes().values()
+    if len({node["height"] for node in nodes}) > 1:
+        return None
+    return [node["state_root"] for node in nodes]
+
+
+def test_two_of_four_killed(cluster: Cluster) -> None:
+    """Nothing commits and those who wait are told who is missing; with them back it goes on."""
+    cluster.up()
+    for name in ("val1", "val2"):
+        cluster.marsa("devnet", "kill", name)
+    height = cluster.nodes()["val0"]["height"]
+    waiting = cluster.marsa(
+        *("tx", "send", "bob", "5", "--from", "alice", "--wait", "3s", "--json"), code=4
+    )
+    for name in ("val1", "val2"):
+        assert name in waiting.error["message"]
+    assert cluster.nodes()["val0"]["height"] == height
+    shown = cluster.marsa("devnet", "status")
+    assert "missing: val1 (bolt), val2 (coral)" in shown.out
+    for name in ("val1", "val2"):
+        cluster.marsa("devnet", "restart", name)
+    txid = waiting.error["details"]["txid"]
+    cluster.marsa("tx", "wait", txid, "--wait", "10s")
+
+
+def test_reset_begins_a_new_chain(cluster: Cluster) -> None:
+    """A running devnet runs again after `reset`, with another genesis and all funds back."""
+    before = cluster.up()
+    cluster.send("5", "alice", "bob")
+    after = cluster.marsa("devnet", "reset", "--json").json
+    assert after["genesis_hash"] != before["genesis_hash"]
+    assert cluster.balance("alice") == FUNDS
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def test_seven_validators(cluster: Cluster) -> None:
+    """A larger set tolerates two faults: with two killed payments go on."""
+    made = cluster.up("-n", "7")
+    assert [node["issuer"] is None for node in made["nodes"]] == [False] * 4 + [True] * 3
+    for name in ("val5", "val6"):
+        cluster.marsa("devnet", "kill", name)
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def test_deep_directory(cluster: Cluster) -> None:
+    """The path of MARSA_HOME may be long: nothing depends on the length of a socket's path."""
+    cluster.home = cluster.home / ("deep" * 20) / ("deeper" * 20)
+    cluster.up()
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+    assert (cluster.node_dir("val0") / "admin.sock").is_socket()
+
+
+def test_node_started_by_an_interpreter_of_its_own(cluster: Cluster) -> None:
+    """What systems without fork do: the node joins as the others do."""
+    cluster.up()
+    cluster.marsa("devnet", "kill", "val3")
+    launch.spawn(cluster.node_dir("val3"))
+    until(lambda: cluster.nodes()["val3"]["state"] == "voting", "val3 votes")
+
+
+def test_lost_vote_log(cluster: Cluster) -> None:
+    """A node whose memory of votes is gone follows without voting until the operator's word."""
+    cluster.up()
+    cluster.send("5", "alice", "bob")
+    cluster.marsa("devnet", "kill", "val3")
+    (cluster.node_dir("val3") / "votes.wal").unlink()
+    assert cluster.marsa("devnet", "restart", "val3", "--json").json["height"] >= 2
+    until(lambda: cluster.nodes()["val3"]["state"] == "following", "val3 follows")
+    refused = cluster.marsa("node", "recover", cluster.node_dir("val3"), "--json", code=8)
+    assert "only copy" in refused.error["message"]
+    cluster.marsa("node", "recover", cluster.node_dir("val3"), "--yes")
+    for _ in range(4):
+        cluster.send("1", "alice", "bob")
+    until(lambda: cluster.nodes()["val3"]["state"] == "voting", "val3 votes")
+
+
+def test_terminal_shows_blocks_and_ctrl_c_stops(cluster: Cluster) -> None:
+    """On a terminal `up` stays, a payment shows as a block, and Ctrl-C takes the nodes down."""
+    master, slave = pty.openpty()
+    command = [MARSA, "devnet", "up", "--base-port", str(cluster.base_port)]
+    environment = cluster.environment
+    child = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+    )
+    os.close(slave)
+    seen = read_until(master, "Ctrl-C stops")
+    assert "alice" in seen
+    cluster.send("5", "alice", "bob")
+    read_until(master, "1 transaction ")
+    child.send_signal(signal.SIGINT)
+    read_until(master, "stopping")
+    assert child.wait(30) == 0
+    os.close(master)
+    assert len(cluster.status()["missing"]) == 4
+
+
+def read_until(terminal: int, words: str) -> str:
+    """Everything up to `words`, without the terminal's control sequences."""
+    os.set_blocking(terminal, False)
+    data = b""
+    deadline = time.monotonic() + 30
+    while True:
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", data.decode("utf-8", errors="replace"))
+        if words in text:
+            return text
+        assert time.monotonic() < deadline, text
+        try:
+            data += os.read(terminal, 65_536)
+        except BlockingIOError:
+            time.sleep(0.02)
+
+
+def test_killed_launcher_leaves_the_nodes(cluster: Cluster) -> None:
+    """Nodes belong to nobody's session: each leads its own, and `down` finds them all."""
+    cluster.up()
+    for node in cluster.nodes().values():
+        assert os.getsid(node["pid"]) == node["pid"]
+        found = processes.running(cluster.node_dir(node["name"]))
+        assert found is not None
+        assert found.pid == node["pid"]
+    cluster.marsa("devnet", "down")
+    assert all(not node["alive"] for node in cluster.nodes().values())

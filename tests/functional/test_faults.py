@@ -1,0 +1,166 @@
+"""What goes wrong on a machine: each time a sentence that says what to do, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cli.accounts import PublicAccount
+from cli.client import Client
+from cli.devnet import processes
+from tests.functional.cluster import Cluster, until
+from tests.functional.load import prepare
+
+pytestmark = pytest.mark.functional
+
+PAYMENTS = 1_500
+FINAL_BEFORE_KILL = 200
+
+
+def faucet_of(cluster: Cluster) -> PublicAccount:
+    data = (cluster.directory / "accounts.json").read_bytes()
+    accounts = msgspec.json.decode(data, type=list[PublicAccount])
+    return next(account for account in accounts if account.name == "faucet")
+
+
+def kill_all(cluster: Cluster) -> None:
+    """SIGKILL for every node at once."""
+    found = [processes.running(path) for path in (cluster.directory / "nodes").iterdir()]
+    alive = [process for process in found if process is not None]
+    for process in alive:
+        os.kill(process.pid, signal.SIGKILL)
+    assert processes.wait_gone(alive, 10) == []
+
+
+def test_all_killed_under_load(cluster: Cluster) -> None:
+    """kill -9 of all nodes under load: what was reported final is there, at the same height."""
+    made = cluster.up()
+    urls = [node["api"] for node in made["nodes"]]
+    load = prepare(urls, faucet_of(cluster), PAYMENTS)
+    load.start()
+    until(lambda: len(load.final) >= FINAL_BEFORE_KILL, "payments are final under load")
+    kill_all(cluster)
+    load.join()
+    assert len(load.final) < PAYMENTS, "the load was over before the nodes were killed"
+    cluster.up()
+    for url in urls:
+        with Client(url) as client:
+            for txid, height in load.final.items():
+                found = client.transaction(txid)
+                assert (found.status, found.height) == ("final", height)
+    cluster.marsa("audit", "chain")
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def test_second_process_on_one_directory(cluster: Cluster) -> None:
+    """The second one ends at once and names the first; the first goes on."""
+    cluster.up()
+    pid = cluster.nodes()["val0"]["pid"]
+    second = cluster.marsa("node", "run", cluster.node_dir("val0"), "--json", code=1)
+    assert second.error["code"] == "directory_in_use"
+    assert str(pid) in second.error["message"]
+    assert cluster.nodes()["val0"]["pid"] == pid
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def test_wrong_genesis(cluster: Cluster) -> None:
+    """`up` names the node at fault, shows its log, stops what it started; mended, it goes on."""
+    cluster.up()
+    cluster.send("5", "alice", "bob")
+    cluster.marsa("devnet", "down")
+    file = cluster.node_dir("val1") / "genesis.json"
+    right = file.read_bytes()
+    file.write_text(cluster.marsa("genesis", "new", "--devnet").out)
+    failed = cluster.marsa("devnet", "up", "--json", code=1)
+    assert failed.error["details"]["node"] == "val1"
+    assert any("wrong_genesis" in line for line in failed.error["details"]["log"])
+    assert len(cluster.status()["missing"]) == 4
+    found = cluster.marsa("node", "check", cluster.node_dir("val1"), "--json", code=9)
+    assert found.error["code"] == "wrong_genesis"
+    file.write_bytes(right)
+    cluster.up()
+    assert cluster.send("1", "alice", "bob")["height"] >= 3
+
+
+def test_port_in_use(cluster: Cluster) -> None:
+    """The port and its owner are named before anything starts; another base port works."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", cluster.base_port + 2))
+        taken.listen()
+        failed = cluster.marsa("devnet", "up", "--base-port", cluster.base_port, "--json", code=1)
+        assert failed.error["code"] == "port_in_use"
+        assert str(cluster.base_port + 2) in failed.error["message"]
+        assert str(os.getpid()) in failed.error["message"]
+        command = failed.error["hint"].split()
+        assert command[:3] == ["marsa", "devnet", "up"]
+        cluster.marsa(*command[1:], "--json")
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "MANIFEST", "table"])
+def test_damaged_data_directory(cluster: Cluster, name: str) -> None:
+    """A node with a damaged database says so and stays down; the others lose nothing."""
+    cluster.up()
+    cluster.send("5", "alice", "bob")
+    cluster.marsa("devnet", "down")
+    damage(cluster.node_dir("val1") / "chain", name)
+    failed = cluster.marsa("devnet", "up", "--json", code=1)
+    assert failed.error["details"]["node"] == "val1"
+    assert "Traceback" not in "\n".join(failed.error["details"]["log"])
+    assert "error[storage]" in failed.error["details"]["log"][-1]
+    for other in ("val0", "val2", "val3"):
+        cluster.marsa("devnet", "restart", other)
+    assert cluster.send("1", "alice", "bob")["height"] >= 3
+
+
+def damage(chain: Path, name: str) -> None:
+    """Lose the pointer to everything, or flip bytes in the middle of a file."""
+    if name == "CURRENT":
+        (chain / name).unlink()
+        return
+    pattern = "MANIFEST-*" if name == "MANIFEST" else "*.l[do][bg]"
+    file = max(chain.glob(pattern), key=lambda path: path.stat().st_size)
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(byte ^ 0xFF for byte in data[middle : middle + 64])
+    file.write_bytes(data)
+
+
+def test_little_space_left(cluster: Cluster) -> None:
+    """Below the first limit transactions are refused by name, below the second no node starts."""
+    cluster.up()
+    node = cluster.node_dir("val0")
+    cluster.marsa("devnet", "kill", "val0")
+    config = node / "marsa.toml"
+    text = config.read_text()
+    config.write_text(text.replace("# reject_below_mib = 1024", "reject_below_mib = 1048576"))
+    cluster.marsa("devnet", "restart", "val0")
+    refused = cluster.marsa(
+        *("tx", "send", "bob", "5", "--from", "alice", "--node", cluster.api(0), "--json"), code=5
+    )
+    assert refused.error["code"] == "low_disk_space"
+    assert cluster.send("5", "carol", "bob", "--node", cluster.api(1))["status"] == "final"
+    cluster.marsa("devnet", "kill", "val0")
+    full = cluster.marsa(
+        *("node", "check", node, "--set", "storage.stop_voting_below_mib=1048576", "--json"),
+        code=9,
+    )
+    assert full.error["code"] == "disk_full"
+    assert "MiB" in full.error["message"]
+
+
+def test_readable_key(cluster: Cluster) -> None:
+    """A node whose key others may read does not start, and the error holds the command."""
+    cluster.up()
+    cluster.marsa("devnet", "kill", "val2")
+    key = cluster.node_dir("val2") / "keys" / "consensus.json"
+    key.chmod(0o644)
+    failed = cluster.marsa("devnet", "restart", "val2", "--json", code=1)
+    assert f"chmod 600 {key}" in failed.error["details"]["log"][-1]
+    key.chmod(0o600)
+    cluster.marsa("devnet", "restart", "val2")
