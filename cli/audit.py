@@ -1,0 +1,226 @@
+"""`marsa audit`: what a node serves, checked against the genesis file and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.base import Group, examples, settings
+from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.output import emit, table
+from cli.units import format_amount, format_time
+
+if TYPE_CHECKING:
+    from cli.audit_chain import Fault, Replay
+    from cli.nodes import Node
+    from ledger.genesis import Genesis
+    from node.api import schemas
+
+PERCENT_PPM = 10_000
+CHAIN_SCHEMA = "marsa.audit.chain/1"
+RESERVE_SCHEMA = "marsa.audit.reserve/1"
+
+genesis_option = click.option(
+    "--genesis",
+    "genesis_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The genesis file that you trust; that of the devnet on this machine unless given.",
+)
+
+
+@click.command(
+    "audit",
+    cls=Group,
+    help=f"""{examples("marsa audit chain", "marsa audit reserve --issuer acme --json")}
+
+Check what a node serves against the genesis file. Nothing else is trusted. Exit code 9 when it does
+not hold.
+""",
+)
+def audit() -> None:
+    """Group of commands."""
+
+
+@audit.command(
+    "chain",
+    short_help="Run the whole chain again and compare every root.",
+    help=f"""{examples("marsa audit chain", "marsa audit chain --genesis genesis.json --json")}
+
+Download all headers, certificates and blocks and check them from the genesis on: links, a quorum's
+signatures, every transaction, every state root; then count supply and reserve again.
+""",
+)
+@genesis_option
+def chain(genesis_file: Path | None) -> int:
+    """Stops at the first fault."""
+    from cli import audit_chain, nodes
+    from cli.audit_chain import AuditFailed, Replay
+    from cli.progress import Progress
+
+    fault = None
+    with nodes.connected() as node:
+        genesis = _genesis(node, genesis_file)
+        target = node.client.status().sync.height
+        state = Replay(genesis)
+        try:
+            with Progress("auditing the chain", target, "blocks") as progress:
+                audit_chain.audit(node.client, state, target, progress.reach)
+        except AuditFailed as error:
+            fault = error.fault
+    if fault is not None and not settings().json:
+        raise _chain_failed(fault, state)
+    emit(CHAIN_SCHEMA, _chain_json(state, fault), lambda: _chain_text(state))
+    return ExitCode.OK if fault is None else ExitCode.CHECK_FAILED
+
+
+@audit.command(
+    "reserve",
+    short_help="Every issuer's coins against its reserve, with proof.",
+    help=f"""{examples("marsa audit reserve", "marsa audit reserve --issuer acme --json")}
+
+Show what each issuer has outstanding and what stands behind it, after checking that a quorum of
+the genesis validators signed these very figures. Exit code 9 too when an issuer is in deficit.
+""",
+)
+@click.option("--issuer", metavar="ID", help="Only this issuer.")
+@genesis_option
+def reserve(issuer: str | None, genesis_file: Path | None) -> int:
+    """From one answer, so that all figures are of one height."""
+    from cli import nodes
+    from cli.audit_reserve import deficits, verify_reserve
+    from ledger.reasons import Invalid
+
+    with nodes.connected() as node:
+        genesis = _genesis(node, genesis_file)
+        found = node.client.reserve()
+    try:
+        verify_reserve(found, genesis)
+    except Invalid as error:
+        raise CliError(
+            error.reason.value,
+            f"the reserve at height {found.height} is not proved: {error.detail}",
+            hint="ask another node with --node URL, and compare",
+            exit_code=ExitCode.CHECK_FAILED,
+            details={"height": found.height},
+        ) from None
+    rows = [row for row in found.issuers if issuer in (None, row.issuer)]
+    if not rows:
+        known = ", ".join(row.issuer for row in found.issuers)
+        raise not_found("unknown_issuer", f"there is no issuer '{issuer}' (issuers: {known})")
+    short = deficits(rows)
+    emit(RESERVE_SCHEMA, _reserve_json(found, rows, short), lambda: _reserve_text(found, rows))
+    return ExitCode.CHECK_FAILED if short else ExitCode.OK
+
+
+def _genesis(node: Node, file: Path | None) -> Genesis:
+    """The file given, or the one of the devnet whose chain the node is on."""
+    from cli.accounts import devnets
+    from ledger import genesis as genesis_rules
+
+    chosen = file
+    if chosen is None:
+        files = [directory / "genesis.json" for directory in devnets(node.chain_id)]
+        chosen = next((path for path in files if path.is_file()), None)
+    if chosen is None:
+        raise usage_error(
+            "no_genesis",
+            f"no devnet on this machine has the chain {node.chain_id} of {node.client.url}",
+            "name the genesis file that you trust with --genesis FILE",
+        )
+    with chosen.open("rb") as opened:
+        genesis = genesis_rules.load(opened.read(genesis_rules.GENESIS_BYTES_MAX + 1))
+    expected = genesis_rules.chain_id(genesis).hex()
+    if node.chain_id != expected:
+        raise CliError(
+            "wrong_chain",
+            f"{node.client.url} is on chain {node.chain_id}, {chosen} is of chain {expected}",
+            hint="ask a node of that chain with --node URL, or use the genesis file of this one",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
+    return genesis
+
+
+def _chain_failed(fault: Fault, state: Replay) -> CliError:
+    return CliError(
+        fault.code,
+        f"the chain does not hold at height {fault.height}: {fault.detail}",
+        hint=f"blocks up to height {state.height} are good; compare with another node: --node URL",
+        exit_code=ExitCode.CHECK_FAILED,
+    )
+
+
+def _chain_json(state: Replay, fault: Fault | None) -> dict[str, object]:
+    """`height` is the last one that holds; `fault` is what stands behind it."""
+    return {
+        "height": state.height,
+        "blocks": state.height,
+        "transactions": state.transactions,
+        "unspent_outputs": state.unspent,
+        "chain_id": state.head.header.chain_id.hex(),
+        "hash": state.head.hash.hex(),
+        "state_root": state.head.header.state_root.hex(),
+        "ok": fault is None,
+        "fault": None
+        if fault is None
+        else {"height": fault.height, "code": fault.code, "detail": fault.detail},
+    }
+
+
+def _chain_text(state: Replay) -> str:
+    head = state.head
+    return "\n".join(
+        [
+            f"chain       {head.header.chain_id.hex()}",
+            f"height      {state.height}, {format_time(head.header.time_ms)}",
+            f"executed    {state.transactions:,} transactions, every state root as signed",
+            f"counted     {state.unspent:,} unspent outputs, supply and reserve as committed",
+            f"state root  {head.header.state_root.hex()}",
+            "the chain holds",
+        ]
+    )
+
+
+def _reserve_json(
+    found: schemas.Reserve, rows: Sequence[schemas.IssuerReserve], short: Sequence[str]
+) -> dict[str, object]:
+    return {
+        "height": found.height,
+        "issuers": [
+            {
+                "issuer": row.issuer,
+                "status": row.status,
+                "outstanding": row.outstanding,
+                "reserve": row.reserve,
+                "coverage_ppm": row.coverage_ppm,
+                "deliverability_ppm": row.deliverability_ppm,
+            }
+            for row in rows
+        ],
+        "ok": not short,
+    }
+
+
+def _reserve_text(found: schemas.Reserve, rows: Sequence[schemas.IssuerReserve]) -> str:
+    lines = [
+        [
+            row.issuer,
+            row.status,
+            format_amount(int(row.outstanding)),
+            format_amount(int(row.reserve)),
+            _percent(row.coverage_ppm),
+            _percent(row.deliverability_ppm),
+        ]
+        for row in rows
+    ]
+    headings = ["issuer", "status", "outstanding", "reserve", "coverage", "due in 7 d"]
+    signers = len(found.certificate.signers) if found.certificate else 0
+    proof = f"signed by {signers} validators" if signers else "of the genesis"
+    when = format_time(found.header_time_ms)
+    return f"{table(headings, lines)}\nheight {found.height}, {when}, {proof}"
+
+
+def _percent(ppm: int) -> str:
+    return f"{ppm // PERCENT_PPM:,}.{ppm % PERCENT_PPM // 100:02d} %"

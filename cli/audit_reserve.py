@@ -1,0 +1,92 @@
+"""What a node says about supply and reserve, proved against the genesis file.
+
+The rows are the leaves of the supply root, the supply root is a part of the state root, the state
+root is in the header, and a quorum of the genesis validators signed the header. So a node can
+answer with an older block, but not with other figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cli.audit_chain import check_final
+from ledger import codec
+from ledger.accumulator import StateRoots
+from ledger.block import Header
+from ledger.economy.reserve import (
+    RATIO_PPM_MAX,
+    ReserveStatus,
+    SupplyLine,
+    supply_leaf,
+)
+from ledger.genesis import Genesis, chain_id
+from ledger.genesis_state import genesis_state
+from ledger.merkle import merkle_root
+from ledger.parameters import PPM
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import asset_id
+from node.api import schemas
+from node.api.convert import read_certificate, read_header
+
+ROOTS_BYTES_MAX = 256
+
+
+def verify_reserve(reserve: schemas.Reserve, genesis: Genesis) -> Header:
+    """Everything that `reserve` says about issuers is committed to; raises Invalid."""
+    header = _final_header(reserve, genesis)
+    data = bytes.fromhex(reserve.roots)
+    roots = codec.decode_payload(data, StateRoots, size_max=ROOTS_BYTES_MAX)
+    if roots.state_root != header.state_root:
+        raise Invalid(Reason.BAD_PROOF, "the roots do not open the state root of the header")
+    lines = sorted([_line(row) for row in reserve.issuers], key=lambda line: line.asset)
+    if merkle_root([supply_leaf(line) for line in lines]) != roots.supply_root:
+        raise Invalid(Reason.BAD_PROOF, "the figures are not those of the supply root")
+    for row in reserve.issuers:
+        _check_row(row, header.chain_id)
+    return header
+
+
+def deficits(rows: Sequence[schemas.IssuerReserve]) -> list[str]:
+    """Issuers with more outstanding than reserve."""
+    return [row.issuer for row in rows if row.status != ReserveStatus.HEALTHY.value]
+
+
+def _final_header(reserve: schemas.Reserve, genesis: Genesis) -> Header:
+    header = read_header(reserve.header)
+    if header.chain_id != chain_id(genesis):
+        raise Invalid(Reason.WRONG_CHAIN, f"the header is of chain {header.chain_id.hex()}")
+    if header.height != reserve.height:
+        raise Invalid(Reason.BAD_PROOF, f"the header is of height {header.height}")
+    if header.height == 0:
+        if header != genesis_state(genesis).head.header:
+            raise Invalid(Reason.BAD_GENESIS, "block 0 is not the one that the file makes")
+    elif reserve.certificate is None:
+        raise Invalid(Reason.BAD_CERTIFICATE, "there is none")
+    else:
+        check_final(header, read_certificate(reserve.certificate), genesis.validators)
+    return header
+
+
+def _line(row: schemas.IssuerReserve) -> SupplyLine:
+    return SupplyLine(
+        asset=bytes.fromhex(row.asset),
+        supply=int(row.outstanding),
+        reserve=int(row.reserve),
+        coverage_ppm=row.coverage_ppm,
+        deliverability_ppm=row.deliverability_ppm,
+    )
+
+
+def _check_row(row: schemas.IssuerReserve, chain: bytes) -> None:
+    """What follows from the committed figures: whose asset it is, its coverage, its status."""
+    if asset_id(chain, row.issuer).hex() != row.asset:
+        raise Invalid(Reason.BAD_PROOF, f"'{row.issuer}' is not the issuer of asset {row.asset}")
+    supply, reserve = int(row.outstanding), int(row.reserve)
+    coverage = min(reserve * PPM // supply, RATIO_PPM_MAX) if supply else RATIO_PPM_MAX
+    if coverage != row.coverage_ppm:
+        detail = f"'{row.issuer}': coverage {row.coverage_ppm} ppm, counted {coverage} ppm"
+        raise Invalid(Reason.BAD_PROOF, detail)
+    status = ReserveStatus.HEALTHY if supply <= reserve else ReserveStatus.DEFICIT
+    if row.status != status.value:
+        detail = f"'{row.issuer}': status {row.status}, its figures say {status.value}"
+        raise Invalid(Reason.BAD_PROOF, detail)
