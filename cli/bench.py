@@ -1,0 +1,118 @@
+"""`marsa bench`: figures of a running devnet, with the ceiling of the machine beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.base import Group, examples, settings
+from cli.errors import ExitCode
+from cli.output import emit, note
+from cli.units import parse_duration
+
+if TYPE_CHECKING:
+    from cli.bench_run import Figures
+
+TPS_SCHEMA = "marsa.bench.tps/1"
+ACCOUNTS = 500
+SECONDS = 60
+SECONDS_MAX = 600
+"""Transfers are signed before the clock starts and held in memory: about 600 KiB a second."""
+
+
+@click.command(
+    "bench",
+    cls=Group,
+    help=f"""{examples("marsa bench tps", "marsa bench tps --seconds 20 --json")}
+
+Measure a running devnet.
+""",
+)
+def bench() -> None:
+    """Group of commands."""
+
+
+@bench.command(
+    "tps",
+    short_help="Sustained throughput, latency under load, and the ceiling.",
+    help=f"""{examples("marsa bench tps", "marsa bench tps --seconds 20 --json")}
+
+Send signed transfers of 1 input and 2 outputs to all validators in turn, as fast as they take them,
+and time each until it is final. Coins are fanned out and transfers signed before the clock starts.
+Right after, the ceiling: what the machine could do if nodes had nothing to do but the ledger's own
+work. Exit code 9 when a view changed meanwhile.
+""",
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(1, SECONDS_MAX),
+    default=SECONDS,
+    show_default=True,
+    help="How long to measure, after the warm-up.",
+)
+@click.option(
+    "--warmup", metavar="DURATION", default="5s", show_default=True, help="Not counted, before."
+)
+@click.option(
+    "--accounts",
+    type=click.IntRange(2, 10_000),
+    default=ACCOUNTS,
+    show_default=True,
+    help="That send and receive.",
+)
+def tps(seconds: int, warmup: str, accounts: int) -> int:
+    """Figures on standard output; what happens meanwhile on standard error."""
+    from cli import bench_target, nodes
+    from cli.bench_run import Plan, Run
+
+    plan = Plan(float(seconds), parse_duration(warmup) / 1_000, accounts)
+    with nodes.errors_mapped():
+        figures = Run(bench_target.find(settings().node), plan).measure()
+    emit(TPS_SCHEMA, _json(figures), lambda: _text(figures))
+    if figures.seconds < plan.seconds - 1:
+        note(f"the transfers lasted {figures.seconds:.0f} s: the network was faster than expected")
+    if figures.view_changes:
+        note(f"views changed {figures.view_changes} times: load alone must never cause that")
+        return ExitCode.CHECK_FAILED
+    return ExitCode.OK
+
+
+def _json(figures: Figures) -> dict[str, object]:
+    usage = figures.usage
+    return {
+        "tps": round(figures.tps, 1),
+        "p50_ms": round(figures.p50_ms, 1),
+        "p99_ms": round(figures.p99_ms, 1),
+        "seconds": round(figures.seconds, 1),
+        "transactions": figures.transactions,
+        "validators": figures.validators,
+        "ceiling_tps": round(figures.ceiling_tps, 1),
+        "ratio": round(figures.ratio, 3),
+        "rss_mb_max": None if usage is None else round(usage.rss_mib, 1),
+    }
+
+
+def _text(figures: Figures) -> str:
+    lines = [
+        f"throughput    {figures.tps:,.0f} tx/s: {figures.transactions:,} transfers of 1 input"
+        f" and 2 outputs in {figures.seconds:.1f} s",
+        f"latency       p50 {figures.p50_ms:,.0f} ms, p99 {figures.p99_ms:,.0f} ms",
+        f"network       {figures.validators} validators on {figures.cores} cores,"
+        f" {figures.view_changes} view changes, blocks of {figures.block_transactions}",
+        f"ceiling       {figures.ceiling_tps:,.0f} tx/s:"
+        f" {figures.cost_us:.0f} µs a transfer on one node",
+        f"ratio         {figures.ratio:.2f}",
+    ]
+    usage = figures.usage
+    if usage is not None:
+        each_us = usage.nodes_cores * 1e6 / (figures.tps * figures.validators)
+        lines += [
+            f"memory        {usage.rss_mib:.0f} MiB a node at most,"
+            f" {usage.anonymous_mib:.0f} MiB without mapped files",
+            f"nodes         {usage.nodes_cores:.2f} cores in all,"
+            f" {each_us:.0f} µs a transfer on each",
+            f"generator     {usage.generator_cores:.2f} cores,"
+            f" {figures.refused_for_room:,} sent again for want of room",
+        ]
+    return "\n".join(lines)

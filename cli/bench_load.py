@@ -1,0 +1,220 @@
+"""Sends transactions as fast as a network takes them, and sees each of them become final.
+
+Batches go to the nodes in turn. So many transactions are under way at once, no more: what is sent
+above what is decided would only wait, and its waiting would be measured. A busy node is obeyed.
+Finality is what one node says: its blocks are fetched as they appear, and each transaction's time
+is from the moment its batch was first sent to the moment its block was read, so it holds the
+looking too, up to `LOOK_EVERY_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+
+from cli.async_client import AsyncClient
+from cli.client import ApiProblem
+from cli.errors import CliError, ExitCode
+from ledger import codec
+from ledger.block import BLOCK_FRAME_BYTES_MAX, Block
+from ledger.reasons import Reason
+from node.api import schemas
+
+BATCH = 100
+"""Transactions in one request: about 43 KiB of transfers."""
+LOOK_EVERY_S = 0.01
+RETRY_S = 0.25
+"""Where a node has no room and does not say when it will."""
+STALL_S = 30.0
+"""Without one of ours decided the run is given up: far above what a change of view takes."""
+REQUEST_S = 20.0
+HTTP_NOT_FOUND = 404
+HTTP_BUSY = 429
+_ROOM = frozenset((Reason.MEMPOOL_FULL.value, Reason.SENDER_QUOTA.value, Reason.FREE_QUOTA.value))
+
+
+@dataclass(slots=True)
+class Record:
+    """What happened, in seconds of the monotonic clock."""
+
+    started_s: float = 0.0
+    sending_ended_s: float = 0.0
+    finals: list[tuple[float, float]] = field(default_factory=list)
+    """(sent, final) of each transaction."""
+    blocks: list[tuple[float, int]] = field(default_factory=list)
+    """(seen, transactions of ours) of each block that had some."""
+    refused_for_room: int = 0
+
+
+class Load:
+    """One run over open clients. `run` is called once."""
+
+    def __init__(
+        self,
+        clients: Sequence[AsyncClient],
+        *,
+        under_way_max: int,
+        on_final: Callable[[int], object] = lambda count: None,
+    ) -> None:
+        self._clients = clients
+        self._under_way_max = under_way_max
+        self._on_final = on_final
+        self._sent: dict[bytes, float] = {}
+        self._has_room = asyncio.Event()
+        self._is_sending = True
+        self.record = Record()
+
+    async def run(self, raws: Sequence[bytes], *, seconds: float | None = None) -> Record:
+        """Send all, or as many as `seconds` allow, and wait until what was sent is final on every
+        node; raises CliError and what the clients raise."""
+        heights = [(await client.status()).sync.height for client in self._clients]
+        self.record.started_s = time.monotonic()
+        try:
+            async with asyncio.TaskGroup() as group:
+                watcher = group.create_task(self._watch(heights[0]))
+                await self._send(raws, seconds, group)
+            await self._settle(watcher.result())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return self.record
+
+    async def _send(
+        self, raws: Sequence[bytes], seconds: float | None, group: asyncio.TaskGroup
+    ) -> None:
+        clients = cycle(self._clients)
+        for start in range(0, len(raws), BATCH):
+            while len(self._sent) + BATCH > self._under_way_max:
+                self._has_room.clear()
+                await self._has_room.wait()
+            now = time.monotonic()
+            if seconds is not None and now >= self.record.started_s + seconds:
+                break
+            batch = raws[start : start + BATCH]
+            self._sent.update(dict.fromkeys(batch, now))
+            group.create_task(self._post(next(clients), batch))
+        self.record.sending_ended_s = time.monotonic()
+        self._is_sending = False
+
+    async def _post(self, client: AsyncClient, batch: Sequence[bytes]) -> None:
+        while batch:
+            wait_s = RETRY_S
+            try:
+                batch = self._without_room(batch, await client.submit_batch(batch))
+            except ApiProblem as problem:
+                if problem.status != HTTP_BUSY:
+                    raise
+                wait_s = problem.retry_after_s or RETRY_S
+            if batch:
+                self.record.refused_for_room += len(batch)
+                await asyncio.sleep(wait_s)
+
+    def _without_room(
+        self, batch: Sequence[bytes], results: Sequence[schemas.BatchResult]
+    ) -> list[bytes]:
+        """What has to be sent again; any other refusal ends the run."""
+        again = []
+        for raw, result in zip(batch, results, strict=True):
+            if result.status != "refused":
+                continue
+            if result.code not in _ROOM:
+                raise CliError(
+                    "load_refused",
+                    f"a node refused a transaction of the load: {result.code}: {result.detail}",
+                    hint="see whether all nodes keep up with: marsa devnet status",
+                    exit_code=ExitCode.REJECTED,
+                )
+            again.append(raw)
+        return again
+
+    async def _watch(self, height: int) -> int:
+        """Read blocks as they appear until all that was sent is final; the last height."""
+        client = self._clients[0]
+        last_s = time.monotonic()
+        while self._is_sending or self._sent:
+            data = await _block_bytes(client, height + 1)
+            now = time.monotonic()
+            if self._sent and now > last_s + STALL_S:
+                raise _stalled(len(self._sent), height)
+            if data is None:
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            height += 1
+            if self._take(codec.decode(data, Block, size_max=BLOCK_FRAME_BYTES_MAX), now):
+                last_s = now
+        return height
+
+    def _take(self, block: Block, now: float) -> int:
+        """How many of ours the block holds."""
+        count = 0
+        for raw in block.transactions:
+            sent_s = self._sent.pop(raw, None)
+            if sent_s is not None:
+                self.record.finals.append((sent_s, now))
+                count += 1
+        if count:
+            self.record.blocks.append((now, count))
+            self._on_final(len(self.record.finals))
+        self._has_room.set()
+        return count
+
+    async def _settle(self, height: int) -> None:
+        """Every node has the last block: what comes next may spend what it made, anywhere."""
+        deadline = time.monotonic() + STALL_S
+        for client in self._clients:
+            while (await client.status()).sync.height < height:
+                if time.monotonic() > deadline:
+                    raise CliError(
+                        "behind",
+                        f"{client.url} did not reach height {height} within {STALL_S:g} s",
+                        hint="see whether it runs with: marsa devnet status",
+                        exit_code=ExitCode.TIMEOUT,
+                    )
+                await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def drive(
+    urls: Sequence[str],
+    loads: Sequence[Sequence[bytes]],
+    *,
+    under_way_max: int,
+    seconds: float | None = None,
+    on_final: Callable[[int], object] = lambda count: None,
+) -> Record:
+    """Run loads one after another, each when all of the one before is final; the last record."""
+    record = Record()
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(AsyncClient(url, timeout_s=REQUEST_S)) for url in urls
+        ]
+        done = 0
+
+        def report(count: int) -> None:
+            on_final(done + count)
+
+        for raws in loads:
+            load = Load(clients, under_way_max=under_way_max, on_final=report)
+            record = await load.run(raws, seconds=seconds)
+            done += len(record.finals)
+    return record
+
+
+async def _block_bytes(client: AsyncClient, height: int) -> bytes | None:
+    try:
+        return await client.raw_block(height)
+    except ApiProblem as problem:
+        if problem.status == HTTP_NOT_FOUND:
+            return None
+        raise
+
+
+def _stalled(waiting: int, height: int) -> CliError:
+    return CliError(
+        "stalled",
+        f"nothing of {waiting} transactions was decided for {STALL_S:g} s, height {height}",
+        hint="see who is missing with: marsa devnet status",
+        exit_code=ExitCode.TIMEOUT,
+    )

@@ -1,0 +1,304 @@
+"""A throughput run from beginning to end, and the figures that come out of it.
+
+Fund, sign, find out roughly how fast the network is, fund and sign as much as it could take, then
+drive it: a warm-up, and the window that counts. The ceiling is measured right after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from statistics import median
+
+import uvloop
+
+from cli import bench_ceiling, bench_target, payments
+from cli.bench_load import Record, drive
+from cli.bench_target import Target, Usage
+from cli.bench_transactions import (
+    Coin,
+    Owners,
+    SigningJob,
+    amount_needed,
+    fan_out,
+    fund,
+    sign_transfers,
+)
+from cli.errors import CliError, ExitCode
+from cli.progress import Progress
+from cli.wallet.build import Terms
+
+PROBE_TRANSACTIONS = 4_000
+"""Of the first, short run that finds the rate: two full blocks."""
+SPARE = 1.5
+"""So much more than the first run's rate suggests is signed: a warm network is faster."""
+UNDER_WAY_MAX = 1_000
+"""Transfers sent and not final. More only wait longer: throughput stays the same."""
+FUNDING_UNDER_WAY_MAX = 100
+"""Of transactions of 64 outputs: a block of them is the work of one of 2,000 transfers."""
+CEILING_TRANSACTIONS = 6_000
+"""On each core: about a second."""
+SEED_BYTES = 32
+LIFETIME_MS = 3_600_000
+SIGN_CHUNK = 1_000
+SAMPLE_EVERY_S = 0.5
+KIB_PER_MIB = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for."""
+
+    seconds: float
+    warmup: float
+    accounts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A look at the machine."""
+
+    at_s: float
+    own_cpu_s: float
+    nodes: tuple[Usage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFigures:
+    """The largest memory of any node, and how many cores were kept busy."""
+
+    rss_mib: float
+    anonymous_mib: float
+    nodes_cores: float
+    generator_cores: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The result of a run. Times in milliseconds unless they say otherwise."""
+
+    tps: float
+    p50_ms: float
+    p99_ms: float
+    seconds: float
+    transactions: int
+    validators: int
+    cores: int
+    cost_us: float
+    block_transactions: int
+    view_changes: int
+    refused_for_room: int
+    usage: UsageFigures | None
+    """None where the system does not tell."""
+
+    @property
+    def ceiling_tps(self) -> float:
+        return self.cores * 1e6 / (self.validators * self.cost_us)
+
+    @property
+    def ratio(self) -> float:
+        return self.tps / self.ceiling_tps
+
+
+@dataclass(slots=True)
+class Run:
+    """One run against one devnet."""
+
+    target: Target
+    plan: Plan
+    samples: list[Sample] = field(default_factory=list)
+
+    def measure(self) -> Figures:
+        """Everything, in order; raises CliError and what the clients raise."""
+        urls = [node.api for node in self.target.place.devnet.nodes]
+        views = bench_target.views(urls)
+        rate = self._probe()
+        needed = int(rate * SPARE * (self.plan.warmup + self.plan.seconds)) + UNDER_WAY_MAX
+        raws = self._prepare(needed)
+        record = self._drive(raws)
+        changed = max(bench_target.views(urls)) - min(views)
+        window = cut_window(record, self.plan)
+        size = int(median([count for _, count in window.blocks]))
+        cores = bench_ceiling.cores()
+        with Progress("measuring the ceiling", 1, "runs"):
+            cost_s = bench_ceiling.measure(self._ceiling_setting(size), cores)
+        return self._figures(window, record, cost_s, size, cores, changed)
+
+    def _probe(self) -> float:
+        """Roughly how many transactions a second the network takes."""
+        raws = self._prepare(PROBE_TRANSACTIONS)
+        with Progress("finding the rate", len(raws), "transfers") as progress:
+            record = uvloop.run(
+                drive(
+                    self.target.urls,
+                    [raws],
+                    under_way_max=UNDER_WAY_MAX,
+                    on_final=progress.reach,
+                )
+            )
+        return len(raws) / (record.blocks[-1][0] - record.started_s)
+
+    def _prepare(self, count: int) -> list[bytes]:
+        """`count` signed transfers whose coins are there."""
+        params = self.target.params
+        terms = Terms(
+            bytes.fromhex(params.chain_id), self.target.fees, payments.now_ms() + LIFETIME_MS
+        )
+        seed = secrets.token_bytes(SEED_BYTES)
+        owners = Owners(seed, self.plan.accounts)
+        needed = amount_needed(terms, count)
+        coin = bench_target.largest_coin(self.target, 2 * needed)
+        first, root = fund(terms, self.target.faucet, coin, owners, needed)
+        spread = fan_out(terms, owners, root, count)
+        levels = [[first], *spread.levels]
+        total = sum(map(len, levels))
+        with Progress(f"funding {count:,} transfers", total, "transactions") as progress:
+            uvloop.run(
+                drive(
+                    self.target.urls,
+                    levels,
+                    under_way_max=FUNDING_UNDER_WAY_MAX,
+                    on_final=progress.reach,
+                )
+            )
+        return _sign(terms, seed, self.plan.accounts, spread.coins)
+
+    def _drive(self, raws: Sequence[bytes]) -> Record:
+        seconds = self.plan.warmup + self.plan.seconds
+        with Progress("measuring", round(seconds), "seconds") as progress:
+            return uvloop.run(self._drive_watched(raws, seconds, progress.reach))
+
+    async def _drive_watched(
+        self, raws: Sequence[bytes], seconds: float, on_second: Callable[[int], object]
+    ) -> Record:
+        async with asyncio.TaskGroup() as group:
+            sampler = group.create_task(self._sample(on_second))
+            record = await drive(
+                self.target.urls, [raws], under_way_max=UNDER_WAY_MAX, seconds=seconds
+            )
+            sampler.cancel()
+        return record
+
+    async def _sample(self, on_second: Callable[[int], object]) -> None:
+        """Until it is cancelled, with the run that it looks at."""
+        pids = self.target.pids()
+        started = time.monotonic()
+        while True:
+            found = [usage for pid in pids if (usage := bench_target.usage_of(pid))]
+            now = time.monotonic()
+            self.samples.append(Sample(now, time.process_time(), tuple(found)))
+            on_second(int(now - started))
+            await asyncio.sleep(SAMPLE_EVERY_S)
+
+    def _ceiling_setting(self, block_transactions: int) -> bench_ceiling.Setting:
+        return bench_ceiling.Setting(
+            genesis=self.target.genesis_file.read_bytes(),
+            faucet_seed=self.target.faucet_seed,
+            transactions=CEILING_TRANSACTIONS,
+            block_transactions=block_transactions,
+            accounts=self.plan.accounts,
+            directory=str(self.target.place.directory),
+        )
+
+    def _figures(
+        self,
+        window: Window,
+        record: Record,
+        cost_s: float,
+        size: int,
+        cores: int,
+        view_changes: int,
+    ) -> Figures:
+        usage = usage_within(self.samples, window)
+        return Figures(
+            tps=len(window.latencies_s) / window.seconds,
+            p50_ms=percentile(window.latencies_s, 50) * 1_000,
+            p99_ms=percentile(window.latencies_s, 99) * 1_000,
+            seconds=window.seconds,
+            transactions=len(window.latencies_s),
+            validators=self.target.validators,
+            cores=cores,
+            cost_us=cost_s * 1e6,
+            block_transactions=size,
+            view_changes=view_changes,
+            refused_for_room=record.refused_for_room,
+            usage=usage,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a run that counts."""
+
+    begin_s: float
+    end_s: float
+    latencies_s: list[float]
+    blocks: list[tuple[float, int]]
+
+    @property
+    def seconds(self) -> float:
+        return self.end_s - self.begin_s
+
+
+def cut_window(record: Record, plan: Plan) -> Window:
+    """What became final from the end of the warm-up on, while transfers were still being sent."""
+    begin = record.started_s + plan.warmup
+    end = min(begin + plan.seconds, record.sending_ended_s)
+    latencies = sorted([final - sent for sent, final in record.finals if begin <= final < end])
+    blocks = [item for item in record.blocks if begin <= item[0] < end]
+    if not latencies:
+        raise CliError(
+            "nothing_measured",
+            f"no transfer became final within {plan.seconds:g} s after the warm-up",
+            hint="measure for longer: --seconds 60",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
+    return Window(begin, end, latencies, blocks)
+
+
+def usage_within(samples: Sequence[Sample], window: Window) -> UsageFigures | None:
+    """From the looks at the machine inside the window; None where there are not two."""
+    inside = [item for item in samples if window.begin_s <= item.at_s <= window.end_s]
+    looks = [usage for item in inside for usage in item.nodes]
+    if len(inside) < 2 or not looks:
+        return None
+    first, last = inside[0], inside[-1]
+    span_s = last.at_s - first.at_s
+    return UsageFigures(
+        rss_mib=max([item.resident_kib for item in looks]) / KIB_PER_MIB,
+        anonymous_mib=max([item.anonymous_kib for item in looks]) / KIB_PER_MIB,
+        nodes_cores=(_cpu_s(last) - _cpu_s(first)) / span_s,
+        generator_cores=(last.own_cpu_s - first.own_cpu_s) / span_s,
+    )
+
+
+def _cpu_s(sample: Sample) -> float:
+    return sum([usage.cpu_s for usage in sample.nodes])
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """The least value that at least so many percent do not exceed."""
+    rank = -(-len(ordered) * percent // 100)
+    return ordered[max(rank, 1) - 1]
+
+
+def _sign(terms: Terms, seed: bytes, accounts: int, coins: Sequence[Coin]) -> list[bytes]:
+    jobs = [
+        SigningJob(terms, seed, accounts, coins[start : start + SIGN_CHUNK])
+        for start in range(0, len(coins), SIGN_CHUNK)
+    ]
+    raws: list[bytes] = []
+    context = multiprocessing.get_context("spawn")
+    with (
+        Progress(f"signing {len(coins):,} transfers", len(coins), "transfers") as progress,
+        ProcessPoolExecutor(bench_ceiling.cores(), mp_context=context) as pool,
+    ):
+        for signed in pool.map(sign_transfers, jobs):
+            raws += signed
+            progress.reach(len(raws))
+    return raws
