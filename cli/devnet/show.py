@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Collection, Sequence
 
 from cli.devnet.control import NodeState
@@ -45,12 +47,17 @@ def up_text(place: Place, states: Sequence[NodeState]) -> str:
             table(("account", "address"), rows),
             "The keys of these accounts are PUBLIC: send nothing of value to them.",
             "",
-            f"Data    {place.directory}",
+            f"Genesis {place.directory / 'genesis.json'}",
             f"Health  {devnet.nodes[0].ops}/readyz",
-            "Next    marsa tx send bob 5 --from alice",
-            f"Stop    marsa devnet down{suffix}",
+            f"Next    {_program()} tx send bob 5 --from alice",
+            f"Stop    {_program()} devnet down{suffix}",
         )
     )
+
+
+def _program() -> str:
+    """What to type: the bare name where the shell finds it, else the path that was started."""
+    return "marsa" if shutil.which("marsa") else sys.argv[0]
 
 
 def status_json(place: Place, states: Sequence[NodeState]) -> dict[str, object]:
