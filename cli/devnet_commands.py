@@ -86,10 +86,17 @@ def up(
         watch.watch(place)
 
 
-@devnet.command("down", short_help="Stop all nodes; their state stays.")
+@devnet.command(
+    "down",
+    short_help="Stop all nodes; their state stays.",
+    help=f"""{examples("marsa devnet down", "marsa devnet down --name big")}
+
+Stop all nodes of a devnet. What they have is kept, and `up` goes on from there.
+""",
+)
 @named
 def down(name: str | None) -> None:
-    """Stop all nodes of a devnet; what they have is kept, and `up` goes on from there."""
+    """SIGTERM, then SIGKILL for whoever does not end in time."""
     from cli.devnet import control, state
 
     place = state.find(name)
@@ -103,9 +110,16 @@ def down(name: str | None) -> None:
     )
 
 
-@devnet.command("ls", short_help="The devnets on this machine.")
+@devnet.command(
+    "ls",
+    short_help="The devnets on this machine.",
+    help=f"""{examples("marsa devnet ls", "marsa devnet ls --json")}
+
+List the devnets on this machine.
+""",
+)
 def ls() -> None:
-    """List the devnets on this machine."""
+    """From their files, and from the processes that are alive."""
     from cli.devnet import control, state
 
     places = [state.find(name) for name in state.names()]
@@ -133,10 +147,17 @@ def ls() -> None:
     emit("marsa.devnet.ls/1", {"devnets": rows}, table(headings, lines) if lines else empty)
 
 
-@devnet.command("status", short_help="How each node fares, and who is missing.")
+@devnet.command(
+    "status",
+    short_help="How each node fares, and who is missing.",
+    help=f"""{examples("marsa devnet status", "marsa devnet status --json")}
+
+Show each node's state, height and view, and who is missing.
+""",
+)
 @named
 def status(name: str | None) -> None:
-    """Show each node's state, height and view, and who is missing."""
+    """What the operating system and each API say."""
     from cli.devnet import control, show, state
 
     place = state.find(name)
@@ -198,11 +219,18 @@ def env(name: str | None) -> None:
     emit("marsa.devnet.env/1", value, text)
 
 
-@devnet.command("kill", short_help="Kill a node at once, as a crash would (SIGKILL).")
+@devnet.command(
+    "kill",
+    short_help="Kill a node at once, as a crash would (SIGKILL).",
+    help=f"""{examples("marsa devnet kill val0", "marsa devnet kill acme --name big")}
+
+Kill a node with SIGKILL, named by node or licence. Nothing starts it again by itself.
+""",
+)
 @click.argument("node")
 @named
 def kill(node: str, name: str | None) -> None:
-    """Kill a node with SIGKILL; nothing starts it again by itself."""
+    """Returns when the process is gone."""
     from cli.devnet import control, state
 
     place = state.find(name)
@@ -213,11 +241,18 @@ def kill(node: str, name: str | None) -> None:
     emit("marsa.devnet.kill/1", value, f"{target.name} (pid {process.pid}) was killed")
 
 
-@devnet.command("restart", short_help="Start a node, again if it runs, and wait for it.")
+@devnet.command(
+    "restart",
+    short_help="Start a node, again if it runs, and wait for it.",
+    help=f"""{examples("marsa devnet restart val0", "marsa devnet restart val0 --json")}
+
+Start a node, again if it runs, and wait until it has what the others have.
+""",
+)
 @click.argument("node")
 @named
 def restart(node: str, name: str | None) -> None:
-    """Start a node, again if it runs, and wait until it has what the others have."""
+    """Returns when it has caught up, or when too few others run for it to know."""
     from cli.devnet import control, show, state
 
     place = state.find(name)
@@ -228,13 +263,18 @@ def restart(node: str, name: str | None) -> None:
     emit("marsa.devnet.restart/1", show.state_json(found), text)
 
 
-@devnet.command("reset", short_help="Begin again with a new genesis.")
+@devnet.command(
+    "reset",
+    short_help="Begin again with a new genesis.",
+    help=f"""{examples("marsa devnet reset", "marsa devnet reset --name big")}
+
+Stop the nodes, delete the chain, make a new genesis of the same kind, and start it if the old one
+ran. All keys are new, so nothing that was signed before fits it.
+""",
+)
 @named
 def reset(name: str | None) -> None:
-    """Stop the nodes, delete the chain, make a new genesis of the same kind, and start it if the
-    old one ran. Its nonce is new, so no old vote or transaction fits it; with --seed the keys
-    were those of the seed, now they are new too.
-    """
+    """The nonce is new, also where the old one came from --seed."""
     from cli.devnet import control, plan, state
 
     place = state.find(name)

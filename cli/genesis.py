@@ -108,6 +108,7 @@ def new(
         examples(
             "marsa genesis add-validator genesis.json --id kite --name 'Kite Compute' "
             "--authority authority-key.pem --keys kite-keys",
+            "marsa node init val4 --genesis genesis.json --licence kite --keys kite-keys",
         )
     }
 
@@ -148,10 +149,19 @@ def add_validator(
     emit("marsa.genesis.add-validator/1", value, text)
 
 
-@genesis.command("check", short_help="Check every rule; exit code 9 when one is broken.")
+@genesis.command(
+    "check",
+    short_help="Check every rule; exit code 9 when one is broken.",
+    help=f"""{
+        examples("marsa genesis check genesis.json", "marsa genesis check genesis.json --json")
+    }
+
+Check every rule of a genesis file. The first that is broken is named, with exit code 9.
+""",
+)
 @click.argument("file", type=FILE)
 def check(file: Path) -> None:
-    """Check every rule of a genesis file; the first that is broken is named."""
+    """Figures when it is valid."""
     from ledger.genesis import chain_id
 
     found = read_genesis(file)
@@ -171,20 +181,34 @@ def check(file: Path) -> None:
     emit("marsa.genesis.check/1", value, f"{text}\n{value['genesis_hash']}")
 
 
-@genesis.command("hash", short_help="The chain's identity.")
+@genesis.command(
+    "hash",
+    short_help="The chain's identity.",
+    help=f"""{examples("marsa genesis hash genesis.json", "marsa genesis hash genesis.json --json")}
+
+Print the chain's identity: the hash of what the file says, not of its bytes.
+""",
+)
 @click.argument("file", type=FILE)
 def show_hash(file: Path) -> None:
-    """Print the chain's identity: the hash of what the file says, not of its bytes."""
+    """In hexadecimal digits."""
     from ledger.genesis import chain_id
 
     found = chain_id(read_genesis(file)).hex()
     emit("marsa.genesis.hash/1", {"genesis_hash": found}, found)
 
 
-@genesis.command("show", short_help="Validators, issuers and their backing.")
+@genesis.command(
+    "show",
+    short_help="Validators, issuers and their backing.",
+    help=f"""{examples("marsa genesis show genesis.json", "marsa genesis show genesis.json --json")}
+
+Show validators in their order, and what backs the coins of each issuer.
+""",
+)
 @click.argument("file", type=FILE)
 def show(file: Path) -> None:
-    """Show a genesis file: validators in their order, and what backs the coins of each issuer."""
+    """Of a file that obeys every rule."""
     from ledger.genesis import chain_id
 
     found = read_genesis(file)
