@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -90,6 +95,7 @@ def test_wrong_genesis(cluster: Cluster) -> None:
 def test_port_in_use(cluster: Cluster) -> None:
     """The port and its owner are named before anything starts; another base port works."""
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", cluster.base_port + 2))
         taken.listen()
         failed = cluster.marsa("devnet", "up", "--base-port", cluster.base_port, "--json", code=1)
@@ -152,6 +158,47 @@ def test_little_space_left(cluster: Cluster) -> None:
     )
     assert full.error["code"] == "disk_full"
     assert "MiB" in full.error["message"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that is soon full; making one takes the right to mount."""
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", place]
+    if sys.platform != "linux" or subprocess.run(command, check=False).returncode != 0:
+        pytest.skip("this user may not mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_full_disk(cluster: Cluster, small_disk: Path) -> None:
+    """A write that fails ends the node with a sentence; with space again it loses nothing."""
+    cluster.up()
+    cluster.marsa("devnet", "down")
+    node, moved = cluster.node_dir("val3"), small_disk / "val3"
+    shutil.move(node, moved)
+    node.symlink_to(moved)
+    config = moved / "marsa.toml"
+    text = config.read_text().replace("# reject_below_mib = 1024", "reject_below_mib = 0")
+    config.write_text(text.replace("# stop_voting_below_mib = 256", "stop_voting_below_mib = 0"))
+    cluster.up()
+    filling = small_disk / "filling"
+    with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4_096)):
+            pass
+    for _ in range(3):
+        assert cluster.send("1", "alice", "bob")["status"] == "final"
+    until(lambda: not cluster.nodes()["val3"]["alive"], "val3 stops")
+    last = (moved / "node.log").read_text().splitlines()[-1]
+    assert "No space left on device" in last
+    assert "check the disk" in last
+    filling.unlink()
+    back = cluster.marsa("devnet", "restart", "val3", "--json").json
+    assert back["height"] >= 4
+    assert cluster.send("1", "alice", "bob")["status"] == "final"
 
 
 def test_readable_key(cluster: Cluster) -> None:
