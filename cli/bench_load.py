@@ -1,6 +1,6 @@
 """Sends transactions as fast as a network takes them, and sees each of them become final.
 
-Batches go to the nodes in turn. So many transactions are under way at once, no more: what is sent
+Nodes get batches in turn. So many transactions are under way at once, no more: what is sent
 above what is decided would only wait, and its waiting would be measured. A busy node is obeyed.
 Finality is what one node says: its blocks are fetched as they appear, and each transaction's time
 is from the moment its batch was first sent to the moment its block was read, so it holds the
@@ -12,9 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 
 from cli.async_client import AsyncClient
 from cli.client import ApiProblem
@@ -26,6 +25,8 @@ from node.api import schemas
 
 BATCH = 100
 """Transactions in one request: about 43 KiB of transfers."""
+REQUESTS_A_NODE = 4
+"""At once: one is being answered while others are on their way."""
 LOOK_EVERY_S = 0.01
 RETRY_S = 0.25
 """Where a node has no room and does not say when it will."""
@@ -65,39 +66,42 @@ class Load:
         self._on_final = on_final
         self._sent: dict[bytes, float] = {}
         self._has_room = asyncio.Event()
-        self._is_sending = True
+        self._senders = 0
         self.record = Record()
 
     async def run(self, raws: Sequence[bytes], *, seconds: float | None = None) -> Record:
         """Send all, or as many as `seconds` allow, and wait until what was sent is final on every
         node; raises CliError and what the clients raise."""
         heights = [(await client.status()).sync.height for client in self._clients]
+        batches = iter([raws[at : at + BATCH] for at in range(0, len(raws), BATCH)])
         self.record.started_s = time.monotonic()
-        try:
-            async with asyncio.TaskGroup() as group:
-                watcher = group.create_task(self._watch(heights[0]))
-                await self._send(raws, seconds, group)
-            await self._settle(watcher.result())
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        until_s = None if seconds is None else self.record.started_s + seconds
+        senders = [
+            self._send(client, batches, until_s)
+            for _ in range(REQUESTS_A_NODE)
+            for client in self._clients
+        ]
+        self._senders = len(senders)
+        height, _ = await asyncio.gather(self._watch(heights[0]), asyncio.gather(*senders))
+        await self._settle(height)
         return self.record
 
     async def _send(
-        self, raws: Sequence[bytes], seconds: float | None, group: asyncio.TaskGroup
+        self, client: AsyncClient, batches: Iterator[Sequence[bytes]], until_s: float | None
     ) -> None:
-        clients = cycle(self._clients)
-        for start in range(0, len(raws), BATCH):
+        """One request after another to one node, until there is no batch or no time left."""
+        while True:
             while len(self._sent) + BATCH > self._under_way_max:
                 self._has_room.clear()
                 await self._has_room.wait()
             now = time.monotonic()
-            if seconds is not None and now >= self.record.started_s + seconds:
+            batch = next(batches, ()) if until_s is None or now < until_s else ()
+            if not batch:
                 break
-            batch = raws[start : start + BATCH]
             self._sent.update(dict.fromkeys(batch, now))
-            group.create_task(self._post(next(clients), batch))
-        self.record.sending_ended_s = time.monotonic()
-        self._is_sending = False
+            await self._post(client, batch)
+        self.record.sending_ended_s = max(now, self.record.sending_ended_s)
+        self._senders -= 1
 
     async def _post(self, client: AsyncClient, batch: Sequence[bytes]) -> None:
         while batch:
@@ -134,7 +138,7 @@ class Load:
         """Read blocks as they appear until all that was sent is final; the last height."""
         client = self._clients[0]
         last_s = time.monotonic()
-        while self._is_sending or self._sent:
+        while self._senders or self._sent:
             data = await _block_bytes(client, height + 1)
             now = time.monotonic()
             if self._sent and now > last_s + STALL_S:

@@ -7,6 +7,7 @@ drive it: a warm-up, and the window that counts. The ceiling is measured right a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import secrets
 import time
@@ -119,7 +120,7 @@ class Run:
         views = bench_target.views(urls)
         rate = self._probe()
         needed = int(rate * SPARE * (self.plan.warmup + self.plan.seconds)) + UNDER_WAY_MAX
-        raws = self._prepare(needed)
+        raws = self.prepare(needed)
         record = self._drive(raws)
         changed = max(bench_target.views(urls)) - min(views)
         window = cut_window(record, self.plan)
@@ -131,7 +132,7 @@ class Run:
 
     def _probe(self) -> float:
         """Roughly how many transactions a second the network takes."""
-        raws = self._prepare(PROBE_TRANSACTIONS)
+        raws = self.prepare(PROBE_TRANSACTIONS)
         with Progress("finding the rate", len(raws), "transfers") as progress:
             record = uvloop.run(
                 drive(
@@ -143,7 +144,7 @@ class Run:
             )
         return len(raws) / (record.blocks[-1][0] - record.started_s)
 
-    def _prepare(self, count: int) -> list[bytes]:
+    def prepare(self, count: int) -> list[bytes]:
         """`count` signed transfers whose coins are there."""
         params = self.target.params
         terms = Terms(
@@ -176,24 +177,30 @@ class Run:
     async def _drive_watched(
         self, raws: Sequence[bytes], seconds: float, on_second: Callable[[int], object]
     ) -> Record:
-        async with asyncio.TaskGroup() as group:
-            sampler = group.create_task(self._sample(on_second))
-            record = await drive(
-                self.target.urls, [raws], under_way_max=UNDER_WAY_MAX, seconds=seconds
-            )
-            sampler.cancel()
+        is_over = asyncio.Event()
+
+        async def run() -> Record:
+            try:
+                return await drive(
+                    self.target.urls, [raws], under_way_max=UNDER_WAY_MAX, seconds=seconds
+                )
+            finally:
+                is_over.set()
+
+        record, _ = await asyncio.gather(run(), self._sample(is_over, on_second))
         return record
 
-    async def _sample(self, on_second: Callable[[int], object]) -> None:
-        """Until it is cancelled, with the run that it looks at."""
+    async def _sample(self, is_over: asyncio.Event, on_second: Callable[[int], object]) -> None:
         pids = self.target.pids()
         started = time.monotonic()
-        while True:
+        while not is_over.is_set():
             found = [usage for pid in pids if (usage := bench_target.usage_of(pid))]
             now = time.monotonic()
             self.samples.append(Sample(now, time.process_time(), tuple(found)))
             on_second(int(now - started))
-            await asyncio.sleep(SAMPLE_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SAMPLE_EVERY_S):
+                    await is_over.wait()
 
     def _ceiling_setting(self, block_transactions: int) -> bench_ceiling.Setting:
         return bench_ceiling.Setting(
