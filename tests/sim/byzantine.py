@@ -21,12 +21,22 @@ from consensus.messages import (
     ViewChange,
     ViewChangeBody,
     Vote,
+    VoteMark,
     make_vote,
     new_view_hash,
     view_change_hash,
 )
 from ledger import codec
-from ledger.block import COMMIT, PREPARE, Header, VotePayload, header_hash, vote_hash
+from ledger.block import (
+    COMMIT,
+    PREPARE,
+    Certificate,
+    Header,
+    VotePayload,
+    header_hash,
+    make_certificate,
+    vote_hash,
+)
 from ledger.execution import Execution
 from ledger.reasons import Invalid
 from node.engine import MESSAGE_BYTES_MAX
@@ -61,6 +71,8 @@ def make_saboteur(evil: Evil, node: SimNode, cluster: Cluster) -> Saboteur:
             return Equivocator(node, rng)
         case Evil.BABBLER:
             return Babbler(node, rng)
+        case Evil.FORGER:
+            return Forger(node, rng)
         case _:
             return Faithful()
 
@@ -235,6 +247,42 @@ class Equivocator:
             msgspec.structs.replace(status, held=(), view_changes=0, active=0),
         ]
         return [(to, Status.TYPE, codec.encode(self._rng.choice(lies)))]
+
+
+class Forger:
+    """Claims in its STATUS what others never signed, and proves it with signatures of its own."""
+
+    def __init__(self, node: SimNode, rng: Random) -> None:
+        self._node = node
+        self._rng = rng
+        self._key = node.world.member_key(node.member)
+
+    def outgoing(self, to: int | None, number: int, payload: bytes) -> list[Posted]:
+        if number != Status.TYPE or self._rng.random() < 0.3:
+            return [(to, number, payload)]
+        status = codec.decode(payload, Status, size_max=MESSAGE_BYTES_MAX)
+        height, signature = status.height + 7, self._key.sign(bytes(32))
+        marks = tuple(
+            VoteMark(member, 0, status.view, height, COMMIT, bytes(32), signature)
+            for member in range(self._node.world.validators.n)
+        )
+        lies = msgspec.structs.replace(status, votes=marks)
+        if status.certificate and self._rng.random() < 0.5:
+            forged = self._forge(status.certificate[0], height)
+            lies = msgspec.structs.replace(lies, height=height, certificate=(forged,))
+        return [(to, number, codec.encode(lies))]
+
+    def incoming(self, sender: int, number: int, payload: bytes) -> list[Posted]:
+        return []
+
+    def _forge(self, certificate: Certificate, height: int) -> Certificate:
+        """Of a later block; either its signers or its signatures are not what they claim."""
+        world = self._node.world
+        payload = VotePayload(0, COMMIT, certificate.view, height, bytes(32))
+        own = self._key.sign(vote_hash(world.chain_id, payload))
+        if self._rng.random() < 0.5:
+            return msgspec.structs.replace(certificate, height=height)
+        return make_certificate(payload, dict.fromkeys(range(world.validators.quorum), own))
 
 
 class Babbler:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from p2p.wire import (
+    COMMIT,
+    GIVE,
+    MESSAGES,
+    NEW_VIEW,
+    PRE_PREPARE,
+    PREPARE,
+    STATUS,
+    VIEW_CHANGE,
+)
 from tests.sim.node import SimNode
 from tests.sim.plan import Episode, Evil
 
@@ -14,6 +24,8 @@ if TYPE_CHECKING:
 CUT_MS = (200, 8_000)
 DOWN_MS = (50, 12_000)
 PAUSE_MS = (100, 5_000)
+MUTED = (PRE_PREPARE, PREPARE, COMMIT, COMMIT, VIEW_CHANGE, NEW_VIEW, STATUS, GIVE)
+"""Without COMMITs blocks are prepared in one view after another."""
 EFFECTS_MAX = 30
 """A power cut hits one of so many next effects."""
 
@@ -102,6 +114,8 @@ class Faults:
                 self._cut({node.address}, both_ways=False)
             case Episode.PAUSE:
                 self._pause(node)
+            case Episode.MUTE:
+                self._mute(self._rng.choice(MUTED))
 
     def _cut_power(self, node: SimNode) -> None:
         if node.engine is None:
@@ -139,6 +153,13 @@ class Faults:
     def _mend(self, number: int) -> None:
         self._cluster.network.mend(number)
         self._cluster.reconnect()
+
+    def _mute(self, number: int) -> None:
+        muted = self._cluster.network.muted
+        muted.add(number)
+        self._cluster.trace.line(self._cluster.now_ms, "network", f"mute {MESSAGES[number].name}")
+        duration_ms = self._rng.randint(*CUT_MS)
+        self._cluster.timeline.after(duration_ms, lambda: muted.discard(number))
 
     def _pause(self, node: SimNode) -> None:
         cluster = self._cluster

@@ -15,6 +15,8 @@ from tests.sim.trace import Trace
 Deliver = Callable[[int, int, int, bytes], None]
 """(to address, from member, message number, payload)"""
 
+MUTED_LOSS = 0.8
+"""How much is lost of a kind of message that is muted."""
 STRAGGLER = 10
 """Times the latency that a straggling message takes."""
 
@@ -33,6 +35,10 @@ class Network:
         self._cut: frozenset[tuple[int, int]] = frozenset()
         self._last_ms: dict[tuple[int, int], int] = {}
         self._cut_count = 0
+        self.muted: set[int] = set()
+        """Numbers of messages of which most are lost."""
+        self.silenced: set[int] = set()
+        """Numbers of messages that never arrive."""
         self.is_faulty = False
         """Whether messages are lost, doubled and late; else they only take their time."""
 
@@ -58,6 +64,7 @@ class Network:
         self._cuts.clear()
         self._cut = frozenset()
         self.is_faulty = False
+        self.muted.clear()
 
     def is_linked(self, one: int, other: int) -> bool:
         """Whether a connection between two addresses would live."""
@@ -71,12 +78,13 @@ class Network:
                 self._carry(source, sender, address, number, payload)
 
     def _carry(self, source: int, sender: int, to: int, number: int, payload: bytes) -> None:
-        if (source, to) in self._cut:
+        if (source, to) in self._cut or number in self.silenced:
             return
         plan, rng = self._plan, self._rng
         copies = 1
         if self.is_faulty:
-            if rng.random() < plan.loss:
+            loss = max(plan.loss, MUTED_LOSS) if number in self.muted else plan.loss
+            if rng.random() < loss:
                 self._trace.line(self._timeline.now_ms, f"a{source}>a{to}", f"lost {number}")
                 return
             copies += rng.random() < plan.duplication

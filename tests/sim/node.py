@@ -119,6 +119,19 @@ class SimNode:
         self._kv.copy_from(other._kv)
         self._log.replace(other._log.read_all())
 
+    def log_image(self) -> bytes:
+        """What a careless copy of the log holds now."""
+        return self._log.read_all()
+
+    def restore_log(self, image: bytes) -> None:
+        """The careless copy comes back. While the machine is down."""
+        self._log.replace(image)
+
+    def lose_log(self) -> None:
+        """A new disk for the log, as an operator would set it up: fresh and empty."""
+        self._log = SimLogFile(self._boundary)
+        WriteAheadLog.create(self._log, bytes(INSTANCE_ID_BYTES))
+
     def crash(self) -> None:
         """The engine is gone. If the process was killed, the machine still holds what it wrote;
         if the power failed, some bytes of the unsynced log may be left."""

@@ -21,6 +21,7 @@ class Evil(StrEnum):
     EQUIVOCATOR = "signs everything twice"
     TWINS = "runs twice with one key"
     BABBLER = "sends broken messages"
+    FORGER = "claims votes and certificates that nobody signed"
 
 
 class Episode(StrEnum):
@@ -33,6 +34,7 @@ class Episode(StrEnum):
     SPLIT = "split"
     ONE_WAY = "one-way cut"
     PAUSE = "pause"
+    MUTE = "lose one kind of message"
 
 
 @dataclass(frozen=True, slots=True)
