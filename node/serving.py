@@ -1,11 +1,15 @@
-"""Answers to FETCH, from the chain and from what is in flight. Bounded by the frame of a GIVE."""
+"""Answers to FETCH, from the chain and from what is in flight.
+
+Whatever is asked for, the answer fits the frame of a GIVE: a frame above its limit would be a fault
+of this node and end it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from ledger import codec
-from ledger.block import Block
+from ledger.block import BLOCK_BYTES_MAX, Block
 from ledger.chain import Chain
 from ledger.transaction import SignedTransaction
 from node.fetching import (
@@ -45,7 +49,13 @@ def _transactions(
     find_transaction: FindTransaction,
     find_block: FindBlock,
 ) -> GiveTransactions | GiveBody | None:
-    found = [tx.raw for tx in map(find_transaction, wtxids) if tx is not None]
+    """Each once and together no more than a block holds: an honest proposal needs no more."""
+    found: list[bytes] = []
+    size = 0
+    for tx in map(find_transaction, dict.fromkeys(wtxids)):
+        if tx is not None and size + len(tx.raw) <= BLOCK_BYTES_MAX:
+            found.append(tx.raw)
+            size += len(tx.raw)
     if len(found) < len(wtxids):  # the pool forgot them, but the block may be at hand
         block = find_block(block_hash)
         if block is not None:

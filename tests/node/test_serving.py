@@ -1,0 +1,102 @@
+"""Answers to FETCH: each fits its frame, whatever is asked for."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import pytest
+
+from ledger import codec
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, Block
+from ledger.chain import Chain
+from ledger.genesis_state import genesis_state
+from ledger.kv import MemoryKV
+from ledger.transaction import (
+    NO_FEE,
+    TRANSACTION_BYTES_MAX,
+    SignedTransaction,
+    Transaction,
+    Witness,
+)
+from node.fetching import (
+    GIVE_BYTES_MAX,
+    FetchBody,
+    FetchRange,
+    FetchTransactions,
+    Give,
+    GiveBody,
+    GiveRange,
+    GiveTransactions,
+    Wanted,
+)
+from node.serving import answer
+from tests.ledger.world import World
+
+PROPOSED = bytes(32)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    return Chain.create(MemoryKV(), genesis_state(World().genesis))
+
+
+def waiting(number: int, size: int) -> SignedTransaction:
+    """A transaction of a size; what it says does not matter to whom passes it on."""
+    raw = number.to_bytes(4, "big").ljust(size, b"\1")
+    body = Transaction(1, bytes(32), (), (), NO_FEE, (), 0, b"")
+    wtxid = sha256(raw).digest()
+    return SignedTransaction(raw, body, Witness((), ()), wtxid, wtxid, ())
+
+
+def ask(
+    chain: Chain, wanted: Wanted, pool: list[SignedTransaction], block: Block | None = None
+) -> GiveTransactions | GiveBody | GiveRange | None:
+    """The answer of a node with this pool and block, which must fit a frame."""
+    by_wtxid = {tx.wtxid: tx for tx in pool}
+    given = answer(wanted, chain, by_wtxid.get, {PROPOSED: block}.get)
+    assert given is None or len(codec.encode(Give(given))) <= GIVE_BYTES_MAX
+    return given
+
+
+def test_one_transaction_named_two_thousand_times_is_given_once(chain: Chain) -> None:
+    """A request for 32 MB that costs its sender 64 kB gets one transaction of 16 KiB."""
+    tx = waiting(0, TRANSACTION_BYTES_MAX)
+    wanted = FetchTransactions(PROPOSED, (tx.wtxid,) * BLOCK_TRANSACTIONS_MAX)
+    assert ask(chain, wanted, [tx]) == GiveTransactions(PROPOSED, (tx.raw,))
+
+
+@pytest.mark.parametrize(("spare", "given"), [(1, 65), (0, 65), (-1, 64)])
+def test_a_whole_block_of_transactions_is_given_and_no_more(
+    chain: Chain, spare: int, given: int
+) -> None:
+    """64 large ones and a last one: at the bytes of a block all are given, one byte above not."""
+    size = TRANSACTION_BYTES_MAX - 16
+    pool = [waiting(number, size) for number in range(64)]
+    pool.append(waiting(64, BLOCK_BYTES_MAX - 64 * size - spare))
+    answered = ask(chain, FetchTransactions(PROPOSED, tuple(tx.wtxid for tx in pool)), pool)
+    assert isinstance(answered, GiveTransactions)
+    assert answered.transactions == tuple(tx.raw for tx in pool)[:given]
+
+
+def test_as_many_as_a_block_holds_fit(chain: Chain) -> None:
+    """2,000 transactions that fill a block's bytes travel in one frame."""
+    pool = [waiting(n, BLOCK_BYTES_MAX // BLOCK_TRANSACTIONS_MAX) for n in range(2_000)]
+    answered = ask(chain, FetchTransactions(PROPOSED, tuple(tx.wtxid for tx in pool)), pool)
+    assert isinstance(answered, GiveTransactions)
+    assert len(answered.transactions) == BLOCK_TRANSACTIONS_MAX
+
+
+def test_what_the_pool_lacks_comes_with_the_block(chain: Chain) -> None:
+    """One of two is gone from the pool: the whole block is given where it is at hand."""
+    held, gone = waiting(0, 100), waiting(1, 100)
+    block = Block(chain.head.header, (held.raw, gone.raw))
+    wanted = FetchTransactions(PROPOSED, (held.wtxid, gone.wtxid))
+    assert ask(chain, wanted, [held], block) == GiveBody(block)
+    assert ask(chain, wanted, [held]) == GiveTransactions(PROPOSED, (held.raw,))
+    assert ask(chain, wanted, []) is None
+
+
+def test_nothing_is_given_of_what_is_not_there(chain: Chain) -> None:
+    """An unknown block and heights above the tip have no answer."""
+    assert ask(chain, FetchBody(sha256(b"unknown").digest()), []) is None
+    assert ask(chain, FetchRange(1, (1 << 63) - 1), []) is None
