@@ -12,6 +12,7 @@ from random import Random
 
 from ledger.transaction import SignedTransaction
 from node import wal
+from node.vote_guard import Permission
 from tests.sim.byzantine import Saboteur, make_saboteur
 from tests.sim.checkers import Checkers, Violation
 from tests.sim.clients import Asked, Clients
@@ -31,7 +32,7 @@ REST_MS = 5_000
 """Views must not move for so long after everything is final."""
 CALM_MS = 60_000
 """In so much time without faults anything happens that is to happen at all."""
-START_SPREAD_MS = 200
+START_SPREAD_MS = (200, 3_000)
 CHECK_MS = 250
 
 
@@ -110,12 +111,13 @@ class Cluster:
         self.finish()
 
     def begin(self) -> None:
-        """All machines start and agree on a first block; from then on evil is evil."""
+        """All machines start, agree on a first block and may vote; from then on evil is evil."""
+        spread_ms = self._rng.choice(START_SPREAD_MS)
         for node in [item for item in self.nodes.values() if item.address < self.plan.n]:
-            delay_ms = self._rng.randint(0, START_SPREAD_MS)
+            delay_ms = self._rng.randint(0, spread_ms)
             self.timeline.at(delay_ms, lambda node=node: self.start(node))
         self._load()
-        self.until(lambda: self._all_at(1), CALM_MS, "the first block")
+        self.until(self._has_begun, CALM_MS, "the first block, and all to vote")
         self.calm = False
         for address, node in self.nodes.items():
             if address >= self.plan.n:
@@ -175,6 +177,11 @@ class Cluster:
         up = [node for node in self.lasting() if node.engine is not None]
         lasting = len(up) == len(self.lasting())
         return lasting and all(node.engine.chain.height >= height for node in up)
+
+    def _has_begun(self) -> bool:
+        engines = [node.engine for node in self.lasting() if node.engine is not None]
+        may_vote = all(engine.guard.permission is Permission.ALLOWED for engine in engines)
+        return self._all_at(1) and may_vote
 
     def is_settled(self) -> bool:
         return not self.clients.asked and self._all_at(self.checkers.height)
