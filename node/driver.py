@@ -33,7 +33,7 @@ SLICE_S = 0.002  # Python work between two awaits
 INBOX_BYTES_MAX = 8 << 20  # transactions of peers that wait for admission; more is dropped
 RESEND_S = 2.0  # T: what waits longer is sent to the primary again
 RESEND_MAX = 256  # transactions in one such message
-_PASSING = frozenset((Reason.MEMPOOL_FULL, Reason.SENDER_QUOTA, Reason.FREE_QUOTA))
+_HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
 
@@ -202,12 +202,12 @@ class Driver:
 
     def _queue(self, source: str, payload: bytes) -> None:
         raws = read_batch(payload)
-        size = sum(map(len, raws))
-        if self._inbox_bytes + size > INBOX_BYTES_MAX:
-            self.dropped_bytes += size  # the sender re-sends what still waits
+        cost = sum(map(len, raws))
+        if self._inbox_bytes + cost > INBOX_BYTES_MAX:
+            self.dropped_bytes += cost  # the sender re-sends what still waits
             return
         self._inbox.append((source, raws))
-        self._inbox_bytes += size
+        self._inbox_bytes += cost
         self._inbox_ready.set()
 
     async def _admit(self, raws: Sequence[bytes], source: str | None) -> list[Submission]:
@@ -223,13 +223,15 @@ class Driver:
         return results
 
     def _admit_one(self, raw: bytes, source: str | None) -> Submission:
+        """The result; what is refused is not remembered as seen, for the next block or free room
+        may make it right, and the primary must listen when others send it again."""
+        if not self.accepts_transactions:
+            refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
+            return Submission(None, refusal=refusal)
         key = sha256(raw).digest()
         is_new = self._gossip.is_new(key)
         if source is not None and not is_new:
             return Submission(None)
-        if not self.accepts_transactions:
-            refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
-            return Submission(None, refusal=refusal)
         was_empty = not len(self._mempool)
         txid = None
         try:
@@ -237,10 +239,10 @@ class Driver:
             txid = tx.txid
             self._intake.admit(tx, read_clocks())
         except Invalid as refusal:
-            if refusal.reason in _PASSING:
-                self._gossip.forget(key)
-            is_held = refusal.reason in (Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL)
-            return Submission(txid, refusal=None if is_held else refusal)
+            if refusal.reason in _HELD:
+                return Submission(txid)
+            self._gossip.forget(key)
+            return Submission(txid, refusal=refusal)
         if source is None:
             self._gossip.push(raw, source=None)
         if was_empty:

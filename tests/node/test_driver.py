@@ -1,0 +1,116 @@
+"""The engine's shell: what peers push is admitted, and looked at again if refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pytest
+
+from consensus.view_change import Rules
+from ledger.chain import Chain
+from ledger.codec import encode_payload
+from ledger.crypto import verify
+from ledger.genesis_state import genesis_state
+from ledger.kv import MemoryKV
+from ledger.mempool import Mempool
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import SignedTransaction
+from node.driver import Driver, NetworkOutbox, read_clocks
+from node.engine import Engine
+from node.intake import Intake
+from node.verify import Verifier
+from node.vote_guard import VoteGuard
+from p2p.gossip import Batch
+from p2p.wire import TXS
+from tests.ledger.world import World, key
+
+DEADLINE_S = 5.0
+PEER = SimpleNamespace(identity="val1")
+
+
+class Shell:
+    """One validator without links that follows: its vote log is missing."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        genesis = self.world.genesis
+        validators = genesis.validators
+        chain = Chain.create(MemoryKV(), genesis_state(genesis))
+        self.mempool, verifier = Mempool(), Verifier()
+        rules = Rules(chain.chain_id, chain.head.hash, 0, validators, 1, verify)
+        engine = Engine(
+            rules=rules,
+            member=0,
+            chain=chain,
+            mempool=self.mempool,
+            verifier=verifier,
+            guard=VoteGuard(key("val0/consensus"), 0, rules, None, why="no log"),
+            outbox=NetworkOutbox(validators),
+            now=read_clocks(),
+        )
+        intake = Intake(chain, self.mempool, verifier, genesis.parameters.fees)
+        self.driver = Driver(engine, intake, self.mempool, validators, {})
+
+    def push(self, raws: Sequence[bytes]) -> None:
+        """What the reader of a link does with a TXS."""
+        self.driver.on_frame(PEER, TXS, encode_payload(Batch(tuple(raws))))
+
+    async def admit_pushed(self) -> None:
+        """Run the service until the inbox is empty."""
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+            service = group.create_task(self.driver.run_inbox())
+            while self.driver._inbox_bytes:  # noqa: ASYNC110 - the service is what is tested
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            service.cancel()
+
+    def is_waiting(self, tx: SignedTransaction) -> bool:
+        return self.mempool.get(tx.txid) is not None
+
+
+@pytest.fixture
+def shell() -> Shell:
+    return Shell()
+
+
+async def test_what_was_refused_is_looked_at_again(shell: Shell) -> None:
+    """A rival is refused while another waits; once that one is gone, a second push gets in."""
+    first = shell.world.transfer("alice", "bob", 1_000)
+    second = shell.world.transfer("alice", "bob", 2_000)
+    shell.push([first.raw])
+    await shell.admit_pushed()
+    shell.push([second.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(first)
+    assert not shell.is_waiting(second)
+    shell.mempool.reject(first, Invalid(Reason.EXPIRED))
+    shell.push([second.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(second)
+
+
+async def test_low_disk_space_leaves_no_memory(shell: Shell) -> None:
+    """Pushed while the disk is nearly full: refused; pushed again with room: admitted."""
+    tx = shell.world.transfer("alice", "bob", 1_000)
+    shell.driver.accepts_transactions = False
+    shell.push([tx.raw])
+    await shell.admit_pushed()
+    assert not shell.is_waiting(tx)
+    (result,) = await shell.driver.submit([tx.raw], "api")
+    assert result.refusal is not None
+    assert result.refusal.reason is Reason.LOW_DISK_SPACE
+    shell.driver.accepts_transactions = True
+    shell.push([tx.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(tx)
+
+
+async def test_a_second_copy_of_a_client_is_no_refusal(shell: Shell) -> None:
+    """The same bytes twice: new, then known with the same txid."""
+    tx = shell.world.transfer("alice", "bob", 1_000)
+    (first,) = await shell.driver.submit([tx.raw], "api")
+    (again,) = await shell.driver.submit([tx.raw], "api")
+    assert (first.is_new, first.txid, first.refusal) == (True, tx.txid, None)
+    assert (again.is_new, again.txid, again.refusal) == (False, tx.txid, None)
