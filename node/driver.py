@@ -31,6 +31,7 @@ from p2p.peer import Peer
 
 SLICE_S = 0.002  # Python work between two awaits
 INBOX_BYTES_MAX = 8 << 20  # transactions of peers that wait for admission; more is dropped
+INBOX_ITEM_BYTES = 64  # what holding one costs beside its bytes, or tiny ones would fill the memory
 RESEND_S = 2.0  # T: what waits longer is sent to the primary again
 RESEND_MAX = 256  # transactions in one such message
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
@@ -142,7 +143,7 @@ class Driver:
             self._inbox_ready.clear()
             while self._inbox:
                 source, raws = self._inbox.popleft()
-                self._inbox_bytes -= sum(map(len, raws))
+                self._inbox_bytes -= _inbox_cost(raws)
                 await self._admit(raws, source)
 
     async def run_resend(self) -> None:
@@ -202,9 +203,9 @@ class Driver:
 
     def _queue(self, source: str, payload: bytes) -> None:
         raws = read_batch(payload)
-        cost = sum(map(len, raws))
+        cost = _inbox_cost(raws)
         if self._inbox_bytes + cost > INBOX_BYTES_MAX:
-            self.dropped_bytes += cost  # the sender re-sends what still waits
+            self.dropped_bytes += len(payload)  # the sender re-sends what still waits
             return
         self._inbox.append((source, raws))
         self._inbox_bytes += cost
@@ -276,3 +277,7 @@ class Driver:
             return False
         is_final = self._mempool.final_height(txid) is not None
         return is_final or self._mempool.rejection(txid) is not None
+
+
+def _inbox_cost(raws: Sequence[bytes]) -> int:
+    return sum(map(len, raws)) + INBOX_ITEM_BYTES * len(raws)

@@ -1,4 +1,4 @@
-"""The engine's shell: what peers push is admitted, and looked at again if refused."""
+"""The engine's shell: what peers push is admitted, looked at again if refused, and bounded."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
-from node.driver import Driver, NetworkOutbox, read_clocks
+from node import driver as module
+from node.driver import INBOX_ITEM_BYTES, Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.intake import Intake
 from node.verify import Verifier
 from node.vote_guard import VoteGuard
-from p2p.gossip import Batch
+from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
 from p2p.wire import TXS
 from tests.ledger.world import World, key
 
@@ -114,3 +115,22 @@ async def test_a_second_copy_of_a_client_is_no_refusal(shell: Shell) -> None:
     (again,) = await shell.driver.submit([tx.raw], "api")
     assert (first.is_new, first.txid, first.refusal) == (True, tx.txid, None)
     assert (again.is_new, again.txid, again.refusal) == (False, tx.txid, None)
+
+
+async def test_the_inbox_is_bounded_also_for_tiny_transactions(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of one byte each up to the limit are kept, the next is dropped and counted, and
+    when the service has looked at them there is room again."""
+    batch = [bytes((1 + index % 255,)) for index in range(BATCH_TRANSACTIONS_MAX)]
+    cost = BATCH_TRANSACTIONS_MAX * (1 + INBOX_ITEM_BYTES)
+    monkeypatch.setattr(module, "INBOX_BYTES_MAX", 3 * cost)
+    for _ in range(3):
+        shell.push(batch)
+    assert shell.driver.dropped_bytes == 0
+    shell.push([b"x"])
+    assert shell.driver.dropped_bytes > 0
+    await shell.admit_pushed()
+    before = shell.driver.dropped_bytes
+    shell.push(batch)
+    assert shell.driver.dropped_bytes == before
