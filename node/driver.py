@@ -24,7 +24,7 @@ from node.api.services import Submission
 from node.engine import Engine
 from node.intake import Intake
 from p2p import wire
-from p2p.gossip import Gossip, read_batch
+from p2p.gossip import Gossip, batches, read_batch
 from p2p.handshake import Admission, RefusedReason
 from p2p.network import Network
 from p2p.peer import Peer
@@ -32,8 +32,7 @@ from p2p.peer import Peer
 SLICE_S = 0.002  # Python work between two awaits
 INBOX_BYTES_MAX = 8 << 20  # transactions of peers that wait for admission; more is dropped
 INBOX_ITEM_BYTES = 64  # what holding one costs beside its bytes, or tiny ones would fill the memory
-RESEND_S = 2.0  # T: what waits longer is sent to the primary again
-RESEND_MAX = 256  # transactions in one such message
+RESEND_MAX = 256  # transactions sent to the primary again at once
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
@@ -147,21 +146,17 @@ class Driver:
                 await self._admit(raws, source)
 
     async def run_resend(self) -> None:
-        """A transaction that waits too long may never have reached the primary."""
+        """A transaction that waits for T may never have reached the primary."""
+        state = self.engine.replica.state
+        patience_ms = state.rules.timing.view_timeout_ms
         while True:
-            await asyncio.sleep(RESEND_S)
-            now = read_clocks()
-            state = self.engine.replica.state
+            await asyncio.sleep(patience_ms / 1_000)
             if state.primary == state.member or self.network is None:
                 continue
-            late = self._mempool.pending(
-                RESEND_MAX, since_ms_max=now.monotonic_ms - int(RESEND_S * 1_000)
-            )
-            gossip = Gossip()
-            for tx in late:
-                gossip.push(tx.raw, source=None)
-            for push in gossip.take([self._licences[state.primary]]):
-                self.network.send(push.recipients[0], wire.TXS, push.payload)
+            since_ms_max = read_clocks().monotonic_ms - patience_ms
+            late = self._mempool.pending(RESEND_MAX, since_ms_max=since_ms_max)
+            for payload in batches([tx.raw for tx in late]):
+                self.network.send(self._licences[state.primary], wire.TXS, payload)
 
     # What the API asks (node.api.services.Intake).
 

@@ -110,11 +110,12 @@ class Gossip:
         for source, transactions in pending.items():
             others = tuple(name for name in recipients if name != source)
             if others:
-                pushes.extend(Push(payload, others) for payload in _batches(transactions))
+                pushes.extend(Push(payload, others) for payload in batches(transactions))
         return pushes
 
 
-def _batches(transactions: list[bytes]) -> list[bytes]:
+def batches(transactions: Iterable[bytes]) -> list[bytes]:
+    """The payloads of as many TXS as the transactions need, in their order."""
     payloads: list[bytes] = []
     batch: list[bytes] = []
     size = 0
