@@ -27,7 +27,7 @@ class SyncPlan:
         self.target = 0
         self._proved_by: int | None = None
         self._asked: tuple[int, int, int] | None = None  # member, start height, monotonic ms
-        self._attempts = 0
+        self._member: int | None = None  # who is asked until it fails us
         self._waiting: deque[FinalBlock] = deque()
 
     def want(self, member: int, certificate: Certificate) -> None:
@@ -39,17 +39,18 @@ class SyncPlan:
     def request(self, height: int, now_ms: int) -> tuple[int, FetchRange] | None:
         """Whom to ask for the blocks after `height`, or None while nothing is due."""
         if height >= self.target:
-            self._asked = None  # whoever was asked need not answer any more
+            self._asked = self._member = None  # whoever was asked need not answer any more
             return None
         if self._waiting:
             return None
         if self._asked is not None and now_ms < self._asked[2] + ANSWER_MS:
             return None
         if self._asked is not None:
-            self._attempts += 1
-        member = self._next_member()
+            self._turn_to_next()
+        member = self._proved_by if self._member is None else self._member
         if member is None:
             return None
+        self._member = member
         self._asked = (member, height + 1, now_ms)
         return member, FetchRange(height + 1, min(self.target, height + RANGE_BLOCKS_MAX))
 
@@ -70,7 +71,7 @@ class SyncPlan:
             try:
                 self._check(item, start + offset)
             except Invalid:
-                self.pass_over()
+                self._turn_to_next()
                 raise
             self._waiting.append(item)
 
@@ -83,21 +84,17 @@ class SyncPlan:
         self._waiting.clear()
         return None
 
-    def has_waiting(self) -> bool:
-        return bool(self._waiting)
-
     def pass_over(self) -> None:
-        """The last answer was no good: ask somebody else."""
-        self._attempts += 1
+        """A proved block had a body of another: drop what waits and ask somebody else."""
+        self._turn_to_next()
         self._waiting.clear()
         self._asked = None
 
-    def _next_member(self) -> int | None:
-        if not self._others:
-            return None
-        if self._attempts == 0 and self._proved_by is not None:
-            return self._proved_by
-        return self._others[self._attempts % len(self._others)]
+    def _turn_to_next(self) -> None:
+        """The member after the one that failed us, round the whole set."""
+        if self._member in self._others:
+            place = self._others.index(self._member)
+            self._member = self._others[(place + 1) % len(self._others)]
 
     def _check(self, item: FinalBlock, height: int) -> None:
         header, certificate = item.block.header, item.certificate

@@ -1,0 +1,154 @@
+"""Catching up: targets are proved, answers are checked, liars are passed over."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from ledger.block import COMMIT, PREPARE, Block, Header
+from ledger.reasons import Invalid
+from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GiveRange
+from node.sync import ANSWER_MS, SyncPlan
+from tests.consensus.kit import Kit
+
+KIT = Kit(4)
+CHAIN = KIT.chain(6)
+
+
+def final(header: Header) -> FinalBlock:
+    return FinalBlock(Block(header, ()), KIT.certificate(COMMIT, header))
+
+
+def give(*heights: int) -> GiveRange:
+    return GiveRange(tuple(final(CHAIN[height]) for height in heights))
+
+
+@pytest.fixture
+def plan() -> SyncPlan:
+    made = SyncPlan(KIT.rules, (0, 2, 3))
+    made.want(2, KIT.certificate(COMMIT, CHAIN[6]))
+    return made
+
+
+def test_nothing_is_asked_without_a_target() -> None:
+    """Nor when the target is reached; then nobody is awaited either."""
+    plan = SyncPlan(KIT.rules, (0, 2, 3))
+    assert plan.request(0, 0) is None
+    plan.want(2, KIT.certificate(COMMIT, CHAIN[3]))
+    assert plan.request(0, 0) == (2, FetchRange(1, 3))
+    assert plan.deadline_ms() == ANSWER_MS
+    assert plan.request(3, 1) is None
+    assert plan.deadline_ms() is None
+
+
+def test_the_member_that_proved_the_target_is_asked_first(plan: SyncPlan) -> None:
+    """Once; the next after it was silent for so long."""
+    assert plan.request(0, 0) == (2, FetchRange(1, 6))
+    assert plan.request(0, ANSWER_MS - 1) is None
+    later = plan.request(0, ANSWER_MS)
+    assert later is not None
+    members = {later[0]}
+    for turn in range(2, 5):
+        asked = plan.request(0, turn * ANSWER_MS)
+        assert asked is not None
+        members.add(asked[0])
+    assert members == {0, 2, 3}
+
+
+def test_a_range_is_bounded() -> None:
+    """Whatever the distance."""
+    plan = SyncPlan(KIT.rules, (0, 2, 3))
+    far = msgspec.structs.replace(CHAIN[6], height=100_000)
+    plan.want(2, KIT.certificate(COMMIT, far))
+    assert plan.request(5, 0) == (2, FetchRange(6, 5 + RANGE_BLOCKS_MAX))
+
+
+def test_blocks_are_given_in_order(plan: SyncPlan) -> None:
+    """One at a time, each once; then the rest is asked for."""
+    plan.request(0, 0)
+    plan.give(2, give(1, 2, 3))
+    assert plan.request(0, 1) is None
+    for height in (1, 2, 3):
+        item = plan.next_block(height - 1)
+        assert item is not None
+        assert item.block.header.height == height
+    assert plan.next_block(3) is None
+    assert plan.request(3, 2) == (2, FetchRange(4, 6))
+
+
+def test_what_was_decided_meanwhile_is_passed(plan: SyncPlan) -> None:
+    """No block is handed out twice."""
+    plan.request(0, 0)
+    plan.give(2, give(1, 2, 3))
+    item = plan.next_block(2)
+    assert item is not None
+    assert item.block.header.height == 3
+
+
+def test_a_gap_is_never_applied(plan: SyncPlan) -> None:
+    """What does not follow is dropped."""
+    plan.request(3, 0)
+    plan.give(2, give(4, 5))
+    assert plan.next_block(2) is None
+    assert plan.next_block(3) is None
+
+
+def forged(item: FinalBlock, **changes: object) -> FinalBlock:
+    certificate = msgspec.structs.replace(item.certificate, **changes)
+    return FinalBlock(item.block, certificate)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("of another height", final(CHAIN[3])),
+        (
+            "with another certificate",
+            FinalBlock(Block(CHAIN[2], ()), KIT.certificate(COMMIT, CHAIN[3])),
+        ),
+        ("prepared only", FinalBlock(Block(CHAIN[2], ()), KIT.certificate(PREPARE, CHAIN[2]))),
+        (
+            "with too few",
+            FinalBlock(Block(CHAIN[2], ()), KIT.certificate(COMMIT, CHAIN[2], signers=[0, 1])),
+        ),
+        ("with forged signatures", forged(final(CHAIN[2]), signatures=(bytes(64),) * 3)),
+        ("of another epoch", forged(final(CHAIN[2]), epoch=1)),
+    ],
+)
+def test_a_liar_is_passed_over_and_pays(plan: SyncPlan, name: str, bad: FinalBlock) -> None:
+    """Invalid for its sender; what it proved before is kept, the rest is asked of another."""
+    plan.request(0, 0)
+    with pytest.raises(Invalid):
+        plan.give(2, GiveRange((final(CHAIN[1]), bad)))
+        pytest.fail(name)
+    item = plan.next_block(0)
+    assert item is not None
+    assert item.block.header.height == 1
+    asked = plan.request(1, 1)
+    assert asked is not None
+    assert asked[0] != 2
+
+
+def test_a_body_that_fails_turns_to_somebody_else(plan: SyncPlan) -> None:
+    """The header was proved, the body was not: its giver is passed over, nothing is kept."""
+    asked = plan.request(0, 0)
+    assert asked is not None
+    plan.give(2, give(1, 2))
+    plan.pass_over()
+    assert plan.next_block(0) is None
+    again = plan.request(0, 1)
+    assert again is not None
+    assert again[0] != asked[0]
+
+
+def test_answers_that_nobody_asked_for_are_ignored(plan: SyncPlan) -> None:
+    """From anybody, at any time, twice."""
+    plan.give(2, give(1))
+    assert plan.next_block(0) is None
+    plan.request(0, 0)
+    plan.give(3, give(1))
+    assert plan.next_block(0) is None
+    plan.give(2, give(1))
+    plan.give(2, give(1, 2))
+    assert plan.next_block(0) is not None
+    assert plan.next_block(1) is None
