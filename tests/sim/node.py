@@ -200,6 +200,8 @@ class SimNode:
     # The outbox.
 
     def send(self, to: int | None, number: int, payload: bytes) -> None:
+        if self._log.unsynced_bytes:
+            raise AssertionError("a message leaves before the log is on the disk")
         self._boundary("send")
         self._send(to, number, payload)
 

@@ -1,0 +1,241 @@
+"""The engine beside the simulator: what it refuses and serves, and the order of its effects."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from consensus.effects import Now
+from consensus.messages import Prepare, PrePrepare, Status
+from ledger import codec
+from ledger.block import COMMIT, PREPARE, Block, header_hash
+from ledger.chain import Chain
+from ledger.execution import Execution
+from ledger.kv import MemoryKV
+from ledger.mempool import Mempool
+from ledger.reasons import Invalid
+from ledger.transaction import SignedTransaction
+from ledger.view import Changes
+from node.engine import Engine
+from node.fetching import (
+    Fetch,
+    FetchBody,
+    FetchRange,
+    FetchTransactions,
+    FinalBlock,
+    Give,
+    GiveBody,
+    GiveRange,
+    GiveTransactions,
+)
+from node.intake import Intake
+from node.verify import Verifier
+from node.vote_guard import Permission, VoteGuard
+from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
+from tests.consensus.kit import Kit
+from tests.sim.clients import Clients
+from tests.sim.reference import Reference
+from tests.sim.storage import MemoryLogFile
+
+KIT = Kit(4)
+MEMBER = 1
+
+
+class Bench:
+    """One engine whose peers are written by the test."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.sent: list[tuple[int | None, int, bytes]] = []
+        self.clock_ms = 1_000
+        events = self.events
+
+        class Log(MemoryLogFile):
+            def sync(self) -> None:
+                super().sync()
+                events.append("sync")
+
+        class Store(MemoryKV):
+            def write(self, puts, deletes) -> None:  # type: ignore[no-untyped-def]
+                super().write(puts, deletes)
+                events.append("append")
+
+        self.file = Log()
+        log = WriteAheadLog.create(self.file, bytes(INSTANCE_ID_BYTES))
+        self.chain = Chain.create(Store(), KIT.world.changes)
+        self.mempool = Mempool()
+        verifier = Verifier(KIT.world.is_valid)
+        rules = KIT.world.rules(verifier.is_valid)
+        self.guard = VoteGuard(KIT.world.member_key(MEMBER), MEMBER, rules, log)
+        self.engine = Engine(
+            rules=rules,
+            member=MEMBER,
+            chain=self.chain,
+            mempool=self.mempool,
+            verifier=verifier,
+            guard=self.guard,
+            outbox=self,
+            now=self.now,
+        )
+        fees = KIT.world.genesis.parameters.fees
+        self.intake = Intake(self.chain, self.mempool, verifier, fees)
+        self.engine.connected(frozenset(range(4)), self.now)
+        for member in (0, 2, 3):
+            self.hear(member, KIT.status())
+        self.engine.tick(self.now)
+        self.events.clear()
+        self.sent.clear()
+
+    @property
+    def now(self) -> Now:
+        return Now(self.clock_ms, KIT.genesis.time_ms + self.clock_ms)
+
+    def send(self, to: int | None, number: int, payload: bytes) -> None:
+        self.sent.append((to, number, payload))
+        self.events.append(f"send {number}")
+
+    def hear(self, sender: int, message) -> None:  # type: ignore[no-untyped-def]
+        self.engine.receive(sender, message.TYPE, codec.encode(message), self.now)
+
+    def given(self) -> list[object]:
+        found = [item for item in self.sent if item[1] == Give.TYPE]
+        return [codec.decode(item[2], Give, size_max=1 << 21).given for item in found]
+
+    def block(self, *, proposer: int = 0, txs=()) -> tuple[Block, Changes]:  # type: ignore[no-untyped-def]
+        key = KIT.world.validators.members[proposer].key
+        execution = Execution(self.chain, time_ms=self.now.wall_ms, proposer=key)
+        for tx in txs:
+            execution.add(tx)
+        changes = execution.finish()
+        return Block(changes.head.header, tuple(tx.raw for tx in txs)), changes
+
+    def decide(self, block: Block, leaves: tuple[bytes, ...] = ()) -> None:
+        vote = KIT.vote(0, PREPARE, block.header)
+        self.hear(0, PrePrepare(0, block.header, leaves, vote.signature))
+        self.hear(2, KIT.vote(2, PREPARE, block.header))
+        for member in (0, 2):
+            self.hear(member, KIT.vote(member, COMMIT, block.header))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    made = Bench()
+    assert made.guard.permission is Permission.ALLOWED
+    return made
+
+
+def payment() -> SignedTransaction:
+    clients = Clients(KIT.world, Reference(KIT.world), seed=1)
+    for _ in range(20):
+        for tx in clients.make(0, cheat=False):
+            if tx.body.inputs:
+                return tx
+    raise LookupError("no payment in twenty")
+
+
+def test_persist_sign_send_append(bench: Bench) -> None:
+    """The order of effects of a whole block: no vote leaves before its record is on the disk."""
+    block, _ = bench.block()
+    bench.decide(block)
+    assert bench.events == ["sync", "send 21", "sync", "send 22", "append"]
+    assert bench.chain.height == 1
+    assert [item.header for item in bench.engine.finalized] == [block.header]
+
+
+@pytest.mark.parametrize(
+    ("number", "payload"),
+    [
+        (99, b""),
+        (20, b""),
+        (21, b"\xc0"),
+        (26, bytes(100)),
+        (30, b"\x90"),
+        (31, codec.encode(KIT.status())),
+        (21, codec.encode(KIT.vote(2, COMMIT, KIT.header()))),
+    ],
+)
+def test_what_is_no_message_is_its_senders_fault(bench: Bench, number: int, payload: bytes) -> None:
+    """Invalid, and nothing has changed."""
+    with pytest.raises(Invalid):
+        bench.engine.receive(2, number, payload, bench.now)
+    assert (bench.sent, bench.chain.height) == ([], 0)
+
+
+def test_missing_transactions_are_fetched_from_the_primary(bench: Bench) -> None:
+    """Their GIVE completes the block, which is then prepared."""
+    tx = payment()
+    block, _ = bench.block(txs=[tx])
+    vote = KIT.vote(0, PREPARE, block.header)
+    bench.hear(0, PrePrepare(0, block.header, (tx.wtxid,), vote.signature))
+    wanted = FetchTransactions(header_hash(block.header), (tx.wtxid,))
+    assert bench.sent == [(0, Fetch.TYPE, codec.encode(Fetch(wanted)))]
+    bench.hear(3, Give(GiveTransactions(header_hash(block.header), (tx.raw,))))
+    assert [number for _, number, _ in bench.sent] == [Fetch.TYPE, Prepare.TYPE]
+
+
+def test_a_block_with_a_wrong_root_is_not_voted_for(bench: Bench) -> None:
+    """Executed before the vote: its primary signed it and is suspected."""
+    block, _ = bench.block()
+    wrong = msgspec.structs.replace(block.header, state_root=bytes(32))
+    vote = KIT.vote(0, PREPARE, wrong)
+    bench.hear(0, PrePrepare(0, wrong, (), vote.signature))
+    assert bench.engine.replica.state.bad_primary
+    assert Prepare.TYPE not in [number for _, number, _ in bench.sent]
+
+
+def test_what_is_asked_for_is_served(bench: Bench) -> None:
+    """Transactions of the pool, a block in flight, a final block, a range; nothing for nothing."""
+    tx = payment()
+    bench.intake.admit(tx, bench.now)
+    bench.hear(3, Fetch(FetchTransactions(bytes(32), (tx.wtxid, bytes(32)))))
+    assert bench.given() == [GiveTransactions(bytes(32), (tx.raw,))]
+    block, _ = bench.block(txs=[tx])
+    block_hash = header_hash(block.header)
+    vote = KIT.vote(0, PREPARE, block.header)
+    bench.hear(0, PrePrepare(0, block.header, (tx.wtxid,), vote.signature))
+    bench.hear(3, Fetch(FetchBody(block_hash)))
+    assert bench.given()[1:] == [GiveBody(block)]
+    bench.decide(block, (tx.wtxid,))
+    assert (bench.chain.height, len(bench.mempool)) == (1, 0)
+    bench.hear(3, Fetch(FetchBody(block_hash)))
+    bench.hear(3, Fetch(FetchRange(1, 50)))
+    certificate = bench.chain.certificate(1)
+    assert certificate is not None
+    assert bench.given()[2:] == [GiveBody(block), GiveRange((FinalBlock(block, certificate),))]
+    bench.hear(3, Fetch(FetchRange(2, 50)))
+    bench.hear(3, Fetch(FetchBody(bytes(32))))
+    assert len(bench.given()) == 4
+
+
+def test_blocks_of_a_catch_up_are_proved_executed_and_appended(bench: Bench) -> None:
+    """A STATUS shows a later block; its range is asked for; a wrong body is refused."""
+    block, _ = bench.block()
+    certificate = KIT.certificate(COMMIT, block.header, signers=(0, 2, 3))
+    bench.hear(3, KIT.status(height=1, certificate=(certificate,)))
+    asked = [(to, payload) for to, number, payload in bench.sent if number == Fetch.TYPE]
+    ((giver, payload),) = asked
+    assert payload == codec.encode(Fetch(FetchRange(1, 1)))
+    assert giver is not None
+    bad = FinalBlock(Block(block.header, (payment().raw,)), certificate)
+    bench.hear(giver, Give(GiveRange((bad,))))
+    assert bench.chain.height == 0
+    others = [to for to, number, _ in bench.sent if number == Fetch.TYPE]
+    assert others[-1] not in (None, giver)
+    bench.hear(others[-1], Give(GiveRange((FinalBlock(block, certificate),))))
+    assert bench.chain.height == 1
+    assert bench.engine.replica.state.height == 1
+
+
+def test_it_sleeps_when_nothing_is_to_be_done(bench: Bench) -> None:
+    """After every tick the next deadline lies ahead, whatever was asked and not answered."""
+    block, _ = bench.block(txs=[payment()])
+    vote = KIT.vote(0, PREPARE, block.header)
+    leaves = (payment().wtxid,)
+    bench.hear(0, PrePrepare(0, block.header, leaves, vote.signature))
+    bench.hear(3, KIT.status(KIT.chain(9)[9]))
+    for _ in range(200):
+        bench.clock_ms = max(bench.engine.deadline_ms, bench.clock_ms)
+        bench.engine.tick(bench.now)
+        assert bench.engine.deadline_ms > bench.clock_ms
+    statuses = [number for _, number, _ in bench.sent if number == Status.TYPE]
+    assert len(statuses) > 10

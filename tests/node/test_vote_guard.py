@@ -1,0 +1,344 @@
+"""The guard: what it refuses, what it remembers over restarts, and when it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from consensus.effects import VoteRequest
+from consensus.messages import VoteMark
+from ledger.block import COMMIT, PREPARE, Block, Header, VotePayload, header_hash
+from node import vote_guard, wal
+from node.vote_guard import BLOCKS_A_HEIGHT_MAX, Permission, Refused, VoteGuard
+from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
+from tests.consensus.kit import Kit
+from tests.sim.storage import MemoryLogFile
+
+KIT = Kit(4)
+ONE = KIT.header()
+OTHER = KIT.header(salt="other")
+MEMBER = 1
+
+
+class Desk:
+    """A guard on a file in memory, and what may happen to both."""
+
+    def __init__(self, kit: Kit = KIT) -> None:
+        self.kit = kit
+        self.file = MemoryLogFile()
+        WriteAheadLog.create(self.file, bytes(INSTANCE_ID_BYTES))
+        self.start()
+
+    def start(self) -> None:
+        """As the node starts: replay, then hear a quorum."""
+        log, records = WriteAheadLog.open(self.file)
+        self.guard = VoteGuard(
+            self.kit.world.member_key(MEMBER), MEMBER, self.kit.rules, log, records
+        )
+
+    def allow(self, head: Header | None = None) -> None:
+        for member in (MEMBER, 2, 3):
+            self.guard.hear(member, self.kit.status(head))
+
+    def vote(
+        self, header: Header, phase: int = PREPARE, *, view: int = 0, synced: bool = True
+    ) -> None:
+        payload = VotePayload(0, phase, view, header.height, header_hash(header))
+        entry = self.kit.entry(header, view=view) if phase == COMMIT else None
+        self.guard.stage(VoteRequest(payload, entry), synced=synced, block=Block(header, ()))
+
+    def change(self, view: int, **options: object) -> None:
+        body = self.kit.view_change(MEMBER, view, **options).body
+        self.guard.stage(body, synced=True)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    made = Desk()
+    made.allow()
+    return made
+
+
+def mark(kit: Kit, header: Header, *, view: int = 0, signer: int = MEMBER) -> VoteMark:
+    vote = kit.vote(signer, COMMIT, header, view=view)
+    payload = vote.payload
+    return VoteMark(
+        MEMBER, 0, view, header.height, payload.phase, payload.block_hash, vote.signature
+    )
+
+
+def test_a_vote_is_signed_when_it_is_on_the_disk(desk: Desk) -> None:
+    """Staged: logged nowhere yet and signed by nobody; flushed: durable, then signed."""
+    signed: list[int] = []
+    key = desk.guard._key
+
+    class Watching:
+        public = key.public
+
+        def sign(self, message: bytes) -> bytes:
+            signed.append(desk.file.unsynced_bytes)
+            return key.sign(message)
+
+    desk.guard._key = Watching()
+    desk.vote(ONE)
+    assert signed == []
+    (vote,) = desk.guard.flush()
+    assert signed == [0]
+    assert vote == KIT.vote(MEMBER, PREPARE, ONE)
+    assert desk.guard.flush() == []
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_second_hash_for_one_slot_is_refused(desk: Desk, restarts: bool) -> None:
+    """In this life and the next; the same hash again gives the same bytes."""
+    desk.vote(ONE)
+    (first,) = desk.guard.flush()
+    if restarts:
+        desk.start()
+        desk.allow()
+    with pytest.raises(Refused, match="another block"):
+        desk.vote(OTHER)
+    desk.vote(ONE)
+    assert desk.guard.flush() == [first]
+
+
+def test_what_was_not_flushed_was_never_promised(desk: Desk) -> None:
+    """Power fails before the sync: nothing was signed, so another block may be."""
+    desk.vote(ONE)
+    desk.file.crash()
+    desk.start()
+    desk.allow()
+    desk.vote(OTHER)
+    assert len(desk.guard.flush()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "act"),
+    [
+        ("an earlier view", lambda desk: desk.vote(ONE, view=1)),
+        ("an earlier view change", lambda desk: desk.change(1)),
+        ("its own view again", lambda desk: desk.change(2, base=ONE)),
+        (
+            "an earlier epoch",
+            lambda desk: desk.guard.stage(
+                VoteRequest(VotePayload(1, PREPARE, 2, 1, bytes(32))), synced=True
+            ),
+        ),
+        ("a vote while not synced", lambda desk: desk.vote(ONE, view=2, synced=False)),
+        (
+            "a PREPARE without its body",
+            lambda desk: desk.guard.stage(
+                VoteRequest(VotePayload(0, PREPARE, 2, 1, header_hash(ONE))), synced=True
+            ),
+        ),
+        (
+            "a PREPARE with another body",
+            lambda desk: desk.guard.stage(
+                VoteRequest(VotePayload(0, PREPARE, 2, 1, header_hash(ONE))),
+                synced=True,
+                block=Block(OTHER, ()),
+            ),
+        ),
+    ],
+)
+def test_refused(desk: Desk, name: str, act: Callable[[Desk], None]) -> None:
+    """After a vote in view 2."""
+    desk.vote(KIT.header(view=2), view=2)
+    desk.guard.flush()
+    with pytest.raises(Refused):
+        act(desk)
+        pytest.fail(name)
+    assert desk.guard.flush() == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        KIT.entry(OTHER),
+        KIT.entry(ONE, view=1),
+        msgspec.structs.replace(
+            KIT.entry(ONE), certificate=KIT.certificate(PREPARE, ONE, signers=[0, 1])
+        ),
+        msgspec.structs.replace(KIT.entry(ONE), certificate=KIT.certificate(COMMIT, ONE)),
+    ],
+)
+def test_a_commit_without_its_certificate_is_refused(desk: Desk, entry: object) -> None:
+    """None, of another block or view, too small, of the wrong phase."""
+    payload = VotePayload(0, COMMIT, 0, 1, header_hash(ONE))
+    with pytest.raises(Refused, match="prepared certificate"):
+        desk.guard.stage(VoteRequest(payload, entry), synced=True)
+
+
+def test_final_heights_are_never_voted_on_again(desk: Desk) -> None:
+    """Their votes were forgotten, so nothing is signed there any more."""
+    desk.vote(ONE)
+    desk.guard.flush()
+    desk.guard.committed(1)
+    with pytest.raises(Refused, match="votes begin above 1"):
+        desk.vote(OTHER)
+
+
+def test_what_was_prepared_and_proposed_is_restored(desk: Desk) -> None:
+    """View, VIEW-CHANGE byte for byte, prepared entry, body and proposal of the view."""
+    desk.vote(ONE)
+    desk.vote(ONE, COMMIT)
+    desk.change(1, entries=[KIT.entry(ONE)])
+    (*_, view_change) = desk.guard.flush()
+    again = KIT.header(view=1)
+    desk.vote(again, view=1)
+    desk.guard.flush()
+    desk.start()
+    restored = desk.guard.restored(0)
+    assert restored.view == 1
+    assert restored.view_change == view_change
+    assert [entry.header for entry in restored.prepared] == [ONE]
+    assert restored.proposals == ((again, ()),)
+    assert desk.guard.block(header_hash(ONE)) == Block(ONE, ())
+    above = desk.guard.restored(1)
+    assert (above.prepared, above.proposals) == ((), ())
+
+
+def test_a_new_view_is_restored_byte_for_byte() -> None:
+    """The primary of view 1 sends the same one after its restart, whatever it is asked for."""
+    desk = Desk()
+    desk.allow()
+    message = KIT.new_view(1, [KIT.view_change(item, 1) for item in (0, 1, 2)])
+    desk.guard.stage(message.body, synced=True)
+    assert desk.guard.flush() == [message]
+    desk.start()
+    desk.allow()
+    assert desk.guard.restored(0).new_view == message
+    other = KIT.new_view(1, [KIT.view_change(item, 1) for item in (1, 2, 3)])
+    desk.guard.stage(other.body, synced=True)
+    assert desk.guard.flush() == [message]
+
+
+def test_rotation_keeps_what_still_matters(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> None:
+    """A log that rotates at every turn refuses and restores the same."""
+    monkeypatch.setattr(wal, "LOG_BYTES_ROTATE", 1)
+    desk.vote(ONE)
+    desk.vote(ONE, COMMIT)
+    desk.guard.flush()
+    two = KIT.header(ONE)
+    desk.guard.committed(1)
+    desk.vote(two)
+    desk.guard.flush()
+    desk.change(1, base=ONE)
+    (view_change,) = desk.guard.flush()
+    desk.start()
+    desk.allow(ONE)
+    assert desk.guard.restored(1).view_change == view_change
+    assert desk.guard.vote_above == 1
+    with pytest.raises(Refused):
+        desk.vote(KIT.header(ONE, salt="x"))
+    with pytest.raises(Refused):
+        desk.vote(OTHER, view=1)
+
+
+def test_bodies_of_failed_views_are_bounded(desk: Desk) -> None:
+    """The newest stay, and that of a prepared block always."""
+    desk.vote(ONE)
+    desk.vote(ONE, COMMIT)
+    headers = [KIT.header(view=view, salt="n") for view in range(1, 3 * BLOCKS_A_HEIGHT_MAX)]
+    for view, header in enumerate(headers, start=1):
+        desk.vote(header, view=view)
+    desk.guard.flush()
+    kept = [header for header in headers if desk.guard.block(header_hash(header)) is not None]
+    assert kept == headers[-BLOCKS_A_HEIGHT_MAX:]
+    assert desk.guard.block(header_hash(ONE)) is not None
+
+
+# The start.
+
+
+def test_a_fresh_log_waits_for_a_quorum_and_votes_on_a_new_chain() -> None:
+    """Its own STATUS counts; until then nothing is signed."""
+    desk = Desk()
+    with pytest.raises(Refused):
+        desk.vote(ONE)
+    assert not desk.guard.hear(MEMBER, KIT.status())
+    assert not desk.guard.hear(2, KIT.status())
+    assert desk.guard.permission is Permission.WAITING
+    assert desk.guard.hear(3, KIT.status())
+    assert desk.guard.permission is Permission.ALLOWED
+
+
+@pytest.mark.parametrize(
+    "status",
+    [KIT.status(ONE), KIT.status(votes=(mark(KIT, ONE),))],
+    ids=["a committed block", "a vote of its key"],
+)
+def test_a_fresh_log_on_a_running_chain_follows(status: object) -> None:
+    """It may have forgotten votes."""
+    desk = Desk()
+    desk.guard.hear(MEMBER, KIT.status())
+    desk.guard.hear(2, status)
+    desk.guard.hear(3, KIT.status())
+    assert desk.guard.permission is Permission.FOLLOWING
+    assert "fresh" in desk.guard.reason
+    with pytest.raises(Refused):
+        desk.vote(ONE)
+
+
+@pytest.mark.parametrize(
+    ("echo", "permission"),
+    [
+        (mark(KIT, ONE, view=0), Permission.ALLOWED),
+        (mark(KIT, KIT.header(ONE)), Permission.FOLLOWING),
+        (mark(KIT, ONE, view=3), Permission.FOLLOWING),
+        (mark(KIT, KIT.header(ONE), signer=2), Permission.ALLOWED),
+    ],
+    ids=["what it knows", "a later height", "a later view", "signed by another key"],
+)
+def test_the_echo_of_its_own_votes(echo: VoteMark, permission: Permission) -> None:
+    """A log behind what others saw follows; a claim that its key did not sign says nothing."""
+    desk = Desk()
+    desk.allow()
+    desk.vote(ONE)
+    desk.vote(ONE, COMMIT)
+    desk.guard.flush()
+    desk.start()
+    for member in (MEMBER, 2):
+        desk.guard.hear(member, KIT.status(ONE))
+    desk.guard.hear(3, KIT.status(ONE, votes=(echo,)))
+    assert desk.guard.permission is permission
+
+
+def without_log(why: str = "the log is missing") -> VoteGuard:
+    return VoteGuard(KIT.world.member_key(MEMBER), MEMBER, KIT.rules, None, why=why)
+
+
+def test_without_a_log_it_follows_and_says_why() -> None:
+    """Missing or damaged, at any height."""
+    guard = without_log()
+    for member in (MEMBER, 2, 3):
+        guard.hear(member, KIT.status())
+    assert guard.permission is Permission.FOLLOWING
+    assert guard.reason == "not voting until 'marsa node recover': the log is missing"
+
+
+def test_recovery_needs_a_quorum_of_others_and_votes_above_what_they_prove() -> None:
+    """Heights above h* + 2W, no view below the highest of theirs; and so after a restart."""
+    guard, file = without_log(), MemoryLogFile()
+
+    def new_log() -> WriteAheadLog:
+        return WriteAheadLog.create(file, bytes(INSTANCE_ID_BYTES))
+
+    head = KIT.chain(5)[5]
+    for member in (MEMBER, 2, 3):
+        guard.hear(member, KIT.status(head))
+    with pytest.raises(Refused, match="2 other validators answered, 3 are needed"):
+        guard.recover(new_log)
+    guard.hear(0, KIT.status(head, view=4, votes=(mark(KIT, KIT.chain(6)[6], view=2),)))
+    guard.recover(new_log)
+    above = 6 + vote_guard.RECOVERY_WINDOWS * KIT.rules.window
+    assert (guard.permission, guard.vote_above, guard.view_min) == (Permission.ALLOWED, above, 4)
+    assert guard.reason == ""
+    log, records = WriteAheadLog.open(file)
+    again = VoteGuard(KIT.world.member_key(MEMBER), MEMBER, KIT.rules, log, records)
+    assert (again.vote_above, again.view_min, again.restored(0).view) == (above, 4, 4)
+    with pytest.raises(Refused):
+        again.recover(new_log)
