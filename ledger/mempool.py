@@ -63,7 +63,6 @@ class MempoolStats:
     free: int
     resent: int
     rejected_remembered: int
-    final_remembered: int
     oldest_since_ms: int | None
 
 
@@ -337,7 +336,6 @@ class Mempool:
             free=self._free_count,
             resent=self._by_member.total(),
             rejected_remembered=len(self._refusals),
-            final_remembered=len(self._final),
             oldest_since_ms=self.oldest_since_ms,
         )
 

@@ -62,7 +62,6 @@ SCHEMA_KEY: Final = META + b"schema"
 TIP_KEY: Final = META + b"tip"
 
 RANK_TRANSACTIONS: Final = 1 << 31
-RANK_LAST: Final = (1 << 32) - 1
 
 ADVICE: Final = (
     "stop this node, move its database directory aside, make a new one with `marsa node init` and"

@@ -284,11 +284,6 @@ class NodeConfig:
         here = Path.cwd()
         return path.relative_to(here) if path.is_relative_to(here) else path
 
-    @property
-    def log_path(self) -> Path:
-        """Where a devnet puts what the node prints."""
-        return self.directory / "node.log"
-
 
 def load(
     directory: Path,

@@ -63,7 +63,6 @@ from node.sync import SyncPlan
 from node.verify import Verifier
 from node.vote_guard import Permission, Refused, VoteGuard
 
-STATUS_BYTES_MAX = 16 * 1024
 MESSAGE_BYTES_MAX = 1 << 20  # NEW-VIEW; the link enforces each message's own limit before
 
 log = logging.getLogger("marsa.engine")
@@ -134,6 +133,11 @@ class Engine:
             now,
         )
         self.deadline_ms = now.monotonic_ms
+
+    @property
+    def waits_for_transactions(self) -> bool:
+        """A proposal lacks some: what the pool takes in now may complete it."""
+        return len(self._bodies) > 0
 
     # What happens to a node.
 
@@ -215,7 +219,7 @@ class Engine:
         for item in output.send:
             self._outbox.send(item.to, item.message.TYPE, codec.encode(item.message))
         for wanted in output.execute:
-            self._assemble(wanted)
+            self._assemble(wanted, now)
         self._execute_complete()
         for decided in output.decided:
             self._append(decided)
@@ -251,11 +255,13 @@ class Engine:
 
     # Execute.
 
-    def _assemble(self, wanted: Execute) -> None:
+    def _assemble(self, wanted: Execute, now: Now) -> None:
         if wanted.block_hash in self._executed:
             self._inbox.append(Executed(wanted.header, wanted.block_hash, None))
             return
-        self._bodies.want(wanted.block_hash, wanted.header, wanted.leaves, wanted.sources)
+        self._bodies.want(
+            wanted.block_hash, wanted.header, wanted.leaves, wanted.sources, now.monotonic_ms
+        )
         logged = self.guard.block(wanted.block_hash)
         if logged is not None:
             self._bodies.give_body(GiveBody(logged), wanted.block_hash)

@@ -27,7 +27,6 @@ from node.errors import NodeError
 LOG_NAME = "node.log"
 LOG_BYTES_ROTATE = 16 << 20
 """At a start a longer log is set aside; one older log is kept."""
-INITIALISE_TIMEOUT_S = 60
 LOG_MODE = 0o644
 FIRST_SPARE_DESCRIPTOR = 3
 
