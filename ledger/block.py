@@ -18,6 +18,7 @@ from ledger import codec
 from ledger.codec import Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
 from ledger.reasons import Invalid, Reason
+from ledger.transaction import TRANSACTION_BYTES_MAX
 from ledger.validators import VALIDATORS_MAX, ValidatorSet
 
 BLOCK_TRANSACTIONS_MAX = 2_000
@@ -58,7 +59,7 @@ class Header(Wire, frozen=True):
     """Consensus key of the member that built the block."""
 
 
-RawTransaction = Annotated[bytes, Meta(min_length=1, max_length=16 * 1024)]
+RawTransaction = Annotated[bytes, Meta(min_length=1, max_length=TRANSACTION_BYTES_MAX)]
 
 
 class Block(Wire, frozen=True):

@@ -51,7 +51,6 @@ from p2p.limits import LinkLimits
 from p2p.network import Endpoint, Network
 from p2p.tls import LicenceFiles, client_context, server_context
 
-GENESIS_BYTES_MAX = 8 << 20
 DISK_CHECK_S = 5.0
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -108,7 +107,7 @@ def read_genesis(config: NodeConfig) -> Genesis:
     path = config.genesis_path
     try:
         with path.open("rb") as file:
-            genesis = genesis_rules.load(file.read(GENESIS_BYTES_MAX))
+            genesis = genesis_rules.load(file.read(genesis_rules.GENESIS_BYTES_MAX + 1))
     except FileNotFoundError:
         raise NodeError(
             "no_genesis", f"{path} does not exist", "copy the chain's genesis"

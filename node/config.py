@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from ledger.codec import Slug
 from node.errors import NodeError
 
 CONFIG_NAME = "marsa.toml"
@@ -35,8 +36,6 @@ MIB = 1 << 20
 _ADDRESS = re.compile(
     r"(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):([0-9]{1,5})", re.ASCII
 )
-
-Licence = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ class LinksSection(Section, frozen=True):
         int, Meta(ge=1, le=4096, description="Of these, from one address.")
     ] = 8
     peers: Annotated[
-        dict[Licence, str],
+        dict[Slug, str],
         Meta(max_length=PEERS_MAX, description="The other validators: licence = host:port."),
     ] = msgspec.field(default_factory=dict)
 
@@ -205,7 +204,7 @@ class LogSection(Section, frozen=True):
 class Options(Section, frozen=True, kw_only=True):
     """The whole file."""
 
-    licence: Annotated[Licence, Meta(description="The licence id of this validator.")]
+    licence: Annotated[Slug, Meta(description="The licence id of this validator.")]
     network: NetworkSection
     p2p: LinksSection = LinksSection()
     api: ApiSection = ApiSection()

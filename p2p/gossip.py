@@ -20,11 +20,11 @@ from msgspec import Meta
 
 from ledger.codec import Wire, decode_payload, encode_payload
 from ledger.reasons import Invalid, Reason
+from ledger.transaction import TRANSACTION_BYTES_MAX
 from p2p.wire import KIB, MESSAGES, MIB, TXS
 
 SEEN_MAX = 100_000
 """Keys remembered at most, at least half of it: five full pools of 20,000 transactions."""
-TRANSACTION_BYTES_MAX = 16 * KIB
 BATCH_TRANSACTIONS_MAX = 2_000
 """In one TXS: what one block can hold; more would hold the loop of the receiver."""
 BATCH_BYTES = 128 * KIB

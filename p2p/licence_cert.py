@@ -30,9 +30,9 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
 from ledger.crypto import is_licensed_key, tagged_hash, verify
+from ledger.economy.licence import CERTIFICATE_BYTES_MAX
 from ledger.reasons import Invalid, Reason
 
-CERTIFICATE_BYTES_MAX = 2048
 VALID_FROM = datetime(2020, 1, 1, tzinfo=UTC)
 VALID_UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """RFC 5280's value for a certificate without a known end."""

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from ledger.codec import encode_payload
 from ledger.reasons import Invalid
+from ledger.transaction import TRANSACTION_BYTES_MAX
 from p2p import gossip
 from p2p.gossip import (
     BATCH_BYTES,
     BATCH_TRANSACTIONS_MAX,
     PENDING_BYTES_MAX,
-    TRANSACTION_BYTES_MAX,
     Gossip,
     read_batch,
 )

@@ -13,9 +13,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.economy.licence import CERTIFICATE_BYTES_MAX
 from ledger.reasons import Invalid, Reason
 from p2p.licence_cert import (
-    CERTIFICATE_BYTES_MAX,
     VALID_FROM,
     VALID_UNTIL,
     LicenceCertificate,
