@@ -1,7 +1,7 @@
 """Indexes: what one block adds to them, and how they are read.
 
 Nothing here is committed to by a header; everything here can be counted again from blocks and
-unspent outputs, which is what `ledger.boot_audit.audit_full` does. Index records travel in the
+unspent outputs, which is what `ledger.full_audit.audit_full` does. Index records travel in the
 batch of their block, so they are never ahead of the chain or behind it.
 
 Outputs made and spent inside one block leave a line in the history and a spender, no coin.
