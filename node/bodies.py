@@ -1,7 +1,8 @@
 """Bodies of blocks that are not final yet: put together from the pool, fetched where missing.
 
-A proposal names its transactions; most of them came by gossip before. What is missing is asked of
-the members that must have it, one after another, every `RETRY_MS`. Bounded: only blocks that the
+A proposal names its transactions; most of them came by gossip before, some are still on the way.
+What is missing after `GRACE_MS` is asked of the members that must have it, one after another, every
+`RETRY_MS`. Bounded: only blocks that the
 replica asked to execute are here, and those lie within its window.
 """
 
@@ -16,6 +17,7 @@ from ledger.merkle import merkle_root
 from ledger.transaction import SignedTransaction
 from node.fetching import FetchBody, FetchTransactions, GiveBody, GiveTransactions, Wanted
 
+GRACE_MS = 20  # transactions that their client sent elsewhere arrive within this, mostly
 RETRY_MS = 500
 
 FindTransaction = Callable[[bytes], SignedTransaction | None]
@@ -29,8 +31,9 @@ class Assembly:
     block_hash: bytes
     leaves: tuple[bytes, ...] | None
     sources: tuple[int, ...]
+    ask_ms: int
+    """When to ask next (monotonic)."""
     found: dict[bytes, SignedTransaction] = field(default_factory=dict)
-    asked_ms: int | None = None
     attempts: int = 0
 
     @property
@@ -60,11 +63,13 @@ class Bodies:
         header: Header,
         leaves: tuple[bytes, ...] | None,
         sources: tuple[int, ...],
+        now_ms: int,
     ) -> Assembly:
         """Begin, or go on with, the body of a block."""
         held = self._assemblies.get(block_hash)
         if held is None:
-            held = Assembly(header, block_hash, leaves, sources)
+            ask_ms = now_ms if leaves is None else now_ms + GRACE_MS
+            held = Assembly(header, block_hash, leaves, sources, ask_ms)
             self._assemblies[block_hash] = held
         elif held.leaves is None:
             held.leaves = leaves
@@ -90,14 +95,14 @@ class Bodies:
         for assembly in self._assemblies.values():
             if assembly.is_complete:
                 continue
-            if assembly.asked_ms is not None and now_ms < assembly.asked_ms + RETRY_MS:
+            if now_ms < assembly.ask_ms:
                 continue
             candidates = [*assembly.sources, *self._others]
             candidates = [item for item in candidates if item in self._others]
             if not candidates:
                 continue
             target = candidates[assembly.attempts % len(candidates)]
-            assembly.asked_ms = now_ms
+            assembly.ask_ms = now_ms + RETRY_MS
             assembly.attempts += 1
             if assembly.leaves is None:
                 result.append((target, FetchBody(assembly.block_hash)))
@@ -107,8 +112,11 @@ class Bodies:
 
     def deadline_ms(self) -> int | None:
         """When the next request is due (monotonic)."""
-        asked = [item.asked_ms for item in self._assemblies.values() if not item.is_complete]
-        return min([at + RETRY_MS for at in asked if at is not None], default=None)
+        due = [item.ask_ms for item in self._assemblies.values() if not item.is_complete]
+        return min(due, default=None)
+
+    def __len__(self) -> int:
+        return len(self._assemblies)
 
     def give_transactions(self, given: GiveTransactions) -> None:
         """Take what was asked for; raises Invalid for bytes that are no transaction."""

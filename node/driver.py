@@ -247,7 +247,10 @@ class Driver:
         return Submission(txid, is_new=True)
 
     def _flush(self) -> None:
-        """Push what was admitted to every validator that is linked."""
+        """Push what was admitted to every validator that is linked, and use it here."""
+        if self.engine.waits_for_transactions:
+            self.engine.tick(read_clocks())
+            self._after_engine()
         if self.network is None or not self._gossip.pending_bytes:
             return
         for push in self._gossip.take(self.network.validators()):

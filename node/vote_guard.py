@@ -311,7 +311,7 @@ class VoteGuard:
             if block is None or header_hash(block.header) != payload.block_hash:
                 raise Refused("a PREPARE without the body that it vouches for")
             if payload.block_hash not in self._blocks:
-                self._append(Kind.BLOCK, codec.encode_payload(block))
+                self._append_block(block)
         else:
             self._append(Kind.PREPARED, codec.encode_payload(self._proved(request)))
         self._append(Kind.VOTE, codec.encode_payload(payload))
@@ -380,6 +380,12 @@ class VoteGuard:
         record = Record(kind, payload)
         self._log.append(kind, payload)
         self._replay(record)
+
+    def _append_block(self, block: Block) -> None:
+        """As `_append`, without reading back what is at hand: a megabyte."""
+        assert self._log is not None
+        self._log.append(Kind.BLOCK, codec.encode_payload(block))
+        self._keep_block(block)
 
     def _replay(self, record: Record) -> None:
         """Take up one record, when it is written and when it is read again."""

@@ -9,7 +9,7 @@ from ledger.block import Block, Header, header_hash
 from ledger.merkle import merkle_root
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
-from node.bodies import RETRY_MS, Bodies
+from node.bodies import GRACE_MS, RETRY_MS, Bodies
 from node.fetching import FetchBody, FetchTransactions, GiveBody, GiveTransactions
 from tests.consensus.kit import Kit
 from tests.ledger.world import World
@@ -36,7 +36,7 @@ def make(pool: list[SignedTransaction]) -> Bodies:
 def test_what_the_pool_holds_is_whole_at_once() -> None:
     """In the order of the list; handed out once; nothing is asked."""
     bodies = make(list(reversed(TXS)))
-    bodies.want(HASH, HEADER, LEAVES, (0,))
+    bodies.want(HASH, HEADER, LEAVES, (0,), 0)
     assert bodies.requests(0) == []
     (whole,) = bodies.complete()
     assert whole.transactions() == TXS
@@ -44,11 +44,12 @@ def test_what_the_pool_holds_is_whole_at_once() -> None:
 
 
 def test_what_is_missing_is_asked_of_one_after_another() -> None:
-    """First of the sources, then of everybody, every half second and no sooner."""
+    """After a grace first of the sources, then of everybody, every half second and no sooner."""
     bodies = make(TXS[:1])
-    bodies.want(HASH, HEADER, LEAVES, (2,))
+    bodies.want(HASH, HEADER, LEAVES, (2,), 0)
+    assert bodies.requests(GRACE_MS - 1) == []
     asked = []
-    for now_ms in range(0, 4 * RETRY_MS, RETRY_MS // 5):
+    for now_ms in range(GRACE_MS, GRACE_MS + 4 * RETRY_MS, RETRY_MS // 5):
         asked += bodies.requests(now_ms)
     assert [member for member, _ in asked] == [2, 0, 2, 3]
     assert {wanted for _, wanted in asked} == {FetchTransactions(HASH, (LEAVES[1],))}
@@ -57,7 +58,7 @@ def test_what_is_missing_is_asked_of_one_after_another() -> None:
 def test_the_missing_ones_arrive() -> None:
     """From the pool or as an answer; others are ignored."""
     bodies = make([])
-    bodies.want(HASH, HEADER, LEAVES, (0,))
+    bodies.want(HASH, HEADER, LEAVES, (0,), 0)
     stranger = WORLD.transfer("alice", "bob", 5)
     bodies.give_transactions(GiveTransactions(HASH, (stranger.raw, TXS[1].raw)))
     assert bodies.complete() == []
@@ -70,16 +71,16 @@ def test_the_missing_ones_arrive() -> None:
 def test_bytes_that_are_no_transaction_are_their_senders_fault() -> None:
     """Invalid; the body stays wanted."""
     bodies = make([])
-    bodies.want(HASH, HEADER, LEAVES, (0,))
+    bodies.want(HASH, HEADER, LEAVES, (0,), 0)
     with pytest.raises(Invalid):
         bodies.give_transactions(GiveTransactions(HASH, (b"nonsense",)))
-    assert bodies.requests(0) != []
+    assert bodies.requests(GRACE_MS) != []
 
 
 def test_with_the_header_alone_the_whole_body_is_asked_for() -> None:
     """After a view change nobody has a list; a body of another root is of no use."""
     bodies = make([])
-    bodies.want(HASH, HEADER, None, (3, 1))
+    bodies.want(HASH, HEADER, None, (3, 1), 0)
     assert bodies.requests(0) == [(3, FetchBody(HASH))]
     bodies.give_body(GiveBody(Block(HEADER, (TXS[0].raw,))), HASH)
     assert bodies.complete() == []
@@ -90,19 +91,19 @@ def test_with_the_header_alone_the_whole_body_is_asked_for() -> None:
 def test_a_list_that_comes_later_is_used() -> None:
     """A PRE-PREPARE after a header."""
     bodies = make(TXS)
-    bodies.want(HASH, HEADER, None, (0,))
+    bodies.want(HASH, HEADER, None, (0,), 0)
     assert bodies.complete() == []
-    bodies.want(HASH, HEADER, LEAVES, (0,))
+    bodies.want(HASH, HEADER, LEAVES, (0,), 0)
     assert len(bodies.complete()) == 1
 
 
 def test_no_deadline_without_a_question() -> None:
     """A whole body that waits for its parent wakes nobody."""
     bodies = make([])
-    bodies.want(HASH, HEADER, LEAVES, (0,))
-    assert bodies.deadline_ms() is None
-    bodies.requests(0)
-    assert bodies.deadline_ms() == RETRY_MS
+    bodies.want(HASH, HEADER, LEAVES, (0,), 0)
+    assert bodies.deadline_ms() == GRACE_MS
+    bodies.requests(GRACE_MS)
+    assert bodies.deadline_ms() == GRACE_MS + RETRY_MS
     bodies.give_transactions(GiveTransactions(HASH, tuple(tx.raw for tx in TXS)))
     (whole,) = bodies.complete()
     bodies.put_back(whole)
@@ -113,8 +114,8 @@ def test_no_deadline_without_a_question() -> None:
 def test_final_heights_need_no_body() -> None:
     """Dropped with the decision."""
     bodies = make([])
-    bodies.want(HASH, HEADER, LEAVES, (0,))
+    bodies.want(HASH, HEADER, LEAVES, (0,), 0)
     bodies.drop_through(HEADER.height - 1)
-    assert bodies.requests(0) != []
+    assert bodies.requests(GRACE_MS) != []
     bodies.drop_through(HEADER.height)
     assert bodies.requests(10 * RETRY_MS) == []

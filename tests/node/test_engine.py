@@ -16,6 +16,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes
+from node.bodies import GRACE_MS
 from node.engine import Engine
 from node.fetching import (
     Fetch,
@@ -162,11 +163,15 @@ def test_what_is_no_message_is_its_senders_fault(bench: Bench, number: int, payl
 
 
 def test_missing_transactions_are_fetched_from_the_primary(bench: Bench) -> None:
-    """Their GIVE completes the block, which is then prepared."""
+    """Not before the grace is over; their GIVE completes the block, which is then prepared."""
     tx = payment()
     block, _ = bench.block(txs=[tx])
     vote = KIT.vote(0, PREPARE, block.header)
     bench.hear(0, PrePrepare(0, block.header, (tx.wtxid,), vote.signature))
+    assert bench.sent == []
+    assert bench.engine.waits_for_transactions
+    bench.clock_ms += GRACE_MS
+    bench.engine.tick(bench.now)
     wanted = FetchTransactions(header_hash(block.header), (tx.wtxid,))
     assert bench.sent == [(0, Fetch.TYPE, codec.encode(Fetch(wanted)))]
     bench.hear(3, Give(GiveTransactions(header_hash(block.header), (tx.raw,))))
