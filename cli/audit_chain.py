@@ -22,8 +22,8 @@ from ledger.block import (
     Header,
     check_certificate,
     header_hash,
+    is_commit_of,
 )
-from ledger.chain import names
 from ledger.execution import execute_block
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
@@ -160,7 +160,7 @@ def check_final(header: Header, certificate: Certificate, validators: ValidatorS
     """A quorum of `validators` committed exactly this header; raises Invalid."""
     if header.validators_hash != validators.hash:
         raise Invalid(Reason.BAD_HEADER, "it names other validators than those of the genesis")
-    if not names(certificate, header, header_hash(header)):
+    if not is_commit_of(certificate, header, header_hash(header)):
         raise Invalid(Reason.BAD_CERTIFICATE, "it is of another block")
     check_certificate(certificate, header.chain_id, validators, COMMIT)
 

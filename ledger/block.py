@@ -153,6 +153,16 @@ def check_certificate(
             raise Invalid(Reason.BAD_CERTIFICATE, f"signature of member {index} is wrong")
 
 
+def is_commit_of(certificate: Certificate, header: Header, block_hash: bytes) -> bool:
+    """Whether a certificate claims to make this block final; its signatures are not looked at."""
+    return (
+        certificate.phase == COMMIT
+        and certificate.height == header.height
+        and certificate.epoch == header.epoch
+        and certificate.block_hash == block_hash
+    )
+
+
 def genesis_parent() -> bytes:
     """The parent hash of height 0."""
     return ZERO_HASH

@@ -10,8 +10,16 @@ A finding is a `DamagedChain`. Nothing is repaired: a store that has lied once i
 from __future__ import annotations
 
 from ledger import schema
-from ledger.block import COMMIT, Header, IsValid, check_certificate, genesis_parent, header_hash
-from ledger.chain import Chain, names
+from ledger.block import (
+    COMMIT,
+    Header,
+    IsValid,
+    check_certificate,
+    genesis_parent,
+    header_hash,
+    is_commit_of,
+)
+from ledger.chain import Chain
 from ledger.crypto import verify
 from ledger.merkle import merkle_root
 from ledger.reasons import Invalid
@@ -71,7 +79,7 @@ def check_final(
     if header.height == 0:
         return
     certificate = chain.certificate(header.height)
-    if certificate is None or not names(certificate, header, header_hash(header)):
+    if certificate is None or not is_commit_of(certificate, header, header_hash(header)):
         raise DamagedChain(f"the certificate at height {header.height} is of another block")
     if validators is None:
         return

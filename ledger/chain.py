@@ -21,7 +21,14 @@ from dataclasses import dataclass
 
 from ledger import codec, schema, transaction
 from ledger.accumulator import Commitments
-from ledger.block import COMMIT, HEADER_BYTES_MAX, Block, Certificate, Header, header_hash
+from ledger.block import (
+    HEADER_BYTES_MAX,
+    Block,
+    Certificate,
+    Header,
+    header_hash,
+    is_commit_of,
+)
 from ledger.crypto import HASH_BYTES
 from ledger.indexes import Batch, Indexes, add_indexes, read_output
 from ledger.kv import KeyValue
@@ -165,7 +172,7 @@ class Chain:
             raise AssertionError(f"the changes at height {header.height} are of another block")
         if head.commitments.state_root != header.state_root:
             raise AssertionError(f"the changes at height {header.height} have another state root")
-        if not names(certificate, header, head.hash):
+        if not is_commit_of(certificate, header, head.hash):
             raise AssertionError(f"the certificate at height {header.height} is of another block")
 
     # Blocks and transactions.
@@ -277,16 +284,6 @@ class Chain:
     def _expect_absent(self, height: int, what: str) -> None:
         if 0 <= height <= self.height:
             raise DamagedChain(f"the {what} at height {height} is missing")
-
-
-def names(certificate: Certificate, header: Header, block_hash: bytes) -> bool:
-    """Whether a certificate is a COMMIT of this block; its signatures are not looked at."""
-    return (
-        certificate.phase == COMMIT
-        and certificate.height == header.height
-        and certificate.epoch == header.epoch
-        and certificate.block_hash == block_hash
-    )
 
 
 def scan_all(
