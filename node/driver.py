@@ -160,7 +160,7 @@ class Driver:
 
     # What the API asks (node.api.services.Intake).
 
-    async def submit(self, raws: Sequence[bytes], source: str) -> Sequence[Submission]:
+    async def submit(self, raws: Sequence[bytes]) -> Sequence[Submission]:
         """Admit each; a result for each, in order."""
         return await self._admit(raws, None)
 

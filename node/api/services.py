@@ -36,10 +36,10 @@ class Submission:
 class Intake(Protocol):
     """Where transactions go in, and how their end is awaited."""
 
-    async def submit(self, raws: Sequence[bytes], source: str) -> Sequence[Submission]:
+    async def submit(self, raws: Sequence[bytes]) -> Sequence[Submission]:
         """Decode, check, verify and add each; a result for each, in order. Raises for none.
 
-        `source` names who sent them, for quotas. Cancelling leaves each either added or not.
+        Cancelling leaves each either added or not.
         """
 
     async def check(self, raw: bytes) -> SignedTransaction:

@@ -48,7 +48,6 @@ SUBMISSIONS_MAX = 64
 """Requests that submit or check at once: more only wait for the same processor."""
 WAITS_MAX = 1_024
 """Clients that wait for a transaction at once, below the number of connections: others get in."""
-SOURCE = "api"
 
 METRICS = web.AppKey("metrics", Metrics)
 SUBMISSIONS = web.AppKey("submissions", Budget)
@@ -84,7 +83,7 @@ async def post_transaction(request: web.Request) -> web.Response:
     read_query(request)
     with request.app[SUBMISSIONS].take(1):
         raw = await _read_raw(request)
-        (result,) = await request.app[SERVICES].intake.submit([raw], SOURCE)
+        (result,) = await request.app[SERVICES].intake.submit([raw])
     _count_refusals(request, [result])
     if result.refusal is not None or result.txid is None:
         return problems.of_error(_refusal(result))
@@ -104,7 +103,7 @@ async def post_batch(request: web.Request) -> web.Response:
         except (msgspec.DecodeError, RecursionError) as error:
             detail = f"a batch is a list of at most {schemas.BATCH_TRANSACTIONS_MAX} byte strings"
             raise Invalid(Reason.MALFORMED, f"{detail}: {error}") from None
-        results = await request.app[SERVICES].intake.submit(raws, SOURCE)
+        results = await request.app[SERVICES].intake.submit(raws)
     _count_refusals(request, results)
     room = _refused_for_room(results)
     if room is not None:

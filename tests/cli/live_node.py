@@ -27,8 +27,8 @@ class LiveNode(Node):
     url = ""
     _loop: asyncio.AbstractEventLoop
 
-    async def submit(self, raws: Sequence[bytes], source: str) -> list[Submission]:
-        results = await super().submit(raws, source)
+    async def submit(self, raws: Sequence[bytes]) -> list[Submission]:
+        results = await super().submit(raws)
         if self.is_deciding and any(result.is_new for result in results):
             asyncio.get_running_loop().call_soon(self.decide)
         return results

@@ -81,11 +81,11 @@ class BusyNode(LiveNode):
 
     refusals: list[Reason]
 
-    async def submit(self, raws: Sequence[bytes], source: str) -> list[Submission]:
+    async def submit(self, raws: Sequence[bytes]) -> list[Submission]:
         if not self.refusals:
-            return await super().submit(raws, source)
+            return await super().submit(raws)
         reason = self.refusals.pop()
-        taken = await super().submit(raws[1:], source)
+        taken = await super().submit(raws[1:])
         return [Submission(None, refusal=Invalid(reason, "so it is")), *taken]
 
 

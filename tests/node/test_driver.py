@@ -99,7 +99,7 @@ async def test_low_disk_space_leaves_no_memory(shell: Shell) -> None:
     shell.push([tx.raw])
     await shell.admit_pushed()
     assert not shell.is_waiting(tx)
-    (result,) = await shell.driver.submit([tx.raw], "api")
+    (result,) = await shell.driver.submit([tx.raw])
     assert result.refusal is not None
     assert result.refusal.reason is Reason.LOW_DISK_SPACE
     shell.driver.accepts_transactions = True
@@ -111,8 +111,8 @@ async def test_low_disk_space_leaves_no_memory(shell: Shell) -> None:
 async def test_a_second_copy_of_a_client_is_no_refusal(shell: Shell) -> None:
     """The same bytes twice: new, then known with the same txid."""
     tx = shell.world.transfer("alice", "bob", 1_000)
-    (first,) = await shell.driver.submit([tx.raw], "api")
-    (again,) = await shell.driver.submit([tx.raw], "api")
+    (first,) = await shell.driver.submit([tx.raw])
+    (again,) = await shell.driver.submit([tx.raw])
     assert (first.is_new, first.txid, first.refusal) == (True, tx.txid, None)
     assert (again.is_new, again.txid, again.refusal) == (False, tx.txid, None)
 

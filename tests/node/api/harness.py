@@ -71,7 +71,7 @@ class Node:
 
     # Intake
 
-    async def submit(self, raws: Sequence[bytes], source: str) -> list[Submission]:
+    async def submit(self, raws: Sequence[bytes]) -> list[Submission]:
         if self.hold is not None:
             await self.hold.wait()
         results = []
