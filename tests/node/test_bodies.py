@@ -37,7 +37,7 @@ def test_what_the_pool_holds_is_whole_at_once() -> None:
     """In the order of the list; handed out once; nothing is asked."""
     bodies = make(list(reversed(TXS)))
     bodies.want(HASH, HEADER, LEAVES, (0,), 0)
-    assert bodies.requests(0) == []
+    assert bodies.requests(GRACE_MS) == []
     (whole,) = bodies.complete()
     assert whole.transactions() == TXS
     assert bodies.complete() == []
@@ -97,7 +97,7 @@ def test_a_list_that_comes_later_is_used() -> None:
     assert len(bodies.complete()) == 1
 
 
-def test_no_deadline_without_a_question() -> None:
+def test_no_deadline_without_a_question_to_ask() -> None:
     """A whole body that waits for its parent wakes nobody."""
     bodies = make([])
     bodies.want(HASH, HEADER, LEAVES, (0,), 0)
