@@ -52,6 +52,9 @@ EXPIRY_SPARE = 1_024
 """Entries of the expiry queue beyond twice those that wait, before it is built anew."""
 RATE_UNIT = 1_000
 
+WANT_OF_ROOM = frozenset((Reason.SENDER_QUOTA, Reason.FREE_QUOTA, Reason.MEMPOOL_FULL))
+"""Refusals that say nothing about the transaction: it may come again, and none is remembered."""
+
 Check: TypeAlias = Callable[[SignedTransaction], object]
 """The rules against the last final state; raises Invalid."""
 
@@ -128,7 +131,7 @@ class Mempool:
             self._check_room(entry)
             check(tx)
         except Invalid as error:
-            if error.reason not in _PASSING:
+            if error.reason not in WANT_OF_ROOM:
                 self._refusals.remember(tx, error)
             raise
         self._insert(entry)
@@ -367,10 +370,6 @@ class Mempool:
         tx = self._entries[txid].tx
         self._remove(txid)
         return self._refusals.remember(tx, error)
-
-
-_PASSING = frozenset((Reason.SENDER_QUOTA, Reason.FREE_QUOTA, Reason.MEMPOOL_FULL))
-"""Refusals that say nothing about the transaction; the sender has the answer."""
 
 
 def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entry:

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from ledger import transaction
 from ledger.chain import FinalTransaction
+from ledger.mempool import WANT_OF_ROOM
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from node.api import problems, schemas
@@ -52,8 +53,6 @@ WAITS_MAX = 1_024
 METRICS = web.AppKey("metrics", Metrics)
 SUBMISSIONS = web.AppKey("submissions", Budget)
 WAITS = web.AppKey("waits", Budget)
-
-_ROOM = frozenset((Reason.MEMPOOL_FULL, Reason.SENDER_QUOTA, Reason.FREE_QUOTA))
 
 _batch_decoder = msgspec.msgpack.Decoder(
     Annotated[list[bytes], Meta(max_length=schemas.BATCH_TRANSACTIONS_MAX)]
@@ -176,7 +175,7 @@ def _refused_for_room(results: Sequence[Submission]) -> Invalid | None:
     for item in results:
         if item.refusal is None:
             return None
-        if item.refusal.reason in _ROOM:
+        if item.refusal.reason in WANT_OF_ROOM:
             room = item.refusal
     return room
 
