@@ -93,8 +93,8 @@ class Execution:
         self._objects: dict[bytes, bytes] = _system_actions(view, time_ms)
         self._fees: Counter[bytes] = Counter()
         self._wtxids: list[bytes] = []
-        self._room = _Room()
-        self._free_room = _Room(FREE_SHARE)
+        self._room = Room()
+        self._free_room = Room(FREE_SHARE)
         self._free_by_identity: Counter[str] = Counter()
 
     @property
@@ -222,6 +222,29 @@ class Execution:
         return self._base.head.commitments.supply_root
 
 
+class Room:
+    """What is left of a block's limits, of the whole or of one part in `share`."""
+
+    __slots__ = ("_bytes", "_signatures", "_transactions")
+
+    def __init__(self, share: int = 1) -> None:
+        self._transactions = BLOCK_TRANSACTIONS_MAX // share
+        self._signatures = BLOCK_SIGNATURES_MAX // share
+        self._bytes = BLOCK_BYTES_MAX // share
+
+    def holds(self, tx: SignedTransaction) -> bool:
+        return (
+            self._transactions >= 1
+            and self._signatures >= len(tx.witness.signatures)
+            and self._bytes >= len(tx.raw)
+        )
+
+    def take(self, tx: SignedTransaction) -> None:
+        self._transactions -= 1
+        self._signatures -= len(tx.witness.signatures)
+        self._bytes -= len(tx.raw)
+
+
 def build_header(
     parent: Head, *, tx_root: bytes, state_root: bytes, time_ms: int, proposer: bytes
 ) -> Header:
@@ -295,29 +318,6 @@ def execute_block(
         detail = f"header says {header.state_root.hex()}, executed {computed}"
         raise Invalid(Reason.BAD_STATE_ROOT, detail)
     return changes
-
-
-class _Room:
-    """What is left of a block's limits, of the whole or of one part in `share`."""
-
-    __slots__ = ("_bytes", "_signatures", "_transactions")
-
-    def __init__(self, share: int = 1) -> None:
-        self._transactions = BLOCK_TRANSACTIONS_MAX // share
-        self._signatures = BLOCK_SIGNATURES_MAX // share
-        self._bytes = BLOCK_BYTES_MAX // share
-
-    def holds(self, tx: SignedTransaction) -> bool:
-        return (
-            self._transactions >= 1
-            and self._signatures >= len(tx.witness.signatures)
-            and self._bytes >= len(tx.raw)
-        )
-
-    def take(self, tx: SignedTransaction) -> None:
-        self._transactions -= 1
-        self._signatures -= len(tx.witness.signatures)
-        self._bytes -= len(tx.raw)
 
 
 def _system_actions(view: View, time_ms: int) -> dict[bytes, bytes]:

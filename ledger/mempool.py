@@ -23,9 +23,8 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import TypeAlias
 
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
 from ledger.claims import Claim, claims_of, conflict
-from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
+from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, Room
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
 from ledger.transaction import Mint, SignedTransaction
@@ -43,9 +42,6 @@ RESENT_BYTES_MAX = 1024 * 1024
 """Per validator: 31 hostile ones together stay below the pool's own limit."""
 FINAL_MAX = 20_000
 """Final transactions remembered, ten full blocks; older ones are found in the chain."""
-FREE_TRANSACTIONS_MAX = BLOCK_TRANSACTIONS_MAX // FREE_SHARE
-FREE_SIGNATURES_MAX = BLOCK_SIGNATURES_MAX // FREE_SHARE
-FREE_BYTES_MAX = BLOCK_BYTES_MAX // FREE_SHARE
 RECHECKED_MAX = 256
 """Waiting mints asked about again after a block: about 5 ms."""
 EXPIRY_SPARE = 1_024
@@ -200,33 +196,21 @@ class Mempool:
         does not fit ends the block.
         """
         chosen: list[SignedTransaction] = []
-        size = signatures = free = free_size = free_signatures = 0
+        room, free_room = Room(), Room(FREE_SHARE)
         is_free_full = False
         for txid, entry in self._entries.items():
             if txid in skip or (entry.is_free and is_free_full):
                 continue
             tx = entry.tx
-            tx_size, tx_signatures = len(tx.raw), len(tx.witness.signatures)
-            if size + tx_size > BLOCK_BYTES_MAX:
-                break
-            if signatures + tx_signatures > BLOCK_SIGNATURES_MAX:
+            if not room.holds(tx):
                 break
             if entry.is_free:
-                is_free_full = (
-                    free == FREE_TRANSACTIONS_MAX
-                    or free_size + tx_size > FREE_BYTES_MAX
-                    or free_signatures + tx_signatures > FREE_SIGNATURES_MAX
-                )
+                is_free_full = not free_room.holds(tx)
                 if is_free_full:
                     continue
-                free += 1
-                free_size += tx_size
-                free_signatures += tx_signatures
-            size += tx_size
-            signatures += tx_signatures
+                free_room.take(tx)
+            room.take(tx)
             chosen.append(tx)
-            if len(chosen) == BLOCK_TRANSACTIONS_MAX:
-                break
         return chosen
 
     def drop_committed(

@@ -13,14 +13,11 @@ from ledger import mempool, refusals
 from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
-from ledger.execution import FREE_PER_IDENTITY_MAX
+from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
 from ledger.mempool import (
     BYTES_MAX,
     EXPIRY_SPARE,
     FINAL_MAX,
-    FREE_BYTES_MAX,
-    FREE_SIGNATURES_MAX,
-    FREE_TRANSACTIONS_MAX,
     RATE_UNIT,
     RECHECKED_MAX,
     RESENT_BYTES_MAX,
@@ -334,13 +331,13 @@ def test_block_limit_in_signatures() -> None:
 def test_free_ones_fill_their_share_only() -> None:
     """Free ones stop at their share of transactions, signatures and bytes; paying ones go on."""
     cases = (
-        (200, 1, FREE_TRANSACTIONS_MAX),
-        (200, 64, FREE_SIGNATURES_MAX // 64),
-        (16_000, 1, FREE_BYTES_MAX // 16_000),
+        (200, 1, BLOCK_TRANSACTIONS_MAX // FREE_SHARE),
+        (200, 64, BLOCK_SIGNATURES_MAX // FREE_SHARE // 64),
+        (16_000, 1, BLOCK_BYTES_MAX // FREE_SHARE // 16_000),
     )
     for size, signatures, expected in cases:
         pool = Mempool()
-        for identity in range(FREE_TRANSACTIONS_MAX // FREE_PER_IDENTITY_MAX + 1):
+        for identity in range(BLOCK_TRANSACTIONS_MAX // FREE_SHARE // FREE_PER_IDENTITY_MAX + 1):
             for number in range(FREE_PER_IDENTITY_MAX):
                 add(pool, mint(f"i{identity}", number, size=size, signatures=signatures))
         paying = [spend(number) for number in range(5)]
