@@ -33,11 +33,12 @@ from consensus.effects import (
 )
 from consensus.messages import MESSAGE_BY_TYPE, Message, NewViewBody, Status, ViewChangeBody
 from consensus.replica import Replica
+from consensus.replica_state import ReplicaBroken
 from consensus.view_change import Rules
 from ledger import codec, transaction
 from ledger.block import PREPARE, Block, Certificate, Header, header_hash
 from ledger.chain import Chain
-from ledger.execution import Execution, execute_block
+from ledger.execution import Execution, check_body, execute_block
 from ledger.invariants import InvariantBroken
 from ledger.mempool import Mempool
 from ledger.objects import load_one
@@ -334,28 +335,39 @@ class Engine:
         self.finalized.append(FinalizedBlock(header, certificate, executed.transactions))
 
     def _apply_next_final(self) -> bool:
-        """One block of a catch-up: proved already, executed and appended here."""
+        """One block of a catch-up: its header is proved already; executed and appended here.
+
+        Another body than the header's is the fault of whoever gave it. The right body that fails
+        is ours: a quorum stands behind it.
+        """
         item = self.sync.next_block(self.chain.height)
         if item is None:
             return False
         try:
-            executed = self._execute_final(item)
+            transactions = [transaction.decode(raw) for raw in item.block.transactions]
+            check_body(item.block.header, [tx.wtxid for tx in transactions])
         except Invalid as error:
             log.warning("catch-up: block %d refused: %s", item.block.header.height, error)
             self.sync.pass_over()
             return False
+        executed = self._execute_final(item, transactions)
         self._append_executed(executed, item.certificate)
         self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
         return True
 
-    def _execute_final(self, item: FinalBlock) -> ExecutedBlock:
+    def _execute_final(
+        self, item: FinalBlock, transactions: list[SignedTransaction]
+    ) -> ExecutedBlock:
         held = self._executed.get(item.certificate.block_hash)
         if held is not None:
             return held
-        transactions = [transaction.decode(raw) for raw in item.block.transactions]
-        for tx in transactions:
-            self._check_alone(tx)
-        changes = execute_block(self.chain, item.block, transactions, self._rules.validators)
+        try:
+            for tx in transactions:
+                self._check_alone(tx)
+            changes = execute_block(self.chain, item.block, transactions, self._rules.validators)
+        except Invalid as error:
+            height = item.block.header.height
+            raise ReplicaBroken(f"final block {height} fails execution here: {error}") from None
         return ExecutedBlock(item.block, transactions, changes)
 
     # Propose.

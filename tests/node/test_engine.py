@@ -7,6 +7,7 @@ import pytest
 
 from consensus.effects import Now
 from consensus.messages import Prepare, PrePrepare, Status
+from consensus.replica_state import ReplicaBroken
 from ledger import codec
 from ledger.block import COMMIT, PREPARE, Block, header_hash
 from ledger.chain import Chain
@@ -229,6 +230,19 @@ def test_blocks_of_a_catch_up_are_proved_executed_and_appended(bench: Bench) -> 
     bench.hear(others[-1], Give(GiveRange((FinalBlock(block, certificate),))))
     assert bench.chain.height == 1
     assert bench.engine.replica.state.height == 1
+
+
+def test_a_final_block_that_fails_here_stops_the_node(bench: Bench) -> None:
+    """A quorum certified a state root that differs from ours: asking others would not help."""
+    good, _ = bench.block()
+    header = msgspec.structs.replace(good.header, state_root=bytes(32))
+    certificate = KIT.certificate(COMMIT, header, signers=(0, 2, 3))
+    bench.hear(3, KIT.status(height=1, certificate=(certificate,)))
+    (giver,) = [to for to, number, _ in bench.sent if number == Fetch.TYPE]
+    assert giver is not None
+    with pytest.raises(ReplicaBroken, match="final block 1"):
+        bench.hear(giver, Give(GiveRange((FinalBlock(Block(header, ()), certificate),))))
+    assert bench.chain.height == 0
 
 
 def test_it_sleeps_when_nothing_is_to_be_done(bench: Bench) -> None:
