@@ -12,6 +12,8 @@ from p2p.wire import MIB
 
 READ_BYTES = 64 * 1024
 """Read at once from one link: about 400 votes, so that one peer cannot hold the loop."""
+DELIVER_SLICE_S = 0.002
+"""Of handling one link's frames before the others have their turn."""
 WRITE_BATCH_BYTES = 64 * 1024
 """Joined into one write: larger batches gain nothing, and a vote would wait behind them."""
 WRITE_BUFFER_BYTES = 64 * 1024

@@ -1,9 +1,9 @@
 """One established link: a reader loop, a writer loop, a bounded queue between node and socket.
 
-Reading. Each frame goes to `on_frame`, in order, without awaiting. When the node raises Invalid
-for one, the sender is charged points and the loop goes on; above the limit the link closes.
-A frame that breaks the stream (a number that may not arrive here, a size above its limit) closes
-it at once, because nothing after it has a known boundary.
+Reading. Each frame goes to `on_frame`, in order; after a slice of time the others have their turn.
+When the node raises Invalid for one, the sender is charged points and the loop goes on; above the
+limit the link closes. A frame that breaks the stream (a number that may not arrive here, a size
+above its limit) closes it at once, because nothing after it has a known boundary.
 
 Writing. `send` never waits. The writer joins what is queued, most urgent class first, into
 batches. A full queue drops lower classes first, then the frame itself; a consensus message that
@@ -17,13 +17,13 @@ The two loops end together: `close` makes both return.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.reasons import Invalid
 from p2p.frames import FrameReader, encode_frame
 from p2p.handshake import Accepted, RefusedReason, read_refusal, refused_frame
-from p2p.limits import READ_BYTES, WRITE_BATCH_BYTES, LinkLimits
+from p2p.limits import DELIVER_SLICE_S, READ_BYTES, WRITE_BATCH_BYTES, LinkLimits
 from p2p.points import BAD_FRAME_POINTS, Points
 from p2p.send_queue import SendQueue
 from p2p.streams import Stream
@@ -181,8 +181,7 @@ class Peer:
             except Invalid as invalid:
                 self.close(f"broken stream: {invalid}")
                 return
-            for number, payload in complete:
-                self._deliver(number, payload)
+            await self._deliver_all(complete)
             if len(data) == READ_BYTES:
                 await asyncio.sleep(0)  # more is buffered: let the others have their turn
 
@@ -206,6 +205,15 @@ class Peer:
             self._writing_since = None
             if queue:
                 await asyncio.sleep(0)  # a long queue must not hold the loop
+
+    async def _deliver_all(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        """In order; thousands of small ones that each cost a signature must not hold the loop."""
+        end = self._clock() + DELIVER_SLICE_S
+        for number, payload in frames:
+            self._deliver(number, payload)
+            if self._clock() >= end:
+                await asyncio.sleep(0)
+                end = self._clock() + DELIVER_SLICE_S
 
     def _deliver(self, number: int, payload: bytes) -> None:
         if self.closed_because or number == PING:

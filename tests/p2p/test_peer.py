@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from ledger.reasons import Invalid, Reason
 from p2p import wire
 from p2p.frames import encode_frame
 from p2p.handshake import LocalNode, Role, hello_frame
-from p2p.limits import LinkLimits
+from p2p.limits import DELIVER_SLICE_S, LinkLimits
 from p2p.peer import Peer
 from p2p.points import BAD_FRAME_POINTS, POINTS_MAX
 from p2p.streams import Stream, dial_tls, read_frame
@@ -213,5 +214,30 @@ def test_silence_ends_the_link_and_pings_keep_it(run, tmp_path: Path) -> None:
             assert link.closed_because == ""
             assert node.received == []
             mute.abort()
+
+    run(story())
+
+
+def test_many_small_frames_do_not_hold_the_loop(run, tmp_path: Path) -> None:
+    """Each of ten frames of one segment takes a slice by the clock: others run in between."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            clock = HandClock()
+            node = world.node("val0", clock=clock)
+            node.start({})
+            stream = await link_by_hand(world, node)
+            turns: list[str] = []
+
+            def slow(peer: Peer, number: int, payload: bytes) -> None:
+                turns.append("frame")
+                clock.now += DELIVER_SLICE_S
+                asyncio.get_running_loop().call_soon(turns.append, "other")
+
+            node.frame_hook = slow
+            stream.writer.write(encode_frame(wire.PREPARE, b"") * 10)
+            await until(lambda: turns.count("frame") == 10, "the frames")
+            assert turns[:4] == ["frame", "other", "frame", "other"]
+            stream.abort()
 
     run(story())
