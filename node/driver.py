@@ -23,6 +23,7 @@ from ledger.validators import ValidatorSet
 from node.api.services import Submission
 from node.engine import Engine
 from node.intake import Intake
+from node.serving import Allowance
 from p2p import wire
 from p2p.gossip import Gossip, batches, read_batch
 from p2p.handshake import Admission, RefusedReason
@@ -78,6 +79,7 @@ class Driver:
         self._intake = intake
         self._mempool = mempool
         self._gossip = Gossip()
+        self._allowance = Allowance(len(validators.members))
         self._link_keys = link_keys
         self._licences = [member.licence for member in validators.members]
         self._member_of = {licence: index for index, licence in enumerate(self._licences)}
@@ -113,6 +115,9 @@ class Driver:
         sender = self._member_of.get(peer.identity)
         if sender is None:
             raise Invalid(Reason.MALFORMED, f"message {number} from no validator")
+        if number == wire.FETCH:
+            self._answer(sender, payload)
+            return
         self.engine.receive(sender, number, payload, read_clocks())
         self._after_engine()
 
@@ -195,6 +200,14 @@ class Driver:
         linked = {self._member_of[name] for name in self.network.validators()}
         self.engine.connected(frozenset(linked | {self.engine.member}), read_clocks())
         self._after_engine()
+
+    def _answer(self, sender: int, payload: bytes) -> None:
+        now_s = time.monotonic()
+        if not self._allowance.may_ask(sender, now_s):
+            return
+        begun_s = time.thread_time()
+        self.engine.receive(sender, wire.FETCH, payload, read_clocks())
+        self._allowance.charge(sender, now_s, time.thread_time() - begun_s)
 
     def _queue(self, source: str, payload: bytes) -> None:
         raws = read_batch(payload)

@@ -1,7 +1,8 @@
 """Answers to FETCH, from the chain and from what is in flight.
 
 Whatever is asked for, the answer fits the frame of a GIVE: a frame above its limit would be a fault
-of this node and end it.
+of this node and end it. An answer may cost ten thousand times what its question cost the member
+that asks, so `Allowance` bounds how long each may keep this node busy.
 """
 
 from __future__ import annotations
@@ -25,8 +26,31 @@ from node.fetching import (
     Wanted,
 )
 
+SERVING_BURST_S = 1.0
+"""How far a member's debt may run ahead: a laggard asks in bursts."""
+
 FindTransaction = Callable[[bytes], SignedTransaction | None]
 FindBlock = Callable[[bytes], Block | None]
+
+
+class Allowance:
+    """How long each member may keep this node busy with questions. Pure.
+
+    One n-th of its time, so that f members together stay below a third. What a member asks beyond
+    that is dropped: an honest one asks again, or asks somebody else.
+    """
+
+    def __init__(self, members: int) -> None:
+        self._members = members
+        self._paid_until_s: dict[int, float] = {}
+
+    def may_ask(self, member: int, now_s: float) -> bool:
+        return self._paid_until_s.get(member, now_s) <= now_s + SERVING_BURST_S
+
+    def charge(self, member: int, now_s: float, spent_s: float) -> None:
+        """An answer took `spent_s` of processor time."""
+        begins_s = max(now_s, self._paid_until_s.get(member, now_s))
+        self._paid_until_s[member] = begins_s + spent_s * self._members
 
 
 def answer(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
 
 from consensus.view_change import Rules
+from ledger import codec
 from ledger.chain import Chain
 from ledger.codec import encode_payload
 from ledger.crypto import verify
@@ -20,11 +23,12 @@ from ledger.transaction import SignedTransaction
 from node import driver as module
 from node.driver import INBOX_ITEM_BYTES, Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
+from node.fetching import Fetch, FetchRange
 from node.intake import Intake
 from node.verify import Verifier
 from node.vote_guard import VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
-from p2p.wire import TXS
+from p2p.wire import FETCH, TXS
 from tests.ledger.world import World, key
 
 DEADLINE_S = 5.0
@@ -134,3 +138,26 @@ async def test_the_inbox_is_bounded_also_for_tiny_transactions(
     before = shell.driver.dropped_bytes
     shell.push(batch)
     assert shell.driver.dropped_bytes == before
+
+
+def test_a_flood_of_questions_is_answered_in_part(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer takes a second by the test's clock: of a hundred questions one is answered."""
+    asked: list[int] = []
+    seconds = itertools.count()
+    clocks = SimpleNamespace(
+        monotonic=lambda: 50.0,
+        thread_time=lambda: float(next(seconds)),
+        monotonic_ns=time.monotonic_ns,
+        time_ns=time.time_ns,
+    )
+    monkeypatch.setattr(module, "time", clocks)
+    monkeypatch.setattr(shell.driver.engine, "receive", lambda sender, *_: asked.append(sender))
+    question = codec.encode(Fetch(FetchRange(1, 1 << 40)))
+    names = [member.licence for member in shell.world.genesis.validators.members]
+    for _ in range(100):
+        shell.driver.on_frame(SimpleNamespace(identity=names[1]), FETCH, question)
+    assert asked == [1]
+    shell.driver.on_frame(SimpleNamespace(identity=names[2]), FETCH, question)
+    assert asked == [1, 2]
