@@ -80,6 +80,7 @@ class _NodeCollector(Collector):
         info.add_metric((services.node.version, platform.python_version()), 1)
         yield info
         yield from self._network()
+        yield from self._links()
         yield from self._economy()
         pool = mempool_of(services)
         yield _gauge("marsa_mempool_transactions", "Waiting.", pool.transactions)
@@ -118,6 +119,20 @@ class _NodeCollector(Collector):
         for member in services.validators.members:
             linked.add_metric((member.licence,), member.licence not in now.missing)
         yield linked
+
+    def _links(self) -> Iterator[Metric]:
+        watch = self._services.watch
+        refused = CounterMetricFamily(
+            "marsa_links_refused", "Links turned away or failed.", labels=("reason",)
+        )
+        for reason, count in watch.links_refused().items():
+            refused.add_metric((reason,), count)
+        yield refused
+        yield CounterMetricFamily(
+            "marsa_gossip_dropped_bytes",
+            "Pushed transactions that were dropped because too many waited.",
+            watch.inbox_dropped_bytes(),
+        )
 
     def _economy(self) -> Iterator[Metric]:
         supply = GaugeMetricFamily("marsa_supply_units", "Outstanding, µ.", labels=("issuer",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Literal
 
@@ -85,6 +85,12 @@ class NodeWatch:
                 detail=f"{waited_ms} ms since the last block or the start",
             ),
         ]
+
+    def links_refused(self) -> Mapping[str, int]:
+        return self._network.refusals()
+
+    def inbox_dropped_bytes(self) -> int:
+        return self._driver.dropped_bytes
 
     def fail(self, fault: OSError) -> None:
         """Storage failed under a read: the process has to end."""

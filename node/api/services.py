@@ -6,7 +6,7 @@ small protocols, which the node implements once and tests implement over a bare 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -64,6 +64,12 @@ class Watch(Protocol):
 
     def health(self) -> list[schemas.Check]:
         """The conditions of readiness: synced, quorum connected, finality moving."""
+
+    def links_refused(self) -> Mapping[str, int]:
+        """How many links were turned away or failed since the start, under every name."""
+
+    def inbox_dropped_bytes(self) -> int:
+        """Pushed transactions that were dropped since the start, because too many waited."""
 
     def fail(self, fault: OSError) -> None:
         """Storage failed under a read: the process has to end, with this sentence."""

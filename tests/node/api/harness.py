@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TypeVar
@@ -142,6 +142,12 @@ class Node:
 
     def health(self) -> list[schemas.Check]:
         return self.checks
+
+    def links_refused(self) -> Mapping[str, int]:
+        return {"wrong_chain": 2, "tls_refused": 0}
+
+    def inbox_dropped_bytes(self) -> int:
+        return 7
 
     def fail(self, fault: OSError) -> None:
         self.faults.append(fault)
