@@ -19,11 +19,13 @@ PERIOD_MS_MIN = 60_000
 GROUPS_MIN = 2
 GROUPS_MAX = 16
 WINDOW_MAX = 4
+VIEW_TIMEOUT_MS_MAX = 60_000
+"""Where doubling ends at the latest: a chain that was down for long must not need as long again."""
 
 _Fee = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Interval = Annotated[int, Meta(ge=1, le=1_000)]
 _Heartbeat = Annotated[int, Meta(ge=100, le=CLOCK_STEP_MS_MAX)]
-_Timeout = Annotated[int, Meta(ge=100, le=600_000)]
+_Timeout = Annotated[int, Meta(ge=100, le=VIEW_TIMEOUT_MS_MAX)]
 
 
 class Parameters(Wire, frozen=True):

@@ -189,8 +189,8 @@ PARAMETERS = struct(
     integer(1, 4),
     integer(1, 1_000),
     integer(100, 30_000),
-    integer(100, 600_000),
-    integer(100, 600_000),
+    integer(100, 60_000),
+    integer(100, 60_000),
 )
 AUTHORITY = struct(CERTIFICATE, HASH)
 ALLOCATION = struct(SLUG, AMOUNT, text(r"[ -~]*", 90))

@@ -247,6 +247,7 @@ def test_a_reserve_that_no_amount_can_hold_is_refused() -> None:
         (("parameters", "margin_ppm"), 400_001, "parameters.margin_ppm: "),
         (("parameters", "fee_per_byte"), 0, "parameters.fee_per_byte: "),
         (("parameters", "heartbeat_ms"), 30_001, "parameters.heartbeat_ms: "),
+        (("parameters", "view_timeout_ms_max"), 60_001, "parameters.view_timeout_ms_max: "),
         (("parameters", "window"), 0, "parameters.window: "),
         (("licences", 0, "certificate"), "00" * 2_049, r"licences\[0\].certificate: "),
         (("licences", 0, "certificate"), "", r"licences\[0\].certificate: "),
