@@ -194,13 +194,15 @@ class Chain:
 
     def leaves(self, height: int) -> tuple[bytes, ...] | None:
         """The leaves of a block's `tx_root`: the wtxids, in order; None above the tip."""
-        data = self._kv.get(schema.leaves_key(height))
+        data = self._joined_leaves(height)
         if data is None:
-            self._expect_absent(height, "list of transactions")
             return None
-        if len(data) % HASH_BYTES:
-            raise DamagedChain(f"the list of transactions at height {height} is cut")
         return tuple([data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES)])
+
+    def transaction_count(self, height: int) -> int | None:
+        """How many transactions a block holds, without listing them; None above the tip."""
+        data = self._joined_leaves(height)
+        return None if data is None else len(data) // HASH_BYTES
 
     def block(self, height: int) -> Block | None:
         """A header with its body; None above the tip."""
@@ -280,6 +282,14 @@ class Chain:
     def scan(self, prefix: bytes, *, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """All records under a prefix of the schema, from `start` up; for audits."""
         return scan_all(self._kv, prefix, start)
+
+    def _joined_leaves(self, height: int) -> bytes | None:
+        data = self._kv.get(schema.leaves_key(height))
+        if data is None:
+            self._expect_absent(height, "list of transactions")
+        elif len(data) % HASH_BYTES:
+            raise DamagedChain(f"the list of transactions at height {height} is cut")
+        return data
 
     def _expect_absent(self, height: int, what: str) -> None:
         if 0 <= height <= self.height:

@@ -132,7 +132,7 @@ def _summary(services: Services, height: int) -> schemas.BlockSummary:
         time_ms=header.time_ms,
         time=rfc3339(header.time_ms),
         proposer=_proposer(services, header.proposer),
-        transactions=len(services.chain.leaves(height) or ()),
+        transactions=services.chain.transaction_count(height) or 0,
     )
 
 

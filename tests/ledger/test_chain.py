@@ -96,6 +96,7 @@ def check_blocks(chain: Chain, world: World) -> None:
         assert chain.block(height) == made.block
         assert chain.certificate(height) == made.certificate
         assert chain.leaves(height) == tuple([tx.wtxid for tx in made.transactions])
+        assert chain.transaction_count(height) == len(made.transactions)
         for position, tx in enumerate(made.transactions):
             found = chain.transaction(tx.txid)
             assert found is not None
