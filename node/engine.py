@@ -125,6 +125,8 @@ class Engine:
         self._output = Output()
         self._pending_since_ms: int | None = None
         self.finalized: list[FinalizedBlock] = []
+        self.heights: dict[int, int] = {}
+        """Of the other members, as their last STATUS proved."""
         self.replica = Replica(
             rules,
             member,
@@ -243,14 +245,26 @@ class Engine:
     def _hear(self, sender: int, status: Status) -> None:
         """The guard counts a STATUS once the replica found its height proved."""
         state = self.replica.state
-        proved = sender in state.status_from and status.height <= state.known_height
-        if proved and self.guard.hear(sender, status):
+        if sender not in state.status_from or status.height > state.known_height:
+            return
+        self.heights[sender] = status.height
+        if self.guard.hear(sender, status):
             log.info("guard %s", self.guard.permission.value)
             self.allow_voting()
 
     def _hear_self(self) -> None:
         if self.guard.permission is Permission.WAITING:
-            own = Status(0, 0, 0, self.chain.height, 0, (), (), 0, ())
+            own = Status(
+                epoch=0,
+                view=0,
+                active=0,
+                height=self.chain.height,
+                heard=0,
+                certificate=(),
+                held=(),
+                view_changes=0,
+                votes=(),
+            )
             if self.guard.hear(self.member, own):
                 self.allow_voting()
 

@@ -62,8 +62,15 @@ class NodeWatch:
         links = {stats.name: stats for stats in self._network.stats()}
         own = self._validators.members[self._driver.engine.member].licence
         names = {member.licence for member in self._validators.members} - {own}
+        told = {
+            self._validators.members[index].licence: height
+            for index, height in self._driver.engine.heights.items()
+        }
         now_ms = self.now_ms()
-        return [_peer(name, links.get(name), now_ms) for name in sorted(names | set(links))]
+        return [
+            _peer(name, links.get(name), told.get(name), now_ms)
+            for name in sorted(names | set(links))
+        ]
 
     def health(self) -> list[schemas.Check]:
         state = self._driver.engine.replica.state
@@ -114,7 +121,8 @@ class NodeWatch:
         return ""
 
 
-def _peer(name: str, stats: PeerStats | None, now_ms: int) -> schemas.Peer:
+def _peer(name: str, stats: PeerStats | None, height: int | None, now_ms: int) -> schemas.Peer:
+    """`height` is what a STATUS proved last; before the first one HELLO has to do."""
     if stats is None:
         return schemas.Peer(
             name=name,
@@ -123,7 +131,7 @@ def _peer(name: str, stats: PeerStats | None, now_ms: int) -> schemas.Peer:
             direction="none",
             connected=False,
             since_ms=None,
-            height=0,
+            height=height or 0,
             queued_bytes=0,
             points=0,
         )
@@ -137,7 +145,7 @@ def _peer(name: str, stats: PeerStats | None, now_ms: int) -> schemas.Peer:
         direction=direction,
         connected=True,
         since_ms=now_ms - int(stats.connected_s * 1_000),
-        height=stats.height,
+        height=stats.height if height is None else height,
         queued_bytes=stats.queued_bytes,
         points=stats.points,
     )

@@ -78,7 +78,7 @@ class Peer:
         self.dialled = dialled
         self.address = stream.address
         self.height = accepted.height
-        """As HELLO said; the node raises it when it learns more."""
+        """As HELLO said."""
         self.since = clock()
         self.closed_because = ""
         """Why the link ended; empty while it is up."""

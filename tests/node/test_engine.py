@@ -218,6 +218,7 @@ def test_blocks_of_a_catch_up_are_proved_executed_and_appended(bench: Bench) -> 
     block, _ = bench.block()
     certificate = KIT.certificate(COMMIT, block.header, signers=(0, 2, 3))
     bench.hear(3, KIT.status(height=1, certificate=(certificate,)))
+    assert bench.engine.heights == {0: 0, 2: 0, 3: 1}
     asked = [(to, payload) for to, number, payload in bench.sent if number == Fetch.TYPE]
     ((giver, payload),) = asked
     assert payload == codec.encode(Fetch(FetchRange(1, 1)))
