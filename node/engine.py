@@ -18,6 +18,7 @@ from consensus.effects import (
     Connected,
     Decided,
     Event,
+    Evidence,
     Execute,
     Executed,
     Now,
@@ -121,6 +122,7 @@ class Engine:
         self._bodies = Bodies(mempool.get_by_wtxid, others)
         self.sync = SyncPlan(rules, others)
         self._executed: dict[bytes, ExecutedBlock] = {}
+        self._accused: dict[int, int] = {}  # member -> height at which it was logged last
         self._inbox: deque[Event] = deque()
         self._output = Output()
         self._pending_since_ms: int | None = None
@@ -229,7 +231,14 @@ class Engine:
         for ask in output.catch_up:
             self.sync.want(ask.member, ask.certificate)
         for conflict in output.evidence:
-            log.warning("evidence member=%d %r", conflict.first.signer, conflict.second.payload)
+            self._accuse(conflict)
+
+    def _accuse(self, conflict: Evidence) -> None:
+        """One line a member and height: whoever votes for everything must not fill the disk."""
+        member = conflict.first.signer
+        if self._accused.get(member) != self.chain.height:
+            self._accused[member] = self.chain.height
+            log.warning("evidence member=%d %r", member, conflict.second.payload)
 
     # Persist and sign.
 

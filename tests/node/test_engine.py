@@ -246,6 +246,17 @@ def test_a_final_block_that_fails_here_stops_the_node(bench: Bench) -> None:
     assert bench.chain.height == 0
 
 
+def test_one_line_of_evidence_a_height(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A member that votes for fifty blocks at one height is named once in the log."""
+    block, _ = bench.block()
+    for number in range(50):
+        rival = msgspec.structs.replace(block.header, time_ms=block.header.time_ms + number)
+        bench.hear(2, KIT.vote(2, PREPARE, rival))
+    lines = [record for record in caplog.records if record.getMessage().startswith("evidence")]
+    assert len(lines) == 1
+    assert "member=2" in lines[0].getMessage()
+
+
 def test_it_sleeps_when_nothing_is_to_be_done(bench: Bench) -> None:
     """After every tick the next deadline lies ahead, whatever was asked and not answered."""
     block, _ = bench.block(txs=[payment()])
