@@ -12,7 +12,7 @@ from consensus.replica_state import STATUS_MS
 from consensus.status import ANSWER_MS, make_status
 from ledger import codec
 from ledger.block import COMMIT, PREPARE
-from node.engine import STATUS_BYTES_MAX
+from p2p.wire import MESSAGES
 from tests.consensus.kit import Kit, Member
 
 KIT = Kit(4)
@@ -151,4 +151,4 @@ def test_the_largest_status_fits_its_frame() -> None:
     backup.state.commit(head, kit.certificate(COMMIT, head, view=2**63), backup.now)
     status = make_status(backup.state)
     assert (len(status.votes), len(status.held)) == (32, 16)
-    assert len(codec.encode(status)) < STATUS_BYTES_MAX
+    assert len(codec.encode(status)) < MESSAGES[Status.TYPE].size_max

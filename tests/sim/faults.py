@@ -26,6 +26,8 @@ DOWN_MS = (50, 12_000)
 PAUSE_MS = (100, 5_000)
 MUTED = (PRE_PREPARE, PREPARE, COMMIT, COMMIT, VIEW_CHANGE, NEW_VIEW, STATUS, GIVE)
 """Without COMMITs blocks are prepared in one view after another."""
+SPARED_MS_MAX = 1_000
+"""A spared member is cut off before its STATUS tells everybody."""
 EFFECTS_MAX = 30
 """A power cut hits one of so many next effects."""
 
@@ -155,11 +157,23 @@ class Faults:
         self._cluster.reconnect()
 
     def _mute(self, number: int) -> None:
-        muted = self._cluster.network.muted
-        muted.add(number)
-        self._cluster.trace.line(self._cluster.now_ms, "network", f"mute {MESSAGES[number].name}")
+        """Of one kind most messages are lost; at times one member hears them all, and is then cut
+        off: it alone knows what was decided."""
+        cluster, muted = self._cluster, self._cluster.network.muted
+        spared = self._rng.choice([None, *cluster.nodes])
+        muted[number] = spared
+        text = f"mute {MESSAGES[number].name}, spare {spared}"
+        cluster.trace.line(cluster.now_ms, "network", text)
         duration_ms = self._rng.randint(*CUT_MS)
-        self._cluster.timeline.after(duration_ms, lambda: muted.discard(number))
+        cluster.timeline.after(duration_ms, lambda: muted.pop(number, None))
+        if spared is not None:
+            node = cluster.nodes[spared]
+            cut_after_ms = self._rng.randint(1, SPARED_MS_MAX)
+            cluster.timeline.after(cut_after_ms, lambda: self._isolate_later(node))
+
+    def _isolate_later(self, node: SimNode) -> None:
+        if self._on:
+            self._isolate(node)
 
     def _pause(self, node: SimNode) -> None:
         cluster = self._cluster

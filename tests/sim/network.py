@@ -15,7 +15,7 @@ from tests.sim.trace import Trace
 Deliver = Callable[[int, int, int, bytes], None]
 """(to address, from member, message number, payload)"""
 
-MUTED_LOSS = 0.8
+MUTED_LOSS = 0.9
 """How much is lost of a kind of message that is muted."""
 STRAGGLER = 10
 """Times the latency that a straggling message takes."""
@@ -35,8 +35,8 @@ class Network:
         self._cut: frozenset[tuple[int, int]] = frozenset()
         self._last_ms: dict[tuple[int, int], int] = {}
         self._cut_count = 0
-        self.muted: set[int] = set()
-        """Numbers of messages of which most are lost."""
+        self.muted: dict[int, int | None] = {}
+        """Numbers of messages of which most are lost, but not those to this address."""
         self.silenced: set[int] = set()
         """Numbers of messages that never arrive."""
         self.is_faulty = False
@@ -83,7 +83,8 @@ class Network:
         plan, rng = self._plan, self._rng
         copies = 1
         if self.is_faulty:
-            loss = max(plan.loss, MUTED_LOSS) if number in self.muted else plan.loss
+            is_muted = number in self.muted and self.muted[number] != to
+            loss = max(plan.loss, MUTED_LOSS) if is_muted else plan.loss
             if rng.random() < loss:
                 self._trace.line(self._timeline.now_ms, f"a{source}>a{to}", f"lost {number}")
                 return

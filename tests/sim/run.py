@@ -89,15 +89,23 @@ def _run_all(seeds: range) -> int:
                 failed.append(result)
                 print(file=sys.stderr)
                 _report(result)
-            rate = done / (time.monotonic() - started)
-            line = f"\r{done}/{len(seeds)} seeds, {len(failed)} failed, {rate:.1f} seeds/s "
-            print(line, end="", file=sys.stderr, flush=True)
+            _show_progress(done, len(seeds), len(failed), started)
     print(file=sys.stderr)
     took = time.monotonic() - started
     print(f"{len(seeds)} seeds, {blocks} blocks, {len(failed)} failed, {took:.0f} s")
     for result in sorted(failed, key=lambda item: item.seed)[:FAILURES_SHOWN]:
         print(f"seed {result.seed}: {result.failure[:200]}")
     return 1 if failed else 0
+
+
+def _show_progress(done: int, total: int, failed: int, started: float) -> None:
+    """One line that renews itself on a terminal, ten lines in a file."""
+    is_terminal = sys.stderr.isatty()
+    if not is_terminal and done % max(1, total // 10):
+        return
+    rate = done / (time.monotonic() - started)
+    line = f"{done}/{total} seeds, {failed} failed, {rate:.1f} seeds/s "
+    print("\r" + line, end="" if is_terminal else "\n", file=sys.stderr, flush=True)
 
 
 def _report(result: Result) -> None:

@@ -204,7 +204,7 @@ def test_prepared_block_outlives_views_without_commits() -> None:
 def test_lost_view_change_messages_are_repaired(number: int) -> None:
     """The primary dies while most messages of the view change are lost."""
     cluster = begun(quiet(evil={0: Evil.DEAD}))
-    cluster.network.muted.add(number)
+    cluster.network.muted[number] = None
     cluster.crash(cluster.nodes[0])
     height = cluster.checkers.height
     cluster.until(lambda: cluster.checkers.height > height + 2, 60_000, "another primary")
