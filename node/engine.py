@@ -39,7 +39,7 @@ from consensus.view_change import Rules
 from ledger import codec, transaction
 from ledger.block import PREPARE, Block, Certificate, Header, header_hash
 from ledger.chain import Chain
-from ledger.execution import Execution, check_body, execute_block
+from ledger.execution import check_body, execute_block
 from ledger.invariants import InvariantBroken
 from ledger.mempool import Mempool
 from ledger.objects import load_one
@@ -47,9 +47,10 @@ from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
-from ledger.view import Changes, Overlay, View
+from ledger.view import Overlay, View
 from node import serving
 from node.bodies import Assembly, Bodies
+from node.building import ExecutedBlock, build_block
 from node.fetching import (
     FETCH_BYTES_MAX,
     GIVE_BYTES_MAX,
@@ -75,15 +76,6 @@ class Outbox(Protocol):
 
     def send(self, to: int | None, number: int, payload: bytes) -> None:
         """To one member, or to all others."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutedBlock:
-    """A block that was executed here and is not final yet."""
-
-    block: Block
-    transactions: list[SignedTransaction]
-    changes: Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +394,13 @@ class Engine:
         view = self._view_of(parent[0])
         if view is None:
             return False
-        executed = self._build(view, now)
+        executed = build_block(
+            view,
+            self.mempool,
+            time_ms=max(view.head.header.time_ms + 1, now.wall_ms),
+            proposer=self._rules.validators.members[self.member].key,
+            in_flight=self._in_flight(view),
+        )
         if not executed.transactions and not self.replica.heartbeat_due(now):
             return False
         header = executed.changes.head.header
@@ -418,26 +416,6 @@ class Engine:
             and now.monotonic_ms >= since_ms + self._parameters.block_interval_ms
         )
         return ripe or self.replica.heartbeat_due(now)
-
-    def _build(self, view: View, now: Now) -> ExecutedBlock:
-        """A block of what waits; what fails on the state is refused and left out."""
-        time_ms = max(view.head.header.time_ms + 1, now.wall_ms)
-        key = self._rules.validators.members[self.member].key
-        execution = Execution(view, time_ms=time_ms, proposer=key)
-        in_flight = self._in_flight(view)
-        taken = []
-        for tx in self.mempool.select(skip=in_flight):
-            if not execution.fits(tx):
-                continue
-            try:
-                execution.add(tx)
-            except Invalid as error:
-                self.mempool.reject(tx, error)
-            else:
-                taken.append(tx)
-        changes = execution.finish()
-        block = Block(changes.head.header, tuple([tx.raw for tx in taken]))
-        return ExecutedBlock(block, taken, changes)
 
     def _in_flight(self, view: View) -> set[bytes]:
         """Transactions of the blocks between the chain and `view`."""
