@@ -73,11 +73,15 @@ class Client:
     """One node's API. Not for use from two threads at once."""
 
     def __init__(self, url: str = DEFAULT_URL, *, timeout_s: float = TIMEOUT_S) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise Unreachable(url, str(error)) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Unreachable(url, "not an http:// or https:// address")
         self.url = url.rstrip("/")
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname, port
         self._is_tls = parts.scheme == "https"
         self._root = parts.path.rstrip("/") + "/v1"
         self._timeout_s = timeout_s
@@ -270,7 +274,7 @@ class Client:
         except TimeoutError:
             self.close()
             raise Timeout(self.url, seconds) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             self.close()
             raise Unreachable(self.url, str(error) or type(error).__name__) from None
         if 200 <= status < 300:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -184,6 +185,15 @@ def test_nobody_there_is_unreachable() -> None:
     for url in ("localhost:8640", "ftp://localhost", "http://", ""):
         with pytest.raises(Unreachable):
             Client(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999", "http://127.0.0.1:x", "http://[::1", "http://a..b", "ftp://a"]
+)
+def test_what_is_no_address_is_unreachable(url: str) -> None:
+    """Addresses that cannot be parsed or looked up: named in the error, never a fault of ours."""
+    with pytest.raises(Unreachable, match=re.escape(url)), Client(url) as client:
+        client.status()
 
 
 def test_silence_is_a_timeout() -> None:
