@@ -103,11 +103,12 @@ def _wants_traceback(words: Sequence[str]) -> bool:
 
 def _of_click(error: click.ClickException) -> CliError:
     hint = ""
+    message = error.format_message().rstrip(".")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         hint = f"{error.ctx.command_path} --help"
-    return CliError(
-        "usage", error.format_message().rstrip("."), hint=hint, exit_code=ExitCode.USAGE
-    )
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            message = f"'{error.ctx.command_path}' needs a command"  # not the whole help again
+    return CliError("usage", message, hint=hint, exit_code=ExitCode.USAGE)
 
 
 def _on_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

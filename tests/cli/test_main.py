@@ -193,6 +193,15 @@ def test_ctrl_c_is_exit_130(marsa: Marsa, monkeypatch: pytest.MonkeyPatch) -> No
     assert "error[interrupted]" in shown.err
 
 
+@pytest.mark.parametrize("path", [(), ("tx",), ("devnet",)])
+def test_group_alone_asks_for_a_command(marsa: Marsa, path: tuple[str, ...]) -> None:
+    """A group without a command: one sentence and where help is, not the help as an error."""
+    shown = marsa(*path)
+    name = " ".join(("marsa", *path))
+    assert shown.code == ExitCode.USAGE
+    assert shown.err == f"error[usage]: '{name}' needs a command\nhint: {name} --help\n"
+
+
 def test_version_anywhere(marsa: Marsa) -> None:
     """--version at the root and after a command."""
     assert marsa("--version").out == marsa("tx", "show", "--version").out
