@@ -18,7 +18,7 @@ import msgspec
 from cli.devnet import launch
 from cli.devnet.blueprint import NAMES, PERIOD_MS, SEEDED_TIME_MS, Blueprint, nonce_of_seed
 from cli.devnet.state import DEFAULT_BASE_PORT, Devnet, DevnetNode, Place, make_node
-from cli.errors import usage_error
+from cli.errors import CliError, ExitCode, usage_error
 from cli.home import checked_name, devnets_dir, home, write_private
 from ledger.genesis import chain_id, dump
 from node import config, keys
@@ -45,7 +45,15 @@ class Founding:
 
 
 def found(name: str, founding: Founding) -> Place:
-    """Make a new devnet."""
+    """Make a new devnet; raises CliError where the remains of another lie in its place."""
+    directory = devnets_dir() / checked_name(name, "devnet")
+    if directory.exists():
+        raise CliError(
+            "bad_devnet",
+            f"{directory} exists without devnet.json; what is in it is kept",
+            hint=f"restore that file, or move {directory} away and try again",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
     blueprint = make_blueprint(
         founding.seed,
         validators=founding.validators or VALIDATORS,

@@ -133,6 +133,18 @@ def test_damaged_description_is_named(marsa: Marsa) -> None:
     assert "devnet.json" in found.json["error"]["message"]
 
 
+def test_remains_without_description_are_kept(marsa: Marsa) -> None:
+    """devnet.json is gone: `up` refuses, says what to do, and deletes neither keys nor chain."""
+    place = plan.found("default", Founding())
+    (place.directory / "devnet.json").unlink()
+    before = sorted(place.directory.rglob("*"))
+    shown = marsa("devnet", "up", "--detach")
+    assert shown.code == ExitCode.CHECK_FAILED
+    assert "error[bad_devnet]" in shown.err
+    assert f"move {place.directory} away" in shown.err
+    assert sorted(place.directory.rglob("*")) == before
+
+
 def test_two_commands_do_not_change_a_devnet_at_once(marsa: Marsa) -> None:
     """While one holds the devnet another one ends at once and says why."""
     plan.found("default", Founding())
