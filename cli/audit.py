@@ -109,7 +109,8 @@ def reserve(issuer: str | None, genesis_file: Path | None) -> int:
     rows = [row for row in found.issuers if issuer in (None, row.issuer)]
     if not rows:
         known = ", ".join(row.issuer for row in found.issuers)
-        raise not_found("unknown_issuer", f"there is no issuer '{issuer}' (issuers: {known})")
+        detail = f"there is no issuer '{issuer}' (issuers: {known})"
+        raise not_found("unknown_issuer", detail, "marsa audit reserve")
     short = deficits(rows)
     emit(RESERVE_SCHEMA, _reserve_json(found, rows, short), lambda: _reserve_text(found, rows))
     return ExitCode.CHECK_FAILED if short else ExitCode.OK

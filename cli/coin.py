@@ -183,7 +183,8 @@ def supply(issuer: str | None) -> None:
     rows = [item for item in reserve.issuers if issuer in (None, item.issuer)]
     if not rows:
         known = ", ".join(item.issuer for item in reserve.issuers)
-        raise not_found("unknown_issuer", f"there is no issuer '{issuer}' (issuers: {known})")
+        detail = f"there is no issuer '{issuer}' (issuers: {known})"
+        raise not_found("unknown_issuer", detail, "marsa coin supply")
     value = {
         "height": reserve.height,
         "assets": [

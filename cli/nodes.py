@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import click
+
 from cli.accounts import describe_devnet, devnets
 from cli.base import settings
 from cli.client import DEFAULT_URL, ApiProblem, Client, ClientError, Timeout, Unreachable
@@ -36,6 +38,9 @@ HINTS = {
     "wrong_chain": "marsa query params",
 }
 """The next command, where the node's own hint speaks of the API."""
+
+ABOUT_ROUTES = ("bad_request", "malformed", "not_found")
+"""Whose hints describe the API's routes; a user of commands has the help of the command."""
 
 HTTP_NOT_FOUND = 404
 HTTP_BUSY = 429
@@ -103,6 +108,9 @@ def problem_error(problem: ApiProblem) -> CliError:
     """What the node refused, with its own code and hint."""
     missing = problem.status == HTTP_NOT_FOUND
     hint = HINTS.get(problem.code, problem.hint)
+    context = click.get_current_context(silent=True)
+    if problem.code in ABOUT_ROUTES and context is not None:
+        hint = f"{context.command_path} --help"
     if problem.status == HTTP_BUSY and not hint:
         hint = "the node is busy: try again in a few seconds"
     return CliError(

@@ -52,7 +52,10 @@ def make_terms(node: Node, memo: str | None) -> Terms:
     """Chain, fees, expiry and memo of a new transaction."""
     data = (memo or "").encode()
     if len(data) > MEMO_BYTES_MAX:
-        raise usage_error("memo_too_long", f"{len(data)} bytes of memo, at most {MEMO_BYTES_MAX}")
+        detail = f"{len(data)} bytes of memo, at most {MEMO_BYTES_MAX}"
+        raise usage_error(
+            "memo_too_long", detail, "shorten it; other than ASCII takes 2 to 4 bytes"
+        )
     return Terms(bytes.fromhex(node.chain_id), node.fees, now_ms() + LIFETIME_MS, data)
 
 

@@ -98,11 +98,13 @@ def outpoint(outpoint: str) -> None:
 
     txid, _, index = outpoint.partition(":")
     if not (index.isascii() and index.isdigit() and len(index) <= 10):
-        raise usage_error("bad_outpoint", f"{outpoint!r} is not an outpoint: TXID:N")
+        detail = f"{outpoint!r} is not an outpoint: TXID:N"
+        raise usage_error("bad_outpoint", detail, "marsa wallet coins NAME lists such")
     with nodes.connected() as node:
         found = node.client.outpoint(checked_txid(txid), int(index))
         if found.status == "unknown":
-            raise not_found("unknown_outpoint", f"no final transaction made {outpoint}")
+            detail = f"no final transaction made {outpoint}"
+            raise not_found("unknown_outpoint", detail, f"marsa tx show {txid}")
     emit("marsa.query.outpoint/1", found, lambda: _outpoint_text(found))
 
 

@@ -208,7 +208,8 @@ def proof(txid: str, out: Path | None) -> None:
         click.echo(text)
         return
     if out.exists():
-        raise usage_error("file_exists", f"{out} exists and is not overwritten")
+        hint = "choose another name, or move that file away"
+        raise usage_error("file_exists", f"{out} exists and is not overwritten", hint)
     out.write_text(text + "\n")
     emit("marsa.tx.proof-file/1", {"txid": txid, "file": str(out)}, f"proof written to {out}")
 
@@ -256,7 +257,10 @@ def verify_proof(file: Path, genesis: Path) -> None:
 def checked_txid(text: str) -> str:
     """64 lower-case hex digits."""
     if len(text) != TXID_CHARS or any(char not in "0123456789abcdef" for char in text):
-        raise usage_error("bad_txid", f"{text!r} is not a txid: 64 lower-case hex digits")
+        detail = f"{text!r} is not a txid: 64 lower-case hex digits"
+        raise usage_error(
+            "bad_txid", detail, "copy all of it, as in: marsa wallet history NAME --json"
+        )
     return text
 
 
@@ -332,7 +336,8 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
 def _read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | None:
     if asset is not None:
         if len(asset) != TXID_CHARS:
-            raise usage_error("bad_asset", f"{asset!r} is not an asset id: 64 hex digits")
+            detail = f"{asset!r} is not an asset id: 64 hex digits"
+            raise usage_error("bad_asset", detail, "copy it from: marsa wallet balance NAME")
         return bytes.fromhex(node.client.asset(asset).asset)
     if issuer is not None:
         return bytes.fromhex(node.client.issuer(issuer).asset)
@@ -342,5 +347,6 @@ def _read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | No
 def _read_outpoint(text: str) -> tuple[bytes, int]:
     txid, _, index = text.partition(":")
     if not (index.isascii() and index.isdigit() and len(index) < TXID_CHARS):
-        raise usage_error("bad_coin", f"{text!r} is not a coin: TXID:INDEX")
+        detail = f"{text!r} is not a coin: TXID:INDEX"
+        raise usage_error("bad_coin", detail, "copy it from: marsa wallet coins NAME")
     return bytes.fromhex(checked_txid(txid)), int(index)

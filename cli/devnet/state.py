@@ -84,7 +84,9 @@ class Place:
                 return node
         known = ", ".join(node.name for node in self.devnet.nodes)
         raise not_found(
-            "unknown_node", f"devnet '{self.devnet.name}' has no node '{name}' (nodes: {known})"
+            "unknown_node",
+            f"devnet '{self.devnet.name}' has no node '{name}' (nodes: {known})",
+            f"marsa devnet status --name {self.devnet.name}",
         )
 
 

@@ -33,7 +33,8 @@ def to_entropy(text: str) -> bytes:
     """
     words = unicodedata.normalize("NFKD", text).lower().split()
     if len(words) != WORDS:
-        raise usage_error("bad_mnemonic", f"{len(words)} words, expected {WORDS}")
+        detail = f"{len(words)} words, expected {WORDS}"
+        raise usage_error("bad_mnemonic", detail, "write all of them in order, spaces between")
     known = _english().wordlist
     for position, word in enumerate(words, start=1):
         if word not in known:

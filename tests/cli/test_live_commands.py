@@ -311,3 +311,19 @@ def test_another_node_of_the_devnet_is_used_when_the_first_is_down(
     assert marsa("query", "params").code == 0
     only = marsa("query", "params", "--node", "http://127.0.0.1:9")
     assert only.code == ExitCode.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "hint"),
+    [
+        (("query", "block", "abc"), "bad_request", "marsa query block --help"),
+        (("tx", "proof", "0" * 64), "not_found", "marsa tx proof --help"),
+        (("coin", "supply", "--issuer", "nobody"), "unknown_issuer", "marsa coin supply"),
+    ],
+)
+def test_hints_are_commands_not_routes(
+    marsa: Marsa, node: LiveNode, words: tuple[str, ...], code: str, hint: str
+) -> None:
+    """What a node cannot find or read: the hint is a command to type, never a matter of HTTP."""
+    error = marsa(*words, "--json").json["error"]
+    assert (error["code"], error["hint"]) == (code, hint)

@@ -121,6 +121,7 @@ def test_json_works_in_any_position(marsa: Marsa, at: int) -> None:
         ["tx", "send", "bob", "1e3", "--from", "alice"],
         ["tx", "send", "bob", "１２３", "--from", "alice"],
         ["tx", "wait", "abc"],
+        ["query", "outpoint", "abc"],
     ],
 )
 def test_usage_errors_have_one_shape(marsa: Marsa, words: list[str]) -> None:
@@ -128,6 +129,7 @@ def test_usage_errors_have_one_shape(marsa: Marsa, words: list[str]) -> None:
     shown = marsa(*words, "--node", UNUSED_NODE)
     assert (shown.code, shown.out) == (ExitCode.USAGE, "")
     assert shown.err.startswith("error[")
+    assert "\nhint: " in shown.err
     assert "Traceback" not in shown.err
     as_json = marsa(*words, "--node", UNUSED_NODE, "--json")
     assert as_json.code == ExitCode.USAGE
