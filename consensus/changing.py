@@ -56,7 +56,7 @@ def on_view_change(state: ReplicaState, sender: int, message: ViewChange) -> Non
         return
 
 
-def on_new_view(state: ReplicaState, message: NewView, out: Output, now: Now) -> None:
+def on_new_view(state: ReplicaState, message: NewView, now: Now) -> None:
     """Entered when it proves a later view, or the view that this replica waits for."""
     body = message.body
     if body.view < state.view or (body.view == state.view and state.active):
@@ -85,7 +85,7 @@ def on_own_view_change(state: ReplicaState, message: ViewChange, out: Output) ->
 def on_own_new_view(state: ReplicaState, message: NewView, out: Output, now: Now) -> None:
     """Our NEW-VIEW came back signed and logged: send it, and obey it like everyone."""
     out.send.append(Send(message))
-    on_new_view(state, message, out, now)
+    on_new_view(state, message, now)
 
 
 def advance_view(state: ReplicaState, out: Output, now: Now) -> None:

@@ -34,9 +34,7 @@ from ledger.merkle import merkle_root
 CATCH_UP_RETRY_MS = 1_000
 
 
-def on_pre_prepare(
-    state: ReplicaState, sender: int, message: PrePrepare, out: Output, now: Now
-) -> None:
+def on_pre_prepare(state: ReplicaState, sender: int, message: PrePrepare, out: Output) -> None:
     """A first proposal of the view's primary.
 
     Accepted when it comes from the primary of the current view, for an open height above the
@@ -76,7 +74,7 @@ def on_pre_prepare(
     state.unpark_due = True
 
 
-def on_proposed(state: ReplicaState, event: Proposed, out: Output, now: Now) -> None:
+def on_proposed(state: ReplicaState, event: Proposed) -> None:
     """This node's own block, already executed; ignored if the view moved on meanwhile."""
     height = event.header.height
     parent = state.parent_of(height)

@@ -112,7 +112,7 @@ class Replica:
             case Executed():
                 normal_case.on_executed(state, event)
             case Proposed():
-                normal_case.on_proposed(state, event, out, now)
+                normal_case.on_proposed(state, event)
             case CaughtUp(header, certificate):
                 if header.height > state.height:
                     state.commit(header, certificate, now)
@@ -133,7 +133,7 @@ class Replica:
         state, sender = self.state, event.sender
         match event.message:
             case PrePrepare() as message:
-                normal_case.on_pre_prepare(state, sender, message, out, now)
+                normal_case.on_pre_prepare(state, sender, message, out)
             case Prepare() | Commit() as message:
                 normal_case.on_vote(state, sender, message, out)
             case Suspect() as message:
@@ -141,7 +141,7 @@ class Replica:
             case ViewChange() as message:
                 changing.on_view_change(state, sender, message)
             case NewView() as message:
-                changing.on_new_view(state, message, out, now)
+                changing.on_new_view(state, message, now)
             case Status() as message:
                 out.send.extend(on_status(state, sender, message, now))
 

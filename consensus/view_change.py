@@ -24,6 +24,7 @@ from consensus.messages import (
 )
 from ledger.block import COMMIT, PREPARE, Certificate, Header, IsValid, check_certificate
 from ledger.block import header_hash as hash_of
+from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.validators import ValidatorSet
 
@@ -32,9 +33,9 @@ from ledger.validators import ValidatorSet
 class Timing:
     """Chain parameters, ms: T, where its doubling ends, how often an idle chain makes a block."""
 
-    view_timeout_ms: int = 2_000
-    view_timeout_ms_max: int = 60_000
-    heartbeat_ms: int = 10_000
+    view_timeout_ms: int
+    view_timeout_ms_max: int
+    heartbeat_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,24 @@ class Rules:
     validators: ValidatorSet
     window: int
     is_valid: IsValid
-    timing: Timing = Timing()
+    timing: Timing
+
+    @classmethod
+    def of(
+        cls, genesis: Header, validators: ValidatorSet, numbers: Parameters, is_valid: IsValid
+    ) -> Rules:
+        """Those of the first epoch of the chain that begins with the header `genesis`."""
+        return cls(
+            chain_id=genesis.chain_id,
+            genesis_hash=hash_of(genesis),
+            epoch=genesis.epoch,
+            validators=validators,
+            window=numbers.window,
+            is_valid=is_valid,
+            timing=Timing(
+                numbers.view_timeout_ms, numbers.view_timeout_ms_max, numbers.heartbeat_ms
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)

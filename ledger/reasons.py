@@ -61,6 +61,7 @@ class Reason(StrEnum):
     BAD_HEADER = "bad_header"
     BAD_BODY = "bad_body"
     BAD_STATE_ROOT = "bad_state_root"
+    BREAKS_INVARIANT = "breaks_invariant"
     BAD_CERTIFICATE = "bad_certificate"
     BAD_PROOF = "bad_proof"
     BAD_GENESIS = "bad_genesis"

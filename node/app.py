@@ -18,9 +18,8 @@ from pathlib import Path
 import uvloop
 
 from consensus.replica_state import ReplicaBroken
-from consensus.view_change import Rules, Timing
+from consensus.view_change import Rules
 from ledger import genesis as genesis_rules
-from ledger.block import header_hash
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
 from ledger.genesis import Genesis
@@ -144,18 +143,7 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
     validators = genesis.validators
     audit_boot(chain, validators)
     verifier = Verifier()
-    parameters = genesis.parameters
-    rules = Rules(
-        chain_id=chain.chain_id,
-        genesis_hash=header_hash(first),
-        epoch=0,
-        validators=validators,
-        window=parameters.window,
-        is_valid=verifier.is_valid,
-        timing=Timing(
-            parameters.view_timeout_ms, parameters.view_timeout_ms_max, parameters.heartbeat_ms
-        ),
-    )
+    rules = Rules.of(first, validators, genesis.parameters, verifier.is_valid)
     member = validators.index_by_key[keys.consensus.public]
     guard = _open_guard(config, keys, rules, member, stack)
     return Stores(genesis, keys, chain, guard, rules, verifier, member)
@@ -287,7 +275,7 @@ class RunningNode:
         """The operator's word that this key may vote again; raises Refused."""
         self._stores.guard.recover(lambda: _fresh_log(self._config.votes_path))
         self._engine.allow_voting()
-        self._engine.tick(read_clocks())
+        self._driver.tick()
 
     def _start_network(self, services: Services) -> Network:
         config, stores = self._config, self._stores
@@ -363,7 +351,7 @@ class RunningNode:
             needed = self._config.storage.stop_voting_below_mib
             log.error("not voting: %d MiB are free, %d MiB are needed", free_mib, needed)
             self._engine.stop_voting()
-        self._engine.tick(read_clocks())
+        self._driver.tick()
 
     def _on_fault(self, fault: OSError) -> None:
         self._fault = fault

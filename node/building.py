@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container
 from dataclasses import dataclass
 
-from ledger.block import Block
+from ledger.block import BLOCK_TRANSACTIONS_MAX, Block
 from ledger.execution import Execution
+from ledger.invariants import InvariantBroken
 from ledger.mempool import Mempool
-from ledger.reasons import Invalid
+from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes, View
+
+log = logging.getLogger("marsa.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,32 @@ def build_block(
 
     `in_flight` are the txids of the blocks between the chain and `view`.
     """
-    execution = Execution(view, time_ms=time_ms, proposer=proposer)
-    taken = []
+    room = BLOCK_TRANSACTIONS_MAX
+    while True:
+        execution = Execution(view, time_ms=time_ms, proposer=proposer)
+        taken = _fill(execution, mempool, in_flight, room)
+        try:
+            changes = execution.finish()
+        except InvariantBroken as error:
+            # Ours to mend, but no reason to stop everybody: halve until the culprit is alone.
+            log.error("invariant broken while building txs=%d: %s", len(taken), error)
+            if not taken:
+                raise
+            if len(taken) == 1:
+                mempool.reject(taken[0], Invalid(Reason.BREAKS_INVARIANT, str(error)))
+            room = max(1, len(taken) // 2)
+        else:
+            block = Block(changes.head.header, tuple([tx.raw for tx in taken]))
+            return ExecutedBlock(block, taken, changes)
+
+
+def _fill(
+    execution: Execution, mempool: Mempool, in_flight: Container[bytes], room: int
+) -> list[SignedTransaction]:
+    taken: list[SignedTransaction] = []
     for tx in mempool.select(skip=in_flight):
+        if len(taken) == room:
+            break
         if not execution.fits(tx):
             continue
         try:
@@ -40,6 +67,4 @@ def build_block(
             mempool.reject(tx, error)
         else:
             taken.append(tx)
-    changes = execution.finish()
-    block = Block(changes.head.header, tuple([tx.raw for tx in taken]))
-    return ExecutedBlock(block, taken, changes)
+    return taken

@@ -121,6 +121,11 @@ class Driver:
         self.engine.receive(sender, number, payload, read_clocks())
         self._after_engine()
 
+    def tick(self) -> None:
+        """Something outside changed what the engine may do: look at it now."""
+        self.engine.tick(read_clocks())
+        self._after_engine()
+
     # Services.
 
     async def run_timer(self) -> None:
@@ -255,15 +260,13 @@ class Driver:
         if source is None:
             self._gossip.push(raw, source=None)
         if was_empty:
-            self.engine.tick(read_clocks())
-            self._after_engine()
+            self.tick()
         return Submission(txid, is_new=True)
 
     def _flush(self) -> None:
         """Push what was admitted to every validator that is linked, and use it here."""
         if self.engine.waits_for_transactions:
-            self.engine.tick(read_clocks())
-            self._after_engine()
+            self.tick()
         if self.network is None or not self._gossip.pending_bytes:
             return
         for push in self._gossip.take(self.network.validators()):

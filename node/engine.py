@@ -305,7 +305,7 @@ class Engine:
             return error.reason
         except InvariantBroken as error:
             log.error("invariant broken by height=%d: %s", block.header.height, error)
-            return Reason.BAD_STATE_ROOT
+            return Reason.BREAKS_INVARIANT
         self._executed[assembly.block_hash] = ExecutedBlock(block, transactions, changes)
         return None
 

@@ -253,7 +253,9 @@ class VoteGuard:
             raise Refused(f"{detail} to know what this key may have signed")
         marks = [heard.mark for heard in others if heard.mark is not None]
         height = max([heard.height for heard in others] + [mark[2] for mark in marks])
-        view = max([heard.view for heard in others] + [mark[1] for mark in marks])
+        # A view is a bare claim: the highest that one honest member at least has reached.
+        claimed = sorted([heard.view for heard in others], reverse=True)
+        view = max([claimed[self._rules.validators.f]] + [mark[1] for mark in marks])
         above = height + RECOVERY_WINDOWS * self._rules.window
         log = self._log if self._log is not None else new_log()
         self._log = log

@@ -44,7 +44,7 @@ class Shell:
         validators = genesis.validators
         chain = Chain.create(MemoryKV(), genesis_state(genesis))
         self.mempool, verifier = Mempool(), Verifier()
-        rules = Rules(chain.chain_id, chain.head.hash, 0, validators, 1, verify)
+        rules = Rules.of(chain.head.header, validators, genesis.parameters, verify)
         engine = Engine(
             rules=rules,
             member=0,

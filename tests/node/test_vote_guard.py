@@ -321,18 +321,19 @@ def test_without_a_log_it_follows_and_says_why() -> None:
 
 
 def test_recovery_needs_a_quorum_of_others_and_votes_above_what_they_prove() -> None:
-    """Heights above h* + 2W, no view below the highest of theirs; and so after a restart."""
+    """Heights above h* + 2W; no view below the highest signed one or the (f+1)-th highest claim,
+    so that one liar cannot silence this key for ever; and so after a restart."""
     guard, file = without_log(), MemoryLogFile()
 
     def new_log() -> WriteAheadLog:
         return WriteAheadLog.create(file, bytes(INSTANCE_ID_BYTES))
 
     head = KIT.chain(5)[5]
-    for member in (MEMBER, 2, 3):
-        guard.hear(member, KIT.status(head))
+    for member, view in ((MEMBER, 0), (2, 4), (3, 3)):
+        guard.hear(member, KIT.status(head, view=view))
     with pytest.raises(Refused, match="2 other validators answered, 3 are needed"):
         guard.recover(new_log)
-    guard.hear(0, KIT.status(head, view=4, votes=(mark(KIT, KIT.chain(6)[6], view=2),)))
+    guard.hear(0, KIT.status(head, view=2**62, votes=(mark(KIT, KIT.chain(6)[6], view=2),)))
     guard.recover(new_log)
     above = 6 + vote_guard.RECOVERY_WINDOWS * KIT.rules.window
     assert (guard.permission, guard.vote_above, guard.view_min) == (Permission.ALLOWED, above, 4)

@@ -13,7 +13,7 @@ from hashlib import sha256, sha512
 
 import msgspec
 
-from consensus.view_change import Rules, Timing
+from consensus.view_change import Rules
 from ledger import crypto, genesis, transaction
 from ledger.block import IsValid
 from ledger.genesis import Genesis
@@ -75,17 +75,8 @@ class SimWorld:
 
     def rules(self, is_valid: IsValid) -> Rules:
         """As one node takes them, with its own memory of what it verified."""
-        numbers = self.genesis.parameters
-        return Rules(
-            chain_id=self.chain_id,
-            genesis_hash=self.changes.head.hash,
-            epoch=0,
-            validators=self.validators,
-            window=numbers.window,
-            is_valid=is_valid,
-            timing=Timing(
-                numbers.view_timeout_ms, numbers.view_timeout_ms_max, numbers.heartbeat_ms
-            ),
+        return Rules.of(
+            self.changes.head.header, self.validators, self.genesis.parameters, is_valid
         )
 
     def sign(self, body: Transaction, owners: list[str], actors: list[str]) -> SignedTransaction:

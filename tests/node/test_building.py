@@ -1,0 +1,52 @@
+"""Building a block: what fails is left out, also what only our own invariants catch."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.chain import Chain
+from ledger.execution import Execution
+from ledger.genesis_state import genesis_state
+from ledger.invariants import InvariantBroken
+from ledger.kv import MemoryKV
+from ledger.mempool import Mempool
+from ledger.reasons import Reason
+from node.building import build_block
+from tests.ledger.world import World
+
+
+def test_culprit_of_a_broken_invariant_is_left_out_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of four transactions breaks an invariant: it alone is refused, three become a block."""
+    world = World()
+    chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
+    txs = [
+        world.transfer(owner, "carol", coin=world.coin(owner, issuer))
+        for owner in ("alice", "bob")
+        for issuer in ("val0", "val1")
+    ]
+    culprit = txs[1]
+    mempool = Mempool()
+    for tx in txs:
+        mempool.add(tx, check=lambda _: None, now_ms=0)
+    finish = Execution.finish
+
+    def finish_unless_broken(self: Execution):  # type: ignore[no-untyped-def]
+        if self.output((culprit.txid, 0)) is not None:
+            raise InvariantBroken("planted")
+        return finish(self)
+
+    monkeypatch.setattr(Execution, "finish", finish_unless_broken)
+    proposer = world.genesis.validators.members[0].key
+    time_ms = world.genesis.time_ms + 1_000
+    built: set[bytes] = set()
+    for _ in range(4):
+        made = build_block(
+            chain, mempool, time_ms=time_ms, proposer=proposer, in_flight=frozenset(built)
+        )
+        built.update(tx.txid for tx in made.transactions)
+    assert built == {tx.txid for tx in txs} - {culprit.txid}
+    rejection = mempool.rejection(culprit.txid)
+    assert rejection is not None
+    assert rejection.reason is Reason.BREAKS_INVARIANT
