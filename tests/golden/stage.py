@@ -35,6 +35,7 @@ from consensus.messages import (
     Suspect,
     ViewChange,
 )
+from consensus.replica_state import STATUS_MS
 from ledger.block import PREPARE, Header, header_hash
 from tests.consensus.kit import Kit, Member
 
@@ -151,9 +152,8 @@ class Stage:
 
     def _wait(self, words: list[str]) -> None:
         """`wait MS`: the clocks go on at once, then each member looks at its own."""
-        self.clock_ms += int(words[0])
+        self._pass(int(words[0]))
         for member in sorted(self.members):
-            self.members[member].clock_ms = self.clock_ms
             self._step(member, Tick())
 
     def _pending(self, words: list[str]) -> None:
@@ -178,7 +178,8 @@ class Stage:
         self._connect()
 
     def _fetch(self, words: list[str]) -> None:
-        """`fetch M`: the blocks that it asked for arrive and prove themselves."""
+        """`fetch M`: a second later the blocks that it asked for arrive and prove themselves."""
+        self._pass(STATUS_MS)
         for member in self._some(words):
             certificate = self.wanted.pop(member).certificate
             header = self.headers[self.names[certificate.block_hash]]
@@ -213,6 +214,11 @@ class Stage:
         self._send(sender, None, made)
 
     # What commands are made of
+
+    def _pass(self, duration_ms: int) -> None:
+        self.clock_ms += duration_ms
+        for member in self.members.values():
+            member.clock_ms = self.clock_ms
 
     def _forged_proposal(self, words: list[str], sender: int) -> Message:
         parent = _option(words, "on", "")
