@@ -32,6 +32,7 @@ from ledger.block import (
 from ledger.merkle import merkle_root
 
 CATCH_UP_RETRY_MS = 1_000
+CATCH_UP_PATIENCE_MS = 300  # with messages of near heights that wait in queues
 
 
 def on_pre_prepare(state: ReplicaState, sender: int, message: PrePrepare, out: Output) -> None:
@@ -208,11 +209,14 @@ def _certificate_at(state: ReplicaState, height: int) -> Certificate | None:
 
 
 def _ask_catch_up(state: ReplicaState, certificate: Certificate, out: Output, now: Now) -> None:
-    """A final block that this replica has not executed: wait while its body is on the way."""
-    slot = state.slots.get(certificate.height)
-    on_the_way = slot is not None and slot.is_proposed(certificate.block_hash)
+    """A final block that this replica has not executed: near ones are mostly on the way.
+
+    A busy member that lags by some heights has their messages in its queues. As long as it commits
+    it is left alone: fetching what comes anyway would only make it later.
+    """
+    near = certificate.height <= state.height + state.window + PARK_HEIGHTS
     if state.next_catch_up_ms == 0:
-        state.next_catch_up_ms = now.monotonic_ms + (CATCH_UP_RETRY_MS if on_the_way else 0)
+        state.next_catch_up_ms = now.monotonic_ms + (CATCH_UP_PATIENCE_MS if near else 0)
     if now.monotonic_ms < state.next_catch_up_ms:
         return
     state.next_catch_up_ms = now.monotonic_ms + CATCH_UP_RETRY_MS

@@ -115,11 +115,7 @@ class Mempool:
         `now_ms` is monotonic. `resent_by` is the key of the validator that sends a transaction
         again: it takes that validator's room and no sender's.
         """
-        if tx.txid in self._entries:
-            raise Invalid(Reason.ALREADY_KNOWN, f"{tx.txid.hex()} is waiting")
-        if tx.txid in self._final:
-            detail = f"{tx.txid.hex()} is final at height {self._final[tx.txid]}"
-            raise Invalid(Reason.ALREADY_FINAL, detail)
+        self.check_new(tx)
         entry = _entry(tx, now_ms, resent_by)
         try:
             self.check_rivals(tx)
@@ -131,6 +127,14 @@ class Mempool:
                 self._refusals.remember(tx, error)
             raise
         self._insert(entry)
+
+    def check_new(self, tx: SignedTransaction) -> None:
+        """Neither waiting nor final of late; raises Invalid(ALREADY_KNOWN, ALREADY_FINAL)."""
+        if tx.txid in self._entries:
+            raise Invalid(Reason.ALREADY_KNOWN, f"{tx.txid.hex()} is waiting")
+        if tx.txid in self._final:
+            detail = f"{tx.txid.hex()} is final at height {self._final[tx.txid]}"
+            raise Invalid(Reason.ALREADY_FINAL, detail)
 
     def check_rivals(self, tx: SignedTransaction) -> None:
         """No other waiting transaction takes what this one takes; raises Invalid(DOUBLE_SPEND)."""

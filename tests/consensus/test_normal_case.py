@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from consensus.effects import CaughtUp, Executed, Proposed
+from consensus.effects import CaughtUp, Executed, Proposed, Tick
 from consensus.messages import Commit, Prepare, PrePrepare
+from consensus.normal_case import CATCH_UP_PATIENCE_MS
 from consensus.replica_state import PARK_HEIGHTS, PARK_VIEWS, ReplicaBroken
 from ledger.block import (
     CLOCK_SKEW_MS_MAX,
@@ -220,11 +221,13 @@ def test_parking_is_bounded() -> None:
 
 
 def test_a_certificate_without_the_block_asks_for_it() -> None:
-    """q COMMITs for a block that never came: its signers are asked."""
+    """q COMMITs for a block that does not come for a while: its signers are asked."""
     backup = Member(KIT, 1)
     for member in (0, 2, 3):
         backup.hear(member, KIT.vote(member, COMMIT, ONE))
-    asked = backup.output.catch_up
+    assert backup.output.catch_up == []
+    backup.wait(CATCH_UP_PATIENCE_MS)
+    asked = backup.step(Tick()).catch_up
     assert [item.certificate.height for item in asked] == [1]
     assert asked[0].member in (0, 2, 3)
     backup.step(CaughtUp(ONE, asked[0].certificate))

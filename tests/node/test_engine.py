@@ -7,6 +7,7 @@ import pytest
 
 from consensus.effects import Now
 from consensus.messages import Prepare, PrePrepare, Status
+from consensus.normal_case import CATCH_UP_PATIENCE_MS
 from consensus.replica_state import ReplicaBroken
 from ledger import codec
 from ledger.block import COMMIT, PREPARE, Block, header_hash
@@ -91,6 +92,10 @@ class Bench:
     @property
     def now(self) -> Now:
         return Now(self.clock_ms, KIT.genesis.time_ms + self.clock_ms)
+
+    def pass_ms(self, milliseconds: int) -> None:
+        self.clock_ms += milliseconds
+        self.engine.tick(self.now)
 
     def send(self, to: int | None, number: int, payload: bytes) -> None:
         self.sent.append((to, number, payload))
@@ -219,6 +224,7 @@ def test_blocks_of_a_catch_up_are_proved_executed_and_appended(bench: Bench) -> 
     certificate = KIT.certificate(COMMIT, block.header, signers=(0, 2, 3))
     bench.hear(3, KIT.status(height=1, certificate=(certificate,)))
     assert bench.engine.heights == {0: 0, 2: 0, 3: 1}
+    bench.pass_ms(CATCH_UP_PATIENCE_MS)
     asked = [(to, payload) for to, number, payload in bench.sent if number == Fetch.TYPE]
     ((giver, payload),) = asked
     assert payload == codec.encode(Fetch(FetchRange(1, 1)))
@@ -239,6 +245,7 @@ def test_a_final_block_that_fails_here_stops_the_node(bench: Bench) -> None:
     header = msgspec.structs.replace(good.header, state_root=bytes(32))
     certificate = KIT.certificate(COMMIT, header, signers=(0, 2, 3))
     bench.hear(3, KIT.status(height=1, certificate=(certificate,)))
+    bench.pass_ms(CATCH_UP_PATIENCE_MS)
     (giver,) = [to for to, number, _ in bench.sent if number == Fetch.TYPE]
     assert giver is not None
     with pytest.raises(ReplicaBroken, match="final block 1"):
