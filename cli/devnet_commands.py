@@ -10,7 +10,7 @@ import click
 from cli.base import Group, examples, settings
 from cli.errors import usage_error
 from cli.output import emit, table
-from cli.units import parse_amount, parse_duration
+from cli.units import parse_amount, parse_period
 
 if TYPE_CHECKING:
     from cli.devnet.plan import Founding
@@ -74,7 +74,7 @@ def up(
         base_port=None if base_port is None else state.check_base_port(base_port),
         accounts=accounts,
         seed=seed,
-        period_ms=None if period is None else parse_duration(period),
+        period_ms=None if period is None else parse_period(period),
     )
     chosen = state.choose_name(name)
     with control.exclusive(chosen):

@@ -10,7 +10,7 @@ import click
 from cli.base import Group, examples
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_amount, format_time, parse_duration
+from cli.units import format_amount, format_time, parse_period
 
 if TYPE_CHECKING:
     from ledger.genesis import Genesis
@@ -88,7 +88,7 @@ def new(
             "for a test network: marsa genesis new --devnet",
         )
     blueprint = plan.make_blueprint(
-        seed, validators=validators, accounts=accounts, period_ms=parse_duration(period)
+        seed, validators=validators, accounts=accounts, period_ms=parse_period(period)
     )
     if out is None:
         click.echo(dump(blueprint.genesis), nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ Show a final block: its header, transactions and certificate.
 def block(at: str) -> None:
     from cli import nodes
 
+    _check_place(at)
     with nodes.connected() as node:
         found = node.client.block(at)
     emit("marsa.query.block/1", found, lambda: _block_text(found))
@@ -57,6 +59,7 @@ Show a header: everything that is hashed and signed of a block.
 def header(at: str) -> None:
     from cli import nodes
 
+    _check_place(at)
     with nodes.connected() as node:
         found = node.client.block(at)
     value = {"header": found.header, "certificate": found.certificate}
@@ -201,6 +204,14 @@ def fields_text(answer: object) -> str:
     walk("", msgspec.to_builtins(answer))
     width = max((len(name) for name, _ in lines), default=0)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines)
+
+
+def _check_place(at: str) -> None:
+    """A height, a hash or `latest`; whether there is such a block, the node knows."""
+    if re.fullmatch(r"latest|[0-9]{1,19}|[0-9a-f]{64}", at, re.ASCII) is None:
+        raise usage_error(
+            "bad_place", f"{at!r} names no block", "give a height, a hash of 64 digits, or latest"
+        )
 
 
 def _block_text(found: schemas.Block) -> str:

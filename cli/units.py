@@ -16,6 +16,7 @@ DECIMALS = 6
 UNITS_PER_COIN: int = 10**DECIMALS
 AMOUNT_LIMIT = 1 << 62  # as in ledger.codec, without its import; a test compares the two
 DURATION_MS_MAX = 24 * 3_600_000
+PERIOD_MS_MIN = 60_000  # as in ledger.parameters; a test compares the two
 
 _AMOUNT = re.compile(r"([0-9]{1,19})(?:\.([0-9]+))?", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)", re.ASCII)
@@ -61,6 +62,14 @@ def parse_duration(text: str) -> int:
     if duration_ms > DURATION_MS_MAX:
         raise usage_error("bad_duration", f"{text} is too long", "the longest is 24h")
     return duration_ms
+
+
+def parse_period(text: str) -> int:
+    """A unit of delivery in milliseconds; the ledger has a shortest one."""
+    period_ms = parse_duration(text)
+    if period_ms < PERIOD_MS_MIN:
+        raise usage_error("bad_period", f"a period of {text} is too short", "the shortest is 60s")
+    return period_ms
 
 
 def format_time(time_ms: int) -> str:

@@ -328,8 +328,16 @@ def _emit_wallet(schema: str, found: Wallet, network: str) -> None:
 
 def _check_free(name: str) -> None:
     """Before any question is asked."""
+    from cli.accounts import public_accounts
     from cli.wallet import store
 
+    public = [devnet for devnet, account in public_accounts() if account.name == name]
+    if public:
+        raise usage_error(
+            "name_taken",
+            f"'{name}' is a public account of devnet '{public[0]}', which is looked up first",
+            "choose another name for the wallet",
+        )
     if store.exists(checked_name(name, "wallet")):
         raise usage_error(
             "wallet_exists", f"there is a wallet '{name}' already", f"marsa wallet show {name}"

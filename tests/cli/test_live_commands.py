@@ -316,7 +316,7 @@ def test_another_node_of_the_devnet_is_used_when_the_first_is_down(
 @pytest.mark.parametrize(
     ("words", "code", "hint"),
     [
-        (("query", "block", "abc"), "bad_request", "marsa query block --help"),
+        (("query", "block", "9" * 18), "not_found", "marsa query block --help"),
         (("tx", "proof", "0" * 64), "not_found", "marsa tx proof --help"),
         (("coin", "supply", "--issuer", "nobody"), "unknown_issuer", "marsa coin supply"),
     ],
@@ -327,3 +327,13 @@ def test_hints_are_commands_not_routes(
     """What a node cannot find or read: the hint is a command to type, never a matter of HTTP."""
     error = marsa(*words, "--json").json["error"]
     assert (error["code"], error["hint"]) == (code, hint)
+
+
+@pytest.mark.parametrize("place", ["abc", "-1", "１", "0" * 63, "LATEST", ""])
+@pytest.mark.parametrize("command", ["block", "header"])
+def test_what_names_no_block_is_a_mistake_in_the_command(
+    marsa: Marsa, command: str, place: str
+) -> None:
+    """Seen before any node is asked: exit code 2."""
+    refused = marsa("query", command, "--json", "--", place)
+    assert code_of(refused) == (ExitCode.USAGE, "bad_place")

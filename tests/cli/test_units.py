@@ -10,6 +10,7 @@ from cli import units
 from cli.errors import CliError, ExitCode
 from cli.wallet import selection
 from ledger.codec import AMOUNT_LIMIT
+from ledger.parameters import PERIOD_MS_MIN
 from ledger.transaction import INPUTS_MAX
 
 
@@ -72,8 +73,16 @@ def test_refuses_other_durations(text: str) -> None:
         units.parse_duration(text)
 
 
+def test_a_period_has_a_shortest() -> None:
+    """A minute is one, a millisecond less is not."""
+    assert units.parse_period("60s") == PERIOD_MS_MIN
+    with pytest.raises(CliError, match="bad_period"):
+        units.parse_period("59999ms")
+
+
 def test_constants_equal_those_of_the_ledger() -> None:
     """Constants repeated to keep imports light are those of the rules."""
+    assert units.PERIOD_MS_MIN == PERIOD_MS_MIN
     assert units.AMOUNT_LIMIT == AMOUNT_LIMIT
     assert selection.INPUTS_MAX == INPUTS_MAX
 

@@ -144,6 +144,8 @@ def test_accounts_of_devnets_come_before_wallets(
     assert signed.json["address"] != wallet
     kinds = [item["kind"] for item in marsa("wallet", "list", "--json").json["wallets"]]
     assert kinds == ["devnet default", "wallet"]
+    taken = marsa("wallet", "new", "alice", "--password-file", password_file, "--json")
+    assert (taken.code, taken.json["error"]["code"]) == (ExitCode.USAGE, "name_taken")
     file.chmod(0o604)
     assert "chmod 600" in marsa("wallet", "sign-message", "alice", "x").err
 
