@@ -50,3 +50,5 @@ class LinkLimits:
     """First wait before dialling again; doubles with each failure."""
     redial_max_s: float = 10.0
     """Longest wait: a peer that comes back is met again within this time."""
+    hold_off_s: float = 10.0
+    """A validator whose link was ended for what it sent is refused for so long."""

@@ -332,6 +332,8 @@ class Network:
 
     def _leave(self, peer: Peer) -> None:
         self._table.remove(peer)
+        if peer.has_misbehaved:
+            self._table.hold_off(peer, self._clock() + self._limits.hold_off_s)
         if peer in self._announced:
             self._announced.remove(peer)
             log.info("link_down peer=%s because=%s", peer.identity, peer.closed_because)

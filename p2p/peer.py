@@ -82,6 +82,8 @@ class Peer:
         self.since = clock()
         self.closed_because = ""
         """Why the link ended; empty while it is up."""
+        self.has_misbehaved = False
+        """The link was ended for what the peer sent."""
         self.gone = asyncio.Event()
         """Set by the network when nothing of this link is left."""
         self._stream = stream
@@ -119,6 +121,7 @@ class Peer:
     def penalise(self, points: float, why: str) -> None:
         """Charge the sender of something bad; `why` is the reason of a close that follows."""
         if self._points.charge(points, self._clock()):
+            self.has_misbehaved = True
             self.close(f"misbehaved: {why}")
 
     def close(self, why: str) -> None:
@@ -179,6 +182,7 @@ class Peer:
             try:
                 complete = frames.feed(data)
             except Invalid as invalid:
+                self.has_misbehaved = True
                 self.close(f"broken stream: {invalid}")
                 return
             await self._deliver_all(complete)

@@ -55,6 +55,7 @@ class PeerTable(Generic[L]):
         self._sync_links_max = sync_links_max
         self._race_s = race_s
         self._links: dict[str, L] = {}
+        self._held_off: dict[str, float] = {}  # validators only, so as many as the set has
 
     def __len__(self) -> int:
         return len(self._links)
@@ -67,7 +68,9 @@ class PeerTable(Generic[L]):
         return [self._links[identity] for identity in sorted(self._links)]
 
     def place(self, link: L) -> Placed[L] | RefusedReason:
-        """Enter `link`, or say why not: DUPLICATE or FULL."""
+        """Enter `link`, or say why not: DUPLICATE, or FULL also for one that is held off."""
+        if link.since < self._held_off.get(link.identity, link.since):
+            return RefusedReason.FULL
         old = self._links.get(link.identity)
         if old is not None:
             if not newer_stays(self._own_key, old, link, self._race_s):
@@ -76,6 +79,11 @@ class PeerTable(Generic[L]):
             return RefusedReason.FULL
         self._links[link.identity] = link
         return Placed(old)
+
+    def hold_off(self, link: L, until: float) -> None:
+        """A validator that misbehaved is not met again before `until`: redialling must not pay."""
+        if link.may_consensus:
+            self._held_off[link.identity] = until
 
     def remove(self, link: L) -> None:
         """Take out `link`; nothing when another took its place."""

@@ -18,8 +18,8 @@ from p2p.wire import CONSENSUS_LINK_SIZES, HANDSHAKE_SIZES, MESSAGES
 from tests.p2p.harness import CHAIN_ID, Node, World, open_world, until
 
 
-async def link_by_hand(world: World, node: Node, name: str = "val1") -> Stream:
-    """A link to `node` whose other end the test drives byte by byte."""
+async def hello_by_hand(world: World, node: Node, name: str = "val1") -> tuple[Stream, int]:
+    """Dial and say HELLO; the stream and the number of the answer."""
     stream = await dial_tls("127.0.0.1", node.port, world.raw_client(name), 3.0)
     claim = LocalNode(
         chain_id=CHAIN_ID,
@@ -29,6 +29,12 @@ async def link_by_hand(world: World, node: Node, name: str = "val1") -> Stream:
     )
     stream.writer.write(hello_frame(claim, 3))
     number, _ = await read_frame(stream.reader, HANDSHAKE_SIZES)
+    return stream, number
+
+
+async def link_by_hand(world: World, node: Node, name: str = "val1") -> Stream:
+    """A link to `node` whose other end the test drives byte by byte."""
+    stream, number = await hello_by_hand(world, node, name)
     assert number == wire.HELLO
     await until(lambda: name in node.linked(), "the link")
     return stream
@@ -116,6 +122,26 @@ def test_votes_overtake_what_is_queued(run, tmp_path: Path) -> None:
     run(story())
 
 
+def test_who_broke_a_stream_is_refused_for_a_while(run, tmp_path: Path) -> None:
+    """The next dial within the hold-off ends in REFUSED(full)."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            node = world.node("val0", hold_off_s=60.0)
+            node.start({})
+            stream = await link_by_hand(world, node)
+            stream.writer.write(struct.pack(">IB", 0, 99))
+            assert await stream.reader.read() == b""
+            stream.abort()
+            await until(lambda: node.linked() == [], "the link gone")
+            stream, number = await hello_by_hand(world, node)
+            assert number == wire.REFUSED
+            stream.abort()
+            assert node.network.refusals()["full"] == 1
+
+    run(story())
+
+
 def test_broken_streams_end_the_link_at_once(run, tmp_path: Path) -> None:
     """Over-size, unknown number, HELLO again, garbage: each closes its link, none reaches us."""
     over_size = struct.pack(">IB", 1025, wire.PREPARE)
@@ -125,7 +151,7 @@ def test_broken_streams_end_the_link_at_once(run, tmp_path: Path) -> None:
 
     async def story() -> None:
         async with open_world(tmp_path) as world:
-            node = world.node("val0")
+            node = world.node("val0", hold_off_s=0.0)
             node.start({})
             for bad in (over_size, unknown, again, garbage):
                 stream = await link_by_hand(world, node)

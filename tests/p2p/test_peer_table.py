@@ -75,3 +75,15 @@ def test_table() -> None:
     assert [link.identity for link in table.links()] == ["a", "b", "observer:1"]
     table.remove(better)
     assert table.get("b") is None
+
+
+def test_who_misbehaved_is_met_again_only_later() -> None:
+    """Held off until the time given, then welcome; others are not concerned."""
+    table: PeerTable[Link] = PeerTable(b"\x00", sync_links_max=1, race_s=RACE_S)
+    bad = Link("b", b"\x80", dialled=False)
+    assert table.place(bad) == Placed(None)
+    table.remove(bad)
+    table.hold_off(bad, 10.0)
+    assert table.place(Link("b", b"\x80", dialled=False, since=9.9)) is RefusedReason.FULL
+    assert table.place(Link("a", b"\x90", dialled=False, since=9.9)) == Placed(None)
+    assert table.place(Link("b", b"\x80", dialled=False, since=10.0)) == Placed(None)
