@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -43,10 +43,6 @@ from node.engine import MESSAGE_BYTES_MAX
 from node.fetching import Give
 from p2p.wire import MESSAGES, TXS
 from tests.sim.node import SimNode
-from tests.sim.plan import Evil
-
-if TYPE_CHECKING:
-    from tests.sim.cluster import Cluster
 
 Posted = tuple[int | None, int, bytes]
 """To whom (None: all others), message number, payload."""
@@ -60,21 +56,6 @@ class Saboteur(Protocol):
     def outgoing(self, to: int | None, number: int, payload: bytes) -> list[Posted]: ...
 
     def incoming(self, sender: int, number: int, payload: bytes) -> list[Posted]: ...
-
-
-def make_saboteur(evil: Evil, node: SimNode, cluster: Cluster) -> Saboteur:
-    rng = Random(f"evil/{cluster.plan.seed}/{node.address}")
-    match evil:
-        case Evil.SILENT:
-            return Silent()
-        case Evil.EQUIVOCATOR:
-            return Equivocator(node, rng)
-        case Evil.BABBLER:
-            return Babbler(node, rng)
-        case Evil.FORGER:
-            return Forger(node, rng)
-        case _:
-            return Faithful()
 
 
 class Silent:

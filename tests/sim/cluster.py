@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
+from consensus.replica_state import ReplicaBroken
+from ledger.invariants import InvariantBroken
 from ledger.transaction import SignedTransaction
 from node import wal
 from node.vote_guard import Permission
-from tests.sim.byzantine import Saboteur, make_saboteur
+from tests.sim.byzantine import Saboteur
 from tests.sim.checkers import Checkers, Violation
 from tests.sim.clients import Asked, Clients
 from tests.sim.clock import Timeline
@@ -21,11 +23,14 @@ from tests.sim.disk import PowerCut
 from tests.sim.faults import Faults
 from tests.sim.network import Network
 from tests.sim.node import SimNode
-from tests.sim.plan import Evil, Plan
+from tests.sim.plan import Evil, Plan, Weak
+from tests.sim.saboteurs import make_saboteur
 from tests.sim.signatures import SignatureBook
 from tests.sim.trace import Trace
 from tests.sim.world import sim_world
 
+STOPS = (OSError, ReplicaBroken, InvariantBroken)
+"""What ends the process of a node in good order."""
 LIVENESS_TIMEOUTS = 20
 """In so many base timeouts after healing everything pending is final."""
 REST_MS = 5_000
@@ -55,6 +60,8 @@ class Cluster:
         self.healed = False
         self._rng = Random(f"cluster/{plan.seed}")
         self._ticks: dict[int, int] = {}
+        lost = {member for member, weak in plan.weak.items() if weak is not Weak.FAILING}
+        self._unsound = lost | plan.evil.keys()
         for member in range(plan.n):
             self._add_node(member, member)
             if plan.evil.get(member) is Evil.TWINS:
@@ -75,6 +82,7 @@ class Cluster:
             rng,
             skew_ms=rng.randint(-skew_ms, skew_ms),
             book=SignatureBook(self.world.chain_id) if honest else None,
+            drift_permille=rng.randint(-self.plan.drift_permille, self.plan.drift_permille),
         )
         self.nodes[address] = node
         self.network.join(address, member)
@@ -96,8 +104,8 @@ class Cluster:
         return [node for node in self.honest() if node.engine is not None]
 
     def lasting(self) -> list[SimNode]:
-        """Honest nodes that outlive the faults."""
-        return [node for node in self.honest() if node.member not in self.plan.evil]
+        """Honest nodes that outlive the faults with what they know."""
+        return [node for node in self.honest() if node.member not in self._unsound]
 
     # Phases.
 
@@ -208,7 +216,7 @@ class Cluster:
         """Bring a machine up."""
         if node.engine is not None:
             return
-        self._act(node, "start", node.start)
+        self.act(node, "start", node.start)
         if node.engine is None:
             return
         if node.book is None:
@@ -221,9 +229,11 @@ class Cluster:
 
     def crash(self, node: SimNode) -> None:
         """Cut the power between two events."""
-        if node.engine is None:
-            return
-        self.trace.line(self.now_ms, self._where(node), "crash")
+        if node.engine is not None:
+            self._go_down(node, "crash")
+
+    def _go_down(self, node: SimNode, why: str) -> None:
+        self.trace.line(self.now_ms, self._where(node), why)
         node.crash()
         self.faults.crashed(node)
         self.reconnect()
@@ -240,20 +250,20 @@ class Cluster:
         members = frozenset(up | {node.member})
         if node.engine.replica.state.connected != members:
             shown = ",".join(map(str, sorted(members)))
-            self._act(node, f"connected {shown}", lambda: node.connected(members))
+            self.act(node, f"connected {shown}", lambda: node.connected(members))
 
     def _is_linked(self, one: SimNode, other: SimNode) -> bool:
         if other.engine is None:
             return False
         return not self.plan.notices_cuts or self.network.is_linked(one.address, other.address)
 
-    def _act(self, node: SimNode, what: str, action: Callable[[], None]) -> None:
+    def act(self, node: SimNode, what: str, action: Callable[[], None]) -> None:
         """One event of a node, with everything that must hold after it.
 
         `what` is empty for a message, which has its line already.
         """
         if node.address in self.paused:
-            self.paused[node.address].append(lambda: self._act(node, what, action))
+            self.paused[node.address].append(lambda: self.act(node, what, action))
             return
         if what != "start" and node.engine is None:
             return
@@ -262,10 +272,7 @@ class Cluster:
         try:
             action()
         except PowerCut:
-            self.trace.line(self.now_ms, self._where(node), f"power cut at {node.cut_at}")
-            node.crash()
-            self.faults.crashed(node)
-            self.reconnect()
+            self._go_down(node, f"power cut at {node.cut_at}")
             return
         except Violation:
             raise
@@ -274,12 +281,25 @@ class Cluster:
                 self.trace.line(self.now_ms, self._where(node), f"evil node broke: {error!r}")
                 node.crash()
                 return
-            raise Violation(type(error).__name__, f"node {node.address}", str(error)) from error
+            if not self._may_stop(node, error):
+                raise Violation(type(error).__name__, f"node {node.address}", str(error)) from error
+            self._go_down(node, f"stopped: {error}")
+            return
         self._after(node, what)
+
+    def _may_stop(self, node: SimNode, error: Exception) -> bool:
+        """A node ends its process where its disk fails or lies, and nowhere else."""
+        if isinstance(error, OSError) and node.fail_after is not None:
+            return True
+        return node.is_damaged and isinstance(error, STOPS)
 
     def _after(self, node: SimNode, what: str) -> None:
         engine = node.engine
-        assert engine is not None
+        if engine is None:
+            return
+        if node.lag_ms:
+            self.faults.stall(node, node.lag_ms)
+            node.lag_ms = 0
         if engine.finalized:
             if node.book is not None:
                 self._final(node, self.checkers.finalized(node.address, engine))
@@ -310,7 +330,7 @@ class Cluster:
         current = self._ticks.get(node.address) == wake_ms
         if current and node.engine is not None and node.incarnation == incarnation:
             del self._ticks[node.address]
-            self._act(node, "tick", node.tick)
+            self.act(node, "tick", node.tick)
 
     def _where(self, node: SimNode) -> str:
         if node.engine is None:
@@ -323,7 +343,8 @@ class Cluster:
     def _post(self, address: int, to: int | None, number: int, payload: bytes) -> None:
         saboteur = self.saboteurs.get(address)
         if saboteur is None or self.calm:
-            self.network.send(address, to, number, payload)
+            late_ms = self.nodes[address].lag_ms
+            self.network.send(address, to, number, payload, late_ms=late_ms)
         else:
             for item in saboteur.outgoing(to, number, payload):
                 self.network.send(address, *item)
@@ -337,7 +358,7 @@ class Cluster:
             for item in saboteur.incoming(sender, number, payload):
                 self.network.send(address, *item)
         self.trace.message(self.now_ms, self._where(node), sender, number, payload)
-        self._act(node, "", lambda: node.receive(sender, number, payload))
+        self.act(node, "", lambda: node.receive(sender, number, payload))
 
     # Load.
 
@@ -362,7 +383,7 @@ class Cluster:
                 self.clients.refused(item, reason)
 
         if item.tx.txid in self.clients.asked:
-            self._act(node, f"client {item.tx.txid.hex()[:8]}", submit)
+            self.act(node, f"client {item.tx.txid.hex()[:8]}", submit)
 
 
 @contextmanager

@@ -7,12 +7,15 @@ part of it (`storage.MemoryLogFile`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from random import Random
 
 from ledger.kv import MemoryKV, Row
 from tests.sim.storage import MemoryLogFile
 
+ROWS_MAX = 1_000_000
+"""More than any simulated chain has."""
 Boundary = Callable[[str], None]
-"""Called before and after each effect; may raise `PowerCut`."""
+"""Called before and after each effect; may raise `PowerCut`, or OSError for a disk that fails."""
 
 
 class PowerCut(BaseException):
@@ -40,6 +43,12 @@ class SimLogFile(MemoryLogFile):
         super().replace(data)
         self._boundary("log.replaced")
 
+    def flip(self, rng: Random) -> None:
+        """One bit of what is stored is another from now on."""
+        data = bytearray(self.read_all())
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        super().replace(bytes(data))
+
 
 class SimKV:
     """A database whose writes are boundaries."""
@@ -61,8 +70,21 @@ class SimKV:
         self._store.write(puts, deletes)
         self._boundary("kv.written")
 
-    def copy_from(self, other: SimKV) -> None:
-        self._store = other._store.copy()
+    def image(self) -> MemoryKV:
+        """What a copy of the directory holds now."""
+        return self._store.copy()
+
+    def restore(self, image: MemoryKV) -> None:
+        """The copy comes back. While the machine is down."""
+        self._store = image.copy()
+
+    def flip(self, rng: Random) -> None:
+        """One bit of one stored value is another from now on."""
+        rows = [row for row in self._store.scan(b"", limit=ROWS_MAX) if row[1]]
+        key, value = rng.choice(rows)
+        data = bytearray(value)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        self._store.write({key: bytes(data)}, ())
 
     def close(self) -> None:
         """The disk outlives the process."""

@@ -17,6 +17,8 @@ from p2p.wire import (
 )
 from tests.sim.node import SimNode
 from tests.sim.plan import Episode, Evil
+from tests.sim.pressure import Pressure
+from tests.sim.weak import WeakDisks
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
@@ -28,6 +30,7 @@ MUTED = (PRE_PREPARE, PREPARE, COMMIT, COMMIT, VIEW_CHANGE, NEW_VIEW, STATUS, GI
 """Without COMMITs blocks are prepared in one view after another."""
 SPARED_MS_MAX = 1_000
 """A spared member is cut off before its STATUS tells everybody."""
+FORGETS_MS = (100, 4_000)
 EFFECTS_MAX = 30
 """A power cut hits one of so many next effects."""
 
@@ -39,6 +42,8 @@ class Faults:
         self._cluster = cluster
         self._rng = Random(f"faults/{cluster.plan.seed}")
         self._on = False
+        self._pressure = Pressure(cluster, self._rng)
+        self._weak = WeakDisks(cluster)
 
     def begin(self) -> None:
         self._on = True
@@ -48,6 +53,11 @@ class Faults:
                 delay_ms = self._rng.randint(0, cluster.plan.fault_ms)
                 node = cluster.nodes[member]
                 cluster.timeline.after(delay_ms, lambda node=node: self._kill(node))
+            if evil is Evil.AMNESIAC:
+                self._plan_forgetting(cluster.nodes[member])
+        for node in cluster.nodes.values():
+            node.fsync_ms = cluster.plan.fsync_ms
+        self._weak.begin()
         if cluster.plan.episodes:
             self._plan_next()
 
@@ -56,10 +66,12 @@ class Faults:
         self._on = False
         cluster = self._cluster
         cluster.network.heal()
+        self._weak.end()
         for address in list(cluster.paused):
             self._resume(cluster.nodes[address])
         for node in cluster.nodes.values():
             node.cut_after = None
+            node.fsync_ms = 0
             if not self._is_dead(node):
                 cluster.start(node)
             elif node.engine is not None:
@@ -70,6 +82,7 @@ class Faults:
         """Whatever crashed comes back, unless it died for good."""
         cluster = self._cluster
         cluster.paused.pop(node.address, None)
+        self._weak.crashed(node)
         if self._on and not self._is_dead(node):
             delay_ms = self._rng.randint(*DOWN_MS)
             cluster.timeline.after(delay_ms, lambda: self._rise(node))
@@ -80,6 +93,19 @@ class Faults:
 
     def _kill(self, node: SimNode) -> None:
         self._cluster.crash(node)
+
+    def _plan_forgetting(self, node: SimNode) -> None:
+        delay_ms = self._rng.randint(*FORGETS_MS)
+        self._cluster.timeline.after(delay_ms, lambda: self._forget(node))
+
+    def _forget(self, node: SimNode) -> None:
+        """An evil member begins anew, as if it had never signed anything."""
+        if not self._on:
+            return
+        self._cluster.crash(node)
+        node.lose_log()
+        self._cluster.start(node)
+        self._plan_forgetting(node)
 
     def _rise(self, node: SimNode) -> None:
         if self._on:
@@ -118,6 +144,13 @@ class Faults:
                 self._pause(node)
             case Episode.MUTE:
                 self._mute(self._rng.choice(MUTED))
+            case Episode.PRESS:
+                self._pressure.press()
+            case Episode.AMBUSH:
+                strike = self._rng.choice((self._isolate, self._cluster.crash, self._pause))
+                self._pressure.ambush(strike)
+            case Episode.LADDER:
+                self._pressure.climb()
 
     def _cut_power(self, node: SimNode) -> None:
         if node.engine is None:
@@ -180,8 +213,14 @@ class Faults:
         if node.engine is None or node.address in cluster.paused:
             return
         cluster.trace.line(cluster.now_ms, f"n{node.address}", "pause")
-        cluster.paused[node.address] = []
-        cluster.timeline.after(self._rng.randint(*PAUSE_MS), lambda: self._resume(node))
+        self.stall(node, self._rng.randint(*PAUSE_MS))
+
+    def stall(self, node: SimNode, duration_ms: int) -> None:
+        """The machine does nothing for so long; then everything that reached it meanwhile."""
+        cluster = self._cluster
+        if node.address not in cluster.paused:
+            cluster.paused[node.address] = []
+            cluster.timeline.after(duration_ms, lambda: self._resume(node))
 
     def _resume(self, node: SimNode) -> None:
         for action in self._cluster.paused.pop(node.address, []):

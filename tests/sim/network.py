@@ -37,6 +37,10 @@ class Network:
         self._cut_count = 0
         self.muted: dict[int, int | None] = {}
         """Numbers of messages of which most are lost, but not those to this address."""
+        self.only: dict[int, int] = {}
+        """Numbers of messages that reach this address alone."""
+        self.ambushes: dict[int, Callable[[int], None]] = {}
+        """What happens at the next message of a number; takes the address that sends it."""
         self.silenced: set[int] = set()
         """Numbers of messages that never arrive."""
         self.is_faulty = False
@@ -65,20 +69,30 @@ class Network:
         self._cut = frozenset()
         self.is_faulty = False
         self.muted.clear()
+        self.only.clear()
+        self.ambushes.clear()
 
     def is_linked(self, one: int, other: int) -> bool:
         """Whether a connection between two addresses would live."""
         return (one, other) not in self._cut and (other, one) not in self._cut
 
-    def send(self, source: int, to: int | None, number: int, payload: bytes) -> None:
-        """From an address to a member, or to all others."""
+    def send(
+        self, source: int, to: int | None, number: int, payload: bytes, *, late_ms: int = 0
+    ) -> None:
+        """From an address to a member, or to all others; `late_ms` passed before it left."""
+        if number in self.ambushes:
+            self.ambushes.pop(number)(source)
         sender = self._members[source]
         for address, member in self._members.items():
             if member != sender and (to is None or to == member):
-                self._carry(source, sender, address, number, payload)
+                self._carry(source, sender, address, number, payload, late_ms)
 
-    def _carry(self, source: int, sender: int, to: int, number: int, payload: bytes) -> None:
+    def _carry(
+        self, source: int, sender: int, to: int, number: int, payload: bytes, late_ms: int
+    ) -> None:
         if (source, to) in self._cut or number in self.silenced:
+            return
+        if self.only.get(number, to) != to:
             return
         plan, rng = self._plan, self._rng
         copies = 1
@@ -90,15 +104,15 @@ class Network:
                 return
             copies += rng.random() < plan.duplication
         for _ in range(copies):
-            due_ms = self._due_ms(source, to)
+            due_ms = self._due_ms(source, to, late_ms)
             self._timeline.at(due_ms, lambda: self._arrive(sender, to, number, payload))
 
-    def _due_ms(self, source: int, to: int) -> int:
+    def _due_ms(self, source: int, to: int, late_ms: int) -> int:
         plan, rng = self._plan, self._rng
         latency_ms = rng.randint(*plan.latency_ms)
         if self.is_faulty and rng.random() < plan.straggling:
             latency_ms *= STRAGGLER
-        due_ms = self._timeline.now_ms + latency_ms
+        due_ms = self._timeline.now_ms + late_ms + latency_ms
         if plan.in_order:
             due_ms = max(due_ms, self._last_ms.get((source, to), 0))
             self._last_ms[source, to] = due_ms

@@ -12,9 +12,11 @@ from random import Random
 from typing import Protocol
 
 from consensus.effects import Now
+from consensus.view_change import Rules
 from ledger import transaction
+from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
-from ledger.kv import MemoryKV
+from ledger.kv import MemoryKV, StorageError
 from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
@@ -22,10 +24,10 @@ from ledger.reasons import Invalid
 from node.engine import Engine
 from node.intake import Intake
 from node.verify import Verifier
-from node.vote_guard import Permission, VoteGuard
-from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
+from node.vote_guard import Permission, Refused, VoteGuard
+from node.wal import INSTANCE_ID_BYTES, LogDamaged, WriteAheadLog
 from p2p.gossip import Gossip, read_batch
-from p2p.wire import TXS
+from p2p.wire import RESENT, TXS
 from tests.sim.disk import PowerCut, SimKV, SimLogFile
 from tests.sim.signatures import SignatureBook, WatchedGuard, WatchedKey
 from tests.sim.world import SimWorld
@@ -33,6 +35,9 @@ from tests.sim.world import SimWorld
 MONOTONIC_START_MS_MAX = 1_000_000
 """Monotonic clocks of different machines have nothing in common."""
 GENESIS_TO_START_MS = 1_000
+PATIENCE_LOST_MS = 1_000_000
+"""Longer than any time-out."""
+Image = tuple[MemoryKV, bytes]
 POWER_FAILURES = 0.6
 """Of all crashes; the others only kill the process."""
 
@@ -55,6 +60,7 @@ class SimNode:
         *,
         skew_ms: int,
         book: SignatureBook | None,
+        drift_permille: int = 0,
     ) -> None:
         self.world = world
         self.address = address
@@ -65,11 +71,20 @@ class SimNode:
         self.cut_after: int | None = None
         """Effects until the next power cut."""
         self.cut_at = ""
+        self.fail_after: int | None = None
+        """Writes until the disk fails; then every write does until the next start."""
+        self.fsync_ms = 0
+        """How long a sync of the log takes at most."""
+        self.lag_ms = 0
+        """How long the syncs of the present event took."""
+        self.is_damaged = False
+        """Its disk is not what it wrote: it may refuse to start, and must not vote blindly."""
         self.refused = 0
         self._clock_ms = clock_ms
         self._send = send
         self._rng = rng
         self._skew_ms = skew_ms
+        self._rate_permille = 1_000 + drift_permille
         self._boot_ms = 0
         store = MemoryKV()
         Chain.create(store, world.changes)
@@ -82,21 +97,18 @@ class SimNode:
     def start(self) -> None:
         """As the node starts; raises what stops a node."""
         self.incarnation += 1
-        self._boot_ms = self._rng.randrange(MONOTONIC_START_MS_MAX) - self._clock_ms()
+        self.fail_after = None
+        self._boot_ms = self._rng.randrange(MONOTONIC_START_MS_MAX) - self._own_ms()
         verifier = Verifier(self.world.is_valid)
         rules = self.world.rules(verifier.is_valid)
-        log, records = WriteAheadLog.open(self._log)
         chain = Chain.open(self._kv)
+        if self.is_damaged:
+            audit_boot(chain, self.world.validators, self.world.is_valid)
         mempool = Mempool()
         self.gossip = Gossip()
         fees = load_one(chain, Parameters).fees
         self.intake = Intake(chain, mempool, verifier, fees)
-        key = self.world.member_key(self.member)
-        if self.book is None:
-            guard = VoteGuard(key, self.member, rules, log, records)
-        else:
-            guard = WatchedGuard(WatchedKey(key, self.book), self.member, rules, log, records)
-            guard.book = self.book
+        guard = self._open_guard(rules)
         self.engine = Engine(
             rules=rules,
             member=self.member,
@@ -108,16 +120,57 @@ class SimNode:
             now=self.now,
         )
 
+    def _open_guard(self, rules: Rules) -> VoteGuard:
+        """As the node does: without a sound log it follows. Only a bad disk makes a log unsound."""
+        key = self.world.member_key(self.member)
+        log, records, why = None, [], ""
+        try:
+            log, records = WriteAheadLog.open(self._log)
+            if self.book is None:
+                return VoteGuard(key, self.member, rules, log, records)
+            guard = WatchedGuard(WatchedKey(key, self.book), self.member, rules, log, records)
+        except (LogDamaged, Invalid) as error:
+            if not self.is_damaged or self.book is None:
+                raise
+            why = str(error)
+            guard = WatchedGuard(WatchedKey(key, self.book), self.member, rules, None, why=why)
+        guard.book = self.book
+        return guard
+
     def vote_anyway(self) -> None:
         """An evil member's guard never says no at a start."""
         assert self.engine is not None
         self.engine.guard.permission = Permission.ALLOWED
         self.engine.allow_voting()
 
+    def recover(self) -> None:
+        """The operator's word to a member that lost its memory; refused while too few answered."""
+        assert self.engine is not None
+        try:
+            self.engine.guard.recover(self._fresh_log)
+        except Refused:
+            return
+        self.engine.allow_voting()
+        self.engine.tick(self.now)
+
     def become_twin(self, other: SimNode) -> None:
         """Take a copy of another machine's disk: one key, two memories from now on."""
-        self._kv.copy_from(other._kv)
-        self._log.replace(other._log.read_all())
+        self.restore(other.image())
+
+    def image(self) -> Image:
+        """What a copy of the whole data directory holds now."""
+        return self._kv.image(), self._log.read_all()
+
+    def restore(self, image: Image) -> None:
+        """The copy comes back. While the machine is down."""
+        self._kv.restore(image[0])
+        self._log.replace(image[1])
+
+    def flip(self) -> str:
+        """A bit on the disk is another. While the machine is down."""
+        part = self._rng.choice((self._kv, self._log))
+        part.flip(self._rng)
+        return "chain" if part is self._kv else "log"
 
     def log_image(self) -> bytes:
         """What a careless copy of the log holds now."""
@@ -129,28 +182,37 @@ class SimNode:
 
     def lose_log(self) -> None:
         """A new disk for the log, as an operator would set it up: fresh and empty."""
+        self._fresh_log()
+
+    def _fresh_log(self) -> WriteAheadLog:
         self._log = SimLogFile(self._boundary)
-        WriteAheadLog.create(self._log, bytes(INSTANCE_ID_BYTES))
+        return WriteAheadLog.create(self._log, bytes(INSTANCE_ID_BYTES))
 
     def crash(self) -> None:
         """The engine is gone. If the process was killed, the machine still holds what it wrote;
         if the power failed, some bytes of the unsynced log may be left."""
         self.engine = None
         self.cut_after = None
+        self.lag_ms = 0
         if self._rng.random() < POWER_FAILURES:
             self._log.crash(self._rng.randint(0, self._log.unsynced_bytes))
 
     @property
     def now(self) -> Now:
-        clock_ms = self._clock_ms()
-        wall_ms = self.world.genesis.time_ms + GENESIS_TO_START_MS + clock_ms + self._skew_ms
-        return Now(clock_ms + self._boot_ms, wall_ms)
+        own_ms = self._own_ms()
+        wall_ms = self.world.genesis.time_ms + GENESIS_TO_START_MS + own_ms + self._skew_ms
+        return Now(own_ms + self._boot_ms, wall_ms)
 
     @property
     def wake_ms(self) -> int:
         """When the engine wants its next tick, on the simulation's clock."""
         assert self.engine is not None
-        return self.engine.deadline_ms - self._boot_ms
+        own_ms = self.engine.deadline_ms - self._boot_ms
+        return -(-own_ms * 1_000 // self._rate_permille)
+
+    def _own_ms(self) -> int:
+        """This machine's clocks run at a rate of their own."""
+        return self._clock_ms() * self._rate_permille // 1_000
 
     # What reaches it. Each raises PowerCut where the power fails.
 
@@ -159,7 +221,9 @@ class SimNode:
         assert self.engine is not None
         try:
             if number == TXS:
-                self._take_batch(payload)
+                self._take_batch(payload, None)
+            elif number == RESENT:
+                self._take_batch(payload, self.world.validators.members[sender].key)
             else:
                 self.engine.receive(sender, number, payload, self.now)
         except Invalid:
@@ -184,15 +248,24 @@ class SimNode:
         assert self.engine is not None
         self.engine.tick(self.now)
 
+    def lose_patience(self) -> None:
+        """As after a stall: everything that this member waits for is overdue."""
+        assert self.engine is not None
+        state = self.engine.replica.state
+        state.progress_ms = state.next_suspect_ms = self._boot_ms - PATIENCE_LOST_MS
+        if state.quorum_ms is not None:
+            state.quorum_ms = state.progress_ms
+        self.engine.tick(self.now)
+
     def connected(self, members: frozenset[int]) -> None:
         assert self.engine is not None
         self.engine.connected(members, self.now)
 
-    def _take_batch(self, payload: bytes) -> None:
+    def _take_batch(self, payload: bytes, resent_by: bytes | None) -> None:
         assert self.engine is not None
         for raw in read_batch(payload):
             try:
-                self.intake.admit(transaction.decode(raw), self.now)
+                self.intake.admit(transaction.decode(raw), self.now, resent_by=resent_by)
             except Invalid:
                 self.refused += 1
         self.engine.tick(self.now)
@@ -206,6 +279,12 @@ class SimNode:
         self._send(to, number, payload)
 
     def _boundary(self, name: str) -> None:
+        if name == "log.synced" and self.fsync_ms:
+            self.lag_ms += self._rng.randint(0, self.fsync_ms)
+        if self.fail_after is not None and name != "send":
+            self.fail_after -= 1
+            if self.fail_after <= 0:
+                raise StorageError(f"the disk fails at {name}")
         if self.cut_after is None:
             return
         self.cut_after -= 1

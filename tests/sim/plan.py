@@ -6,7 +6,7 @@ another. Everything is drawn here or from streams that are named after the seed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
@@ -22,6 +22,19 @@ class Evil(StrEnum):
     TWINS = "runs twice with one key"
     BABBLER = "sends broken messages"
     FORGER = "claims votes and certificates that nobody signed"
+    AMNESIAC = "loses its memory of votes and votes on"
+    MUTATOR = "changes one thing in a message and signs it"
+    WITHHOLDER = "tells some members only"
+    DELAYER = "is slow by just less than the time-out"
+    SYNC_LIAR = "answers what was asked with something else"
+
+
+class Weak(StrEnum):
+    """An honest member whose disk is bad; it counts among the f like an evil one."""
+
+    FAILING = "writes fail"
+    FLIPPED = "stored bits flip"
+    ROLLED_BACK = "an older image of its disk comes back"
 
 
 class Episode(StrEnum):
@@ -35,6 +48,9 @@ class Episode(StrEnum):
     ONE_WAY = "one-way cut"
     PAUSE = "pause"
     MUTE = "lose one kind of message"
+    PRESS = "f + 1 lose patience"
+    AMBUSH = "a fault at the first message of one kind"
+    LADDER = "prepared in one view, prepared otherwise in the next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +79,57 @@ class Plan:
     skew_ms: int
     log_bytes_rotate: int | None
     """A small limit makes the logs rotate in this seed."""
+    weak: dict[int, Weak] = field(default_factory=dict)
+    drift_permille: int = 0
+    """Clocks run fast or slow by up to so much."""
+    fsync_ms: int = 0
+    """A machine stands still for up to so long while it syncs its log."""
+
+
+SMALL, MIDDLE, LARGE = (4,), (5, 6, 7), (10, 16)
 
 
 def draw_plan(seed: int) -> Plan:
     """The plan of a seed."""
     rng = Random(f"plan/{seed}")
-    n = rng.choice((4, 4, 4, 4, 4, 4, 5, 6, 7, 10))
+    sizes = rng.choices((SMALL, MIDDLE, LARGE), (60, 30, 10))[0]
+    n = rng.choice(sizes)
+    is_large = sizes is LARGE
     slow = rng.choice((2, 5, 20, 60))
+    evil, weak = _draw_faulty(rng, n)
     return Plan(
         seed=seed,
         n=n,
         window=rng.choice((1, 1, 1, 4)),
-        mocked=rng.random() > 0.02,
+        mocked=rng.random() > 0.01,
         latency_ms=(1, slow),
         in_order=rng.random() < 0.5,
         loss=rng.choice((0, 0, 0.01, 0.05, 0.15, 0.3)),
         duplication=rng.choice((0, 0, 0.05, 0.3)),
         straggling=rng.choice((0, 0, 0.02, 0.2)),
-        evil=_draw_evil(rng, n),
+        evil=evil,
         episodes=tuple(item for item in Episode if rng.random() < 0.4),
         episode_gap_ms=rng.choice((500, 1_500, 4_000)),
-        fault_ms=rng.choice((5_000, 10_000, 20_000, 30_000)),
-        load_gap_ms=rng.choice((50, 200, 1_000, 4_000)),
+        fault_ms=rng.choice((3_000, 5_000) if is_large else (5_000, 10_000, 20_000, 30_000)),
+        load_gap_ms=rng.choice((1_000,) if is_large else (50, 200, 1_000, 4_000)),
         double_spends=rng.random() < 0.5,
         notices_cuts=rng.random() < 0.7,
-        skew_ms=rng.choice((0, 0, 100, 4_000)),
+        skew_ms=rng.choice((0, 0, 100, 4_000, 8_000)),
         log_bytes_rotate=rng.choice((None, None, 4_096)),
+        weak=weak,
+        drift_permille=rng.choice((0, 0, 1, 20)),
+        fsync_ms=rng.choice((0, 0, 0, 10, 300)),
     )
 
 
-def _draw_evil(rng: Random, n: int) -> dict[int, Evil]:
+def _draw_faulty(rng: Random, n: int) -> tuple[dict[int, Evil], dict[int, Weak]]:
+    """Who is evil and whose disk is bad: together at most f."""
     count = rng.choice((0, fault_limit(n), rng.randint(0, fault_limit(n))))
-    members = rng.sample(range(n), count)
-    return {member: rng.choice(list(Evil)) for member in sorted(members)}
+    evil: dict[int, Evil] = {}
+    weak: dict[int, Weak] = {}
+    for member in sorted(rng.sample(range(n), count)):
+        if rng.random() < 0.75:
+            evil[member] = rng.choice(list(Evil))
+        else:
+            weak[member] = rng.choice(list(Weak))
+    return evil, weak

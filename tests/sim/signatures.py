@@ -36,6 +36,8 @@ class SignatureBook:
         self._whole: dict[tuple[str, int, int], Signable] = {}
         self._view = (0, 0)
         self.signed = 0
+        self.forgets = False
+        """Its machine lost what it wrote: it counts among the f, and may contradict itself."""
 
     def ask(self, request: Signable) -> None:
         """The guard is asked for this; whether it signs is seen at the key."""
@@ -53,6 +55,8 @@ class SignatureBook:
         if request is None:
             raise DoubleSigned(f"signed {message.hex()}, which nobody asked for")
         self.signed += 1
+        if self.forgets:
+            return
         if isinstance(request, VotePayload):
             self._note_vote(request)
         else:

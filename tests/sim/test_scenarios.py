@@ -34,6 +34,9 @@ def quiet(seed: int = 0, **changes: object) -> Plan:
         notices_cuts=True,
         skew_ms=0,
         log_bytes_rotate=None,
+        weak={},
+        drift_permille=0,
+        fsync_ms=0,
     )
     return replace(plan, **changes)
 
@@ -70,7 +73,13 @@ def test_without_faults_no_view_ends(n: int, window: int) -> None:
 def test_real_signatures() -> None:
     """The same with Ed25519 instead of the mock, and with evil and crashes."""
     plan = replace(
-        draw_plan(7), n=4, mocked=False, evil={2: Evil.EQUIVOCATOR}, fault_ms=5_000, skew_ms=0
+        draw_plan(7),
+        n=4,
+        mocked=False,
+        evil={2: Evil.EQUIVOCATOR},
+        weak={},
+        fault_ms=5_000,
+        skew_ms=0,
     )
     cluster = Cluster(plan)
     cluster.run()
