@@ -2,10 +2,10 @@
 
 SEEDS ?= 300
 
-.PHONY: help setup devnet test check sim bench
+.PHONY: help setup devnet test check sim sim-twins bench
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## Make .venv with the locked packages and the command .venv/bin/marsa
 	@:
@@ -21,6 +21,9 @@ check: setup ## Lint, format, types, import directions, links in the documents
 
 sim: setup ## Simulate SEEDS whole clusters under faults: make sim SEEDS=300
 	@.venv/bin/python -m tests.sim.run --seeds $(SEEDS)
+
+sim-twins: setup ## Every small schedule with one member run twice (hours; goes on where it stopped)
+	@.venv/bin/python -m tests.sim.twins --all
 
 bench: setup ## Measure throughput and latency of the running devnet
 	@.venv/bin/marsa bench tps
