@@ -112,7 +112,7 @@ def advance_view(state: ReplicaState, out: Output, now: Now) -> None:
 def suspicion_ms(state: ReplicaState) -> int:
     """From when on (monotonic) this replica suspects the primary, if nothing happens before."""
     patience = state.timeout_ms
-    if state.bad_primary:
+    if state.bad_primary or state.distrust:
         return 0
     if not state.active and state.quorum_ms is not None:
         return state.quorum_ms + patience

@@ -88,6 +88,13 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Distrusted:
+    """Why the primary of this view, which goes on deciding, is suspected; empty: it is not."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class VotingAllowed:
     """The guard may sign: at heights above `above_height` and in no view below `view_min`."""
 
@@ -113,6 +120,7 @@ Event: TypeAlias = (
     | CaughtUp
     | Connected
     | Pending
+    | Distrusted
     | VotingAllowed
     | VotingStopped
     | Tick

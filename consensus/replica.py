@@ -13,6 +13,7 @@ from consensus import changing, normal_case
 from consensus.effects import (
     CaughtUp,
     Connected,
+    Distrusted,
     Event,
     Executed,
     Now,
@@ -120,6 +121,8 @@ class Replica:
                 self._on_connected(members, now)
             case Pending(since_ms):
                 state.pending_since_ms = since_ms
+            case Distrusted(why):
+                state.distrust = why
             case VotingAllowed(above_height, view_min):
                 state.voting = True
                 state.vote_above = above_height

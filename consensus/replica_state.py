@@ -100,7 +100,8 @@ class ReplicaState:
     next_suspect_ms: int = 0
     next_catch_up_ms: int = 0  # 0: nothing is missed yet
     answered_ms: dict[int, int] = field(default_factory=dict)
-    bad_primary: str = ""
+    bad_primary: str = ""  # until it decides something right
+    distrust: str = ""  # whatever it decides; told from outside
 
     @property
     def quorum(self) -> int:
@@ -258,6 +259,7 @@ class ReplicaState:
         self.progress_ms = now.monotonic_ms
         self.next_suspect_ms = 0
         self.bad_primary = ""
+        self.distrust = ""
         self.unpark_due = True
         self.parked = {key: item for key, item in self.parked.items() if key[1] >= view}
 

@@ -253,7 +253,6 @@ class RunningNode:
             listeners = await self._start_api(network)
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
-            services.start("resend", self._driver.run_resend())
             services.start("disk", self._watch_disk())
             self._handle_signals()
             log.info("started height=%d", self._stores.chain.height)

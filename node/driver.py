@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -22,18 +21,16 @@ from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
 from node.api.services import Submission
 from node.engine import Engine
+from node.inbox import Inbox
 from node.intake import Intake
 from node.serving import Allowance
 from p2p import wire
-from p2p.gossip import Gossip, batches, read_batch
+from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
 from p2p.network import Network
 from p2p.peer import Peer
 
 SLICE_S = 0.002  # Python work between two awaits
-INBOX_BYTES_MAX = 8 << 20  # transactions of peers that wait for admission; more is dropped
-INBOX_ITEM_BYTES = 64  # what holding one costs beside its bytes, or tiny ones would fill the memory
-RESEND_MAX = 256  # transactions sent to the primary again at once
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
@@ -74,7 +71,6 @@ class Driver:
         self.engine = engine
         self.network: Network | None = None
         self.accepts_transactions = True
-        self.dropped_bytes = 0
         self.last_final_ms: int | None = None
         self._intake = intake
         self._mempool = mempool
@@ -83,8 +79,8 @@ class Driver:
         self._link_keys = link_keys
         self._licences = [member.licence for member in validators.members]
         self._member_of = {licence: index for index, licence in enumerate(self._licences)}
-        self._inbox: deque[tuple[str, Sequence[bytes]]] = deque()
-        self._inbox_bytes = 0
+        self._keys = [member.key for member in validators.members]
+        self._inbox = Inbox()
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
@@ -98,6 +94,11 @@ class Driver:
             return RefusedReason.LICENCE_UNKNOWN
         return Admission(licence, may_consensus=licence in self._member_of)
 
+    @property
+    def dropped_bytes(self) -> int:
+        """Of transactions that peers sent and that found no room in the inbox."""
+        return self._inbox.dropped_bytes
+
     def height(self) -> int:
         return self.engine.chain.height
 
@@ -110,11 +111,14 @@ class Driver:
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
         """Everything that a peer sends; Invalid costs the peer points."""
         if number == wire.TXS:
-            self._queue(peer.identity, payload)
+            self._queue(peer.identity, payload, None)
             return
         sender = self._member_of.get(peer.identity)
         if sender is None:
             raise Invalid(Reason.MALFORMED, f"message {number} from no validator")
+        if number == wire.RESENT:
+            self._queue(peer.identity, payload, self._keys[sender])
+            return
         if number == wire.FETCH:
             self._answer(sender, payload)
             return
@@ -150,23 +154,8 @@ class Driver:
         while True:
             await self._inbox_ready.wait()
             self._inbox_ready.clear()
-            while self._inbox:
-                source, raws = self._inbox.popleft()
-                self._inbox_bytes -= _inbox_cost(raws)
-                await self._admit(raws, source)
-
-    async def run_resend(self) -> None:
-        """A transaction that waits for T may never have reached the primary."""
-        state = self.engine.replica.state
-        patience_ms = state.rules.timing.view_timeout_ms
-        while True:
-            await asyncio.sleep(patience_ms / 1_000)
-            if state.primary == state.member or self.network is None:
-                continue
-            since_ms_max = read_clocks().monotonic_ms - patience_ms
-            late = self._mempool.pending(RESEND_MAX, since_ms_max=since_ms_max)
-            for payload in batches([tx.raw for tx in late]):
-                self.network.send(self._licences[state.primary], wire.TXS, payload)
+            while (pushed := self._inbox.take()) is not None:
+                await self._admit(pushed.raws, pushed.source, pushed.resent_by)
 
     # What the API asks (node.api.services.Intake).
 
@@ -214,21 +203,17 @@ class Driver:
         self.engine.receive(sender, wire.FETCH, payload, read_clocks())
         self._allowance.charge(sender, now_s, time.thread_time() - begun_s)
 
-    def _queue(self, source: str, payload: bytes) -> None:
-        raws = read_batch(payload)
-        cost = _inbox_cost(raws)
-        if self._inbox_bytes + cost > INBOX_BYTES_MAX:
-            self.dropped_bytes += len(payload)  # the sender re-sends what still waits
-            return
-        self._inbox.append((source, raws))
-        self._inbox_bytes += cost
+    def _queue(self, source: str, payload: bytes, resent_by: bytes | None) -> None:
+        self._inbox.put(source, payload, resent_by)
         self._inbox_ready.set()
 
-    async def _admit(self, raws: Sequence[bytes], source: str | None) -> list[Submission]:
+    async def _admit(
+        self, raws: Sequence[bytes], source: str | None, resent_by: bytes | None = None
+    ) -> list[Submission]:
         results: list[Submission] = []
         end = time.monotonic() + SLICE_S
         for raw in raws:
-            results.append(self._admit_one(raw, source))
+            results.append(self._admit_one(raw, source, resent_by))
             if time.monotonic() >= end:
                 self._flush()
                 await asyncio.sleep(0)
@@ -236,7 +221,7 @@ class Driver:
         self._flush()
         return results
 
-    def _admit_one(self, raw: bytes, source: str | None) -> Submission:
+    def _admit_one(self, raw: bytes, source: str | None, resent_by: bytes | None) -> Submission:
         """The result; what is refused is not remembered as seen, for the next block or free room
         may make it right, and the primary must listen when others send it again."""
         if not self.accepts_transactions:
@@ -244,14 +229,14 @@ class Driver:
             return Submission(None, refusal=refusal)
         key = sha256(raw).digest()
         is_new = self._gossip.is_new(key)
-        if source is not None and not is_new:
+        if source is not None and not is_new and resent_by is None:
             return Submission(None)
         was_empty = not len(self._mempool)
         txid = None
         try:
             tx = transaction.decode(raw)
             txid = tx.txid
-            self._intake.admit(tx, read_clocks())
+            self._intake.admit(tx, read_clocks(), resent_by=resent_by)
         except Invalid as refusal:
             if refusal.reason in _HELD:
                 return Submission(txid)
@@ -291,7 +276,3 @@ class Driver:
             return False
         is_final = self._mempool.final_height(txid) is not None
         return is_final or self._mempool.rejection(txid) is not None
-
-
-def _inbox_cost(raws: Sequence[bytes]) -> int:
-    return sum(map(len, raws)) + INBOX_ITEM_BYTES * len(raws)

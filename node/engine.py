@@ -17,6 +17,7 @@ from consensus.effects import (
     CaughtUp,
     Connected,
     Decided,
+    Distrusted,
     Event,
     Evidence,
     Execute,
@@ -62,9 +63,12 @@ from node.fetching import (
     GiveTransactions,
     Wanted,
 )
+from node.oversight import Oversight
 from node.sync import SyncPlan
 from node.verify import Verifier
 from node.vote_guard import Permission, Refused, VoteGuard
+from p2p.gossip import batches
+from p2p.wire import RESENT
 
 MESSAGE_BYTES_MAX = 1 << 20  # NEW-VIEW; the link enforces each message's own limit before
 
@@ -113,6 +117,7 @@ class Engine:
         others = tuple(index for index in range(rules.validators.n) if index != member)
         self._bodies = Bodies(mempool.get_by_wtxid, others)
         self.sync = SyncPlan(rules, others)
+        self._oversight = Oversight(chain, mempool, rules.timing.view_timeout_ms, now)
         self._executed: dict[bytes, ExecutedBlock] = {}
         self._accused: dict[int, int] = {}  # member -> height at which it was logged last
         self._inbox: deque[Event] = deque()
@@ -181,6 +186,7 @@ class Engine:
     def _run(self, now: Now) -> None:
         self._note_pending()
         self._hear_self()
+        self._watch_primary(now)
         while True:
             while self._inbox:
                 self._collect(self.replica.step(self._inbox.popleft(), now))
@@ -219,7 +225,7 @@ class Engine:
             self._assemble(wanted, now)
         self._execute_complete()
         for decided in output.decided:
-            self._append(decided)
+            self._append(decided, now)
         for ask in output.catch_up:
             self.sync.want(ask.member, ask.certificate)
         for conflict in output.evidence:
@@ -326,12 +332,13 @@ class Engine:
 
     # Append.
 
-    def _append(self, decided: Decided) -> None:
+    def _append(self, decided: Decided, now: Now) -> None:
         executed = self._executed.get(decided.block_hash)
         if decided.header.height <= self.chain.height:
             return
         assert executed is not None, "decided before it was executed"
         self._append_executed(executed, decided.certificate)
+        self._oversight.decided(executed.transactions, now)
 
     def _append_executed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
         header = executed.block.header
@@ -367,6 +374,7 @@ class Engine:
             return False
         executed = self._execute_final(item, transactions)
         self._append_executed(executed, item.certificate)
+        self._oversight.forget()
         self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
         return True
 
@@ -456,6 +464,16 @@ class Engine:
         if since_ms != self._pending_since_ms:
             self._pending_since_ms = since_ms
             self._inbox.appendleft(Pending(since_ms))  # a tick must not judge by an old one
+
+    def _watch_primary(self, now: Now) -> None:
+        state = self.replica.state
+        late = self._oversight.watch(state, now)
+        for payload in batches([tx.raw for tx in late]):
+            self._outbox.send(state.primary, RESENT, payload)
+        if self._oversight.cause != state.distrust:
+            self._inbox.append(Distrusted(self._oversight.cause))
+            if self._oversight.cause:
+                log.warning("primary suspected: %s", self._oversight.cause)
 
     def _set_deadline(self, now: Now) -> None:
         """What was due already was done or waits for another event, never for the clock."""

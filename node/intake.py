@@ -30,8 +30,11 @@ class Intake:
         self._verifier = verifier
         self._fees = fees
 
-    def admit(self, tx: SignedTransaction, now: Now) -> None:
-        """Let a transaction wait; ALREADY_KNOWN and ALREADY_FINAL are refusals like any other."""
+    def admit(self, tx: SignedTransaction, now: Now, *, resent_by: bytes | None = None) -> None:
+        """Let a transaction wait; ALREADY_KNOWN and ALREADY_FINAL are refusals like any other.
+
+        `resent_by` is the key of the member that sends it again, into that member's room.
+        """
         refused = self._mempool.rejection_by_wtxid(tx.wtxid)
         if refused is not None and refused.reason is Reason.BAD_SIGNATURE:
             raise Invalid(refused.reason, refused.detail)
@@ -45,6 +48,7 @@ class Intake:
                 tx,
                 check=lambda item: check_transaction(self._chain, item, time_ms=self._time_ms(now)),
                 now_ms=now.monotonic_ms,
+                resent_by=resent_by,
             )
         except Invalid as error:
             if error.reason in _MAY_BE_FINAL and self._chain.transaction(tx.txid) is not None:

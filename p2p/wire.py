@@ -21,6 +21,7 @@ HELLO = 1
 REFUSED = 2
 PING = 3
 TXS = 10
+RESENT = 11
 PRE_PREPARE = 20
 PREPARE = 21
 COMMIT = 22
@@ -60,8 +61,9 @@ _TRANSACTIONS = QueueClass.TRANSACTIONS
 _SYNC = QueueClass.SYNC
 
 # PRE_PREPARE and FETCH may list the 2,000 leaf hashes of a full block (68 KB); GIVE may hold a
-# whole block body with its certificate. FETCH rides above transactions because the body that it
-# asks for is what a vote or a new primary waits for; GIVE is bulk and rides last.
+# whole block body with its certificate. RESENT carries what a primary seems to pass over, and rides
+# above the transactions that may have crowded it out. FETCH rides above transactions because the
+# body that it asks for is what a vote or a new primary waits for; GIVE is bulk and rides last.
 MESSAGES = {
     message.number: message
     for message in (
@@ -69,6 +71,7 @@ MESSAGES = {
         Message(REFUSED, "REFUSED", 64, _STATUS, True),
         Message(PING, "PING", 0, _STATUS, True),
         Message(TXS, "TXS", 1 * MIB, _TRANSACTIONS, False),
+        Message(RESENT, "RESENT", 1 * MIB, _STATUS, False),
         Message(PRE_PREPARE, "PRE-PREPARE", 128 * KIB, _CONSENSUS, False),
         Message(PREPARE, "PREPARE", 1 * KIB, _CONSENSUS, False),
         Message(COMMIT, "COMMIT", 1 * KIB, _CONSENSUS, False),

@@ -21,9 +21,11 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from node import driver as module
-from node.driver import INBOX_ITEM_BYTES, Driver, NetworkOutbox, read_clocks
+from node import inbox
+from node.driver import Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.fetching import Fetch, FetchRange
+from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
 from node.verify import Verifier
 from node.vote_guard import VoteGuard
@@ -66,7 +68,7 @@ class Shell:
         """Run the service until the inbox is empty."""
         async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
             service = group.create_task(self.driver.run_inbox())
-            while self.driver._inbox_bytes:  # noqa: ASYNC110 - the service is what is tested
+            while len(self.driver._inbox):  # noqa: ASYNC110 - the service is what is tested
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
             service.cancel()
@@ -128,7 +130,7 @@ async def test_the_inbox_is_bounded_also_for_tiny_transactions(
     when the service has looked at them there is room again."""
     batch = [bytes((1 + index % 255,)) for index in range(BATCH_TRANSACTIONS_MAX)]
     cost = BATCH_TRANSACTIONS_MAX * (1 + INBOX_ITEM_BYTES)
-    monkeypatch.setattr(module, "INBOX_BYTES_MAX", 3 * cost)
+    monkeypatch.setattr(inbox, "INBOX_BYTES_MAX", 3 * cost)
     for _ in range(3):
         shell.push(batch)
     assert shell.driver.dropped_bytes == 0

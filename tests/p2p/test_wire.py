@@ -18,6 +18,7 @@ def test_numbers_are_append_only() -> None:
     """The published numbers and limits; a row may be added here, never changed."""
     published = {
         1: ("HELLO", KIB), 2: ("REFUSED", 64), 3: ("PING", 0), 10: ("TXS", MIB),
+        11: ("RESENT", MIB),
         20: ("PRE-PREPARE", 128 * KIB), 21: ("PREPARE", KIB), 22: ("COMMIT", KIB),
         23: ("SUSPECT", KIB), 24: ("VIEW-CHANGE", 64 * KIB), 25: ("NEW-VIEW", MIB),
         26: ("STATUS", 16 * KIB), 30: ("FETCH", 128 * KIB), 31: ("GIVE", 2 * MIB),

@@ -1,0 +1,177 @@
+"""When a primary that goes on deciding blocks is a bad one all the same.
+
+Two causes beside silence: it passes over a transaction that it has been sent twice, and it decides
+less than half of what this chain could, while a full block waits. Load alone is never a cause:
+what waits behind a full pool is no proof, nor is a full block that a short burst left behind.
+
+Pure, and integers only: time and facts come as arguments. Bounds: `PassedOver` holds what one
+re-send names (`ledger.mempool.RESENT_MAX`), `Throughput` an hour of windows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
+from ledger.mempool import TRANSACTIONS_MAX
+from ledger.parameters import PPM
+from ledger.transaction import Mint, SignedTransaction
+
+ROOMY_BLOCKS = 8
+"""Blocks with room that an honest primary, who takes what came first, cannot make without it."""
+ROOMY_PPM_MAX = 900_000
+"""Below it a block has room: the next transaction that did not fit is smaller than the rest."""
+DECIDED_MAX = TRANSACTIONS_MAX + 4 * BLOCK_TRANSACTIONS_MAX
+"""Of its class: a full pool, the room of all members beside it, and what is in flight."""
+WINDOW_MS = 10_000
+WINDOWS_MAX = 360  # the last hour
+REST_MS = 600_000  # between two suspicions for low throughput: load that changed is no cause twice
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFill:
+    """How much of a block's limits was used: of each part its fullest limit, in millionths."""
+
+    whole_ppm: int
+    free_ppm: int
+    transactions: int
+    free: int
+
+    @classmethod
+    def of(cls, transactions: Sequence[SignedTransaction]) -> BlockFill:
+        free = [tx for tx in transactions if not tx.body.inputs]
+        issuers = Counter(issuer for tx in free for issuer in _issuers(tx))
+        most = max(issuers.values(), default=0) * PPM // FREE_PER_IDENTITY_MAX
+        return cls(
+            whole_ppm=_fill_ppm(transactions),
+            free_ppm=max(_fill_ppm(free) * FREE_SHARE, most),
+            transactions=len(transactions),
+            free=len(free),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A transaction that can be executed and waits for longer than T."""
+
+    txid: bytes
+    is_free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Where the counters stood at a transaction's second re-send."""
+
+    is_free: bool
+    at_ms: int
+    roomy: int
+    decided: int
+
+
+class PassedOver:
+    """What the present primary was sent again, and what it decided since."""
+
+    def __init__(self) -> None:
+        self._marks: dict[bytes, _Mark | None] = {}  # None: re-sent once
+        self._roomy = {False: 0, True: 0}  # blocks with room, by class (free or not)
+        self._decided = {False: 0, True: 0}  # transactions
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def forget(self) -> None:
+        """Another primary, or one that may not have heard."""
+        self._marks.clear()
+
+    def on_resent(self, round_: Sequence[Waiting], now_ms: int) -> None:
+        """All of `round_` went to the primary; whatever is absent waits no more."""
+        held, self._marks = self._marks, {}
+        for item in round_:
+            mark = held.get(item.txid)
+            if mark is None and item.txid in held:
+                roomy, decided = self._roomy[item.is_free], self._decided[item.is_free]
+                mark = _Mark(item.is_free, now_ms, roomy, decided)
+            self._marks[item.txid] = mark
+
+    def on_decided(self, fill: BlockFill) -> None:
+        """A block became final. A free transaction needs room in the whole and in its part."""
+        is_roomy = fill.whole_ppm < ROOMY_PPM_MAX
+        self._roomy[False] += is_roomy
+        self._roomy[True] += is_roomy and fill.free_ppm < ROOMY_PPM_MAX
+        self._decided[False] += fill.transactions - fill.free
+        self._decided[True] += fill.free
+
+    def accusing(self, now_ms: int, patience_ms: int) -> Iterator[bytes]:
+        """Transactions that an honest primary would have decided, if they still wait."""
+        for txid, mark in self._marks.items():
+            if mark is None:
+                continue
+            had_room = (
+                now_ms >= mark.at_ms + patience_ms
+                and self._roomy[mark.is_free] >= mark.roomy + ROOMY_BLOCKS
+            )
+            if had_room or self._decided[mark.is_free] > mark.decided + DECIDED_MAX:
+                yield txid
+
+
+class Throughput:
+    """What was decided in windows of 10 s, against the best of the last hour."""
+
+    def __init__(self, now_ms: int) -> None:
+        self._begin_ms = now_ms
+        self._decided_ppm = 0
+        self._is_fair = False  # the first window may begin anywhere
+        self._past: deque[tuple[int, int]] = deque(maxlen=WINDOWS_MAX)  # (begin, decided)
+        self._slow_until_ms = now_ms
+        self._rest_until_ms = now_ms
+
+    def forget(self) -> None:
+        """Another primary, or a lag of our own: this window judges nobody."""
+        self._is_fair = False
+        self._slow_until_ms = self._begin_ms
+
+    def look(self, now_ms: int, *, full_block_waits: bool) -> None:
+        """To be called whenever what waits or the time has changed."""
+        if now_ms >= self._begin_ms + WINDOW_MS:
+            self._end_window(now_ms)
+        self._is_fair = self._is_fair and full_block_waits
+
+    def on_decided(self, fill: BlockFill) -> None:
+        self._decided_ppm += fill.whole_ppm
+
+    def is_slow(self, now_ms: int) -> bool:
+        return now_ms < self._slow_until_ms
+
+    def _end_window(self, now_ms: int) -> None:
+        """A window that nobody ended in time says nothing: this machine stood still."""
+        end_ms = self._begin_ms + WINDOW_MS
+        in_time = now_ms < end_ms + WINDOW_MS
+        if in_time:
+            since_ms = now_ms - WINDOWS_MAX * WINDOW_MS
+            best_ppm = max([ppm for at_ms, ppm in self._past if at_ms > since_ms], default=0)
+            is_slow = self._is_fair and 2 * self._decided_ppm < best_ppm
+            if is_slow and now_ms >= self._rest_until_ms:
+                self._slow_until_ms = now_ms + WINDOW_MS
+                self._rest_until_ms = now_ms + REST_MS
+            self._past.append((self._begin_ms, self._decided_ppm))
+        self._begin_ms = end_ms if in_time else now_ms
+        self._decided_ppm = 0
+        self._is_fair = True
+
+
+def _fill_ppm(transactions: Sequence[SignedTransaction]) -> int:
+    """The fullest of a block's limits."""
+    signatures = sum(len(tx.witness.signatures) for tx in transactions)
+    size_bytes = sum(len(tx.raw) for tx in transactions)
+    return max(
+        len(transactions) * PPM // BLOCK_TRANSACTIONS_MAX,
+        signatures * PPM // BLOCK_SIGNATURES_MAX,
+        size_bytes * PPM // BLOCK_BYTES_MAX,
+    )
+
+
+def _issuers(tx: SignedTransaction) -> set[str]:
+    return {item.issuer for item in tx.body.operations if isinstance(item, Mint)}
