@@ -1,8 +1,9 @@
 # On a fresh machine `make devnet` or `make test` is enough: both set up what they need, in .venv.
 
 SEEDS ?= 300
+CAMPAIGN_SEEDS ?= 100000
 
-.PHONY: help setup devnet test check sim sim-twins bench
+.PHONY: help setup devnet test check sim sim-twins sim-campaign bench
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +25,9 @@ sim: setup ## Simulate SEEDS whole clusters under faults: make sim SEEDS=300
 
 sim-twins: setup ## Every small schedule with one member run twice (hours; goes on where it stopped)
 	@.venv/bin/python -m tests.sim.twins --all
+
+sim-campaign: setup ## Simulate CAMPAIGN_SEEDS clusters twice each; goes on where it was stopped
+	@.venv/bin/python -m tests.sim.campaign --seeds $(CAMPAIGN_SEEDS)
 
 bench: setup ## Measure throughput and latency of the running devnet
 	@.venv/bin/marsa bench tps

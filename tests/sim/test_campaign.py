@@ -1,0 +1,70 @@
+"""A campaign counts every seed once, tells two traces apart, and goes on where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.sim import campaign
+from tests.sim.campaign import State
+from tests.sim.run import Result
+
+
+def results(*seeds: int) -> list[Result]:
+    return [Result(seed, f"digest {seed}", heights=3, views=1, events=10) for seed in seeds]
+
+
+def test_ranges_join() -> None:
+    """Chunks that were done in any order become one range."""
+    state = State("code")
+    state.take((2, 4), results(2, 3), results(2, 3))
+    assert not state.covers((0, 2))
+    state.take((0, 2), results(0, 1), results(0, 1))
+    assert state.done == [(0, 4)]
+    assert state.covers((0, 2))
+    assert (state.seeds, state.blocks, state.views) == (4, 12, 4)
+
+
+def test_two_traces_of_one_seed_are_a_failure() -> None:
+    """A seed that passed every checker twice, but not in the same way."""
+    state = State("code")
+    one, other = results(7), [replace(results(7)[0], digest="another")]
+    state.take((7, 8), one, other)
+    assert [item.seed for item in state.failures] == [7]
+    assert "another hash seed" in state.failures[0].what
+
+
+def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second call runs only what the first did not, and reports both."""
+    ran: list[tuple[int, int]] = []
+
+    def run(state: State, path: Path, due: list[tuple[int, int]], *, total: int) -> None:
+        for chunk in due:
+            ran.append(chunk)
+            done = results(*range(*chunk))
+            state.take(chunk, done, done)
+            campaign._save(state, path)
+
+    monkeypatch.setattr(campaign, "_run", run)
+    monkeypatch.setattr(campaign, "_fingerprint", lambda: "one")
+    state = ["--state", str(tmp_path)]
+    assert campaign.main(["--seeds", "40", *state]) == 0
+    assert campaign.main(["--seeds", "60", *state]) == 0
+    assert ran == [(0, 20), (20, 40), (40, 60)]
+    assert "seeds     60" in (tmp_path / "report.txt").read_text()
+
+
+def test_another_version_of_the_code_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What older code passed is not counted; the campaign says so and does nothing."""
+    campaign._save(State("older", done=[(0, 20)]), tmp_path / "state.json")
+    monkeypatch.setattr(campaign, "_fingerprint", lambda: "newer")
+    assert campaign.main(["--seeds", "20", "--state", str(tmp_path)]) == 2
+
+
+def test_every_seed_runs_under_two_hash_seeds(tmp_path: Path) -> None:
+    """Two real seeds through real processes."""
+    assert campaign.main(["--seeds", "2", "--start", "6", "--state", str(tmp_path)]) == 0
