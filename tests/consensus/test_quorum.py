@@ -11,7 +11,7 @@ from consensus.quorum import VoteSet
 from ledger.block import COMMIT, PREPARE, check_certificate
 from ledger.reasons import Invalid
 from ledger.validators import fault_limit, quorum_size
-from tests.consensus.kit import Kit
+from tests.consensus.kit import Kit, Member
 
 KIT = Kit(5)
 FIRST = KIT.header(salt="first")
@@ -24,6 +24,56 @@ def test_two_quorums_share_an_honest_member(n: int) -> None:
     f, quorum = fault_limit(n), quorum_size(n)
     assert 2 * quorum - n >= f + 1
     assert quorum <= n - f
+
+
+@given(st.integers(min_value=4, max_value=32))
+def test_a_quorum_is_no_larger_than_it_must_be(n: int) -> None:
+    """One member less, and two quorums could share evil members alone; f is as large as it can."""
+    f, quorum = fault_limit(n), quorum_size(n)
+    assert 2 * (quorum - 1) - n <= f
+    assert 3 * f < n <= 3 * (f + 1)
+
+
+@given(st.data())
+def test_drawn_quorums_share_an_honest_member(data: st.DataObject) -> None:
+    """Any two of q members and any f evil ones, for sizes of the form 3f + 1 and all others."""
+    n = data.draw(st.integers(min_value=4, max_value=32))
+    members = st.permutations(range(n))
+    first, second = (set(data.draw(members)[: quorum_size(n)]) for _ in range(2))
+    evil = set(data.draw(members)[: fault_limit(n)])
+    assert (first & second) - evil
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 7, 8, 9, 10, 12, 16, 23, 31, 32])
+def test_with_f_silent_members_the_others_decide_and_with_one_more_they_do_not(n: int) -> None:
+    """The whole normal case on a replica: n - f voices are enough, q - 1 are not."""
+    kit = Kit(n)
+    header = kit.header()
+    for voices, decides in (
+        (n - fault_limit(n), True),
+        (kit.quorum, True),
+        (kit.quorum - 1, False),
+    ):
+        backup = Member(kit, 1)
+        backup.hear(0, kit.pre_prepare(header))
+        others = [member for member in range(voices) if member != 1]
+        for phase in (PREPARE, COMMIT):
+            for member in others:
+                backup.hear(member, kit.vote(member, phase, header))
+        assert (backup.state.height == 1) == (voices >= kit.quorum)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 16, 32])
+def test_a_certificate_has_exactly_a_quorum(n: int) -> None:
+    """One signature less or more is refused."""
+    kit = Kit(n)
+    header = kit.header()
+    for signers in (range(kit.quorum - 1), range(kit.quorum + 1)):
+        certificate = kit.certificate(COMMIT, header, signers=signers)
+        with pytest.raises(Invalid):
+            check_certificate(
+                certificate, kit.world.chain_id, kit.world.validators, COMMIT, kit.world.is_valid
+            )
 
 
 def test_a_member_counts_once() -> None:

@@ -1,0 +1,245 @@
+"""What a replica makes of events that come late, twice, or not at all; and what ends it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from consensus.effects import (
+    CaughtUp,
+    Connected,
+    Executed,
+    Pending,
+    Proposed,
+    Received,
+    Signed,
+    Tick,
+    VotingAllowed,
+    VotingStopped,
+)
+from consensus.messages import Commit, Prepare, PrePrepare, Suspect
+from consensus.replica import Replica
+from consensus.replica_state import PARK_VIEWS, START_WAIT_MS, STATUS_MS, ReplicaBroken, Restored
+from ledger.block import COMMIT, PREPARE, header_hash
+from ledger.reasons import Reason
+from tests.consensus.kit import Kit, Member
+
+KIT = Kit(4)
+ONE = KIT.header()
+TWO = KIT.header(ONE)
+TIMING = KIT.rules.timing
+EVERYBODY = frozenset(range(4))
+
+
+def backup_above_one() -> Member:
+    return Member(KIT, 2, head=ONE)
+
+
+def in_view_one(member: int = 2) -> Member:
+    """A member that has entered view 1, in which nothing is derived."""
+    made = Member(KIT, member, head=ONE)
+    changes = [KIT.view_change(signer, 1, base=ONE) for signer in (0, 1, 3)]
+    made.hear(1, KIT.new_view(1, changes))
+    made.sent.clear()
+    return made
+
+
+def test_blocks_that_were_fetched_move_the_height_up_only() -> None:
+    """What is fetched twice, or came by votes meanwhile, changes nothing."""
+    backup = backup_above_one()
+    backup.step(CaughtUp(TWO, KIT.certificate(COMMIT, TWO)))
+    assert backup.state.committed == TWO
+    backup.step(CaughtUp(ONE, KIT.certificate(COMMIT, ONE)))
+    assert backup.state.committed == TWO
+
+
+def test_nothing_is_voted_for_while_the_guard_must_not_sign() -> None:
+    """The proposal is kept, and voted for when the disk is well again."""
+    backup = backup_above_one()
+    backup.step(VotingStopped())
+    backup.hear(0, KIT.pre_prepare(TWO))
+    assert backup.of(Prepare) == []
+    backup.step(VotingAllowed(0, 0))
+    assert [vote.block_hash for vote in backup.of(Prepare)] == [header_hash(TWO)]
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"), [(PREPARE, "a prepared block fails"), (COMMIT, "a final block fails")]
+)
+def test_a_quorum_behind_a_block_that_fails_here_ends_this_node(phase: int, words: str) -> None:
+    """It must stop, not choose: its own ledger or everyone else's is wrong."""
+    backup = backup_above_one()
+    now = backup.now
+    backup.replica.step(Received(0, KIT.pre_prepare(TWO)), now)
+    for member in (0, 1, 3):
+        backup.replica.step(Received(member, KIT.vote(member, phase, TWO)), now)
+    with pytest.raises(ReplicaBroken, match=words):
+        backup.replica.step(Executed(TWO, header_hash(TWO), Reason.BAD_SIGNATURE), now)
+
+
+def test_one_vote_less_than_a_quorum_ends_nothing() -> None:
+    """Two members and a block that fails here: the primary is suspected, the node goes on."""
+    backup = backup_above_one()
+    backup.replica.step(Received(0, KIT.pre_prepare(TWO)), backup.now)
+    backup.replica.step(Received(1, KIT.vote(1, PREPARE, TWO)), backup.now)
+    failed = Executed(TWO, header_hash(TWO), Reason.BAD_SIGNATURE)
+    sent = [item.message for item in backup.replica.step(failed, backup.now).send]
+    assert sent == [Suspect(0, 1)]
+
+
+def test_a_proposal_of_a_view_that_was_left_is_not_taken() -> None:
+    """It came late, and its primary leads no more."""
+    backup = in_view_one()
+    backup.hear(0, KIT.pre_prepare(TWO))
+    assert backup.sent == []
+    assert backup.state.slots == {}
+
+
+def test_a_primary_whose_view_ended_while_it_built_proposes_nothing() -> None:
+    """The block is thrown away; two proposals for one height are never made either."""
+    primary = Member(KIT, 0, head=ONE)
+    primary.step(Proposed(TWO, ()))
+    primary.step(Proposed(KIT.header(ONE, salt="another"), ()))
+    assert [message.header for message in primary.of(PrePrepare)] == [TWO]
+    late = in_view_one(0)
+    late.step(Proposed(TWO, ()))
+    assert late.sent == []
+
+
+def test_a_vote_that_is_signed_after_its_view_is_not_sent() -> None:
+    """Others would drop it; and in the new view it is nobody's vote."""
+    backup = in_view_one()
+    backup.step(Signed(KIT.vote(2, PREPARE, TWO, view=0)))
+    assert backup.of(Prepare) == []
+    assert all(not slot.own_votes(2) for slot in backup.state.slots.values())
+
+
+def test_a_new_view_that_is_heard_again_undoes_nothing() -> None:
+    """The slot of the view goes on from where it was; so it does after the NEW-VIEW before."""
+    backup = in_view_one()
+    two = KIT.header(ONE, view=1)
+    backup.hear(1, KIT.pre_prepare(two, view=1))
+    backup.hear(1, KIT.new_view(1, [KIT.view_change(item, 1, base=ONE) for item in (0, 1, 3)]))
+    assert backup.state.slots[2].is_proposed(header_hash(two))
+    later = [KIT.view_change(item, 2, base=ONE) for item in (0, 1, 3)]
+    waiting = Member(KIT, 3, head=ONE)
+    waiting.hear(2, KIT.new_view(2, later))
+    waiting.hear(1, KIT.new_view(1, [KIT.view_change(item, 1, base=ONE) for item in (0, 1, 2)]))
+    assert (waiting.state.view, waiting.state.active) == (2, True)
+
+
+def test_a_view_change_with_a_wrong_signature_moves_nobody() -> None:
+    """Two of them would be f + 1; a NEW-VIEW with a wrong one is none either."""
+    backup = backup_above_one()
+    for member in (0, 1):
+        message = KIT.view_change(member, 1, base=ONE)
+        backup.hear(member, msgspec.structs.replace(message, signature=bytes(64)))
+    changes = [KIT.view_change(signer, 1, base=ONE) for signer in (0, 1, 3)]
+    new_view = msgspec.structs.replace(KIT.new_view(1, changes), signature=bytes(64))
+    backup.hear(1, new_view)
+    assert (backup.state.view, backup.state.active) == (0, True)
+    assert backup.state.view_changes == {}
+
+
+def test_suspicions_count_for_this_epoch_and_later_views() -> None:
+    """Those of another epoch say nothing; an old one does not put out a new one."""
+    backup = backup_above_one()
+    backup.hear(0, Suspect(1, 1))
+    backup.hear(1, Suspect(1, 1))
+    assert backup.state.view == 0
+    backup.hear(0, Suspect(0, 1), Suspect(0, 0))
+    backup.hear(1, Suspect(0, 1))
+    assert backup.state.view == 1
+
+
+@pytest.mark.parametrize(("ahead", "parked"), [(PARK_VIEWS, 1), (PARK_VIEWS + 1, 0)])
+def test_votes_of_far_views_are_not_kept(ahead: int, parked: int) -> None:
+    """At the last view that is kept, and one above it."""
+    backup = backup_above_one()
+    backup.hear(1, KIT.vote(1, PREPARE, TWO, view=ahead))
+    assert len(backup.state.parked) == parked
+
+
+@pytest.mark.parametrize(("height", "counted"), [(1, False), (2, True), (4, True), (5, False)])
+def test_votes_of_near_heights_count(height: int, counted: bool) -> None:
+    """From the first height that is open to two above the window (1)."""
+    backup = backup_above_one()
+    header = msgspec.structs.replace(TWO, height=height)
+    backup.hear(1, KIT.vote(1, PREPARE, header))
+    assert (height in backup.state.slots) == counted
+
+
+def test_the_deadline_is_the_first_of_what_is_due() -> None:
+    """The next STATUS, the suspicion of a waiting backup, the heartbeat of an idle primary."""
+    backup = backup_above_one()
+    start_ms = backup.clock_ms
+    backup.step(Pending(start_ms))
+    backup.wait(TIMING.view_timeout_ms - STATUS_MS // 2)
+    assert backup.step(Tick()).deadline_ms == start_ms + TIMING.view_timeout_ms
+    backup.wait(STATUS_MS // 2)
+    assert backup.step(Tick()).deadline_ms == start_ms + TIMING.view_timeout_ms + STATUS_MS // 2
+    primary = Member(KIT, 0, head=ONE)
+    primary.wait(TIMING.heartbeat_ms - STATUS_MS // 2)
+    assert primary.step(Tick()).deadline_ms == start_ms + TIMING.heartbeat_ms
+    primary.wait(STATUS_MS // 2)
+    assert primary.step(Tick()).deadline_ms == primary.clock_ms + STATUS_MS // 2
+
+
+def test_an_idle_chain_makes_a_block_each_heartbeat() -> None:
+    """Not a millisecond before, and not while another block is in flight."""
+    primary = Member(KIT, 0, head=ONE)
+    primary.wait(TIMING.heartbeat_ms - 1)
+    assert not primary.replica.heartbeat_due(primary.now)
+    primary.wait(1)
+    assert primary.replica.heartbeat_due(primary.now)
+    primary.step(Proposed(TWO, ()))
+    assert not primary.replica.heartbeat_due(primary.now)
+
+
+def start(linked: frozenset[int], heard: int) -> Member:
+    """The first primary of a chain; the others have heard as many members as `heard` has bits."""
+    primary = Member(KIT, 0)
+    primary.step(Connected(linked))
+    for member in (1, 2, 3):
+        primary.hear(member, KIT.status(heard=heard))
+    return primary
+
+
+@pytest.mark.parametrize(
+    ("linked", "heard", "at_once", "later"),
+    [
+        (EVERYBODY, 0b1111, True, True),
+        (EVERYBODY, 0b0111, True, True),
+        (EVERYBODY, 0b0011, False, False),
+        (EVERYBODY - {3}, 0b1111, False, True),
+        (EVERYBODY - {2, 3}, 0b1111, False, False),
+    ],
+)
+def test_block_one_waits_for_all_and_then_for_a_quorum(
+    linked: frozenset[int], heard: int, at_once: bool, later: bool
+) -> None:
+    """Each member that counts is linked and has heard a quorum itself."""
+    primary = start(linked, heard)
+    assert (primary.replica.parent_to_extend(primary.now) is not None) == at_once
+    primary.wait(START_WAIT_MS - 1)
+    assert (primary.replica.parent_to_extend(primary.now) is not None) == at_once
+    primary.wait(1)
+    assert (primary.replica.parent_to_extend(primary.now) is not None) == later
+
+
+def test_a_follower_votes_for_nothing_and_decides_like_the_others() -> None:
+    """Without a seat it has no VIEW-CHANGE, no SUSPECT and no answer, only the chain."""
+    seated = backup_above_one()
+    follower = Replica(KIT.rules, None, ONE, KIT.certificate(COMMIT, ONE), Restored(), seated.now)
+    for member in (0, 1, 2):
+        follower.step(Received(member, KIT.status(ONE)), seated.now)
+    follower.step(Received(0, KIT.pre_prepare(TWO)), seated.now)
+    follower.step(Executed(TWO, header_hash(TWO), None), seated.now)
+    decided = []
+    for member in (0, 1, 2):
+        for phase in (PREPARE, COMMIT):
+            output = follower.step(Received(member, KIT.vote(member, phase, TWO)), seated.now)
+            assert output.votes == []
+            assert not [item for item in output.send if isinstance(item.message, Prepare | Commit)]
+            decided += output.decided
+    assert [item.header for item in decided] == [TWO]
