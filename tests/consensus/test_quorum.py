@@ -49,11 +49,7 @@ def test_with_f_silent_members_the_others_decide_and_with_one_more_they_do_not(n
     """The whole normal case on a replica: n - f voices are enough, q - 1 are not."""
     kit = Kit(n)
     header = kit.header()
-    for voices, decides in (
-        (n - fault_limit(n), True),
-        (kit.quorum, True),
-        (kit.quorum - 1, False),
-    ):
+    for voices in (n - fault_limit(n), kit.quorum, kit.quorum - 1):
         backup = Member(kit, 1)
         backup.hear(0, kit.pre_prepare(header))
         others = [member for member in range(voices) if member != 1]
