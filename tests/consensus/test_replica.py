@@ -128,6 +128,34 @@ def test_a_new_view_that_is_heard_again_undoes_nothing() -> None:
     assert (waiting.state.view, waiting.state.active) == (2, True)
 
 
+def test_a_new_view_tells_a_member_that_is_behind_what_is_final() -> None:
+    """Its base comes with a certificate: the member asks for the blocks up to it at once or soon.
+
+    What the NEW-VIEW derives above that base waits until those are there.
+    """
+    behind = Member(KIT, 3)
+    far = KIT.chain(6)
+    changes = [KIT.view_change(item, 1, base=far[5]) for item in (0, 1, 2)]
+    entry = KIT.entry(far[6])
+    changes[0] = KIT.view_change(0, 1, base=far[5], entries=(entry,))
+    asked = behind.hear(1, KIT.new_view(1, changes)).catch_up
+    assert [item.certificate.block_hash for item in asked] == [header_hash(far[5])]
+    assert behind.of(Prepare) == []
+    behind.step(CaughtUp(far[5], KIT.certificate(COMMIT, far[5])))
+    assert [vote.block_hash for vote in behind.of(Prepare)] == [header_hash(far[6])]
+
+
+def test_a_proposal_that_comes_before_its_parent_is_taken_after_it() -> None:
+    """In a window of four; each further one too, without another message."""
+    kit = Kit(4, 4)
+    backup = Member(kit, 2)
+    _, one, two, three = kit.chain(3)
+    backup.hear(0, kit.pre_prepare(three), kit.pre_prepare(two))
+    assert backup.of(Prepare) == []
+    backup.hear(0, kit.pre_prepare(one))
+    assert [vote.height for vote in backup.of(Prepare)] == [1, 2, 3]
+
+
 def test_a_view_change_with_a_wrong_signature_moves_nobody() -> None:
     """Two of them would be f + 1; a NEW-VIEW with a wrong one is none either."""
     backup = backup_above_one()
