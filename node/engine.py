@@ -256,8 +256,7 @@ class Engine:
             return
         self.heights[sender] = status.height
         if self.guard.hear(sender, status):
-            log.info("guard %s", self.guard.permission.value)
-            self.allow_voting()
+            self._on_permission()
 
     def _hear_self(self) -> None:
         if self.guard.permission is Permission.WAITING:
@@ -273,7 +272,15 @@ class Engine:
                 votes=(),
             )
             if self.guard.hear(self.member, own):
-                self.allow_voting()
+                self._on_permission()
+
+    def _on_permission(self) -> None:
+        if self.guard.permission is Permission.ALLOWED:
+            log.info("guard %s", self.guard.permission.value)
+            self.allow_voting()
+        else:
+            log.warning("guard %s", self.guard.reason)
+            self.stop_voting()
 
     # Execute.
 

@@ -8,7 +8,8 @@ COMMIT without its prepared certificate, and any vote while this node is not syn
 At every start it first hears where q members stand (this one included). They echo the highest
 vote of this key that they saw. A log that is fresh on a running chain, missing, damaged or behind
 the echo may have forgotten votes: then this member follows and does not vote until the operator's
-`marsa node recover`, which allows votes only above everything that could have been signed.
+`marsa node recover`, which allows votes only above everything that could have been signed. The same
+befalls one that votes when the echo shows a vote that it never gave: somebody else has its key.
 """
 
 from __future__ import annotations
@@ -114,6 +115,8 @@ class _Heard:
     height: int
     view: int
     mark: tuple[int, int, int, int] | None
+    saw_leave: bool
+    """Says that this key left the view in which this log last voted."""
 
 
 class VoteGuard:
@@ -146,6 +149,8 @@ class VoteGuard:
         self.permission = Permission.WAITING
         for record in records:
             self._replay(record)
+        self._own_above = self._state.vote_above
+        """Every vote above this height that anybody saw is in this log."""
 
     # What the engine asks.
 
@@ -216,9 +221,12 @@ class VoteGuard:
     def hear(self, member: int, status: Status) -> bool:
         """A STATUS whose height is proved; True when it decided whether this guard votes."""
         if self.permission is Permission.ALLOWED:
-            return False
+            return self._hear_other_signer(status)
         marks = [mark.order for mark in status.votes if self._signed(mark)]
-        self._heard[member] = _Heard(status.height, status.view, marks[0] if marks else None)
+        left = status.view > self._state.view and bool(status.view_changes >> self._member & 1)
+        self._heard[member] = _Heard(
+            status.height, status.view, marks[0] if marks else None, saw_leave=left
+        )
         if self.permission is Permission.WAITING and len(self._heard) >= self._quorum:
             self.permission = self._decide()
             return True
@@ -264,6 +272,7 @@ class VoteGuard:
         log.append(Kind.STATE, codec.encode_payload(self._state))
         log.sync()
         self._why = ""
+        self._own_above = above
         self.permission = Permission.ALLOWED
 
     # Rules.
@@ -292,7 +301,22 @@ class VoteGuard:
         if marks and max(marks) > self._state.order:
             self._why = "the vote log is older than votes that others saw: a restored copy?"
             return Permission.FOLLOWING
+        if sum(heard.saw_leave for heard in others) > self._rules.validators.f:
+            self._why = "the vote log is older than a view that this key left: a restored copy?"
+            return Permission.FOLLOWING
         return Permission.ALLOWED
+
+    def _hear_other_signer(self, status: Status) -> bool:
+        """Votes are logged before they are signed: one beyond the log was signed elsewhere."""
+        for mark in status.votes:
+            is_beyond = mark.order > self._state.order and mark.height > self._own_above
+            held = self._votes.get((mark.height, mark.phase))
+            differs = held not in (None, mark.block_hash) and mark.view == self._state.view
+            if mark.member == self._member and (is_beyond or differs) and self._signed(mark):
+                self._why = "another process votes with this key: stop it, keep one"
+                self.permission = Permission.FOLLOWING
+                return True
+        return False
 
     def _stage_vote(self, request: VoteRequest, block: Block | None) -> None:
         payload = request.payload

@@ -343,3 +343,71 @@ def test_recovery_needs_a_quorum_of_others_and_votes_above_what_they_prove() -> 
     assert (again.vote_above, again.view_min, again.restored(0).view) == (above, 4, 4)
     with pytest.raises(Refused):
         again.recover(new_log)
+
+
+def test_votes_of_another_process_with_this_key_stop_it(desk: Desk) -> None:
+    """It votes; the echo shows a vote beyond its log, or another one for its slot: it follows,
+    says why, and signs no more. A vote that it gave, and one that nobody signed, stop nothing."""
+    desk.vote(ONE)
+    desk.vote(ONE, COMMIT)
+    desk.guard.flush()
+    second = KIT.header(ONE)
+    forged = msgspec.structs.replace(mark(KIT, second), signature=bytes(64))
+    for harmless in (mark(KIT, ONE), forged, mark(KIT, second, signer=2)):
+        assert not desk.guard.hear(2, KIT.status(votes=(harmless,)))
+        assert desk.guard.permission is Permission.ALLOWED
+    assert desk.guard.hear(2, KIT.status(votes=(mark(KIT, second),)))
+    assert desk.guard.permission is Permission.FOLLOWING
+    assert "another process" in desk.guard.reason
+    assert "marsa node recover" in desk.guard.reason
+    with pytest.raises(Refused):
+        desk.vote(second)
+
+
+def test_another_vote_for_its_own_slot_stops_it(desk: Desk) -> None:
+    """The same place in the order, another hash."""
+    desk.vote(ONE)
+    desk.vote(ONE, COMMIT)
+    desk.guard.flush()
+    assert desk.guard.hear(2, KIT.status(votes=(mark(KIT, OTHER),)))
+    assert desk.guard.permission is Permission.FOLLOWING
+
+
+def test_old_votes_do_not_stop_what_was_recovered(desk: Desk) -> None:
+    """After `recover` an echo of what the lost log held is no proof of another process."""
+    guard = VoteGuard(KIT.world.member_key(MEMBER), MEMBER, KIT.rules, None, why="gone")
+    for member in (0, 2, 3):
+        guard.hear(member, KIT.status())
+    guard.recover(lambda: WriteAheadLog.create(MemoryLogFile(), bytes(INSTANCE_ID_BYTES)))
+    assert not guard.hear(2, KIT.status(votes=(mark(KIT, KIT.header(ONE)),)))
+    assert guard.permission is Permission.ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("saw", "permission"), [(1, Permission.ALLOWED), (2, Permission.FOLLOWING)]
+)
+def test_a_log_that_forgot_a_view_change_follows(
+    desk: Desk, saw: int, permission: Permission
+) -> None:
+    """Its votes are all there; f + 1 members hold its VIEW-CHANGE for a view that it forgot. One
+    alone may lie."""
+    desk.vote(ONE)
+    desk.guard.flush()
+    desk.start()
+    left = KIT.status(view=2, active=0, view_changes=1 << MEMBER)
+    desk.guard.hear(MEMBER, KIT.status())
+    desk.guard.hear(2, left)
+    desk.guard.hear(3, left if saw == 2 else KIT.status())
+    assert desk.guard.permission is permission
+    assert ("a view that this key left" in desk.guard.reason) == (saw == 2)
+
+
+def test_a_view_change_that_it_remembers_is_no_reason(desk: Desk) -> None:
+    """The log holds the VIEW-CHANGE that others hold: it votes."""
+    desk.change(2)
+    desk.guard.flush()
+    desk.start()
+    left = KIT.status(view=2, active=0, view_changes=1 << MEMBER)
+    for member in (MEMBER, 2, 3):
+        desk.guard.hear(member, left if member != MEMBER else KIT.status())
+    assert desk.guard.permission is Permission.ALLOWED

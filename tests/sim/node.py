@@ -138,9 +138,10 @@ class SimNode:
         return guard
 
     def vote_anyway(self) -> None:
-        """An evil member's guard never says no at a start."""
+        """An evil member's guard never says no: not at a start, not when it hears its twin."""
         assert self.engine is not None
         self.engine.guard.permission = Permission.ALLOWED
+        self.engine.guard.hear = lambda member, status: False  # type: ignore[method-assign]
         self.engine.allow_voting()
 
     def recover(self) -> None:
