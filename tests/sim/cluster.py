@@ -140,12 +140,18 @@ class Cluster:
 
     def finish(self) -> None:
         """What is pending becomes final, views come to rest, and every stored chain is right."""
-        limit_ms = LIVENESS_TIMEOUTS * self.world.genesis.parameters.view_timeout_ms
-        self.until(self.is_settled, limit_ms, "everything pending to be final")
+        self.until(self.is_settled, self._liveness_ms(), "everything pending to be final")
         self._come_to_rest()
         for node in self.lasting():
             assert node.engine is not None
             self.checkers.whole_chain(node.address, node.engine.chain)
+
+    def _liveness_ms(self) -> int:
+        """Base time-outs, and for each bad primary one as long as the faults have made it."""
+        base_ms = self.world.genesis.parameters.view_timeout_ms
+        states = [node.engine.replica.state for node in self.lasting() if node.engine]
+        longest_ms = max([state.timeout_ms for state in states], default=base_ms)
+        return LIVENESS_TIMEOUTS * base_ms + len(self._unsound) * longest_ms
 
     def pass_ms(self, duration_ms: int) -> None:
         """Let virtual time pass."""
@@ -182,9 +188,8 @@ class Cluster:
         return [(state.view, state.active) for state in states]
 
     def _all_at(self, height: int) -> bool:
-        up = [node for node in self.lasting() if node.engine is not None]
-        lasting = len(up) == len(self.lasting())
-        return lasting and all(node.engine.chain.height >= height for node in up)
+        engines = [node.engine for node in self.lasting()]
+        return all(engine is not None and engine.chain.height >= height for engine in engines)
 
     def _has_begun(self) -> bool:
         engines = [node.engine for node in self.lasting() if node.engine is not None]
@@ -258,10 +263,7 @@ class Cluster:
         return not self.plan.notices_cuts or self.network.is_linked(one.address, other.address)
 
     def act(self, node: SimNode, what: str, action: Callable[[], None]) -> None:
-        """One event of a node, with everything that must hold after it.
-
-        `what` is empty for a message, which has its line already.
-        """
+        """One event of a node and what must hold after it; a message has its line already."""
         if node.address in self.paused:
             self.paused[node.address].append(lambda: self.act(node, what, action))
             return

@@ -9,7 +9,7 @@ class MemoryLogFile:
     """The contract of `node.wal.LogFile` in memory; None is a file that does not exist."""
 
     def __init__(self, content: bytes | None = None) -> None:
-        self._durable = content
+        self._durable = None if content is None else bytearray(content)
         self._unsynced = b""
 
     @property
@@ -26,7 +26,7 @@ class MemoryLogFile:
     def read_all(self) -> bytes:
         if self._durable is None:
             raise FileNotFoundError("no such file in memory")
-        return (self._durable + self._unsynced)[: LOG_BYTES_MAX + 1]
+        return bytes(self._durable + self._unsynced)[: LOG_BYTES_MAX + 1]
 
     def append(self, data: bytes) -> None:
         if self._durable is None:
@@ -39,7 +39,7 @@ class MemoryLogFile:
             self._unsynced = b""
 
     def replace(self, data: bytes) -> None:
-        self._durable = data
+        self._durable = bytearray(data)
         self._unsynced = b""
 
     def close(self) -> None:
