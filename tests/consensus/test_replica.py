@@ -17,7 +17,15 @@ from consensus.effects import (
     VotingAllowed,
     VotingStopped,
 )
-from consensus.messages import Commit, Prepare, PrePrepare, Suspect
+from consensus.messages import (
+    Commit,
+    NewViewBody,
+    Prepare,
+    PrePrepare,
+    Suspect,
+    ViewChange,
+    ViewChangeBody,
+)
 from consensus.replica import Replica
 from consensus.replica_state import PARK_VIEWS, START_WAIT_MS, STATUS_MS, ReplicaBroken, Restored
 from ledger.block import COMMIT, PREPARE, header_hash
@@ -167,6 +175,54 @@ def test_a_view_change_with_a_wrong_signature_moves_nobody() -> None:
     backup.hear(1, new_view)
     assert (backup.state.view, backup.state.active) == (0, True)
     assert backup.state.view_changes == {}
+
+
+def test_of_two_view_changes_for_one_view_the_first_counts() -> None:
+    """An evil member that signs two gives every honest one what it heard first, for good."""
+    backup = backup_above_one()
+    first = KIT.view_change(0, 2, base=ONE)
+    backup.hear(0, first, KIT.view_change(0, 2, base=ONE, entries=(KIT.entry(TWO),)))
+    assert backup.state.view_changes[0].message == first
+
+
+def test_each_signature_is_asked_for_once() -> None:
+    """However often it is woken while the guard works: one VIEW-CHANGE, one NEW-VIEW a view."""
+    primary = Member(KIT, 1, head=ONE)
+    now = primary.now
+    asked = []
+    for member in (0, 2, 3):
+        message = KIT.view_change(member, 1, base=ONE)
+        asked += primary.replica.step(Received(member, message), now).votes
+    asked += primary.replica.step(Tick(), now).votes
+    assert [type(item) for item in asked] == [ViewChangeBody]
+    signed = primary._signed(asked[0])
+    asked = primary.replica.step(Signed(signed), now).votes
+    asked += primary.replica.step(Tick(), now).votes
+    assert [type(item) for item in asked] == [NewViewBody]
+
+
+@pytest.mark.parametrize(("above_height", "asked"), [(1, 1), (2, 0)])
+def test_a_view_change_is_a_vote_at_the_next_height(above_height: int, asked: int) -> None:
+    """A member that recovered and may not vote there yet leaves the view and signs nothing."""
+    backup = backup_above_one()
+    backup.step(VotingAllowed(above_height, 0))
+    backup.hear(0, Suspect(0, 1))
+    backup.hear(1, Suspect(0, 1))
+    assert backup.state.view == 1
+    assert len(backup.of(ViewChange)) == asked
+
+
+@pytest.mark.parametrize(("linked", "sent"), [(3, 1), (2, 0)])
+def test_who_waits_for_others_to_follow_suspects_only_in_company(linked: int, sent: int) -> None:
+    """A quorum of links is enough; with fewer a further view could never begin."""
+    backup = backup_above_one()
+    backup.hear(0, Suspect(0, 1))
+    backup.hear(1, Suspect(0, 1))
+    backup.step(Connected(frozenset(range(2, 2 - linked, -1))))
+    backup.sent.clear()
+    backup.wait(TIMING.heartbeat_ms + 4 * TIMING.view_timeout_ms)
+    backup.step(Tick())
+    assert backup.of(Suspect) == [Suspect(0, 2)] * sent
 
 
 def test_suspicions_count_for_this_epoch_and_later_views() -> None:
