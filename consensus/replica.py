@@ -117,6 +117,8 @@ class Replica:
             case CaughtUp(header, certificate):
                 if header.height > state.height:
                     state.commit(header, certificate, now)
+                    if state.target is None:  # at the tip: hear at once what is in flight
+                        state.next_status_ms = now.monotonic_ms
             case Connected(members):
                 self._on_connected(members, now)
             case Pending(since_ms):
@@ -227,6 +229,8 @@ class Replica:
         waiting = [state.next_status_ms]
         if suspicion > now.monotonic_ms:
             waiting.append(suspicion)
+        if state.next_catch_up_ms > now.monotonic_ms:
+            waiting.append(state.next_catch_up_ms)
         if state.primary == state.member and self._heartbeat_ms() > now.monotonic_ms:
             waiting.append(self._heartbeat_ms())
         return min(waiting)

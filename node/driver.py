@@ -264,6 +264,8 @@ class Driver:
         for block in finalized:
             self.last_final_ms = read_clocks().monotonic_ms
             log.info("decided txs=%d", len(block.transactions))
+            for tx in block.transactions:  # copies that still come need no second look
+                self._gossip.is_new(sha256(tx.raw).digest())
         if finalized:
             for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
                 for future in self._waiting[txid]:

@@ -38,6 +38,7 @@ class Intake:
         refused = self._mempool.rejection_by_wtxid(tx.wtxid)
         if refused is not None and refused.reason is Reason.BAD_SIGNATURE:
             raise Invalid(refused.reason, refused.detail)
+        self._mempool.check_new(tx)
         try:
             self._check_alone(tx)
         except Invalid as error:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import msgspec
 
-from consensus.effects import Proposed, Tick
+from consensus.effects import CaughtUp, Proposed, Tick
 from consensus.messages import Commit, Held, NewView, Prepare, PrePrepare, Status, ViewChange
 from consensus.replica_state import STATUS_MS
 from consensus.status import ANSWER_MS, make_status
@@ -152,3 +152,16 @@ def test_the_largest_status_fits_its_frame() -> None:
     status = make_status(backup.state)
     assert (len(status.votes), len(status.held)) == (32, 16)
     assert len(codec.encode(status)) < MESSAGES[Status.TYPE].size_max
+
+
+def test_who_has_caught_up_says_so_at_once() -> None:
+    """Peers then send what is in flight; else every proposal would be missed once more."""
+    backup = Member(KIT, 1)
+    headers = KIT.chain(8)
+    backup.hear(2, KIT.status(headers[8]))
+    backup.sent.clear()
+    for header in headers[1:8]:
+        backup.step(CaughtUp(header, KIT.certificate(COMMIT, header)))
+    assert backup.of(Status) == []
+    backup.step(CaughtUp(headers[8], KIT.certificate(COMMIT, headers[8])))
+    assert [status.height for status in backup.of(Status)] == [8]
