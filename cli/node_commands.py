@@ -112,7 +112,7 @@ def init(
     help=f"""{examples("marsa node check val5", "marsa node check val5 --json")}
 
 Check configuration, genesis, keys, directory, stored chain, free space and ports of a node that
-is not running. Nothing is changed. The first fault is named.
+is not running. The first fault is named.
 """,
 )
 @directory_argument
@@ -124,9 +124,20 @@ def check(directory: Path, assignments: tuple[str, ...]) -> None:
 
     with node_errors_mapped(ExitCode.CHECK_FAILED):
         config = node_setup.load(directory, assignments)
-        node_setup.check(config)
-    value = {"ok": True, "licence": config.licence, "genesis_hash": config.network.genesis_hash}
-    emit("marsa.node.check/1", value, f"'{config.licence}' can start: marsa node run {directory}")
+        fault = node_setup.check(config)
+    value = {
+        "ok": True,
+        "licence": config.licence,
+        "genesis_hash": config.network.genesis_hash,
+        "votes": not fault,
+        "reason": fault,
+    }
+    text = f"'{config.licence}' can start: marsa node run {directory}"
+    if fault:
+        text += (
+            f"\nIt will follow and not vote: {fault}. Once it runs: marsa node recover {directory}"
+        )
+    emit("marsa.node.check/1", value, text)
 
 
 @node.command(

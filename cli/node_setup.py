@@ -82,10 +82,10 @@ def init(
     return config.load(directory)
 
 
-def check(node: NodeConfig) -> None:
-    """Everything that could keep a node from starting; raises NodeError."""
+def check(node: NodeConfig) -> str:
+    """Everything that could keep a node from starting; raises NodeError. See `app.check_node`."""
     check_addresses(node)
-    app.check_node(node)
+    return app.check_node(node)
 
 
 def check_addresses(node: NodeConfig) -> None:

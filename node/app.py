@@ -85,11 +85,14 @@ def init_node(config: NodeConfig) -> None:
         sync_directory(config.directory)
 
 
-def check_node(config: NodeConfig) -> None:
-    """Everything that `run_node` checks before it opens a socket; raises NodeError."""
+def check_node(config: NodeConfig) -> str:
+    """Everything that `run_node` checks before it opens a socket; raises NodeError.
+
+    The answer says why the node will only follow when it starts; empty when it may vote.
+    """
     try:
         with DirectoryLock(config.directory), ExitStack() as stack:
-            _open(config, stack)
+            return _open(config, stack).guard.fault
     except StorageError as error:
         raise NodeError("storage", str(error)) from error
 

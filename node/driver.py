@@ -263,7 +263,7 @@ class Driver:
         finalized, self.engine.finalized = self.engine.finalized, []
         for block in finalized:
             self.last_final_ms = read_clocks().monotonic_ms
-            log.info("decided txs=%d", len(block.transactions))
+            log.info("decided block=%d txs=%d", block.header.height, len(block.transactions))
             for tx in block.transactions:  # copies that still come need no second look
                 self._gossip.is_new(sha256(tx.raw).digest())
         if finalized:

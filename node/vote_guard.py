@@ -241,6 +241,11 @@ class VoteGuard:
         return self._state.view_min
 
     @property
+    def fault(self) -> str:
+        """What is wrong with the log or the key, as far as it is known; empty when nothing is."""
+        return self._why
+
+    @property
     def reason(self) -> str:
         """A sentence on why this guard does not vote, empty when it does."""
         if self.permission is Permission.ALLOWED:

@@ -137,6 +137,9 @@ def test_lost_vote_log(cluster: Cluster) -> None:
     cluster.send("5", "alice", "bob")
     cluster.marsa("devnet", "kill", "val3")
     (cluster.node_dir("val3") / "votes.wal").unlink()
+    checked = cluster.marsa("node", "check", cluster.node_dir("val3"), "--json").json
+    assert (checked["ok"], checked["votes"]) == (True, False)
+    assert "votes.wal is missing" in checked["reason"]
     assert cluster.marsa("devnet", "restart", "val3", "--json").json["height"] >= 2
     until(lambda: cluster.nodes()["val3"]["state"] == "following", "val3 follows")
     refused = cluster.marsa("node", "recover", cluster.node_dir("val3"), "--json", code=8)
