@@ -13,9 +13,11 @@ from typing import Protocol
 import msgspec
 
 from consensus.messages import (
+    Commit,
     NewView,
     NewViewBody,
     Prepare,
+    PreparedEntry,
     PrePrepare,
     Status,
     ViewChange,
@@ -231,7 +233,11 @@ class Equivocator:
 
 
 class Forger:
-    """Claims in its STATUS what others never signed, and proves it with signatures of its own."""
+    """Claims what others never signed, and proves it with signatures of its own.
+
+    Votes that name others as their signers, certificates in its STATUS, another header beside a
+    good certificate in its VIEW-CHANGE, a NEW-VIEW whenever it likes, with nobody's consent.
+    """
 
     def __init__(self, node: SimNode, rng: Random) -> None:
         self._node = node
@@ -239,8 +245,14 @@ class Forger:
         self._key = node.world.member_key(node.member)
 
     def outgoing(self, to: int | None, number: int, payload: bytes) -> list[Posted]:
+        if number in (Prepare.TYPE, Commit.TYPE) and self._rng.random() < 0.3:
+            return [(to, number, payload), *self._as_others(to, number, payload)]
+        if number == ViewChange.TYPE and self._rng.random() < 0.7:
+            return [(to, number, self._swap_headers(payload))]
         if number != Status.TYPE or self._rng.random() < 0.3:
             return [(to, number, payload)]
+        if self._rng.random() < 0.3:
+            return [(to, number, payload), (to, NewView.TYPE, self._own_new_view(payload))]
         status = codec.decode(payload, Status, size_max=MESSAGE_BYTES_MAX)
         height, signature = status.height + 7, self._key.sign(bytes(32))
         marks = tuple(
@@ -256,13 +268,51 @@ class Forger:
     def incoming(self, sender: int, number: int, payload: bytes) -> list[Posted]:
         return []
 
+    def _as_others(self, to: int | None, number: int, payload: bytes) -> list[Posted]:
+        """Its own vote in the name of every member."""
+        kind = Prepare if number == Prepare.TYPE else Commit
+        vote: Vote = codec.decode(payload, kind, size_max=MESSAGE_BYTES_MAX)
+        members = range(self._node.world.validators.n)
+        claimed = [msgspec.structs.replace(vote, signer=member) for member in members]
+        return [(to, number, codec.encode(item)) for item in claimed]
+
+    def _swap_headers(self, payload: bytes) -> bytes:
+        """Beside each certificate stands a header that it does not name."""
+        body = codec.decode(payload, ViewChange, size_max=MESSAGE_BYTES_MAX).body
+        entries = [
+            PreparedEntry(
+                msgspec.structs.replace(entry.header, parent_hash=bytes(32)),
+                entry.certificate,
+            )
+            for entry in body.entries
+        ]
+        return codec.encode(
+            self._view_change(msgspec.structs.replace(body, entries=tuple(entries)))
+        )
+
+    def _own_new_view(self, payload: bytes) -> bytes:
+        """The next view begins at genesis, says nobody but this member."""
+        world = self._node.world
+        view = codec.decode(payload, Status, size_max=MESSAGE_BYTES_MAX).view + 1
+        genesis, member = world.changes.head.header, self._node.member
+        alone = self._view_change(ViewChangeBody(0, view, genesis, (), (), member))
+        body = NewViewBody(0, view, (alone,), member)
+        return codec.encode(NewView(body, self._key.sign(new_view_hash(world.chain_id, body))))
+
+    def _view_change(self, body: ViewChangeBody) -> ViewChange:
+        return ViewChange(body, self._key.sign(view_change_hash(self._node.world.chain_id, body)))
+
     def _forge(self, certificate: Certificate, height: int) -> Certificate:
-        """Of a later block; either its signers or its signatures are not what they claim."""
+        """Of a later block; its signers or its signatures are not what they claim, or too few."""
         world = self._node.world
         payload = VotePayload(0, COMMIT, certificate.view, height, bytes(32))
         own = self._key.sign(vote_hash(world.chain_id, payload))
-        if self._rng.random() < 0.5:
+        draw = self._rng.random()
+        if draw < 0.3:
             return msgspec.structs.replace(certificate, height=height)
+        if draw < 0.6:
+            alone = make_certificate(payload, {self._node.member: own})
+            return msgspec.structs.replace(alone, signatures=(own,) * world.validators.quorum)
         return make_certificate(payload, dict.fromkeys(range(world.validators.quorum), own))
 
 

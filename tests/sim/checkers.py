@@ -25,7 +25,7 @@ from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from node.engine import Engine
 from node.fetching import RANGE_BLOCKS_MAX
-from tests.sim.reference import NotValid, Reference
+from tests.sim.reference import NotValid, Reference, reference_quorum
 from tests.sim.world import SimWorld
 
 RECOUNT_BLOCKS = 10
@@ -92,6 +92,8 @@ class Checkers:
         block_hash = header_hash(block.header)
         if certificate.block_hash != block_hash or certificate.height != height:
             self._fail("certificate", address, f"of another block at {height}")
+        if certificate.signers.bit_count() < reference_quorum(self.world.validators.n):
+            self._fail("certificate", address, f"no quorum at {height}")
         self._prove(address, certificate)
         new: list[SignedTransaction] = []
         if height == len(self.hashes):

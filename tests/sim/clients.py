@@ -2,7 +2,7 @@
 
 They know only what is final. A transaction goes to one node; while it is not final it goes to
 another one every `RETRY_MS`. It is settled when it is final or when something final made it
-impossible.
+impossible. Some transactions can never be final: those must be refused by the first node.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from ledger.codec import AMOUNT_LIMIT
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
 from ledger.reasons import Reason
@@ -25,6 +26,7 @@ from ledger.transaction import (
     Transaction,
     asset_id,
 )
+from tests.sim.checkers import Violation
 from tests.sim.reference import Reference
 from tests.sim.world import ACCOUNTS, SimWorld
 
@@ -42,6 +44,8 @@ class Asked:
     since_ms: int
     next_ms: int
     refused: str = ""
+    is_forged: bool = False
+    """No ledger may take it."""
 
 
 class Clients:
@@ -64,6 +68,9 @@ class Clients:
         made = [self._mint()] if draw < 0.1 else self._spend(cheat=cheat, burn=draw > 0.9)
         for tx in made:
             self.asked[tx.txid] = Asked(tx, now_ms, now_ms)
+        if cheat:
+            for tx in self._forge():
+                self.asked[tx.txid] = Asked(tx, now_ms, now_ms, is_forged=True)
         return made
 
     def due(self, now_ms: int) -> list[Asked]:
@@ -76,6 +83,10 @@ class Clients:
     def refused(self, item: Asked, reason: str) -> None:
         """A node's answer. Only a mint can become impossible without anything final."""
         item.refused = reason
+        if item.is_forged:
+            if reason in (Reason.ALREADY_KNOWN.value, Reason.ALREADY_FINAL.value):
+                raise Violation("admission", "clients", f"a forged transaction is {reason}")
+            self.asked.pop(item.tx.txid, None)
         if reason == Reason.ABOVE_HEADROOM.value:
             self.asked.pop(item.tx.txid, None)
 
@@ -108,6 +119,23 @@ class Clients:
         self._busy.add(outpoint)
         first = self._spend_coin(outpoint, burn=burn)
         return [first, self._spend_coin(outpoint, burn=False)] if cheat else [first]
+
+    def _forge(self) -> list[SignedTransaction]:
+        """One coin spent twice by one transaction; one that pays out 2^64 more than it has."""
+        owned = [
+            (outpoint, coin)
+            for outpoint, coin in sorted(self._reference.coins.items())
+            if coin[2] in self._owner_by_lock and coin[1] > FEE
+        ]
+        if not owned:
+            return []
+        outpoint, (asset, amount, lock) = self._rng.choice(owned)
+        spent, fee = Input(*outpoint, asset, amount), Fee(asset, FEE)
+        twice = self._body([spent, spent], [Output(asset, 2 * amount - FEE, lock)], fee, [])
+        parts = [AMOUNT_LIMIT - 1] * 4 + [amount - FEE + 4]
+        wrapped = self._body([spent], [Output(asset, part, lock) for part in parts], fee, [])
+        owner = self._owner_by_lock[lock]
+        return [self._world.sign(body, [owner], []) for body in (twice, wrapped)]
 
     def _spend_coin(self, outpoint: tuple[bytes, int], *, burn: bool) -> SignedTransaction:
         asset, amount, lock = self._reference.coins[outpoint]

@@ -24,8 +24,9 @@ from tests.sim.faults import Faults
 from tests.sim.network import Network
 from tests.sim.node import SimNode
 from tests.sim.plan import Evil, Plan, Weak
+from tests.sim.reference import reference_quorum
 from tests.sim.saboteurs import make_saboteur
-from tests.sim.signatures import SignatureBook
+from tests.sim.signatures import Locks, SignatureBook
 from tests.sim.trace import Trace
 from tests.sim.world import sim_world
 
@@ -51,6 +52,9 @@ class Cluster:
         self.world = sim_world(plan.n, plan.window, mocked=plan.mocked)
         self.checkers = Checkers(self.world)
         self.clients = Clients(self.world, self.checkers.reference, plan.seed)
+        signers = [evil for evil in plan.evil.values() if evil is not Evil.DEAD]
+        faulty = len(signers) + len(plan.weak)
+        self._locks = Locks(reference_quorum(plan.n) - faulty)
         self.network = Network(plan, self.timeline, self.trace, self._deliver)
         self.nodes: dict[int, SimNode] = {}
         self.saboteurs: dict[int, Saboteur] = {}
@@ -81,13 +85,17 @@ class Cluster:
             lambda to, number, payload: self._post(address, to, number, payload),
             rng,
             skew_ms=rng.randint(-skew_ms, skew_ms),
-            book=SignatureBook(self.world.chain_id) if honest else None,
+            book=self._book(member) if honest else None,
             drift_permille=rng.randint(-self.plan.drift_permille, self.plan.drift_permille),
         )
         self.nodes[address] = node
         self.network.join(address, member)
         if evil is not None and not honest:
             self.saboteurs[address] = make_saboteur(evil, node, self)
+
+    def _book(self, member: int) -> SignatureBook:
+        is_weak = member in self.plan.weak
+        return SignatureBook(self.world.chain_id, member, self._locks, is_weak=is_weak)
 
     # Questions.
 

@@ -19,6 +19,12 @@ Coin = tuple[bytes, int, bytes]
 """Asset, amount, lock."""
 
 
+def reference_quorum(n: int) -> int:
+    """The least number of which any two share a member that is not among f = (n - 1) // 3."""
+    f = (n - 1) // 3
+    return next(size for size in range(n + 1) if 2 * size - n > f)
+
+
 class NotValid(AssertionError):
     """A final block does what no ledger allows."""
 

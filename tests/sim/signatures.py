@@ -5,7 +5,12 @@ the request behind it is judged against all that this key signed before:
 
 - one block hash for an (epoch, view, height, phase); one VIEW-CHANGE and one NEW-VIEW for a view;
 - never again in an earlier view;
-- a VIEW-CHANGE takes along whatever was COMMITted above its base in an earlier view.
+- a VIEW-CHANGE takes along whatever was COMMITted above its base in an earlier view;
+- no vote for a height while a block above it and the window is known to be final;
+- a COMMIT follows one for its parent in the same view, or the parent may be decided.
+
+Over all honest keys: where so many signed a COMMIT that the block may be decided somewhere, nobody
+signs a PREPARE for another one in a later view. This sees a fork before any member decides.
 """
 
 from __future__ import annotations
@@ -14,11 +19,12 @@ from consensus.effects import VoteRequest
 from consensus.messages import (
     NewViewBody,
     Signable,
+    Status,
     ViewChangeBody,
     new_view_hash,
     view_change_hash,
 )
-from ledger.block import COMMIT, Block, VotePayload, vote_hash
+from ledger.block import COMMIT, PREPARE, Block, VotePayload, vote_hash
 from node.vote_guard import Key, VoteGuard
 
 
@@ -26,11 +32,64 @@ class DoubleSigned(AssertionError):
     """An honest key contradicts itself."""
 
 
+class LockedBlock(AssertionError):
+    """Two blocks of one height may be decided."""
+
+
+class CommitTooEarly(AssertionError):
+    """A COMMIT leaves an ancestor behind."""
+
+
+class VoteWhileBehind(AssertionError):
+    """A vote below what is known to be final."""
+
+
+class Locks:
+    """Which blocks the honest members together may have decided.
+
+    `enough` COMMITs of sound members and those of all others, evil or weak, are a quorum.
+    """
+
+    def __init__(self, enough: int) -> None:
+        self._enough = enough
+        self._votes: dict[int, dict[tuple[int, int, bytes], set[int]]] = {}
+
+    def note(self, vote: VotePayload, member: int) -> None:
+        """Raises LockedBlock."""
+        at_height = self._votes.setdefault(vote.height, {})
+        place = (vote.phase, vote.view, vote.block_hash)
+        signers = at_height.setdefault(place, set())
+        if member not in signers:
+            signers.add(member)
+            self._check(vote.height, at_height)
+
+    def may_be_decided(self, height: int) -> bool:
+        """Whether some block at this height may be final somewhere."""
+        return any(
+            phase == COMMIT and len(signers) >= self._enough
+            for (phase, _, _), signers in self._votes.get(height, {}).items()
+        )
+
+    def _check(self, height: int, at_height: dict[tuple[int, int, bytes], set[int]]) -> None:
+        for (phase, view, block_hash), signers in at_height.items():
+            if phase != COMMIT or len(signers) < self._enough:
+                continue
+            for later_phase, later_view, other in at_height:
+                if later_phase == PREPARE and later_view > view and other != block_hash:
+                    detail = f"may be decided in view {view}, another is prepared in {later_view}"
+                    raise LockedBlock(f"a block at height {height} {detail}")
+
+
 class SignatureBook:
     """One honest member's memory, which no crash reaches."""
 
-    def __init__(self, chain_id: bytes) -> None:
+    def __init__(
+        self, chain_id: bytes, member: int, locks: Locks, *, is_weak: bool = False
+    ) -> None:
         self._chain_id = chain_id
+        self._member = member
+        self._locks = locks
+        self._is_weak = is_weak
         self._asked: dict[bytes, Signable] = {}
         self._votes: dict[tuple[int, int, int, int], bytes] = {}
         self._whole: dict[tuple[str, int, int], Signable] = {}
@@ -68,6 +127,12 @@ class SignatureBook:
         if first != vote.block_hash:
             raise DoubleSigned(f"two hashes at (epoch, view, height, phase) {place}")
         self._advance(vote.epoch, vote.view)
+        if not self._is_weak:
+            self._locks.note(vote, self._member)
+        below = (vote.epoch, vote.view, vote.height - 1, COMMIT)
+        leaves_parent = vote.phase == COMMIT and vote.height > 1 and below not in self._votes
+        if leaves_parent and not self._locks.may_be_decided(vote.height - 1):
+            raise CommitTooEarly(f"height {vote.height} in view {vote.view}")
 
     def _note_whole(self, body: ViewChangeBody | NewViewBody) -> None:
         place = (type(body).__name__, body.epoch, body.view)
@@ -110,9 +175,15 @@ class WatchedKey:
 
 
 class WatchedGuard(VoteGuard):
-    """The node's guard; only what it is asked is noted."""
+    """The node's guard; what it is asked is noted, and what it heard of final blocks."""
 
     book: SignatureBook
+    heard_height = 0
+
+    def hear(self, member: int, status: Status) -> bool:
+        """The replica found the height proved."""
+        self.heard_height = max(self.heard_height, status.height)
+        return super().hear(member, status)
 
     def stage(
         self,
@@ -122,4 +193,8 @@ class WatchedGuard(VoteGuard):
         block: Block | None = None,
     ) -> None:
         self.book.ask(request.payload if isinstance(request, VoteRequest) else request)
+        if isinstance(request, VoteRequest):
+            height = request.payload.height
+            if self.heard_height >= height + self._rules.window:
+                raise VoteWhileBehind(f"height {height}, final is {self.heard_height}")
         super().stage(request, synced=synced, block=block)
