@@ -164,6 +164,33 @@ def test_a_proposal_that_comes_before_its_parent_is_taken_after_it() -> None:
     assert [vote.height for vote in backup.of(Prepare)] == [1, 2, 3]
 
 
+def test_all_heights_that_became_final_are_decided_at_once() -> None:
+    """The COMMIT that makes the lowest one final brings the others along, in their order."""
+    kit = Kit(4, 4)
+    backup = Member(kit, 2)
+    headers = kit.chain(3)[1:]
+    for header in headers:
+        backup.hear(0, kit.pre_prepare(header))
+    for member in (0, 1, 3):
+        for header in headers[1:]:
+            backup.hear(member, kit.vote(member, COMMIT, header))
+    backup.hear(0, kit.vote(0, COMMIT, headers[0]))
+    backup.hear(1, kit.vote(1, COMMIT, headers[0]))
+    assert backup.state.height == 0
+    decided = backup.hear(3, kit.vote(3, COMMIT, headers[0])).decided
+    assert [item.header for item in decided] == headers
+
+
+def test_a_primary_that_prepared_another_block_is_not_believed() -> None:
+    """Its PREPARE of one block came first: its proposal of another is evidence, no proposal."""
+    backup = backup_above_one()
+    backup.hear(0, KIT.vote(0, PREPARE, KIT.header(ONE, salt="another")))
+    output = backup.hear(0, KIT.pre_prepare(TWO))
+    assert [(proof.first.signer, proof.second.signer) for proof in output.evidence] == [(0, 0)]
+    assert backup.of(Prepare) == []
+    assert backup.of(Suspect) == [Suspect(0, 1)]
+
+
 def test_a_view_change_with_a_wrong_signature_moves_nobody() -> None:
     """Two of them would be f + 1; a NEW-VIEW with a wrong one is none either."""
     backup = backup_above_one()
