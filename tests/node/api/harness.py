@@ -59,6 +59,8 @@ class Node:
     """Requests inside `wait_final`."""
     hold: asyncio.Event | None = None
     """Where set, submissions wait for it."""
+    held: int = 0
+    """Submissions that came to wait for `hold`."""
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class Node:
 
     async def submit(self, raws: Sequence[bytes]) -> list[Submission]:
         if self.hold is not None:
+            self.held += 1
             await self.hold.wait()
         results = []
         for raw in raws:

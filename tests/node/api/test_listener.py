@@ -358,7 +358,7 @@ async def test_close_lets_a_running_request_end() -> None:
         tx = api.node.world.transfer("alice", "bob")
         async with asyncio.TaskGroup() as group:
             running = group.create_task(api.ask("/transactions", tx.raw))
-            await until(lambda: api.listener.connections == 1, "the request is inside")
+            await until(lambda: api.node.held == 1, "the request is inside")
             closing = group.create_task(api.listener.close())
             api.node.hold.set()
             await closing
