@@ -19,6 +19,7 @@ from consensus.effects import (
 )
 from consensus.messages import (
     Commit,
+    Held,
     NewViewBody,
     Prepare,
     PrePrepare,
@@ -294,6 +295,16 @@ def test_the_deadline_is_the_first_of_what_is_due() -> None:
     assert primary.step(Tick()).deadline_ms == start_ms + TIMING.heartbeat_ms
     primary.wait(STATUS_MS // 2)
     assert primary.step(Tick()).deadline_ms == primary.clock_ms + STATUS_MS // 2
+
+
+def test_a_restarted_primary_proposes_the_block_that_it_logged() -> None:
+    """As a PRE-PREPARE, which alone brings the others the block, not as a bare PREPARE."""
+    restored = Restored(proposals=((TWO, ()),))
+    primary = Member(KIT, 0, head=ONE, restored=restored)
+    primary.wait(STATUS_MS)
+    primary.hear(1, KIT.status(ONE, held=(Held(2, 0, 0, 0),)))
+    assert [message.header for message in primary.of(PrePrepare)] == [TWO]
+    assert primary.of(Prepare) == []
 
 
 def test_an_idle_chain_makes_a_block_each_heartbeat() -> None:
