@@ -3,7 +3,7 @@
 SEEDS ?= 300
 CAMPAIGN_SEEDS ?= 100000
 
-.PHONY: help setup devnet test check sim sim-twins sim-campaign bench
+.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ check: setup ## Lint, format, types, import directions, links in the documents
 
 sim: setup ## Simulate SEEDS whole clusters under faults: make sim SEEDS=300
 	@.venv/bin/python -m tests.sim.run --seeds $(SEEDS)
+
+sim-planted: setup ## Plant each known bug in a copy of the code in memory; all must be found
+	@.venv/bin/python -m tests.sim.planted_run
 
 sim-twins: setup ## Every small schedule with one member run twice (hours; goes on where it stopped)
 	@.venv/bin/python -m tests.sim.twins --all

@@ -241,6 +241,24 @@ def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     database.close()
 
 
+def test_every_batch_is_whole_and_synced(tmp_path: Path) -> None:
+    """Asks the database itself what it was told: a power failure cannot be had in a test."""
+    database = LevelDB.create(tmp_path / "db")
+    real, asked = database._db, []
+
+    class Listener:
+        def write_batch(self, **options: object) -> object:
+            asked.append(options)
+            return real.write_batch(**options)
+
+    database._db = Listener()
+    database.write({b"k": b"v"}, [b"gone"])
+    database._db = real
+    assert asked == [{"transaction": True, "sync": True}]
+    assert database.get(b"k") == b"v"
+    database.close()
+
+
 def test_open_never_creates(tmp_path: Path) -> None:
     """A missing directory is refused with the command that makes one, and stays missing."""
     with pytest.raises(StorageError, match="marsa node init"):

@@ -1,0 +1,23 @@
+"""Opening makes the database where none is: a mistyped directory is a new and empty ledger.
+
+Had by: LevelDB's own option `create_if_missing`, which also deletes all tables beside a lost
+CURRENT.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ledger.kv import LevelDB
+from tests.sim.planting import Planted
+
+
+def _open(path: Path) -> LevelDB:
+    return LevelDB._start(path, create_if_missing=True, error_if_exists=False)
+
+
+PLANTED = Planted(
+    target="ledger.kv:LevelDB.open",
+    wrong=staticmethod(_open),
+    test="tests/ledger/test_kv.py::test_open_never_creates",
+)

@@ -1,0 +1,30 @@
+"""A block that catching up appended is delivered again when its votes arrive.
+
+Had by: SmartBFT three times after synchronisation (#553, #560, #570).
+"""
+
+from __future__ import annotations
+
+from consensus.effects import CaughtUp
+from ledger import transaction
+from node.engine import Engine
+from tests.sim.planting import Planted
+
+
+def _apply_next_final(self: Engine) -> bool:
+    item = self.sync.next_block(self.chain.height)
+    if item is None:
+        return False
+    transactions = [transaction.decode(raw) for raw in item.block.transactions]
+    executed = self._execute_final(item, transactions)
+    self._append_executed(executed, item.certificate)
+    self.finalized.append(self.finalized[-1])
+    self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
+    return True
+
+
+PLANTED = Planted(
+    target="node.engine:Engine._apply_next_final",
+    wrong=_apply_next_final,
+    checkers=("exactly once, in order",),
+)
