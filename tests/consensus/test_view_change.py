@@ -89,6 +89,17 @@ def test_genesis_needs_no_certificate_but_must_be_this_one() -> None:
         checked(1, base=other)
 
 
+@pytest.mark.parametrize("signer", [KIT.n, KIT.n + 1, 31])
+def test_a_signer_outside_the_set_is_refused(signer: int) -> None:
+    """From the first index that no member has to the last that fits the message."""
+    stranger = KIT.view_change(0, 3, signer=signer)
+    with pytest.raises(Invalid):
+        check_view_change(stranger, KIT.rules)
+    members = [KIT.view_change(member, 3) for member in range(KIT.quorum - 1)]
+    with pytest.raises(Invalid):
+        check_new_view(KIT.new_view(3, [*members, stranger]), KIT.rules, {})
+
+
 def test_a_signature_of_somebody_else_is_refused() -> None:
     """The claimed signer is who must have signed, over this very body."""
     message = KIT.view_change(1, 3)

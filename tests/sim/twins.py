@@ -59,7 +59,7 @@ CATCH_UP_MS = 500  # after each round; what is proved final is fetched meanwhile
 BLOCKS_A_ROUND = 2  # as far as the window allows
 KNOWN_MAX = 100_000  # verdicts on signatures that are remembered
 DELIVERIES_MAX = 20_000
-CHUNK = 1_024  # scenarios between two lines of the state file
+CHUNK = 256  # scenarios between two lines of the state file
 
 
 class Violation(AssertionError):
