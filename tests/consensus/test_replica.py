@@ -178,7 +178,8 @@ def test_all_heights_that_became_final_are_decided_at_once() -> None:
     backup.hear(0, kit.vote(0, COMMIT, headers[0]))
     backup.hear(1, kit.vote(1, COMMIT, headers[0]))
     assert backup.state.height == 0
-    decided = backup.hear(3, kit.vote(3, COMMIT, headers[0])).decided
+    last = Received(3, kit.vote(3, COMMIT, headers[0]))
+    decided = backup.replica.step(last, backup.now).decided
     assert [item.header for item in decided] == headers
 
 
