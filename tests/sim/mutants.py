@@ -96,7 +96,7 @@ class Mutator(ast.NodeTransformer):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         if isinstance(node.op, ast.Not) and self._take(node, "not left out"):
-            return self.generic_visit(ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), node.operand)))
+            return self.visit(node.operand)
         return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
