@@ -37,9 +37,13 @@ class Result:
 
 
 def run_one(seed: int, *, printed: bool = False) -> Result:
-    """One seed; a failure is a result."""
+    """One seed; a failure is a result. Nodes are silent meanwhile, and only then."""
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    return run_plan(draw_plan(seed), printed=printed)
+    try:
+        return run_plan(draw_plan(seed), printed=printed)
+    finally:
+        logging.disable(before)
 
 
 def run_plan(plan: Plan, *, printed: bool = False) -> Result:
