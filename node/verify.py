@@ -8,36 +8,13 @@ kept: a bad signature must not push a good one out.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Generic, TypeVar
-
 from ledger import crypto, transaction
 from ledger.block import IsValid
+from ledger.recent import RecentSet
 from ledger.transaction import SignedTransaction
 
 VOTES_REMEMBERED = 20_000  # 32 members x 2 phases x some hundred heights and views
 TRANSACTIONS_REMEMBERED = 100_000  # five full pools
-
-ItemT = TypeVar("ItemT", bound=Hashable)
-
-
-class _Generations(Generic[ItemT]):
-    """A bounded set: two generations, the older is forgotten when the younger is full."""
-
-    __slots__ = ("_limit", "_old", "_young")
-
-    def __init__(self, items_max: int) -> None:
-        self._limit = items_max // 2
-        self._young: set[ItemT] = set()
-        self._old: set[ItemT] = set()
-
-    def __contains__(self, item: ItemT) -> bool:
-        return item in self._young or item in self._old
-
-    def add(self, item: ItemT) -> None:
-        if len(self._young) >= self._limit:
-            self._old, self._young = self._young, set()
-        self._young.add(item)
 
 
 class Verifier:
@@ -45,8 +22,8 @@ class Verifier:
 
     def __init__(self, is_valid: IsValid = crypto.verify) -> None:
         self._is_valid = is_valid
-        self._votes: _Generations[tuple[bytes, bytes, bytes]] = _Generations(VOTES_REMEMBERED)
-        self._wtxids: _Generations[bytes] = _Generations(TRANSACTIONS_REMEMBERED)
+        self._votes: RecentSet[tuple[bytes, bytes, bytes]] = RecentSet(VOTES_REMEMBERED)
+        self._wtxids: RecentSet[bytes] = RecentSet(TRANSACTIONS_REMEMBERED)
 
     def is_valid(self, key: bytes, message: bytes, signature: bytes) -> bool:
         """For votes and certificates."""

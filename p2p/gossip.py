@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from ledger.codec import Wire, decode_payload, encode_payload
 from ledger.reasons import Invalid, Reason
+from ledger.recent import RecentSet
 from ledger.transaction import TRANSACTION_BYTES_MAX
 from p2p.wire import KIB, MESSAGES, MIB, TXS
 
@@ -61,9 +62,7 @@ class Gossip:
     """The seen cache and what waits to be pushed."""
 
     def __init__(self, seen_max: int = SEEN_MAX) -> None:
-        self._generation_max = seen_max // 2
-        self._young: set[bytes] = set()
-        self._old: set[bytes] = set()
+        self._seen: RecentSet[bytes] = RecentSet(seen_max)
         self._pending: dict[str | None, list[bytes]] = {}  # by where they came from
         self._pending_bytes = 0
 
@@ -73,17 +72,14 @@ class Gossip:
 
     def is_new(self, key: bytes) -> bool:
         """True the first time; remembers `key` (the hash of the transaction with its witnesses)."""
-        if key in self._young or key in self._old:
+        if key in self._seen:
             return False
-        if len(self._young) >= self._generation_max:
-            self._old, self._young = self._young, set()
-        self._young.add(key)
+        self._seen.add(key)
         return True
 
     def forget(self, key: bytes) -> None:
         """The refusal was of the moment (a full pool): a later copy deserves another look."""
-        self._young.discard(key)
-        self._old.discard(key)
+        self._seen.discard(key)
 
     def push(self, transaction: bytes, *, source: str | None) -> bool:
         """Queue an admitted transaction for every validator but `source` (None: a client).

@@ -68,8 +68,7 @@ def test_the_seen_cache_is_bounded_and_remembers_the_recent() -> None:
     assert all(core.is_new(key) for key in keys)
     assert not any(core.is_new(key) for key in keys[-50:])
     assert core.is_new(keys[0])
-    remembered = len(core._young) + len(core._old)
-    assert remembered <= 100
+    assert len(core._seen) <= 100
 
 
 def test_forgotten_keys_are_new_again() -> None:
