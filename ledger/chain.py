@@ -30,17 +30,19 @@ from ledger.block import (
     is_commit_of,
 )
 from ledger.crypto import HASH_BYTES
+from ledger.epochs import Epoch, epoch_after
 from ledger.indexes import Batch, Indexes, add_indexes, read_output
 from ledger.kv import KeyValue
 from ledger.merkle import merkle_proof
 from ledger.mountain_range import MountainRange
 from ledger.object_tree import ObjectTree
-from ledger.objects import value_hash
+from ledger.objects import decode, key_of, value_hash
 from ledger.proofs import TransactionProof, UnspentProof
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain, Tip
 from ledger.spent_bitmap import SpentBitmap
 from ledger.transaction import OutPoint, SignedTransaction
+from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
 
 SCAN_ROWS = 1_000
@@ -186,6 +188,17 @@ class Chain:
         return schema.read_sealed(
             data, Header, size_max=HEADER_BYTES_MAX, what=f"the header at height {height}"
         )
+
+    def validators(self, epoch: int) -> ValidatorSet | None:
+        """The set of an epoch that has begun; None for a later one."""
+        data = self._kv.get(schema.validators_key(epoch))
+        if data is None:
+            if 0 <= epoch <= epoch_after(self._head.header):
+                raise DamagedChain(f"the validators of epoch {epoch} are missing")
+            return None
+        what = f"the validators of epoch {epoch}"
+        size_max = schema.VALIDATOR_SET_BYTES_MAX
+        return schema.read_payload(data, ValidatorSet, size_max=size_max, what=what)
 
     def height_of(self, block_hash: bytes) -> int | None:
         """The height of a final block."""
@@ -336,6 +349,9 @@ def _block_batch(
             batch.deletes.append(schema.object_key(key))
         else:
             puts[schema.object_key(key)] = value
+    if header.ends_epoch or height == 0:
+        following = decode(changes.objects[key_of(Epoch)] or b"", Epoch).validators
+        puts[schema.validators_key(following.epoch)] = codec.encode_payload(following)
     add_indexes(batch, kv.get, changes, transactions)
     outputs_count = head.commitments.outputs.count
     tip = Tip(height, head.hash, outputs_count, head.commitments.supply_root)

@@ -18,11 +18,11 @@ from ledger.block import Header, IsValid
 from ledger.boot_audit import check_final, check_leaves, check_top, checked_header, read_body
 from ledger.chain import Chain
 from ledger.crypto import verify
+from ledger.epochs import epoch_after
 from ledger.indexes import read_history
 from ledger.mountain_range import MountainRange, size_of
 from ledger.schema import DamagedChain, Movement
 from ledger.transaction import SignedTransaction, decode
-from ledger.validators import ValidatorSet
 from ledger.view import Outpoint, OutputEntry, output_leaf
 
 PROGRESS_ROWS = 1_000
@@ -38,22 +38,18 @@ class Progress:
     total: int
 
 
-def audit_full(
-    chain: Chain, validators: ValidatorSet | None = None, is_valid: IsValid = verify
-) -> Iterator[Progress]:
+def audit_full(chain: Chain, is_valid: IsValid = verify) -> Iterator[Progress]:
     """Everything below a chain that was just opened; raises DamagedChain.
 
     The chain must not be appended to before the iterator is exhausted.
     """
-    yield from _audit_blocks(chain, validators, is_valid)
+    yield from _audit_blocks(chain, is_valid)
     yield from _audit_nodes(chain)
     yield from _audit_outputs(chain)
     check_top(chain)
 
 
-def _audit_blocks(
-    chain: Chain, validators: ValidatorSet | None, is_valid: IsValid
-) -> Iterator[Progress]:
+def _audit_blocks(chain: Chain, is_valid: IsValid) -> Iterator[Progress]:
     """Headers, certificates, bodies, and the indexes that follow from a block alone."""
     tip = chain.height
     counts: Counter[bytes] = Counter()
@@ -61,7 +57,7 @@ def _audit_blocks(
     above: Header | None = None
     for height in range(tip, -1, -1):
         header = checked_header(chain, height, above)
-        check_final(chain, header, validators, is_valid)
+        check_final(chain, header, is_valid)
         check_leaves(chain, header)
         for position, tx in enumerate(read_body(chain, header)):
             counts[schema.BODY] += 1
@@ -76,6 +72,7 @@ def _audit_blocks(
     for prefix in (schema.HEADER, schema.HEIGHT_BY_HASH, schema.LEAVES):
         counts[prefix] = tip + 1
     counts[schema.CERTIFICATE] = tip
+    counts[schema.VALIDATORS] = epoch_after(chain.head.header) + 1
     counts[schema.HISTORY] += system_outputs
     _check_system_history(chain)
     for prefix, count in sorted(counts.items()):

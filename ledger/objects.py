@@ -44,11 +44,17 @@ class LedgerClock(Wire, frozen=True):
 
 
 class FeePot(Wire, frozen=True):
-    """Fees collected in one asset and not yet shared out. Identity: the asset."""
+    """Fees of an epoch in one asset, not yet shared out. Identity: the epoch, the asset."""
 
     TYPE: ClassVar[int] = 33
+    epoch: UInt
     asset: Bytes32
     amount: AmountOrZero
+
+    @staticmethod
+    def identity(epoch: int, asset: bytes) -> bytes:
+        """Pots of older epochs come first in the order of keys."""
+        return epoch.to_bytes(8, "big") + asset
 
 
 def key_of(kind: type[Wire], identity: bytes = b"") -> bytes:

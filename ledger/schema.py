@@ -12,6 +12,7 @@ vary in length; they are last in their key.
 | `i` | block hash 32 | height u64 | a block by its hash |
 | `l` | height u64 | 32 bytes a transaction | leaves of `tx_root`, in the order of the block |
 | `r` | height u64, position u16 | sealed transaction | bodies, one record a transaction |
+| `e` | epoch u64 | `ValidatorSet` | who voted in an epoch: certificates are checked against it |
 | `c` | height u64 | `Certificate` | q COMMIT signatures; height 0 has none |
 | `t` | txid 32 | height u64, position u16 | a final transaction by its id |
 | `o` | txid 32, index u32 | `OutputEntry` | unspent outputs |
@@ -47,6 +48,7 @@ HEADER: Final = b"h"
 HEIGHT_BY_HASH: Final = b"i"
 LEAVES: Final = b"l"
 BODY: Final = b"r"
+VALIDATORS: Final = b"e"
 CERTIFICATE: Final = b"c"
 TRANSACTION: Final = b"t"
 OUTPUT: Final = b"o"
@@ -108,6 +110,7 @@ HISTORY_ENTRY_BYTES_MAX: Final = 64 + MOVEMENTS_MAX * 64
 TIP_BYTES_MAX: Final = 128
 OUTPUT_ENTRY_BYTES_MAX: Final = 192
 CERTIFICATE_BYTES_MAX: Final = 4096
+VALIDATOR_SET_BYTES_MAX: Final = 4096
 
 
 def header_key(height: int) -> bytes:
@@ -116,6 +119,10 @@ def header_key(height: int) -> bytes:
 
 def height_by_hash_key(block_hash: bytes) -> bytes:
     return HEIGHT_BY_HASH + block_hash
+
+
+def validators_key(epoch: int) -> bytes:
+    return VALIDATORS + epoch.to_bytes(8, "big")
 
 
 def leaves_key(height: int) -> bytes:

@@ -18,17 +18,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from ledger import codec
-from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, Slug, UInt, Wire
+from ledger.block import TRANSACTION_BYTES_MAX, VotePayload, vote_hash
+from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
 from ledger.locks import Condition, check_condition, is_satisfied, lock_hash
+from ledger.operations import Burn, Evidence, Governance, Mint, Operation, ValidatorReady
 from ledger.reasons import Invalid, Reason
 
-TRANSACTION_BYTES_MAX = 16 * 1024
 INPUTS_MAX = 64
 OUTPUTS_MAX = 64
 OPERATIONS_MAX = 16
@@ -81,32 +82,6 @@ class Fee(Wire, frozen=True):
 
 
 NO_FEE = Fee(ZERO_HASH, 0)
-
-
-class Mint(Wire, frozen=True, tag=1):
-    """Issuer `issuer` mints `amount` of its coin; signed by its treasury key.
-
-    `number` is the next in `lane` of (issuer, treasury): lanes let several machines mint without
-    waiting for each other, numbers make each operation single-use.
-    """
-
-    name: ClassVar[str] = "mint"
-    issuer: Slug
-    key: Bytes32
-    lane: Annotated[int, Meta(ge=0, le=255)]
-    number: UInt
-    amount: Amount
-
-
-class Burn(Wire, frozen=True, tag=2):
-    """The holder of `amount` of `asset` destroys it; bound to the spent inputs by conservation."""
-
-    name: ClassVar[str] = "burn"
-    asset: Bytes32
-    amount: Amount
-
-
-Operation: TypeAlias = Mint | Burn
 
 
 class Transaction(Wire, frozen=True):
@@ -229,6 +204,7 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
         raise Invalid(Reason.NO_EFFECT, "neither inputs nor operations")
     if len({(spent.txid, spent.index) for spent in body.inputs}) != len(body.inputs):
         raise Invalid(Reason.DUPLICATE_INPUT, "one output is spent twice")
+    _check_operations(body)
     _check_burns(body)
     _check_conservation(body)
     _check_fee(tx, fees)
@@ -246,7 +222,9 @@ def check_witness(tx: SignedTransaction) -> None:
     for condition in witness.conditions:
         check_condition(condition)
     signers = frozenset(keys)
-    actors = {item.key for item in tx.body.operations if isinstance(item, Mint)}
+    if is_governance(tx.body):  # the state says whose signatures count, and how many
+        return
+    actors = {item.key for item in tx.body.operations if isinstance(item, Mint | ValidatorReady)}
     if not _is_authorised(witness.conditions, actors, signers):
         raise Invalid(Reason.MISSING_SIGNATURE, "a condition or an operation lacks a signature")
     for key in keys:
@@ -262,6 +240,14 @@ def check_signatures(
     for item in tx.witness.signatures:
         if not is_valid(item.key, message, item.signature):
             raise Invalid(Reason.BAD_SIGNATURE, f"by key {item.key.hex()}")
+    for operation in tx.body.operations:
+        if isinstance(operation, Evidence):
+            _check_votes(operation, tx.body.chain_id, is_valid)
+
+
+def is_governance(body: Transaction) -> bool:
+    """Whether a quorum of validators carries it instead of the keys that it names."""
+    return any(isinstance(item, Governance) for item in body.operations)
 
 
 def _is_authorised(
@@ -273,6 +259,35 @@ def _is_authorised(
 def _is_ascending(values: Iterable[bytes]) -> bool:
     ordered = list(values)
     return all(a < b for a, b in pairwise(ordered))
+
+
+def _check_operations(body: Transaction) -> None:
+    alone = not body.inputs and all(isinstance(item, Governance) for item in body.operations)
+    if is_governance(body) and not alone:
+        detail = "operations of the validators go without inputs and without others"
+        raise Invalid(Reason.NOT_ALONE, detail)
+    for operation in body.operations:
+        if isinstance(operation, Evidence):
+            first, second = operation.first, operation.second
+            at_one_place = _place(first) == _place(second)
+            if not at_one_place or first.block_hash >= second.block_hash:
+                detail = "two votes at one place, for different blocks in ascending order"
+                raise Invalid(Reason.NO_CONFLICT, f"needed are {detail}")
+
+
+def _place(vote: VotePayload) -> tuple[int, int, int, int]:
+    return (vote.epoch, vote.phase, vote.view, vote.height)
+
+
+def _check_votes(
+    evidence: Evidence, chain_id: bytes, is_valid: Callable[[bytes, bytes, bytes], bool]
+) -> None:
+    for vote, signature in (
+        (evidence.first, evidence.first_signature),
+        (evidence.second, evidence.second_signature),
+    ):
+        if not is_valid(evidence.key, vote_hash(chain_id, vote), signature):
+            raise Invalid(Reason.BAD_SIGNATURE, f"a vote in the evidence, by {evidence.key.hex()}")
 
 
 def _check_burns(body: Transaction) -> None:
@@ -297,7 +312,7 @@ def _check_conservation(body: Transaction) -> None:
     for operation in body.operations:
         if isinstance(operation, Mint):
             left[asset_id(body.chain_id, operation.issuer)] += operation.amount
-        else:
+        elif isinstance(operation, Burn):
             left[operation.asset] -= operation.amount
     for output in body.outputs:
         left[output.asset] -= output.amount

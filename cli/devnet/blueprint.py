@@ -50,6 +50,8 @@ FAUCET = "faucet"
 ACCOUNTS_MAX = 100
 SEEDED_TIME_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when a devnet made with --seed begins, on whatever day it is made."""
+EPOCH_BLOCKS = 20
+EPOCH_MS = 60_000
 LICENCE_MS = 10 * HORIZON_MS_MAX
 PERIOD_MS = 60_000
 HOUR_MS = 3_600_000
@@ -242,4 +244,6 @@ def _parameters(period_ms: int) -> Parameters:
         heartbeat_ms=10_000,
         view_timeout_ms=2_000,
         view_timeout_ms_max=60_000,
+        epoch_blocks=EPOCH_BLOCKS,
+        epoch_ms=EPOCH_MS,
     )

@@ -19,15 +19,13 @@ from cli.wallet.selection import Coin
 from ledger.codec import AMOUNT_LIMIT
 from ledger.crypto import SIGNATURE_BYTES, SigningKey
 from ledger.locks import Key, lock_hash
+from ledger.operations import Burn, Mint, Operation
 from ledger.transaction import (
     NO_FEE,
-    Burn,
     Fee,
     FeeSchedule,
     Input,
     KeySignature,
-    Mint,
-    Operation,
     Output,
     SignedTransaction,
     Transaction,

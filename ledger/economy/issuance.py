@@ -13,8 +13,8 @@ from msgspec import Meta
 from ledger.codec import Slug, UInt, Wire
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Burn, Mint
 
 TREASURY = "treasury"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from ledger import block as blocks
-from ledger import codec, locks, transaction
+from ledger import codec, locks, operations, transaction
 from ledger.crypto import HASH_BYTES
 from ledger.merkle import MerkleProof
 from ledger.reasons import Invalid, Reason
@@ -112,8 +112,8 @@ def _body_form(body: transaction.Transaction) -> forms.BodyForm:
     )
 
 
-def _operation_form(operation: transaction.Operation) -> forms.OperationForm:
-    if isinstance(operation, transaction.Mint):
+def _operation_form(operation: operations.Operation) -> forms.OperationForm:
+    if isinstance(operation, operations.Mint):
         return forms.MintForm(
             issuer=operation.issuer,
             key=operation.key.hex(),
@@ -220,16 +220,16 @@ def _read_body(body: forms.BodyForm) -> transaction.Transaction:
     )
 
 
-def _read_operation(form: forms.OperationForm) -> transaction.Operation:
+def _read_operation(form: forms.OperationForm) -> operations.Operation:
     if isinstance(form, forms.MintForm):
-        return transaction.Mint(
+        return operations.Mint(
             issuer=form.issuer,
             key=bytes.fromhex(form.key),
             lane=form.lane,
             number=form.number,
             amount=int(form.amount),
         )
-    return transaction.Burn(bytes.fromhex(form.asset), int(form.amount))
+    return operations.Burn(bytes.fromhex(form.asset), int(form.amount))
 
 
 def _read_condition(form: forms.ConditionForm, depth_left: int) -> locks.Condition:

@@ -14,18 +14,18 @@ import msgpack
 import msgspec
 
 from ledger import transaction
+from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import encode
 from ledger.crypto import ZERO_HASH
 from ledger.execution import Execution
 from ledger.locks import After, All, Before, HashLock, Key, Threshold, lock_hash
 from ledger.locks import Any as AnyOf
+from ledger.operations import Burn, Mint
 from ledger.reasons import Reason
 from ledger.transaction import (
-    Burn,
     Fee,
     Input,
     KeySignature,
-    Mint,
     Output,
     SealedTransaction,
     SignedTransaction,
@@ -91,7 +91,7 @@ def byte_faults(world: World) -> list[Fault]:
         Fault("not an array", b"\x01\x01\x05", Reason.MALFORMED),
         Fault("a map for an array", _pack(tree), Reason.MALFORMED),
         Fault("amount in more bytes than needed", longer, Reason.NON_CANONICAL),
-        Fault("above 16 KiB", raw + bytes(transaction.TRANSACTION_BYTES_MAX), Reason.TOO_LARGE),
+        Fault("above 16 KiB", raw + bytes(TRANSACTION_BYTES_MAX), Reason.TOO_LARGE),
         Fault("nested without end", b"\x01\x01" + b"\x92" * 8_000, Reason.MALFORMED),
     ]
 

@@ -8,8 +8,8 @@ import pytest
 from ledger.economy.issuance import Lane, burn, check_minter, mint, take_number
 from ledger.economy.licence import Licence, LicenceState
 from ledger.economy.reserve import Reserve
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Burn, Mint
 from tests.ledger.world import TIME_MS, grant, key
 
 TREASURY = key("val0/treasury").public

@@ -23,8 +23,9 @@ from ledger.execution import (
 )
 from ledger.invariants import recount
 from ledger.objects import CLOCK_STEP_MS_MAX, FeePot, LedgerClock, key_of, load, load_all, load_one
+from ledger.operations import Burn
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Burn, Fee, Input, Output, SignedTransaction
+from ledger.transaction import Fee, Input, Output, SignedTransaction
 from ledger.view import Overlay
 from tests.ledger.faults import Fault, all_faults, judge
 from tests.ledger.world import (

@@ -26,6 +26,7 @@ from ledger.mempool import (
     TRANSACTIONS_MAX,
     Mempool,
 )
+from ledger.operations import Mint
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import REJECTED_MAX
 from ledger.transaction import (
@@ -33,7 +34,6 @@ from ledger.transaction import (
     Fee,
     Input,
     KeySignature,
-    Mint,
     SignedTransaction,
     Transaction,
     Witness,

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import transaction
+from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.locks import Key, Threshold, lock_hash
+from ledger.operations import Burn
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
     MEMO_BYTES_MAX,
-    TRANSACTION_BYTES_MAX,
-    Burn,
     Fee,
     FeeSchedule,
     Output,

@@ -29,14 +29,13 @@ from ledger.genesis import Allocation, Authority, Genesis, chain_id
 from ledger.genesis_state import genesis_state
 from ledger.locks import Condition, Key, lock_hash
 from ledger.objects import load_one
+from ledger.operations import Mint, Operation
 from ledger.parameters import Parameters
 from ledger.transaction import (
     NO_FEE,
     Fee,
     Input,
     KeySignature,
-    Mint,
-    Operation,
     Output,
     SignedTransaction,
     Transaction,
@@ -77,6 +76,8 @@ def parameters() -> Parameters:
         heartbeat_ms=10_000,
         view_timeout_ms=2_000,
         view_timeout_ms_max=60_000,
+        epoch_blocks=1_000,
+        epoch_ms=600_000,
     )
 
 

@@ -7,17 +7,11 @@ from hashlib import sha256
 import pytest
 
 from ledger import codec
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, Block
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, Block
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
-from ledger.transaction import (
-    NO_FEE,
-    TRANSACTION_BYTES_MAX,
-    SignedTransaction,
-    Transaction,
-    Witness,
-)
+from ledger.transaction import NO_FEE, SignedTransaction, Transaction, Witness
 from node.fetching import (
     GIVE_BYTES_MAX,
     FetchBody,

@@ -13,19 +13,9 @@ from random import Random
 from ledger.codec import AMOUNT_LIMIT
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
+from ledger.operations import Burn, Mint, Operation
 from ledger.reasons import Reason
-from ledger.transaction import (
-    NO_FEE,
-    Burn,
-    Fee,
-    Input,
-    Mint,
-    Operation,
-    Output,
-    SignedTransaction,
-    Transaction,
-    asset_id,
-)
+from ledger.transaction import NO_FEE, Fee, Input, Output, SignedTransaction, Transaction, asset_id
 from tests.sim.checkers import Violation
 from tests.sim.reference import Reference
 from tests.sim.world import ACCOUNTS, SimWorld

@@ -12,7 +12,8 @@ from ledger import transaction
 from ledger.block import Block
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
-from ledger.transaction import Burn, Mint, SignedTransaction, asset_id
+from ledger.operations import Burn, Mint
+from ledger.transaction import SignedTransaction, asset_id
 from tests.sim.world import SimWorld
 
 Coin = tuple[bytes, int, bytes]

@@ -39,8 +39,9 @@ from ledger.locks import Any as AnyOf
 from ledger.merkle import merkle_proof, merkle_root
 from ledger.object_tree import ObjectLeaf
 from ledger.objects import FeePot, LedgerClock, key_of, load_all
+from ledger.operations import Burn, Mint
 from ledger.proofs import TransactionProof, UnspentProof
-from ledger.transaction import Burn, Fee, Mint, OutPoint, Output, SignedTransaction
+from ledger.transaction import Fee, OutPoint, Output, SignedTransaction
 from ledger.validators import Member
 from tests.ledger.faults import all_faults
 from tests.ledger.world import COIN, World, key, lock_of, sign

@@ -16,13 +16,12 @@ from ledger.codec import AMOUNT_LIMIT
 from ledger.locks import After, All, Before, HashLock, Key, Threshold
 from ledger.locks import Any as AnyOf
 from ledger.merkle import MerkleProof
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
-    Burn,
     Fee,
     Input,
     KeySignature,
-    Mint,
     Output,
     SealedTransaction,
     Transaction,

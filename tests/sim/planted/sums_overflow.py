@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ledger.operations import Mint
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Mint, Transaction, asset_id
+from ledger.transaction import Transaction, asset_id
 from tests.sim.planting import Planted
 
 WORD = 1 << 64
