@@ -243,7 +243,7 @@ class Driver:
             self._gossip.forget(key)
             return Submission(txid, refusal=refusal)
         if source is None:
-            self._gossip.push(raw, source=None)
+            self._gossip.push(raw)
         if was_empty:
             self.tick()
         return Submission(txid, is_new=True)
@@ -254,9 +254,8 @@ class Driver:
             self.tick()
         if self.network is None or not self._gossip.pending_bytes:
             return
-        for push in self._gossip.take(self.network.validators()):
-            for name in push.recipients:
-                self.network.send(name, wire.TXS, push.payload)
+        for payload in self._gossip.take():
+            self.network.broadcast(wire.TXS, payload)
 
     def _after_engine(self) -> None:
         """Tell whoever waits what became final, and re-arm the timer."""
