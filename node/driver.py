@@ -74,6 +74,7 @@ class Driver:
         self.last_final_ms: int | None = None
         self._intake = intake
         self._mempool = mempool
+        mempool.on_dropped = self._forget
         self._gossip = Gossip()
         self._allowance = Allowance(len(validators.members))
         self._link_keys = link_keys
@@ -247,6 +248,10 @@ class Driver:
         if was_empty:
             self.tick()
         return Submission(txid, is_new=True)
+
+    def _forget(self, tx: SignedTransaction) -> None:
+        """The pool dropped it, and the next block may make it right: a copy is not old news."""
+        self._gossip.forget(sha256(tx.raw).digest())
 
     def _flush(self) -> None:
         """Push what was admitted to every validator that is linked, and use it here."""

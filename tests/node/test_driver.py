@@ -98,6 +98,28 @@ async def test_what_was_refused_is_looked_at_again(shell: Shell) -> None:
     assert shell.is_waiting(second)
 
 
+@pytest.mark.parametrize("by", ["block", "building"])
+async def test_what_the_pool_dropped_is_looked_at_again(shell: Shell, by: str) -> None:
+    """A waiting mint that the state refuses, after a block or in building one, leaves the pool;
+    pushed again when the state has moved, it gets in."""
+
+    def refuse(tx: SignedTransaction) -> None:
+        raise Invalid(Reason.ABOVE_HEADROOM)
+
+    mint = shell.world.mint(amount=5)
+    shell.push([mint.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(mint)
+    if by == "block":
+        shell.mempool.drop_refused(refuse)
+    else:
+        shell.mempool.reject(mint, Invalid(Reason.ABOVE_HEADROOM))
+    assert not shell.is_waiting(mint)
+    shell.push([mint.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(mint)
+
+
 async def test_low_disk_space_leaves_no_memory(shell: Shell) -> None:
     """Pushed while the disk is nearly full: refused; pushed again with room: admitted."""
     tx = shell.world.transfer("alice", "bob", 1_000)
