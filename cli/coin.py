@@ -12,7 +12,8 @@ from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note, table
 from cli.passwords import password_options, read_password
 from cli.tx import DEFAULT_WAIT, outcome_text, pay
-from cli.units import format_amount, parse_amount, parse_duration
+from cli.units import parse_amount, parse_duration
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from ledger.crypto import SigningKey

@@ -10,7 +10,8 @@ import click
 from cli.base import Group, examples
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_amount, format_time, parse_period
+from cli.units import format_time, parse_period
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from ledger.genesis import Genesis

@@ -11,7 +11,8 @@ import click
 from cli.base import Group, examples
 from cli.errors import not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_amount, short_hex
+from cli.units import short_hex
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from node.api import schemas

@@ -12,7 +12,8 @@ from cli.errors import usage_error
 from cli.home import read_limited
 from cli.output import emit, note
 from cli.passwords import password_options, read_password
-from cli.units import format_amount, parse_amount, parse_duration, short_hex
+from cli.units import parse_amount, parse_duration, short_hex
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from cli.accounts import Holder

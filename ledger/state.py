@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ledger.amounts import format_amount
 from ledger.codec import Wire, encode
 from ledger.economy import issuance
 from ledger.economy.issuance import TREASURY, Lane
@@ -63,9 +64,9 @@ def _find_inputs(view: View, body: Transaction) -> tuple[tuple[Outpoint, OutputE
             raise Invalid(reason, f"{item.txid.hex()}:{item.index}")
         if entry.asset != item.asset or entry.amount != item.amount:
             where = f"{item.txid.hex()}:{item.index}"
-            held = f"holds {entry.amount} µ of {entry.asset.hex()}"
-            detail = f"{where} {held}, declared are {item.amount} µ of {item.asset.hex()}"
-            raise Invalid(Reason.INPUT_MISMATCH, detail)
+            held = f"holds {format_amount(entry.amount)} of {entry.asset.hex()}"
+            declared = f"declared are {format_amount(item.amount)} of {item.asset.hex()}"
+            raise Invalid(Reason.INPUT_MISMATCH, f"{where} {held}, {declared}")
         spent.append((outpoint, entry))
     return tuple(spent)
 
