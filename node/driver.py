@@ -72,6 +72,7 @@ class Driver:
         self.network: Network | None = None
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
+        self._key_in_use = False
         self._intake = intake
         self._mempool = mempool
         mempool.on_dropped = self._forget
@@ -80,6 +81,7 @@ class Driver:
         self._link_keys = link_keys
         self._licences = [member.licence for member in validators.members]
         self._member_of = {licence: index for index, licence in enumerate(self._licences)}
+        self._faults_max = validators.f
         self._keys = [member.key for member in validators.members]
         self._inbox = Inbox()
         self._inbox_ready = asyncio.Event()
@@ -104,10 +106,27 @@ class Driver:
         return self.engine.chain.height
 
     def on_link_up(self, peer: Peer) -> None:
+        self._key_in_use = False
         self._links_changed()
 
     def on_link_down(self, peer: Peer) -> None:
         self._links_changed()
+
+    def on_key_in_use(self) -> None:
+        """Validators are linked with another process of this key; f + 1 of them do not lie."""
+        if self.network is None:
+            return
+        telling = set(self.network.key_in_use_at()) & self._member_of.keys()
+        if len(telling) <= self._faults_max:
+            return
+        if not self._key_in_use:
+            self._key_in_use = True
+            names = ", ".join(sorted(telling))
+            log.warning("another process runs with this node's key, it is linked with %s", names)
+        if self.engine.guard.distrust_key():
+            log.warning("guard %s", self.engine.guard.reason)
+            self.engine.stop_voting()
+            self.tick()
 
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
         """Everything that a peer sends; Invalid costs the peer points."""
