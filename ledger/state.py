@@ -19,6 +19,7 @@ from ledger.economy.reserve import Reserve
 from ledger.objects import LedgerClock, key_of, load, load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
+from ledger.schema import DamagedChain
 from ledger.transaction import (
     LIFETIME_MS_MAX,
     Mint,
@@ -104,7 +105,7 @@ def _mint(draft: _Draft, chain_id: bytes, operation: Mint) -> None:
     asset = asset_id(chain_id, operation.issuer)
     reserve = load(draft, Reserve, asset)
     if reserve is None:
-        raise AssertionError(f"issuer '{operation.issuer}' has no reserve")
+        raise DamagedChain(f"issuer '{operation.issuer}' has no reserve")
     margin_ppm = load_one(draft, Parameters).margin_ppm
     draft.put(asset, issuance.mint(operation, reserve, margin_ppm))
     draft.put(identity, lane)
