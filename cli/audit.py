@@ -11,7 +11,8 @@ import click
 from cli.base import Group, examples, settings
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_amount, format_time
+from cli.units import format_time
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from cli.audit_chain import Fault, Replay

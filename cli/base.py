@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from cli.units import parse_duration
+from ledger.amounts import parse_number
 
 DEFAULT_TIMEOUT = "10s"
 """How long one HTTP request may take; waits for finality have their own option."""
@@ -102,6 +103,18 @@ class Group(click.Group):
             rows.append((name, command.get_short_help_str(limit=80)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+class Number(click.IntRange):
+    """An integer in a range, written in ASCII digits; click's own takes `+3`, `1_0` and `٣`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str):
+            number = parse_number(value)
+            if number is None:
+                self.fail(f"{value!r} is not a number: write it in digits 0-9", param, ctx)
+            value = number
+        return super().convert(value, param, ctx)
 
 
 def examples(*lines: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Group, examples, settings
+from cli.base import Group, Number, examples, settings
 from cli.errors import ExitCode
 from cli.output import emit, note
 from cli.units import parse_duration
@@ -46,7 +46,7 @@ work. Exit code 9 when a view changed meanwhile.
 )
 @click.option(
     "--seconds",
-    type=click.IntRange(1, SECONDS_MAX),
+    type=Number(1, SECONDS_MAX),
     default=SECONDS,
     show_default=True,
     help="How long to measure, after the warm-up.",
@@ -56,7 +56,7 @@ work. Exit code 9 when a view changed meanwhile.
 )
 @click.option(
     "--accounts",
-    type=click.IntRange(2, 10_000),
+    type=Number(2, 10_000),
     default=ACCOUNTS,
     show_default=True,
     help="That send and receive.",

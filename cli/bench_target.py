@@ -14,6 +14,7 @@ from cli.client import Client, all_items
 from cli.devnet import control, state
 from cli.devnet.state import Place
 from cli.errors import CliError, ExitCode, not_found
+from ledger.amounts import format_amount
 from ledger.crypto import SigningKey
 from ledger.transaction import FeeSchedule
 from node.api import schemas
@@ -106,7 +107,7 @@ def largest_coin(target: Target, amount: int) -> Coin:
     if found is None or int(found.amount) <= amount:
         raise CliError(
             "insufficient_funds",
-            f"the faucet's largest coin holds no more than {amount} µ",
+            f"the faucet's largest coin holds no more than {format_amount(amount)}",
             hint="begin again with: marsa devnet reset",
             exit_code=ExitCode.REJECTED,
         )

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from ledger.amounts import parse_number
 from node.api import schemas
 from node.api.schemas import Page
 
@@ -25,6 +26,9 @@ TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024  # far above the largest answer; bounds a foreign server
 READ_BYTES = 64 * 1024
 WAIT_MARGIN_S = 5.0  # a long wait may take this much longer before it counts as no answer
+
+RETRY_AFTER_S_MAX = 60
+"""A busy node asks for a second; a foreign server must not put a client to sleep."""
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -354,8 +358,7 @@ def read_problem(status: int, data: bytes, retry_after: str = "") -> ApiProblem:
         problem = msgspec.json.decode(data, type=schemas.Problem)
     except (msgspec.DecodeError, RecursionError):
         return ApiProblem(status, "unexpected_answer", f"HTTP status {status} without a problem")
-    is_number = retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 5
-    seconds = int(retry_after) if is_number else 0
+    seconds = min(parse_number(retry_after) or 0, RETRY_AFTER_S_MAX)
     return ApiProblem(status, problem.code, problem.detail, problem.hint, seconds)
 
 

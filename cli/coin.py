@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Group, examples, settings
+from cli.base import Group, Number, examples, settings
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note, table
 from cli.passwords import password_options, read_password
 from cli.tx import DEFAULT_WAIT, outcome_text, pay
-from cli.units import format_amount, parse_amount, parse_duration
+from cli.units import parse_amount, parse_duration
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from ledger.crypto import SigningKey
@@ -52,7 +53,7 @@ figures when the issuer's reserve does not back them. Minting is free.
 @click.option("--to", required=True, metavar="ADDRESS", help="Who receives them.")
 @click.option(
     "--lane",
-    type=click.IntRange(0, LANE_MAX),
+    type=Number(0, LANE_MAX),
     default=0,
     show_default=True,
     help="Machines that mint at the same time use different lanes.",

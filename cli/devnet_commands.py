@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Group, examples, settings
+from cli.base import Group, Number, examples, settings
 from cli.errors import usage_error
 from cli.output import emit, table
 from cli.units import parse_amount, parse_period
@@ -46,13 +46,13 @@ node. On a terminal the command stays and shows blocks, and Ctrl-C stops the nod
 or without a terminal, it returns when they are ready.
 """,
 )
-@click.option("-n", "validators", type=click.IntRange(4, 32), help="Validators; 4 unless given.")
+@click.option("-n", "validators", type=Number(4, 32), help="Validators; 4 unless given.")
 @named
-@click.option("--base-port", type=int, help="APIs from here on; 8640 unless given.")
-@click.option("--accounts", type=click.IntRange(2, 100), help="Funded accounts; 10 unless given.")
+@click.option("--base-port", type=Number(), help="APIs from here on; 8640 unless given.")
+@click.option("--accounts", type=Number(2, 100), help="Funded accounts; 10 unless given.")
 @click.option(
     "--seed",
-    type=click.IntRange(0, (1 << 63) - 1),
+    type=Number(0, (1 << 63) - 1),
     help="Make all keys and the genesis from this number; else they are new each time.",
 )
 @click.option("--period", metavar="DURATION", help="The unit of delivery; 60s unless given.")
@@ -177,7 +177,7 @@ Print the last lines of one node's log, or of all. With -f go on until Ctrl-C.
 @click.argument("node", required=False)
 @click.option("-f", "follow", is_flag=True, help="Go on as lines come.")
 @click.option(
-    "--lines", type=click.IntRange(0, 10_000), default=LOG_LINES, show_default=True, help="So many."
+    "--lines", type=Number(0, 10_000), default=LOG_LINES, show_default=True, help="So many."
 )
 @named
 def logs(node: str | None, follow: bool, lines: int, name: str | None) -> None:

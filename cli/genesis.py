@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Group, examples
+from cli.base import Group, Number, examples
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_amount, format_time, parse_period
+from cli.units import format_time, parse_period
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from ledger.genesis import Genesis
@@ -49,20 +50,18 @@ with every key that it names; all of them are public test keys.
 """,
 )
 @click.option("--devnet", is_flag=True, help="For a test network; the only kind made by a command.")
-@click.option(
-    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="Derive all keys and times from it."
-)
+@click.option("--seed", type=Number(0, (1 << 63) - 1), help="Derive all keys and times from it.")
 @click.option(
     "-n",
     "validators",
-    type=click.IntRange(4, 32),
+    type=Number(4, 32),
     default=4,
     show_default=True,
     help="Validators.",
 )
 @click.option(
     "--accounts",
-    type=click.IntRange(2, 100),
+    type=Number(2, 100),
     default=10,
     show_default=True,
     help="Funded accounts.",

@@ -231,4 +231,4 @@ def _status_text(found: schemas.Status) -> str:
     return (
         f"{found.node.name}: height {sync.height}, block time {sync.header_time}, "
         f"{describe_consensus(found)}"
-    )
+    ) + "".join(f"\nwarning: {warning}" for warning in found.warnings)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import click
 
+from cli.base import Number
 from cli.errors import CliError, ExitCode, usage_error
 from cli.home import read_private
 from cli.output import is_interactive
@@ -23,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def password_options(command: F) -> F:
     """--password-fd and --password-file, as arguments of those names."""
     command = click.option(
-        "--password-fd", type=click.IntRange(0), metavar="N", help="Read the password from fd N."
+        "--password-fd", type=Number(0), metavar="N", help="Read the password from fd N."
     )(command)
     return click.option(
         "--password-file",

@@ -11,7 +11,8 @@ import click
 from cli.base import Group, examples
 from cli.errors import not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_amount, short_hex
+from cli.units import short_hex
+from ledger.amounts import format_amount, parse_number
 
 if TYPE_CHECKING:
     from node.api import schemas
@@ -100,11 +101,12 @@ def outpoint(outpoint: str) -> None:
     from cli.tx import checked_txid
 
     txid, _, index = outpoint.partition(":")
-    if not (index.isascii() and index.isdigit() and len(index) <= 10):
+    number = parse_number(index)
+    if number is None:
         detail = f"{outpoint!r} is not an outpoint: TXID:N"
         raise usage_error("bad_outpoint", detail, "marsa wallet coins NAME lists such")
     with nodes.connected() as node:
-        found = node.client.outpoint(checked_txid(txid), int(index))
+        found = node.client.outpoint(checked_txid(txid), number)
         if found.status == "unknown":
             detail = f"no final transaction made {outpoint}"
             raise not_found("unknown_outpoint", detail, f"marsa tx show {txid}")

@@ -12,7 +12,8 @@ from cli.errors import usage_error
 from cli.home import read_limited
 from cli.output import emit, note
 from cli.passwords import password_options, read_password
-from cli.units import format_amount, parse_amount, parse_duration, short_hex
+from cli.units import parse_amount, parse_duration, short_hex
+from ledger.amounts import format_amount, parse_number
 
 if TYPE_CHECKING:
     from cli.accounts import Holder
@@ -346,7 +347,8 @@ def _read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | No
 
 def _read_outpoint(text: str) -> tuple[bytes, int]:
     txid, _, index = text.partition(":")
-    if not (index.isascii() and index.isdigit() and len(index) < TXID_CHARS):
+    number = parse_number(index)
+    if number is None:
         detail = f"{text!r} is not a coin: TXID:INDEX"
         raise usage_error("bad_coin", detail, "copy it from: marsa wallet coins NAME")
-    return bytes.fromhex(checked_txid(txid)), int(index)
+    return bytes.fromhex(checked_txid(txid)), number

@@ -11,9 +11,8 @@ import re
 from datetime import UTC, datetime
 
 from cli.errors import usage_error
+from ledger.amounts import DECIMALS, UNITS_PER_COIN, format_amount
 
-DECIMALS = 6
-UNITS_PER_COIN: int = 10**DECIMALS
 AMOUNT_LIMIT = 1 << 62  # as in ledger.codec, without its import; a test compares the two
 DURATION_MS_MAX = 24 * 3_600_000
 PERIOD_MS_MIN = 60_000  # as in ledger.parameters; a test compares the two
@@ -43,12 +42,6 @@ def parse_amount(text: str) -> int:
             "bad_amount", f"{text} is too much", f"the most is {format_amount(AMOUNT_LIMIT - 1)}"
         )
     return amount
-
-
-def format_amount(amount: int) -> str:
-    """Base units as coins with all six decimals, so that columns align."""
-    whole, decimals = divmod(abs(amount), UNITS_PER_COIN)
-    return f"{'-' if amount < 0 else ''}{whole}.{decimals:0{DECIMALS}d}"
 
 
 def parse_duration(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Group, examples
+from cli.base import Group, Number, examples
 from cli.errors import CliError, ExitCode, usage_error
 from cli.home import checked_name, read_private, write_private
 from cli.output import emit, is_interactive, note, table
@@ -123,7 +123,7 @@ Restore a wallet from its 24 words, typed at the prompt or read from a 0600 file
 @words_option
 @click.option(
     "--addresses",
-    type=click.IntRange(1, IMPORT_ADDRESSES_MAX),
+    type=Number(1, IMPORT_ADDRESSES_MAX),
     default=1,
     show_default=True,
     help="How many addresses the wallet had.",

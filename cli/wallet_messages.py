@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cli.base import Command, examples
+from cli.base import Command, Number, examples
 from cli.errors import CliError, ExitCode, usage_error
 from cli.output import emit
 from cli.passwords import password_options, read_password
@@ -36,7 +36,7 @@ Sign a text with the key of an address. Nothing is sent anywhere.
 )
 @click.argument("name")
 @click.argument("message")
-@click.option("--index", type=click.IntRange(0), default=0, help="Which address of the wallet.")
+@click.option("--index", type=Number(0), default=0, help="Which address of the wallet.")
 @network_option
 @password_options
 def sign_message(

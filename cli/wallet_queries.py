@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Command, examples
+from cli.base import Command, Number, examples
 from cli.output import emit, table
-from cli.units import format_amount, short_hex
+from cli.units import short_hex
+from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from cli.nodes import Node
@@ -22,7 +23,7 @@ ITEMS_MAX = 10_000
 
 limit_option = click.option(
     "--limit",
-    type=click.IntRange(1, ITEMS_MAX),
+    type=Number(1, ITEMS_MAX),
     default=ITEMS_DEFAULT,
     show_default=True,
     help="At most so many.",

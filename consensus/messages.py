@@ -24,9 +24,8 @@ from ledger.block import (
 )
 from ledger.codec import Bytes32, Signature, UInt, Wire, encode_payload
 from ledger.crypto import tagged_hash
+from ledger.parameters import WINDOW_MAX
 from ledger.validators import VALIDATORS_MAX
-
-WINDOW_MAX = 16  # heights in flight that any chain may configure
 
 MemberIndex = Annotated[int, Meta(ge=0, lt=VALIDATORS_MAX)]
 MemberBitmap = Annotated[int, Meta(ge=0, lt=1 << VALIDATORS_MAX)]

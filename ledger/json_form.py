@@ -14,10 +14,10 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from ledger.amounts import parse_number
 from ledger.codec import AMOUNT_LIMIT, Wire
 from ledger.reasons import Invalid, Reason
 
-_DECIMAL = re.compile(r"[0-9]{1,19}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
 WireT = TypeVar("WireT", bound=Wire)
@@ -111,9 +111,10 @@ def _read_hex(data: object, path: str) -> bytes:
 
 
 def _read_amount(data: object, path: str) -> int:
-    if not isinstance(data, str) or not _DECIMAL.fullmatch(data):
+    amount = parse_number(data) if isinstance(data, str) else None
+    if amount is None:
         raise Invalid(Reason.MALFORMED, f"{path}: expected a string of 1 to 19 digits 0-9")
-    return int(data)
+    return amount
 
 
 def _split(kind: Any) -> tuple[Any, Meta | None]:

@@ -54,6 +54,7 @@ WANT_OF_ROOM = frozenset((Reason.SENDER_QUOTA, Reason.FREE_QUOTA, Reason.MEMPOOL
 
 Check: TypeAlias = Callable[[SignedTransaction], object]
 """The rules against the last final state; raises Invalid."""
+OnDropped: TypeAlias = Callable[[SignedTransaction], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Mempool:
     """The waiting transactions of one node, in the order in which they came."""
 
     def __init__(self) -> None:
+        self.on_dropped: OnDropped | None = None
+        """Told of everything that waited and was refused after all; set by who remembers copies."""
         self._entries: dict[bytes, _Entry] = {}  # by txid
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
@@ -266,8 +269,9 @@ class Mempool:
         """Remember a refusal that happened elsewhere: before admission, or in building a block."""
         waiting = self._entries.get(tx.txid)
         if waiting is not None and waiting.tx.wtxid == tx.wtxid:
-            self._remove(tx.txid)
-        self._refusals.remember(tx, error)
+            self._reject_waiting(tx.txid, error)
+        else:
+            self._refusals.remember(tx, error)
 
     # Questions.
 
@@ -358,6 +362,8 @@ class Mempool:
     def _reject_waiting(self, txid: bytes, error: Invalid) -> Rejection:
         tx = self._entries[txid].tx
         self._remove(txid)
+        if self.on_dropped is not None:
+            self.on_dropped(tx)
         return self._refusals.remember(tx, error)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Protocol, TypeVar
 
-from ledger import codec
 from ledger.codec import AmountOrZero, Bytes32, UInt, Wire
 from ledger.crypto import tagged_hash
+from ledger.schema import DamagedChain, read_sealed
 
 OBJECT_BYTES_MAX = 64 * 1024
 """Of one encoded object. The largest is the standard: 256 factors of at most 80 bytes."""
@@ -72,7 +72,7 @@ def load_one(view: ObjectReader, kind: type[ObjectT]) -> ObjectT:
     """The object of a kind of which every state holds exactly one."""
     found = load(view, kind)
     if found is None:
-        raise AssertionError(f"the state holds no {kind.__name__}")
+        raise DamagedChain(f"the state holds no {kind.__name__}")
     return found
 
 
@@ -82,8 +82,9 @@ def load_all(view: ObjectReader, kind: type[ObjectT]) -> list[ObjectT]:
 
 
 def decode(data: bytes, kind: type[ObjectT]) -> ObjectT:
-    """A stored object; raises Invalid where the bytes are damaged."""
-    return codec.decode(data, kind, size_max=OBJECT_BYTES_MAX)
+    """A stored object. Bytes that are none are this machine's fault, never a block's or a peer's:
+    raises DamagedChain."""
+    return read_sealed(data, kind, size_max=OBJECT_BYTES_MAX, what=f"an object {kind.__name__}")
 
 
 def value_hash(data: bytes | None) -> bytes | None:

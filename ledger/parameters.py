@@ -19,6 +19,8 @@ PERIOD_MS_MIN = 60_000
 GROUPS_MIN = 2
 GROUPS_MAX = 16
 WINDOW_MAX = 4
+"""Heights in flight that a chain may have; more gains nothing once links are kept busy. What a
+VIEW-CHANGE or STATUS may list is bounded by it too."""
 VIEW_TIMEOUT_MS_MAX = 60_000
 """Where doubling ends at the latest: a chain that was down for long must not need as long again."""
 

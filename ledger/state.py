@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ledger import membership
+from ledger.amounts import format_amount
 from ledger.codec import Wire, encode
 from ledger.economy import issuance
 from ledger.economy.issuance import TREASURY, Lane
@@ -22,6 +23,7 @@ from ledger.objects import LedgerClock, key_of, load, load_all, load_one
 from ledger.operations import Admit, Burn, EndEpoch, Evidence, Mint, OnLicence, ValidatorReady
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
+from ledger.schema import DamagedChain
 from ledger.transaction import (
     LIFETIME_MS_MAX,
     SignedTransaction,
@@ -72,9 +74,9 @@ def _find_inputs(view: View, body: Transaction) -> tuple[tuple[Outpoint, OutputE
             raise Invalid(reason, f"{item.txid.hex()}:{item.index}")
         if entry.asset != item.asset or entry.amount != item.amount:
             where = f"{item.txid.hex()}:{item.index}"
-            held = f"holds {entry.amount} µ of {entry.asset.hex()}"
-            detail = f"{where} {held}, declared are {item.amount} µ of {item.asset.hex()}"
-            raise Invalid(Reason.INPUT_MISMATCH, detail)
+            held = f"holds {format_amount(entry.amount)} of {entry.asset.hex()}"
+            declared = f"declared are {format_amount(item.amount)} of {item.asset.hex()}"
+            raise Invalid(Reason.INPUT_MISMATCH, f"{where} {held}, {declared}")
         spent.append((outpoint, entry))
     return tuple(spent)
 
@@ -148,7 +150,7 @@ def _mint(draft: _Draft, chain_id: bytes, operation: Mint) -> None:
     asset = asset_id(chain_id, operation.issuer)
     reserve = load(draft, Reserve, asset)
     if reserve is None:
-        raise AssertionError(f"issuer '{operation.issuer}' has no reserve")
+        raise DamagedChain(f"issuer '{operation.issuer}' has no reserve")
     margin_ppm = load_one(draft, Parameters).margin_ppm
     draft.put(asset, issuance.mint(operation, reserve, margin_ppm))
     draft.put(identity, lane)

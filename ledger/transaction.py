@@ -23,6 +23,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from ledger import codec
+from ledger.amounts import format_amount
 from ledger.block import TRANSACTION_BYTES_MAX, VotePayload, vote_hash
 from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
@@ -301,7 +302,7 @@ def _check_burns(body: Transaction) -> None:
             left[spent.asset] -= spent.amount
         for asset, amount in sorted(left.items()):
             if amount > 0:
-                detail = f"asset {asset.hex()}: burns {amount} more than it spends"
+                detail = f"asset {asset.hex()}: burns {format_amount(amount)} more than it spends"
                 raise Invalid(Reason.UNBALANCED, detail)
 
 
@@ -320,7 +321,7 @@ def _check_conservation(body: Transaction) -> None:
     for asset in sorted(left):
         if left[asset] != 0:
             side = "more goes out than in" if left[asset] < 0 else "more comes in than goes out"
-            detail = f"asset {asset.hex()}: {side}, by {abs(left[asset])}"
+            detail = f"asset {asset.hex()}: {side}, by {format_amount(abs(left[asset]))}"
             raise Invalid(Reason.UNBALANCED, detail)
 
 
@@ -332,7 +333,8 @@ def _check_fee(tx: SignedTransaction, fees: FeeSchedule) -> None:
         return
     required = fees.required(tx)
     if body.fee.amount < required:
-        detail = f"{body.fee.amount} µ offered, {required} µ needed"
+        offered = format_amount(body.fee.amount)
+        detail = f"{offered} coins offered, {format_amount(required)} needed ({required} µ)"
         raise Invalid(Reason.FEE_TOO_LOW, detail)
     if all(spent.asset != body.fee.asset for spent in body.inputs):
         raise Invalid(Reason.FEE_NOT_ALLOWED, "the fee is in an asset that is not spent")

@@ -72,13 +72,16 @@ class Driver:
         self.network: Network | None = None
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
+        self._key_in_use = False
         self._intake = intake
         self._mempool = mempool
+        mempool.on_dropped = self._forget
         self._gossip = Gossip()
         self._allowance = Allowance(len(validators.members))
         self._link_keys = link_keys
         self._licences = [member.licence for member in validators.members]
         self._member_of = {licence: index for index, licence in enumerate(self._licences)}
+        self._faults_max = validators.f
         self._keys = [member.key for member in validators.members]
         self._inbox = Inbox()
         self._inbox_ready = asyncio.Event()
@@ -103,10 +106,27 @@ class Driver:
         return self.engine.chain.height
 
     def on_link_up(self, peer: Peer) -> None:
+        self._key_in_use = False
         self._links_changed()
 
     def on_link_down(self, peer: Peer) -> None:
         self._links_changed()
+
+    def on_key_in_use(self) -> None:
+        """Validators are linked with another process of this key; f + 1 of them do not lie."""
+        if self.network is None:
+            return
+        telling = set(self.network.key_in_use_at()) & self._member_of.keys()
+        if len(telling) <= self._faults_max:
+            return
+        if not self._key_in_use:
+            self._key_in_use = True
+            names = ", ".join(sorted(telling))
+            log.warning("another process runs with this node's key, it is linked with %s", names)
+        if self.engine.guard.distrust_key():
+            log.warning("guard %s", self.engine.guard.reason)
+            self.engine.stop_voting()
+            self.tick()
 
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
         """Everything that a peer sends; Invalid costs the peer points."""
@@ -243,10 +263,14 @@ class Driver:
             self._gossip.forget(key)
             return Submission(txid, refusal=refusal)
         if source is None:
-            self._gossip.push(raw, source=None)
+            self._gossip.push(raw)
         if was_empty:
             self.tick()
         return Submission(txid, is_new=True)
+
+    def _forget(self, tx: SignedTransaction) -> None:
+        """The pool dropped it, and the next block may make it right: a copy is not old news."""
+        self._gossip.forget(sha256(tx.raw).digest())
 
     def _flush(self) -> None:
         """Push what was admitted to every validator that is linked, and use it here."""
@@ -254,9 +278,8 @@ class Driver:
             self.tick()
         if self.network is None or not self._gossip.pending_bytes:
             return
-        for push in self._gossip.take(self.network.validators()):
-            for name in push.recipients:
-                self.network.send(name, wire.TXS, push.payload)
+        for payload in self._gossip.take():
+            self.network.broadcast(wire.TXS, payload)
 
     def _after_engine(self) -> None:
         """Tell whoever waits what became final, and re-arm the timer."""

@@ -57,6 +57,8 @@ from node.wal import RECORD_BYTES_MAX, Record, WriteAheadLog
 BLOCKS_A_HEIGHT_MAX = 8  # bodies kept for one height while views fail, the oldest go first
 RECOVERY_WINDOWS = 2  # votes after `recover` start this many windows above what is proved
 
+OTHER_PROCESS = "another process runs with this key: stop it, keep one"
+
 SignedMessage = Vote | ViewChange | NewView
 
 
@@ -232,6 +234,15 @@ class VoteGuard:
             return True
         return False
 
+    def distrust_key(self) -> bool:
+        """Another process has this key: vote no more. True when that changed something."""
+        self._heard.clear()  # what others said before knows nothing of what that one signs
+        if self.permission is not Permission.ALLOWED:
+            return False
+        self._why = OTHER_PROCESS
+        self.permission = Permission.FOLLOWING
+        return True
+
     @property
     def vote_above(self) -> int:
         return self._state.vote_above
@@ -318,9 +329,7 @@ class VoteGuard:
             held = self._votes.get((mark.height, mark.phase))
             differs = held not in (None, mark.block_hash) and mark.view == self._state.view
             if mark.member == self._member and (is_beyond or differs) and self._signed(mark):
-                self._why = "another process votes with this key: stop it, keep one"
-                self.permission = Permission.FOLLOWING
-                return True
+                return self.distrust_key()
         return False
 
     def _stage_vote(self, request: VoteRequest, block: Block | None) -> None:

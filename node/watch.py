@@ -51,6 +51,22 @@ class NodeWatch:
             missing=missing,
         )
 
+    def warnings(self) -> list[str]:
+        network = self._network
+        found = []
+        if telling := network.key_in_use_at():
+            found.append(
+                f"another process runs with the key of this node: {', '.join(telling)} refused "
+                "this one, because the other one is linked. Stop one of the two, and never start "
+                "a copy of a node's directory"
+            )
+        for name, address in sorted(network.rivals().items()):
+            found.append(
+                f"two processes run with the key of {name}: one at {address} was refused, the one "
+                f"that is linked stays. Whoever runs {name} must stop one of them"
+            )
+        return found
+
     def sync_target(self) -> int:
         """The highest height that a certificate has proved to this node."""
         return self._driver.engine.replica.state.known_height

@@ -1,19 +1,17 @@
-"""Which transactions go to whom. Pure: the node feeds it and sends what it hands out.
+"""Which transactions go to all validators. Pure: the node feeds it and sends what it hands out.
 
-A transaction is pushed once to every validator, in batches (TXS), and never back to whom it came
-from. In a full mesh it is enough that each validator pushes what reached it from outside the
-mesh; a node that hears a transaction from a validator marks it as seen and stops there.
+What a client brings is pushed once to every validator, in batches (TXS). In a full mesh it is
+enough that each validator pushes what reached it from outside the mesh; a node that hears a
+transaction from a validator marks it as seen and stops there.
 
-The seen cache is bounded: two generations, of which the older is forgotten as a whole when the
-younger is full. Forgetting costs a second look at a transaction, never correctness. What waits to
-be pushed is bounded by bytes; above that `push` refuses, and the transaction stays in the pool,
-whence the protocol re-sends it to the primary.
+The seen cache is bounded. Forgetting costs a second look at a transaction, never correctness. What
+waits to be pushed is bounded by bytes; above that `push` refuses, and the transaction stays in the
+pool, whence the protocol re-sends it to the primary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
@@ -45,14 +43,6 @@ class Batch(Wire, frozen=True):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
-    """One TXS payload and the validators that get it."""
-
-    payload: bytes
-    recipients: tuple[str, ...]
-
-
 def read_batch(payload: bytes) -> tuple[bytes, ...]:
     """The transactions of a TXS; Invalid when it is not one."""
     return decode_payload(payload, Batch, size_max=_BATCH_BYTES_MAX).transactions
@@ -63,7 +53,7 @@ class Gossip:
 
     def __init__(self, seen_max: int = SEEN_MAX) -> None:
         self._seen: RecentSet[bytes] = RecentSet(seen_max)
-        self._pending: dict[str | None, list[bytes]] = {}  # by where they came from
+        self._pending: list[bytes] = []
         self._pending_bytes = 0
 
     @property
@@ -81,8 +71,8 @@ class Gossip:
         """The refusal was of the moment (a full pool): a later copy deserves another look."""
         self._seen.discard(key)
 
-    def push(self, transaction: bytes, *, source: str | None) -> bool:
-        """Queue an admitted transaction for every validator but `source` (None: a client).
+    def push(self, transaction: bytes) -> bool:
+        """Queue an admitted transaction of a client for every validator.
 
         False when too much is waiting already. Invalid when it is above the size of one.
         """
@@ -94,20 +84,14 @@ class Gossip:
         if self._pending_bytes + size > PENDING_BYTES_MAX:
             return False
         self._pending_bytes += size
-        self._pending.setdefault(source, []).append(transaction)
+        self._pending.append(transaction)
         return True
 
-    def take(self, validators: Iterable[str]) -> list[Push]:
-        """Everything that waits, in batches, for the validators that are connected now."""
-        recipients = tuple(sorted(validators))
-        pending, self._pending = self._pending, {}
+    def take(self) -> list[bytes]:
+        """Everything that waits, as the payloads of TXS for all that are connected now."""
+        pending, self._pending = self._pending, []
         self._pending_bytes = 0
-        pushes: list[Push] = []
-        for source, transactions in pending.items():
-            others = tuple(name for name in recipients if name != source)
-            if others:
-                pushes.extend(Push(payload, others) for payload in batches(transactions))
-        return pushes
+        return batches(pending)
 
 
 def batches(transactions: Iterable[bytes]) -> list[bytes]:

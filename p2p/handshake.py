@@ -4,6 +4,9 @@ After TLS the dialler sends HELLO. The listener judges it and answers with its o
 accepts, or with REFUSED, which names why and ends the link. The dialler judges the answer the
 same way and may still refuse. Nothing but these two messages is read before.
 
+HELLO names the session: a number that each process draws for itself. A peer that meets two sessions
+of one link key has met two processes, which no key must have.
+
 The shape of HELLO never changes: a node must be able to read the version of any other in order to
 refuse it by name. TLS has proved by now that the authority signed the peer's certificate and that
 the peer holds its key; whether the licence counts is for the node to say (`admit`).
@@ -11,8 +14,9 @@ the peer holds its key; whether the licence counts is for the node to say (`admi
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
@@ -26,6 +30,7 @@ from p2p.wire import HANDSHAKE_SIZES, HELLO, REFUSED
 
 PROTOCOL_VERSION = 1
 LICENCE_ID_MAX = 32
+SESSION_BYTES = 16
 
 
 class Role(StrEnum):
@@ -43,6 +48,8 @@ class RefusedReason(StrEnum):
     LICENCE_UNKNOWN = "licence_unknown"
     LICENCE_INACTIVE = "licence_inactive"
     DUPLICATE = "duplicate"
+    KEY_IN_USE = "key_in_use"
+    """Another process with this link key is linked and alive."""
     FULL = "full"
 
 
@@ -55,6 +62,7 @@ class Hello(Wire, frozen=True):
     licence_id: Annotated[str, Meta(max_length=LICENCE_ID_MAX)]
     """Empty for an observer."""
     height: UInt
+    session: Annotated[bytes, Meta(min_length=SESSION_BYTES, max_length=SESSION_BYTES)]
 
 
 class Refusal(Wire, frozen=True):
@@ -73,6 +81,8 @@ class LocalNode:
     licence_id: str = ""
     link_key: bytes = b""
     """Public key; empty for an observer."""
+    session: bytes = field(default_factory=lambda: secrets.token_bytes(SESSION_BYTES))
+    """Of this process, and of no other that ever was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,7 @@ class Accepted:
     link_key: bytes
     may_consensus: bool
     height: int
+    session: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,9 @@ class Refused:
 
 def hello_frame(local: LocalNode, height: int) -> bytes:
     """The bytes of this node's HELLO."""
-    hello = Hello(local.chain_id, PROTOCOL_VERSION, local.role, local.licence_id, height)
+    hello = Hello(
+        local.chain_id, PROTOCOL_VERSION, local.role, local.licence_id, height, local.session
+    )
     return encode_frame(HELLO, encode_payload(hello))
 
 
@@ -145,7 +158,7 @@ def judge(
     if hello.version != PROTOCOL_VERSION:
         return Refused(RefusedReason.VERSION, by_peer=False)
     if hello.role is Role.OBSERVER:
-        return Accepted(None, b"", may_consensus=False, height=hello.height)
+        return Accepted(None, b"", False, hello.height, hello.session)
     if certificate is None or certificate.licence_id != hello.licence_id:
         return Refused(RefusedReason.LICENCE_UNKNOWN, by_peer=False)
     if certificate.link_key == local.link_key:
@@ -153,4 +166,6 @@ def judge(
     answer = admit(certificate.link_key)
     if isinstance(answer, RefusedReason):
         return Refused(answer, by_peer=False)
-    return Accepted(answer.identity, certificate.link_key, answer.may_consensus, hello.height)
+    return Accepted(
+        answer.identity, certificate.link_key, answer.may_consensus, hello.height, hello.session
+    )

@@ -36,6 +36,9 @@ class LinkLimits:
     """Links outside the validator set, served from what the others leave."""
     handshake_s: float = 5.0
     """For TCP (when dialling), TLS and HELLO together."""
+    alive_s: float = 5.0
+    """Who was heard within this is alive (a validator's STATUS comes each second), and another
+    process with its key is refused."""
     idle_s: float = 60.0
     """Without a byte from the peer the link is dead: four PINGs are missing."""
     ping_s: float = 15.0

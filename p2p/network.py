@@ -48,6 +48,9 @@ from p2p.refusals import Failure, Refusals
 from p2p.streams import Stream, accept_tls, dial_tls, read_frame
 from p2p.wire import HANDSHAKE_SIZES
 
+SEEN_S = 15.0
+"""A second process dials again within redial_max_s and handshake_s; unseen for longer it is gone."""
+
 Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
 """Start a named coroutine under the node's TaskGroup."""
 
@@ -62,6 +65,9 @@ class Owner(Protocol):
     def on_link_up(self, peer: Peer) -> None: ...
     def on_link_down(self, peer: Peer) -> None: ...
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None: ...
+
+    def on_key_in_use(self) -> None:
+        """A peer refused this process because it is linked with another one of the same key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +104,13 @@ class Network:
         self._refusals = Refusals(clock)
         self._slots = SocketSlots(limits)
         self._table: PeerTable[Peer] = PeerTable(
-            local.link_key, sync_links_max=limits.sync_links_max, race_s=limits.handshake_s
+            local.link_key,
+            sync_links_max=limits.sync_links_max,
+            race_s=limits.handshake_s,
+            alive_s=limits.alive_s,
         )
+        self._rivals: dict[str, tuple[str, float]] = {}  # licensed identity -> address, when
+        self._key_refusals: dict[str, float] = {}  # configured or admitted peer -> when
         self._announced: set[Peer] = set()
         self._observers = itertools.count(1)
         self._sockets: set[socket.socket] = set()  # no coroutine has taken them over yet
@@ -151,6 +162,16 @@ class Network:
     def refusals(self) -> dict[str, int]:
         """How many were turned away, by name, since the node started."""
         return self._refusals.counts()
+
+    def key_in_use_at(self) -> list[str]:
+        """Peers that lately refused this process as the second one of its key."""
+        now = self._clock()
+        return sorted(name for name, at in self._key_refusals.items() if now - at < SEEN_S)
+
+    def rivals(self) -> dict[str, str]:
+        """Peers whose key a second process lately showed here, with the address of that one."""
+        now = self._clock()
+        return {name: address for name, (address, at) in self._rivals.items() if now - at < SEEN_S}
 
     @property
     def unauthenticated(self) -> int:
@@ -274,6 +295,7 @@ class Network:
 
     def _announce(self, peer: Peer) -> None:
         self._announced.add(peer)
+        self._key_refusals.pop(peer.identity, None)
         log.info("link_up peer=%s address=%s", peer.identity, peer.address)
         self._owner.on_link_up(peer)
 
@@ -303,9 +325,12 @@ class Network:
         )
         placed = self._table.place(peer)
         if not isinstance(placed, Placed):
+            if placed is RefusedReason.KEY_IN_USE:
+                self._rivals[identity] = (stream.address, self._clock())
             return Refused(placed, by_peer=False)
         if placed.replaced is not None:
-            placed.replaced.refuse(RefusedReason.DUPLICATE)
+            is_same = placed.replaced.session == peer.session
+            placed.replaced.refuse(RefusedReason.DUPLICATE if is_same else RefusedReason.KEY_IN_USE)
             self._leave(placed.replaced)
         return peer
 
@@ -313,6 +338,8 @@ class Network:
         who = expected or stream.address
         if refused.by_peer:
             self._refusals.note(Failure.REFUSED_BY_PEER, who, refused.reason.value)
+            if expected is not None:
+                self._on_refused_by_peer(expected, refused.reason)
             return
         self._refusals.note(refused.reason, who)
         stream.farewell(refused_frame(refused.reason))
@@ -338,6 +365,13 @@ class Network:
             self._announced.remove(peer)
             log.info("link_down peer=%s because=%s", peer.identity, peer.closed_because)
             self._owner.on_link_down(peer)
+        if peer.refused_by_peer is not None:
+            self._on_refused_by_peer(peer.identity, peer.refused_by_peer)
+
+    def _on_refused_by_peer(self, name: str, reason: RefusedReason) -> None:
+        if reason is RefusedReason.KEY_IN_USE:
+            self._key_refusals[name] = self._clock()
+            self._owner.on_key_in_use()
 
     async def _tick_forever(self) -> None:
         while True:

@@ -74,6 +74,7 @@ class Peer:
     ) -> None:
         self.identity = identity
         self.link_key = accepted.link_key
+        self.session = accepted.session
         self.may_consensus = accepted.may_consensus
         self.dialled = dialled
         self.address = stream.address
@@ -84,6 +85,8 @@ class Peer:
         """Why the link ended; empty while it is up."""
         self.has_misbehaved = False
         """The link was ended for what the peer sent."""
+        self.refused_by_peer: RefusedReason | None = None
+        """Why the other end refused the link after it had been up."""
         self.gone = asyncio.Event()
         """Set by the network when nothing of this link is left."""
         self._stream = stream
@@ -93,7 +96,7 @@ class Peer:
         self._queue = SendQueue(limits.queue_bytes_max)
         self._wake = asyncio.Event()
         self._sizes = CONSENSUS_LINK_SIZES if accepted.may_consensus else SYNC_LINK_SIZES
-        self._heard_at = self._sent_at = self.since
+        self.heard_at = self._sent_at = self.since
         self._writing_since: float | None = None
         self._points = Points(self.since)
         self._received_bytes = self._sent_bytes = 0
@@ -141,7 +144,7 @@ class Peer:
     def tick(self) -> None:
         """Look at the three deadlines: silence, a stalled write, the next PING."""
         now = self._clock()
-        if now - self._heard_at > self._limits.idle_s:
+        if now - self.heard_at > self._limits.idle_s:
             self.close("idle")
         elif self._writing_since is not None and now - self._writing_since > self._limits.write_s:
             self.close("slow")
@@ -177,7 +180,7 @@ class Peer:
             if not data:
                 self.close("lost: closed by peer")
                 return
-            self._heard_at = self._clock()
+            self.heard_at = self._clock()
             self._received_bytes += len(data)
             try:
                 complete = frames.feed(data)
@@ -224,7 +227,8 @@ class Peer:
             return
         try:
             if number == REFUSED:
-                self.close(f"refused by peer: {read_refusal(payload).value}")
+                self.refused_by_peer = read_refusal(payload)
+                self.close(f"refused by peer: {self.refused_by_peer.value}")
             else:
                 self._on_frame(self, number, payload)
         except Invalid as invalid:

@@ -9,6 +9,10 @@ unnoticed at this end, told apart by facts that a race cannot produce:
 - the older link has been up for longer than any handshake takes: whoever dials now lost it.
 
 In both the new link stays.
+
+All this holds for one process at the other end. A link of another session with the same key is of
+a second process, or of a next life. While the older link is heard, the newer is refused: two
+copies of a node cannot take each other's place in turn, and no member listens to both.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ class Link(Protocol):
     may_consensus: bool
     dialled: bool
     since: float
+    session: bytes
+    heard_at: float
 
 
 L = TypeVar("L", bound=Link)
@@ -50,10 +56,13 @@ def newer_stays(own_key: bytes, old: Link, new: Link, race_s: float) -> bool:
 class PeerTable(Generic[L]):
     """Links by identity. Sync links are bounded; consensus links are by the validator set."""
 
-    def __init__(self, own_key: bytes, *, sync_links_max: int, race_s: float) -> None:
+    def __init__(
+        self, own_key: bytes, *, sync_links_max: int, race_s: float, alive_s: float
+    ) -> None:
         self._own_key = own_key
         self._sync_links_max = sync_links_max
         self._race_s = race_s
+        self._alive_s = alive_s
         self._links: dict[str, L] = {}
         self._held_off: dict[str, float] = {}  # validators only, so as many as the set has
 
@@ -68,12 +77,15 @@ class PeerTable(Generic[L]):
         return [self._links[identity] for identity in sorted(self._links)]
 
     def place(self, link: L) -> Placed[L] | RefusedReason:
-        """Enter `link`, or say why not: DUPLICATE, or FULL also for one that is held off."""
+        """Enter `link`, or say why not: DUPLICATE, KEY_IN_USE, or FULL also for one held off."""
         if link.since < self._held_off.get(link.identity, link.since):
             return RefusedReason.FULL
         old = self._links.get(link.identity)
         if old is not None:
-            if not newer_stays(self._own_key, old, link, self._race_s):
+            if old.session != link.session:
+                if link.since - old.heard_at < self._alive_s:
+                    return RefusedReason.KEY_IN_USE
+            elif not newer_stays(self._own_key, old, link, self._race_s):
                 return RefusedReason.DUPLICATE
         elif not link.may_consensus and self._sync_links() >= self._sync_links_max:
             return RefusedReason.FULL

@@ -85,6 +85,7 @@ def state_json(item: NodeState) -> dict[str, object]:
         "pid": item.pid,
         "alive": item.alive,
         "state_root": item.status.sync.state_root if item.status else None,
+        "warnings": item.status.warnings if item.status else [],
     }
 
 
@@ -95,6 +96,12 @@ def status_text(states: Sequence[NodeState]) -> str:
         # They differ: the ledger clock moves at most 30 s over any gap.
         lines.append(f"header time {sync.header_time}, ledger clock {sync.ledger_time}")
     lines += [f"{item.node.name} {why}" for item in states if (why := _complaint(item))]
+    lines += [
+        f"{item.node.name} warning: {warning}"
+        for item in states
+        if item.status
+        for warning in item.status.warnings
+    ]
     missing = missing_text(states)
     return "\n".join([*lines, missing] if missing else lines)
 

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cli.errors import CliError, ExitCode, usage_error
-from cli.units import format_amount
 from cli.wallet.build import Draft, Part, Payment, Terms, draft_exact, draft_mixed, draft_single
 from cli.wallet.selection import INPUTS_MAX, Coin, total
+from ledger.amounts import format_amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from ledger.amounts import format_amount
 from ledger.codec import Slug, UInt, Wire
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve
@@ -62,8 +63,9 @@ def mint(operation: Mint, reserve: Reserve, margin_ppm: int) -> Reserve:
     headroom = reserve.headroom(margin_ppm)
     after = reserve.supply + operation.amount
     if operation.amount > headroom:
-        detail = f"mint of {operation.amount} µ would bring outstanding to {after} µ"
-        raise Invalid(Reason.ABOVE_HEADROOM, f"{detail}, headroom is {headroom} µ")
+        minted, outstanding = format_amount(operation.amount), format_amount(after)
+        detail = f"mint of {minted} coins would bring outstanding to {outstanding}"
+        raise Invalid(Reason.ABOVE_HEADROOM, f"{detail}, headroom is {format_amount(headroom)}")
     return _with_supply(reserve, after)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from ledger.amounts import parse_number
 from ledger.reasons import Invalid, Reason
 from node.api.convert import read_hash
 from node.api.listener import BODIES_BYTES_MAX, BODY_BYTES_MAX
@@ -24,7 +25,6 @@ CURSOR_CHARS_MAX = 128
 HEIGHT_MAX = (1 << 63) - 1
 INDEX_MAX = (1 << 32) - 1
 
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _WAIT = re.compile(r"([0-9]{1,5})(ms|s)")
 _CURSOR = re.compile(r"[A-Za-z0-9_-]*={0,2}")
 
@@ -99,9 +99,10 @@ def read_limit(query: Mapping[str, str]) -> int:
 
 def read_number(text: str, what: str, *, least: int = 0, most: int = HEIGHT_MAX) -> int:
     """ASCII digits without leading zeros, in a range; raises ApiError."""
-    if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
+    number = parse_number(text)
+    if number is None or str(number) != text or not least <= number <= most:
         raise ApiError(ApiCode.BAD_REQUEST, f"{what} must be a number from {least} to {most}")
-    return int(text)
+    return number
 
 
 def read_wait(query: Mapping[str, str]) -> float:

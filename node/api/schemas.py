@@ -423,6 +423,8 @@ class Status(Answer, frozen=True, kw_only=True):
     node: NodeInfo
     sync: Sync
     consensus: Consensus
+    warnings: list[str]
+    """Of the clock and of keys that run twice; each says what to do."""
 
 
 class Mempool(Answer, frozen=True, kw_only=True):

@@ -54,6 +54,9 @@ class Watch(Protocol):
 
     def consensus(self) -> schemas.Consensus: ...
 
+    def warnings(self) -> list[str]:
+        """What an operator must look at though the node runs; sentences that say what to do."""
+
     def sync_target(self) -> int:
         """The highest height that a certificate has proved to this node."""
 

@@ -52,6 +52,7 @@ def status_of(services: Services) -> schemas.Status:
             target_height=target,
         ),
         consensus=services.watch.consensus(),
+        warnings=services.watch.warnings(),
     )
 
 

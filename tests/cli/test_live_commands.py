@@ -13,6 +13,7 @@ from cli import payments
 from cli.errors import ExitCode
 from ledger import genesis
 from ledger.address import encode_address
+from ledger.amounts import format_amount
 from tests.cli.conftest import Marsa, Result
 from tests.cli.live_node import LiveNode, live_node
 from tests.ledger.world import COIN, TIME_MS, lock_of
@@ -232,7 +233,7 @@ def test_mint_moves_supply_and_headroom_refuses_with_figures(marsa: Marsa, node:
     assert after[0] == before[0] + 10_500_000
     above = marsa(*mint, str(after[1] // COIN + 1))
     assert code_of(above) == (ExitCode.REJECTED, "above_headroom")
-    assert str(after[1]) in above.json["error"]["message"]
+    assert format_amount(after[1]) in above.json["error"]["message"]
     assert above.json["error"]["hint"] == "marsa coin supply"
     assert supply() == after
     assert code_of(marsa("coin", "mint", "1", "--issuer", "val1", "--to", "bob", "--json")) == (

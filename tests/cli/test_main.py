@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -216,3 +217,30 @@ def test_later_commands_are_absent(marsa: Marsa) -> None:
         assert not names & {path[1] for path, _ in COMMANDS if path[0] == group and len(path) > 1}
     assert isinstance(root, Group)
     assert "redeem" not in marsa("--help").out
+
+
+NUMBER_OPTIONS = [
+    (path, param)
+    for path, command in all_commands()
+    for param in command.params
+    if isinstance(param.type, click.types.IntParamType)
+    and not (isinstance(param, click.Option) and param.count)
+]
+
+
+@pytest.mark.parametrize("text", ["+5", "1_0", "５", "٥", " 5", "5e0", "-5"])
+@pytest.mark.parametrize(
+    ("path", "param"), NUMBER_OPTIONS, ids=[f"{' '.join(p)} {o.opts[0]}" for p, o in NUMBER_OPTIONS]
+)
+def test_numbers_are_ascii_digits(path: tuple[str, ...], param: click.Parameter, text: str) -> None:
+    """Every option that takes a number, of every command: what Python's int would take as well is
+    a usage error with the value in it."""
+    with pytest.raises(click.BadParameter, match=re.escape(repr(text))):
+        param.type.convert(text, param, None)
+
+
+def test_a_number_with_a_sign_is_a_usage_error(marsa: Marsa) -> None:
+    """At the command line: exit 2 and what to write instead."""
+    shown = marsa("wallet", "history", "alice", "--limit", "+5")
+    assert shown.code == ExitCode.USAGE
+    assert "'+5' is not a number: write it in digits 0-9" in shown.err

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cli import units
 from cli.errors import CliError, ExitCode
 from cli.wallet import selection
+from ledger.amounts import format_amount
 from ledger.codec import AMOUNT_LIMIT
 from ledger.parameters import PERIOD_MS_MIN
 from ledger.transaction import INPUTS_MAX
@@ -17,7 +18,7 @@ from ledger.transaction import INPUTS_MAX
 @given(st.integers(min_value=1, max_value=AMOUNT_LIMIT - 1))
 def test_every_amount_survives_being_printed_and_read(amount: int) -> None:
     """Round trip over all amounts: format, then parse, gives the same integer."""
-    assert units.parse_amount(units.format_amount(amount)) == amount
+    assert units.parse_amount(format_amount(amount)) == amount
 
 
 @pytest.mark.parametrize(

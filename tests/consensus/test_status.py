@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import msgspec
+import pytest
 
 from consensus.effects import CaughtUp, Proposed, Tick
 from consensus.messages import Commit, Held, NewView, Prepare, PrePrepare, Status, ViewChange
@@ -12,6 +13,8 @@ from consensus.replica_state import STATUS_MS
 from consensus.status import ANSWER_MS, make_status
 from ledger import codec
 from ledger.block import COMMIT, PREPARE
+from ledger.parameters import WINDOW_MAX
+from ledger.reasons import Invalid
 from p2p.wire import MESSAGES
 from tests.consensus.kit import Kit, Member
 
@@ -142,16 +145,28 @@ def test_own_view_change_is_sent_to_who_waits_for_it() -> None:
 
 
 def test_the_largest_status_fits_its_frame() -> None:
-    """32 members, window 16, every echo, the longest numbers."""
-    kit = Kit(32, window=16)
+    """32 members, the largest window, every echo, the longest numbers."""
+    kit = Kit(32, window=WINDOW_MAX)
     backup = Member(kit, 1)
     head = kit.header()
     for member in range(32):
         backup.state.mark(kit.vote(member, COMMIT, head, view=2**63))
     backup.state.commit(head, kit.certificate(COMMIT, head, view=2**63), backup.now)
     status = make_status(backup.state)
-    assert (len(status.votes), len(status.held)) == (32, 16)
+    assert (len(status.votes), len(status.held)) == (32, WINDOW_MAX)
     assert len(codec.encode(status)) < MESSAGES[Status.TYPE].size_max
+
+
+@pytest.mark.parametrize("above", [0, 1])
+def test_no_status_holds_more_than_a_chain_may_have_in_flight(above: int) -> None:
+    """As many heights as the largest window are read; one more is no STATUS."""
+    held = tuple(Held(height, 0, 0, 0) for height in range(1, WINDOW_MAX + above + 1))
+    raw = codec.encode(msgspec.structs.replace(KIT.status(), held=held))
+    if above:
+        with pytest.raises(Invalid):
+            codec.decode(raw, Status, size_max=MESSAGES[Status.TYPE].size_max)
+    else:
+        assert codec.decode(raw, Status, size_max=MESSAGES[Status.TYPE].size_max).held == held
 
 
 def test_who_has_caught_up_says_so_at_once() -> None:

@@ -3,6 +3,7 @@ where it could contradict itself."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,10 @@ from typing import Any
 import pytest
 
 from cli.devnet.state import ports
-from node.wal import INSTANCE_ID_BYTES, DiskLogFile, WriteAheadLog
+from ledger import codec
+from ledger.block import VotePayload
+from node.vote_guard import Kind
+from node.wal import INSTANCE_ID_BYTES, RECORD_BYTES_MAX, DiskLogFile, WriteAheadLog
 from tests.functional.cluster import MARSA, Cluster, until
 
 pytestmark = pytest.mark.functional
@@ -78,6 +82,63 @@ def running_elsewhere(cluster: Cluster, directory: Path) -> Iterator[str]:
             child.wait(20)
 
 
+def status_of(cluster: Cluster, api: str) -> Any:
+    """What a node says of itself; nothing before it answers."""
+    ended = cluster.marsa("node", "status", "--node", api, "--json", code=None)
+    return ended.json if ended.code == 0 else {}
+
+
+def said_by(cluster: Cluster, api: str) -> bool:
+    """The copy knows from all three peers that it is not alone."""
+    texts = status_of(cluster, api).get("warnings", [])
+    return any(
+        "another process runs with the key of this node: acme, bolt, coral" in text
+        for text in texts
+    )
+
+
+def warnings_of(cluster: Cluster) -> list[str]:
+    return [text for node in cluster.nodes().values() for text in node["warnings"]]
+
+
+def assert_only_the_original_votes(cluster: Cluster, image: Path, api: str) -> None:
+    assert not status_of(cluster, api)["consensus"]["is_voting"]
+    assert "Stop one of the two" in cluster.marsa("node", "status", "--node", api).out
+    assert "another process runs with this node's key" in (image / "node.log").read_text()
+    nodes = cluster.nodes()
+    assert nodes[VICTIM]["state"] in ("voting", "primary")
+    assert nodes[VICTIM]["warnings"] == []
+    for peer in ("val0", "val1", "val2"):
+        assert any("two processes run with the key of delta" in t for t in nodes[peer]["warnings"])
+    assert "val0 warning: two processes" in cluster.marsa("devnet", "status").out
+    links = (cluster.node_dir(VICTIM) / "node.log").read_text()
+    assert "refused by peer" not in links.rpartition("started height")[2]
+    assert_one_vote_a_slot(cluster.node_dir(VICTIM), image)
+    assert_no_evidence(cluster)
+
+
+def assert_one_vote_a_slot(*directories: Path) -> None:
+    """The logs of all processes that had the key: what they signed for one slot is one block."""
+    signed: dict[tuple[int, int, int, int], bytes] = {}
+    for directory in directories:
+        copy = directory / "votes.read"
+        shutil.copyfile(directory / "votes.wal", copy)
+        log, records = WriteAheadLog.open(DiskLogFile(copy))
+        log.close()
+        for record in records:
+            if record.kind == Kind.VOTE:
+                vote = codec.decode_payload(record.payload, VotePayload, size_max=RECORD_BYTES_MAX)
+                slot = (vote.epoch, vote.view, vote.height, vote.phase)
+                assert signed.setdefault(slot, vote.block_hash) == vote.block_hash, slot
+    assert signed
+
+
+def assert_no_evidence(cluster: Cluster) -> None:
+    """No member has seen two votes of one key for one slot."""
+    for name in cluster.nodes():
+        assert "evidence member" not in (cluster.node_dir(name) / "node.log").read_text()
+
+
 def test_restored_old_directory(cluster: Cluster) -> None:
     """A backup of yesterday, database and log of votes together: the echo finds it."""
     cluster.up()
@@ -89,7 +150,7 @@ def test_restored_old_directory(cluster: Cluster) -> None:
         place = cluster.node_dir(VICTIM) / name
         shutil.rmtree(place) if place.is_dir() else place.unlink()
         shutil.move(image / name, place)
-    cluster.marsa("devnet", "restart", VICTIM)
+    cluster.marsa("devnet", "restart", VICTIM, code=9)
     follows(cluster, "older than votes")
     recovers(cluster)
 
@@ -108,26 +169,60 @@ def test_log_that_is_not_what_was_written(cluster: Cluster, what: str) -> None:
     else:
         path.unlink()
         WriteAheadLog.create(DiskLogFile(path), bytes(INSTANCE_ID_BYTES)).close()
-    cluster.marsa("devnet", "restart", VICTIM)
+    cluster.marsa("devnet", "restart", VICTIM, code=9)
     follows(cluster, "damaged" if what == "damaged" else "fresh")
     recovers(cluster)
 
 
 def test_two_processes_with_one_key(cluster: Cluster) -> None:
-    """A copied directory runs beside the original: the echo of the original's votes keeps it from
-    voting, and it says so; the chain goes on, and the original votes once the copy is gone."""
+    """An older copy runs beside the original: the peers stay with the original, which goes on
+    voting; the copy never votes, and everybody says so."""
     cluster.up()
     image = image_of(cluster)
     for _ in range(3):
         cluster.send("1", "alice", "bob")
     with running_elsewhere(cluster, image) as api:
-
-        def consensus() -> Any:
-            ended = cluster.marsa("node", "status", "--node", api, "--json", code=None)
-            return ended.json["consensus"] if ended.code == 0 else {"reason": ""}
-
-        until(lambda: "older than votes" in consensus()["reason"], "the copy hears the echo")
+        until(lambda: said_by(cluster, api), "the copy says that it is one")
         for _ in range(3):
             assert cluster.send("1", "alice", "bob", "--node", cluster.api(0))["status"] == "final"
-            assert not consensus()["is_voting"]
-    until(lambda: cluster.nodes()[VICTIM]["state"] == "voting", "the original votes")
+        assert_only_the_original_votes(cluster, image, api)
+
+
+def test_two_identical_copies(cluster: Cluster) -> None:
+    """Key, chain and log of votes are the same, and the chain stands still: nothing on the disks
+    tells them apart, the links do."""
+    cluster.up()
+    image = image_of(cluster)
+    with running_elsewhere(cluster, image) as api:
+        until(lambda: said_by(cluster, api), "the copy says that it is one")
+        for _ in range(3):
+            cluster.send("1", "alice", "bob", "--node", cluster.api(0))
+        assert_only_the_original_votes(cluster, image, api)
+
+
+def test_copy_takes_over_while_the_original_sleeps(cluster: Cluster) -> None:
+    """The original is frozen until its peers give its place to the copy: when it wakes up, it
+    votes no more, and says why; the copy gone, `recover` brings it back."""
+    cluster.up()
+    image = image_of(cluster)
+    pid = cluster.nodes()[VICTIM]["pid"]
+    with running_elsewhere(cluster, image) as api:
+        until(lambda: said_by(cluster, api), "the copy says that it is one")
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: status_of(cluster, api).get("consensus", {}).get("is_voting"), "it votes")
+        for _ in range(3):
+            cluster.send("1", "alice", "bob", "--node", cluster.api(0))
+        os.kill(pid, signal.SIGCONT)
+        until(lambda: not consensus_of(cluster, INDEX)["is_voting"], "it votes no more")
+        reason = consensus_of(cluster, INDEX)["reason"]
+        assert "marsa node recover" in reason
+        assert "another process runs with this key: stop it, keep one" in reason
+        assert reason in (cluster.node_dir(VICTIM) / "node.log").read_text()
+        assert any("key of this node" in text for text in cluster.nodes()[VICTIM]["warnings"])
+        early = cluster.marsa("node", "recover", cluster.node_dir(VICTIM), "--yes", code=None)
+        assert early.code != 0
+        assert_one_vote_a_slot(cluster.node_dir(VICTIM), image)
+    until(lambda: consensus_of(cluster, INDEX)["connected"] == 4, "it is linked again")
+    recovers(cluster)
+    assert_one_vote_a_slot(cluster.node_dir(VICTIM), image)
+    assert_no_evidence(cluster)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ledger import transaction
 from ledger.block import TRANSACTION_BYTES_MAX
+from ledger.amounts import format_amount
 from ledger.locks import Key, Threshold, lock_hash
 from ledger.operations import Burn
 from ledger.reasons import Invalid, Reason
@@ -140,7 +141,9 @@ def test_fee_is_met_exactly_or_refused() -> None:
 
     needed = WORLD.fees.required(paying(300))
     check_stateless(paying(needed), WORLD.chain_id, WORLD.fees)
-    with pytest.raises(Invalid, match=f"{needed - 1} µ offered, {needed} µ needed"):
+    with pytest.raises(
+        Invalid, match=f"{format_amount(needed - 1)} coins offered, {format_amount(needed)} needed"
+    ):
         check_stateless(paying(needed - 1), WORLD.chain_id, WORLD.fees)
 
 

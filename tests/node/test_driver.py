@@ -28,7 +28,7 @@ from node.fetching import Fetch, FetchRange
 from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
 from node.verify import Verifier
-from node.vote_guard import VoteGuard
+from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
 from p2p.wire import FETCH, TXS
 from tests.ledger.world import World, key
@@ -98,6 +98,28 @@ async def test_what_was_refused_is_looked_at_again(shell: Shell) -> None:
     assert shell.is_waiting(second)
 
 
+@pytest.mark.parametrize("by", ["block", "building"])
+async def test_what_the_pool_dropped_is_looked_at_again(shell: Shell, by: str) -> None:
+    """A waiting mint that the state refuses, after a block or in building one, leaves the pool;
+    pushed again when the state has moved, it gets in."""
+
+    def refuse(tx: SignedTransaction) -> None:
+        raise Invalid(Reason.ABOVE_HEADROOM)
+
+    mint = shell.world.mint(amount=5)
+    shell.push([mint.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(mint)
+    if by == "block":
+        shell.mempool.drop_refused(refuse)
+    else:
+        shell.mempool.reject(mint, Invalid(Reason.ABOVE_HEADROOM))
+    assert not shell.is_waiting(mint)
+    shell.push([mint.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(mint)
+
+
 async def test_low_disk_space_leaves_no_memory(shell: Shell) -> None:
     """Pushed while the disk is nearly full: refused; pushed again with room: admitted."""
     tx = shell.world.transfer("alice", "bob", 1_000)
@@ -163,3 +185,42 @@ def test_a_flood_of_questions_is_answered_in_part(
     assert asked == [1]
     shell.driver.on_frame(SimpleNamespace(identity=names[2]), FETCH, question)
     assert asked == [1, 2]
+
+
+class Rumour:
+    """A network without links, whose peers say that this key is linked already."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def key_in_use_at(self) -> Sequence[str]:
+        return self.names
+
+    def broadcast(self, number: int, payload: bytes) -> int:
+        return 0
+
+    def send(self, identity: str, number: int, payload: bytes) -> bool:
+        return False
+
+    def validators(self) -> list[str]:
+        return []
+
+
+async def test_f_plus_one_are_believed_that_the_key_runs_elsewhere(
+    shell: Shell, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One member may lie, and who is no validator says nothing; two members end the voting, with
+    a line in the log that names them and the command."""
+    guard = shell.driver.engine.guard
+    guard.permission = Permission.ALLOWED
+    names = [member.licence for member in shell.world.genesis.validators.members]
+    for telling in ([], names[1:2], [names[1], "stranger"]):
+        shell.driver.network = Rumour(telling)
+        shell.driver.on_key_in_use()
+        assert guard.permission is Permission.ALLOWED
+    shell.driver.network = Rumour(names[1:3])
+    shell.driver.on_key_in_use()
+    assert guard.permission is Permission.FOLLOWING
+    assert "linked with " + ", ".join(sorted(names[1:3])) in caplog.text
+    assert OTHER_PROCESS in caplog.text
+    assert "marsa node recover" in caplog.text

@@ -364,6 +364,29 @@ def test_votes_of_another_process_with_this_key_stop_it(desk: Desk) -> None:
         desk.vote(second)
 
 
+def test_a_key_that_runs_elsewhere_is_trusted_on_fresh_word_only(desk: Desk) -> None:
+    """What was heard before another process with the key was noticed counts neither for a start nor
+    for `recover`: that process may have signed since. After q fresh STATUS either goes on."""
+    desk.start()
+    for member in (MEMBER, 2):
+        desk.guard.hear(member, KIT.status())
+    assert not desk.guard.distrust_key()
+    for member in (MEMBER, 3):
+        desk.guard.hear(member, KIT.status())
+    assert desk.guard.permission is Permission.WAITING
+    desk.guard.hear(2, KIT.status())
+    assert desk.guard.permission is Permission.ALLOWED
+    assert desk.guard.distrust_key()
+    assert desk.guard.permission is Permission.FOLLOWING
+    assert not desk.guard.distrust_key()
+    with pytest.raises(Refused, match="0 other validators answered, 3 are needed"):
+        desk.guard.recover(pytest.fail)
+    for member in (0, 2, 3):
+        desk.guard.hear(member, KIT.status())
+    desk.guard.recover(pytest.fail)
+    assert desk.guard.permission is Permission.ALLOWED
+
+
 def test_another_vote_for_its_own_slot_stops_it(desk: Desk) -> None:
     """The same place in the order, another hash."""
     desk.vote(ONE)

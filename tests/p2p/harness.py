@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,7 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from p2p.handshake import Admission, LocalNode, RefusedReason, Role
+from p2p.handshake import SESSION_BYTES, Admission, LocalNode, RefusedReason, Role
 from p2p.licence_cert import (
     certificate_pem,
     issue_authority_certificate,
@@ -79,6 +80,7 @@ class Node:
         self.frame_hook: Callable[[Peer, int, bytes], None] | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self.port = 0
+        self.session = b""
         self._role = role
         self._chain_id = options.pop("chain_id", CHAIN_ID)
         self._files = options.pop("files", None)
@@ -100,6 +102,9 @@ class Node:
     def on_link_down(self, peer: Peer) -> None:
         self.events.append(("down", peer.identity))
 
+    def on_key_in_use(self) -> None:
+        self.events.append(("key in use", ",".join(self.network.key_in_use_at())))
+
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
         if self.frame_hook is not None:
             self.frame_hook(peer, number, payload)
@@ -109,7 +114,8 @@ class Node:
     # What the tests do with it.
 
     def start(self, dials: dict[str, int], *, port: int = 0) -> None:
-        """Listen (validators only) and dial the given peers by name and port."""
+        """Listen (validators only) and dial the given peers by name and port, as a new process."""
+        self.session = secrets.token_bytes(SESSION_BYTES)
         authority = self.world.authority
         validator = self._role is Role.VALIDATOR
         files = self._files
@@ -122,6 +128,7 @@ class Node:
                 role=self._role,
                 licence_id=self.name if validator else "",
                 link_key=public_key(self.name) if validator else b"",
+                session=self.session,
             ),
             self,
             self._spawn,
@@ -151,6 +158,16 @@ class Node:
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(self.world.group.create_task(coroutine, name=name))
+
+
+class HandClock:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class World:

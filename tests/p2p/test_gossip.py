@@ -1,4 +1,4 @@
-"""Gossip: once to each validator, never back, bounded."""
+"""Gossip: everything once, in order, bounded."""
 
 from __future__ import annotations
 
@@ -19,28 +19,16 @@ from p2p.gossip import (
 )
 from p2p.wire import MESSAGES, TXS
 
-VALIDATORS = ("val1", "val2", "val3")
-
 
 @settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.binary(min_size=1, max_size=50), st.sampled_from([None, *VALIDATORS])),
-        max_size=40,
-    )
-)
-def test_once_to_each_but_its_source(pushed: list[tuple[bytes, str | None]]) -> None:
-    """Each validator gets every transaction once, in order, except those that came from it."""
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=40))
+def test_everything_once_and_in_order(pushed: list[bytes]) -> None:
+    """What was pushed is handed out once, in its order; then nothing waits."""
     core = Gossip()
-    for transaction, source in pushed:
-        assert core.push(transaction, source=source)
-    got: dict[str, list[bytes]] = {name: [] for name in VALIDATORS}
-    for push in core.take(VALIDATORS):
-        for name in push.recipients:
-            got[name] += read_batch(push.payload)
-    for name in VALIDATORS:
-        assert sorted(got[name]) == sorted(t for t, source in pushed if source != name)
-    assert core.take(VALIDATORS) == []
+    for transaction in pushed:
+        assert core.push(transaction)
+    assert [raw for payload in core.take() for raw in read_batch(payload)] == pushed
+    assert core.take() == []
     assert core.pending_bytes == 0
 
 
@@ -48,17 +36,16 @@ def test_batches_respect_size_and_count() -> None:
     """Large transactions fill batches by bytes, small ones by count; all within a frame."""
     core = Gossip()
     for _ in range(20):
-        core.push(bytes(TRANSACTION_BYTES_MAX), source=None)
+        core.push(bytes(TRANSACTION_BYTES_MAX))
     for _ in range(2 * BATCH_TRANSACTIONS_MAX):
-        core.push(b"x", source="val1")
-    pushes = core.take(VALIDATORS)
-    batches = [read_batch(push.payload) for push in pushes]
+        core.push(b"x")
+    payloads = core.take()
+    batches = [read_batch(payload) for payload in payloads]
     assert sum(map(len, batches)) == 20 + 2 * BATCH_TRANSACTIONS_MAX
-    for push, batch in zip(pushes, batches, strict=True):
+    for payload, batch in zip(payloads, batches, strict=True):
         assert len(batch) <= BATCH_TRANSACTIONS_MAX
         assert sum(map(len, batch)) <= BATCH_BYTES
-        assert len(push.payload) <= MESSAGES[TXS].size_max
-    assert {push.recipients for push in pushes} == {VALIDATORS, ("val2", "val3")}
+        assert len(payload) <= MESSAGES[TXS].size_max
 
 
 def test_the_seen_cache_is_bounded_and_remembers_the_recent() -> None:
@@ -84,17 +71,17 @@ def test_pending_is_bounded() -> None:
     """Above the limit `push` refuses; after a `take` there is room again."""
     core = Gossip()
     for _ in range(PENDING_BYTES_MAX // TRANSACTION_BYTES_MAX):
-        assert core.push(bytes(TRANSACTION_BYTES_MAX), source=None)
-    assert not core.push(b"x", source=None)
-    core.take([])
-    assert core.push(b"x", source=None)
+        assert core.push(bytes(TRANSACTION_BYTES_MAX))
+    assert not core.push(b"x")
+    core.take()
+    assert core.push(b"x")
 
 
 @pytest.mark.parametrize("size", [0, TRANSACTION_BYTES_MAX + 1])
 def test_transaction_sizes(size: int) -> None:
     """Nothing empty and nothing above the limit enters a batch."""
     with pytest.raises(Invalid):
-        Gossip().push(bytes(size), source=None)
+        Gossip().push(bytes(size))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from p2p import wire
 from p2p.frames import HEADER_BYTES
 from p2p.handshake import (
     PROTOCOL_VERSION,
+    SESSION_BYTES,
     Accepted,
     Admission,
     Hello,
@@ -27,6 +28,7 @@ from p2p.handshake import (
 )
 from p2p.licence_cert import LicenceCertificate
 
+SESSION = b"\x04" * SESSION_BYTES
 OWN_KEY, PEER_KEY = b"\x01" * 32, b"\x02" * 32
 LOCAL = LocalNode(
     chain_id=b"\xaa" * 32,
@@ -34,8 +36,9 @@ LOCAL = LocalNode(
     role=Role.VALIDATOR,
     licence_id="val0",
     link_key=OWN_KEY,
+    session=b"\x03" * SESSION_BYTES,
 )
-HELLO = Hello(LOCAL.chain_id, PROTOCOL_VERSION, Role.VALIDATOR, "val1", 5)
+HELLO = Hello(LOCAL.chain_id, PROTOCOL_VERSION, Role.VALIDATOR, "val1", 5, SESSION)
 CERTIFICATE = LicenceCertificate("val1", PEER_KEY)
 
 
@@ -56,14 +59,14 @@ def refused(reason: RefusedReason) -> Refused:
 
 def test_a_validator_is_accepted() -> None:
     """Right chain and version, its own certificate, admitted by the node."""
-    expected = Accepted("val1", PEER_KEY, may_consensus=True, height=5)
+    expected = Accepted("val1", PEER_KEY, may_consensus=True, height=5, session=SESSION)
     assert outcome(HELLO) == expected
 
 
 def test_an_observer_is_accepted_without_a_name() -> None:
     """No certificate, or one that it does not use: a sync link and no identity."""
     hello = msgspec.structs.replace(HELLO, role=Role.OBSERVER, licence_id="")
-    expected = Accepted(None, b"", may_consensus=False, height=5)
+    expected = Accepted(None, b"", may_consensus=False, height=5, session=SESSION)
     assert outcome(hello, None) == outcome(hello) == expected
 
 

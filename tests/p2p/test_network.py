@@ -10,12 +10,14 @@ import pytest
 
 from p2p import wire
 from p2p.handshake import LocalNode, RefusedReason, Role, hello_frame, read_refusal
+from p2p.network import SEEN_S
 from p2p.streams import dial_tls, read_frame
 from p2p.wire import HANDSHAKE_SIZES
 from tests.p2p.harness import (
     CHAIN_ID,
     DEADLINE_S,
     Authority,
+    HandClock,
     Node,
     World,
     open_world,
@@ -307,6 +309,7 @@ def test_of_two_links_the_smaller_keys_dial_stays(run, tmp_path: Path, smaller: 
                 authority_key=world.authority.public,
                 role=Role.VALIDATOR,
                 licence_id=other,
+                session=there.session,
             )
             number, payload = await shake_hands(here.port, world, other, claim)
             if smaller:
@@ -317,6 +320,58 @@ def test_of_two_links_the_smaller_keys_dial_stays(run, tmp_path: Path, smaller: 
                 assert number == wire.REFUSED
                 assert read_refusal(payload) is RefusedReason.DUPLICATE
                 assert first.closed_because == ""
+
+    run(story())
+
+
+def test_two_processes_with_one_key(run, tmp_path: Path) -> None:
+    """A copy of val1 is refused by name while val1 lives, both ends know it, and val1's links stay;
+    val1 gone, the copy is linked; a val1 that wakes up then is told in its turn."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            clock = HandClock()
+            peers = [world.node(name, clock=clock) for name in ("val0", "val2")]
+            for peer in peers:
+                peer.start({})
+            dials = {peer.name: peer.port for peer in peers}
+            first, copy = world.node("val1"), world.node("val1")
+            first.start(dials)
+            await until(lambda: first.linked() == ["val0", "val2"], "the first is linked")
+            copy.start(dials)
+            told = copy.network.key_in_use_at
+            await until(lambda: told() == ["val0", "val2"], "the copy is told by both")
+            assert copy.events[-1] == ("key in use", "val0,val2")
+            for peer in peers:
+                assert peer.network.rivals().keys() == {"val1"}
+                assert peer.network.refusals()["key_in_use"] > 0
+                assert peer.events == [("up", "val1")]
+            assert first.network.key_in_use_at() == []
+            await first.stop()
+            await until(lambda: copy.linked() == ["val0", "val2"], "the copy is linked")
+            assert told() == []
+            clock.now += SEEN_S
+            assert all(peer.network.rivals() == {} for peer in peers)
+            clock.now -= SEEN_S
+            first.start(dials)
+            await until(lambda: first.network.key_in_use_at() == ["val0", "val2"], "the first told")
+
+    run(story())
+
+
+def test_a_silent_link_gives_way_to_a_next_life(run, tmp_path: Path) -> None:
+    """A machine lost its power: its old links are silent here, and it is welcome again soon. The
+    end that only slept hears why its link ended."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            here = world.node("val0", alive_s=0.0)
+            here.start({})
+            old, new = world.node("val1"), world.node("val1")
+            old.start({"val0": here.port})
+            await until(lambda: old.linked() == ["val0"], "the old life is linked")
+            new.start({"val0": here.port})
+            await until(lambda: ("key in use", "val0") in old.events, "the old one is told")
 
     run(story())
 

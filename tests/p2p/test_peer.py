@@ -15,7 +15,7 @@ from p2p.peer import Peer
 from p2p.points import BAD_FRAME_POINTS, POINTS_MAX
 from p2p.streams import Stream, dial_tls, read_frame
 from p2p.wire import CONSENSUS_LINK_SIZES, HANDSHAKE_SIZES, MESSAGES
-from tests.p2p.harness import CHAIN_ID, Node, World, open_world, until
+from tests.p2p.harness import CHAIN_ID, HandClock, Node, World, open_world, until
 
 
 async def hello_by_hand(world: World, node: Node, name: str = "val1") -> tuple[Stream, int]:
@@ -38,16 +38,6 @@ async def link_by_hand(world: World, node: Node, name: str = "val1") -> Stream:
     assert number == wire.HELLO
     await until(lambda: name in node.linked(), "the link")
     return stream
-
-
-class HandClock:
-    """A clock that stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_slow_reader_is_closed_and_others_go_on(run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from p2p.handshake import RefusedReason
 from p2p.peer_table import PeerTable, Placed, newer_stays
 
 RACE_S = 5.0
+ALIVE_S = 3.0
 
 
 @dataclass(eq=False)
@@ -20,6 +21,8 @@ class Link:
     dialled: bool
     since: float = 0.0
     may_consensus: bool = True
+    session: bytes = b"one"
+    heard_at: float = 0.0
 
 
 @settings(deadline=None)
@@ -58,7 +61,7 @@ def test_a_link_older_than_any_race_gives_way() -> None:
 
 def test_table() -> None:
     """Placing, replacing, refusing and removing keep one link an identity."""
-    table: PeerTable[Link] = PeerTable(b"\x00", sync_links_max=1, race_s=RACE_S)
+    table: PeerTable[Link] = PeerTable(b"\x00", sync_links_max=1, race_s=RACE_S, alive_s=ALIVE_S)
     first = Link("b", b"\x80", dialled=False)
     assert table.place(first) == Placed(None)
     better = Link("b", b"\x80", dialled=True, since=1.0)
@@ -79,7 +82,7 @@ def test_table() -> None:
 
 def test_who_misbehaved_is_met_again_only_later() -> None:
     """Held off until the time given, then welcome; others are not concerned."""
-    table: PeerTable[Link] = PeerTable(b"\x00", sync_links_max=1, race_s=RACE_S)
+    table: PeerTable[Link] = PeerTable(b"\x00", sync_links_max=1, race_s=RACE_S, alive_s=ALIVE_S)
     bad = Link("b", b"\x80", dialled=False)
     assert table.place(bad) == Placed(None)
     table.remove(bad)
@@ -87,3 +90,17 @@ def test_who_misbehaved_is_met_again_only_later() -> None:
     assert table.place(Link("b", b"\x80", dialled=False, since=9.9)) is RefusedReason.FULL
     assert table.place(Link("a", b"\x90", dialled=False, since=9.9)) == Placed(None)
     assert table.place(Link("b", b"\x80", dialled=False, since=10.0)) == Placed(None)
+
+
+def test_a_second_process_waits_until_the_first_is_silent() -> None:
+    """Another session of a key is refused while the linked one is heard, whoever dialled."""
+    for dialled in (True, False):
+        table: PeerTable[Link] = PeerTable(
+            b"\x00", sync_links_max=1, race_s=RACE_S, alive_s=ALIVE_S
+        )
+        first = Link("b", b"\x80", dialled=False, heard_at=10.0)
+        assert table.place(first) == Placed(None)
+        for since, answer in ((10.0, "no"), (12.9, "no"), (13.0, "yes")):
+            second = Link("b", b"\x80", dialled, since=since, session=b"two", heard_at=since)
+            expected = RefusedReason.KEY_IN_USE if answer == "no" else Placed(first)
+            assert table.place(second) == expected

@@ -239,9 +239,9 @@ class SimNode:
         except Invalid as error:
             return error.reason.value
         self.gossip.is_new(tx.wtxid)
-        self.gossip.push(raw, source=None)
-        for push in self.gossip.take(["all"]):
-            self.send(None, TXS, push.payload)
+        self.gossip.push(raw)
+        for payload in self.gossip.take():
+            self.send(None, TXS, payload)
         self.engine.tick(self.now)
         return ""
 

@@ -122,6 +122,9 @@ class Node:
             missing=self.missing,
         )
 
+    def warnings(self) -> list[str]:
+        return []
+
     def sync_target(self) -> int:
         return self.target
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.amounts import format_amount
 from node.api import schemas
 from node.api.schemas import Page
 from tests.ledger.world import COIN
@@ -36,7 +37,7 @@ async def test_headroom_is_what_minting_may_use() -> None:
         api.node.decide()
         empty = await api.read("/issuers/val1", schemas.Issuer)
     assert (above.status, above.code) == (422, "above_headroom")
-    assert str(headroom) in above.read(schemas.Problem).detail
+    assert format_amount(headroom) in above.read(schemas.Problem).detail
     assert (exact.status, empty.reserve.headroom) == (202, "0")
 
 
