@@ -246,13 +246,14 @@ def kill(node: str, name: str | None) -> None:
     short_help="Start a node, again if it runs, and wait for it.",
     help=f"""{examples("marsa devnet restart val0", "marsa devnet restart val0 --json")}
 
-Start a node, again if it runs, and wait until it has what the others have.
+Start a node, again if it runs, and wait until it has what the others have and votes. A node that
+may not vote stays up and follows; the command says why, and exits with 9.
 """,
 )
 @click.argument("node")
 @named
 def restart(node: str, name: str | None) -> None:
-    """Returns when it has caught up, or when too few others run for it to know."""
+    """Returns when it votes, or when too few others run for it to know where they are."""
     from cli.devnet import control, show, state
 
     place = state.find(name)

@@ -2,8 +2,8 @@
 
 A proposal names its transactions; most of them came by gossip before, some are still on the way.
 What is missing after `GRACE_MS` is asked of the members that must have it, one after another, every
-`RETRY_MS`. Bounded: only blocks that the
-replica asked to execute are here, and those lie within its window.
+`RETRY_MS`. Bounded: only blocks that the replica asked to execute are here, those lie within its
+window, and of none more is held than `BODY_BYTES_MAX` and one transaction.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ledger import transaction
-from ledger.block import Header
+from ledger.block import BLOCK_BYTES_MAX, Header
 from ledger.merkle import merkle_root
 from ledger.transaction import SignedTransaction
 from node.fetching import FetchBody, FetchTransactions, GiveBody, GiveTransactions, Wanted
 
 GRACE_MS = 20  # transactions that their client sent elsewhere arrive within this, mostly
 RETRY_MS = 500
+BODY_BYTES_MAX = BLOCK_BYTES_MAX
+"""Of transactions. A list of 2,000 names up to 32 MiB; above this the block fails, whatever else it
+holds, so it is handed out at once: its primary signed the list and answers for it."""
 
 FindTransaction = Callable[[bytes], SignedTransaction | None]
 
@@ -35,6 +38,12 @@ class Assembly:
     """When to ask next (monotonic)."""
     found: dict[bytes, SignedTransaction] = field(default_factory=dict)
     attempts: int = 0
+    size_bytes: int = 0
+    """Of what was found."""
+
+    @property
+    def is_too_large(self) -> bool:
+        return self.size_bytes > BODY_BYTES_MAX
 
     @property
     def missing(self) -> tuple[bytes, ...]:
@@ -43,10 +52,20 @@ class Assembly:
 
     @property
     def is_complete(self) -> bool:
-        return self.leaves is not None and len(self.found) == len(set(self.leaves))
+        """There is nothing to wait for: all is here, or too much."""
+        if self.leaves is None:
+            return False
+        return self.is_too_large or len(self.found) == len(set(self.leaves))
+
+    def add(self, tx: SignedTransaction) -> None:
+        """Take one of those that are missing, unless there is too much already."""
+        if not self.is_too_large and tx.wtxid not in self.found:
+            self.found[tx.wtxid] = tx
+            self.size_bytes += len(tx.raw)
 
     def transactions(self) -> list[SignedTransaction]:
-        return [self.found[leaf] for leaf in self.leaves or ()]
+        """In the order of the list; of a body that is too large those that were found."""
+        return [self.found[leaf] for leaf in self.leaves or () if leaf in self.found]
 
 
 class Bodies:
@@ -127,7 +146,7 @@ class Bodies:
         for raw in given.transactions:
             tx = transaction.decode(raw)
             if tx.wtxid in wanted:
-                assembly.found[tx.wtxid] = tx
+                assembly.add(tx)
 
     def give_body(self, given: GiveBody, block_hash: bytes) -> None:
         """Take a whole body; one that does not hash to its header's root is of no use."""
@@ -139,6 +158,7 @@ class Bodies:
         if merkle_root(leaves) == assembly.header.tx_root:
             assembly.leaves = leaves
             assembly.found = {tx.wtxid: tx for tx in transactions}
+            assembly.size_bytes = sum([len(tx.raw) for tx in transactions])
 
     def drop_through(self, height: int) -> None:
         """Heights that are final need no body."""
@@ -150,4 +170,4 @@ class Bodies:
         for leaf in assembly.missing:
             tx = self._find(leaf)
             if tx is not None:
-                assembly.found[leaf] = tx
+                assembly.add(tx)

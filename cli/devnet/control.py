@@ -24,6 +24,7 @@ from cli.errors import CliError, ExitCode
 from cli.home import home
 from cli.output import Waiting, note
 from node.api import schemas
+from node.vote_guard import Permission
 
 READY_MS = 45_000
 """From the start of the processes to a certificate of block 1 on every node."""
@@ -143,14 +144,15 @@ def kill(place: Place, node: DevnetNode) -> Process:
 
 
 def restart(place: Place, node: DevnetNode) -> NodeState:
-    """Stop the node if it runs, start it, and wait until it has what the others have."""
+    """Stop the node if it runs, start it, and wait until it has what the others have and votes;
+    raises CliError where it will not vote."""
     process = running(place).get(node.name)
     if process is not None:
         processes.stop([process], STOP_S)
     target = max((state.height or 0 for state in look(place)), default=0)
     _start(place, [node])
     with Waiting(f"waiting for {node.name}", CATCH_UP_MS) as waiting:
-        return _wait_caught_up(place, node, target, waiting)
+        return _wait_voting(place, node, target, waiting)
 
 
 def log_tail(directory: Path, lines: int) -> list[str]:
@@ -219,26 +221,41 @@ def _why_not_ready(client: Client) -> str:
         return "its API does not answer yet"
 
 
-def _wait_caught_up(place: Place, node: DevnetNode, target: int, waiting: Waiting) -> NodeState:
+def _wait_voting(place: Place, node: DevnetNode, target: int, waiting: Waiting) -> NodeState:
     while True:
         processes.reap()
         state = _look_at(place, node)
         if not state.alive:
             raise _failed(place, node, "ended while it was starting", ExitCode.INTERNAL)
         if state.status is not None:
-            status = state.status
-            if status.sync.height >= target and not status.sync.catching_up:
+            sync, consensus = state.status.sync, state.status.consensus
+            is_caught_up = sync.height >= target and not sync.catching_up
+            if is_caught_up and consensus.is_voting:
                 return state
-            if len(running(place)) < status.consensus.quorum:
+            if is_caught_up and consensus.reason.startswith(Permission.FOLLOWING.value):
+                raise _not_voting(place, state, consensus.reason)
+            if len(running(place)) < consensus.quorum:
                 # Alone it cannot learn where the others are, and they are not there.
                 return state
-            waiting.because(f"height {status.sync.height} of {max(target, status.sync.height)}")
+            height = f"height {sync.height} of {max(target, sync.height)}"
+            waiting.because(consensus.reason if is_caught_up else height)
         else:
             waiting.because("its API does not answer yet")
         if waiting.left_ms == 0:
-            what = f"did not catch up within {CATCH_UP_MS // 1_000} s: {waiting.reason}"
+            what = f"did not catch up and vote within {CATCH_UP_MS // 1_000} s: {waiting.reason}"
             raise _failed(place, node, what, ExitCode.TIMEOUT)
         time.sleep(POLL_S)
+
+
+def _not_voting(place: Place, state: NodeState, reason: str) -> CliError:
+    node = state.node
+    return CliError(
+        "not_voting",
+        f"{node.name} is up (pid {state.pid}), height {state.height}, but {reason}",
+        hint=f"if that is as it should be: marsa node recover {place.node_dir(node)}",
+        exit_code=ExitCode.CHECK_FAILED,
+        details={"node": node.name, "pid": state.pid, "height": state.height, "reason": reason},
+    )
 
 
 def _failed(place: Place, node: DevnetNode, what: str, exit_code: ExitCode) -> CliError:

@@ -140,8 +140,12 @@ def test_lost_vote_log(cluster: Cluster) -> None:
     checked = cluster.marsa("node", "check", cluster.node_dir("val3"), "--json").json
     assert (checked["ok"], checked["votes"]) == (True, False)
     assert "votes.wal is missing" in checked["reason"]
-    assert cluster.marsa("devnet", "restart", "val3", "--json").json["height"] >= 2
-    until(lambda: cluster.nodes()["val3"]["state"] == "following", "val3 follows")
+    failed = cluster.marsa("devnet", "restart", "val3", "--json", code=9).error
+    assert (failed["code"], failed["details"]["node"]) == ("not_voting", "val3")
+    assert failed["details"]["height"] >= 2
+    assert "votes.wal is missing" in failed["message"]
+    assert f"marsa node recover {cluster.node_dir('val3')}" in failed["hint"]
+    assert cluster.nodes()["val3"]["state"] == "following"
     refused = cluster.marsa("node", "recover", cluster.node_dir("val3"), "--json", code=8)
     assert "only copy" in refused.error["message"]
     cluster.marsa("node", "recover", cluster.node_dir("val3"), "--yes")

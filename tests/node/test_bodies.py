@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from ledger.block import Block, Header, header_hash
+from ledger.execution import check_body
 from ledger.merkle import merkle_root
-from ledger.reasons import Invalid
+from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
+from node import bodies as bodies_module
 from node.bodies import GRACE_MS, RETRY_MS, Bodies
 from node.fetching import FetchBody, FetchTransactions, GiveBody, GiveTransactions
 from tests.consensus.kit import Kit
@@ -53,6 +55,29 @@ def test_what_is_missing_is_asked_of_one_after_another() -> None:
         asked += bodies.requests(now_ms)
     assert [member for member, _ in asked] == [2, 0, 2, 3]
     assert {wanted for _, wanted in asked} == {FetchTransactions(HASH, (LEAVES[1],))}
+
+
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_what_breaks_the_limit_of_a_block_is_held_no_longer(
+    monkeypatch: pytest.MonkeyPatch, spare: int
+) -> None:
+    """Two transactions around the limit and a third that never comes: above it, the block is handed
+    out as it is, so that it fails; at it, or below, the third is waited for."""
+    third = WORLD.transfer("alice", "bob", 5)
+    txs = [*TXS, third]
+    monkeypatch.setattr(bodies_module, "BODY_BYTES_MAX", sum(len(tx.raw) for tx in TXS) + spare)
+    bodies = make([])
+    header = header_of(txs)
+    bodies.want(HASH, header, tuple(tx.wtxid for tx in txs), (0,), 0)
+    bodies.give_transactions(GiveTransactions(HASH, tuple(tx.raw for tx in TXS)))
+    found = bodies.complete()
+    if spare >= 0:
+        assert found == []
+        return
+    (assembly,) = found
+    with pytest.raises(Invalid) as caught:
+        check_body(header, [tx.wtxid for tx in assembly.transactions()])
+    assert caught.value.reason is Reason.BAD_BODY
 
 
 def test_the_missing_ones_arrive() -> None:
