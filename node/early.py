@@ -1,4 +1,4 @@
-"""What members of the next epoch say before this node has applied the last block of the present one.
+"""What members of the next epoch say before this node has applied the last block of this one.
 
 Members finish an epoch within moments of each other; without this the slowest would miss the first
 proposal and votes of the next, until they are sent again. The latest `EARLY_A_PEER` of each of
