@@ -133,7 +133,7 @@ def add_validator(
     from cli import genesis_licence
     from cli.node_errors import node_errors_mapped
     from ledger.genesis import chain_id, dump
-    from node.disk import write_atomic
+    from node.files import write_atomic
 
     if keys.exists():
         raise usage_error("directory_exists", f"{keys} exists and is not changed")

@@ -16,14 +16,16 @@ import contextlib
 import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from cli.errors import CliError, ExitCode, usage_error
+from node.files import write_atomic, write_new
 
 PRIVATE_FILE_BYTES_MAX = 1024 * 1024
 """Far above any file of ours; a wrong path to something huge is not read into memory."""
+
+PRIVATE_MODE = 0o600
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,30}[a-z0-9])?", re.ASCII)
 
@@ -57,18 +59,16 @@ def checked_name(name: str, what: str) -> str:
 
 
 def write_private(path: Path, data: bytes, *, replace: bool) -> None:
-    """Write a 0600 file whole or not at all, also across a power failure."""
+    """Write a 0600 file whole or not at all, also across a power failure.
+
+    Who replaces holds a lock: see `locked`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    if replace:
+        write_atomic(path, data, PRIVATE_MODE)
+        return
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            Path(temporary).replace(path)
-        else:
-            path.hardlink_to(temporary)
+        write_new(path, data, PRIVATE_MODE)
     except FileExistsError:
         raise CliError(
             "file_exists",
@@ -76,9 +76,6 @@ def write_private(path: Path, data: bytes, *, replace: bool) -> None:
             hint="choose another name, or move that file away",
             exit_code=ExitCode.USAGE,
         ) from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    _sync_directory(path.parent)
 
 
 def read_private(path: Path) -> bytes:
@@ -111,11 +108,3 @@ def locked(path: Path) -> Iterator[None]:
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

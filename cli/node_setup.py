@@ -20,8 +20,9 @@ from ledger.kv import DataDirectoryInUse
 from node import app, config, keys
 from node.api import schemas
 from node.config import NodeConfig
-from node.disk import DirectoryLock, sync_directory, write_atomic
+from node.disk import DirectoryLock
 from node.errors import NodeError
+from node.files import sync_directory, write_atomic
 
 ADMIN_TIMEOUT_S = 5.0
 ANSWER_BYTES_MAX = 64 * 1024

@@ -111,18 +111,18 @@ def advance_view(state: ReplicaState, out: Output, now: Now) -> None:
 
 def suspicion_ms(state: ReplicaState) -> int:
     """From when on (monotonic) this replica suspects the primary, if nothing happens before."""
-    patience = state.timeout_ms
     if state.bad_primary or state.distrust:
         return 0
+    patience = state.timeout_ms
     if not state.active and state.quorum_ms is not None:
         return state.quorum_ms + patience
     idle = state.rules.timing.heartbeat_ms + (START_WAIT_MS if state.height == 0 else 0)
-    due = state.progress_ms + idle + patience
+    due = state.progress_ms + idle
     if state.active and state.pending_since_ms is not None:
         waits_for_start = state.height == 0 and len(state.connected) < state.rules.validators.n
         start_ms = state.started_ms + START_WAIT_MS if waits_for_start else 0
-        due = min(due, max(state.progress_ms, state.pending_since_ms, start_ms) + patience)
-    return due
+        due = min(due, max(state.progress_ms, state.pending_since_ms, start_ms))
+    return due + patience
 
 
 def _suspect(state: ReplicaState, out: Output, now: Now) -> None:
@@ -140,6 +140,8 @@ def _suspect(state: ReplicaState, out: Output, now: Now) -> None:
 
 def _join_later_view(state: ReplicaState, now: Now) -> None:
     """f + 1 members are for a later view: go to the smallest of their views."""
+    if not state.suspects and not state.view_changes:
+        return
     wanted: dict[int, int] = {}
     for member, (suspect, received_ms) in state.suspects.items():
         if suspect.view > state.view and now.monotonic_ms < received_ms + SUSPECT_LIFE_MS:

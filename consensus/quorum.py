@@ -34,10 +34,12 @@ class VoteSet:
         return sum(1 << signer for signer in self._by_signer)
 
     def count(self, block_hash: bytes) -> int:
-        return sum(vote.block_hash == block_hash for vote in self._by_signer.values())
+        return sum([vote.block_hash == block_hash for vote in self._by_signer.values()])
 
     def quorum_hash(self, quorum: int) -> bytes | None:
         """The hash that `quorum` members voted for, if there is one; there is at most one."""
+        if len(self._by_signer) < quorum:
+            return None
         counts: dict[bytes, int] = {}
         for vote in self._by_signer.values():
             counts[vote.block_hash] = counts.get(vote.block_hash, 0) + 1

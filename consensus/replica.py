@@ -80,13 +80,13 @@ class Replica:
         Block 1 waits until all members are connected, after `START_WAIT_MS` for a quorum.
         """
         state = self.state
+        if not state.active or state.primary != state.member:
+            return None
         height = max(state.height, state.derived_top) + 1
         while height in state.slots and state.slots[height].proposal is not None:
             height += 1
         allowed = (
-            state.active
-            and state.primary == state.member
-            and height in state.heights_open
+            height in state.heights_open
             and state.may_vote(height)
             and (state.height > 0 or self._may_start(now))
         )
@@ -226,14 +226,14 @@ class Replica:
     def _deadline_ms(self, now: Now) -> int:
         state = self.state
         suspicion = max(changing.suspicion_ms(state), state.next_suspect_ms)
-        waiting = [state.next_status_ms]
-        if suspicion > now.monotonic_ms:
-            waiting.append(suspicion)
-        if state.next_catch_up_ms > now.monotonic_ms:
-            waiting.append(state.next_catch_up_ms)
-        if state.primary == state.member and self._heartbeat_ms() > now.monotonic_ms:
-            waiting.append(self._heartbeat_ms())
-        return min(waiting)
+        due = state.next_status_ms
+        if now.monotonic_ms < suspicion < due:
+            due = suspicion
+        if now.monotonic_ms < state.next_catch_up_ms < due:
+            due = state.next_catch_up_ms
+        if state.primary == state.member and now.monotonic_ms < self._heartbeat_ms() < due:
+            due = self._heartbeat_ms()
+        return due
 
     def _restore(self, restored: Restored, now: Now) -> None:
         """Take up what the guard's log holds for the view in which this member last voted."""

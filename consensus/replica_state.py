@@ -102,30 +102,22 @@ class ReplicaState:
     answered_ms: dict[int, int] = field(default_factory=dict)
     bad_primary: str = ""  # until it decides something right
     distrust: str = ""  # whatever it decides; told from outside
+    # What follows from the rules, the view and the committed block, and is asked at every turn.
+    quorum: int = field(init=False)
+    window: int = field(init=False)
+    primary: int = field(init=False)
+    height: int = field(init=False)
+    heights_open: range = field(init=False)
+    """Heights that may be proposed and voted on now."""
 
-    @property
-    def quorum(self) -> int:
-        return self.rules.validators.quorum
-
-    @property
-    def window(self) -> int:
-        return self.rules.window
-
-    @property
-    def primary(self) -> int:
-        return self.primary_of(self.view)
+    def __post_init__(self) -> None:
+        self.quorum = self.rules.validators.quorum
+        self.window = self.rules.window
+        self.primary = self.primary_of(self.view)
+        self._stand_at(self.committed.height)
 
     def primary_of(self, view: int) -> int:
         return self.rules.validators.primary(view)
-
-    @property
-    def height(self) -> int:
-        return self.committed.height
-
-    @property
-    def heights_open(self) -> range:
-        """Heights that may be proposed and voted on now."""
-        return range(self.height + 1, self.height + self.window + 1)
 
     @property
     def synced(self) -> bool:
@@ -140,6 +132,8 @@ class ReplicaState:
         Without the limit a long outage would prolong itself.
         """
         timing = self.rules.timing
+        if self.failed_views == 0:
+            return timing.view_timeout_ms
         doubled = timing.view_timeout_ms << min(self.failed_views, DOUBLINGS_MAX)
         return min(doubled, timing.view_timeout_ms_max)
 
@@ -219,6 +213,7 @@ class ReplicaState:
         self.committed = header
         self.committed_hash = certificate.block_hash
         self.committed_certificate = certificate
+        self._stand_at(height)
         if height >= self.known_height:
             self.known_height = height
             self.target = None
@@ -252,10 +247,15 @@ class ReplicaState:
         if of_view and second.signer == self.primary:
             self.bad_primary = "two proposals for one height"
 
+    def _stand_at(self, height: int) -> None:
+        self.height = height
+        self.heights_open = range(height + 1, height + self.window + 1)
+
     def _enter(self, view: int, now: Now) -> None:
         prepared = {entry.certificate.block_hash for entry in self.prepared.values()}
         self.executed = {key: item for key, item in self.executed.items() if key in prepared}
         self.view = view
+        self.primary = self.primary_of(view)
         self.slots = {}
         self.derived_top = 0
         self.new_view = None

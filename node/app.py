@@ -33,10 +33,11 @@ from node.api.listener import Listener
 from node.api.server import admin_app, operations_app, public_app
 from node.api.services import Services as ApiServices
 from node.config import NodeConfig
-from node.disk import DirectoryLock, free_bytes, sync_directory
+from node.disk import DirectoryLock, free_bytes
 from node.driver import Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.errors import NodeError
+from node.files import sync_directory
 from node.intake import Intake
 from node.keys import NodeKeys, load_node_keys
 from node.metrics import Metrics

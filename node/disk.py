@@ -1,8 +1,4 @@
-"""Small file operations that survive a power failure, and the lock of a data directory.
-
-A new name is durable only when its directory was synced as well, not only the file: every
-operation here that makes or changes a name ends with `sync_directory`.
-"""
+"""The lock of a data directory, and how much room its disk has."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ledger.kv import DataDirectoryInUse
+from node.files import write_all
 
 LOCK_NAME = "LOCK"
 PID_BYTES_MAX = 20
@@ -62,44 +59,6 @@ class DirectoryLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
-
-
-def write_atomic(path: Path, data: bytes, mode: int) -> None:
-    """Put `data` under `path`, durably: a reader or a crash sees the old file or the new, whole.
-
-    The file never has wider permissions than `mode`, not even for a moment, whatever the umask.
-    """
-    draft = path.with_name(path.name + ".tmp")
-    draft.unlink(missing_ok=True)  # left by a crash, perhaps with other permissions
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        try:
-            os.fchmod(descriptor, mode)
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte: one system call may take fewer than it was given."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def free_bytes(path: Path) -> int:

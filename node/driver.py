@@ -20,6 +20,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
 from node.api.services import Submission
+from node.clock_check import ClockCheck, describe
 from node.engine import Engine
 from node.inbox import Inbox
 from node.intake import Intake
@@ -72,6 +73,8 @@ class Driver:
         self.network: Network | None = None
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
+        self._clock_check = ClockCheck()
+        self._clock_warned = False
         self._key_in_use = False
         self._intake = intake
         self._mempool = mempool
@@ -87,6 +90,11 @@ class Driver:
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
+
+    def clock_warning(self) -> str:
+        """What is wrong with this machine's wall clock, empty when nothing is."""
+        head_ms = self.engine.chain.head.header.time_ms
+        return describe(self._clock_check.skew_ms(head_ms, read_clocks().wall_ms))
 
     # What the network asks (p2p.network.Owner).
 
@@ -154,6 +162,7 @@ class Driver:
 
     async def run_timer(self) -> None:
         """Tick the engine at its deadlines."""
+        self._look_at_clock()
         while True:
             now = read_clocks()
             wait_s = (self.engine.deadline_ms - now.monotonic_ms) / 1_000
@@ -290,11 +299,26 @@ class Driver:
             for tx in block.transactions:  # copies that still come need no second look
                 self._gossip.is_new(sha256(tx.raw).digest())
         if finalized:
+            self._judge_clock(finalized[-1].header.time_ms)
             for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
                 for future in self._waiting[txid]:
                     if not future.done():
                         future.set_result(None)
         self._wake.set()
+
+    def _judge_clock(self, header_time_ms: int) -> None:
+        """Only the newest block says what time it is."""
+        state = self.engine.replica.state
+        if state.synced and state.height >= state.known_height:
+            self._clock_check.saw(header_time_ms, read_clocks().wall_ms)
+        self._look_at_clock()
+
+    def _look_at_clock(self) -> None:
+        """One line when the clock goes wrong, one when it is right again."""
+        warning = self.clock_warning()
+        if bool(warning) != self._clock_warned:
+            self._clock_warned = bool(warning)
+            log.warning("%s", warning or "the clock of this machine agrees with the chain again")
 
     def _is_settled(self, txid: bytes) -> bool:
         if self._mempool.get(txid) is not None:

@@ -35,28 +35,24 @@ from consensus.effects import (
 )
 from consensus.messages import MESSAGE_BY_TYPE, Message, NewViewBody, Status, ViewChangeBody
 from consensus.replica import Replica
-from consensus.replica_state import ReplicaBroken
 from consensus.view_change import Rules
 from ledger import codec, transaction
 from ledger.block import PREPARE, Block, Certificate, Header, header_hash
 from ledger.chain import Chain
-from ledger.execution import check_body, execute_block
-from ledger.invariants import InvariantBroken
+from ledger.execution import check_body
 from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
-from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
-from ledger.view import Overlay, View
 from node import serving
-from node.bodies import Assembly, Bodies
-from node.building import ExecutedBlock, build_block
+from node.bodies import Bodies
+from node.building import ExecutedBlock
+from node.executor import BlockExecutor
 from node.fetching import (
     FETCH_BYTES_MAX,
     GIVE_BYTES_MAX,
     Fetch,
-    FinalBlock,
     Give,
     GiveBody,
     GiveRange,
@@ -112,13 +108,12 @@ class Engine:
         self.member = member
         self._rules = rules
         self._parameters = load_one(chain, Parameters)
-        self._verifier = verifier
         self._outbox = outbox
         others = tuple(index for index in range(rules.validators.n) if index != member)
         self._bodies = Bodies(mempool.get_by_wtxid, others)
         self.sync = SyncPlan(rules, others)
         self._oversight = Oversight(chain, mempool, rules.timing.view_timeout_ms, now)
-        self._executed: dict[bytes, ExecutedBlock] = {}
+        self.executor = BlockExecutor(rules, chain, mempool, verifier, self._parameters)
         self._accused: dict[int, int] = {}  # member -> height at which it was logged last
         self._inbox: deque[Event] = deque()
         self._output = Output()
@@ -200,8 +195,8 @@ class Engine:
     def _forget_executed(self) -> None:
         """What the replica let go (a view that failed) need not be held here."""
         wanted = self.replica.state.executed
-        if len(self._executed) > len(wanted):
-            self._executed = {key: item for key, item in self._executed.items() if key in wanted}
+        if len(self.executor.executed) > len(wanted):
+            self.executor.keep(wanted)
 
     def _collect(self, output: Output) -> None:
         held = self._output
@@ -243,7 +238,7 @@ class Engine:
     def _stage(self, request: VoteRequest | ViewChangeBody | NewViewBody) -> None:
         block = None
         if isinstance(request, VoteRequest) and request.payload.phase == PREPARE:
-            block = self._executed[request.payload.block_hash].block
+            block = self.executor.executed[request.payload.block_hash].block
         try:
             self.guard.stage(request, synced=self.replica.state.synced, block=block)
         except Refused as refusal:
@@ -285,7 +280,7 @@ class Engine:
     # Execute.
 
     def _assemble(self, wanted: Execute, now: Now) -> None:
-        if wanted.block_hash in self._executed:
+        if wanted.block_hash in self.executor.executed:
             self._inbox.append(Executed(wanted.header, wanted.block_hash, None))
             return
         self._bodies.want(
@@ -299,48 +294,17 @@ class Engine:
         for assembly in self._bodies.complete():
             if assembly.header.height <= self.chain.height:
                 continue
-            view = self._view_of(assembly.header.parent_hash)
+            view = self.executor.view_of(assembly.header.parent_hash)
             if view is None:  # its parent's body is still on the way
                 self._bodies.put_back(assembly)
                 continue
-            reason = self._execute(assembly, view)
+            reason = self.executor.execute(assembly, view)
             self._inbox.append(Executed(assembly.header, assembly.block_hash, reason))
-
-    def _execute(self, assembly: Assembly, view: View) -> Reason | None:
-        transactions = assembly.transactions()
-        block = Block(assembly.header, tuple([tx.raw for tx in transactions]))
-        try:
-            for tx in transactions:
-                self._check_alone(tx)
-            changes = execute_block(view, block, transactions, self._rules.validators)
-        except Invalid as error:
-            log.warning("block refused height=%d %s", block.header.height, error)
-            return error.reason
-        except InvariantBroken as error:
-            log.error("invariant broken by height=%d: %s", block.header.height, error)
-            return Reason.BREAKS_INVARIANT
-        self._executed[assembly.block_hash] = ExecutedBlock(block, transactions, changes)
-        return None
-
-    def _check_alone(self, tx: SignedTransaction) -> None:
-        if self.mempool.get_by_wtxid(tx.wtxid) is None:
-            transaction.check_stateless(tx, self._rules.chain_id, self._parameters.fees)
-            self._verifier.check_transaction(tx)
-
-    def _view_of(self, block_hash: bytes) -> View | None:
-        """The state after a block: the chain's, or that of a block in flight."""
-        if block_hash == self.chain.head.hash:
-            return self.chain
-        executed = self._executed.get(block_hash)
-        if executed is None:
-            return None
-        base = self._view_of(executed.block.header.parent_hash)
-        return None if base is None else Overlay(base, executed.changes)
 
     # Append.
 
     def _append(self, decided: Decided, now: Now) -> None:
-        executed = self._executed.get(decided.block_hash)
+        executed = self.executor.executed.get(decided.block_hash)
         if decided.header.height <= self.chain.height:
             return
         assert executed is not None, "decided before it was executed"
@@ -349,18 +313,9 @@ class Engine:
 
     def _append_executed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
         header = executed.block.header
-        height = header.height
-        self.chain.append(executed.block, certificate, executed.changes, executed.transactions)
-        self.mempool.drop_committed(height, executed.transactions)
-        self.mempool.drop_expired(header.time_ms)
-        self.mempool.drop_refused(
-            lambda tx: check_transaction(self.chain, tx, time_ms=header.time_ms + 1)
-        )
-        self.guard.committed(height)
-        self._bodies.drop_through(height)
-        self._executed = {
-            key: item for key, item in self._executed.items() if item.block.header.height > height
-        }
+        self.executor.append(executed, certificate)
+        self.guard.committed(header.height)
+        self._bodies.drop_through(header.height)
         self.finalized.append(FinalizedBlock(header, certificate, executed.transactions))
 
     def _apply_next_final(self) -> bool:
@@ -379,26 +334,11 @@ class Engine:
             log.warning("catch-up: block %d refused: %s", item.block.header.height, error)
             self.sync.pass_over()
             return False
-        executed = self._execute_final(item, transactions)
+        executed = self.executor.execute_final(item, transactions)
         self._append_executed(executed, item.certificate)
         self._oversight.forget()
         self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
         return True
-
-    def _execute_final(
-        self, item: FinalBlock, transactions: list[SignedTransaction]
-    ) -> ExecutedBlock:
-        held = self._executed.get(item.certificate.block_hash)
-        if held is not None:
-            return held
-        try:
-            for tx in transactions:
-                self._check_alone(tx)
-            changes = execute_block(self.chain, item.block, transactions, self._rules.validators)
-        except Invalid as error:
-            height = item.block.header.height
-            raise ReplicaBroken(f"final block {height} fails execution here: {error}") from None
-        return ExecutedBlock(item.block, transactions, changes)
 
     # Propose.
 
@@ -406,20 +346,14 @@ class Engine:
         parent = self.replica.parent_to_extend(now)
         if parent is None or not self._is_due(now):
             return False
-        view = self._view_of(parent[0])
+        view = self.executor.view_of(parent[0])
         if view is None:
             return False
-        executed = build_block(
-            view,
-            self.mempool,
-            time_ms=max(view.head.header.time_ms + 1, now.wall_ms),
-            proposer=self._rules.validators.members[self.member].key,
-            in_flight=self._in_flight(view),
-        )
+        executed = self.executor.build(view, self._rules.validators.members[self.member].key, now)
         if not executed.transactions and not self.replica.heartbeat_due(now):
             return False
         header = executed.changes.head.header
-        self._executed[executed.changes.head.hash] = executed
+        self.executor.executed[executed.changes.head.hash] = executed
         leaves = tuple([tx.wtxid for tx in executed.transactions])
         self._inbox.append(Proposed(header, leaves))
         return True
@@ -431,16 +365,6 @@ class Engine:
             and now.monotonic_ms >= since_ms + self._parameters.block_interval_ms
         )
         return ripe or self.replica.heartbeat_due(now)
-
-    def _in_flight(self, view: View) -> set[bytes]:
-        """Transactions of the blocks between the chain and `view`."""
-        found: set[bytes] = set()
-        block_hash = view.head.hash
-        while block_hash != self.chain.head.hash:
-            executed = self._executed[block_hash]
-            found.update([tx.txid for tx in executed.transactions])
-            block_hash = executed.block.header.parent_hash
-        return found
 
     # Peers.
 
@@ -495,5 +419,5 @@ class Engine:
         self.deadline_ms = min(due)
 
     def _find_block(self, block_hash: bytes) -> Block | None:
-        executed = self._executed.get(block_hash)
+        executed = self.executor.executed.get(block_hash)
         return executed.block if executed is not None else self.guard.block(block_hash)

@@ -25,8 +25,8 @@ from ledger.crypto import SigningKey
 from ledger.economy.licence import LicenceGrant
 from ledger.genesis import Genesis
 from node.config import NodeConfig
-from node.disk import write_atomic
 from node.errors import NodeError
+from node.files import write_atomic
 from p2p.licence_cert import certificate_pem, private_key_pem
 
 PRIVATE_MODE = 0o600

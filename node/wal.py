@@ -29,7 +29,7 @@ from typing import Protocol
 from zlib import crc32
 
 from ledger.kv import StorageError
-from node.disk import write_all, write_atomic
+from node.files import write_all, write_atomic
 
 MAGIC = b"marsawal"
 FORMAT_VERSION = 1

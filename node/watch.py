@@ -65,6 +65,8 @@ class NodeWatch:
                 f"two processes run with the key of {name}: one at {address} was refused, the one "
                 f"that is linked stays. Whoever runs {name} must stop one of them"
             )
+        if clock := self._driver.clock_warning():
+            found.append(clock)
         return found
 
     def sync_target(self) -> int:

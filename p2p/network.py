@@ -49,7 +49,7 @@ from p2p.streams import Stream, accept_tls, dial_tls, read_frame
 from p2p.wire import HANDSHAKE_SIZES
 
 SEEN_S = 15.0
-"""A second process dials again within redial_max_s and handshake_s; unseen for longer it is gone."""
+"""A second process dials again within redial_max_s and handshake_s; unseen for so long it ended."""
 
 Spawn = Callable[[str, Coroutine[Any, Any, None]], object]
 """Start a named coroutine under the node's TaskGroup."""

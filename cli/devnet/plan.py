@@ -22,7 +22,7 @@ from cli.errors import CliError, ExitCode, usage_error
 from cli.home import checked_name, devnets_dir, home, write_private
 from ledger.genesis import chain_id, dump
 from node import config, keys
-from node.disk import sync_directory, write_atomic
+from node.files import sync_directory, write_atomic
 from p2p.licence_cert import private_key_pem
 
 VALIDATORS = 4

@@ -18,7 +18,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from node.disk import write_atomic
+from node.files import write_atomic
 
 PROCESS_FILE = "process.json"
 PROCESS_FILE_MODE = 0o600

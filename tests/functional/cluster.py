@@ -48,9 +48,9 @@ class Ended:
 class Cluster:
     """One MARSA_HOME with a devnet called `default` in it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, nodes_max: int = 7) -> None:
         self.home = home
-        self.base_port = free_base_port()
+        self.base_port = free_base_port(nodes_max)
 
     @property
     def directory(self) -> Path:
@@ -120,10 +120,10 @@ def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) 
         time.sleep(0.05)
 
 
-def free_base_port() -> int:
-    """A base port whose ports are free now, in this test worker's range."""
+def free_base_port(nodes_max: int) -> int:
+    """A base port from which so many nodes have free ports now, in this test worker's range."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = BASE_PORT_FIRST + worker * BASE_PORTS_A_WORKER
-    found = sockets.free_base_port(first - sockets.PORTS_STRIDE, 7)
+    found = sockets.free_base_port(first - sockets.PORTS_STRIDE, nodes_max)
     assert found is not None
     return found

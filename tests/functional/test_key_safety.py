@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from cli.devnet import processes
 from cli.devnet.state import ports
 from ledger import codec
 from ledger.block import VotePayload
+from node.clock_check import SAMPLES
 from node.vote_guard import Kind
 from node.wal import INSTANCE_ID_BYTES, RECORD_BYTES_MAX, DiskLogFile, WriteAheadLog
 from tests.functional.cluster import MARSA, Cluster, until
@@ -139,6 +142,23 @@ def assert_no_evidence(cluster: Cluster) -> None:
         assert "evidence member" not in (cluster.node_dir(name) / "node.log").read_text()
 
 
+@contextmanager
+def running_with_clock_off(cluster: Cluster, directory: Path, hours: int) -> Iterator[None]:
+    """The node of a devnet, with its own ports, in a process that believes in another hour."""
+    script = str(Path(__file__).with_name("skewed_node.py"))
+    command = [sys.executable, script, str(hours * 3_600), "node", "run", str(directory)]
+    with (directory / "node.log").open("ab") as log:
+        child = subprocess.Popen(command, stderr=log, env=cluster.environment)
+        try:
+            process = processes.identify(child.pid)
+            assert process is not None
+            processes.save(directory, process)
+            yield
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(20)
+
+
 def test_restored_old_directory(cluster: Cluster) -> None:
     """A backup of yesterday, database and log of votes together: the echo finds it."""
     cluster.up()
@@ -155,9 +175,9 @@ def test_restored_old_directory(cluster: Cluster) -> None:
     recovers(cluster)
 
 
-@pytest.mark.parametrize("what", ["damaged", "fresh"])
+@pytest.mark.parametrize("what", ["damaged", "missing", "fresh"])
 def test_log_that_is_not_what_was_written(cluster: Cluster, what: str) -> None:
-    """A byte flipped within it, or a new one in its place on a chain that has blocks."""
+    """A byte flipped within it, gone, or a new one in its place on a chain that has blocks."""
     cluster.up()
     cluster.send("5", "alice", "bob")
     cluster.marsa("devnet", "kill", VICTIM)
@@ -168,9 +188,10 @@ def test_log_that_is_not_what_was_written(cluster: Cluster, what: str) -> None:
         path.write_bytes(data)
     else:
         path.unlink()
+    if what == "fresh":
         WriteAheadLog.create(DiskLogFile(path), bytes(INSTANCE_ID_BYTES)).close()
     cluster.marsa("devnet", "restart", VICTIM, code=9)
-    follows(cluster, "damaged" if what == "damaged" else "fresh")
+    follows(cluster, what)
     recovers(cluster)
 
 
@@ -225,4 +246,40 @@ def test_copy_takes_over_while_the_original_sleeps(cluster: Cluster) -> None:
     until(lambda: consensus_of(cluster, INDEX)["connected"] == 4, "it is linked again")
     recovers(cluster)
     assert_one_vote_a_slot(cluster.node_dir(VICTIM), image)
+    assert_no_evidence(cluster)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clock_is_off(cluster: Cluster, hours: int) -> None:
+    """A validator comes back an hour early or late, and it is its turn to propose: it says so, the
+    others go on, no slot is signed twice; with the right time it is a member as before."""
+    cluster.up()
+    cluster.send("1", "alice", "bob")
+    victim = next(item for item in cluster.status()["nodes"] if item["state"] == "primary")["name"]
+    index = int(victim.removeprefix("val"))
+    other = cluster.api((index + 1) % 4)
+    cluster.marsa("devnet", "kill", victim)
+    directory = cluster.node_dir(victim)
+    with running_with_clock_off(cluster, directory, hours):
+        direction = "behind" if hours < 0 else "ahead of"
+        for _ in range(SAMPLES + 1):
+            assert cluster.send("1", "alice", "bob", "--node", other)["status"] == "final"
+
+        def warning() -> Any:
+            texts = cluster.nodes()[victim]["warnings"]
+            return next((text for text in texts if "clock of this machine" in text), None)
+
+        text = until(warning, "it says that its clock is off")
+        assert f" s {direction} the blocks of the chain" in text
+        assert 3_590 <= int(text.split(" s ")[0].split()[-1]) <= 3_610
+        assert "set it right" in text
+        assert text.partition(" s ")[2] in (directory / "node.log").read_text()
+        shown = cluster.marsa("node", "status", "--node", cluster.api(index)).out
+        assert f"warning: {text[:40]}" in shown
+    cluster.marsa("devnet", "restart", victim)
+    for _ in range(2):
+        cluster.send("1", "alice", "bob", "--node", other)
+    until(lambda: cluster.nodes()[victim]["state"] in ("voting", "primary"), "it votes again")
+    assert not warnings_of(cluster)
+    assert_one_vote_a_slot(directory)
     assert_no_evidence(cluster)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from consensus.effects import Now
 from consensus.view_change import Rules
 from ledger import codec
 from ledger.chain import Chain
@@ -224,3 +225,19 @@ async def test_f_plus_one_are_believed_that_the_key_runs_elsewhere(
     assert "linked with " + ", ".join(sorted(names[1:3])) in caplog.text
     assert OTHER_PROCESS in caplog.text
     assert "marsa node recover" in caplog.text
+
+
+async def test_the_clock_is_judged_by_the_newest_block(
+    shell: Shell, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Genesis from the future: a warning, one line; the clock set right: none, and one line."""
+    chain = shell.driver.engine.chain
+    for hours, warns in ((-1, True), (-1, True), (0, False), (0, False)):
+        wall_ms = chain.head.header.time_ms + hours * 3_600_000
+        monkeypatch.setattr(module, "read_clocks", lambda wall_ms=wall_ms: Now(0, wall_ms))
+        shell.driver._look_at_clock()
+        assert bool(shell.driver.clock_warning()) is warns
+    assert [record.message[:40] for record in caplog.records] == [
+        "the clock of this machine is 3600 s behi",
+        "the clock of this machine agrees with th",
+    ]

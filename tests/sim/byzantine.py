@@ -169,7 +169,7 @@ class Equivocator:
     ) -> tuple[Header, tuple[bytes, ...]] | None:
         engine = self._node.engine
         assert engine is not None
-        view = engine._view_of(header.parent_hash)
+        view = engine.executor.view_of(header.parent_hash)
         if view is None:
             return None
         execution = Execution(view, time_ms=header.time_ms + 1, proposer=header.proposer)

@@ -162,7 +162,7 @@ class Checkers:
             ("prepared", len(state.prepared), window),
             ("certified", len(state.certified), window),
             ("executed", len(state.executed), 2 * heights),
-            ("blocks executed", len(engine._executed), 2 * heights),
+            ("blocks executed", len(engine.executor.executed), 2 * heights),
             ("bodies", len(engine._bodies._assemblies), 2 * heights),
             ("sync", len(engine.sync._waiting), RANGE_BLOCKS_MAX),
             ("inbox", len(engine._inbox), 0),

@@ -16,7 +16,7 @@ def _apply_next_final(self: Engine) -> bool:
     if item is None:
         return False
     transactions = [transaction.decode(raw) for raw in item.block.transactions]
-    executed = self._execute_final(item, transactions)
+    executed = self.executor.execute_final(item, transactions)
     self._append_executed(executed, item.certificate)
     self.finalized.append(self.finalized[-1])
     self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))

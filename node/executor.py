@@ -1,0 +1,135 @@
+"""Blocks between their bodies and the chain: executed on their parent's state, held, appended.
+
+A block in flight is executed on the chain's state and on whatever lies between. What was executed
+is kept until the chain passes its height or the replica lets it go. A block that fails is its
+proposer's fault, but one that a quorum made final must not fail here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container
+
+from consensus.effects import Now
+from consensus.replica_state import ReplicaBroken
+from consensus.view_change import Rules
+from ledger import transaction
+from ledger.block import Block, Certificate
+from ledger.chain import Chain
+from ledger.execution import execute_block
+from ledger.invariants import InvariantBroken
+from ledger.mempool import Mempool
+from ledger.parameters import Parameters
+from ledger.reasons import Invalid, Reason
+from ledger.state import check_transaction
+from ledger.transaction import SignedTransaction
+from ledger.view import Overlay, View
+from node.bodies import Assembly
+from node.building import ExecutedBlock, build_block
+from node.fetching import FinalBlock
+from node.verify import Verifier
+
+log = logging.getLogger("marsa.engine")
+
+
+class BlockExecutor:
+    """One an engine. `executed` holds blocks above the chain, by hash."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        chain: Chain,
+        mempool: Mempool,
+        verifier: Verifier,
+        parameters: Parameters,
+    ) -> None:
+        self.executed: dict[bytes, ExecutedBlock] = {}
+        self._rules = rules
+        self._chain = chain
+        self._mempool = mempool
+        self._verifier = verifier
+        self._parameters = parameters
+
+    def view_of(self, block_hash: bytes) -> View | None:
+        """The state after a block: the chain's, or that of a block in flight."""
+        if block_hash == self._chain.head.hash:
+            return self._chain
+        executed = self.executed.get(block_hash)
+        if executed is None:
+            return None
+        base = self.view_of(executed.block.header.parent_hash)
+        return None if base is None else Overlay(base, executed.changes)
+
+    def execute(self, assembly: Assembly, view: View) -> Reason | None:
+        """Execute a proposed block on its parent's state; why it is refused, None if it is not."""
+        transactions = assembly.transactions()
+        block = Block(assembly.header, tuple([tx.raw for tx in transactions]))
+        try:
+            self.executed[assembly.block_hash] = self._execute(view, block, transactions)
+        except Invalid as error:
+            log.warning("block refused height=%d %s", block.header.height, error)
+            return error.reason
+        except InvariantBroken as error:
+            log.error("invariant broken by height=%d: %s", block.header.height, error)
+            return Reason.BREAKS_INVARIANT
+        return None
+
+    def execute_final(
+        self, item: FinalBlock, transactions: list[SignedTransaction]
+    ) -> ExecutedBlock:
+        """A block that continues the chain; raises ReplicaBroken: a quorum stands behind it."""
+        held = self.executed.get(item.certificate.block_hash)
+        if held is not None:
+            return held
+        try:
+            return self._execute(self._chain, item.block, transactions)
+        except Invalid as error:
+            height = item.block.header.height
+            raise ReplicaBroken(f"final block {height} fails execution here: {error}") from None
+
+    def build(self, view: View, proposer: bytes, now: Now) -> ExecutedBlock:
+        """The block that this node would propose after `view`. It is not held yet."""
+        return build_block(
+            view,
+            self._mempool,
+            time_ms=max(view.head.header.time_ms + 1, now.wall_ms),
+            proposer=proposer,
+            in_flight=self._in_flight(view),
+        )
+
+    def append(self, executed: ExecutedBlock, certificate: Certificate) -> None:
+        """Make a block part of the chain; the pool lets go what it holds or made impossible."""
+        header = executed.block.header
+        height = header.height
+        chain, mempool = self._chain, self._mempool
+        chain.append(executed.block, certificate, executed.changes, executed.transactions)
+        mempool.drop_committed(height, executed.transactions)
+        mempool.drop_expired(header.time_ms)
+        mempool.drop_refused(lambda tx: check_transaction(chain, tx, time_ms=header.time_ms + 1))
+        self.executed = {
+            key: item for key, item in self.executed.items() if item.block.header.height > height
+        }
+
+    def keep(self, wanted: Container[bytes]) -> None:
+        """What the replica let go (a view that failed) need not be held here."""
+        self.executed = {key: item for key, item in self.executed.items() if key in wanted}
+
+    def _execute(
+        self, view: View, block: Block, transactions: list[SignedTransaction]
+    ) -> ExecutedBlock:
+        for tx in transactions:
+            if self._mempool.get_by_wtxid(tx.wtxid) is None:
+                transaction.check_stateless(tx, self._rules.chain_id, self._parameters.fees)
+                self._verifier.check_transaction(tx)
+        changes = execute_block(view, block, transactions, self._rules.validators)
+        return ExecutedBlock(block, transactions, changes)
+
+    def _in_flight(self, view: View) -> set[bytes]:
+        """Transactions of the blocks between the chain and `view`."""
+        found: set[bytes] = set()
+        block_hash = view.head.hash
+        while block_hash != self._chain.head.hash:
+            executed = self.executed[block_hash]
+            found.update([tx.txid for tx in executed.transactions])
+            block_hash = executed.block.header.parent_hash
+        return found
