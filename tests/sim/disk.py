@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
 
-from ledger.kv import MemoryKV, Row
+from ledger.kv import MemoryKV, Reader, Row
 from tests.sim.storage import MemoryLogFile
 
 ROWS_MAX = 1_000_000
@@ -69,6 +69,9 @@ class SimKV:
         self._boundary("kv.write")
         self._store.write(puts, deletes)
         self._boundary("kv.written")
+
+    def frozen(self) -> Reader:
+        return self._store.frozen()
 
     def image(self) -> MemoryKV:
         """What a copy of the directory holds now."""
