@@ -33,9 +33,11 @@ from node.api.listener import Listener
 from node.api.server import admin_app, operations_app, public_app
 from node.api.services import Services as ApiServices
 from node.config import NodeConfig
+from node.directory import Directory
 from node.disk import DirectoryLock, free_bytes
 from node.driver import Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
+from node.epochs import rules_at
 from node.errors import NodeError
 from node.files import sync_directory
 from node.intake import Intake
@@ -68,7 +70,6 @@ class Stores:
     guard: VoteGuard
     rules: Rules
     verifier: Verifier
-    member: int
 
 
 def init_node(config: NodeConfig) -> None:
@@ -144,31 +145,31 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
             f"{config.chain_path} holds another chain than {config.network.genesis_hash}",
             "use another directory, or the genesis of the chain that is stored here",
         )
-    validators = genesis.validators
-    audit_boot(chain, validators)
+    audit_boot(chain)
     verifier = Verifier()
-    rules = Rules.of(first, validators, genesis.parameters, verifier.is_valid)
-    member = validators.index_by_key[keys.consensus.public]
-    guard = _open_guard(config, keys, rules, member, stack)
-    return Stores(genesis, keys, chain, guard, rules, verifier, member)
+    rules = rules_at(chain, verifier.is_valid)
+    guard = _open_guard(config, keys, rules, stack)
+    return Stores(genesis, keys, chain, guard, rules, verifier)
 
 
-def _open_guard(
-    config: NodeConfig, keys: NodeKeys, rules: Rules, member: int, stack: ExitStack
-) -> VoteGuard:
+def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitStack) -> VoteGuard:
     """A missing or damaged log is no reason to stop: the node follows and does not vote."""
+
+    def new_log() -> WriteAheadLog:
+        return _fresh_log(config.votes_path)
+
     log_: WriteAheadLog | None = None
     records: list[Record] = []
     why = ""
     try:
         log_, records = WriteAheadLog.open(DiskLogFile(config.votes_path))
         stack.callback(log_.close)
-        return VoteGuard(keys.consensus, member, rules, log_, records)
+        return VoteGuard(keys.consensus, rules, log_, records, new_log=new_log)
     except FileNotFoundError:
         why = f"{config.votes_path} is missing"
     except (LogDamaged, Invalid) as error:
         why = str(error)
-    return VoteGuard(keys.consensus, member, rules, None, why=why)
+    return VoteGuard(keys.consensus, rules, None, new_log=new_log, why=why)
 
 
 def _new_log(path: Path) -> WriteAheadLog:
@@ -226,13 +227,12 @@ class RunningNode:
         self._stores = stores
         self._stop = asyncio.Event()
         self._fault: OSError | None = None
-        validators = stores.rules.validators
-        self._outbox = NetworkOutbox(validators)
+        self._directory = Directory(stores.chain)
+        self._outbox = NetworkOutbox(self._directory)
         mempool = Mempool()
         intake = Intake(stores.chain, mempool, stores.verifier, stores.genesis.parameters.fees)
         self._engine = Engine(
             rules=stores.rules,
-            member=stores.member,
             chain=stores.chain,
             mempool=mempool,
             verifier=stores.verifier,
@@ -240,8 +240,7 @@ class RunningNode:
             outbox=self._outbox,
             now=read_clocks(),
         )
-        link_keys = {grant.keys.link: grant.id for grant in stores.genesis.licences}
-        self._driver = Driver(self._engine, intake, mempool, validators, link_keys)
+        self._driver = Driver(self._engine, intake, mempool, self._directory)
         self._mempool = mempool
 
     def position(self) -> tuple[int, int, int]:
@@ -276,7 +275,7 @@ class RunningNode:
 
     def recover(self) -> None:
         """The operator's word that this key may vote again; raises Refused."""
-        self._stores.guard.recover(lambda: _fresh_log(self._config.votes_path))
+        self._stores.guard.recover()
         self._engine.allow_voting()
         self._driver.tick()
 
@@ -313,7 +312,7 @@ class RunningNode:
 
     async def _start_api(self, network: Network) -> list[Listener]:
         config, stores = self._config, self._stores
-        watch = NodeWatch(self._driver, network, stores.rules.validators, self._on_fault)
+        watch = NodeWatch(self._driver, network, self._on_fault)
         services = ApiServices(
             genesis=stores.genesis,
             chain=stores.chain,

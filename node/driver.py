@@ -15,16 +15,18 @@ from hashlib import sha256
 
 from consensus.effects import Now
 from ledger import transaction
+from ledger.economy.licence import LicenceState
 from ledger.mempool import Mempool
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
-from ledger.validators import ValidatorSet
 from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
-from node.engine import Engine
+from node.directory import Directory
+from node.engine import Engine, FinalizedBlock
 from node.inbox import Inbox
 from node.intake import Intake
-from node.serving import Allowance
+from node.serving import ALL_OTHERS, Allowance
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
@@ -43,19 +45,19 @@ def read_clocks() -> Now:
 
 
 class NetworkOutbox:
-    """The engine's outbox over real links: members by index, links by licence."""
+    """The engine's outbox over real links: peers by key, links by licence."""
 
-    def __init__(self, validators: ValidatorSet) -> None:
-        self._licences = [member.licence for member in validators.members]
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
         self.network: Network | None = None
 
-    def send(self, to: int | None, number: int, payload: bytes) -> None:
+    def send(self, to: bytes | None, number: int, payload: bytes) -> None:
         if self.network is None:
             return
         if to is None:
             self.network.broadcast(number, payload)
         else:
-            self.network.send(self._licences[to], number, payload)
+            self.network.send(self._directory.identity(to), number, payload)
 
 
 class Driver:
@@ -66,8 +68,7 @@ class Driver:
         engine: Engine,
         intake: Intake,
         mempool: Mempool,
-        validators: ValidatorSet,
-        link_keys: dict[bytes, str],
+        directory: Directory,
     ) -> None:
         self.engine = engine
         self.network: Network | None = None
@@ -80,12 +81,8 @@ class Driver:
         self._mempool = mempool
         mempool.on_dropped = self._forget
         self._gossip = Gossip()
-        self._allowance = Allowance(len(validators.members))
-        self._link_keys = link_keys
-        self._licences = [member.licence for member in validators.members]
-        self._member_of = {licence: index for index, licence in enumerate(self._licences)}
-        self._faults_max = validators.f
-        self._keys = [member.key for member in validators.members]
+        self._allowance = Allowance()
+        self._directory = directory
         self._inbox = Inbox()
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
@@ -99,11 +96,14 @@ class Driver:
     # What the network asks (p2p.network.Owner).
 
     def admit(self, link_key: bytes) -> Admission | RefusedReason:
-        """Links of this epoch's validators carry consensus; others are not known."""
-        licence = self._link_keys.get(link_key)
+        """Links of licensed nodes carry consensus, whether they have a seat now or had or will
+        have one; what the engine hears on them is judged by the epoch. Others only follow."""
+        licence = self._directory.licence(link_key)
         if licence is None:
             return RefusedReason.LICENCE_UNKNOWN
-        return Admission(licence, may_consensus=licence in self._member_of)
+        if licence.state is LicenceState.REVOKED:
+            return RefusedReason.LICENCE_INACTIVE
+        return Admission(licence.grant.id, may_consensus=True)
 
     @property
     def dropped_bytes(self) -> int:
@@ -124,8 +124,10 @@ class Driver:
         """Validators are linked with another process of this key; f + 1 of them do not lie."""
         if self.network is None:
             return
-        telling = set(self.network.key_in_use_at()) & self._member_of.keys()
-        if len(telling) <= self._faults_max:
+        validators = self.engine.validators
+        members = {member.licence for member in validators.members}
+        telling = members.intersection(self.network.key_in_use_at())
+        if len(telling) <= validators.f:
             return
         if not self._key_in_use:
             self._key_in_use = True
@@ -141,16 +143,15 @@ class Driver:
         if number == wire.TXS:
             self._queue(peer.identity, payload, None)
             return
-        sender = self._member_of.get(peer.identity)
-        if sender is None:
-            raise Invalid(Reason.MALFORMED, f"message {number} from no validator")
+        key = self._directory.key(peer.identity)
         if number == wire.RESENT:
-            self._queue(peer.identity, payload, self._keys[sender])
+            if key in self.engine.validators.index_by_key:
+                self._queue(peer.identity, payload, key)
             return
         if number == wire.FETCH:
-            self._answer(sender, payload)
+            self._answer(key, payload)
             return
-        self.engine.receive(sender, number, payload, read_clocks())
+        self.engine.receive(key, number, payload, read_clocks())
         self._after_engine()
 
     def tick(self) -> None:
@@ -220,17 +221,20 @@ class Driver:
     def _links_changed(self) -> None:
         if self.network is None:
             return
-        linked = {self._member_of[name] for name in self.network.validators()}
-        self.engine.connected(frozenset(linked | {self.engine.member}), read_clocks())
+        linked = frozenset([self._directory.key(name) for name in self.network.validators()])
+        self.engine.connected(linked, read_clocks())
         self._after_engine()
 
-    def _answer(self, sender: int, payload: bytes) -> None:
+    def _answer(self, peer: bytes, payload: bytes) -> None:
+        validators = self.engine.validators
+        who = peer if peer in validators.index_by_key else ALL_OTHERS
         now_s = time.monotonic()
-        if not self._allowance.may_ask(sender, now_s):
+        if not self._allowance.may_ask(who, now_s):
             return
         begun_s = time.thread_time()
-        self.engine.receive(sender, wire.FETCH, payload, read_clocks())
-        self._allowance.charge(sender, now_s, time.thread_time() - begun_s)
+        self.engine.receive(peer, wire.FETCH, payload, read_clocks())
+        spent_s = time.thread_time() - begun_s
+        self._allowance.charge(who, now_s, spent_s, shares=validators.n)
 
     def _queue(self, source: str, payload: bytes, resent_by: bytes | None) -> None:
         self._inbox.put(source, payload, resent_by)
@@ -298,6 +302,8 @@ class Driver:
             log.info("decided block=%d txs=%d", block.header.height, len(block.transactions))
             for tx in block.transactions:  # copies that still come need no second look
                 self._gossip.is_new(sha256(tx.raw).digest())
+        if any(map(_may_change_licences, finalized)):
+            self._directory.refresh()
         if finalized:
             self._judge_clock(finalized[-1].header.time_ms)
             for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
@@ -325,3 +331,8 @@ class Driver:
             return False
         is_final = self._mempool.final_height(txid) is not None
         return is_final or self._mempool.rejection(txid) is not None
+
+
+def _may_change_licences(block: FinalizedBlock) -> bool:
+    operations = [item for tx in block.transactions for item in tx.body.operations]
+    return block.header.ends_epoch or any(not isinstance(item, Mint | Burn) for item in operations)

@@ -12,7 +12,6 @@ from collections.abc import Container
 
 from consensus.effects import Now
 from consensus.replica_state import ReplicaBroken
-from consensus.view_change import Rules
 from ledger import transaction
 from ledger.block import Block, Certificate
 from ledger.chain import Chain
@@ -37,14 +36,12 @@ class BlockExecutor:
 
     def __init__(
         self,
-        rules: Rules,
         chain: Chain,
         mempool: Mempool,
         verifier: Verifier,
         parameters: Parameters,
     ) -> None:
         self.executed: dict[bytes, ExecutedBlock] = {}
-        self._rules = rules
         self._chain = chain
         self._mempool = mempool
         self._verifier = verifier
@@ -119,9 +116,9 @@ class BlockExecutor:
     ) -> ExecutedBlock:
         for tx in transactions:
             if self._mempool.get_by_wtxid(tx.wtxid) is None:
-                transaction.check_stateless(tx, self._rules.chain_id, self._parameters.fees)
+                transaction.check_stateless(tx, self._chain.chain_id, self._parameters.fees)
                 self._verifier.check_transaction(tx)
-        changes = execute_block(view, block, transactions, self._rules.validators)
+        changes = execute_block(view, block, transactions)
         return ExecutedBlock(block, transactions, changes)
 
     def _in_flight(self, view: View) -> set[bytes]:

@@ -29,6 +29,9 @@ from node.fetching import (
 SERVING_BURST_S = 1.0
 """How far a member's debt may run ahead: a laggard asks in bursts."""
 
+ALL_OTHERS = b"observers"
+"""Who is no member shares one part with all that are none."""
+
 FindTransaction = Callable[[bytes], SignedTransaction | None]
 FindBlock = Callable[[bytes], Block | None]
 
@@ -40,17 +43,17 @@ class Allowance:
     that is dropped: an honest one asks again, or asks somebody else.
     """
 
-    def __init__(self, members: int) -> None:
-        self._members = members
-        self._paid_until_s: dict[int, float] = {}
+    def __init__(self) -> None:
+        self._paid_until_s: dict[bytes, float] = {}
 
-    def may_ask(self, member: int, now_s: float) -> bool:
+    def may_ask(self, member: bytes, now_s: float) -> bool:
         return self._paid_until_s.get(member, now_s) <= now_s + SERVING_BURST_S
 
-    def charge(self, member: int, now_s: float, spent_s: float) -> None:
-        """An answer took `spent_s` of processor time."""
+    def charge(self, member: bytes, now_s: float, spent_s: float, *, shares: int) -> None:
+        """An answer took `spent_s` of processor time, of which everybody has an equal share."""
         begins_s = max(now_s, self._paid_until_s.get(member, now_s))
-        self._paid_until_s[member] = begins_s + spent_s * self._members
+        paid = {name: until_s for name, until_s in self._paid_until_s.items() if until_s > now_s}
+        self._paid_until_s = paid | {member: begins_s + spent_s * shares}
 
 
 def answer(

@@ -222,6 +222,23 @@ class VoteGuard:
             return True
         return False
 
+    def hear_self(self, height: int) -> bool:
+        """A member counts among those that say where they stand; as `hear`."""
+        if self.permission is not Permission.WAITING or self._member is None:
+            return False
+        own = Status(
+            epoch=0,
+            view=0,
+            active=0,
+            height=height,
+            heard=0,
+            certificate=(),
+            held=(),
+            view_changes=0,
+            votes=(),
+        )
+        return self.hear(self._member, own)
+
     def distrust_key(self) -> bool:
         """Another process has this key: vote no more. True when that changed something."""
         self._heard.clear()  # what others said before knows nothing of what that one signs

@@ -22,20 +22,27 @@ class NodeWatch:
         self,
         driver: Driver,
         network: Network,
-        validators: ValidatorSet,
         on_fault: Callable[[OSError], None],
     ) -> None:
         self._driver = driver
         self._network = network
-        self._validators = validators
         self._on_fault = on_fault
         self._started_ms = read_clocks().monotonic_ms
+
+    @property
+    def _validators(self) -> ValidatorSet:
+        return self._driver.engine.validators
+
+    def _own_licence(self) -> str:
+        """Empty for a node without a seat."""
+        member = self._driver.engine.member
+        return "" if member is None else self._validators.members[member].licence
 
     def consensus(self) -> schemas.Consensus:
         engine = self._driver.engine
         state = engine.replica.state
         linked = set(self._network.validators())
-        own = self._validators.members[engine.member].licence
+        own = self._own_licence()
         names = [member.licence for member in self._validators.members]
         missing = [name for name in names if name != own and name not in linked]
         return schemas.Consensus(
@@ -78,11 +85,11 @@ class NodeWatch:
 
     def peers(self) -> list[schemas.Peer]:
         links = {stats.name: stats for stats in self._network.stats()}
-        own = self._validators.members[self._driver.engine.member].licence
+        own = self._own_licence()
         names = {member.licence for member in self._validators.members} - {own}
         told = {
-            self._validators.members[index].licence: height
-            for index, height in self._driver.engine.heights.items()
+            member.licence: self._driver.engine.heights.get(member.key)
+            for member in self._validators.members
         }
         now_ms = self.now_ms()
         return [

@@ -1,8 +1,8 @@
-"""What members of the next epoch say before this node has applied the last block of this one.
+"""Where two epochs meet: the rules for a chain's next block, and what is said before its time.
 
-Members finish an epoch within moments of each other; without this the slowest would miss the first
-proposal and votes of the next, until they are sent again. The latest `EARLY_A_PEER` of each of
-`VALIDATORS_MAX` peers are kept: a liar displaces only its own.
+Members finish an epoch within moments of each other; without `EarlyMessages` the slowest would miss
+the first proposal and votes of the next, until they are sent again. The latest `EARLY_A_PEER` of
+each of `VALIDATORS_MAX` peers are kept: a liar displaces only its own.
 """
 
 from __future__ import annotations
@@ -10,10 +10,27 @@ from __future__ import annotations
 from collections import deque
 
 from consensus.messages import Commit, Message, NewView, Prepare, PrePrepare, ViewChange
+from consensus.view_change import Rules
+from ledger.block import IsValid
+from ledger.chain import Chain
+from ledger.epochs import epoch_after
+from ledger.objects import load_one
+from ledger.parameters import Parameters
 from ledger.validators import VALIDATORS_MAX
 
 EARLY_A_PEER = 16
 """A proposal and two votes for each height of the largest window, and some to spare."""
+
+
+def rules_at(chain: Chain, is_valid: IsValid) -> Rules:
+    """What the block after the chain's last is voted on by."""
+    epoch = epoch_after(chain.head.header)
+    genesis, validators = chain.header(0), chain.validators(epoch)
+    if genesis is None or validators is None:
+        raise AssertionError("a chain holds its genesis and the validators of its next block")
+    previous = chain.validators(epoch - 1) if epoch else None
+    numbers = load_one(chain, Parameters)
+    return Rules.of(genesis, validators, numbers, is_valid, previous=previous)
 
 
 def epoch_of(message: Message) -> int:
