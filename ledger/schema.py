@@ -8,6 +8,9 @@ vary in length; they are last in their key.
 | --- | --- | --- | --- |
 | `m` | `schema` | version u16 | layout of this store |
 | `m` | `tip` | `Tip` | the last final block; moves in the batch that writes the block |
+| `m` | `base` | `Tip` | the block at which a store begins that was imported from a snapshot |
+| `m` | `bodies` | height u64 | bodies of lower blocks were pruned |
+| `m` | `import` | `Import` | the snapshot that is being imported; no chain before that is done |
 | `h` | height u64 | `Header` | the chain |
 | `i` | block hash 32 | height u64 | a block by its hash |
 | `l` | height u64 | 32 bytes a transaction | leaves of `tx_root`, in the order of the block |
@@ -16,6 +19,7 @@ vary in length; they are last in their key.
 | `c` | height u64 | `Certificate` | q COMMIT signatures; height 0 has none |
 | `t` | txid 32 | height u64, position u16 | a final transaction by its id |
 | `o` | txid 32, index u32 | `OutputEntry` | unspent outputs |
+| `u` | leaf u64 | txid 32, index u32 | unspent outputs in the order of their leaves |
 | `x` | txid 32, index u32 | height u64, position u16 | the transaction that spent an output |
 | `n` | position u64 | hash 32 | nodes of the mountain range, never changed |
 | `b` | chunk number u64 | flags 128 | chunks of the spent bitmap that are not clear |
@@ -23,6 +27,7 @@ vary in length; they are last in their key.
 | `a` | lock 32, asset 32, leaf u64 | txid 32, index u32 | unspent outputs of an address |
 | `v` | lock 32, asset 32 | amount u128, coins u64 | running balance, absent when zero |
 | `y` | lock 32, height u64, rank u32 | `HistoryEntry` | what moved at an address |
+| `p` | chunk number u64 | 1 byte | chunks that are imported; gone with the record `import` |
 
 `rank` orders one block: outputs of the system in the order of their leaves, then transactions
 from `RANK_TRANSACTIONS` on.
@@ -59,9 +64,14 @@ OBJECT: Final = b"k"
 COIN: Final = b"a"
 BALANCE: Final = b"v"
 HISTORY: Final = b"y"
+UNSPENT: Final = b"u"
+PROGRESS: Final = b"p"
 
 SCHEMA_KEY: Final = META + b"schema"
 TIP_KEY: Final = META + b"tip"
+BASE_KEY: Final = META + b"base"
+BODIES_KEY: Final = META + b"bodies"
+IMPORT_KEY: Final = META + b"import"
 
 RANK_TRANSACTIONS: Final = 1 << 31
 
@@ -77,6 +87,17 @@ class DamagedChain(StorageError):
     def __init__(self, what: str, advice: str = ADVICE) -> None:
         super().__init__(f"the stored chain is damaged: {what}; {advice}")
         self.what = what
+
+
+class UnfinishedImport(StorageError):
+    """The store is a snapshot of which chunks are missing: no chain yet, and not damaged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is a snapshot that was imported in part, no chain yet; let the node go on"
+            " with the import, or move the directory aside and make a new one with"
+            " `marsa node init`"
+        )
 
 
 class Tip(Wire, frozen=True):
@@ -163,6 +184,14 @@ def object_key(key: bytes) -> bytes:
 
 def coin_key(lock: bytes, asset: bytes, leaf: int) -> bytes:
     return COIN + lock + asset + leaf.to_bytes(8, "big")
+
+
+def unspent_key(leaf: int) -> bytes:
+    return UNSPENT + leaf.to_bytes(8, "big")
+
+
+def progress_key(chunk: int) -> bytes:
+    return PROGRESS + chunk.to_bytes(8, "big")
 
 
 def balance_key(lock: bytes, asset: bytes) -> bytes:
