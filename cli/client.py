@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from ledger.amounts import parse_number
-from node.api import schemas
+from node.api import epoch_schemas, schemas
 from node.api.schemas import Page
 
 DEFAULT_URL = "http://127.0.0.1:8640"
@@ -115,6 +115,10 @@ class Client:
 
     def validators(self) -> schemas.Validators:
         return self._get("/validators", schemas.Validators)
+
+    def epoch(self) -> epoch_schemas.Epoch:
+        """The present epoch and every licence."""
+        return self._get("/epochs/current", epoch_schemas.Epoch)
 
     def mempool(self) -> schemas.Mempool:
         return self._get("/mempool", schemas.Mempool)

@@ -21,6 +21,7 @@ from ledger.block import (
 )
 from ledger.chain import Chain
 from ledger.crypto import verify
+from ledger.epochs import epoch_after
 from ledger.merkle import merkle_root
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
@@ -113,7 +114,12 @@ def read_body(chain: Chain, header: Header) -> list[SignedTransaction]:
 
 
 def check_top(chain: Chain) -> None:
-    """Nothing lies above the tip: what is there belongs to a block that the tip forgot."""
+    """The next block's validators are those that the tip names, and nothing lies above it: what
+    is there belongs to a block that the tip forgot."""
+    header = chain.head.header
+    following = chain.validators(epoch_after(header))
+    if following is None or following.hash != header.next_validators_hash:
+        raise DamagedChain(f"the validators after height {header.height} are others than it names")
     above = chain.height + 1
     for prefix, name in (
         (schema.HEADER, "header"),

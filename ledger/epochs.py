@@ -19,7 +19,7 @@ from ledger.codec import Bytes32, UInt, Wire, encode
 from ledger.crypto import ZERO_HASH
 from ledger.economy.licence import Licence, LicenceState, Seat
 from ledger.locks import Key, lock_hash
-from ledger.objects import ObjectReader, key_of, load, load_all, load_one
+from ledger.objects import LedgerClock, ObjectReader, key_of, load_all, load_one
 from ledger.parameters import Parameters
 from ledger.validators import (
     VALIDATORS_MAX,
@@ -78,10 +78,10 @@ def begin(epoch: Epoch, parent_hash: bytes) -> Epoch:
 
 def next_epoch(view: ObjectReader, *, height: int, time_ms: int) -> dict[bytes, bytes]:
     """The objects that the last block of an epoch leaves: the next epoch and whose seat changed."""
-    epoch = load_one(view, Epoch)
-    licences = {item.grant.id: _judged(item, height) for item in load_all(view, Licence)}
-    before = {name: load(view, Licence, name.encode("ascii")) for name in licences}
-    leaving, joining = changed_seats(list(licences.values()), len(epoch.members))
+    epoch, clock_ms = load_one(view, Epoch), load_one(view, LedgerClock).time_ms
+    before = {item.grant.id: item for item in load_all(view, Licence)}
+    licences = {name: _judged(item, height) for name, item in before.items()}
+    leaving, joining = changed_seats(list(licences.values()), len(epoch.members), clock_ms)
     for item in leaving:
         licences[item.grant.id] = item.with_seat(Seat.NONE, height)
     for item in joining:
@@ -95,7 +95,7 @@ def next_epoch(view: ObjectReader, *, height: int, time_ms: int) -> dict[bytes, 
         base_ms=time_ms,
         is_ending=False,
         members=ValidatorSet.of(members).members,
-        payees=tuple([_treasury_lock(view, member.licence) for member in epoch.members]),
+        payees=tuple([_treasury_lock(before[member.licence]) for member in epoch.members]),
     )
     objects = {key_of(Epoch): encode(following)}
     for name, item in licences.items():
@@ -104,10 +104,16 @@ def next_epoch(view: ObjectReader, *, height: int, time_ms: int) -> dict[bytes, 
     return objects
 
 
-def changed_seats(licences: list[Licence], members: int) -> tuple[list[Licence], list[Licence]]:
-    """Who leaves and who joins a set of so many at the end of an epoch; the rest wait."""
+def changed_seats(
+    licences: list[Licence], members: int, clock_ms: int
+) -> tuple[list[Licence], list[Licence]]:
+    """Who leaves and who joins a set of so many at the end of an epoch; the rest wait.
+
+    Nobody joins whose licence was suspended or has expired since its node was ready.
+    """
     leaving = _oldest_first(licences, Seat.LEAVING)
-    joining = _oldest_first(licences, Seat.READY)
+    ready = _oldest_first(licences, Seat.READY)
+    joining = [item for item in ready if item.is_active(clock_ms)]
     seats = fault_limit(members)
     room = VALIDATORS_MAX - members + min(seats, len(leaving))
     joining = joining[: min(seats, room)]
@@ -132,8 +138,5 @@ def _oldest_first(licences: list[Licence], seat: Seat) -> list[Licence]:
     return sorted(found, key=lambda item: (item.seat_height, item.grant.id))
 
 
-def _treasury_lock(view: ObjectReader, name: str) -> bytes:
-    licence = load(view, Licence, name.encode("ascii"))
-    if licence is None:
-        raise AssertionError(f"member '{name}' has no licence")
+def _treasury_lock(licence: Licence) -> bytes:
     return lock_hash(Key(licence.grant.keys.treasury))

@@ -33,7 +33,10 @@ def check_supply_equation(
 
 def held_in_objects(view: ObjectReader) -> Counter[bytes]:
     """Amounts per asset that objects hold."""
-    return Counter({pot.asset: pot.amount for pot in load_all(view, FeePot)})
+    held: Counter[bytes] = Counter()
+    for pot in load_all(view, FeePot):
+        held[pot.asset] += pot.amount
+    return held
 
 
 def recount(view: View, outputs: Iterable[tuple[Outpoint, OutputEntry]]) -> None:

@@ -94,8 +94,14 @@ def ready(
 ) -> Licence:
     """The licence once its node holds the chain up to the epoch's base; raises Invalid."""
     name = operation.licence
-    if held is None or held.seat is not Seat.WAITING or not held.is_active(clock_ms):
-        raise Invalid(Reason.NO_SEAT, f"'{name}' does not wait for a seat")
+    if held is None:
+        raise Invalid(Reason.UNKNOWN_LICENCE, f"'{name}'")
+    if held.seat is not Seat.WAITING:
+        detail = f"'{name}' does not wait for a seat: {held.seat.name.lower()}"
+        raise Invalid(Reason.NO_SEAT, detail)
+    if not held.is_active(clock_ms):
+        detail = f"'{name}' is {held.state.name.lower()}, expires at {held.grant.expires_ms}"
+        raise Invalid(Reason.LICENCE_INACTIVE, f"{detail}, ledger clock {clock_ms}")
     _check_role(operation.key, held.grant.keys.consensus, name)
     if (operation.height, operation.block_hash) != (epoch.base_height, epoch.base_hash):
         detail = f"names height {operation.height}, the epoch begins after {epoch.base_height}"
@@ -103,18 +109,24 @@ def ready(
     return held.with_seat(Seat.READY, height)
 
 
-def accuse(operation: Evidence, held: Licence | None, epoch: Epoch) -> Licence:
-    """The licence with two conflicting votes against it; raises Invalid."""
+def accuse(operation: Evidence, held: Licence | None, epoch: Epoch, *, height: int) -> Licence:
+    """The licence with two conflicting votes against it; raises Invalid.
+
+    One that was suspended before votes on, for its seat stays: it loses that at once.
+    """
     name, voted = operation.licence, operation.first.epoch
     if held is None:
         raise Invalid(Reason.UNKNOWN_LICENCE, f"'{name}'")
     _check_role(operation.key, held.grant.keys.consensus, name)
-    if held.state is not LicenceState.ACTIVE:
-        raise Invalid(Reason.LICENCE_INACTIVE, f"'{name}' is {held.state.name.lower()} already")
     if not epoch.number - EVIDENCE_EPOCHS <= voted <= epoch.number:
         detail = f"votes of epoch {voted}, this is {epoch.number}"
         raise Invalid(Reason.WRONG_EPOCH, f"{detail}, {EVIDENCE_EPOCHS} back count")
-    return msgspec.structs.replace(held, state=LicenceState.ACCUSED)
+    if held.state is LicenceState.ACTIVE:
+        return msgspec.structs.replace(held, state=LicenceState.ACCUSED)
+    punished = held.vacated(height)
+    if held.state is not LicenceState.SUSPENDED or punished == held:
+        raise Invalid(Reason.LICENCE_INACTIVE, f"'{name}' is {held.state.name.lower()} already")
+    return punished
 
 
 def _check_grant(grant: LicenceGrant, others: list[Licence], clock_ms: int) -> None:

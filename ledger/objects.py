@@ -21,7 +21,8 @@ CLOCK_STEP_MS_MAX = 30_000
 
 ObjectT = TypeVar("ObjectT", bound=Wire)
 
-_value_hash = tagged_hash("objects/value")
+hash_of_value = tagged_hash("objects/value")
+"""What the object tree holds for an encoded object."""
 
 
 class ObjectReader(Protocol):
@@ -88,5 +89,5 @@ def decode(data: bytes, kind: type[ObjectT]) -> ObjectT:
 
 
 def value_hash(data: bytes | None) -> bytes | None:
-    """What the object tree holds for an encoded object; None for a removed one."""
-    return None if data is None else _value_hash(data)
+    """`hash_of_value` of a changed object; None for a removed one."""
+    return None if data is None else hash_of_value(data)

@@ -111,19 +111,24 @@ OnLicence: TypeAlias = Remove | Suspend | Revoke
 Governance: TypeAlias = Admit | OnLicence | EndEpoch
 Operation: TypeAlias = Mint | Burn | Governance | ValidatorReady | Evidence
 
-GOVERNORS = "validators"
-"""Who stands behind governance."""
+GOVERNORS = "(validators)"
+"""Who stands behind governance. No slug, so that no licence shares their quota."""
 
 
 def identity_of(operation: Operation) -> str | None:
-    """Whose quota of free transactions an operation uses; None for a holder's."""
+    """Whose quota of free transactions an operation uses; None for a holder's.
+
+    Evidence has a quota of its own for each accused, who could fill any that it shares.
+    """
     match operation:
         case Mint():
             return operation.issuer
         case Burn():
             return None
-        case ValidatorReady() | Evidence():
+        case ValidatorReady():
             return operation.licence
+        case Evidence():
+            return f"(evidence against {operation.licence})"
         case _:
             return GOVERNORS
 

@@ -172,6 +172,11 @@ def verify_unspent(root: bytes, index: int, proof: SpentProof) -> bool:
     return _holds(root, index, proof) and not _is_set(proof.chunk, index)
 
 
+def verify_chunk(root: bytes, number: int, proof: SpentProof) -> bool:
+    """Whether the proof's chunk is, under this root, the one of this number."""
+    return _holds(root, number * CHUNK_FLAGS, proof)
+
+
 def _holds(root: bytes, index: int, proof: SpentProof) -> bool:
     """Whether the proof's chunk is, under this root, the one that holds flag `index`."""
     if len(proof.chunk) != CHUNK_BYTES or not 0 <= index < proof.count <= UINT_MAX:

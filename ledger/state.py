@@ -129,7 +129,7 @@ def _change_membership(draft: _Draft, chain_id: bytes, operation: Membership) ->
                         operation, held_one, epoch, clock_ms=clock_ms, height=height
                     )
                 case Evidence():
-                    licence = membership.accuse(operation, held_one, epoch)
+                    licence = membership.accuse(operation, held_one, epoch, height=height)
                 case _:
                     licence = membership.change(operation, held_one, height)
     draft.put(name.encode("ascii"), licence)

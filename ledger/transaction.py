@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
+import msgspec
 from msgspec import Meta
 
 from ledger import codec
@@ -342,17 +343,50 @@ def _check_fee(tx: SignedTransaction, fees: FeeSchedule) -> None:
 
 # Where the decoder stopped tells which rule was broken: the path of the field, by position.
 # Body fields: 0 version, 2 inputs, 3 outputs, 4 fee, 5 operations, 7 memo. Operations begin with
-# their number; a mint's amount is its field 5, a burn's its field 2.
+# their number.
 _REASON_BY_PATH: tuple[tuple[re.Pattern[str], Reason], ...] = (
     (re.compile(r"\$\[0\]\[2\]\[\d+\]\[3\]"), Reason.BAD_AMOUNT),
     (re.compile(r"\$\[0\]\[3\]\[\d+\]\[1\]"), Reason.BAD_AMOUNT),
     (re.compile(r"\$\[0\]\[4\]\[1\]"), Reason.BAD_AMOUNT),
-    (re.compile(r"\$\[0\]\[5\]\[\d+\]\[[25]\]"), Reason.BAD_AMOUNT),
     (re.compile(r"\$\[0\]\[5\]\[\d+\]\[0\]"), Reason.UNKNOWN_OPERATION),
     (re.compile(r"\$\[0\]\[7\]"), Reason.MEMO_TOO_LONG),
     (re.compile(r"\$\[0\]\[0\]"), Reason.UNSUPPORTED_VERSION),
     (re.compile(r"\$\[1\]\[0\]"), Reason.BAD_LOCK),
 )
+
+_OPERATION_FIELD = re.compile(r"\$\[0\]\[5\]\[(\d+)\]\[(\d+)\]")
+_AMOUNTS_OF_OPERATIONS = {(1, 5), (2, 2)}
+"""(number, field): of a mint and of a burn; with other numbers these fields are others."""
+
+
+class _Numbered(msgspec.Struct, array_like=True):
+    number: int
+
+
+class _OperationNumbers(msgspec.Struct, array_like=True):
+    """A body of which the numbers of the operations alone are read."""
+
+    version: msgspec.Raw
+    chain_id: msgspec.Raw
+    inputs: msgspec.Raw
+    outputs: msgspec.Raw
+    fee: msgspec.Raw
+    operations: tuple[_Numbered, ...]
+
+
+_numbers_decoder = msgspec.msgpack.Decoder(tuple[_OperationNumbers, msgspec.Raw])
+
+
+def _is_amount_of_operation(raw: bytes, path: str) -> bool:
+    found = _OPERATION_FIELD.fullmatch(path)
+    if found is None:
+        return False
+    index, field = int(found[1]), int(found[2])
+    try:
+        body, _ = _numbers_decoder.decode(raw[codec.ENVELOPE_BYTES :])
+    except (msgspec.DecodeError, RecursionError):
+        return False  # More is wrong with it than an amount.
+    return (body.operations[index].number, field) in _AMOUNTS_OF_OPERATIONS
 
 
 def _decode_sealed(raw: bytes) -> SealedTransaction:
@@ -360,7 +394,9 @@ def _decode_sealed(raw: bytes) -> SealedTransaction:
         return codec.decode(raw, SealedTransaction, size_max=TRANSACTION_BYTES_MAX)
     except Invalid as error:
         if error.reason is Reason.MALFORMED:
-            _, _, path = error.detail.rpartition(" - at `")
+            _, _, path = error.detail.removesuffix("`").rpartition(" - at `")
+            if _is_amount_of_operation(raw, path):
+                raise Invalid(Reason.BAD_AMOUNT, error.detail) from None
             for pattern, reason in _REASON_BY_PATH:
                 wrong_type = reason is Reason.MEMO_TOO_LONG and "length" not in error.detail
                 if pattern.match(path) and not wrong_type:

@@ -60,7 +60,8 @@ def judge(world: World, raw: bytes, execution: Execution | None = None) -> Signe
     return tx
 
 
-def all_faults(world: World) -> list[Fault]:
+def transaction_faults(world: World) -> list[Fault]:
+    """Of everything but what `faults_membership` holds."""
     return [
         *byte_faults(world),
         *field_faults(world),
@@ -127,6 +128,7 @@ def field_faults(world: World) -> list[Fault]:
         ("lock of 33 bytes", good, (0, 3, 0, 2), bytes(33), Reason.MALFORMED),
         ("expiry negative", good, (0, 6), -1, Reason.MALFORMED),
         ("memo of 257 bytes", good, (0, 7), bytes(257), Reason.MEMO_TOO_LONG),
+        ("mint key of 31 bytes", minted, (0, 5, 0, 2), bytes(31), Reason.MALFORMED),
         ("unknown operation", minted, (0, 5, 0, 0), 99, Reason.UNKNOWN_OPERATION),
         ("operation named by text", minted, (0, 5, 0, 0), "mint", Reason.UNKNOWN_OPERATION),
         ("issuer in capitals", minted, (0, 5, 0, 1), "VAL0", Reason.MALFORMED),

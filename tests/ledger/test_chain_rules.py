@@ -93,7 +93,7 @@ def test_transactions_from_pool_to_disk(reopen: Reopen) -> None:
         for tx in txs:
             pool.add(tx, check=check, now_ms=number)
         block, changes = build(chain, pool.select(), proposer)
-        again = execute_block(chain, block, txs, world.validators)
+        again = execute_block(chain, block, txs)
         assert again.head == changes.head
         certificate = certify(world, changes.head)
         check_certificate(certificate, world.chain_id, world.validators, COMMIT)
@@ -105,9 +105,9 @@ def test_transactions_from_pool_to_disk(reopen: Reopen) -> None:
         assert chain.head == world.state.head
         assert dict(chain.outputs()) == world.state.outputs
         assert dict(chain.objects(b"")) == world.state.stored
-        audit_boot(chain, world.validators)
+        audit_boot(chain)
         recount(chain, chain.outputs())
-    assert list(audit_full(chain, world.validators))
+    assert list(audit_full(chain))
     balance = chain.indexes.balance(lock_of("bob"), world.asset("val0"))
     assert balance.amount == 1_000 * COIN + (1 + 2 + 3 + 4) * COIN
 

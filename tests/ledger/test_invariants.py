@@ -48,7 +48,8 @@ def revived_output(state: MemoryState) -> None:
 
 def emptied_pot(state: MemoryState) -> None:
     pot = load_all(state, FeePot)[0]
-    state.stored[key_of(FeePot, pot.asset)] = encode(FeePot(pot.asset, 0))
+    key = key_of(FeePot, FeePot.identity(pot.epoch, pot.asset))
+    state.stored[key] = encode(replace(pot, amount=0))
 
 
 def change_reserve(state: MemoryState, **changes: int) -> None:
