@@ -30,7 +30,7 @@ from node.api import schemas
 
 T = TypeVar("T")
 
-CONNECTIONS_MAX = 64  # open to one node at once; further requests wait for one of them
+CONNECTIONS_MAX = 16  # of one node: the share of an address; further requests wait for one
 
 
 class AsyncClient:

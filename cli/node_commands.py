@@ -61,7 +61,8 @@ def node() -> None:
 
 Make a new directory with marsa.toml, in which every option is explained, the genesis, the keys,
 an empty vote log, and the chain's state at height 0. Keys are copied from a directory with
-consensus.json and link.pem. Peers can be added to marsa.toml later.
+consensus.json and link.pem. Peers can be added to marsa.toml later. Start the node before the
+chain makes block 1; later it only follows until you say so with `marsa node recover`.
 """,
 )
 @click.argument("directory", type=DIRECTORY)
@@ -194,8 +195,9 @@ def status(watch: bool) -> None:
     help=f"""{examples("marsa node recover val5", "marsa node recover val5 --yes --wait 60s")}
 
 A node whose vote log is missing, damaged or older than its votes follows without voting, because
-it might contradict itself. Once you are sure that no other copy of it runs, this lets it vote
-again, above everything that it could have signed. The node must be running.
+it might contradict itself; so does one that is started for the first time after block 1, for an
+empty log looks like a lost one. Once you are sure that no other copy of it runs, this lets it vote,
+above everything that it could have signed. The node must be running.
 """,
 )
 @directory_argument

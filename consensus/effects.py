@@ -196,3 +196,15 @@ class Output:
     evidence: list[Evidence] = field(default_factory=list)
     deadline_ms: int = 0
     """Monotonic time of the next `Tick`."""
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether anything is to be done before that; mostly not."""
+        return bool(
+            self.send
+            or self.votes
+            or self.execute
+            or self.decided
+            or self.catch_up
+            or self.evidence
+        )

@@ -98,6 +98,8 @@ def read_body(chain: Chain, header: Header) -> list[SignedTransaction]:
     block, leaves = chain.block(height), chain.leaves(height)
     if block is None or leaves is None:
         raise DamagedChain(f"the block at height {height} is missing")
+    if len(block.transactions) != len(leaves):  # the list was read twice, and is not the same
+        raise DamagedChain(f"the list of transactions at height {height} is another")
     transactions = []
     for position, (raw, leaf) in enumerate(zip(block.transactions, leaves, strict=True)):
         try:

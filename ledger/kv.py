@@ -24,6 +24,8 @@ from weakref import WeakValueDictionary
 
 import plyvel
 
+from ledger.errors import StorageError as StorageError
+
 WRITE_BUFFER_BYTES = 8 << 20
 """Two of these may be in memory. Twice LevelDB's own size: fewer, larger tables are written."""
 BLOCK_CACHE_BYTES = 16 << 20
@@ -36,10 +38,6 @@ OPEN_FILES_MAX = 1_000
 of theirs count as resident memory of the process."""
 
 Row = tuple[bytes, bytes]
-
-
-class StorageError(OSError):
-    """This machine's storage failed or is not as it was left: the process stops."""
 
 
 class DataDirectoryInUse(StorageError):

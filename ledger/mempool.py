@@ -93,7 +93,9 @@ class Mempool:
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
-        self._free_count = 0
+        self.size_bytes = 0
+        """Of all that wait, those that validators sent again included."""
+        self.free_count = 0
         self._by_owner: Counter[bytes] = Counter()
         self._by_member: Counter[bytes] = Counter()
         self._bytes_by_member: Counter[bytes] = Counter()
@@ -328,9 +330,9 @@ class Mempool:
     def stats(self) -> MempoolStats:
         return MempoolStats(
             transactions=len(self._entries),
-            bytes=self._own_bytes + self._bytes_by_member.total(),
-            free=self._free_count,
-            resent=self._by_member.total(),
+            bytes=self.size_bytes,
+            free=self.free_count,
+            resent=len(self._entries) - self._own_count,
             rejected_remembered=len(self._refusals),
             oldest_since_ms=self.oldest_since_ms,
         )
@@ -349,7 +351,8 @@ class Mempool:
 
     def _count(self, entry: _Entry, sign: int) -> None:
         size = sign * len(entry.tx.raw)
-        self._free_count += sign * entry.is_free
+        self.size_bytes += size
+        self.free_count += sign * entry.is_free
         for owner in entry.owners:
             _move(self._by_owner, owner, sign)
         if entry.resent_by is None:

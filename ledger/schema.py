@@ -41,7 +41,7 @@ from msgspec import Meta
 
 from ledger import codec
 from ledger.codec import AmountOrZero, Bytes32, T, UInt, Wire, WireT
-from ledger.kv import StorageError
+from ledger.errors import StorageError
 from ledger.reasons import Invalid
 from ledger.transaction import INPUTS_MAX, OUTPUTS_MAX
 from ledger.view import Outpoint

@@ -29,7 +29,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from node import logs
 from node.api import schemas
-from node.api.listener import Listener
+from node.api.listener import Limits, Listener
 from node.api.server import admin_app, operations_app, public_app
 from node.api.services import Services as ApiServices
 from node.config import NodeConfig
@@ -322,7 +322,8 @@ class RunningNode:
             watch=watch,
         )
         metrics = Metrics()
-        public = Listener(public_app(services, metrics, config.api.hosts))
+        limits = Limits(connections_per_address_max=config.api.connections_per_address_max)
+        public = Listener(public_app(services, metrics, config.api.hosts), limits)
         operations = Listener(operations_app(services, metrics, config.api.hosts))
         admin = Listener(admin_app(services, metrics, self.stop, self.recover))
         metrics.watch(services, public)

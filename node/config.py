@@ -134,6 +134,14 @@ class ApiSection(Section, frozen=True):
             description="Names by which clients may call it, beside those of loopback.",
         ),
     ] = ()
+    connections_per_address_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1280,
+            description="Of one address, loopback aside; a proxy on another machine needs more.",
+        ),
+    ] = 16
 
     def __post_init__(self) -> None:
         if not self.listen_address.is_loopback and not self.public:

@@ -44,6 +44,15 @@ def read_clocks() -> Now:
     return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
 
 
+def describe_rival(telling: Sequence[str]) -> str:
+    """What the peers `telling` mean when they refuse this process as the second one of its key."""
+    return (
+        f"another process runs with the key of this node: {', '.join(telling)} refused this one, "
+        "because the other one is linked. Stop one of the two, and never start a copy of a node's "
+        "directory"
+    )
+
+
 class NetworkOutbox:
     """The engine's outbox over real links: peers by key, links by licence."""
 
@@ -131,8 +140,7 @@ class Driver:
             return
         if not self._key_in_use:
             self._key_in_use = True
-            names = ", ".join(sorted(telling))
-            log.warning("another process runs with this node's key, it is linked with %s", names)
+            log.warning("%s", describe_rival(sorted(telling)))
         if self.engine.guard.distrust_key():
             log.warning("guard %s", self.engine.guard.reason)
             self.engine.stop_voting()

@@ -124,7 +124,9 @@ class Engine:
         self._linked: frozenset[bytes] = frozenset()
         self._accused: dict[bytes, int] = {}  # key -> height at which it was logged last
         self._inbox: deque[Event] = deque()
-        self._output = Output()
+        self._outputs: list[Output] = []  # of this turn, those with effects
+        self._replica_deadline_ms = now.monotonic_ms
+        self._may_propose = False  # as found at the end of this turn
         self._pending_since_ms: int | None = None
         self.finalized: list[FinalizedBlock] = []
         self.heights: dict[bytes, int] = {}
@@ -165,7 +167,7 @@ class Engine:
         if epoch_of(message) > self._rules.epoch:
             self._hear_ahead(peer, message)
         elif peer in self.validators.index_by_key:
-            self._hear_member(self.validators.index_by_key[peer], message, now)
+            self._inbox.append(Received(self.validators.index_by_key[peer], message))
         self._run(now)
 
     def tick(self, now: Now) -> None:
@@ -242,12 +244,6 @@ class Engine:
         elif epoch_of(message) == self._rules.epoch + 1:
             self._early.keep(peer, message)
 
-    def _hear_member(self, sender: int, message: Message, now: Now) -> None:
-        self._inbox.append(Received(sender, message))
-        if isinstance(message, Status):
-            self._run(now)
-            self._hear(sender, message)
-
     def _note_links(self) -> None:
         index_by_key = self.validators.index_by_key
         linked = {index_by_key[key] for key in self._linked if key in index_by_key}
@@ -265,48 +261,48 @@ class Engine:
         self._watch_primary(now)
         while True:
             while self._inbox:
-                self._collect(self.replica.step(self._inbox.popleft(), now))
+                self._step(self._inbox.popleft(), now)
             self._carry_out(now)
             if not self._inbox and not self._apply_next_final(now) and not self._propose(now):
                 break
-        self._forget_executed()
+        if len(self.executor.executed) > len(self.replica.state.executed):
+            self.executor.keep(self.replica.state.executed)
         self._ask_peers(now)
         self._set_deadline(now)
 
-    def _forget_executed(self) -> None:
-        """What the replica let go (a view that failed) need not be held here."""
-        wanted = self.replica.state.executed
-        if len(self.executor.executed) > len(wanted):
-            self.executor.keep(wanted)
-
-    def _collect(self, output: Output) -> None:
-        held = self._output
-        held.votes += output.votes
-        held.send += output.send
-        held.execute += output.execute
-        held.decided += output.decided
-        held.catch_up += output.catch_up
-        held.evidence += output.evidence
-        held.deadline_ms = output.deadline_ms
+    def _step(self, event: Event, now: Now) -> None:
+        """Most steps ask for nothing: only those that do are carried out."""
+        output = self.replica.step(event, now)
+        self._replica_deadline_ms = output.deadline_ms
+        if output.has_effects:
+            self._outputs.append(output)
+        if isinstance(event, Received) and isinstance(event.message, Status):
+            self._hear(event.sender, event.message)
 
     def _carry_out(self, now: Now) -> None:
-        """Persist, sign, send, execute, append."""
-        output, self._output = self._output, Output(deadline_ms=self._output.deadline_ms)
-        for request in output.votes:
-            self._stage(request)
-        self._inbox.extend(Signed(message) for message in self.guard.flush())
-        for item in output.send:
-            to = None if item.to is None else self._key_of(item.to)
-            self._outbox.send(to, item.message.TYPE, codec.encode(item.message))
-        for wanted in output.execute:
-            self._assemble(wanted, now)
-        self._execute_complete()
-        for ask in output.catch_up:
-            self.sync.want(self._key_of(ask.member), ask.certificate)
-        for conflict in output.evidence:
-            self._accuse(conflict)
-        for decided in output.decided:
-            self._append(decided, now)
+        """Persist, sign, send, execute, append: each for all steps of the turn together."""
+        outputs, self._outputs = self._outputs, []
+        for output in outputs:
+            for request in output.votes:
+                self._stage(request)
+        self._inbox.extend([Signed(message) for message in self.guard.flush()])
+        for output in outputs:
+            for item in output.send:
+                to = None if item.to is None else self._key_of(item.to)
+                self._outbox.send(to, item.message.TYPE, codec.encode(item.message))
+        for output in outputs:
+            for wanted in output.execute:
+                self._assemble(wanted, now)
+        if self._bodies:
+            self._execute_complete()
+        for output in outputs:
+            for ask in output.catch_up:
+                self.sync.want(self._key_of(ask.member), ask.certificate)
+            for conflict in output.evidence:
+                self._accuse(conflict)
+        for output in outputs:  # last, for the end of an epoch ends all of this
+            for decided in output.decided:
+                self._append(decided, now)
 
     def _accuse(self, conflict: Evidence) -> None:
         """One line a member and height: whoever votes for everything must not fill the disk."""
@@ -416,6 +412,7 @@ class Engine:
 
     def _propose(self, now: Now) -> bool:
         parent = self.replica.parent_to_extend(now)
+        self._may_propose = parent is not None
         if parent is None or not self._is_due(now):
             return False
         view = self.executor.view_of(parent[0])
@@ -456,8 +453,9 @@ class Engine:
         self._run(now)
 
     def _ask_peers(self, now: Now) -> None:
-        for member, wanted in self._bodies.requests(now.monotonic_ms):
-            self._outbox.send(self._key_of(member), Fetch.TYPE, codec.encode(Fetch(wanted)))
+        if self._bodies:
+            for member, wanted in self._bodies.requests(now.monotonic_ms):
+                self._outbox.send(self._key_of(member), Fetch.TYPE, codec.encode(Fetch(wanted)))
         request = self.sync.request(self.chain.height, now.monotonic_ms)
         if request is not None:
             self._outbox.send(request[0], Fetch.TYPE, codec.encode(Fetch(request[1])))
@@ -480,11 +478,11 @@ class Engine:
 
     def _set_deadline(self, now: Now) -> None:
         """What was due already was done or waits for another event, never for the clock."""
-        due = [self._output.deadline_ms]
-        asked = (self._bodies.deadline_ms(), self.sync.deadline_ms())
+        due = [self._replica_deadline_ms]
+        asked = (self._bodies.deadline_ms() if self._bodies else None, self.sync.deadline_ms())
         due += [at for at in asked if at is not None]
-        since_ms = self.mempool.oldest_since_ms
-        if since_ms is not None and self.replica.parent_to_extend(now) is not None:
+        since_ms = self.mempool.oldest_since_ms if self._may_propose else None
+        if since_ms is not None:
             propose_ms = since_ms + self._parameters.block_interval_ms
             if propose_ms > now.monotonic_ms:
                 due.append(propose_ms)

@@ -104,9 +104,8 @@ class Oversight:
 
     def _full_block_waits(self) -> bool:
         """A full block of paying transactions, whatever the size of the free ones."""
-        stats = self._mempool.stats()
-        paying_bytes = stats.bytes - stats.free * TRANSACTION_BYTES_MAX
+        pool = self._mempool
+        paying_bytes = pool.size_bytes - pool.free_count * TRANSACTION_BYTES_MAX
         return (
-            stats.transactions - stats.free >= BLOCK_TRANSACTIONS_MAX
-            or paying_bytes >= BLOCK_BYTES_MAX
+            len(pool) - pool.free_count >= BLOCK_TRANSACTIONS_MAX or paying_bytes >= BLOCK_BYTES_MAX
         )

@@ -14,7 +14,8 @@ Invariants:
 - A file cut exactly between two records looks like a shorter log. The log cannot know; its owner
   compares with what the other validators saw.
 - After the first failed operation the log refuses everything: the kernel forgets unwritten pages
-  after a failed sync, so that a second one that succeeds proves nothing.
+  after a failed sync, so that a second one that succeeds proves nothing. The next `open` may read
+  such pages from memory: it writes what it read into a new file before anybody relies on it.
 """
 
 from __future__ import annotations
@@ -160,10 +161,9 @@ class WriteAheadLog:
             following = _next_record_offset(data, end)
             if following is not None:
                 raise LogDamaged(end, f"the record there is bad, one at byte {following} is good")
-            file.replace(data[:end])
-        else:
-            file.append(b"")
-            file.sync()  # what a killed process wrote may have been read from memory only
+        # Written anew, not synced: after a sync that failed, the kernel may show bytes that it
+        # takes for written and that are not on the disk; one more sync would do nothing.
+        file.replace(data[:end])
         return cls(file, instance_id, end, torn_bytes), records
 
     @property

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ledger.validators import ValidatorSet
 from node.api import schemas
-from node.driver import Driver, read_clocks
+from node.driver import Driver, describe_rival, read_clocks
 from p2p.network import Network
 from p2p.peer import PeerStats
 
@@ -62,11 +62,7 @@ class NodeWatch:
         network = self._network
         found = []
         if telling := network.key_in_use_at():
-            found.append(
-                f"another process runs with the key of this node: {', '.join(telling)} refused "
-                "this one, because the other one is linked. Stop one of the two, and never start "
-                "a copy of a node's directory"
-            )
+            found.append(describe_rival(telling))
         for name, address in sorted(network.rivals().items()):
             found.append(
                 f"two processes run with the key of {name}: one at {address} was refused, the one "

@@ -111,10 +111,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The link must end; `by_peer` says who refused."""
+    """The link must end; `by_peer` says who refused, `identity` whom, where a licence was shown."""
 
     reason: RefusedReason
     by_peer: bool
+    identity: str = ""
 
 
 def hello_frame(local: LocalNode, height: int) -> bytes:

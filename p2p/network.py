@@ -327,7 +327,7 @@ class Network:
         if not isinstance(placed, Placed):
             if placed is RefusedReason.KEY_IN_USE:
                 self._rivals[identity] = (stream.address, self._clock())
-            return Refused(placed, by_peer=False)
+            return Refused(placed, by_peer=False, identity=identity)
         if placed.replaced is not None:
             is_same = placed.replaced.session == peer.session
             placed.replaced.refuse(RefusedReason.DUPLICATE if is_same else RefusedReason.KEY_IN_USE)
@@ -341,7 +341,7 @@ class Network:
             if expected is not None:
                 self._on_refused_by_peer(expected, refused.reason)
             return
-        self._refusals.note(refused.reason, who)
+        self._refusals.note(refused.reason, who, refused.identity)
         stream.farewell(refused_frame(refused.reason))
         with suppress(OSError):  # it ends either way
             await stream.writer.wait_closed()

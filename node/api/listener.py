@@ -1,4 +1,8 @@
-"""Sockets that wait for nobody: HTTP connections with a limit on their number and their time.
+"""Sockets that wait for nobody: HTTP connections with limits on their number and their time.
+
+One address has a share of the connections, and with it of all that requests take, for a connection
+has one request at a time. This machine's own addresses have no share: its clients are its owner's,
+and a reverse proxy brings everybody's requests and counts addresses itself.
 
 aiohttp parses and answers; it has no deadline for a request that never becomes complete. Here a
 connection must finish a request, from its first byte to the last byte of the answer, within
@@ -15,8 +19,9 @@ import errno
 import logging
 import os
 import socket
+from collections import Counter
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +33,11 @@ from node.api.problems import ApiCode
 
 CONNECTIONS_MAX = 1_280
 """Of the public listener: of 64 KiB each they stay far below the memory of a node."""
+CONNECTIONS_PER_ADDRESS_MAX = 16
+"""Of one address: more than a browser opens; a quarter of the submissions and half of the bytes of
+bodies that are taken at once, so that two addresses cannot shut the others out."""
+IPV6_NETWORK_BITS = 64
+"""Of an IPv6 address: who has one has the whole network of it."""
 REQUEST_SECONDS = 10.0
 """To receive, handle and answer one request; twice the longest wait that a client may ask for."""
 ANSWER_SECONDS = 0.5
@@ -47,10 +57,9 @@ SERVER_NAME = "marsa"  # and neither version nor library
 UNIX_PATH_BYTES_MAX = 103  # of sockaddr_un on the platform with the least room, without the zero
 _NEVER_SECONDS = 86_400.0  # aiohttp's own idle timer; ours fires long before
 
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
-    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
-)
+_END = b"\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_FULL = b"HTTP/1.1 503 Service Unavailable" + _END
+_SHARE_FULL = b"HTTP/1.1 429 Too Many Requests" + _END
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +69,7 @@ class Limits:
     """What a listener grants; tests shorten the times."""
 
     connections_max: int = CONNECTIONS_MAX
+    connections_per_address_max: int = CONNECTIONS_PER_ADDRESS_MAX
     request_seconds: float = REQUEST_SECONDS
     answer_seconds: float = ANSWER_SECONDS
 
@@ -71,6 +81,7 @@ class Listener:
         self.limits = limits or Limits()
         self.connections = 0
         self.refused = 0
+        self._by_address: Counter[str] = Counter()
         self._runner = web.AppRunner(app)
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
@@ -122,8 +133,35 @@ class Listener:
         server = self._runner.server
         if server is None or self.connections >= self.limits.connections_max:
             self.refused += 1
-            return _Full()
+            return _Refusal(_FULL)
         return Connection(self, server)
+
+    def take_share(self, address: str) -> bool:
+        """False when the address has its share already; else it is held until `leave_share`."""
+        if self._by_address[address] >= self.limits.connections_per_address_max:
+            self.refused += 1
+            return False
+        self._by_address[address] += 1
+        return True
+
+    def leave_share(self, address: str) -> None:
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """Under which the peer is counted; empty for this machine itself, which is not."""
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):  # a Unix socket, or a peer that has gone
+        return ""
+    host = ip_address(name[0].partition("%")[0])
+    if isinstance(host, IPv6Address):
+        if host.ipv4_mapped is None:
+            network = str(ip_network((host, IPV6_NETWORK_BITS), strict=False))
+            return "" if host.is_loopback else network
+        host = host.ipv4_mapped
+    return "" if host.is_loopback else str(host)
 
 
 def _bind_private(path: Path) -> socket.socket:
@@ -141,18 +179,30 @@ def _bind_private(path: Path) -> socket.socket:
     return sock
 
 
-class _Full(asyncio.Protocol):
+class _Refusal(asyncio.Protocol):
     """Says that there is no room, and goes."""
 
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        _writable(transport).write(_FULL)
+        _writable(transport).write(self._answer)
         transport.close()
 
 
 class Connection(web.RequestHandler):
     """aiohttp's protocol with a clock; see the module's invariant."""
 
-    __slots__ = ("_clock", "_is_counted", "_is_idle", "_link", "_listener", "_timer", "expires_at")
+    __slots__ = (
+        "_address",
+        "_clock",
+        "_is_counted",
+        "_is_idle",
+        "_link",
+        "_listener",
+        "_timer",
+        "expires_at",
+    )
 
     def __init__(self, listener: Listener, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
@@ -174,6 +224,7 @@ class Connection(web.RequestHandler):
         self._link: asyncio.WriteTransport | None = None
         self._is_idle = False
         self._is_counted = False
+        self._address = ""
         self.expires_at = loop.time() + listener.limits.request_seconds
         """Loop time at which this connection is cut unless a request ends before."""
 
@@ -183,6 +234,13 @@ class Connection(web.RequestHandler):
         return self.expires_at - self._listener.limits.answer_seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        address = address_of(transport)
+        if address and not self._listener.take_share(address):
+            refusal = _Refusal(_SHARE_FULL)
+            transport.set_protocol(refusal)
+            refusal.connection_made(transport)
+            return
+        self._address = address
         self._listener.connections += 1
         self._is_counted = True
         self._link = _writable(transport)
@@ -194,6 +252,8 @@ class Connection(web.RequestHandler):
         if self._is_counted:
             self._listener.connections -= 1
             self._is_counted = False
+            if self._address:
+                self._listener.leave_share(self._address)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -27,7 +27,7 @@ from tests.functional.cluster import MARSA, Cluster, until
 pytestmark = pytest.mark.functional
 
 VICTIM, INDEX = "val3", 3
-ELSEWHERE = 6
+ELSEWHERE, FARTHER = 6, 5
 """The devnet's ports have room for seven nodes."""
 
 
@@ -69,15 +69,17 @@ def image_of(cluster: Cluster) -> Path:
 
 
 @contextmanager
-def running_elsewhere(cluster: Cluster, directory: Path) -> Iterator[str]:
-    """A second process with the victim's key, on ports of its own; its API's address."""
-    api, operations, p2p = ports(cluster.base_port, ELSEWHERE)
+def running_elsewhere(cluster: Cluster, directory: Path, place: int = ELSEWHERE) -> Iterator[str]:
+    """A process with the victim's key as on another machine: with ports and a home of its own. Its
+    API's address."""
+    api, operations, p2p = ports(cluster.base_port, place)
+    environment = {**cluster.environment, "MARSA_HOME": str(directory / "home")}
     listen = {"api": api, "operations": operations, "p2p": p2p}
     command = [str(MARSA), "node", "run", str(directory)]
     for name, port in listen.items():
         command += ["--set", f"{name}.listen=127.0.0.1:{port}"]
     with (directory / "node.log").open("wb") as log:
-        child = subprocess.Popen(command, stderr=log, env=cluster.environment)
+        child = subprocess.Popen(command, stderr=log, env=environment)
         try:
             yield f"http://127.0.0.1:{api}"
         finally:
@@ -107,7 +109,7 @@ def warnings_of(cluster: Cluster) -> list[str]:
 def assert_only_the_original_votes(cluster: Cluster, image: Path, api: str) -> None:
     assert not status_of(cluster, api)["consensus"]["is_voting"]
     assert "Stop one of the two" in cluster.marsa("node", "status", "--node", api).out
-    assert "another process runs with this node's key" in (image / "node.log").read_text()
+    assert "another process runs with the key of this node: " in (image / "node.log").read_text()
     nodes = cluster.nodes()
     assert nodes[VICTIM]["state"] in ("voting", "primary")
     assert nodes[VICTIM]["warnings"] == []
@@ -219,6 +221,32 @@ def test_two_identical_copies(cluster: Cluster) -> None:
         for _ in range(3):
             cluster.send("1", "alice", "bob", "--node", cluster.api(0))
         assert_only_the_original_votes(cluster, image, api)
+
+
+def test_two_copies_start_together(cluster: Cluster) -> None:
+    """Neither is the original, both dial at once while the chain stands still: one votes, or none
+    until the other is gone; whoever is left votes."""
+    cluster.up()
+    image = image_of(cluster)
+    cluster.marsa("devnet", "kill", VICTIM)
+    twin = cluster.home / "twin"
+    shutil.copytree(image, twin)
+    with running_elsewhere(cluster, twin, FARTHER) as other:
+        with running_elsewhere(cluster, image) as api:
+
+            def told() -> list[str]:
+                return [place for place in (api, other) if status_of(cluster, place)["warnings"]]
+
+            until(lambda: status_of(cluster, api) and status_of(cluster, other), "both answer")
+            until(told, "one is told")
+            for _ in range(3):
+                cluster.send("1", "alice", "bob", "--node", cluster.api(0))
+            voting = [status_of(cluster, p)["consensus"]["is_voting"] for p in (api, other)]
+            assert sum(voting) <= 1
+            assert_one_vote_a_slot(image, twin)
+        until(lambda: status_of(cluster, other)["consensus"]["connected"] == 4, "it is linked")
+        assert_one_vote_a_slot(image, twin)
+    assert_no_evidence(cluster)
 
 
 def test_copy_takes_over_while_the_original_sleeps(cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger import codec, schema
-from ledger.boot_audit import BOOT_BODIES, BOOT_HEADERS, audit_boot
+from ledger.boot_audit import BOOT_BODIES, BOOT_HEADERS, audit_boot, read_body
 from ledger.chain import Chain
 from ledger.chain_load import scan_all
 from ledger.full_audit import audit_full
@@ -242,3 +242,28 @@ def test_damage_met_while_reading_is_an_error() -> None:
     kv.write({schema.output_key(outpoint): entry}, ())
     with pytest.raises(DamagedChain, match="impossible leaf"):
         chain.unspent_proof(outpoint)
+
+
+def test_a_list_that_reads_otherwise_the_second_time_is_damage() -> None:
+    """The disk answers one read of a block's leaves with another block's: found, not a crash."""
+    _, kv = make_store(6)
+    chain = start(kv)
+    counts = {height: chain.transaction_count(height) for height in range(1, 7)}
+    height = next(item for item in counts if counts[item] != counts[1])
+
+    class Misreading(MemoryKV):
+        reads = 0
+
+        def get(self, key: bytes) -> bytes | None:
+            if key == schema.leaves_key(1):
+                self.reads += 1
+            is_wrong = key == schema.leaves_key(1) and self.reads == 2
+            return super().get(schema.leaves_key(height) if is_wrong else key)
+
+    store = Misreading()
+    store.write(dict(scan_all(kv, b"")), ())
+    chain = Chain.open(store)
+    header = chain.header(1)
+    assert header is not None
+    with pytest.raises(DamagedChain, match="list of transactions at height 1 is another"):
+        read_body(chain, header)

@@ -222,7 +222,7 @@ async def test_f_plus_one_are_believed_that_the_key_runs_elsewhere(
     shell.driver.network = Rumour(names[1:3])
     shell.driver.on_key_in_use()
     assert guard.permission is Permission.FOLLOWING
-    assert "linked with " + ", ".join(sorted(names[1:3])) in caplog.text
+    assert f"{', '.join(sorted(names[1:3]))} refused this one" in caplog.text
     assert OTHER_PROCESS in caplog.text
     assert "marsa node recover" in caplog.text
 

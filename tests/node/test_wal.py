@@ -405,6 +405,23 @@ def test_after_a_failed_operation_the_log_refuses_everything(
         log.sync()
 
 
+def test_what_a_failed_sync_left_in_memory_is_written_anew() -> None:
+    """A sync fails, the process starts again on the same machine and reads the record; then the
+    power fails: what `open` gave back is there, and so is what came after it."""
+    log = WriteAheadLog.create(file := MemoryLogFile(), INSTANCE)
+    log.append(1, b"synced")
+    log.sync()
+    log.append(1, b"never written")
+    pending = b"".join(log._pending)
+    file.append(pending)
+    file.lose_sync()
+    again, records = WriteAheadLog.open(file)
+    again.append(1, b"later")
+    again.sync()
+    file.crash()
+    assert WriteAheadLog.open(file)[1] == [*records, Record(1, b"later")]
+
+
 def test_a_closed_log_refuses_to_sync(file: LogFile) -> None:
     """Closing twice is harmless; what was pending is not written."""
     log = WriteAheadLog.create(file, INSTANCE)

@@ -7,23 +7,31 @@ import contextlib
 import stat
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 import uvloop
 
+from cli import async_client
+from node.api import listener as listener_module
 from node.api import schemas
 from node.api.listener import (
+    BODIES_BYTES_MAX,
     BODY_BYTES_MAX,
     CONNECTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
     HEADER_BYTES_MAX,
     REQUEST_SECONDS,
     UNIX_PATH_BYTES_MAX,
     Limits,
     Listener,
+    address_of,
 )
 from node.api.server import admin_app
+from node.api.transactions import SUBMISSIONS_MAX
+from node.config import ApiSection
 from node.metrics import Metrics
 from node.vote_guard import Refused
 from tests.node.api.harness import DEADLINE_S, Api, Node, open_api, until
@@ -56,8 +64,11 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 @contextlib.asynccontextmanager
-async def connect(api: Api) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+async def connect(
+    api: Api, source: str = "127.0.0.1"
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    local = (source, 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port, local_addr=local)
     try:
         yield reader, writer
     finally:
@@ -80,7 +91,11 @@ def test_limits_are_those_that_are_published() -> None:
     """The defaults are the documented figures; a wait fits into a request."""
     assert (CONNECTIONS_MAX, REQUEST_SECONDS) == (1_280, 10)
     assert (BODY_BYTES_MAX, HEADER_BYTES_MAX) == (1024 * 1024, 8 * 1024)
-    assert Limits() == Limits(CONNECTIONS_MAX, REQUEST_SECONDS)
+    assert Limits() == Limits(CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, REQUEST_SECONDS)
+    assert CONNECTIONS_PER_ADDRESS_MAX * 4 == SUBMISSIONS_MAX
+    assert CONNECTIONS_PER_ADDRESS_MAX * BODY_BYTES_MAX * 2 == BODIES_BYTES_MAX
+    assert ApiSection().connections_per_address_max == CONNECTIONS_PER_ADDRESS_MAX
+    assert async_client.CONNECTIONS_MAX <= CONNECTIONS_PER_ADDRESS_MAX
     assert schemas.WAIT_MS_MAX < REQUEST_SECONDS * 1_000
 
 
@@ -227,6 +242,73 @@ def test_connections_are_bounded(run: Run) -> None:
                 assert (await reader.readline()).startswith(b"HTTP/1.1 200")
 
     run(scenario())
+
+
+def test_one_address_has_a_share(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if 127.0.0.1 and 127.0.0.2 were other machines: one opens more than its share and hears
+    429 while the other is served; when one of its own leaves there is room again."""
+    monkeypatch.setattr(
+        listener_module, "address_of", lambda transport: transport.get_extra_info("peername")[0]
+    )
+
+    async def scenario() -> None:
+        async with (
+            open_api(limits=Limits(connections_per_address_max=2)) as api,
+            connect(api),
+            connect(api) as (_, second),
+        ):
+            await until(lambda: api.listener.connections == 2, "two are open")
+            async with connect(api) as (reader, _writer):
+                answer = await read_to_end(reader)
+            assert answer.startswith(b"HTTP/1.1 429 ")
+            assert b"Retry-After: 1\r\n" in answer
+            assert (api.listener.refused, api.listener.connections) == (1, 2)
+            async with connect(api, "127.0.0.2") as (reader, writer):
+                writer.write(GET)
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            second.close()
+            await until(lambda: api.listener.connections == 1, "one is left")
+            async with connect(api) as (reader, writer):
+                writer.write(GET)
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            await until(lambda: api.listener.connections == 1, "it is gone")
+        await until(lambda: not api.listener._by_address, "no address is remembered")
+
+    run(scenario())
+
+
+def test_this_machine_has_no_share(run: Run) -> None:
+    """From loopback, where proxies and a devnet's clients are: more than the share are served."""
+
+    async def scenario() -> None:
+        limits = Limits(connections_per_address_max=1)
+        async with open_api(limits=limits) as api, connect(api), connect(api) as (reader, writer):
+            writer.write(GET)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            assert api.listener.connections == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        (("127.0.0.1", 5), ""),
+        (("127.9.9.9", 5), ""),
+        (("::1", 5, 0, 0), ""),
+        (("::ffff:127.0.0.1", 5, 0, 0), ""),
+        ("", ""),
+        (None, ""),
+        (("192.0.2.7", 5), "192.0.2.7"),
+        (("::ffff:192.0.2.7", 5, 0, 0), "192.0.2.7"),
+        (("2001:db8:1:2:3::4", 5, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 5, 0, 2), "fe80::/64"),
+    ],
+)
+def test_an_address_is_what_one_owner_has(peer: object, address: str) -> None:
+    """This machine is not counted, an IPv4 address alone, an IPv6 address with its network."""
+    transport = SimpleNamespace(get_extra_info=lambda name: peer)
+    assert address_of(transport) == address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""Blocks in flight: built and executed on one another, appended in order, refused with a reason."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from consensus.effects import Now
+from consensus.replica_state import ReplicaBroken
+from consensus.view_change import Rules
+from ledger import crypto
+from ledger.block import COMMIT, Block, Certificate, header_hash
+from ledger.chain import Chain
+from ledger.genesis_state import genesis_state
+from ledger.kv import MemoryKV
+from ledger.mempool import Mempool
+from ledger.reasons import Reason
+from node.bodies import Assembly
+from node.building import ExecutedBlock
+from node.executor import BlockExecutor
+from node.fetching import FinalBlock
+from node.verify import Verifier
+from tests.ledger.world import World
+
+WORLD = World()
+GENESIS = WORLD.genesis
+PROPOSER = GENESIS.validators.members[0].key
+NOW = Now(0, GENESIS.time_ms + 1_000)
+
+
+class Bench:
+    """An executor over a new chain and a pool with one transaction each of alice and bob."""
+
+    def __init__(self) -> None:
+        self.chain = Chain.create(MemoryKV(), genesis_state(GENESIS))
+        self.mempool = Mempool()
+        rules = Rules.of(
+            self.chain.head.header, GENESIS.validators, GENESIS.parameters, crypto.verify
+        )
+        self.executor = BlockExecutor(
+            rules, self.chain, self.mempool, Verifier(), GENESIS.parameters
+        )
+
+    def pay(self, owner: str) -> None:
+        tx = WORLD.transfer(owner, "carol", coin=WORLD.coin(owner, "val0"))
+        self.mempool.add(tx, check=lambda _: None, now_ms=0)
+
+    def build(self, parent: bytes) -> ExecutedBlock:
+        """The next block, held as the engine holds what it proposes."""
+        view = self.executor.view_of(parent)
+        assert view is not None
+        made = self.executor.build(view, PROPOSER, NOW)
+        self.executor.executed[made.changes.head.hash] = made
+        return made
+
+
+def certificate(block: Block) -> Certificate:
+    """One that names the block; who signed is the engine's business."""
+    header = block.header
+    return Certificate(0, COMMIT, 0, header.height, header_hash(header), 0b111, (bytes(64),) * 3)
+
+
+def test_a_block_in_flight_is_the_parent_of_the_next() -> None:
+    """The second block is built on the first, holds none of its transactions, and outlives it."""
+    bench = Bench()
+    bench.pay("alice")
+    one = bench.build(bench.chain.head.hash)
+    bench.pay("bob")
+    two = bench.build(one.changes.head.hash)
+    assert two.block.header.parent_hash == one.changes.head.hash
+    assert [len(item.transactions) for item in (one, two)] == [1, 1]
+    assert one.transactions != two.transactions
+    bench.executor.append(one, certificate(one.block))
+    assert list(bench.executor.executed) == [two.changes.head.hash]
+    assert bench.executor.view_of(one.changes.head.hash) is bench.chain
+    bench.executor.append(two, certificate(two.block))
+    assert bench.chain.height == 2
+    assert len(bench.mempool) == len(bench.executor.executed) == 0
+
+
+def test_without_its_parent_a_block_has_no_view() -> None:
+    """Once the replica lets the first block go, nothing can be executed on the second."""
+    bench = Bench()
+    one = bench.build(bench.chain.head.hash)
+    two = bench.build(one.changes.head.hash)
+    bench.executor.keep({two.changes.head.hash})
+    assert bench.executor.view_of(two.changes.head.hash) is None
+    assert bench.executor.view_of(bytes(32)) is None
+
+
+def test_a_false_header_is_refused_and_a_final_one_stops_the_node() -> None:
+    """The same block with another state root: a reason while proposed, ReplicaBroken once final."""
+    bench = Bench()
+    right = bench.build(bench.chain.head.hash).block
+    header = msgspec.structs.replace(right.header, state_root=bytes(32))
+    wrong = Block(header, right.transactions)
+    assembly = Assembly(header, header_hash(header), (), (), 0)
+    assert bench.executor.execute(assembly, bench.chain) is Reason.BAD_STATE_ROOT
+    assert header_hash(header) not in bench.executor.executed
+    with pytest.raises(ReplicaBroken, match="final block 1"):
+        bench.executor.execute_final(FinalBlock(wrong, certificate(wrong)), [])
+    assert bench.executor.execute_final(FinalBlock(right, certificate(right)), []).block == right
