@@ -87,7 +87,7 @@ class Kit:
         return headers
 
     def primary(self, view: int) -> int:
-        return self.world.validators.primary(0, view)
+        return self.world.validators.primary(view)
 
     def vote(
         self, member: int, phase: int, header: Header, *, view: int = 0, claim: int | None = None

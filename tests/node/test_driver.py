@@ -23,6 +23,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from node import driver as module
 from node import inbox
+from node.directory import Directory
 from node.driver import Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.fetching import Fetch, FetchRange
@@ -46,20 +47,20 @@ class Shell:
         genesis = self.world.genesis
         validators = genesis.validators
         chain = Chain.create(MemoryKV(), genesis_state(genesis))
+        directory = Directory(chain)
         self.mempool, verifier = Mempool(), Verifier()
         rules = Rules.of(chain.head.header, validators, genesis.parameters, verify)
         engine = Engine(
             rules=rules,
-            member=0,
             chain=chain,
             mempool=self.mempool,
             verifier=verifier,
-            guard=VoteGuard(key("val0/consensus"), 0, rules, None, why="no log"),
-            outbox=NetworkOutbox(validators),
+            guard=VoteGuard(key("val0/consensus"), rules, None, new_log=pytest.fail, why="no log"),
+            outbox=NetworkOutbox(directory),
             now=read_clocks(),
         )
         intake = Intake(chain, self.mempool, verifier, genesis.parameters.fees)
-        self.driver = Driver(engine, intake, self.mempool, validators, {})
+        self.driver = Driver(engine, intake, self.mempool, directory)
 
     def push(self, raws: Sequence[bytes]) -> None:
         """What the reader of a link does with a TXS."""
@@ -183,7 +184,7 @@ def test_a_flood_of_questions_is_answered_in_part(
     names = [member.licence for member in shell.world.genesis.validators.members]
     for _ in range(100):
         shell.driver.on_frame(SimpleNamespace(identity=names[1]), FETCH, question)
-    assert asked == [1]
+    assert asked == [key("val1/consensus").public]
     shell.driver.on_frame(SimpleNamespace(identity=names[2]), FETCH, question)
     assert asked == [1, 2]
 

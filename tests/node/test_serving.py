@@ -98,20 +98,20 @@ def test_nothing_is_given_of_what_is_not_there(chain: Chain) -> None:
 
 def test_questions_of_one_member_take_its_share_and_no_more() -> None:
     """Answers of 100 ms for one of four: a burst, then one in 400 ms; the others are free."""
-    allowance = Allowance(4)
+    allowance = Allowance()
     answered = []
     for now_ms in range(10_000):
-        if allowance.may_ask(1, now_ms / 1_000):
-            allowance.charge(1, now_ms / 1_000, 0.1)
+        if allowance.may_ask(b"one", now_ms / 1_000):
+            allowance.charge(b"one", now_ms / 1_000, 0.1, shares=4)
             answered.append(now_ms)
     assert answered[:3] == [0, 1, 2]
     assert len(answered) <= (10_000 + 1_000 * SERVING_BURST_S) / 400 + 1
-    assert allowance.may_ask(2, 10.0)
+    assert allowance.may_ask(b"two", 10.0)
 
 
 def test_a_member_that_was_busy_may_ask_again() -> None:
     """A debt of eight seconds is paid after eight, less the burst."""
-    allowance = Allowance(4)
-    allowance.charge(1, 100.0, 2.0)
-    assert not allowance.may_ask(1, 108.0 - SERVING_BURST_S - 0.01)
-    assert allowance.may_ask(1, 108.0 - SERVING_BURST_S + 0.01)
+    allowance = Allowance()
+    allowance.charge(b"one", 100.0, 2.0, shares=4)
+    assert not allowance.may_ask(b"one", 108.0 - SERVING_BURST_S - 0.01)
+    assert allowance.may_ask(b"one", 108.0 - SERVING_BURST_S + 0.01)

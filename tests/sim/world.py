@@ -90,10 +90,14 @@ class SimWorld:
 
 
 @cache
-def sim_world(n: int, window: int, *, mocked: bool) -> SimWorld:
+def sim_world(
+    n: int, window: int, *, mocked: bool, epoch_blocks: int = 1_000, epoch_ms: int = 600_000
+) -> SimWorld:
     """Made once a process: genesis is the same for all seeds of its size."""
     made = world.make_genesis(n, ACCOUNTS)
-    parameters = msgspec.structs.replace(made.parameters, window=window)
+    parameters = msgspec.structs.replace(
+        made.parameters, window=window, epoch_blocks=epoch_blocks, epoch_ms=epoch_ms
+    )
     made = msgspec.structs.replace(made, parameters=parameters)
     for licence in made.licences:
         _mock_key(f"{licence.id}/consensus")
