@@ -38,15 +38,16 @@ def audit_boot(chain: Chain, is_valid: IsValid = verify) -> None:
     """The last blocks follow each other without a hole, each made final by the members of its
     epoch; raises DamagedChain."""
     tip = chain.height
-    lowest = max(0, tip - BOOT_HEADERS + 1)
+    lowest = max(chain.base, tip - BOOT_HEADERS + 1)
     above: Header | None = None
     for height in range(tip, lowest - 1, -1):
         header = checked_header(chain, height, above)
         check_final(chain, header, is_valid)
-        if height > tip - BOOT_BODIES:
+        if height > tip - BOOT_BODIES and height >= chain.bodies_from:
             check_leaves(chain, header)
             read_body(chain, header)
         above = header
+    check_base(chain)
     check_top(chain)
 
 
@@ -113,6 +114,15 @@ def read_body(chain: Chain, header: Header) -> list[SignedTransaction]:
             raise DamagedChain(f"transaction {tx.txid.hex()} is not found by its id")
         transactions.append(tx)
     return transactions
+
+
+def check_base(chain: Chain) -> None:
+    """The block with which the store begins is there, and bodies up to the tip."""
+    header, imported = chain.header(chain.base), chain.imported
+    if header is None or (imported is not None and header_hash(header) != imported.hash):
+        raise DamagedChain(f"the block at height {chain.base}, where it begins, is another")
+    if chain.bodies_from > chain.height + 1:
+        raise DamagedChain(f"bodies are pruned up to height {chain.bodies_from}, above the tip")
 
 
 def check_top(chain: Chain) -> None:

@@ -12,12 +12,12 @@ from ledger import schema
 from ledger.accumulator import Commitments
 from ledger.block import HEADER_BYTES_MAX, Header, header_hash
 from ledger.crypto import HASH_BYTES
-from ledger.kv import KeyValue
+from ledger.kv import Reader
 from ledger.mountain_range import MountainRange
 from ledger.object_tree import ObjectTree
 from ledger.objects import value_hash
 from ledger.reasons import Invalid
-from ledger.schema import DamagedChain, Tip
+from ledger.schema import Base, DamagedChain, Tip, UnfinishedImport
 from ledger.spent_bitmap import SpentBitmap
 from ledger.view import Head
 
@@ -27,7 +27,7 @@ NEW_NODE = "make a new node with `marsa node init`, or check the name of the dat
 NEWER_NODE = "use the newer version of marsa that wrote it"
 
 
-def load_head(kv: KeyValue) -> Head:
+def load_head(kv: Reader) -> Head:
     """The last block with its commitments; raises DamagedChain where they are not its header's."""
     _check_schema(kv)
     data = kv.get(schema.TIP_KEY)
@@ -49,7 +49,22 @@ def load_head(kv: KeyValue) -> Head:
     return Head(header, tip.hash, commitments)
 
 
-def read_node(kv: KeyValue, position: int) -> bytes:
+def load_base(kv: Reader) -> Base | None:
+    """The block at which a store begins that was imported from a snapshot; None for genesis."""
+    data = kv.get(schema.BASE_KEY)
+    if data is None:
+        return None
+    return schema.read_payload(data, Base, size_max=schema.TIP_BYTES_MAX, what="the base")
+
+
+def load_bodies_from(kv: Reader, base: Base | None) -> int:
+    """The lowest height whose body is there."""
+    data = kv.get(schema.BODIES_KEY)
+    lowest = 0 if data is None else schema.read_number(data, 8, "height of the lowest body")
+    return lowest if base is None else max(lowest, base.height + 1)
+
+
+def read_node(kv: Reader, position: int) -> bytes:
     """A stored node of the mountain range."""
     node = kv.get(schema.node_key(position))
     if node is None or len(node) != HASH_BYTES:
@@ -58,7 +73,7 @@ def read_node(kv: KeyValue, position: int) -> bytes:
 
 
 def scan_all(
-    kv: KeyValue, prefix: bytes, start: bytes | None = None
+    kv: Reader, prefix: bytes, start: bytes | None = None
 ) -> Iterator[tuple[bytes, bytes]]:
     """Every row under a prefix from `start` up, read in steps."""
     while True:
@@ -69,7 +84,9 @@ def scan_all(
         start = rows[SCAN_ROWS][0]
 
 
-def _check_schema(kv: KeyValue) -> None:
+def _check_schema(kv: Reader) -> None:
+    if kv.get(schema.IMPORT_KEY) is not None:
+        raise UnfinishedImport
     data = kv.get(schema.SCHEMA_KEY)
     if data is None:
         if next(kv.scan(b"", limit=1), None) is None:
@@ -83,7 +100,7 @@ def _check_schema(kv: KeyValue) -> None:
         raise DamagedChain(f"schema version {version} never existed")
 
 
-def _load_commitments(kv: KeyValue, tip: Tip) -> Commitments:
+def _load_commitments(kv: Reader, tip: Tip) -> Commitments:
     chunks = {
         schema.read_number(key[1:], 8, "number of a chunk"): flags
         for key, flags in scan_all(kv, schema.CHUNK)

@@ -125,7 +125,6 @@ class ObjectTree:
             other = (ObjectLeaf(node.place, node.value_hash),)
         return ObjectProof(tuple(reversed(path)), other)
 
-
     def subtree(self, number: int) -> Subtree | None:
         """A subtree by its number; None where no node stands there."""
         depth = _depth(number)

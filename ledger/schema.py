@@ -8,7 +8,7 @@ vary in length; they are last in their key.
 | --- | --- | --- | --- |
 | `m` | `schema` | version u16 | layout of this store |
 | `m` | `tip` | `Tip` | the last final block; moves in the batch that writes the block |
-| `m` | `base` | `Tip` | the block at which a store begins that was imported from a snapshot |
+| `m` | `base` | `Base` | the block at which a store begins that was imported from a snapshot |
 | `m` | `bodies` | height u64 | bodies of lower blocks were pruned |
 | `m` | `import` | `Import` | the snapshot that is being imported; no chain before that is done |
 | `h` | height u64 | `Header` | the chain |
@@ -107,6 +107,14 @@ class Tip(Wire, frozen=True):
     hash: Bytes32
     outputs_count: UInt
     supply_root: Bytes32
+
+
+class Base(Wire, frozen=True):
+    """The block at which an imported store begins, and how many outputs were made until then."""
+
+    height: UInt
+    hash: Bytes32
+    outputs_count: UInt
 
 
 class Movement(Wire, frozen=True):

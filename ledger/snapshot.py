@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta
@@ -222,7 +223,7 @@ def _check_objects(
         first = manifest.object_chunk(2 * subtree)
         return CheckedObjects({}, (first, manifest.object_chunk(2 * subtree + 1)))
     places = [place_of(item.key) for item in chunk.objects]
-    if any(one >= two for one, two in zip(places, places[1:], strict=False)):
+    if any(one >= two for one, two in pairwise(places)):
         raise Invalid(Reason.BAD_PROOF, f"the objects of chunk {number} are in another order")
     hashes = {item.key: hash_of_value(item.value) for item in chunk.objects}
     if not verify_subtree(root, subtree, hashes, chunk.path):

@@ -24,7 +24,7 @@ from ledger.crypto import verify
 from ledger.epochs import validators_of
 from ledger.kv import KeyValue
 from ledger.mountain_range import nodes_above
-from ledger.schema import DamagedChain, Tip
+from ledger.schema import Base, DamagedChain, Tip
 from ledger.snapshot import (
     MANIFEST_BYTES_MAX,
     RANGE_HEIGHT,
@@ -36,7 +36,7 @@ from ledger.snapshot import (
     check_manifest,
 )
 from ledger.spent_bitmap import CHUNK_BYTES
-from ledger.validators import ValidatorSet
+from ledger.validators import Members, ValidatorSet
 
 _DONE = b"\0"
 _HALVED = b"\1"
@@ -47,8 +47,12 @@ class Source(Wire, frozen=True):
     """What is being imported; kept in the store until it is finished."""
 
     manifest: Manifest
-    validators: ValidatorSet
+    members: Members
     """Of the manifest's epoch."""
+
+    @property
+    def validators(self) -> ValidatorSet:
+        return ValidatorSet(self.manifest.header.epoch, self.members)
 
 
 class Import:
@@ -74,7 +78,7 @@ class Import:
         check_manifest(manifest, chain_id, validators, is_valid)
         if next(kv.scan(b"", limit=1), None) is not None:
             raise AssertionError("a snapshot is imported into an empty store only")
-        source = Source(manifest, validators)
+        source = Source(manifest, validators.members)
         kv.write({schema.IMPORT_KEY: codec.encode_payload(source)}, ())
         return cls(kv, source)
 
@@ -131,15 +135,13 @@ class Import:
             roots.outputs_count, RANGE_HEIGHT, lambda position: read_node(kv, position)
         )
         puts = {schema.node_key(position): node for position, node in nodes}
-        tip = codec.encode_payload(
-            Tip(height, block_hash, roots.outputs_count, roots.supply_root)
-        )
+        tip = codec.encode_payload(Tip(height, block_hash, roots.outputs_count, roots.supply_root))
         sets = (self._source.validators, following)
         puts |= {schema.validators_key(item.epoch): codec.encode_payload(item) for item in sets}
         puts |= {
             schema.SCHEMA_KEY: schema.SCHEMA_VERSION.to_bytes(2, "big"),
             schema.TIP_KEY: tip,
-            schema.BASE_KEY: tip,
+            schema.BASE_KEY: codec.encode_payload(Base(height, block_hash, roots.outputs_count)),
             schema.header_key(height): codec.encode(header),
             schema.height_by_hash_key(block_hash): height.to_bytes(8, "big"),
             schema.certificate_key(height): codec.encode(manifest.certificate),

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from ledger.codec import Bytes32, Slug, UInt, Wire, encode_payload
@@ -44,7 +43,7 @@ class Member(Wire, frozen=True):
 Members = Annotated[tuple[Member, ...], Meta(max_length=VALIDATORS_MAX)]
 
 
-class ValidatorSet(msgspec.Struct, frozen=True, array_like=True, dict=True):
+class ValidatorSet(Wire, frozen=True, dict=True):
     """Members in ascending order of consensus key; a member is named by its index there.
 
     The hash covers the epoch: a header whose next set has another hash than its own ends an

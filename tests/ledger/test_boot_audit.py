@@ -95,7 +95,7 @@ def test_each_missing_record_is_found() -> None:
     """Take away every record in turn: what decides is found at the start, the rest in full."""
     _, kv = make_store(6)
     rows = list(scan_all(kv, b""))
-    assert {key[:1] for key, _ in rows} == set(map(bytes, zip(b"mhilrectoxnbkavy")))
+    assert {key[:1] for key, _ in rows} == set(map(bytes, zip(b"mhilrectouxnbkavy")))
     for key, _ in rows:
         image = kv.copy()
         image.write({}, [key])
@@ -118,7 +118,7 @@ def test_each_changed_record_is_found() -> None:
 def test_surplus_records_are_found() -> None:
     """A record that no block wrote, of each kind, is found by the full audit."""
     _, kv = make_store(3)
-    for prefix in "ilrectoxnkavy":
+    for prefix in "ilrectouxnkavy":
         key, value = next(kv.scan(prefix.encode(), limit=1))
         other = key[:1] + bytes([key[1] ^ 0x40]) + key[2:]
         assert is_found(with_record(kv, other, value), in_full=True), prefix
