@@ -43,7 +43,7 @@ class Member(Wire, frozen=True):
 Members = Annotated[tuple[Member, ...], Meta(max_length=VALIDATORS_MAX)]
 
 
-class ValidatorSet(Wire, frozen=True, dict=True):
+class ValidatorSet(Wire, frozen=True, dict=True, gc=True):
     """Members in ascending order of consensus key; a member is named by its index there.
 
     The hash covers the epoch: a header whose next set has another hash than its own ends an

@@ -258,6 +258,7 @@ SHAPES: dict[str, Shape] = {
     ),
     "OutputEntry": OUTPUT_ENTRY,
     "Member": MEMBER,
+    "ValidatorSet": struct(UINT, many(MEMBER, 0, 32)),
     "MerkleProof": LIST_PROOF,
     "OutputProof": LIST_PROOF,
     "SpentProof": SPENT_PROOF,

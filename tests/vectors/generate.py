@@ -186,6 +186,7 @@ def block_values(world: World) -> list[Wire]:
         certificate.payload,
         certificate,
         Member(key("val0/consensus").public, "val0"),
+        ValidatorSet(7, world.validators.members),
         path,
         entry,
         output_proof,
