@@ -22,6 +22,7 @@ from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid
 from node.engine import Engine
+from node.epochs import rules_at
 from node.intake import Intake
 from node.verify import Verifier
 from node.vote_guard import Permission, Refused, VoteGuard
@@ -100,10 +101,10 @@ class SimNode:
         self.fail_after = None
         self._boot_ms = self._rng.randrange(MONOTONIC_START_MS_MAX) - self._own_ms()
         verifier = Verifier(self.world.is_valid)
-        rules = self.world.rules(verifier.is_valid)
         chain = Chain.open(self._kv)
         if self.is_damaged:
-            audit_boot(chain, self.world.validators, self.world.is_valid)
+            audit_boot(chain, self.world.is_valid)
+        rules = rules_at(chain, verifier.is_valid)
         mempool = Mempool()
         self.gossip = Gossip()
         fees = load_one(chain, Parameters).fees
@@ -111,7 +112,6 @@ class SimNode:
         guard = self._open_guard(rules)
         self.engine = Engine(
             rules=rules,
-            member=self.member,
             chain=chain,
             mempool=mempool,
             verifier=verifier,
@@ -127,13 +127,17 @@ class SimNode:
         try:
             log, records = WriteAheadLog.open(self._log)
             if self.book is None:
-                return VoteGuard(key, self.member, rules, log, records)
-            guard = WatchedGuard(WatchedKey(key, self.book), self.member, rules, log, records)
+                return VoteGuard(key, rules, log, records, new_log=self._fresh_log)
+            guard = WatchedGuard(
+                WatchedKey(key, self.book), rules, log, records, new_log=self._fresh_log
+            )
         except (LogDamaged, Invalid) as error:
             if not self.is_damaged or self.book is None:
                 raise
             why = str(error)
-            guard = WatchedGuard(WatchedKey(key, self.book), self.member, rules, None, why=why)
+            guard = WatchedGuard(
+                WatchedKey(key, self.book), rules, None, new_log=self._fresh_log, why=why
+            )
         guard.book = self.book
         return guard
 
@@ -148,7 +152,7 @@ class SimNode:
         """The operator's word to a member that lost its memory; refused while too few answered."""
         assert self.engine is not None
         try:
-            self.engine.guard.recover(self._fresh_log)
+            self.engine.guard.recover()
         except Refused:
             return
         self.engine.allow_voting()
@@ -224,9 +228,9 @@ class SimNode:
             if number == TXS:
                 self._take_batch(payload, None)
             elif number == RESENT:
-                self._take_batch(payload, self.world.validators.members[sender].key)
+                self._take_batch(payload, self.world.public(sender))
             else:
-                self.engine.receive(sender, number, payload, self.now)
+                self.engine.receive(self.world.public(sender), number, payload, self.now)
         except Invalid:
             self.refused += 1
 
@@ -260,7 +264,7 @@ class SimNode:
 
     def connected(self, members: frozenset[int]) -> None:
         assert self.engine is not None
-        self.engine.connected(members, self.now)
+        self.engine.connected(frozenset(map(self.world.public, members)), self.now)
 
     def _take_batch(self, payload: bytes, resent_by: bytes | None) -> None:
         assert self.engine is not None
@@ -273,11 +277,11 @@ class SimNode:
 
     # The outbox.
 
-    def send(self, to: int | None, number: int, payload: bytes) -> None:
+    def send(self, to: bytes | None, number: int, payload: bytes) -> None:
         if self._log.unsynced_bytes:
             raise AssertionError("a message leaves before the log is on the disk")
         self._boundary("send")
-        self._send(to, number, payload)
+        self._send(None if to is None else self.world.machine(to), number, payload)
 
     def _boundary(self, name: str) -> None:
         if name == "log.synced" and self.fsync_ms:

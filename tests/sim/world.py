@@ -73,6 +73,13 @@ class SimWorld:
     def member_key(self, member: int) -> Key:
         return self.key(f"{self.validators.members[member].licence}/consensus")
 
+    def public(self, machine: int) -> bytes:
+        """The consensus key of a machine, which is numbered by its place in the first set."""
+        return self.validators.members[machine].key
+
+    def machine(self, public: bytes) -> int:
+        return self.validators.index_by_key[public]
+
     def rules(self, is_valid: IsValid) -> Rules:
         """As one node takes them, with its own memory of what it verified."""
         return Rules.of(
