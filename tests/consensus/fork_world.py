@@ -14,9 +14,7 @@ from random import Random
 from consensus.effects import Event, Output, Proposed
 from consensus.messages import NewView, PreparedEntry, Suspect, ViewChange
 from consensus.testimony import CertifiedHeader, Material
-from consensus.view_change import check_new_view
 from ledger.block import COMMIT, PREPARE, Header
-from ledger.reasons import Invalid
 from tests.consensus.kit import Kit, Member
 
 CHOICES_MAX = 200
@@ -29,11 +27,19 @@ class Honest(Member):
     def __init__(self, kit: Kit, member: int) -> None:
         self.decided: list[CertifiedHeader] = []
         self.entered: list[NewView] = []
+        self.is_halted = False
+        """Its chain refused a final block: nodes halt, they never choose."""
         super().__init__(kit, member)
 
     def step(self, event: Event) -> Output:
+        if self.is_halted:
+            return Output()
         output = super().step(event)
         for item in output.decided:
+            last = self.decided[-1].certificate.block_hash if self.decided else None
+            if last is not None and item.header.parent_hash != last:
+                self.is_halted = True
+                return output
             self.decided.append(CertifiedHeader(item.header, item.certificate))
         new_view = self.state.new_view
         if new_view is not None and new_view not in self.entered:
@@ -168,8 +174,9 @@ class ForkWorld:
                     if change.body.signer in near or change.body.signer in self.evil:
                         leader.hear(change.body.signer, change)
             return
-        near = [item for item in held if item.body.signer in {other.member for other in group}]
-        chosen = self._choose([*evil, *near], [*evil, *held])
+        members = {item.member for item in group}
+        changes = [item for item in held if item.body.signer in members]
+        chosen = self._choose([*evil, *changes], [*evil, *held])
         if chosen is not None:
             message = self.kit.new_view(view, chosen)
             for member in group:
@@ -203,12 +210,3 @@ class ForkWorld:
             return self.kit.view_change(member, view, base=base, base_certificate=proof)
         entries = [taken[height] for height in sorted(taken)]
         return self.kit.view_change(member, view, entries=entries)
-
-
-def is_accepted(message: NewView, kit: Kit) -> bool:
-    """Whether honest members enter with it."""
-    try:
-        check_new_view(message, kit.rules, {})
-    except Invalid:
-        return False
-    return True
