@@ -26,6 +26,7 @@ from node.directory import Directory
 from node.engine import Engine, FinalizedBlock
 from node.inbox import Inbox
 from node.intake import Intake
+from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
 from p2p import wire
 from p2p.gossip import Gossip
@@ -93,6 +94,7 @@ class Driver:
         self._allowance = Allowance()
         self._directory = directory
         self._inbox = Inbox()
+        self._joining = Joining(engine.chain, engine.guard)
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
@@ -312,13 +314,27 @@ class Driver:
                 self._gossip.is_new(sha256(tx.raw).digest())
         if any(map(_may_change_licences, finalized)):
             self._directory.refresh()
+            if self.network is not None:
+                self.network.look_again()
+            self._links_changed()
         if finalized:
             self._judge_clock(finalized[-1].header.time_ms)
             for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
                 for future in self._waiting[txid]:
                     if not future.done():
                         future.set_result(None)
+            self._announce()
         self._wake.set()
+
+    def _announce(self) -> None:
+        """Ask for the seat that this node was admitted to, once it may take it."""
+        state = self.engine.replica.state
+        is_at_tip = state.synced and state.height >= state.known_height
+        tx = self._joining.announcement(is_at_tip=is_at_tip)
+        if tx is not None:
+            log.info("ready for a seat txid=%s", tx.txid.hex())
+            self._admit_one(tx.raw, None, None)
+            self._flush()
 
     def _judge_clock(self, header_time_ms: int) -> None:
         """Only the newest block says what time it is."""

@@ -147,7 +147,7 @@ def judge(
 
     Accepted when, in this order: it is a HELLO of this chain and version; an observer, or a
     validator whose certificate names the licence that it claims; not this node itself; and the
-    node admits the link key.
+    node admits the link key, or does not know it: then the other end is an observer for now.
     """
     if number == REFUSED:
         return Refused(read_refusal(payload), by_peer=True)
@@ -165,6 +165,8 @@ def judge(
     if certificate.link_key == local.link_key:
         return Refused(RefusedReason.DUPLICATE, by_peer=False)
     answer = admit(certificate.link_key)
+    if answer is RefusedReason.LICENCE_UNKNOWN:  # signed by the authority, not yet on the chain
+        return Accepted(None, certificate.link_key, False, hello.height, hello.session)
     if isinstance(answer, RefusedReason):
         return Refused(answer, by_peer=False)
     return Accepted(

@@ -151,6 +151,15 @@ class Network:
         """Every link that is up, by identity."""
         return list(self._table.links())
 
+    def look_again(self) -> None:
+        """What the owner admits has changed: links of another kind than now end."""
+        for peer in self._table.links():
+            answer = self._owner.admit(peer.link_key) if peer.link_key else None
+            if isinstance(answer, RefusedReason) and peer.may_consensus:
+                peer.refuse(answer)
+            elif isinstance(answer, Admission) and not peer.may_consensus:
+                peer.close("licensed now")
+
     def validators(self) -> list[str]:
         """Identities of the linked members of the validator set."""
         return [peer.identity for peer in self._table.links() if peer.may_consensus]

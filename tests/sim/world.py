@@ -56,6 +56,10 @@ def _mock_key(name: str) -> MockKey:
     return MockKey(name)
 
 
+JOINERS = ("new0", "new1", "new2", "new3")
+"""Licences that genesis does not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimWorld:
     """What all nodes and clients of a simulated chain share."""
@@ -70,15 +74,26 @@ class SimWorld:
     def key(self, name: str) -> Key:
         return _mock_key(name) if self.mocked else world.key(name)
 
-    def member_key(self, member: int) -> Key:
-        return self.key(f"{self.validators.members[member].licence}/consensus")
+    def licence(self, machine: int) -> str:
+        """Machines are numbered by their places in the first set; those that join come after."""
+        first = self.validators.members
+        return first[machine].licence if machine < len(first) else JOINERS[machine - len(first)]
+
+    def member_key(self, machine: int) -> Key:
+        return self.key(f"{self.licence(machine)}/consensus")
 
     def public(self, machine: int) -> bytes:
-        """The consensus key of a machine, which is numbered by its place in the first set."""
-        return self.validators.members[machine].key
+        """The consensus key of a machine."""
+        return self.member_key(machine).public
 
     def machine(self, public: bytes) -> int:
-        return self.validators.index_by_key[public]
+        """The machine that has this consensus key."""
+        found = self.validators.index_by_key.get(public)
+        if found is not None:
+            return found
+        return self.validators.n + [self.key(f"{name}/consensus").public for name in JOINERS].index(
+            public
+        )
 
     def rules(self, is_valid: IsValid) -> Rules:
         """As one node takes them, with its own memory of what it verified."""
