@@ -25,6 +25,7 @@ _TABLE = {
     "genesis": ("cli.genesis:genesis", "The file that a chain begins with."),
     "wallet": ("cli.wallet_commands:wallet", "Keys, addresses, coins and signed messages."),
     "tx": ("cli.tx:tx", "Send coins; follow and prove transactions."),
+    "validator": ("cli.validator:validator", "Who validates: look, admit, remove."),
     "coin": ("cli.coin:coin", "Mint, burn, supply."),
     "query": ("cli.query:query", "Blocks, addresses, validators, parameters."),
     "audit": ("cli.audit:audit", "Check a chain and its reserves against the genesis file."),

@@ -1,4 +1,7 @@
-"""`marsa tx`: send coins, follow a transaction, fetch and check its proof."""
+"""`marsa tx`: send coins, follow a transaction, fetch and check its proof.
+
+What several sign together is in `cli.tx_create` and `cli.tx_ptx`.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,24 @@ if TYPE_CHECKING:
 DEFAULT_WAIT = "10s"
 TXID_CHARS = 64
 
+_TABLE = {
+    "create": ("cli.tx_create:create", "Write an unsigned payment to a file."),
+    "inspect": ("cli.tx_ptx:inspect", "What a file would do, who has signed it, who is missing."),
+    "sign": ("cli.tx_sign:sign", "Add a signature to a file."),
+    "combine": ("cli.tx_ptx:combine", "Gather the signatures of several copies in one."),
+    "finalize": ("cli.tx_ptx:finalize", "The finished transaction of a file, as hex."),
+    "submit": ("cli.tx_ptx:submit", "Send what a file holds, once enough have signed."),
+    "lock": ("cli.tx_create:show_lock", "The address of a lock of several keys."),
+}
+
 
 @click.command(
     "tx",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa tx send bob 5 --from alice", "marsa tx show TXID")}
 
-Send coins; follow and prove transactions.
+Send coins; follow and prove transactions; sign together what one hand must not do alone.
 """,
 )
 def tx() -> None:
@@ -91,7 +105,7 @@ def send(
         raise usage_error(
             "usage", "--mix excludes --asset, --issuer and --coin; --asset excludes --issuer"
         )
-    only = tuple(_read_outpoint(text) for text in coins)
+    only = tuple(read_outpoint(text) for text in coins)
     with nodes.connected() as node:
         holder = accounts.find_holder(
             sender,
@@ -102,7 +116,7 @@ def send(
             amount=units,
             to=accounts.resolve_address(to, node.hrp, chain_id=node.chain_id),
             change_lock=holder.locks[0],
-            asset=_read_asset(node, asset, issuer),
+            asset=read_asset(node, asset, issuer),
             mix=mix,
             only=only,
         )
@@ -334,7 +348,7 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
     return "\n".join(lines)
 
 
-def _read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | None:
+def read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | None:
     if asset is not None:
         if len(asset) != TXID_CHARS:
             detail = f"{asset!r} is not an asset id: 64 hex digits"
@@ -345,7 +359,7 @@ def _read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | No
     return None
 
 
-def _read_outpoint(text: str) -> tuple[bytes, int]:
+def read_outpoint(text: str) -> tuple[bytes, int]:
     txid, _, index = text.partition(":")
     number = parse_number(index)
     if number is None:

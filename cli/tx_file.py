@@ -100,10 +100,15 @@ def ask_node(node: Node, path: Path, ptx: Ptx) -> Facts:
     if not ptx.is_governance:
         return _ask_coins(node, ptx)
     epoch = node.client.epoch()
-    names = {bytes.fromhex(item.operations_key): item.licence for item in epoch.members}
     found = [fault_of(epoch, item) for item in ptx.body.operations if isinstance(item, Governance)]
     faults = tuple(fault for fault in found if fault is not None)
-    return Facts(Approvers(epoch.number, epoch.quorum, names), frozenset(), faults)
+    return Facts(approvers_of(epoch), frozenset(), faults)
+
+
+def approvers_of(epoch: Epoch) -> Approvers:
+    """The present validators, by their operations keys."""
+    names = {bytes.fromhex(item.operations_key): item.licence for item in epoch.members}
+    return Approvers(epoch.number, epoch.quorum, names)
 
 
 def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
