@@ -420,6 +420,8 @@ class VoteGuard:
         self._check_view(body.epoch, body.view)
         if body.view == self._state.view:
             raise Refused(f"votes were signed in view {body.view} already")
+        if max(self._memory.prepared, default=0) > body.base.height + self._rules.window:
+            raise Refused("the chain is another, and behind what this key prepared")
         self._memory.append(Kind.VIEW_CHANGE, codec.encode_payload(body))
         self._staged.append(body)
 

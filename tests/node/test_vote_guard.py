@@ -182,6 +182,27 @@ def test_final_heights_are_never_voted_on_again(desk: Desk) -> None:
         desk.vote(OTHER)
 
 
+def test_a_chain_behind_its_own_votes_ends_no_view(desk: Desk) -> None:
+    """The database is another and begins at genesis, the log has a COMMIT at height 2: a
+    VIEW-CHANGE from genesis could not take it along. From height 1 on it can."""
+    desk.vote(ONE)
+    desk.vote(ONE, COMMIT)
+    desk.guard.flush()
+    desk.guard.committed(1)
+    two = KIT.header(ONE)
+    desk.vote(two)
+    desk.vote(two, COMMIT)
+    desk.guard.flush()
+    desk.start()
+    desk.guard.restored(0)
+    desk.allow()
+    with pytest.raises(Refused, match="behind what this key prepared"):
+        desk.change(1)
+    desk.guard.committed(1)
+    desk.change(1, base=ONE, entries=[KIT.entry(two)])
+    assert len(desk.guard.flush()) == 1
+
+
 def test_what_was_prepared_and_proposed_is_restored(desk: Desk) -> None:
     """View, VIEW-CHANGE byte for byte, prepared entry, body and proposal of the view."""
     desk.vote(ONE)

@@ -22,6 +22,7 @@ from ledger.chain import Chain
 from ledger.invariants import InvariantBroken, recount
 from ledger.mempool import TRANSACTIONS_MAX as POOL_TRANSACTIONS_MAX
 from ledger.reasons import Invalid
+from ledger.schema import DamagedChain
 from ledger.transaction import SignedTransaction
 from node.engine import Engine
 from node.fetching import RANGE_BLOCKS_MAX
@@ -29,6 +30,8 @@ from tests.sim.reference import NotValid, Reference, reference_quorum
 from tests.sim.world import SimWorld
 
 RECOUNT_BLOCKS = 10
+PREPARED_OF_A_LOG_MAX = 10_000
+"""More than the logs of a run hold."""
 
 
 class Violation(AssertionError):
@@ -74,14 +77,22 @@ class Checkers:
             new += self._judge(address, engine.chain, height)
         return new
 
-    def started(self, address: int, chain: Chain) -> list[SignedTransaction]:
-        """A node rose again: what it told must be there, what it adds must agree."""
+    def started(
+        self, address: int, chain: Chain, *, whole: bool = False
+    ) -> list[SignedTransaction]:
+        """A node rose again: what it told must be there, what it adds must agree.
+
+        `whole` looks at every block: its disk did something.
+        """
         told = self.told.get(address, 0)
         if chain.height < told:
             self._fail("durability", address, f"told {told}, has {chain.height}")
         new: list[SignedTransaction] = []
-        for height in range(max(1, told), chain.height + 1):
-            new += self._judge(address, chain, height)
+        for height in range(1 if whole else max(1, told), chain.height + 1):
+            try:
+                new += self._judge(address, chain, height)
+            except DamagedChain as damage:
+                self._fail("stored chain", address, damage.what)
         self.told[address] = chain.height
         return new
 
@@ -148,8 +159,11 @@ class Checkers:
         if next(chain.scan(schema.OUTPUT), None) is None:
             self._fail("validity", address, "no outputs at all")
 
-    def bounds(self, address: int, engine: Engine) -> None:
-        """Every queue within its limit."""
+    def bounds(self, address: int, engine: Engine, *, whole: bool = True) -> None:
+        """Every queue within its limit.
+
+        A chain that is not `whole` may lie below what its log prepared; none of that may go.
+        """
         state = engine.replica.state
         n, window = self.world.validators.n, state.window
         heights = window + PARK_HEIGHTS
@@ -159,7 +173,7 @@ class Checkers:
             ("view_changes", len(state.view_changes), n),
             ("suspects", len(state.suspects), n),
             ("marks", len(state.marks), n),
-            ("prepared", len(state.prepared), window),
+            ("prepared", len(state.prepared), window if whole else PREPARED_OF_A_LOG_MAX),
             ("certified", len(state.certified), window),
             ("executed", len(state.executed), 2 * heights),
             ("blocks executed", len(engine.executor.executed), 2 * heights),

@@ -23,7 +23,7 @@ from tests.sim.disk import PowerCut
 from tests.sim.faults import Faults
 from tests.sim.network import Network
 from tests.sim.node import SimNode
-from tests.sim.plan import Evil, Plan, Weak
+from tests.sim.plan import FAITHFUL, Evil, Plan
 from tests.sim.reference import reference_quorum
 from tests.sim.saboteurs import make_saboteur
 from tests.sim.signatures import Locks, SignatureBook
@@ -64,7 +64,7 @@ class Cluster:
         self.healed = False
         self._rng = Random(f"cluster/{plan.seed}")
         self._ticks: dict[int, int] = {}
-        lost = {member for member, weak in plan.weak.items() if weak is not Weak.FAILING}
+        lost = {member for member, weak in plan.weak.items() if weak not in FAITHFUL}
         self._unsound = lost | plan.evil.keys()
         for member in range(plan.n):
             self._add_node(member, member)
@@ -149,9 +149,9 @@ class Cluster:
     def finish(self) -> None:
         """What is pending becomes final, views come to rest, and every stored chain is right."""
         self.until(self.is_settled, self._liveness_ms(), "everything pending to be final")
+        self.until(self.faults.weak.are_whole, CALM_MS, "bad disks to be replaced")
         self._come_to_rest()
-        for node in self.lasting():
-            assert node.engine is not None
+        for node in [node for node in self.honest() if node.engine is not None]:
             self.checkers.whole_chain(node.address, node.engine.chain)
 
     def _liveness_ms(self) -> int:
@@ -235,7 +235,7 @@ class Cluster:
         if node.book is None:
             node.vote_anyway()
         else:
-            new = self.checkers.started(node.address, node.engine.chain)
+            new = self.checkers.started(node.address, node.engine.chain, whole=node.is_damaged)
             self._final(node, new)
         self._schedule(node)
         self.reconnect()
@@ -280,7 +280,7 @@ class Cluster:
         if what:
             self.trace.line(self.now_ms, self._where(node), what)
         try:
-            action()
+            node.run(action)
         except PowerCut:
             self._go_down(node, f"power cut at {node.cut_at}")
             return
@@ -299,7 +299,7 @@ class Cluster:
 
     def _may_stop(self, node: SimNode, error: Exception) -> bool:
         """A node ends its process where its disk fails or lies, and nowhere else."""
-        if isinstance(error, OSError) and node.fail_after is not None:
+        if isinstance(error, OSError) and node.trouble:
             return True
         return node.is_damaged and isinstance(error, STOPS)
 
@@ -315,7 +315,7 @@ class Cluster:
                 self._final(node, self.checkers.finalized(node.address, engine))
             engine.finalized.clear()
         if node.book is not None:
-            self.checkers.bounds(node.address, engine)
+            self.checkers.bounds(node.address, engine, whole=not node.is_damaged)
             if what == "tick" and node.wake_ms <= self.now_ms:
                 detail = f"asks to be woken at {node.wake_ms}, it is {self.now_ms}"
                 raise Violation("busy loop", f"node {node.address}", detail)

@@ -15,6 +15,7 @@ from p2p.wire import (
     STATUS,
     VIEW_CHANGE,
 )
+from tests.sim.disk import WRITE_POINTS
 from tests.sim.node import SimNode
 from tests.sim.plan import Episode, Evil
 from tests.sim.pressure import Pressure
@@ -31,8 +32,16 @@ MUTED = (PRE_PREPARE, PREPARE, COMMIT, COMMIT, VIEW_CHANGE, NEW_VIEW, STATUS, GI
 SPARED_MS_MAX = 1_000
 """A spared member is cut off before its STATUS tells everybody."""
 FORGETS_MS = (100, 4_000)
+WEAK_DOWN_MS = (20, 800)
+"""A bad disk strikes several times in a run."""
+RELAPSE_MS = (1, 200)
 EFFECTS_MAX = 30
 """A power cut hits one of so many next effects."""
+EFFECTS_OF_A_NAME_MAX = 4
+"""Or one of so many of one kind."""
+EFFECTS_AT_START_MAX = 6
+"""Or one of so many after a start: what the recovery itself writes, and a little more."""
+RELAPSES_MAX = 3
 
 
 class Faults:
@@ -43,7 +52,7 @@ class Faults:
         self._rng = Random(f"faults/{cluster.plan.seed}")
         self._on = False
         self._pressure = Pressure(cluster, self._rng)
-        self._weak = WeakDisks(cluster)
+        self.weak = WeakDisks(cluster)
 
     def begin(self) -> None:
         self._on = True
@@ -57,7 +66,7 @@ class Faults:
                 self._plan_forgetting(cluster.nodes[member])
         for node in cluster.nodes.values():
             node.fsync_ms = cluster.plan.fsync_ms
-        self._weak.begin()
+        self.weak.begin()
         if cluster.plan.episodes:
             self._plan_next()
 
@@ -66,11 +75,12 @@ class Faults:
         self._on = False
         cluster = self._cluster
         cluster.network.heal()
-        self._weak.end()
+        self.weak.end()
         for address in list(cluster.paused):
             self._resume(cluster.nodes[address])
         for node in cluster.nodes.values():
             node.cut_after = None
+            node.cuts_at_start.clear()
             node.fsync_ms = 0
             if not self._is_dead(node):
                 cluster.start(node)
@@ -82,10 +92,15 @@ class Faults:
         """Whatever crashed comes back, unless it died for good."""
         cluster = self._cluster
         cluster.paused.pop(node.address, None)
-        self._weak.crashed(node)
+        self.weak.crashed(node)
         if self._on and not self._is_dead(node):
-            delay_ms = self._rng.randint(*DOWN_MS)
+            delay_ms = self._rng.randint(*self._down_ms(node))
             cluster.timeline.after(delay_ms, lambda: self._rise(node))
+
+    def _down_ms(self, node: SimNode) -> tuple[int, int]:
+        if node.cuts_at_start:
+            return RELAPSE_MS
+        return WEAK_DOWN_MS if node.member in self._cluster.plan.weak else DOWN_MS
 
     def _is_dead(self, node: SimNode) -> bool:
         evil = self._cluster.plan.evil.get(node.member)
@@ -128,6 +143,10 @@ class Faults:
         match kind:
             case Episode.CRASH:
                 self._cut_power(node)
+            case Episode.RELAPSE:
+                self._cut_power(node)
+                for _ in range(self._rng.randint(1, RELAPSES_MAX)):
+                    node.cuts_at_start.append(self._rng.randint(1, EFFECTS_AT_START_MAX))
             case Episode.POWER:
                 for each in cluster.nodes.values():
                     self._cut_power(each)
@@ -157,8 +176,12 @@ class Faults:
             return
         if self._rng.random() < 0.3:
             self._cluster.crash(node)
-        else:
+        elif self._rng.random() < 0.5:
+            node.cut_where = None
             node.cut_after = self._rng.randint(1, EFFECTS_MAX)
+        else:
+            node.cut_where = self._rng.choice(WRITE_POINTS)
+            node.cut_after = self._rng.randint(1, EFFECTS_OF_A_NAME_MAX)
 
     def _primary(self) -> SimNode:
         live = self._cluster.live()

@@ -7,14 +7,14 @@ chosen effect; the disk keeps what was durable.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
 from consensus.effects import Now
 from consensus.view_change import Rules
-from ledger import transaction
-from ledger.boot_audit import audit_boot
+from ledger import boot_audit, transaction
 from ledger.chain import Chain
 from ledger.kv import MemoryKV, StorageError
 from ledger.mempool import Mempool
@@ -29,7 +29,7 @@ from node.vote_guard import Permission, Refused, VoteGuard
 from node.wal import INSTANCE_ID_BYTES, LogDamaged, WriteAheadLog
 from p2p.gossip import Gossip, read_batch
 from p2p.wire import RESENT, TXS
-from tests.sim.disk import PowerCut, SimKV, SimLogFile
+from tests.sim.disk import Misread, PowerCut, SimKV, SimLogFile
 from tests.sim.signatures import SignatureBook, WatchedGuard, WatchedKey
 from tests.sim.world import SimWorld
 
@@ -41,6 +41,10 @@ PATIENCE_LOST_MS = 1_000_000
 Image = tuple[MemoryKV, bytes]
 POWER_FAILURES = 0.6
 """Of all crashes; the others only kill the process."""
+GROWING = ("log.append", "log.replace", "kv.write")
+"""What a full disk refuses."""
+UNREADABLE = ("header", "middle", "removed")
+"""Damage of the log that its own check values show; the rest looks like a shorter log."""
 
 
 class Send(Protocol):
@@ -71,9 +75,26 @@ class SimNode:
         self.incarnation = 0
         self.cut_after: int | None = None
         """Effects until the next power cut."""
+        self.cut_where: str | None = None
+        """Counts effects of this name only."""
+        self.cuts_at_start: list[int] = []
+        """Effects until the power fails again, after each of the next starts."""
         self.cut_at = ""
-        self.fail_after: int | None = None
-        """Writes until the disk fails; then every write does until the next start."""
+        self.fail_at: str | None = None
+        """The write point that fails next, once."""
+        self.fails_on = False
+        """Once it failed, every write does until the next start."""
+        self.is_full = False
+        """No write that needs room succeeds, over all starts."""
+        self.lies = False
+        """What it acknowledges is gone with the power."""
+        self.broken_promises = ""
+        """What the last power failure took though it was acknowledged."""
+        self.trouble = ""
+        """What the disk did in this life that may well end it."""
+        self.strikes: Counter[str] = Counter()
+        """What the disk did in all lives, and where."""
+        self.failed_starts = 0
         self.fsync_ms = 0
         """How long a sync of the log takes at most."""
         self.lag_ms = 0
@@ -89,7 +110,9 @@ class SimNode:
         self._boot_ms = 0
         store = MemoryKV()
         Chain.create(store, world.changes)
+        self._failing = False
         self._kv = SimKV(self._boundary, store)
+        self._kv.on_misread = self._note_misread
         self._log = SimLogFile(self._boundary)
         WriteAheadLog.create(self._log, bytes(INSTANCE_ID_BYTES))
 
@@ -98,12 +121,15 @@ class SimNode:
     def start(self) -> None:
         """As the node starts; raises what stops a node."""
         self.incarnation += 1
-        self.fail_after = None
+        self.failed_starts += 1
+        self.trouble = ""
+        if self.cuts_at_start:
+            self.cut_after, self.cut_where = self.cuts_at_start.pop(0), None
         self._boot_ms = self._rng.randrange(MONOTONIC_START_MS_MAX) - self._own_ms()
         verifier = Verifier(self.world.is_valid)
         chain = Chain.open(self._kv)
         if self.is_damaged:
-            audit_boot(chain, self.world.is_valid)
+            boot_audit.audit_boot(chain, self.world.is_valid)
         rules = rules_at(chain, verifier.is_valid)
         mempool = Mempool()
         self.gossip = Gossip()
@@ -119,6 +145,15 @@ class SimNode:
             outbox=self,
             now=self.now,
         )
+        self.failed_starts = 0
+
+    def run(self, action: Callable[[], None]) -> None:
+        """One event. Only the node itself reads wrongly, not whoever checks it afterwards."""
+        self._kv.may_misread = True
+        try:
+            action()
+        finally:
+            self._kv.may_misread = False
 
     def _open_guard(self, rules: Rules) -> VoteGuard:
         """As the node does: without a sound log it follows. Only a bad disk makes a log unsound."""
@@ -131,14 +166,14 @@ class SimNode:
             guard = WatchedGuard(
                 WatchedKey(key, self.book), rules, log, records, new_log=self._fresh_log
             )
-        except (LogDamaged, Invalid) as error:
+        except (FileNotFoundError, LogDamaged, Invalid) as error:
             if not self.is_damaged or self.book is None:
                 raise
             why = str(error)
             guard = WatchedGuard(
                 WatchedKey(key, self.book), rules, None, new_log=self._fresh_log, why=why
             )
-        guard.book = self.book
+        guard.book, guard.heard_from = self.book, set()
         return guard
 
     def vote_anyway(self) -> None:
@@ -151,10 +186,13 @@ class SimNode:
     def recover(self) -> None:
         """The operator's word to a member that lost its memory; refused while too few answered."""
         assert self.engine is not None
+        guard = self.engine.guard
         try:
-            self.engine.guard.recover()
+            guard.recover()
         except Refused:
             return
+        if self.book is not None:
+            self.book.renew(guard.vote_above)
         self.engine.allow_voting()
         self.engine.tick(self.now)
 
@@ -169,13 +207,54 @@ class SimNode:
     def restore(self, image: Image) -> None:
         """The copy comes back. While the machine is down."""
         self._kv.restore(image[0])
-        self._log.replace(image[1])
+        self._log.restore(image[1])
 
-    def flip(self) -> str:
-        """A bit on the disk is another. While the machine is down."""
-        part = self._rng.choice((self._kv, self._log))
-        part.flip(self._rng)
-        return "chain" if part is self._kv else "log"
+    @property
+    def has_log(self) -> bool:
+        return self._log.exists
+
+    def harm_log(self) -> str:
+        """Something happens to the log on the disk. While the machine is down."""
+        place = self._log.place_of(self._rng)
+        self._log.harm(place, self._rng)
+        if self.book is not None:
+            if place in UNREADABLE:
+                self.book.must_follow = True
+            else:
+                self.book.forgets = True
+        return place
+
+    def harm_chain(self) -> str:
+        """A bit of the chain on the disk is another. While the machine is down."""
+        return self._kv.harm(self._rng)
+
+    def replace_chain(self, *, with_log: bool) -> None:
+        """As the operator is told to: a new database, at times a new log with it."""
+        store = MemoryKV()
+        Chain.create(store, self.world.changes)
+        self._kv.restore(store)
+        if with_log:
+            self.lose_log()
+            if self.book is not None:
+                self.book.must_follow = True
+
+    def begin_lying(self) -> None:
+        """From now on the disk acknowledges and does not write, until the power fails."""
+        self.lies = self._log.lies = True
+        self._kv.begin_lying()
+
+    def watch_values(self) -> None:
+        """Its disk keeps older values, for reads that answer with one."""
+        self._kv.watch_values()
+
+    def misread(self, kind: Misread, after: int) -> None:
+        """The read after so many others answers wrongly."""
+        self._kv.misread(kind, after, self._rng)
+
+    def heal_disk(self) -> None:
+        """It is a good disk from now on; what it holds stays as it is."""
+        self.fail_at, self.is_full, self._failing = None, False, False
+        self._kv.forget_misread()
 
     def log_image(self) -> bytes:
         """What a careless copy of the log holds now."""
@@ -183,7 +262,7 @@ class SimNode:
 
     def restore_log(self, image: bytes) -> None:
         """The careless copy comes back. While the machine is down."""
-        self._log.replace(image)
+        self._log.restore(image)
 
     def lose_log(self) -> None:
         """A new disk for the log, as an operator would set it up: fresh and empty."""
@@ -191,6 +270,7 @@ class SimNode:
 
     def _fresh_log(self) -> WriteAheadLog:
         self._log = SimLogFile(self._boundary)
+        self._log.lies = self.lies
         return WriteAheadLog.create(self._log, bytes(INSTANCE_ID_BYTES))
 
     def crash(self) -> None:
@@ -198,9 +278,25 @@ class SimNode:
         if the power failed, some bytes of the unsynced log may be left."""
         self.engine = None
         self.cut_after = None
+        self._failing = False
         self.lag_ms = 0
-        if self._rng.random() < POWER_FAILURES:
+        if self.lies:
+            self._lose_what_was_promised()
+        elif self._rng.random() < POWER_FAILURES:
             self._log.crash(self._rng.randint(0, self._log.unsynced_bytes))
+        self._kv.end_handle()
+
+    def _lose_what_was_promised(self) -> None:
+        """Of a disk that lied the log, the chain or both are as they were before."""
+        lost = self._rng.choice(("log", "chain", "log and chain"))
+        self.lies = self._log.lies = False
+        if lost == "log":
+            self._kv.keep_all()
+        if lost == "chain":
+            self._log.restore(self._log.read_all())
+        self._log.crash()
+        self.strikes[f"lying: {lost}"] += 1
+        self.broken_promises = lost
 
     @property
     def now(self) -> Now:
@@ -286,13 +382,33 @@ class SimNode:
     def _boundary(self, name: str) -> None:
         if name == "log.synced" and self.fsync_ms:
             self.lag_ms += self._rng.randint(0, self.fsync_ms)
-        if self.fail_after is not None and name != "send":
-            self.fail_after -= 1
-            if self.fail_after <= 0:
-                raise StorageError(f"the disk fails at {name}")
-        if self.cut_after is None:
+        if name != "send":
+            self._touch_disk(name)
+        if self.cut_after is None or self.cut_where not in (None, name):
             return
         self.cut_after -= 1
         if self.cut_after <= 0:
             self.cut_at = name
+            self.strikes[f"power: {name}"] += 1
             raise PowerCut
+
+    def _touch_disk(self, name: str) -> None:
+        """Raises where this write fails."""
+        kind = ""
+        if self.is_full and name in GROWING:
+            kind = "full"
+        elif self._failing:
+            kind = "still failing"
+        elif self.fail_at == name:
+            kind, self.fail_at, self._failing = "failing", None, self.fails_on
+        if kind:
+            self.strikes[f"{kind}: {name}"] += 1
+            self.trouble = f"the disk is {kind} at {name}"
+            raise StorageError(self.trouble)
+
+    def _note_misread(self, kind: Misread, place: str) -> None:
+        """What is written from now on may be wrong as well."""
+        self.strikes[f"misread: {kind.value}"] += 1
+        self.strikes[f"misread at: {place}"] += 1
+        self.trouble = f"a read of {place} answers {kind.value}"
+        self.is_damaged = True

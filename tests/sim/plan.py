@@ -33,14 +33,22 @@ class Weak(StrEnum):
     """An honest member whose disk is bad; it counts among the f like an evil one."""
 
     FAILING = "writes fail"
+    FULL = "there is no room for a while"
+    LYING = "acknowledges what it does not write"
     FLIPPED = "stored bits flip"
+    MISREAD = "reads answer wrongly"
     ROLLED_BACK = "an older image of its disk comes back"
+
+
+FAITHFUL = frozenset({Weak.FAILING, Weak.FULL})
+"""What such a disk acknowledged it holds: it outlives the faults with all that it knows."""
 
 
 class Episode(StrEnum):
     """A passing fault."""
 
     CRASH = "crash"
+    RELAPSE = "the power fails, and again while the machine starts"
     POWER = "power failure of all"
     ISOLATE = "isolate one"
     ISOLATE_PRIMARY = "isolate the primary"
@@ -128,7 +136,7 @@ def _draw_faulty(rng: Random, n: int) -> tuple[dict[int, Evil], dict[int, Weak]]
     evil: dict[int, Evil] = {}
     weak: dict[int, Weak] = {}
     for member in sorted(rng.sample(range(n), count)):
-        if rng.random() < 0.75:
+        if rng.random() < 0.5:
             evil[member] = rng.choice(list(Evil))
         else:
             weak[member] = rng.choice(list(Weak))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from tests.sim.plan import Episode, Evil, Plan
+from tests.sim.plan import Episode, Evil, Plan, Weak
 
 
 def pressed(plan: Plan) -> Plan:
@@ -26,3 +27,12 @@ def forged(plan: Plan) -> Plan:
 def four_in_flight(plan: Plan) -> Plan:
     """The window is open."""
     return replace(plan, window=4)
+
+
+def bad_disk(kind: Weak) -> Callable[[Plan], Plan]:
+    """The disk of the second member does this, and nobody is evil."""
+
+    def focus(plan: Plan) -> Plan:
+        return replace(plan, evil={}, weak={1: kind}, fault_ms=20_000, load_gap_ms=200)
+
+    return focus

@@ -15,6 +15,8 @@ signs a PREPARE for another one in a later view. This sees a fork before any mem
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from consensus.effects import VoteRequest
 from consensus.messages import (
     NewViewBody,
@@ -26,6 +28,8 @@ from consensus.messages import (
 )
 from ledger.block import COMMIT, PREPARE, Block, VotePayload, vote_hash
 from node.vote_guard import Key, VoteGuard
+from node.wal import WriteAheadLog
+from tests.sim.reference import reference_quorum
 
 
 class DoubleSigned(AssertionError):
@@ -42,6 +46,14 @@ class CommitTooEarly(AssertionError):
 
 class VoteWhileBehind(AssertionError):
     """A vote below what is known to be final."""
+
+
+class VotesUnrecovered(AssertionError):
+    """A vote of a member that must follow until the operator says otherwise."""
+
+
+class RecoveredBlind(AssertionError):
+    """Votes are allowed again though no quorum said what this key may have signed."""
 
 
 class Locks:
@@ -97,6 +109,9 @@ class SignatureBook:
         self.signed = 0
         self.forgets = False
         """Its machine lost what it wrote: it counts among the f, and may contradict itself."""
+        self.must_follow = False
+        """Its log is unreadable or new, and must know that: no signature before `renew`."""
+        self._above = 0
 
     def ask(self, request: Signable) -> None:
         """The guard is asked for this; whether it signs is seen at the key."""
@@ -114,12 +129,22 @@ class SignatureBook:
         if request is None:
             raise DoubleSigned(f"signed {message.hex()}, which nobody asked for")
         self.signed += 1
+        if self.must_follow:
+            raise VotesUnrecovered(f"member {self._member} signs without the memory of its votes")
         if self.forgets:
             return
         if isinstance(request, VotePayload):
             self._note_vote(request)
         else:
             self._note_whole(request)
+
+    def renew(self, above: int) -> None:
+        """The operator said `recover`: a memory without gaps begins, for votes above a height."""
+        self.forgets = self.must_follow = False
+        self._votes.clear()
+        self._whole.clear()
+        self._view = (0, 0)
+        self._above = above
 
     def _note_vote(self, vote: VotePayload) -> None:
         place = (vote.epoch, vote.view, vote.height, vote.phase)
@@ -130,7 +155,9 @@ class SignatureBook:
         if not self._is_weak:
             self._locks.note(vote, self._member)
         below = (vote.epoch, vote.view, vote.height - 1, COMMIT)
-        leaves_parent = vote.phase == COMMIT and vote.height > 1 and below not in self._votes
+        leaves_parent = (
+            vote.phase == COMMIT and vote.height > self._above + 1 and below not in self._votes
+        )
         if leaves_parent and not self._locks.may_be_decided(vote.height - 1):
             raise CommitTooEarly(f"height {vote.height} in view {vote.view}")
 
@@ -179,11 +206,20 @@ class WatchedGuard(VoteGuard):
 
     book: SignatureBook
     heard_height = 0
+    heard_from: set[int]
 
     def hear(self, member: int, status: Status) -> bool:
         """The replica found the height proved."""
         self.heard_height = max(self.heard_height, status.height)
+        if member != self._member:
+            self.heard_from.add(member)
         return super().hear(member, status)
+
+    def recover(self, new_log: Callable[[], WriteAheadLog]) -> None:
+        """Refused before a quorum of the others answered."""
+        super().recover(new_log)
+        if len(self.heard_from) < reference_quorum(self._rules.validators.n):
+            raise RecoveredBlind(f"member {self._member} heard {sorted(self.heard_from)} only")
 
     def stage(
         self,
