@@ -28,6 +28,8 @@ vary in length; they are last in their key.
 | `v` | lock 32, asset 32 | amount u128, coins u64 | running balance, absent when zero |
 | `y` | lock 32, height u64, rank u32 | `HistoryEntry` | what moved at an address |
 | `p` | chunk number u64 | 1 byte | chunks that are imported; gone with the record `import` |
+| `w` | height u64, view u64, SHA-256 32 | size u32 | NEW-VIEWs entered, by first height |
+| `f` | SHA-256 32 | NEW-VIEW | the messages behind `w`, as received |
 
 `rank` orders one block: outputs of the system in the order of their leaves, then transactions
 from `RANK_TRANSACTIONS` on.
@@ -66,6 +68,8 @@ BALANCE: Final = b"v"
 HISTORY: Final = b"y"
 UNSPENT: Final = b"u"
 PROGRESS: Final = b"p"
+WITNESS: Final = b"w"
+NEW_VIEW: Final = b"f"
 
 SCHEMA_KEY: Final = META + b"schema"
 TIP_KEY: Final = META + b"tip"
@@ -208,6 +212,14 @@ def balance_key(lock: bytes, asset: bytes) -> bytes:
 
 def history_key(lock: bytes, height: int, rank: int) -> bytes:
     return HISTORY + lock + height.to_bytes(8, "big") + rank.to_bytes(4, "big")
+
+
+def witness_key(height: int, view: int, digest: bytes) -> bytes:
+    return WITNESS + height.to_bytes(8, "big") + view.to_bytes(8, "big") + digest
+
+
+def new_view_key(digest: bytes) -> bytes:
+    return NEW_VIEW + digest
 
 
 def outpoint_value(outpoint: Outpoint) -> bytes:
