@@ -15,8 +15,6 @@ signs a PREPARE for another one in a later view. This sees a fork before any mem
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from consensus.effects import VoteRequest
 from consensus.messages import (
     NewViewBody,
@@ -28,7 +26,6 @@ from consensus.messages import (
 )
 from ledger.block import COMMIT, PREPARE, Block, VotePayload, vote_hash
 from node.vote_guard import Key, VoteGuard
-from node.wal import WriteAheadLog
 from tests.sim.reference import reference_quorum
 
 
@@ -215,9 +212,9 @@ class WatchedGuard(VoteGuard):
             self.heard_from.add(member)
         return super().hear(member, status)
 
-    def recover(self, new_log: Callable[[], WriteAheadLog]) -> None:
+    def recover(self) -> None:
         """Refused before a quorum of the others answered."""
-        super().recover(new_log)
+        super().recover()
         if len(self.heard_from) < reference_quorum(self._rules.validators.n):
             raise RecoveredBlind(f"member {self._member} heard {sorted(self.heard_from)} only")
 
