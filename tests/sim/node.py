@@ -221,7 +221,7 @@ class SimNode:
             if place in UNREADABLE:
                 self.book.must_follow = True
             else:
-                self.book.forgets = True
+                self.book.forget()
         return place
 
     def harm_chain(self) -> str:

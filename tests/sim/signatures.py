@@ -135,6 +135,10 @@ class SignatureBook:
         else:
             self._note_whole(request)
 
+    def forget(self) -> None:
+        """Its log is an older one, which cannot know it; whatever lay there before is gone."""
+        self.forgets, self.must_follow = True, False
+
     def renew(self, above: int) -> None:
         """The operator said `recover`: a memory without gaps begins, for votes above a height."""
         self.forgets = self.must_follow = False

@@ -171,7 +171,7 @@ class WeakDisks:
     def _forgets(self, node: SimNode, what: str) -> None:
         node.is_damaged = True
         assert node.book is not None
-        node.book.forgets = True
+        node.book.forget()
         self._cluster.checkers.told.pop(node.address, None)
         self._say(node, what)
 
