@@ -31,7 +31,8 @@ def all_commands(
             yield from all_commands(command, (*path, name))
 
 
-COMMANDS = [item for item in all_commands() if item[0][0] in {"wallet", "tx", "coin", "query", "validator"}]
+GROUPS = {"wallet", "tx", "coin", "query", "validator"}
+COMMANDS = [item for item in all_commands() if item[0][0] in GROUPS]
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(p) for p, _ in COMMANDS])

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from hashlib import sha256, sha512
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp
 
 from cli.wallet import ptx_document
 from cli.wallet.ptx import Approvers, Ptx, add, combine, create, finalize, needs, sign
 from ledger import codec
-from ledger.crypto import SigningKey
+from ledger.crypto import SigningKey, verify
 from ledger.economy.licence import Licence
 from ledger.locks import Condition, HashLock, Key, Threshold, lock_hash
 from ledger.membership import check_approvals
@@ -38,6 +40,7 @@ from ledger.transaction import (
     Transaction,
     check_witness,
     decode,
+    sighash,
 )
 from tests.ledger.world import COIN, World, grant, key, lock_of
 
@@ -116,7 +119,7 @@ def test_fewer_than_a_quorum_is_refused_with_the_number() -> None:
     assert refusal(finalize, sign(governance(), OPERATORS), WORLD.fees) is Reason.NEEDS_QUORUM
 
 
-@pytest.mark.parametrize("signers", list(itertools.combinations(range(4), 2)) + [(0, 1, 2, 3)])
+@pytest.mark.parametrize("signers", [*itertools.combinations(range(4), 2), (0, 1, 2, 3)])
 def test_a_threshold_takes_as_many_as_it_needs(signers: Sequence[int]) -> None:
     """Two of four, whichever they are; of four the smallest two. The witness is minimal."""
     ptx = sign(payment(), [OWNERS[index] for index in signers])
@@ -180,12 +183,31 @@ def test_bad_and_foreign_signatures_are_refused_by_name() -> None:
     assert combine(ptx, elsewhere).signers == elsewhere.signers  # the body is the same
 
 
-def test_a_second_signature_never_displaces_by_its_time() -> None:
-    """Signing twice changes nothing; of two valid signatures by one key the smaller stays,
-    whichever came first."""
-    ptx = sign(payment(), OWNERS[:1])
-    assert sign(ptx, OWNERS[:1]) == ptx
-    assert sign(sign(ptx, OWNERS[1:2]), OWNERS[:1]).signers == {o.public for o in OWNERS[:2]}
+def test_two_signatures_by_one_key_leave_the_smaller() -> None:
+    """Signing twice changes nothing; of two that both verify the smaller stays, whichever came
+    first, so that the order of combining is still of no consequence."""
+    owner = OWNERS[0]
+    ptx = sign(payment(), [owner])
+    assert sign(ptx, [owner]) == ptx
+    second = KeySignature(owner.public, _other_signature("ann ben cid dot", owner, ptx))
+    assert second != ptx.signatures[0] and verify(owner.public, sighash(ptx.body), second.signature)
+    both = [add(ptx, [second]), combine(add(payment(), [second]), ptx)]
+    smaller = min(second.signature, ptx.signatures[0].signature)
+    assert [item.signatures for item in both] == [(KeySignature(owner.public, smaller),)] * 2
+
+
+def _other_signature(names: str, owner: SigningKey, ptx: Ptx) -> bytes:
+    """A valid signature with a nonce that RFC 8032 would not choose."""
+    (name,) = [name for name in names.split() if key(name).public == owner.public]
+    half = bytearray(sha512(sha256(name.encode()).digest()).digest()[:32])
+    half[0], half[31] = half[0] & 248, (half[31] & 127) | 64
+    order = (1 << 252) + 27742317777372353535851937790883648493
+    nonce = 4_711
+    point = crypto_scalarmult_ed25519_base_noclamp(nonce.to_bytes(32, "little"))
+    digest = sha512(point + owner.public + sighash(ptx.body)).digest()
+    challenge = int.from_bytes(digest, "little") % order
+    scalar = (nonce + challenge * int.from_bytes(half, "little")) % order
+    return point + scalar.to_bytes(32, "little")
 
 
 def test_too_many_signatures_are_refused() -> None:
@@ -272,9 +294,9 @@ def test_the_words_of_every_operation() -> None:
         Suspend("kite", 0): "suspend 'kite', version 0",
         Revoke("kite", 1): "revoke 'kite', version 1",
         EndEpoch(7): "end epoch 7 with the block that holds this",
-        Burn(b"\x01" * 32, 1_500_000): f"burn 1.5 of asset {hexed}",
+        Burn(b"\x01" * 32, 1_500_000): f"burn 1.500000 of asset {hexed}",
         Mint("kite", b"\x01" * 32, 2, 5, COIN): (
-            f"mint 1 coins of 'kite', lane 2, number 5, by key {hexed}"
+            f"mint 1.000000 coins of 'kite', lane 2, number 5, by key {hexed}"
         ),
         ValidatorReady("kite", b"\x01" * 32, 9, b"\x01" * 32): (
             f"'kite' holds block {hexed} at height 9, by key {hexed}"
