@@ -225,6 +225,12 @@ LIST_PROOF = struct(UINT, UINT, PATH)
 SPENT_PROOF = struct(UINT, binary(128), PATH)
 STATE_ROOTS = struct(HASH, UINT, HASH, HASH, HASH)
 
+FINALITY = struct(
+    UINT, integer(1, 2), UINT, UINT, HASH, integer(0, 2**32 - 1), many(SIGNATURE, 0, 32)
+)
+UNSPENT = struct(OUT_POINT, OUTPUT_ENTRY)
+STORED_OBJECT = struct(binary(0, 256), binary(0, 65_536))
+
 SHAPES: dict[str, Shape] = {
     "OutPoint": OUT_POINT,
     "Input": INPUT,
@@ -247,15 +253,7 @@ SHAPES: dict[str, Shape] = {
     "Header": HEADER,
     "Block": struct(HEADER, many(binary(1, 16_384), 0, 2_000)),
     "VotePayload": VOTE,
-    "Certificate": struct(
-        UINT,
-        integer(1, 2),
-        UINT,
-        UINT,
-        HASH,
-        integer(0, 2**32 - 1),
-        many(SIGNATURE, 0, 32),
-    ),
+    "Certificate": FINALITY,
     "OutputEntry": OUTPUT_ENTRY,
     "Member": MEMBER,
     "ValidatorSet": struct(UINT, many(MEMBER, 0, 32)),
@@ -267,6 +265,11 @@ SHAPES: dict[str, Shape] = {
     "StateRoots": STATE_ROOTS,
     "TransactionProof": struct(HEADER, LIST_PROOF),
     "UnspentProof": struct(HEADER, OUT_POINT, OUTPUT_ENTRY, LIST_PROOF, SPENT_PROOF, STATE_ROOTS),
+    "Manifest": struct(HEADER, FINALITY, STATE_ROOTS),
+    "Unspent": UNSPENT,
+    "OutputChunk": struct(PATH, SPENT_PROOF, many(HASH, 0, 1_024), many(UNSPENT, 0, 1_024)),
+    "StoredObject": STORED_OBJECT,
+    "ObjectChunk": struct(many(HASH, 0, 52), many(STORED_OBJECT, 0, 4_096), many(HASH, 0, 2)),
     "LedgerClock": struct(UINT),
     "FeePot": struct(UINT, HASH, AMOUNT_OR_ZERO),
     "Epoch": struct(UINT, UINT, HASH, UINT, boolean, many(MEMBER, 0, 32), many(HASH, 0, 32)),
@@ -307,6 +310,9 @@ TYPE_BYTES = {
     "Block": 3,
     "Certificate": 4,
     "OutputEntry": 5,
+    "Manifest": 10,
+    "OutputChunk": 11,
+    "ObjectChunk": 12,
     "LedgerClock": 32,
     "FeePot": 33,
     "Parameters": 34,

@@ -40,8 +40,8 @@ from tests.ledger.second_codec import Refused
 from tests.ledger.world import MemoryState, World
 from tests.vectors.generate import FOLDER, make_files, plain
 
-LOCAL = {"Tip", "Movement", "HistoryEntry"}
-"""Records of a node's own indexes: never hashed, signed or sent."""
+LOCAL = {"Tip", "Base", "Source", "Movement", "HistoryEntry"}
+"""Records of a node's own store: never hashed, signed or sent."""
 CONDITIONS = {"Key", "Threshold", "After", "Before", "HashLock", "All", "Any"}
 """Read as parts of a witness, never alone."""
 SIZE_MAX = 1 << 20

@@ -57,6 +57,7 @@ from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import COIN, World, grant, key, lock_of, sign
 from tests.vectors.ed25519_cases import ed25519_cases
 from tests.vectors.epoch_plan import make_world, steps
+from tests.vectors.snapshot_values import snapshot_values
 
 FOLDER = Path(__file__).parent
 
@@ -179,6 +180,9 @@ def block_values(world: World) -> list[Wire]:
     nodes = {**dict(genesis_state(world.genesis).nodes), **dict(changes.nodes)}
     output_proof = commitments.outputs.prove(entry.leaf, nodes.__getitem__)
     spent_proof = commitments.spent.prove(entry.leaf)
+    unspent_proof = UnspentProof(
+        block.header, OutPoint(*outpoint), entry, output_proof, spent_proof, commitments.roots
+    )
     object_key = key_of(FeePot, FeePot.identity(0, world.asset()))
     return [
         block.header,
@@ -196,9 +200,8 @@ def block_values(world: World) -> list[Wire]:
         commitments.objects.prove(b"absent"),
         commitments.roots,
         TransactionProof(block.header, path),
-        UnspentProof(
-            block.header, OutPoint(*outpoint), entry, output_proof, spent_proof, commitments.roots
-        ),
+        unspent_proof,
+        *snapshot_values(unspent_proof, certificate),
     ]
 
 
