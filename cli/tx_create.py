@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from ledger.amounts import parse_number
 if TYPE_CHECKING:
     from cli.nodes import Node
     from cli.payments import Owner
-    from cli.wallet.build import Draft, Terms
+    from cli.wallet.build import Draft
     from cli.wallet.payment import Holding, Wish
     from ledger.locks import Condition, Threshold
 
@@ -118,13 +118,14 @@ def _write(node: Node, file: Path, owner: Owner, wish: Wish, memo: str | None, d
     from cli.wallet.payment import plan
     from cli.wallet.reservations import reservations
 
-    terms = lasting(payments.make_terms(node, memo), days)
+    expires_at_ms = payments.now_ms() + days * DAY_MS
+    terms = replace(payments.make_terms(node, memo), expires_at_ms=expires_at_ms)
     coins = payments.fetch_coins(node, owner)
     with reservations(payments.now_ms()) as held:
         holding = payments.make_holding(owner, coins, held)
         draft = plan(terms, holding, wish, seed=terms.expires_at_ms)
-        tx_file.create(file, ptx.create(draft.body, node.params.network, draft.conditions))
         held.add([coin.outpoint for coin in draft.coins], terms.expires_at_ms)
+        tx_file.create(file, ptx.create(draft.body, node.params.network, draft.conditions))
     value = {
         "file": str(file),
         "txid": draft.txid.hex(),
@@ -132,15 +133,6 @@ def _write(node: Node, file: Path, owner: Owner, wish: Wish, memo: str | None, d
         "fee": str(draft.fee),
     }
     emit("marsa.tx.create/1", value, lambda: _created_text(file, draft, holding))
-
-
-def lasting(terms: Terms, days: int) -> Terms:
-    """Terms of what is carried from hand to hand."""
-    from dataclasses import replace
-
-    from cli import payments
-
-    return replace(terms, expires_at_ms=payments.now_ms() + days * DAY_MS)
 
 
 def _created_text(file: Path, draft: Draft, holding: Holding) -> str:

@@ -18,6 +18,7 @@ from cli.home import read_limited, write_private
 from cli.nodes import Node
 from cli.wallet import ptx_document
 from cli.wallet.ptx import Approvers, Ptx
+from ledger.economy.licence import LicenceGrant
 from ledger.operations import Admit, EndEpoch, Governance, Remove, Revoke, Suspend
 from ledger.reasons import Invalid, Reason
 from node.api.epoch_schemas import Epoch
@@ -125,6 +126,10 @@ def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
     if operation.version != version:
         detail = f"it names version {operation.version} of '{name}', which is at {version} now"
         return _fault(Reason.WRONG_VERSION, detail)
+    if isinstance(operation, Admit):
+        taken = _fault_of_grant(epoch, operation.grant)
+        if taken is not None:
+            return taken
     if held is None:
         return None
     if held.state == "revoked":
@@ -144,6 +149,20 @@ def _fault_of_seat(
             return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {state}")
         case _:
             return None
+
+
+def _fault_of_grant(epoch: Epoch, grant: LicenceGrant) -> CliError | None:
+    """Keys and names belong to one provider each."""
+    wanted = {getattr(grant.keys, role).hex() for role in grant.keys.__struct_fields__}
+    for item in epoch.licences:
+        if item.id == grant.id:
+            continue
+        keys = {getattr(item.keys, role) for role in item.keys.__struct_fields__}
+        for key in sorted(keys & wanted):
+            return _fault(Reason.BAD_GRANT, f"'{grant.id}': {key} is a key of '{item.id}'")
+        if item.name.casefold() == grant.name.casefold():
+            return _fault(Reason.BAD_GRANT, f"'{grant.id}' has the name of '{item.id}'")
+    return None
 
 
 def _ask_coins(node: Node, ptx: Ptx) -> Facts:

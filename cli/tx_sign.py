@@ -154,7 +154,7 @@ def _devnet_keys(ptx: Ptx, validator: str) -> tuple[SigningKey, ...]:
 
 def _ask(ptx: Ptx, name: str, *, is_public: bool) -> None:
     """What is signed is shown first; keys that everybody knows sign without a question."""
-    note(body_text(ptx))
+    note(body_text(ptx), verbosity=-1)
     if not is_public:
         confirm(f"Sign this as '{name}'?")
 

@@ -168,6 +168,24 @@ def test_operations_that_the_state_refuses(marsa: Marsa, node: LiveNode, grant: 
         assert code_of(refused) == (REJECTED, "licence_inactive")
 
 
+def test_names_and_keys_belong_to_one_provider(
+    marsa: Marsa, node: LiveNode, grant: Path, tmp_path: Path
+) -> None:
+    """A second grant with the name, or with a key, of a licence is refused before it travels."""
+    named = ("--id", "lumen", "--name", "ACME compute", "--keys", tmp_path / "lumen-keys")
+    assert marsa("validator", "grant", tmp_path / "lumen.json", *named).code == 0
+    refused = marsa("validator", "admit", tmp_path / "lumen.json", "--json")
+    assert code_of(refused) == (REJECTED, "bad_grant")
+    assert "the name of 'acme'" in refused.json["error"]["message"]
+    found = json.loads(grant.read_text())
+    found["keys"]["treasury"] = BLUEPRINT.genesis.licences[0].keys.treasury.hex()
+    grant.write_text(json.dumps(found))
+    refused = marsa("validator", "admit", grant, "--ptx", tmp_path / "in.ptx", "--json")
+    assert code_of(refused) == (REJECTED, "bad_grant")
+    assert "a key of 'acme'" in refused.json["error"]["message"]
+    assert not (tmp_path / "in.ptx").exists()
+
+
 def test_what_was_overtaken_is_named(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None:
     """A file for a version or an epoch that has passed: inspect says it, submit refuses it."""
     removal, ending = tmp_path / "remove.ptx", tmp_path / "end.ptx"
