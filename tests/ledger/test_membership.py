@@ -162,6 +162,20 @@ def test_a_licence_without_a_seat_is_granted_anew() -> None:
     assert load(world.state, Reserve, world.asset("new")) == before
 
 
+def test_an_issuer_that_returns_keeps_its_supply_and_its_hours() -> None:
+    """One of five gives up its seat, is granted anew with another treasury, and mints on."""
+    world = World(make_genesis(5))
+    world.end_epoch([world.govern(Remove("val0", 0))])
+    before = load(world.state, Reserve, world.asset("val0"))
+    assert before is not None
+    assert before.supply > 0
+    keys = replace(grant("val0").keys, treasury=key("val0/second treasury").public)
+    world.advance([world.govern(Admit(replace(grant("val0"), keys=keys), 1))])
+    assert load(world.state, Reserve, world.asset("val0")) == before
+    assert refused(world, world.mint("val0")).reason is Reason.WRONG_ROLE_KEY
+    recount(world.state, world.state.outputs.items())
+
+
 def test_so_many_licences_and_no_more() -> None:
     """One below the limit is granted, at the limit nothing new is, what is there still may be."""
     held = {

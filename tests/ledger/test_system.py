@@ -140,6 +140,22 @@ def test_pots_that_wait_over_a_boundary_are_older_and_come_first() -> None:
     assert pots(world) == {}
 
 
+def test_rests_of_several_pots_of_one_asset_add_up() -> None:
+    """An old pot and a younger one in one asset, shared in one block, leave 3 and 2."""
+    world = World()
+    world.end_epoch()
+    late = with_pots(world, FEE_POTS_A_BLOCK + 1, 400)[-1]
+    world.end_epoch()
+    for number, amount in ((0, 403), (1, 402)):
+        pot = FeePot(number, late, amount)
+        world.state.stored[key_of(FeePot, FeePot.identity(number, late))] = encode(pot)
+    world.state.stored[key_of(Reserve, late)] = encode(Reserve(late, "val0", 805, 0, 0))
+    assert [number for number, asset in pots(world) if asset == late] == [0, 1]
+    world.advance()
+    assert [amount for asset, amount, _ in shares(world) if asset == late] == [100] * 8
+    assert pots(world)[2, late] == 5
+
+
 def test_a_share_is_spent_from_the_next_block_on() -> None:
     """In its own block nobody knows it, whatever stands before it; then it is a coin."""
     world = World()
