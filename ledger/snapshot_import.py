@@ -14,16 +14,17 @@ Invariant: a chunk is verified against the manifest before anything of it is wri
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, KeysView
+from collections.abc import KeysView
 
 from ledger import codec, schema
 from ledger.block import IsValid, header_hash
 from ledger.chain_load import read_node, scan_all
 from ledger.codec import Wire
 from ledger.crypto import verify
-from ledger.epochs import validators_of
+from ledger.epochs import Epoch
 from ledger.kv import KeyValue
 from ledger.mountain_range import nodes_above
+from ledger.objects import decode, key_of
 from ledger.schema import Base, DamagedChain, Tip
 from ledger.snapshot import (
     MANIFEST_BYTES_MAX,
@@ -128,7 +129,8 @@ class Import:
         manifest, kv = self.manifest, self._kv
         header, roots = manifest.header, manifest.roots
         block_hash, height = header_hash(header), header.height
-        following = validators_of(_Objects(kv))
+        epoch = kv.get(schema.object_key(key_of(Epoch)))
+        following = decode(epoch or b"", Epoch).validators
         if following.hash != header.next_validators_hash:
             raise DamagedChain(f"the validators after height {height} are others than it names")
         nodes = nodes_above(
@@ -175,20 +177,6 @@ class Import:
             before = (0, 0) if stored is None else schema.read_balance(stored)
             balances[key] = schema.balance_value(before[0] + amount, before[1] + coins)
         return balances
-
-
-class _Objects:
-    """The objects of a store that is no chain yet."""
-
-    def __init__(self, kv: KeyValue) -> None:
-        self._kv = kv
-
-    def object(self, key: bytes) -> bytes | None:
-        return self._kv.get(schema.object_key(key))
-
-    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in scan_all(self._kv, schema.object_key(prefix)):
-            yield key[1:], value
 
 
 def _object_records(checked: CheckedObjects) -> dict[bytes, bytes]:

@@ -177,10 +177,12 @@ def test_an_image_ends_with_its_database(tmp_path: Path) -> None:
     """An image that was left open when the database was closed refuses, and harms nothing."""
     store = LevelDB.create(tmp_path / "db")
     store.write({b"a": b"1"}, ())
-    image = store.frozen()
+    image, scanned = store.frozen(), store.frozen()
     store.close()
     with pytest.raises(StorageError):
         image.get(b"a")
+    with pytest.raises(StorageError):
+        list(scanned.scan(b"", limit=1))
     other = LevelDB.open(tmp_path / "db")
     assert other.get(b"a") == b"1"
     other.close()

@@ -147,6 +147,15 @@ def is_untold(chain: Chain, key: bytes, value: bytes) -> bool:
     return key.startswith(schema.HISTORY) and int.from_bytes(key[33:41], "big") < chain.bodies_from
 
 
+def test_bodies_pruned_above_the_tip_are_damage() -> None:
+    """A note that says so is found at the start."""
+    world, kv = World(), MemoryKV()
+    Chain.create(kv, world.genesis(ALLOCATIONS))
+    for lowest, is_damage in ((1, False), (2, True)):
+        kv.write({schema.BODIES_KEY: lowest.to_bytes(8, "big")}, ())
+        assert is_found(kv) == is_damage
+
+
 def test_a_lost_list_of_transactions_stops_pruning() -> None:
     """Without the list it is not known which bodies to delete: damage, and nothing is written."""
     world, kv = World(), MemoryKV()

@@ -9,13 +9,16 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from ledger import schema
+from ledger import codec, schema
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
 from ledger.chain_load import scan_all
+from ledger.epochs import Epoch
 from ledger.full_audit import audit_full
 from ledger.kv import KeyValue, LevelDB, MemoryKV, StorageError
+from ledger.objects import key_of, load_one
 from ledger.reasons import Invalid, Reason
 from ledger.schema import DamagedChain, UnfinishedImport
 from ledger.snapshot_import import Import
@@ -280,6 +283,23 @@ def test_an_import_that_cannot_be_read_is_damage() -> None:
             image.write({key[:-1]: value}, ())
         with pytest.raises(DamagedChain):
             Import.resume(image)
+
+
+def test_validators_that_changed_on_the_disk_finish_nothing() -> None:
+    """The next set is read from the imported objects: another one, or none, is damage."""
+    state = grown(MemoryKV(), seed=8, outputs=3)[1].freeze()
+    kv = MemoryKV()
+    taking = begin(kv, state.manifest)
+    pump(taking, all_chunks(state), Random(1))
+    epoch = load_one(Chain.open(imported(state)), Epoch)
+    key = schema.object_key(key_of(Epoch))
+    for value in (codec.encode(replace(epoch, number=epoch.number + 1)), b""):
+        kv.write({key: value}, ())
+        with pytest.raises(DamagedChain):
+            taking.finish()
+    kv.write({key: codec.encode(epoch)}, ())
+    taking.finish()
+    start(kv)
 
 
 def test_below_the_base_is_nothing() -> None:
