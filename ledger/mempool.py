@@ -89,7 +89,7 @@ class Mempool:
         self._entries: dict[bytes, _Entry] = {}  # by txid
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
-        self._licensed: dict[bytes, None] = {}  # txids with a mint, in the order of arrival
+        self._licensed: dict[bytes, None] = {}  # txids with operations under a quota, by arrival
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
@@ -254,9 +254,9 @@ class Mempool:
         return dropped
 
     def drop_refused(self, check: Check) -> list[Rejection]:
-        """Ask the rules again about waiting mints, the oldest first, once the state has moved.
+        """Ask the rules again about waiting operations, the oldest first, once the state has moved.
 
-        Headroom and licences change under them. What only spends is lost to a final conflict or
+        Headroom, licences and epochs change under them. What only spends is lost to a final conflict or
         to time, and `drop_committed` and `drop_expired` saw to that.
         """
         dropped = []
