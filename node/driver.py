@@ -328,6 +328,8 @@ class Driver:
 
     def _announce(self) -> None:
         """Ask for the seat that this node was admitted to, once it may take it."""
+        if self.engine.member is not None:
+            return
         state = self.engine.replica.state
         is_at_tip = state.synced and state.height >= state.known_height
         tx = self._joining.announcement(is_at_tip=is_at_tip)

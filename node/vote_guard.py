@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from consensus.effects import VoteRequest
 from consensus.messages import (
     NewView,
@@ -111,8 +113,6 @@ class VoteGuard:
         self._why = why
         self._staged: list[Signable] = []
         self._heard: dict[int, _Heard] = {}
-        self._sure_epoch: int | None = None
-        """From here on nothing that a lost log may have held can be asked for."""
         self.permission = Permission.WAITING
         self._own_above = self._state.vote_above
         """Every vote above this height that anybody saw is in this log."""
@@ -130,14 +130,14 @@ class VoteGuard:
         self._rules = rules
         self._heard.clear()
         self._begin_epoch(height)
-        is_sure = self._sure_epoch is not None and rules.epoch >= self._sure_epoch
+        is_sure = 0 < self._state.from_epoch <= rules.epoch
         if self.permission is Permission.FOLLOWING and is_sure:
             self._vote_above(height, view=0)
 
     @property
     def is_sure_next(self) -> bool:
         """Whether this guard will vote in the next epoch, as far as it knows today."""
-        will = self._sure_epoch is not None and self._rules.epoch + 1 >= self._sure_epoch
+        will = 0 < self._state.from_epoch <= self._rules.epoch + 1
         return self.permission is Permission.ALLOWED or will
 
     def sign_ready(self, body: Transaction) -> bytes:
@@ -218,7 +218,9 @@ class VoteGuard:
         if self.permission is Permission.WAITING and len(self._heard) >= self._quorum:
             self.permission = self._decide()
             if self.permission is Permission.FOLLOWING:
-                self._sure_epoch = self._rules.epoch + SURE_EPOCHS
+                self._begin_anew()
+            elif self._memory.is_fresh:  # from now on it is old enough to be believed
+                self._begin(self._state)
             return True
         return False
 
@@ -266,7 +268,9 @@ class VoteGuard:
         """A sentence on why this guard does not vote, empty when it does."""
         if self.permission is Permission.ALLOWED:
             return ""
-        return f"{self.permission.value}{': ' + self._why if self._why else ''}"
+        from_epoch = self._state.from_epoch
+        later = f" or epoch {from_epoch}" if from_epoch > self._rules.epoch else ""
+        return f"{self.permission.value}{later}{': ' + self._why if self._why else ''}"
 
     def recover(self) -> None:
         """The operator's word: vote again, above all that this key can have signed.
@@ -304,16 +308,24 @@ class VoteGuard:
         epoch, held = self._rules.epoch, self._state
         if epoch > held.epoch:
             above = max(held.vote_above, height)
-            self._memory.begin(GuardState(epoch, 0, 0, 0, above, 0))
+            self._memory.begin(GuardState(epoch, 0, 0, 0, above, 0, held.from_epoch))
 
-    def _vote_above(self, height: int, view: int) -> None:
-        """Begin anew, above all that may have been signed."""
+    def _begin_anew(self) -> None:
+        """Of a memory with gaps it is known from now on when they can no longer matter."""
+        if self._state.from_epoch <= self._rules.epoch:
+            from_epoch = self._rules.epoch + SURE_EPOCHS
+            self._begin(replace(self._state, from_epoch=from_epoch))
+
+    def _begin(self, state: GuardState) -> None:
         if self._memory.log is None:
             self._memory.log = self._new_log()
         self._memory.is_fresh = False
-        self._memory.begin(GuardState(self._rules.epoch, view, height, COMMIT, height, view))
+        self._memory.begin(state)
+
+    def _vote_above(self, height: int, view: int) -> None:
+        """Begin anew, above all that may have been signed."""
+        self._begin(GuardState(self._rules.epoch, view, height, COMMIT, height, view, 0))
         self._why = ""
-        self._sure_epoch = None
         self._own_above = height
         self.permission = Permission.ALLOWED
 
@@ -330,6 +342,9 @@ class VoteGuard:
 
     def _decide(self) -> Permission:
         if self._memory.log is None:
+            return Permission.FOLLOWING
+        if self._rules.epoch < self._state.from_epoch:
+            self._why = "the vote log began anew"
             return Permission.FOLLOWING
         others = self._heard_of_others()
         marks = [heard.mark for heard in others if heard.mark is not None]

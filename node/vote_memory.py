@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from consensus.messages import NewViewBody, PreparedEntry, ViewChangeBody
 from ledger import codec
@@ -42,13 +43,15 @@ class GuardState(Wire, frozen=True):
     phase: Annotated[int, Meta(ge=0, le=COMMIT)]
     vote_above: UInt
     view_min: UInt
+    from_epoch: UInt
+    """A memory that may have gaps votes from here on; 0 where there was none."""
 
     @property
     def order(self) -> tuple[int, int, int, int]:
         return (self.epoch, self.view, self.height, self.phase)
 
 
-NOTHING_SIGNED = GuardState(0, 0, 0, 0, 0, 0)
+NOTHING_SIGNED = GuardState(0, 0, 0, 0, 0, 0, 0)
 
 
 class VoteMemory:
@@ -96,7 +99,7 @@ class VoteMemory:
     def committed(self, height: int) -> None:
         """Blocks up to `height` are final: what was kept for them may go, no vote follows."""
         above = max(self.state.vote_above, height)
-        self.state = GuardState(*self.state.order, above, self.state.view_min)
+        self.state = replace(self.state, vote_above=above)
         self.votes = {key: value for key, value in self.votes.items() if key[0] > height}
         self.prepared = {key: entry for key, entry in self.prepared.items() if key > height}
         self.blocks = {
@@ -159,8 +162,8 @@ class VoteMemory:
             self._raise(epoch, view, 0, 0)
 
     def _raise(self, epoch: int, view: int, height: int, phase: int) -> None:
-        mark = max(self.state.order, (epoch, view, height, phase))
-        self.state = GuardState(*mark, self.state.vote_above, self.state.view_min)
+        epoch, view, height, phase = max(self.state.order, (epoch, view, height, phase))
+        self.state = replace(self.state, epoch=epoch, view=view, height=height, phase=phase)
 
     def _kept_records(self) -> list[Record]:
         """What must survive a rotation: the state, then everything above the last final block."""

@@ -65,6 +65,11 @@ class Checkers:
     def height(self) -> int:
         return len(self.hashes) - 1
 
+    def size_of(self, epoch: int) -> int:
+        """How many validators an epoch has; one that nobody finished is as large as the last."""
+        sets = self.reference.epochs.sets
+        return len(sets[min(epoch, len(sets) - 1)].members)
+
     def finalized(self, address: int, engine: Engine) -> list[SignedTransaction]:
         """Judge what an honest node just made final; answers what is new to the cluster."""
         new: list[SignedTransaction] = []
@@ -103,7 +108,10 @@ class Checkers:
         block_hash = header_hash(block.header)
         if certificate.block_hash != block_hash or certificate.height != height:
             self._fail("certificate", address, f"of another block at {height}")
-        if certificate.signers.bit_count() < reference_quorum(self.world.validators.n):
+        epoch = block.header.epoch
+        if epoch >= len(self.reference.epochs.sets) or certificate.epoch != epoch:
+            self._fail("certificate", address, f"of no epoch that began, at {height}")
+        if certificate.signers.bit_count() < reference_quorum(self.size_of(epoch)):
             self._fail("certificate", address, f"no quorum at {height}")
         self._prove(address, certificate)
         new: list[SignedTransaction] = []
@@ -132,7 +140,8 @@ class Checkers:
             return
         read, world = codec.decode(stored, Certificate, size_max=1 << 16), self.world
         try:
-            check_certificate(read, world.chain_id, world.validators, COMMIT, world.is_valid)
+            validators = self.reference.epochs.sets[read.epoch]
+            check_certificate(read, world.chain_id, validators, COMMIT, world.is_valid)
         except Invalid as error:
             self._fail("certificate", address, f"at {certificate.height}: {error}")
         self.proved.add(stored)
@@ -165,7 +174,7 @@ class Checkers:
         A chain that is not `whole` may lie below what its log prepared; none of that may go.
         """
         state = engine.replica.state
-        n, window = self.world.validators.n, state.window
+        n, window = engine.validators.n, state.window
         heights = window + PARK_HEIGHTS
         sizes = (
             ("slots", len(state.slots), heights),

@@ -6,7 +6,7 @@ heals but the evil members, and what is pending must become final within `LIVENE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
 
@@ -21,6 +21,7 @@ from tests.sim.clients import Asked, Clients
 from tests.sim.clock import Timeline
 from tests.sim.disk import PowerCut
 from tests.sim.faults import Faults
+from tests.sim.membership import Membership
 from tests.sim.network import Network
 from tests.sim.node import SimNode
 from tests.sim.plan import FAITHFUL, Evil, Plan
@@ -49,12 +50,16 @@ class Cluster:
         self.plan = plan
         self.trace = Trace(printed=printed)
         self.timeline = Timeline()
-        self.world = sim_world(plan.n, plan.window, mocked=plan.mocked)
+        self.world = sim_world(
+            plan.n,
+            plan.window,
+            mocked=plan.mocked,
+            epoch_blocks=plan.epoch_blocks,
+            epoch_ms=plan.epoch_ms,
+        )
         self.checkers = Checkers(self.world)
         self.clients = Clients(self.world, self.checkers.reference, plan.seed)
-        signers = [evil for evil in plan.evil.values() if evil is not Evil.DEAD]
-        faulty = len(signers) + len(plan.weak)
-        self._locks = Locks(reference_quorum(plan.n) - faulty)
+        self._locks = Locks(self._enough_commits)
         self.network = Network(plan, self.timeline, self.trace, self._deliver)
         self.nodes: dict[int, SimNode] = {}
         self.saboteurs: dict[int, Saboteur] = {}
@@ -71,6 +76,27 @@ class Cluster:
             if plan.evil.get(member) is Evil.TWINS:
                 self._add_node(plan.n + member, member)
         self.faults = Faults(self)
+        self.membership = Membership(self, plan.turns, plan.fault_ms)
+
+    def add_joiner(self, address: int, machine: int) -> SimNode:
+        """A machine that genesis does not know; it starts now."""
+        self._add_node(address, machine)
+        node = self.nodes[address]
+        self.start(node)
+        return node
+
+    def faulty_of(self, names: Iterable[str]) -> int:
+        """How many of these licences belong to members that are evil, dead or have bad disks."""
+        faulty = {self.world.licence(member) for member in self.plan.evil.keys() | self.plan.weak}
+        return len(faulty.intersection(names))
+
+    def _enough_commits(self, epoch: int) -> int:
+        """With those of all members that may sign for anything these are a quorum."""
+        sets = self.checkers.reference.epochs.sets
+        names = {member.licence for member in sets[min(epoch, len(sets) - 1)].members}
+        dead = [member for member, evil in self.plan.evil.items() if evil is Evil.DEAD]
+        silent = names.intersection(map(self.world.licence, dead))
+        return reference_quorum(len(names)) - self.faulty_of(names) + len(silent)
 
     def _add_node(self, address: int, member: int) -> None:
         evil = self.plan.evil.get(member)
@@ -122,6 +148,7 @@ class Cluster:
         self.begin()
         self.network.is_faulty = True
         self.faults.begin()
+        self.membership.begin()
         self.pass_ms(self.plan.fault_ms)
         self.heal()
         self.finish()
@@ -261,7 +288,7 @@ class Cluster:
             return
         up = {other.member for other in self.nodes.values() if self._is_linked(node, other)}
         members = frozenset(up | {node.member})
-        if node.engine.replica.state.connected != members:
+        if node.linked != members:
             shown = ",".join(map(str, sorted(members)))
             self.act(node, f"connected {shown}", lambda: node.connected(members))
 
@@ -314,6 +341,8 @@ class Cluster:
             if node.book is not None:
                 self._final(node, self.checkers.finalized(node.address, engine))
             engine.finalized.clear()
+            if node.book is not None and engine.member is None:
+                self.timeline.after(1, lambda: self.act(node, "", node.announce))
         if node.book is not None:
             self.checkers.bounds(node.address, engine, whole=not node.is_damaged)
             if what == "tick" and node.wake_ms <= self.now_ms:

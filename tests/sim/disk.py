@@ -42,6 +42,7 @@ CHAIN_PLACES = {
     "header": schema.HEADER,
     "height by hash": schema.HEIGHT_BY_HASH,
     "leaves": schema.LEAVES,
+    "validators": schema.VALIDATORS,
     "body": schema.BODY,
     "certificate": schema.CERTIFICATE,
     "place": schema.TRANSACTION,

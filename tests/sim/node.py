@@ -24,6 +24,7 @@ from ledger.reasons import Invalid
 from node.engine import Engine
 from node.epochs import rules_at
 from node.intake import Intake
+from node.joining import Joining
 from node.verify import Verifier
 from node.vote_guard import Permission, Refused, VoteGuard
 from node.wal import INSTANCE_ID_BYTES, LogDamaged, WriteAheadLog
@@ -136,6 +137,8 @@ class SimNode:
         fees = load_one(chain, Parameters).fees
         self.intake = Intake(chain, mempool, verifier, fees)
         guard = self._open_guard(rules)
+        self.linked: frozenset[int] = frozenset()
+        self.joining = Joining(chain, guard)
         self.engine = Engine(
             rules=rules,
             chain=chain,
@@ -345,6 +348,15 @@ class SimNode:
         self.engine.tick(self.now)
         return ""
 
+    def announce(self) -> None:
+        """As the node does after final blocks: ask for the seat that it was admitted to."""
+        assert self.engine is not None
+        state = self.engine.replica.state
+        is_at_tip = state.synced and state.height >= state.known_height
+        tx = self.joining.announcement(is_at_tip=is_at_tip)
+        if tx is not None:
+            self.submit(tx.raw)
+
     def tick(self) -> None:
         assert self.engine is not None
         self.engine.tick(self.now)
@@ -360,6 +372,7 @@ class SimNode:
 
     def connected(self, members: frozenset[int]) -> None:
         assert self.engine is not None
+        self.linked = members
         self.engine.connected(frozenset(map(self.world.public, members)), self.now)
 
     def _take_batch(self, payload: bytes, resent_by: bytes | None) -> None:

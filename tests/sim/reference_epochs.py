@@ -22,6 +22,7 @@ from ledger.operations import (
     ValidatorReady,
 )
 from ledger.parameters import Parameters
+from ledger.validators import Member, ValidatorSet
 from tests.sim.world import SimWorld
 
 POTS_A_BLOCK = 16
@@ -42,12 +43,15 @@ class EpochBook:
     pots: dict[tuple[int, bytes], int] = field(default_factory=dict)
     payees: list[str] = field(default_factory=list)
     is_ending: bool = False
+    sets: list[ValidatorSet] = field(default_factory=list)
+    """Of every epoch that began."""
 
     def __post_init__(self) -> None:
         genesis = self.world.genesis
         self.base_ms = genesis.time_ms
         self.grants = {grant.id: grant for grant in genesis.licences}
         self.members = self._ordered([grant.id for grant in genesis.licences if grant.validator])
+        self._note_set()
 
     @property
     def keys(self) -> list[bytes]:
@@ -111,7 +115,12 @@ class EpochBook:
         self.number += 1
         self.base_height, self.base_ms = header.height, header.time_ms
         self.accused, self.is_ending = [], False
+        self._note_set()
         return True
+
+    def _note_set(self) -> None:
+        members = [Member(self.grants[name].keys.consensus, name) for name in self.members]
+        self.sets.append(ValidatorSet(self.number, tuple(members)))
 
     def _change_seats(self) -> None:
         limit = (len(self.members) - 1) // 3
