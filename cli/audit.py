@@ -35,6 +35,9 @@ genesis_option = click.option(
 @click.command(
     "audit",
     cls=Group,
+    table={
+        "forensics": ("cli.audit_forensics:forensics", "Who made contradicting blocks final."),
+    },
     help=f"""{examples("marsa audit chain", "marsa audit reserve --issuer acme --json")}
 
 Check what a node serves against the genesis file. Nothing else is trusted. Exit code 9 when it does

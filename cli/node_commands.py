@@ -34,6 +34,12 @@ set_option = click.option(
 @click.command(
     "node",
     cls=Group,
+    table={
+        "export-forensics": (
+            "cli.node_export:export_forensics",
+            "What a stopped node knows of a fork, for `marsa audit forensics`.",
+        ),
+    },
     help=f"""{
         examples(
             "marsa node init val5 --genesis genesis.json --licence kite --keys kite-keys",

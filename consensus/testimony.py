@@ -138,6 +138,11 @@ def testimony_of(materials: Sequence[Material], rules: Rules) -> Testimony:
     return testimony
 
 
+def first_height(message: NewView) -> int:
+    """Where the view of a NEW-VIEW that was checked begins."""
+    return 1 + max(item.body.base.height for item in message.body.view_changes)
+
+
 def _check_sets(material: Material, rules: Rules) -> None:
     if material.chain_id != rules.chain_id:
         raise Invalid(Reason.WRONG_CHAIN, f"material of chain {material.chain_id.hex()}")

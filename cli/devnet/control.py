@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
-from cli.devnet import launch, processes, sockets
+from cli.devnet import faults, launch, processes, sockets
 from cli.devnet.launch import LOG_NAME
 from cli.devnet.processes import Process
 from cli.devnet.state import DevnetNode, Place
@@ -63,10 +63,17 @@ class NodeState:
         return self.status.consensus.view if self.status else None
 
     @property
+    def is_paused(self) -> bool:
+        """Stopped by `devnet pause`: its process is there and does nothing."""
+        return self.process is not None and processes.is_stopped(self.process)
+
+    @property
     def state(self) -> str:
-        """One word or two: down, silent, catching up, no quorum, following, primary, voting."""
+        """One word or two: down, paused, silent, catching up, no quorum, following, primary, voting."""
         if self.process is None:
             return "down"
+        if self.is_paused:
+            return "paused"
         if self.status is None:
             return "silent"
         consensus = self.status.consensus
@@ -118,6 +125,8 @@ def up(place: Place) -> None:
     except (CliError, KeyboardInterrupt):
         started = running(place)
         processes.stop([started[node.name] for node in down if node.name in started], STOP_S)
+        if not alive:
+            faults.stop_forwarder(place)
         raise
 
 
@@ -126,6 +135,7 @@ def down(place: Place) -> int:
     alive = running(place)
     for process in processes.stop(alive.values(), STOP_S):
         note(f"pid {process.pid} did not end within {STOP_S:g} s and was killed")
+    faults.stop_forwarder(place)
     return len(alive)
 
 
@@ -168,13 +178,14 @@ def log_tail(directory: Path, lines: int) -> list[str]:
 
 def _start(place: Place, nodes: Sequence[DevnetNode]) -> None:
     sockets.check_free(place, nodes)
+    faults.start_forwarder(place)
     launch.start([place.node_dir(node) for node in nodes])
 
 
 def _look_at(place: Place, node: DevnetNode) -> NodeState:
     process = processes.running(place.node_dir(node))
     status = None
-    if process is not None:
+    if process is not None and not processes.is_stopped(process):
         with contextlib.suppress(ClientError), Client(node.api, timeout_s=PROBE_S) as client:
             status = client.status()
     return NodeState(node, process, status)

@@ -17,7 +17,15 @@ import msgspec
 
 from cli.devnet import launch
 from cli.devnet.blueprint import NAMES, PERIOD_MS, SEEDED_TIME_MS, Blueprint, nonce_of_seed
-from cli.devnet.state import DEFAULT_BASE_PORT, Devnet, DevnetNode, Place, make_node
+from cli.devnet.state import (
+    DEFAULT_BASE_PORT,
+    LINKED_NODES_MAX,
+    Devnet,
+    DevnetNode,
+    Place,
+    link_address,
+    make_node,
+)
 from cli.errors import CliError, ExitCode, usage_error
 from cli.home import checked_name, devnets_dir, home, write_private
 from ledger.genesis import chain_id, dump
@@ -42,6 +50,7 @@ class Founding:
     accounts: int | None = None
     seed: int | None = None
     period_ms: int | None = None
+    faults: bool | None = None
 
 
 def found(name: str, founding: Founding) -> Place:
@@ -61,7 +70,9 @@ def found(name: str, founding: Founding) -> Place:
         period_ms=founding.period_ms or PERIOD_MS,
     )
     base_port = founding.base_port or DEFAULT_BASE_PORT
-    return create(name, blueprint, base_port=base_port, seed=founding.seed)
+    faults = bool(founding.faults)
+    check_links(blueprint.validators, faults=faults)
+    return create(name, blueprint, base_port=base_port, seed=founding.seed, faults=faults)
 
 
 def recreate(place: Place) -> Place:
@@ -70,7 +81,9 @@ def recreate(place: Place) -> Place:
     blueprint = make_blueprint(
         None, validators=len(old.nodes), accounts=old.accounts, period_ms=old.period_ms
     )
-    return create(old.name, blueprint, base_port=old.base_port, seed=None)
+    return create(
+        old.name, blueprint, base_port=old.base_port, seed=None, faults=old.faults
+    )
 
 
 def check_same(place: Place, founding: Founding) -> None:
@@ -105,13 +118,16 @@ def make_blueprint(
     )
 
 
-def create(name: str, blueprint: Blueprint, *, base_port: int, seed: int | None) -> Place:
+def create(
+    name: str, blueprint: Blueprint, *, base_port: int, seed: int | None, faults: bool = False
+) -> Place:
     """Make a devnet on disk. An existing one of that name is replaced."""
     directory = devnets_dir() / checked_name(name, "devnet")
     draft = home() / f".devnet-{name}.new"
     if draft.exists():
         shutil.rmtree(draft)
     devnet = describe(name, blueprint, base_port=base_port, seed=seed)
+    devnet = msgspec.structs.replace(devnet, faults=faults)
     place = Place(draft, devnet)
     write_founding(draft, blueprint)
     for index, node in enumerate(devnet.nodes):
@@ -145,11 +161,32 @@ def move(place: Place, base_port: int) -> Place:
             for index, node in enumerate(place.devnet.nodes)
         ),
     )
-    moved = Place(place.directory, devnet)
+    return _change(place, devnet)
+
+
+def route(place: Place, *, faults: bool) -> Place:
+    """Lead the links of a devnet, whose nodes are all down, through a forwarder, or past it."""
+    check_links(len(place.devnet.nodes), faults=faults)
+    return _change(place, msgspec.structs.replace(place.devnet, faults=faults))
+
+
+def check_links(nodes: int, *, faults: bool) -> None:
+    """A forwarder has ports for all their links; raises CliError."""
+    if faults and nodes > LINKED_NODES_MAX:
+        raise usage_error(
+            "too_many_nodes",
+            f"--faults has ports for the links of {LINKED_NODES_MAX} nodes, not of {nodes}",
+            f"make a smaller devnet: marsa devnet up --faults -n {LINKED_NODES_MAX} --name small",
+        )
+
+
+def _change(place: Place, devnet: Devnet) -> Place:
+    """Other addresses; devnet.json is last, so that an interrupted change is seen and repeated."""
+    changed = Place(place.directory, devnet)
     for node in devnet.nodes:
-        _write_config(moved, node)
+        _write_config(changed, node)
     write_private(place.directory / "devnet.json", _json(devnet), replace=True)
-    return moved
+    return changed
 
 
 def describe(name: str, blueprint: Blueprint, *, base_port: int, seed: int | None) -> Devnet:
@@ -226,7 +263,9 @@ def _options(devnet: Devnet, node: DevnetNode) -> config.Options:
         p2p=config.LinksSection(
             listen=node.p2p,
             unauthenticated_per_address_max=SOCKETS_PER_ADDRESS,
-            peers={other.licence: other.p2p for other in _others(devnet, node)},
+            peers={
+                other.licence: link_address(devnet, node, other) for other in _others(devnet, node)
+            },
         ),
         api=config.ApiSection(listen=node.api.removeprefix("http://")),
         operations=config.OperationsSection(listen=node.ops.removeprefix("http://")),

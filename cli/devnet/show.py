@@ -102,6 +102,11 @@ def status_text(states: Sequence[NodeState]) -> str:
         if item.status
         for warning in item.status.warnings
     ]
+    paused = [item.node for item in states if item.is_paused]
+    if paused:
+        names = " ".join(node.name for node in paused)
+        who = ", ".join(known_as(node) for node in paused)
+        lines.append(f"paused: {who}; go on with: marsa devnet resume {names}")
     missing = missing_text(states)
     return "\n".join([*lines, missing] if missing else lines)
 

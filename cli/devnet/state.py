@@ -6,8 +6,10 @@
     issuers/ID.json        treasury keys
     nodes/val0/            one node's directory, as `marsa node init` would make it
 
+    links/                 the forwarder of a devnet made with --faults (`cli.devnet.forwarder`)
+
 Addresses are on loopback only: API on base + i, peers on base + 100 + i, operations on
-base + 200 + i.
+base + 200 + i. The forwarder listens in the gaps between these.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ DEFAULT_BASE_PORT = 8640
 HOST = "127.0.0.1"
 P2P_OFFSET = 100
 OPERATIONS_OFFSET = 200
+NODES_MAX = 32
+"""Room for a port of each kind before the forwarder's."""
+LINKED_NODES_MAX = 14
+"""With a forwarder: a port for each pair and direction, in the gaps of one stride."""
 PORTS_STRIDE = 300
 """Between the base ports of two devnets on one machine."""
 BASE_PORT_MIN = 1024
@@ -60,6 +66,8 @@ class Devnet(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None
     period_ms: int
     accounts: int
+    faults: bool = False
+    """Links lead through a forwarder, which can cut and delay them."""
     nodes: tuple[DevnetNode, ...]
 
 
@@ -94,6 +102,20 @@ def ports(base_port: int, index: int) -> tuple[int, int, int]:
     """API, operations and peer port of a node."""
     api = base_port + index
     return api, api + OPERATIONS_OFFSET, api + P2P_OFFSET
+
+
+def link_address(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> str:
+    """Where `dialler` reaches `listener`: itself, or the forwarder's port for this pair."""
+    return f"{HOST}:{link_port(devnet, dialler, listener)}" if devnet.faults else listener.p2p
+
+
+def link_port(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> int:
+    """The forwarder's port for a pair. It depends on these two nodes alone, not on how many
+    others there are."""
+    source, target = (node.ports[0] - devnet.base_port for node in (dialler, listener))
+    pair = source * (LINKED_NODES_MAX - 1) + target - (target > source)
+    gap, step = divmod(pair, P2P_OFFSET - NODES_MAX)
+    return devnet.base_port + gap * P2P_OFFSET + NODES_MAX + step
 
 
 def exists(name: str) -> bool:
