@@ -256,8 +256,8 @@ class Mempool:
     def drop_refused(self, check: Check) -> list[Rejection]:
         """Ask the rules again about waiting operations, the oldest first, once the state has moved.
 
-        Headroom, licences and epochs change under them. What only spends is lost to a final conflict or
-        to time, and `drop_committed` and `drop_expired` saw to that.
+        Headroom, licences and epochs change under them. What only spends is lost to a final
+        conflict or to time, and `drop_committed` and `drop_expired` saw to that.
         """
         dropped = []
         for txid in list(islice(self._licensed, RECHECKED_MAX)):
