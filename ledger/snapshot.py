@@ -150,17 +150,28 @@ def check_manifest(
     checkpoint. Nothing else has to be trusted.
     """
     header = manifest.header
+    check_last_block(header, manifest.certificate, chain_id, validators, is_valid)
+    if manifest.roots.state_root != header.state_root:
+        raise Invalid(Reason.BAD_PROOF, f"other roots than those of height {header.height}")
+
+
+def check_last_block(
+    header: Header,
+    certificate: Certificate,
+    chain_id: bytes,
+    validators: ValidatorSet,
+    is_valid: IsValid = verify,
+) -> None:
+    """It is the last of the epoch of `validators`, made final by them; raises Invalid."""
     if header.chain_id != chain_id:
         raise Invalid(Reason.WRONG_CHAIN, header.chain_id.hex())
     if header.epoch != validators.epoch or header.validators_hash != validators.hash:
         raise Invalid(Reason.BAD_PROOF, f"epoch {header.epoch} has other validators")
     if not header.ends_epoch:
         raise Invalid(Reason.BAD_PROOF, f"height {header.height} is not the end of an epoch")
-    if not is_commit_of(manifest.certificate, header, header_hash(header)):
+    if not is_commit_of(certificate, header, header_hash(header)):
         raise Invalid(Reason.BAD_CERTIFICATE, f"of another block than height {header.height}")
-    check_certificate(manifest.certificate, chain_id, validators, COMMIT, is_valid)
-    if manifest.roots.state_root != header.state_root:
-        raise Invalid(Reason.BAD_PROOF, f"other roots than those of height {header.height}")
+    check_certificate(certificate, chain_id, validators, COMMIT, is_valid)
 
 
 def check_chunk(manifest: Manifest, number: int, data: bytes) -> Checked:
