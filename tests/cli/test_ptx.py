@@ -150,6 +150,19 @@ def test_only_conditions_of_spent_coins_count() -> None:
         finalize(ptx, WORLD.fees, locks=locks)
 
 
+def test_copies_add_what_each_reveals() -> None:
+    """Two parties reveal the conditions of their own coins and sign; together it is whole."""
+    ours, theirs = TWO_OF_FOUR, Key(STRANGER.public)
+    mine, other = sign(payment(ours), OWNERS[:2]), sign(payment(theirs), [STRANGER])
+    both = combine(mine, other)
+    assert both == combine(other, mine)
+    assert set(both.conditions) == {ours, theirs}
+    tx = finalize(both, WORLD.fees, locks={lock_hash(ours), lock_hash(theirs)})
+    assert len(tx.witness.signatures) == 3
+    many = [Threshold(1, (key(f"owner {index}").public,)) for index in range(65)]
+    assert refusal(payment, *many) is Reason.TOO_LARGE
+
+
 def test_needs_say_who_may_sign_and_who_has() -> None:
     """For each lock and each acting key: how many, of whom, who is there."""
     (need,) = needs(sign(payment(), OWNERS[:1]))

@@ -84,7 +84,7 @@ def test_two_of_three_pay_together(marsa: Marsa, node: LiveNode, tmp_path: Path)
 
 
 def test_a_wallet_pays_by_file(
-    marsa: Marsa, node: LiveNode, tmp_path: Path, password_file: Path
+    marsa: Marsa, node: LiveNode, tmp_path: Path, password_file: Path, marsa_home: Path
 ) -> None:
     """A single key, without a password until it signs; it signs only when told so; afterwards the
     reservation is over."""
@@ -99,8 +99,12 @@ def test_a_wallet_pays_by_file(
     sign = ("tx", "sign", file, "--from", "savings", "--password-file", password_file, "--json")
     assert code_of(marsa(*sign)) == (ExitCode.REFUSED, "confirmation_needed")
     assert marsa(*sign, "--yes").json["added"] == 1
+    assert "signed savings" in marsa("tx", "inspect", file).out
     assert marsa("tx", "submit", file).code == 0
+    assert json.loads((marsa_home / "reservations.json").read_text()) == {}
     assert marsa("tx", "create", tmp_path / "b.ptx", "bob", "5", "--from", "savings").code == 0
+    shared = marsa("tx", "lock", "2/savings,alice", "--json").json
+    assert (shared["needed"], len(shared["keys"])) == (2, 2)
 
 
 def test_a_lock_does_not_depend_on_the_order_of_its_keys(marsa: Marsa, node: LiveNode) -> None:
@@ -130,6 +134,8 @@ def test_creating_is_refused_by_name(marsa: Marsa, node: LiveNode, tmp_path: Pat
     assert code_of(marsa(*create, "--lock", LOCK)) == (ExitCode.REJECTED, "insufficient_funds")
     assert code_of(marsa(*create, "--from", "nobody")) == (ExitCode.NOT_FOUND, "unknown_account")
     assert code_of(marsa(*create, "--from", "alice", "--days", "7")) == (ExitCode.USAGE, "usage")
+    assets = marsa(*create, "--from", "alice", "--asset", "00" * 32, "--issuer", "acme")
+    assert code_of(assets) == (ExitCode.USAGE, "usage")
     named = marsa("tx", "create", tmp_path / "a.json", "bob", "5", "--from", "alice", "--json")
     assert code_of(named) == (ExitCode.USAGE, "bad_name")
     assert marsa(*create, "--from", "alice").code == 0
@@ -153,8 +159,10 @@ def test_signing_is_refused_by_name(marsa: Marsa, node: LiveNode, tmp_path: Path
     assert code_of(marsa(*sign, "--validator", "acme")) == refused
     unknown = marsa(*sign, "--validator", "nobody")
     assert code_of(unknown) == (ExitCode.NOT_FOUND, "unknown_validator_key")
-    missing = marsa("tx", "sign", tmp_path / "b.ptx", "--from", "alice", "--json")
-    assert code_of(missing) == (ExitCode.NOT_FOUND, "no_file")
+    for path in (tmp_path / "b.ptx", tmp_path / "nowhere" / "b.ptx"):
+        for command in (("sign", path, "--from", "alice"), ("combine", path, file)):
+            missing = marsa("tx", *command, "--json")
+            assert code_of(missing) == (ExitCode.NOT_FOUND, "no_file")
     gone = marsa("tx", "sign", file, "--key", tmp_path / "none.json", "--json")
     assert code_of(gone) == (ExitCode.NOT_FOUND, "no_key_file")
     keys.chmod(0o644)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from cli import payments
 from cli.devnet.blueprint import Blueprint
@@ -149,6 +150,8 @@ def test_a_wallet_does_not_sign_for_a_validator(
 
 def test_operations_that_the_state_refuses(marsa: Marsa, node: LiveNode, grant: Path) -> None:
     """Unknown, seatless, suspended, seated, revoked: refused before anybody has to sign."""
+    absent = marsa("validator", "admit", grant.with_name("none.json"), "--json")
+    assert code_of(absent) == (ExitCode.NOT_FOUND, "no_grant")
     validator = ("validator",)
     for command in ("remove", "suspend", "revoke"):
         refused = marsa(*validator, command, "nobody", "--json")
@@ -283,6 +286,18 @@ def test_the_genesis_must_be_that_of_the_chain(
     lacking = marsa("validator", "remove", "acme", "--json", "--node", node.url)
     assert code_of(lacking) == (ExitCode.NOT_FOUND, "needs_quorum")
     assert "--ptx" in lacking.json["error"]["hint"]
+
+
+def test_only_keys_that_follow_from_the_genesis_sign_for_a_devnet() -> None:
+    """A validator that joined with keys of its own is not signed for, nor is any chain but a
+    devnet."""
+    from cli.validator_keys import devnet_operations_keys
+
+    genesis = BLUEPRINT.genesis
+    wanted = [(item.id, item.keys.operations.hex()) for item in genesis.licences]
+    found = devnet_operations_keys(genesis, [*wanted, ("kite", "00" * 32)])
+    assert [item.public.hex() for item in found] == [key for _, key in wanted]
+    assert devnet_operations_keys(structs.replace(genesis, network="test"), wanted) == ()
 
 
 def test_making_a_grant_is_refused_by_name(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None:
