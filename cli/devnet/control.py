@@ -69,7 +69,8 @@ class NodeState:
 
     @property
     def state(self) -> str:
-        """One word or two: down, paused, silent, catching up, no quorum, following, primary, voting."""
+        """One word or two: down, paused, silent, catching up, no quorum, following, primary,
+        voting."""
         if self.process is None:
             return "down"
         if self.is_paused:

@@ -81,9 +81,7 @@ def recreate(place: Place) -> Place:
     blueprint = make_blueprint(
         None, validators=len(old.nodes), accounts=old.accounts, period_ms=old.period_ms
     )
-    return create(
-        old.name, blueprint, base_port=old.base_port, seed=None, faults=old.faults
-    )
+    return create(old.name, blueprint, base_port=old.base_port, seed=None, faults=old.faults)
 
 
 def check_same(place: Place, founding: Founding) -> None:
@@ -181,7 +179,7 @@ def check_links(nodes: int, *, faults: bool) -> None:
 
 
 def _change(place: Place, devnet: Devnet) -> Place:
-    """Other addresses; devnet.json is last, so that an interrupted change is seen and repeated."""
+    """Write what holds addresses: the settings of each node, and devnet.json last."""
     changed = Place(place.directory, devnet)
     for node in devnet.nodes:
         _write_config(changed, node)

@@ -50,9 +50,8 @@ def is_alive(process: Process | None) -> bool:
 
 def is_stopped(process: Process) -> bool:
     """Whether a process that is alive was stopped, as SIGSTOP does, and runs no instruction."""
-    if sys.platform == "linux":
-        return (_stat_linux(process.pid) or [""])[_STATE_FIELD] in _STOPPED
-    return (_stat_ps(process.pid) or ("",))[0].startswith(_STOPPED)
+    found = _stat_linux(process.pid) if sys.platform == "linux" else _stat_ps(process.pid)
+    return found is not None and found[_STATE_FIELD].startswith(_STOPPED)
 
 
 def save(directory: Path, process: Process) -> None:
