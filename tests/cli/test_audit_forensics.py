@@ -10,12 +10,19 @@ import msgspec
 import pytest
 
 from cli import audit_forensics
-from consensus.messages import Commit
+from consensus.messages import Commit, NewView, NewViewBody
 from consensus.testimony import CertifiedHeader, Material
 from ledger import codec
 from ledger import genesis as genesis_rules
-from ledger.block import COMMIT, Header
+from ledger.block import COMMIT, Block, Header, VotePayload, make_certificate
+from ledger.chain import Chain
+from ledger.epochs import validators_of
+from ledger.execution import Execution
+from ledger.kv import LevelDB
 from ledger.validators import Member
+from ledger.witnesses import Witnesses
+from node.config import load
+from node.disk import DirectoryLock
 from tests.cli.conftest import Marsa
 from tests.consensus.kit import Kit
 from tests.ledger.world import make_genesis
@@ -228,3 +235,55 @@ def test_number_of_files_is_limited(
     monkeypatch.setattr(audit_forensics, "FILES_MAX", limit)
     a = files.write("a", files.material(files.x, 0, SIDE_X))
     assert marsa("audit", "forensics", a, a, "--genesis", files.genesis).code == code
+
+
+@pytest.fixture
+def stopped(marsa: Marsa, tmp_path: Path) -> Path:
+    """The directory of a node that stopped at height 2 in view 1."""
+    network, directory = tmp_path / "network", tmp_path / "val"
+    assert marsa("genesis", "new", "--devnet", "--seed", "0", "--out", network).code == 0
+    made = marsa(
+        *("node", "init", directory, "--genesis", network / "genesis.json"),
+        *("--licence", "acme", "--keys", network / "nodes" / "acme"),
+    )
+    assert made.code == 0, made.err
+    store = LevelDB.open(load(directory).chain_path)
+    chain = Chain.open(store)
+    proposer = validators_of(chain).members[0].key
+    for height in (1, 2):
+        time_ms = chain.head.header.time_ms + 1
+        changes = Execution(chain, time_ms=time_ms, proposer=proposer).finish()
+        vote = VotePayload(0, COMMIT, 0, height, changes.head.hash)
+        certificate = make_certificate(vote, dict.fromkeys(range(3), bytes(64)))
+        chain.append(Block(changes.head.header, ()), certificate, changes)
+    new_view = NewView(NewViewBody(0, 1, (), 1), bytes(64))
+    Witnesses(store).keep(3, 1, codec.encode(new_view))
+    store.close()
+    return directory
+
+
+def test_export_writes_what_the_audit_reads(marsa: Marsa, stopped: Path, tmp_path: Path) -> None:
+    """Heights, sets and NEW-VIEWs of the store are in the file, which is never overwritten."""
+    file = tmp_path / "export"
+    arguments = ("node", "export-forensics", stopped, file, "--from", 1, "--to", 9)
+    result = marsa(*arguments, "--json")
+    assert result.code == 0, result.err
+    assert (result.json["from"], result.json["to"], result.json["new_views"]) == (1, 2, 1)
+    material = audit_forensics.read_material(file)
+    assert [item.header.height for item in material.blocks] == [1, 2]
+    assert material.new_views[0].body.view == 1
+    again = marsa(*arguments)
+    assert (again.code, "file_exists" in again.err) == (2, True)
+
+
+def test_export_says_why_it_cannot(marsa: Marsa, stopped: Path, tmp_path: Path) -> None:
+    """Heights that are not there, ends in the wrong order, a node that runs, no node at all."""
+    command = ("node", "export-forensics")
+    file = tmp_path / "export"
+    absent = marsa(*command, stopped, file, "--from", 5, "--to", 9)
+    assert "this node has blocks 1 to 2, not 5 to 9" in absent.err
+    assert marsa(*command, stopped, file, "--from", 2, "--to", 1).code == 2
+    with DirectoryLock(stopped):
+        assert "directory_in_use" in marsa(*command, stopped, file, "--from", 1, "--to", 2).err
+    assert marsa(*command, tmp_path / "none", file, "--from", 1, "--to", 2).code != 0
+    assert not file.exists()

@@ -17,8 +17,8 @@ from node.exporting import export_material
 from tests.ledger.world import World, key, make_genesis
 
 EPOCH_BLOCKS = 4
-"""Heights 1 to 4 are of epoch 0, 5 to 8 of epoch 1."""
-HEIGHT = 10
+"""Behind the last: heights 1 to 5 are of epoch 0, 6 to 10 of epoch 1."""
+HEIGHT = 11
 
 
 class Node:
@@ -59,19 +59,19 @@ def node() -> Node:
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (1, 4, (1, 4)),
+        (1, 5, (1, 5)),
         (0, 3, (1, 3)),  # genesis has no certificate
-        (3, 6, (5, 6)),  # the epoch of the upper end
-        (6, 7, (6, 7)),
-        (8, 8, (8, 8)),
-        (9, 99, (9, 10)),  # up to the last block
+        (3, 7, (6, 7)),  # the epoch of the upper end
+        (7, 8, (7, 8)),
+        (10, 10, (10, 10)),
+        (9, 99, (11, 11)),  # up to the last block
     ],
 )
 def test_range_of_one_epoch(node: Node, low: int, high: int, expected: tuple[int, int]) -> None:
     """The blocks between the ends, ascending, with the sets of their epoch and the one before."""
     material = export_material(node.chain, node.witnesses, low, high)
     heights = [item.header.height for item in material.blocks]
-    epoch = (expected[0] - 1) // EPOCH_BLOCKS
+    epoch = (expected[0] - 1) // (EPOCH_BLOCKS + 1)
     assert heights == list(range(expected[0], expected[1] + 1))
     assert material.chain_id == node.world.chain_id
     assert material.validators == node.chain.validators(epoch)
@@ -84,16 +84,16 @@ def test_range_of_one_epoch(node: Node, low: int, high: int, expected: tuple[int
 def test_new_views_are_those_of_the_range_and_of_the_epoch() -> None:
     """Also those of views that began right after the last block, where a stopped node stands."""
     node = Node()
-    kept = [node.enter(1, 1, 5), node.enter(1, 2, 7), node.enter(1, 3, 8)]
+    kept = [node.enter(1, 1, 6), node.enter(1, 2, 8), node.enter(1, 3, 9)]
     node.enter(0, 1, 3)
-    boundary = node.enter(1, 4, 9)
-    node.enter(2, 1, 9)
-    material = export_material(node.chain, node.witnesses, 5, 8)
+    boundary = node.enter(1, 4, 11)
+    node.enter(2, 1, 11)
+    material = export_material(node.chain, node.witnesses, 6, 10)
     assert material.new_views == (*kept, boundary)
-    assert export_material(node.chain, node.witnesses, 6, 6).new_views == (kept[1],)
+    assert export_material(node.chain, node.witnesses, 7, 8).new_views == tuple(kept[1:])
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 0), (11, 20)])
+@pytest.mark.parametrize(("low", "high"), [(0, 0), (12, 20)])
 def test_heights_that_are_not_there(node: Node, low: int, high: int) -> None:
     """The error names what there is."""
     with pytest.raises(NodeError, match=f"blocks 1 to {HEIGHT}, not {low} to {high}") as caught:

@@ -7,6 +7,7 @@ two sides of a cut, each with as many honest members as make a quorum.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,9 @@ WAIT_MS = 60_000
 """Of virtual time, for blocks on either side."""
 
 
+OnCut = Callable[[Cluster, list[SimNode]], None]
+
+
 class Recorder:
     """Keeps what a node enters views with, as its engine does before it votes."""
 
@@ -48,16 +52,18 @@ class Recorder:
                 height, message = first_height(state.new_view), codec.encode(state.new_view)
                 self.tables[node.address].keep(height, state.view, message)
 
-    def export(self, node: SimNode) -> Material:
+    def export(self, node: SimNode, height: int) -> Material:
+        """Of the epoch of a height, up to it."""
         assert node.engine is not None
-        chain = node.engine.chain
-        return export_material(chain, self.tables[node.address], 1, chain.height)
+        return export_material(node.engine.chain, self.tables[node.address], 1, height)
 
 
 class TwoHistories(Checkers):
     """Nothing else holds any more: neither agreement nor what follows from it."""
 
-    def finalized(self, address: int, engine: Engine) -> list[SignedTransaction]:
+    def finalized(
+        self, address: int, engine: Engine, *, whole: bool = False
+    ) -> list[SignedTransaction]:
         return []
 
     def started(
@@ -76,11 +82,12 @@ class NoLocks(Locks):
         return True
 
 
-def forked(n: int, window: int, on_cut: Callable[[Cluster, list[SimNode]], None]) -> Cluster:
+def forked(n: int, window: int, epoch_blocks: int, on_cut: OnCut) -> Cluster:
     """f + 1 twins: side A holds their first machines, side B the second and `on_cut` is for B."""
     f = (n - 1) // 3
     evil = dict.fromkeys(range(f + 1), Evil.TWINS)
-    cluster = begun(quiet(n=n, window=window, evil=evil, load_gap_ms=100))
+    plan = quiet(n=n, window=window, evil=evil, load_gap_ms=100)
+    cluster = begun(replace(plan, epoch_blocks=epoch_blocks, epoch_ms=1_000))
     cluster.checkers = TwoHistories(cluster.world)
     for node in cluster.honest():
         assert node.book is not None
@@ -126,21 +133,31 @@ def change_view(cluster: Cluster, side: list[SimNode]) -> None:
     cluster.network.silenced.clear()
 
 
+def fork_height(one: SimNode, other: SimNode) -> int:
+    """The lowest at which two chains differ."""
+    assert one.engine is not None
+    assert other.engine is not None
+    chains = one.engine.chain, other.engine.chain
+    heights = range(1, min(chain.height for chain in chains) + 1)
+    return next(at for at in heights if chains[0].header(at) != chains[1].header(at))
+
+
 @pytest.mark.parametrize(
-    ("n", "window", "on_cut", "offence"),
+    ("n", "window", "epoch_blocks", "on_cut", "offence"),
     [
-        (4, 1, stay, Offence.DOUBLE_VOTE),
-        (4, 1, change_view, Offence.AMNESIA),
-        (4, 4, change_view, Offence.AMNESIA),
-        (7, 4, stay, Offence.DOUBLE_VOTE),
-        (7, 1, change_view, Offence.AMNESIA),
+        (4, 1, 1_000, stay, Offence.DOUBLE_VOTE),
+        (4, 1, 1_000, change_view, Offence.AMNESIA),
+        (4, 4, 1_000, change_view, Offence.AMNESIA),
+        (7, 4, 1_000, stay, Offence.DOUBLE_VOTE),
+        (7, 1, 1_000, change_view, Offence.AMNESIA),
+        (4, 1, 1, stay, Offence.DOUBLE_VOTE),
     ],
 )
 def test_fork_by_twins_names_more_than_f_of_them(
-    n: int, window: int, on_cut: Callable[[Cluster, list[SimNode]], None], offence: Offence
+    n: int, window: int, epoch_blocks: int, on_cut: OnCut, offence: Offence
 ) -> None:
     """Both sides go on; what two honest members export convicts f + 1 twins, offline."""
-    cluster = forked(n, window, on_cut)
+    cluster = forked(n, window, epoch_blocks, on_cut)
     honest = cluster.honest()
     one, other = honest[0], honest[-1]
     recorder = Recorder(honest)
@@ -151,13 +168,21 @@ def test_fork_by_twins_names_more_than_f_of_them(
         return min(height_of(one), height_of(other)) >= start + 3
 
     cluster.until(both_went_on, WAIT_MS, "both sides to go on")
-    world = cluster.world
-    rules: Rules = world.rules(world.is_valid)
-    exports = [recorder.export(one), recorder.export(other)]
+    world, height = cluster.world, fork_height(one, other)
+    exports = [recorder.export(one, height), recorder.export(other, height)]
+    rules = Rules.of(
+        world.changes.head.header,
+        exports[0].validators,
+        world.genesis.parameters,
+        world.is_valid,
+        previous=exports[0].previous[0] if exports[0].previous else None,
+    )
     finding = investigate(exports, rules)
     assert finding is not None
-    assert world.validators.f < len(finding.culprits)
-    assert set(finding.culprits) <= cluster.plan.evil.keys()
+    assert finding.height == height
+    assert rules.validators.f < len(finding.culprits)
+    keys = {rules.validators.members[index].key for index in finding.culprits}
+    assert keys <= {world.validators.members[member].key for member in cluster.plan.evil}
     assert offence in {proof.offence for proof in finding.proofs}
     for proof in finding.proofs:
         check_proof(proof, rules)
