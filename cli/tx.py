@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cli.wallet.build import Draft
     from cli.wallet.payment import Holding, Wish
     from node.api import schemas
+    from node.api.forms import TransactionForm
 
 DEFAULT_WAIT = "10s"
 TXID_CHARS = 64
@@ -340,12 +341,22 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
             address = encode_address(bytes.fromhex(output.lock), node.hrp)
             lines.append(f"output  {format_amount(int(output.amount))} to {address}")
         lines.append(f"fee     {format_amount(int(body.fee.amount))}")
+        lines += [f"does    {text}" for text in _operation_texts(found.transaction)]
         if body.memo:
             lines.append(f"memo    {bytes.fromhex(body.memo)!r}")
     if found.proof is not None:
         names = ", ".join(signer.licence for signer in found.proof.certificate.signers)
         lines.append(f"signed  {names}")
     return "\n".join(lines)
+
+
+def _operation_texts(form: TransactionForm) -> list[str]:
+    from cli.wallet.ptx_document import describe_operation
+    from ledger import transaction
+    from node.api.convert import read_transaction
+
+    body = transaction.decode(read_transaction(form)).body
+    return [describe_operation(item) for item in body.operations]
 
 
 def read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | None:

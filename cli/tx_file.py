@@ -21,6 +21,7 @@ from cli.wallet.ptx import Approvers, Ptx
 from ledger.economy.licence import LicenceGrant
 from ledger.operations import Admit, EndEpoch, Governance, Remove, Revoke, Suspend
 from ledger.reasons import Invalid, Reason
+from ledger.transaction import asset_id
 from node.api.epoch_schemas import Epoch
 
 SUFFIX = ".ptx"
@@ -28,11 +29,15 @@ SUFFIX = ".ptx"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the state of the chain says about a document. `faults` would make a node refuse it."""
+    """What the state of the chain says about a document. `faults` would make a node refuse it.
+
+    `issuers` are by asset, each checked: an asset's id is made from its issuer's.
+    """
 
     approvers: Approvers | None
     locks: frozenset[bytes]
     faults: tuple[CliError, ...]
+    issuers: dict[bytes, str]
 
 
 def create(path: Path, ptx: Ptx) -> None:
@@ -103,7 +108,7 @@ def ask_node(node: Node, path: Path, ptx: Ptx) -> Facts:
     epoch = node.client.epoch()
     found = [fault_of(epoch, item) for item in ptx.body.operations if isinstance(item, Governance)]
     faults = tuple(fault for fault in found if fault is not None)
-    return Facts(approvers_of(epoch), frozenset(), faults)
+    return Facts(approvers_of(epoch), frozenset(), faults, {})
 
 
 def approvers_of(epoch: Epoch) -> Approvers:
@@ -166,19 +171,21 @@ def _fault_of_grant(epoch: Epoch, grant: LicenceGrant) -> CliError | None:
 
 
 def _ask_coins(node: Node, ptx: Ptx) -> Facts:
-    locks, faults = set[bytes](), list[CliError]()
+    locks, faults, issuers = set[bytes](), list[CliError](), dict[bytes, str]()
     for spent in ptx.body.inputs:
         found = node.client.outpoint(spent.txid.hex(), spent.index)
         coin = f"coin {spent.txid.hex()}:{spent.index}"
         if found.coin is not None:
             locks.add(bytes.fromhex(found.coin.lock))
+            if asset_id(ptx.body.chain_id, found.coin.issuer) == spent.asset:
+                issuers[spent.asset] = found.coin.issuer
         elif found.spent_by is not None:
             detail = f"{coin} was spent by {found.spent_by}"
             faults.append(_fault(Reason.SPENT_INPUT, detail))
         else:
             detail = f"no final transaction made {coin}"
             faults.append(_fault(Reason.UNKNOWN_INPUT, detail))
-    return Facts(None, frozenset(locks), tuple(faults))
+    return Facts(None, frozenset(locks), tuple(faults), issuers)
 
 
 def _fault(reason: Reason, detail: str) -> CliError:

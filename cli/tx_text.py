@@ -9,24 +9,28 @@ from cli.units import short_hex
 from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cli.tx_file import Facts
     from cli.wallet.ptx import Need, Ptx
 
 
-def body_text(ptx: Ptx) -> str:
-    """What is signed, and nothing that is not."""
+def body_text(ptx: Ptx, issuers: Mapping[bytes, str] | None = None) -> str:
+    """What is signed, and nothing that is not; assets by their issuers where these are known."""
     from cli.wallet import ptx_document
+
+    def amount(units: int, asset: bytes) -> str:
+        name = (issuers or {}).get(asset) or f"of asset {short_hex(asset.hex())}"
+        return f"{format_amount(units)} {name}"
 
     summary = ptx_document.describe(ptx)
     lines = [f"txid     {ptx.txid.hex()}", f"chain    {ptx.body.chain_id.hex()} ({ptx.network})"]
     for spent in summary.spends:
         coin = f"{short_hex(spent.txid.hex())}:{spent.index}"
-        lines.append(f"spends   {_amount(spent.amount, spent.asset)}, coin {coin}")
-    lines += [f"pays     {_amount(o.amount, o.asset)} to {o.address}" for o in summary.pays]
+        lines.append(f"spends   {amount(spent.amount, spent.asset)}, coin {coin}")
+    lines += [f"pays     {amount(o.amount, o.asset)} to {o.address}" for o in summary.pays]
     if summary.fee.amount:
-        lines.append(f"fee      {_amount(summary.fee.amount, summary.fee.asset)}")
+        lines.append(f"fee      {amount(summary.fee.amount, summary.fee.asset)}")
     lines += [f"does     {text}" for text in summary.operations]
     if summary.memo:
         lines.append(f"memo     {summary.memo}")
@@ -44,7 +48,7 @@ def standing_text(
 ) -> str:
     from cli import payments
 
-    lines = [body_text(ptx)]
+    lines = [body_text(ptx, facts.issuers)]
     for need in needs:
         lines.append(f"needs    {need.needed} of {need.what}")
         for key in need.keys:
@@ -57,9 +61,8 @@ def standing_text(
     if ptx.body.expires_at_ms < payments.now_ms():
         lines.append("expired: make a new one")
     elif left:
-        lines.append(
-            f"{left} signatures missing; next: marsa tx sign {file} --from NAME or --key FILE"
-        )
+        signer = "--key FILE" if ptx.is_governance else "--from NAME"
+        lines.append(f"signatures missing: {left}; next: marsa tx sign {file} {signer}")
     elif not facts.faults:
         lines.append(f"complete; next: marsa tx submit {file}")
     return "\n".join(lines)
@@ -106,7 +109,3 @@ def names_of_keys(ptx: Ptx, facts: Facts) -> dict[bytes, str]:
     for name in store.names():
         names.update(dict.fromkeys(store.load(name).public_keys, name))
     return {**names, **(facts.approvers.names if facts.approvers else {})}
-
-
-def _amount(amount: int, asset: bytes) -> str:
-    return f"{format_amount(amount)} of asset {short_hex(asset.hex())}"

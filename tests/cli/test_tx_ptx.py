@@ -63,8 +63,9 @@ def test_two_of_three_pay_together(marsa: Marsa, node: LiveNode, tmp_path: Path)
     again = marsa("tx", "sign", file, "--from", "alice", "--json")
     assert (again.json["added"], again.json["signatures"]) == (0, 1)
     shown = marsa("tx", "inspect", file)
-    assert "1 signatures missing" in shown.out and "signed alice" in shown.out
+    assert "signatures missing: 1; next: marsa tx sign" in shown.out and "signed alice" in shown.out
     assert "may    bob" in shown.out and "memo     rent" in shown.out
+    assert "pays     7.000000 acme to" in shown.out and "--from NAME" in shown.out
     combined = marsa("tx", "combine", file, copy, "--json", *NO_NODE)
     assert (combined.json["added"], combined.json["signatures"]) == (2, 3)
     final = marsa("tx", "finalize", file, "--json").json

@@ -69,6 +69,8 @@ def test_on_a_devnet_one_command_does_all(marsa: Marsa, node: LiveNode, grant: P
         assert done.json["approvals"] == 3
         assert done.json["schema"] == f"marsa.validator.{arguments[0]}/1"
         assert seat(node, name) == expected
+        shown = marsa("tx", "show", done.json["txid"]).out
+        assert f"does    {arguments[0]} '{name}'" in shown
     ended = marsa("validator", "end-epoch")
     assert ended.code == 0 and "end epoch 0" in ended.out
     assert node.inside(lambda: node.world.epoch.number) == 1
@@ -113,7 +115,10 @@ def test_from_operator_to_operator(
         assert "admit 'kite' (Kite Compute; Devnet)" in signed.err
         copies.append(copy)
     assert marsa("tx", "combine", file, *copies[:2]).code == 0
-    assert "1 signatures missing; next: marsa tx sign" in marsa("tx", "inspect", file).out
+    assert (
+        f"signatures missing: 1; next: marsa tx sign {file} --key FILE"
+        in marsa("tx", "inspect", file).out
+    )
     candidate = ("tx", "sign", copies[2], "--key", tmp_path / "kite-keys", "--yes")
     assert marsa(*candidate).code == 0
     assert marsa("tx", "combine", file, *copies[2:], "--json").json["signatures"] == 5
@@ -339,6 +344,5 @@ def test_a_grant_by_the_authority_of_a_genesis_file(
     assert made.code == 0, made.out
     assert json.loads(file.read_text())["id"] == "kite"
     assert json.loads(file.read_text())["expires_ms"] == TIME_MS + 30 * DAY_MS
-    assert {item.name for item in (tmp_path / "keys").iterdir()} == {
-        *("consensus.json", "link.pem", "roles.json")
-    }
+    for name in ("consensus.json", "link.pem", "roles.json"):
+        assert (tmp_path / "keys" / name).stat().st_mode & 0o777 == 0o600
