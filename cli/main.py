@@ -29,6 +29,7 @@ _TABLE = {
     "coin": ("cli.coin:coin", "Mint, burn, supply."),
     "query": ("cli.query:query", "Blocks, addresses, validators, parameters."),
     "audit": ("cli.audit:audit", "Check a chain and its reserves against the genesis file."),
+    "evidence": ("cli.evidence:evidence", "Validators who contradicted themselves, with proof."),
     "bench": ("cli.bench:bench", "Measure a running devnet."),
 }
 
