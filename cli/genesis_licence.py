@@ -14,7 +14,7 @@ from ledger import codec
 from ledger.crypto import SigningKey, tagged_hash
 from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
 from ledger.genesis import Genesis, check
-from node.keys import load_private_key, save_consensus_key, save_link_key
+from node.keys import load_private_key, save_certificate, save_consensus_key, save_link_key
 from p2p.licence_cert import issue_licence_certificate
 
 SEED_BYTES = 32
@@ -36,7 +36,7 @@ def add_validator(
     extended = msgspec.structs.replace(genesis, licences=(*genesis.licences, grant))
     extended = codec.checked(extended)
     check(extended)
-    write_keys(keys, licence, seeds)
+    write_keys(keys, grant, seeds)
     return extended
 
 
@@ -70,12 +70,14 @@ def new_grant(
     return codec.checked(grant), seeds
 
 
-def write_keys(directory: Path, licence: str, seeds: dict[str, bytes]) -> None:
+def write_keys(directory: Path, grant: LicenceGrant, seeds: dict[str, bytes]) -> None:
     """What a node needs in the form that it reads; the other roles' seeds in one private file."""
+    licence = grant.id
     directory.mkdir(parents=True, mode=0o700)
     note = f"consensus key of '{licence}': whoever has it votes as this validator"
     save_consensus_key(directory / "consensus.json", seeds["consensus"], note=note)
     save_link_key(directory / "link.pem", seeds["link"])
+    save_certificate(directory / "licence.pem", grant.certificate)
     roles = ("operations", "treasury", "metering")
     data = msgspec.json.encode({"licence": licence, **{role: seeds[role].hex() for role in roles}})
     write_private(directory / "roles.json", msgspec.json.format(data) + b"\n", replace=False)

@@ -85,7 +85,7 @@ def grant(
             expires_ms=payments.now_ms() + days * DAY_MS,
         )
         validator_grant.check(made, trusted, payments.now_ms())
-        genesis_licence.write_keys(keys, licence, seeds)
+        genesis_licence.write_keys(keys, made, seeds)
     write_atomic(file, validator_grant.dump(made), PUBLIC_MODE)
     value = {"file": str(file), "licence": licence, "keys": str(keys)}
     text = f"grant of '{licence}' in {file}, its keys in {keys}; next: marsa validator admit {file}"

@@ -40,8 +40,9 @@ from node.engine import Engine
 from node.epochs import rules_at
 from node.errors import NodeError
 from node.files import sync_directory
+from node.guards import Guard, NoVotes
 from node.intake import Intake
-from node.keys import NodeKeys, load_node_keys
+from node.keys import NodeKeys, check_authority, load_node_keys
 from node.metrics import Metrics
 from node.supervise import Services
 from node.verify import Verifier
@@ -62,12 +63,12 @@ log = logging.getLogger("marsa.node")
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What a node has on disk, opened and checked."""
+    """What a node has on disk, opened and checked. `keys` is None for an observer."""
 
     genesis: Genesis
-    keys: NodeKeys
+    keys: NodeKeys | None
     chain: Chain
-    guard: VoteGuard
+    guard: Guard
     rules: Rules
     verifier: Verifier
 
@@ -78,12 +79,13 @@ def init_node(config: NodeConfig) -> None:
     The directory, configuration, genesis file and keys are there already.
     """
     genesis = read_genesis(config)
-    load_node_keys(config, genesis)
+    _load_keys(config, genesis)
     with DirectoryLock(config.directory):
         kv = LevelDB.create(config.chain_path)
         Chain.create(kv, genesis_state(genesis))
         kv.close()
-        _new_log(config.votes_path).close()
+        if not config.is_observer:
+            _new_log(config.votes_path).close()
         sync_directory(config.directory)
 
 
@@ -133,7 +135,6 @@ def read_genesis(config: NodeConfig) -> Genesis:
 
 def _open(config: NodeConfig, stack: ExitStack) -> Stores:
     genesis = read_genesis(config)
-    keys = load_node_keys(config, genesis)
     _check_free_space(config)
     kv = LevelDB.open(config.chain_path)
     stack.callback(kv.close)
@@ -145,11 +146,20 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
             f"{config.chain_path} holds another chain than {config.network.genesis_hash}",
             "use another directory, or the genesis of the chain that is stored here",
         )
+    keys = _load_keys(config, genesis, chain)
     audit_boot(chain)
     verifier = Verifier()
     rules = rules_at(chain, verifier.is_valid)
-    guard = _open_guard(config, keys, rules, stack)
+    guard = NoVotes() if keys is None else _open_guard(config, keys, rules, stack)
     return Stores(genesis, keys, chain, guard, rules, verifier)
+
+
+def _load_keys(config: NodeConfig, genesis: Genesis, chain: Chain | None = None) -> NodeKeys | None:
+    """An observer has none, and trusts the same authority; raises NodeError."""
+    if config.is_observer:
+        check_authority(config, genesis)
+        return None
+    return load_node_keys(config, genesis, chain)
 
 
 def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitStack) -> VoteGuard:
@@ -281,13 +291,15 @@ class RunningNode:
 
     def _start_network(self, services: Services) -> Network:
         config, stores = self._config, self._stores
-        licence = LicenceFiles(config.licence_path, config.link_key_path)
+        licence = None
+        if not config.is_observer:
+            licence = LicenceFiles(config.licence_path, config.link_key_path)
         local = LocalNode(
             chain_id=stores.rules.chain_id,
             authority_key=stores.genesis.authority.key,
-            role=Role.VALIDATOR,
+            role=Role(config.role),
             licence_id=config.licence,
-            link_key=stores.keys.link_public,
+            link_key=b"" if stores.keys is None else stores.keys.link_public,
         )
         network = Network(
             local,
@@ -305,19 +317,21 @@ class RunningNode:
         )
         self._outbox.network = network
         self._driver.network = network
-        address = config.p2p.listen_address
-        network.listen(address.host, address.port, server_context(config.authority_path, licence))
+        if licence is not None:
+            address = config.p2p.listen_address
+            tls = server_context(config.authority_path, licence)
+            network.listen(address.host, address.port, tls)
         network.start()
         return network
 
     async def _start_api(self, network: Network) -> list[Listener]:
         config, stores = self._config, self._stores
-        watch = NodeWatch(self._driver, network, self._on_fault)
+        watch = NodeWatch(self._driver, network, self._on_fault, config.name)
         services = ApiServices(
             genesis=stores.genesis,
             chain=stores.chain,
             mempool=self._mempool,
-            node=schemas.NodeInfo(name=config.name, role="validator", version=software_version()),
+            node=schemas.NodeInfo(name=config.name, role=config.role, version=software_version()),
             intake=self._driver,
             watch=watch,
         )

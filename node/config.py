@@ -33,6 +33,7 @@ PEERS_MAX = 128
 ENVIRONMENT_PREFIX = "MARSA_"
 MIB = 1 << 20
 
+_SLUG_OR_EMPTY = r"^(?:[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)?\Z"
 _ADDRESS = re.compile(
     r"(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):([0-9]{1,5})", re.ASCII
 )
@@ -212,7 +213,19 @@ class LogSection(Section, frozen=True):
 class Options(Section, frozen=True, kw_only=True):
     """The whole file."""
 
-    licence: Annotated[Slug, Meta(description="The licence id of this validator.")]
+    role: Annotated[
+        Literal["validator", "observer"],
+        Meta(
+            description='"validator" votes once its licence has a seat, and follows until then; '
+            '"observer" has no licence and only follows.'
+        ),
+    ] = "validator"
+    licence: Annotated[
+        str, Meta(pattern=_SLUG_OR_EMPTY, description="The licence id of this validator.")
+    ] = ""
+    name: Annotated[
+        str, Meta(pattern=_SLUG_OR_EMPTY, description="What an observer is called.")
+    ] = ""
     network: NetworkSection
     p2p: LinksSection = LinksSection()
     api: ApiSection = ApiSection()
@@ -221,6 +234,11 @@ class Options(Section, frozen=True, kw_only=True):
     log: LogSection = LogSection()
 
     def __post_init__(self) -> None:
+        if self.role == "observer":
+            if self.licence or not self.name:
+                raise ValueError("an observer has a `name` and no `licence`")
+        elif self.name or not self.licence:
+            raise ValueError("a validator has a `licence`, and no other `name`")
         if self.licence in self.p2p.peers:
             raise ValueError(f"p2p.peers lists '{self.licence}', which is this node itself")
 
@@ -230,7 +248,11 @@ class NodeConfig:
     """One node's directory and its options."""
 
     directory: Path
+    role: Literal["validator", "observer"]
     licence: str
+    """Empty for an observer."""
+    name: str
+    """What this node is called in logs: its licence, or an observer's own name."""
     network: NetworkSection
     p2p: LinksSection
     api: ApiSection
@@ -241,12 +263,11 @@ class NodeConfig:
     @classmethod
     def of(cls, directory: Path, options: Options) -> NodeConfig:
         fields = {name: getattr(options, name) for name in Options.__struct_fields__}
-        return cls(directory=directory, **fields)
+        return cls(directory=directory, **{**fields, "name": options.name or options.licence})
 
     @property
-    def name(self) -> str:
-        """What this node is called in logs."""
-        return self.licence
+    def is_observer(self) -> bool:
+        return self.role == "observer"
 
     @property
     def genesis_hash(self) -> bytes:

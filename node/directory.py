@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.economy.licence import Licence
+from ledger.economy.licence import Licence, Seat
 from ledger.objects import ObjectReader, load_all
 
 
@@ -18,10 +18,20 @@ class Directory:
         self._by_link = {item.grant.keys.link: item for item in licences}
         self._key_by_id = {item.grant.id: item.grant.keys.consensus for item in licences}
         self._id_by_key = {key: name for name, key in self._key_by_id.items()}
+        self._seats = {item.grant.id: item.seat for item in licences}
 
     def licence(self, link_key: bytes) -> Licence | None:
         """The licence whose node shows this key on its links."""
         return self._by_link.get(link_key)
+
+    def seat(self, identity: str) -> Seat | None:
+        """Where a licence stands towards the set of validators; None for what is no licence."""
+        return self._seats.get(identity)
+
+    def waiting(self) -> list[str]:
+        """Licences that wait for a seat, whether their node is ready or not."""
+        wanted = (Seat.WAITING, Seat.READY)
+        return sorted(name for name, seat in self._seats.items() if seat in wanted)
 
     def key(self, identity: str) -> bytes:
         """How the engine names the peer that links call `identity`: by its consensus key, or by

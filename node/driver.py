@@ -24,7 +24,7 @@ from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
 from node.directory import Directory
 from node.engine import Engine, FinalizedBlock
-from node.inbox import Inbox
+from node.inbox import Inbox, Pushed
 from node.intake import Intake
 from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
@@ -66,6 +66,8 @@ class NetworkOutbox:
             return
         if to is None:
             self.network.broadcast(number, payload)
+        elif number == wire.RESENT and self.network.is_observer:
+            self.network.send(self._directory.identity(to), wire.TXS, payload)
         else:
             self.network.send(self._directory.identity(to), number, payload)
 
@@ -92,7 +94,7 @@ class Driver:
         mempool.on_dropped = self._forget
         self._gossip = Gossip()
         self._allowance = Allowance()
-        self._directory = directory
+        self.directory = directory
         self._inbox = Inbox()
         self._joining = Joining(engine.chain, engine.guard)
         self._inbox_ready = asyncio.Event()
@@ -109,7 +111,7 @@ class Driver:
     def admit(self, link_key: bytes) -> Admission | RefusedReason:
         """Links of licensed nodes carry consensus, whether they have a seat now or had or will
         have one; what the engine hears on them is judged by the epoch. Others only follow."""
-        licence = self._directory.licence(link_key)
+        licence = self.directory.licence(link_key)
         if licence is None:
             return RefusedReason.LICENCE_UNKNOWN
         if licence.state is LicenceState.REVOKED:
@@ -151,12 +153,12 @@ class Driver:
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
         """Everything that a peer sends; Invalid costs the peer points."""
         if number == wire.TXS:
-            self._queue(peer.identity, payload, None)
+            self._queue(peer.identity, payload, from_follower=not peer.may_consensus)
             return
-        key = self._directory.key(peer.identity)
+        key = self.directory.key(peer.identity)
         if number == wire.RESENT:
             if key in self.engine.validators.index_by_key:
-                self._queue(peer.identity, payload, key)
+                self._queue(peer.identity, payload, resent_by=key)
             return
         if number == wire.FETCH:
             self._answer(key, payload)
@@ -195,7 +197,7 @@ class Driver:
             await self._inbox_ready.wait()
             self._inbox_ready.clear()
             while (pushed := self._inbox.take()) is not None:
-                await self._admit(pushed.raws, pushed.source, pushed.resent_by)
+                await self._admit(pushed.raws, pushed)
 
     # What the API asks (node.api.services.Intake).
 
@@ -231,7 +233,7 @@ class Driver:
     def _links_changed(self) -> None:
         if self.network is None:
             return
-        linked = frozenset([self._directory.key(name) for name in self.network.validators()])
+        linked = frozenset([self.directory.key(name) for name in self.network.linked()])
         self.engine.connected(linked, read_clocks())
         self._after_engine()
 
@@ -246,17 +248,23 @@ class Driver:
         spent_s = time.thread_time() - begun_s
         self._allowance.charge(who, now_s, spent_s, shares=validators.n)
 
-    def _queue(self, source: str, payload: bytes, resent_by: bytes | None) -> None:
-        self._inbox.put(source, payload, resent_by)
+    def _queue(
+        self,
+        source: str,
+        payload: bytes,
+        *,
+        resent_by: bytes | None = None,
+        from_follower: bool = False,
+    ) -> None:
+        self._inbox.put(source, payload, resent_by, from_follower=from_follower)
         self._inbox_ready.set()
 
-    async def _admit(
-        self, raws: Sequence[bytes], source: str | None, resent_by: bytes | None = None
-    ) -> list[Submission]:
+    async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
+        """`pushed` is the batch that they came in; None: a client of this node brought them."""
         results: list[Submission] = []
         end = time.monotonic() + SLICE_S
         for raw in raws:
-            results.append(self._admit_one(raw, source, resent_by))
+            results.append(self._admit_one(raw, pushed))
             if time.monotonic() >= end:
                 self._flush()
                 await asyncio.sleep(0)
@@ -264,15 +272,17 @@ class Driver:
         self._flush()
         return results
 
-    def _admit_one(self, raw: bytes, source: str | None, resent_by: bytes | None) -> Submission:
+    def _admit_one(self, raw: bytes, pushed: Pushed | None) -> Submission:
         """The result; what is refused is not remembered as seen, for the next block or free room
-        may make it right, and the primary must listen when others send it again."""
+        may make it right, and the primary must listen when others send it again. What comes from
+        outside the mesh of validators, be it through a follower, is pushed to all of them."""
         if not self.accepts_transactions:
             refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
             return Submission(None, refusal=refusal)
         key = sha256(raw).digest()
         is_new = self._gossip.is_new(key)
-        if source is not None and not is_new and resent_by is None:
+        resent_by = None if pushed is None else pushed.resent_by
+        if pushed is not None and not is_new and resent_by is None:
             return Submission(None)
         was_empty = not len(self._mempool)
         txid = None
@@ -285,7 +295,7 @@ class Driver:
                 return Submission(txid)
             self._gossip.forget(key)
             return Submission(txid, refusal=refusal)
-        if source is None:
+        if pushed is None or pushed.from_follower:
             self._gossip.push(raw)
         if was_empty:
             self.tick()
@@ -302,7 +312,7 @@ class Driver:
         if self.network is None or not self._gossip.pending_bytes:
             return
         for payload in self._gossip.take():
-            self.network.broadcast(wire.TXS, payload)
+            self.network.push(wire.TXS, payload)
 
     def _after_engine(self) -> None:
         """Tell whoever waits what became final, and re-arm the timer."""
@@ -313,7 +323,7 @@ class Driver:
             for tx in block.transactions:  # copies that still come need no second look
                 self._gossip.is_new(sha256(tx.raw).digest())
         if any(map(_may_change_licences, finalized)):
-            self._directory.refresh()
+            self.directory.refresh()
             if self.network is not None:
                 self.network.look_again()
             self._links_changed()
@@ -335,7 +345,7 @@ class Driver:
         tx = self._joining.announcement(is_at_tip=is_at_tip)
         if tx is not None:
             log.info("ready for a seat txid=%s", tx.txid.hex())
-            self._admit_one(tx.raw, None, None)
+            self._admit_one(tx.raw, None)
             self._flush()
 
     def _judge_clock(self, header_time_ms: int) -> None:

@@ -64,10 +64,11 @@ from node.fetching import (
     GiveTransactions,
     Wanted,
 )
+from node.guards import Guard
 from node.oversight import Oversight
 from node.sync import SyncPlan
 from node.verify import Verifier
-from node.vote_guard import Permission, Refused, VoteGuard
+from node.vote_guard import Permission, Refused
 from p2p.gossip import batches
 from p2p.wire import RESENT
 
@@ -108,7 +109,7 @@ class Engine:
         chain: Chain,
         mempool: Mempool,
         verifier: Verifier,
-        guard: VoteGuard,
+        guard: Guard,
         outbox: Outbox,
         now: Now,
     ) -> None:

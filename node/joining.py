@@ -13,7 +13,7 @@ from ledger.epochs import Epoch
 from ledger.objects import load_all, load_one
 from ledger.operations import ValidatorReady
 from ledger.transaction import NO_FEE, KeySignature, SignedTransaction, Transaction, Witness, seal
-from node.vote_guard import VoteGuard
+from node.guards import Guard
 
 READY_LIFE_MS = 60_000
 """Said again when it found no place in a block for so long."""
@@ -22,7 +22,7 @@ READY_LIFE_MS = 60_000
 class Joining:
     """One a node that has a consensus key."""
 
-    def __init__(self, chain: Chain, guard: VoteGuard) -> None:
+    def __init__(self, chain: Chain, guard: Guard) -> None:
         self._chain = chain
         self._guard = guard
         self._said_until_ms = 0

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Literal
 
+from ledger.economy.licence import Seat
+from ledger.epochs import Epoch
+from ledger.objects import load_one
 from ledger.validators import ValidatorSet
 from node.api import schemas
 from node.driver import Driver, describe_rival, read_clocks
@@ -23,10 +26,12 @@ class NodeWatch:
         driver: Driver,
         network: Network,
         on_fault: Callable[[OSError], None],
+        name: str,
     ) -> None:
         self._driver = driver
         self._network = network
         self._on_fault = on_fault
+        self._name = name
         self._started_ms = read_clocks().monotonic_ms
 
     @property
@@ -41,21 +46,25 @@ class NodeWatch:
     def consensus(self) -> schemas.Consensus:
         engine = self._driver.engine
         state = engine.replica.state
-        linked = set(self._network.validators())
+        linked = set(self._network.linked())
         own = self._own_licence()
         names = [member.licence for member in self._validators.members]
         missing = [name for name in names if name != own and name not in linked]
+        has_seat = engine.member is not None
         return schemas.Consensus(
             epoch=state.rules.epoch,
+            epoch_base_height=load_one(engine.chain, Epoch).base_height,
             view=state.view,
             primary=names[state.primary],
-            is_voting=not engine.guard.reason and state.synced,
+            has_seat=has_seat,
+            is_voting=has_seat and not engine.guard.reason and state.synced,
             reason=self._reason(missing),
             last_commit_age_ms=self._age_ms(),
             validators=len(names),
             quorum=self._validators.quorum,
             connected=len(names) - len(missing),
             missing=missing,
+            waiting=self._driver.directory.waiting(),
         )
 
     def warnings(self) -> list[str]:
@@ -89,7 +98,7 @@ class NodeWatch:
         }
         now_ms = self.now_ms()
         return [
-            _peer(name, links.get(name), told.get(name), now_ms)
+            _peer(name, self._role_of(name), links.get(name), told.get(name), now_ms)
             for name in sorted(names | set(links))
         ]
 
@@ -129,8 +138,9 @@ class NodeWatch:
         return None if last_ms is None else self.now_ms() - last_ms
 
     def _reason(self, missing: list[str]) -> str:
+        """Who has no seat is not asked for votes: what its guard waits for is no news."""
         engine = self._driver.engine
-        if engine.guard.reason:
+        if engine.guard.reason and engine.member is not None:
             return engine.guard.reason
         connected = self._validators.n - len(missing)
         if connected < self._validators.quorum:
@@ -139,15 +149,34 @@ class NodeWatch:
             return f"{connected} of {needed} needed validators are connected; missing: {names}"
         if not engine.replica.state.synced:
             return "catching up"
+        if engine.member is None and not self._network.is_observer:
+            return _WITHOUT_SEAT[self._driver.directory.seat(self._name)]
         return ""
 
+    def _role_of(self, name: str) -> str:
+        if any(member.licence == name for member in self._validators.members):
+            return "validator"
+        return "observer" if self._driver.directory.seat(name) is None else "licensed"
 
-def _peer(name: str, stats: PeerStats | None, height: int | None, now_ms: int) -> schemas.Peer:
+
+_WITHOUT_SEAT = {
+    None: "no seat: the chain does not know its licence yet",
+    Seat.NONE: "no seat: its licence asks for none",
+    Seat.WAITING: "no seat yet: it says when it is ready for one",
+    Seat.READY: "no seat yet: it is ready, and seats change when the epoch ends",
+    Seat.SEATED: "no seat yet: its seat begins with the next block",
+    Seat.LEAVING: "no seat yet: its seat begins with the next block",
+}
+
+
+def _peer(
+    name: str, role: str, stats: PeerStats | None, height: int | None, now_ms: int
+) -> schemas.Peer:
     """`height` is what a STATUS proved last; before the first one HELLO has to do."""
     if stats is None:
         return schemas.Peer(
             name=name,
-            role="validator",
+            role=role,
             address="",
             direction="none",
             connected=False,
@@ -161,7 +190,7 @@ def _peer(name: str, stats: PeerStats | None, height: int | None, now_ms: int) -
     )
     return schemas.Peer(
         name=name,
-        role="validator" if stats.may_consensus else "observer",
+        role=role,
         address=stats.address,
         direction=direction,
         connected=True,

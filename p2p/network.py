@@ -153,11 +153,10 @@ class Network:
 
         An observer has no consensus links, and links with validators alone.
         """
-        is_observer = self._local.role is Role.OBSERVER
         return sum(
             peer.send(number, payload)
             for peer in self._table.links()
-            if is_observer or peer.may_consensus
+            if self.is_observer or peer.may_consensus
         )
 
     def peers(self) -> list[Peer]:
@@ -166,7 +165,7 @@ class Network:
 
     def look_again(self) -> None:
         """What the owner admits has changed: links of another kind than now end."""
-        if self._local.role is Role.OBSERVER:
+        if self.is_observer:
             return
         for peer in self._table.links():
             answer = self._owner.admit(peer.link_key) if peer.link_key else None
@@ -196,6 +195,11 @@ class Network:
         """Peers whose key a second process lately showed here, with the address of that one."""
         now = self._clock()
         return {name: address for name, (address, at) in self._rivals.items() if now - at < SEEN_S}
+
+    @property
+    def is_observer(self) -> bool:
+        """Shows no licence, and only follows."""
+        return self._local.role is Role.OBSERVER
 
     @property
     def unauthenticated(self) -> int:

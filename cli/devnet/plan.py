@@ -242,6 +242,7 @@ def _write_node(place: Place, blueprint: Blueprint, index: int, node: DevnetNode
     _write_keys(directory / "keys", blueprint, provider)
     genesis = blueprint.genesis
     grant = keys.find_grant(genesis, provider)
+    assert grant is not None, "the blueprint licenses its validators"
     keys.save_certificate(directory / "licence.pem", grant.certificate)
     keys.save_certificate(directory / "authority.pem", genesis.authority.certificate)
     write_atomic(directory / "genesis.json", dump(genesis), keys.PUBLIC_MODE)

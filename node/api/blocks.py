@@ -90,7 +90,8 @@ async def get_certificate(request: web.Request) -> web.Response:
     if certificate is None:
         why = "the genesis block needs none" if height == 0 else "that block is not final"
         raise not_found(f"no certificate of height {height}: {why}")
-    return final(request, certificate_answer(certificate, services.validators))
+    validators = services.validators_at(certificate.epoch)
+    return final(request, certificate_answer(certificate, validators))
 
 
 def certified(services: Services, height: int) -> schemas.CertifiedHeader:
@@ -103,7 +104,9 @@ def certified(services: Services, height: int) -> schemas.CertifiedHeader:
 
 def certificate_of(services: Services, height: int) -> schemas.Certificate | None:
     found = services.chain.certificate(height)
-    return None if found is None else certificate_answer(found, services.validators)
+    if found is None:
+        return None
+    return certificate_answer(found, services.validators_at(found.epoch))
 
 
 def _height(services: Services, at: str) -> int:
@@ -131,14 +134,16 @@ def _summary(services: Services, height: int) -> schemas.BlockSummary:
         hash=header_hash(header).hex(),
         time_ms=header.time_ms,
         time=rfc3339(header.time_ms),
-        proposer=_proposer(services, header.proposer),
+        proposer=_proposer(services, header),
         transactions=services.chain.transaction_count(height) or 0,
     )
 
 
-def _proposer(services: Services, key: bytes) -> str:
-    index = services.validators.index_by_key.get(key)
-    return "" if index is None else services.validators.members[index].licence
+def _proposer(services: Services, header: Header) -> str:
+    """Its licence; empty for genesis, which nobody proposed."""
+    validators = services.validators_at(header.epoch)
+    index = validators.index_by_key.get(header.proposer)
+    return "" if index is None else validators.members[index].licence
 
 
 async def _block_answer(services: Services, block: Block) -> schemas.Block:
@@ -150,7 +155,7 @@ async def _block_answer(services: Services, block: Block) -> schemas.Block:
         txids.append(transaction.decode(raw).txid.hex())
     return schemas.Block(
         header=header_answer(header),
-        proposer=_proposer(services, header.proposer),
+        proposer=_proposer(services, header),
         txids=txids,
         size_bytes=sum([len(raw) for raw in block.transactions]),
         certificate=certificate_of(services, header.height),

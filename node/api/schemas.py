@@ -405,8 +405,12 @@ class Consensus(Answer, frozen=True, kw_only=True):
     """`connected` counts this node too; `missing` names the validators without a link."""
 
     epoch: Count
+    epoch_base_height: Count
+    """Of the last block of the epoch before."""
     view: Count
     primary: str
+    has_seat: bool
+    """Whether this node is a validator of the epoch."""
     is_voting: bool
     reason: str
     """Why this node does not vote, or nothing commits; empty when all is well."""
@@ -416,6 +420,8 @@ class Consensus(Answer, frozen=True, kw_only=True):
     quorum: Count
     connected: Count
     missing: list[str]
+    waiting: list[str]
+    """Licences that wait for a seat."""
 
 
 class Status(Answer, frozen=True, kw_only=True):
@@ -437,7 +443,9 @@ class Mempool(Answer, frozen=True, kw_only=True):
 
 class Peer(Answer, frozen=True, kw_only=True):
     name: str
+    """A licence; a follower without one has a number of this node's."""
     role: str
+    """`validator` of the epoch, `licensed` without a seat, or `observer`."""
     address: str
     direction: Literal["inbound", "outbound", "none"]
     connected: bool

@@ -36,7 +36,8 @@ from p2p.wire import FETCH, TXS
 from tests.ledger.world import World, key
 
 DEADLINE_S = 5.0
-PEER = SimpleNamespace(identity="val1")
+PEER = SimpleNamespace(identity="val1", may_consensus=True)
+FOLLOWER = SimpleNamespace(identity="observer:1", may_consensus=False)
 
 
 class Shell:
@@ -62,9 +63,9 @@ class Shell:
         intake = Intake(chain, self.mempool, verifier, genesis.parameters.fees)
         self.driver = Driver(engine, intake, self.mempool, directory)
 
-    def push(self, raws: Sequence[bytes]) -> None:
+    def push(self, raws: Sequence[bytes], peer: SimpleNamespace = PEER) -> None:
         """What the reader of a link does with a TXS."""
-        self.driver.on_frame(PEER, TXS, encode_payload(Batch(tuple(raws))))
+        self.driver.on_frame(peer, TXS, encode_payload(Batch(tuple(raws))))
 
     async def admit_pushed(self) -> None:
         """Run the service until the inbox is empty."""
@@ -195,6 +196,7 @@ class Rumour:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
+        self.pushed: list[bytes] = []
 
     def key_in_use_at(self) -> Sequence[str]:
         return self.names
@@ -205,8 +207,25 @@ class Rumour:
     def send(self, identity: str, number: int, payload: bytes) -> bool:
         return False
 
-    def validators(self) -> list[str]:
+    def linked(self) -> list[str]:
         return []
+
+    def push(self, number: int, payload: bytes) -> int:
+        self.pushed.append(payload)
+        return 0
+
+
+async def test_what_a_follower_brings_is_pushed_on(shell: Shell) -> None:
+    """What a validator pushed has reached all; a follower may have reached this node only."""
+    first, second = (shell.world.transfer(name, "carol", 1_000) for name in ("alice", "bob"))
+    shell.driver.network = network = Rumour([])
+    shell.push([first.raw])
+    await shell.admit_pushed()
+    assert network.pushed == []
+    shell.push([first.raw, second.raw], FOLLOWER)
+    await shell.admit_pushed()
+    assert network.pushed == [encode_payload(Batch((second.raw,)))]
+    assert shell.is_waiting(second)
 
 
 async def test_f_plus_one_are_believed_that_the_key_runs_elsewhere(

@@ -111,8 +111,10 @@ class Node:
         members = self.world.validators
         return schemas.Consensus(
             epoch=0,
+            epoch_base_height=0,
             view=0,
             primary=members.members[0].licence,
+            has_seat=True,
             is_voting=True,
             reason="",
             last_commit_age_ms=None,
@@ -120,6 +122,7 @@ class Node:
             quorum=members.quorum,
             connected=members.n - len(self.missing),
             missing=self.missing,
+            waiting=[],
         )
 
     def warnings(self) -> list[str]:
