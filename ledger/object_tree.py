@@ -172,8 +172,6 @@ def verify_subtree(
     leaves = []
     for key, value_hash in value_hashes.items():
         place = _key_hash(key)
-        if subtree_of(place, _depth(number)) != number:
-            return False
         leaves.append(_Leaf(_leaf_hash(place, value_hash), place, value_hash))
     return _stands(root, number, _digest(_build(leaves, _depth(number))), path)
 

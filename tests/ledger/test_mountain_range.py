@@ -94,6 +94,9 @@ def test_ranges_are_proved_whole(count: int, height: int, data: st.DataObject) -
     assert [position for position, _ in nodes[:1]] == [size_of(first)]
     assert len(nodes) == size_of(len(leaves))
     assert nodes == [(position, stored[position]) for position, _ in nodes]
+    if len(leaves) > 1:  # the node over them is no leaf, though it leads to the same root
+        top = max(nodes)[1] if len(leaves).bit_count() == 1 else leaf(0)
+        assert verify_range(outputs.root, count, number, height, [top], path) is None
     wrong = [
         (count, number, [*leaves[:-1], leaf(count)], path),
         (count, number, leaves[:-1], path),

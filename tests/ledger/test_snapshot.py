@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import codec
+from ledger import codec, snapshot
 from ledger.block import PREPARE
 from ledger.chain import Chain
 from ledger.codec import AMOUNT_LIMIT, UINT_MAX, Wire
 from ledger.crypto import ZERO_HASH
 from ledger.kv import MemoryKV
+from ledger.mountain_range import size_of
 from ledger.object_tree import place_of
 from ledger.reasons import Invalid, Reason
 from ledger.schema import DamagedChain, object_key, unspent_key
@@ -152,7 +153,7 @@ def test_a_manifest_is_refused_by_name() -> None:
     world, chain = grown(MemoryKV(), seed=1, outputs=5)
     manifest = chain.freeze().manifest
     inner = world.blocks[0]
-    middle = replace(manifest, header=inner.block.header, certificate=inner.certificate)
+    middle = Manifest(inner.block.header, inner.certificate, inner.changes.head.commitments.roots)
     prepared = replace(manifest, certificate=certificate_of(chain.head, PREPARE))
     roots = replace(manifest.roots, supply_root=ZERO_HASH)
     wrong = [
@@ -206,7 +207,9 @@ def test_lies_about_outputs_are_refused() -> None:
         replace(chunk, unspent=(moved, second, *rest)),
         replace(chunk, unspent=(richer, second, *rest)),
         replace(chunk, unspent=chunk.unspent[1:], spent=(ZERO_HASH, *chunk.spent)),
+        replace(chunk, unspent=chunk.unspent[:-1], spent=(*chunk.spent, ZERO_HASH)),
         replace(chunk, flags=other.flags),
+        replace(chunk, flags=replace(chunk.flags, path=other.flags.path)),
         replace(chunk, flags=replace(chunk.flags, count=chunk.flags.count + 1)),
         replace(chunk, path=()),
         replace(chunk, path=(*chunk.path, ZERO_HASH)),
@@ -214,6 +217,40 @@ def test_lies_about_outputs_are_refused() -> None:
     ]
     for chunk in wrong:
         assert refused(state.manifest, 0, chunk) is Reason.BAD_PROOF
+
+
+def test_lies_about_flags_are_refused() -> None:
+    """An unspent output hidden as spent, a spent one shown as unspent: every leaf is the true one,
+    and only the flags' own root tells."""
+    world, chain = grown(MemoryKV(), seed=6, outputs=9, transfers=0)
+    old = chain.freeze()
+    entries = {item.entry.leaf: item for item in decoded(old, 0, OutputChunk).unspent}
+    append(chain, world, world.random_block(Random(3), 2))
+    extend(chain, world, Random(4), 2, transfers=0)
+    state = chain.freeze()
+    chunk = decoded(state, 0, OutputChunk)
+    flags = int.from_bytes(chunk.flags.chunk, "little")
+    spent = next(leaf for leaf in entries if flags >> leaf & 1)
+    unspent = next(leaf for leaf in entries if not flags >> leaf & 1)
+    leaves = {item.entry.leaf: item for item in chunk.unspent}
+    revived = {**leaves, spent: entries[spent]}
+    spent_leaves = [leaf for leaf in range(chunk.flags.count) if flags >> leaf & 1]
+    hashes = dict(zip(spent_leaves, chunk.spent, strict=True))
+    hidden = {**hashes, unspent: chain.node(size_of(unspent))}
+    lies = [
+        (flags & ~(1 << spent), {k: v for k, v in hashes.items() if k != spent}, revived),
+        (flags | 1 << unspent, hidden, {k: v for k, v in leaves.items() if k != unspent}),
+    ]
+    for number, spent_hashes, shown in lies:
+        proof = replace(chunk.flags, chunk=number.to_bytes(CHUNK_BYTES, "little"))
+        lie = OutputChunk(
+            chunk.path,
+            proof,
+            tuple([spent_hashes[leaf] for leaf in sorted(spent_hashes)]),
+            tuple([shown[leaf] for leaf in sorted(shown)]),
+        )
+        assert refused(state.manifest, 0, lie) is Reason.BAD_PROOF
+    assert make_chunk(state, 0) == codec.encode(chunk)
 
 
 def test_lies_about_objects_are_refused() -> None:
@@ -249,6 +286,16 @@ def test_lies_about_objects_are_refused() -> None:
         assert refused(holder.manifest, number, chunk) is Reason.BAD_PROOF
     with pytest.raises(Invalid):  # true, but too large to be a chunk
         check_chunk(state.manifest, root, codec.encode(ObjectChunk((), tuple(everything * 2), ())))
+
+
+def test_halves_below_the_deepest_subtree_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """True halves, but of a subtree whose halves no chunk can hold."""
+    state = frozen(big=9)
+    number = state.manifest.object_chunk(1)
+    halves = decoded(state, number, ObjectChunk)
+    assert halves.halves
+    monkeypatch.setattr(snapshot, "SUBTREE_DEPTH_MAX", 0)
+    assert refused(state.manifest, number, halves) is Reason.BAD_PROOF
 
 
 def test_objects_may_be_halved_below_a_chunk() -> None:
@@ -297,7 +344,8 @@ def test_a_full_chunk_fits_into_its_frame() -> None:
 
 def test_a_store_without_a_record_makes_no_wrong_chunk() -> None:
     """An output that is not found by its leaf, an object that is gone: the node says so."""
-    for lose in (unspent_key(2), object_key(b"\x21pot")):
+    other = unspent_key(1)
+    for lose in (unspent_key(2), object_key(b"\x21pot"), other):
         kv = MemoryKV()
         world, chain = grown(kv, seed=1, outputs=5, transfers=0)
         assert len(world.outputs) == 5
@@ -305,6 +353,7 @@ def test_a_store_without_a_record_makes_no_wrong_chunk() -> None:
         state.objects()
         image = state.image
         assert isinstance(image, MemoryKV)
-        image.write({}, [lose])
+        puts = {lose: image.get(unspent_key(0)) or b""} if lose == other else {}
+        image.write(puts, [lose])
         with pytest.raises(DamagedChain):
             all_chunks(state)
