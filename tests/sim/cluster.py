@@ -339,7 +339,8 @@ class Cluster:
             node.lag_ms = 0
         if engine.finalized:
             if node.book is not None:
-                self._final(node, self.checkers.finalized(node.address, engine))
+                whole = not node.is_damaged
+                self._final(node, self.checkers.finalized(node.address, engine, whole=whole))
             engine.finalized.clear()
             if node.book is not None and engine.member is None:
                 self.timeline.after(1, lambda: self.act(node, "", node.announce))
