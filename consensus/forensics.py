@@ -271,7 +271,6 @@ def _check_amnesia(commit: Vote, message: ViewChange, proof: Proof, rules: Rules
     if commit.phase != COMMIT or body.view <= commit.view:
         raise Invalid(Reason.NO_CONFLICT, "not a COMMIT and a VIEW-CHANGE for a later view")
     known = _hashes(commit, proof.ancestors, rules)
-    _check_set_of_base(message, rules)
     checked = check_view_change(message, rules)
     taken = {entry.header.height: entry.certificate for entry in checked.entries}
     for height in range(checked.base.height + 1, commit.height + 1):
@@ -325,7 +324,8 @@ def _check_bad_new_view(message: NewView, proof: Proof, rules: Rules) -> None:
 def _check_set_of_base(message: ViewChange, rules: Rules) -> None:
     """The set that a base of the epoch before is judged by is the one that the base names.
 
-    Whoever brings a false set must not make honest VIEW-CHANGEs look wrong.
+    Whoever brings a false set must not make honest VIEW-CHANGEs look wrong. (AMNESIA needs one that
+    is right.)
     """
     base = message.body.base
     of_before = rules.previous is not None and base.epoch == rules.previous.epoch

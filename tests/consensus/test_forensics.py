@@ -171,6 +171,35 @@ def test_entry_of_the_same_view_must_be_of_the_same_chain() -> None:
         check_proof(Proof(Offence.AMNESIA, 0, messages), kit.rules)
 
 
+def test_entry_of_an_older_view_is_not_what_was_owed() -> None:
+    """COMMIT in view 2: an entry of view 1 convicts, one of view 2 does not, nor a later one."""
+    commit = KIT.vote(0, COMMIT, X, view=2)
+    for view in (1, 2, 3):
+        message = KIT.view_change(0, 4, entries=[KIT.entry(X, view=view)])
+        proof = Proof(Offence.AMNESIA, 0, (commit, message), (X,))
+        if view == 1:
+            check_proof(proof, KIT.rules)
+        else:
+            with pytest.raises(Invalid, match="no_conflict"):
+                check_proof(proof, KIT.rules)
+
+
+def test_ancestors_are_found_down_to_the_window() -> None:
+    """The fork is at height 3, what was swapped in the VIEW-CHANGEs at height 1."""
+    kit = Kit(window=4)
+    _, one, two, three = kit.chain(3)
+    other, rival = kit.header(salt="other"), kit.header(two, salt="rival")
+    entries = [kit.entry(other), kit.entry(two), kit.entry(three)]
+    changes = [kit.view_change(member, 1, entries=entries) for member in (0, 1)]
+    new_view = kit.new_view(1, [*changes, kit.view_change(3, 1)])
+    below = [block(kit, header, 0, SIDE_X) for header in (one, two)]
+    side_x = material(*below, block(kit, three, 0, SIDE_X), kit=kit)
+    side_y = material(*below, block(kit, rival, 1, SIDE_Y), new_views=[new_view], kit=kit)
+    finding = found(side_x, side_y, kit=kit)
+    assert finding.height == 3
+    assert offences(finding) == {(0, Offence.AMNESIA), (1, Offence.AMNESIA)}
+
+
 def test_chains_that_agree_accuse_nobody() -> None:
     """Equal blocks, other signers, other views: no conflict."""
     again = block(KIT, X, 2, (1, 2, 3))
@@ -258,6 +287,7 @@ def test_material_that_no_honest_node_exports_is_refused(name: str) -> None:
 
 FORGETS = KIT.view_change(0, 1)
 HELD = KIT.new_view(1, [KIT.view_change(member, 1, entries=[KIT.entry(X)]) for member in SIDE_X])
+OTHER_SET = msgspec.structs.replace(X, validators_hash=bytes(32))
 
 NO_PROOFS = {
     "the same vote twice": Proof(
@@ -290,6 +320,9 @@ NO_PROOFS = {
     ),
     "a header that is not the block's": Proof(
         Offence.AMNESIA, 0, (KIT.vote(0, COMMIT, X), FORGETS), (Y,)
+    ),
+    "a header of another set": Proof(
+        Offence.AMNESIA, 0, (KIT.vote(0, COMMIT, OTHER_SET), FORGETS), (OTHER_SET,)
     ),
     "no header": Proof(Offence.AMNESIA, 0, (KIT.vote(0, COMMIT, X), FORGETS)),
     "vote that follows the NEW-VIEW": Proof(
