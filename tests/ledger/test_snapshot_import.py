@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from random import Random
@@ -187,6 +190,40 @@ def test_killed_at_every_second_chunk_on_a_disk(tmp_path: Path) -> None:
     check_same_state(start(kv), original, world)
     kv.close()
     state.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ledger.kv import LevelDB, MemoryKV
+from tests.ledger.snapshot_world import all_chunks, begin, grown
+
+state = grown(MemoryKV(), seed=4, outputs=1500, big=12)[1].freeze()
+taking = begin(LevelDB.create(Path(sys.argv[1])), state.manifest)
+for number, data in list(all_chunks(state).items())[:4]:
+    taking.add(number, data)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_loses_no_chunk(tmp_path: Path) -> None:
+    """A process takes four chunks and ends by SIGKILL; the next one lacks only the others."""
+    world, original = grown(MemoryKV(), seed=4, outputs=1500, big=12)
+    chunks = all_chunks(original.freeze())
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "db")],
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    kv = LevelDB.open(tmp_path / "db")
+    taking = Import.resume(kv)
+    assert taking is not None
+    pump(taking, dict(list(chunks.items())[4:]), Random(1))
+    taking.finish()
+    check_same_state(start(kv), original, world)
+    kv.close()
 
 
 def test_a_failed_write_is_no_progress() -> None:
