@@ -23,6 +23,7 @@ _FAULTS = {
     "partition": ("cli.devnet_faults:partition", "Cut the links between groups of nodes."),
     "delay": ("cli.devnet_faults:delay", "Slow down the links of a node."),
     "heal": ("cli.devnet_faults:heal", "Open all links again."),
+    "chaos": ("cli.devnet_chaos:chaos", "Seeded faults under load, and a verdict."),
 }
 
 named = click.option("--name", metavar="NAME", help="Which devnet; the only one, or 'default'.")

@@ -15,7 +15,7 @@ from cli.units import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.devnet.forwarder import Answer, Rule
+    from cli.devnet.forwarder import Rule
     from cli.devnet.state import Place
 
 KIB = 1_024
@@ -178,22 +178,11 @@ def _kept(rules: Sequence[Rule], *, cut: bool) -> list[Rule]:
     return [Rule(rule.source, rule.target, False, rule.delay_ms, rule.rate) for rule in rules]
 
 
-def _change(place: Place, rules: Sequence[Rule]) -> Answer:
-    """All at once, later rules added to earlier ones of the same way."""
+def _change(place: Place, rules: Sequence[Rule]) -> None:
+    """All at once."""
     from cli.devnet import faults
-    from cli.devnet.forwarder import Rule
 
-    merged: dict[tuple[str, str], Rule] = {}
-    for rule in rules:
-        old = merged.get((rule.source, rule.target), rule)
-        merged[rule.source, rule.target] = Rule(
-            rule.source,
-            rule.target,
-            rule.cut or old.cut,
-            max(rule.delay_ms, old.delay_ms),
-            max(rule.rate, old.rate),
-        )
-    return faults.change_links(place, merged.values(), heal=True)
+    faults.change_links(place, faults.merge(rules), heal=True)
 
 
 def _wait(what: str, length_ms: int) -> None:

@@ -134,6 +134,21 @@ def slow_rules(place: Place, node: DevnetNode, *, delay_ms: int = 0, rate: int =
     return [Rule(*pair, delay_ms=delay_ms, rate=rate) for pair in pairs]
 
 
+def merge(rules: Iterable[Rule]) -> list[Rule]:
+    """One rule a way: cut if any cuts it, with the longest delay; the later rate counts."""
+    merged: dict[tuple[str, str], Rule] = {}
+    for rule in rules:
+        old = merged.get((rule.source, rule.target), rule)
+        merged[rule.source, rule.target] = Rule(
+            rule.source,
+            rule.target,
+            rule.cut or old.cut,
+            max(rule.delay_ms, old.delay_ms),
+            rule.rate or old.rate,
+        )
+    return list(merged.values())
+
+
 def change_links(place: Place, rules: Iterable[Rule] = (), *, heal: bool = False) -> Answer:
     """Ask the forwarder; raises CliError where there is none."""
     return _ask(place, Request(heal=heal, rules=tuple(rules)))
