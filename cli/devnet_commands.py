@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from cli.devnet.state import Place
 
 LOG_LINES = 50
-_FAULTS = {
+_TABLE = {
     "pause": ("cli.devnet_faults:pause", "Stop nodes where they are (SIGSTOP)."),
     "resume": ("cli.devnet_faults:resume", "Let paused nodes go on."),
     "partition": ("cli.devnet_faults:partition", "Cut the links between groups of nodes."),
     "delay": ("cli.devnet_faults:delay", "Slow down the links of a node."),
+    "add": ("cli.devnet_members:add", "Add a validator: keys, licence, node, seat."),
+    "retire": ("cli.devnet_members:retire", "Take a node's seat, then stop it for good."),
     "heal": ("cli.devnet_faults:heal", "Open all links again."),
     "chaos": ("cli.devnet_chaos:chaos", "Seeded faults under load, and a verdict."),
 }
@@ -32,7 +34,7 @@ named = click.option("--name", metavar="NAME", help="Which devnet; the only one,
 @click.command(
     "devnet",
     cls=Group,
-    table=_FAULTS,
+    table=_TABLE,
     help=f"""{examples("marsa devnet up", "marsa devnet kill val0 && marsa devnet status")}
 
 Real validators on this machine, with funded accounts whose keys are public. State is on disk and
@@ -70,6 +72,9 @@ or without a terminal, it returns when they are ready.
     default=None,
     help="Lead links through a process that can cut and delay them.",
 )
+@click.option(
+    "--observers", type=Number(0, 16), help="Nodes that follow and serve the API; 0 unless given."
+)
 @click.option("--detach", is_flag=True, help="Return when the nodes are ready.")
 def up(
     validators: int | None,
@@ -79,6 +84,7 @@ def up(
     seed: int | None,
     period: str | None,
     faults: bool | None,
+    observers: int | None,
     detach: bool,
 ) -> None:
     """Make or resume, start, wait, show, and stay if asked to."""
@@ -91,6 +97,7 @@ def up(
         seed=seed,
         period_ms=None if period is None else parse_period(period),
         faults=faults,
+        observers=observers,
     )
     chosen = state.choose_name(name)
     with control.exclusive(chosen):

@@ -246,7 +246,7 @@ def _carry(
         text = f"{does}\nwritten to {file}; {epoch.quorum} of {epoch.n} validators must sign it"
         emit(schema, value, f"{text}\nnext: marsa tx sign {file} --key roles.json")
         return
-    tx = _approved_by_devnet(node, epoch, operation)
+    tx = approved_by_devnet(node, epoch, operation)
     outcome = tx_ptx.send(node, tx, wait_ms)
     value = {**tx_ptx.outcome_json(outcome), "approvals": len(tx.witness.signatures)}
     emit(schema, value, lambda: f"{does}\n{outcome_text(outcome)}")
@@ -270,7 +270,7 @@ def _unsigned(node: Node, operation: Governance, life_ms: int) -> Ptx:
     return ptxs.create(body, node.params.network)
 
 
-def _approved_by_devnet(node: Node, epoch: Epoch, operation: Governance) -> SignedTransaction:
+def approved_by_devnet(node: Node, epoch: Epoch, operation: Governance) -> SignedTransaction:
     """Signed by a quorum whose keys are on this machine; raises CliError with how many are."""
     from cli import payments, tx_file, validator_keys
     from cli.wallet import ptx as ptxs

@@ -373,6 +373,14 @@ def template(options: Options) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_peers(text: str, peers: Mapping[str, str]) -> str:
+    """A file that `template` wrote with other peers, and whatever else was changed in it.
+
+    Where somebody wrote its peers in another way they stay as they are.
+    """
+    return re.sub(r"(?m)^(?:# )?peers = .*$", lambda _: f"peers = {_toml(dict(peers))}", text)
+
+
 def _option(field: msgspec.structs.FieldInfo, value: Any) -> list[str]:
     default = () if field.default_factory is not msgspec.NODEFAULT else field.default
     is_default = not value if field.default_factory is not msgspec.NODEFAULT else value == default

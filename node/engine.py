@@ -179,6 +179,7 @@ class Engine:
     def connected(self, peers: frozenset[bytes], now: Now) -> None:
         """The peers that are linked now."""
         self._linked = peers
+        self.sync.note_links(peers)
         self._note_links()
         self._run(now)
 

@@ -47,6 +47,7 @@ class SyncPlan:
         self._peer: bytes | None = None  # who is asked until it fails us
         self._claims: dict[bytes, None] = {}  # by the order in which they are asked
         self._waiting: deque[FinalBlock] = deque()
+        self._linked: frozenset[bytes] = frozenset()
         self.enter_epoch(rules)
 
     def __len__(self) -> int:
@@ -57,6 +58,10 @@ class SyncPlan:
         self._rules = rules
         keys = [member.key for member in rules.validators.members]
         self._others = [key for key in keys if key != self._own]
+
+    def note_links(self, linked: frozenset[bytes]) -> None:
+        """Who is linked now: a follower need not have a link with every member."""
+        self._linked = linked
 
     def want(self, peer: bytes, certificate: Proof) -> None:
         """`certificate` is verified: blocks up to its height exist and `peer` has them."""
@@ -135,7 +140,11 @@ class SyncPlan:
         return in_time and asked is not None and (asked.is_proved or not is_proved)
 
     def _next_peer(self) -> bytes | None:
+        """Who has no link would only cost the time until it is given up."""
         self._peer = self._proved_by if self._peer is None else self._peer
+        if not self._linked.isdisjoint(self._others):
+            while self._peer is not None and self._peer not in self._linked:
+                self._turn_to_next()
         return self._peer
 
     def _next_claimant(self) -> bytes | None:

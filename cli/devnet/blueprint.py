@@ -127,7 +127,7 @@ class Blueprint:
 
     def role_seed(self, provider: str, role: str) -> bytes:
         """The secret of one of a provider's role keys."""
-        if role == "consensus":
+        if role == "consensus" and provider in self.providers:
             return self.consensus_seeds[self.providers.index(provider)]
         return self.seed(provider, role)
 
@@ -163,6 +163,15 @@ class Blueprint:
         )
         check(genesis)
         return codec.checked(genesis)
+
+    @classmethod
+    def of(cls, genesis: Genesis) -> Blueprint:
+        """What the genesis of a devnet was made from, as far as keys depend on it."""
+        return cls(genesis.nonce, genesis.time_ms, validators=len(genesis.licences))
+
+    def newcomer(self, provider: str, genesis: Genesis) -> LicenceGrant:
+        """The licence of a provider that joins later; that of genesis where it has one."""
+        return codec.checked(self._grant(provider, genesis.authority.certificate))
 
     def _attestor(self, name: str) -> Attestor:
         key = SigningKey(self.seed("attestor", name)).public

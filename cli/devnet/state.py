@@ -5,6 +5,7 @@
     accounts.json          funded accounts, keys included
     issuers/ID.json        treasury keys
     nodes/val0/            one node's directory, as `marsa node init` would make it
+    retired/val0/          that of a node which belongs to the devnet no more
 
     links/                 the forwarder of a devnet made with --faults (`cli.devnet.forwarder`)
 
@@ -41,15 +42,21 @@ BASE_PORT_MAX = 65_535 - PORTS_STRIDE
 
 
 class DevnetNode(msgspec.Struct, frozen=True):
-    """One validator. `api` and `ops` are URLs, `p2p` is host:port."""
+    """One node. `api` and `ops` are URLs, `p2p` is host:port, where no observer listens."""
 
     name: str
     licence: str
+    """Empty for an observer."""
     issuer: str | None
     """The licence id, where it may issue coins."""
     api: str
     ops: str
     p2p: str
+    role: Literal["validator", "observer"] = "validator"
+
+    @property
+    def is_observer(self) -> bool:
+        return self.role == "observer"
 
     @property
     def ports(self) -> list[int]:
@@ -70,6 +77,19 @@ class Devnet(msgspec.Struct, frozen=True, kw_only=True):
     """Links lead through a forwarder, which can cut and delay them."""
     nodes: tuple[DevnetNode, ...]
 
+    @property
+    def validators(self) -> tuple[DevnetNode, ...]:
+        """Nodes with a licence, whether they have a seat or not."""
+        return tuple(node for node in self.nodes if not node.is_observer)
+
+    @property
+    def observers(self) -> tuple[DevnetNode, ...]:
+        return tuple(node for node in self.nodes if node.is_observer)
+
+    def index_of(self, node: DevnetNode) -> int:
+        """What its ports are counted by."""
+        return node.ports[0] - self.base_port
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -88,7 +108,7 @@ class Place:
     def node(self, name: str) -> DevnetNode:
         """By its name or its licence; raises CliError with the names there are."""
         for node in self.devnet.nodes:
-            if name in (node.name, node.licence):
+            if name and name in (node.name, node.licence):
                 return node
         known = ", ".join(node.name for node in self.devnet.nodes)
         raise not_found(
@@ -176,12 +196,16 @@ def check_base_port(base_port: int) -> int:
     return base_port
 
 
-def make_node(index: int, licence: str, issuer: str | None, base_port: int) -> DevnetNode:
+def make_node(
+    name: str, index: int, base_port: int, *, licence: str = "", issuer: str | None = None
+) -> DevnetNode:
+    """Whoever has no licence is an observer."""
     api, operations, p2p = ports(base_port, index)
     return DevnetNode(
-        name=f"val{index}",
+        name=name,
         licence=licence,
         issuer=issuer,
+        role="validator" if licence else "observer",
         api=f"http://{HOST}:{api}",
         ops=f"http://{HOST}:{operations}",
         p2p=f"{HOST}:{p2p}",
