@@ -137,7 +137,7 @@ class Equivocator:
 
     def _vote(self, payload: VotePayload) -> Vote:
         signature = self._key.sign(vote_hash(self._node.world.chain_id, payload))
-        return make_vote(payload, self._node.member, signature)
+        return make_vote(payload, self._node.index, signature)
 
     def _propose(self, to: int | None, payload: bytes) -> list[Posted]:
         message = codec.decode(payload, PrePrepare, size_max=MESSAGE_BYTES_MAX)
@@ -294,7 +294,7 @@ class Forger:
         """The next view begins at genesis, says nobody but this member."""
         world = self._node.world
         view = codec.decode(payload, Status, size_max=MESSAGE_BYTES_MAX).view + 1
-        genesis, member = world.changes.head.header, self._node.member
+        genesis, member = world.changes.head.header, self._node.index
         alone = self._view_change(ViewChangeBody(0, view, genesis, (), (), member))
         body = NewViewBody(0, view, (alone,), member)
         return codec.encode(NewView(body, self._key.sign(new_view_hash(world.chain_id, body))))
@@ -311,7 +311,7 @@ class Forger:
         if draw < 0.3:
             return msgspec.structs.replace(certificate, height=height)
         if draw < 0.6:
-            alone = make_certificate(payload, {self._node.member: own})
+            alone = make_certificate(payload, {self._node.index: own})
             return msgspec.structs.replace(alone, signatures=(own,) * world.validators.quorum)
         return make_certificate(payload, dict.fromkeys(range(world.validators.quorum), own))
 

@@ -41,6 +41,8 @@ CALM_MS = 60_000
 """In so much time without faults anything happens that is to happen at all."""
 START_SPREAD_MS = (200, 3_000)
 CHECK_MS = 250
+SHORT_EPOCH_BLOCKS = 5
+"""So few blocks are made while views come to rest."""
 
 
 class Cluster:
@@ -208,9 +210,13 @@ class Cluster:
     def _come_to_rest(self) -> None:
         """Soon views stay where they are while a new transaction becomes final.
 
-        An evil primary may spoil a round; then its view ends, and at most f are evil.
+        An evil primary may spoil a round; then its view ends, and at most f are evil. Where a round
+        ends an epoch, another primary begins: such a round counts once for each member.
         """
-        for _ in range(self.world.validators.f + 2):
+        rounds = self.world.validators.f + 2
+        if self.plan.epoch_blocks <= SHORT_EPOCH_BLOCKS:
+            rounds += self.world.validators.n
+        for _ in range(rounds):
             views = self._views()
             self.until(lambda: bool(self.clients.make(self.now_ms, cheat=False)), CALM_MS, "a coin")
             self.pass_ms(REST_MS)

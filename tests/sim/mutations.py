@@ -153,7 +153,7 @@ class Mutator:
             {"epoch": payload.epoch + 1},
         ]
         payload = msgspec.structs.replace(payload, **self._rng.choice(changes))
-        return make_vote(payload, self._node.member, self._vote_signature(payload))
+        return make_vote(payload, self._node.index, self._vote_signature(payload))
 
     def _change_proposal(self, message: PrePrepare) -> Message:
         view, header, leaves = message.view, message.header, message.leaves

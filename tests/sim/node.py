@@ -302,6 +302,12 @@ class SimNode:
         self.broken_promises = lost
 
     @property
+    def index(self) -> int:
+        """Its place in the present set, or where it stood in the first."""
+        seated = None if self.engine is None else self.engine.member
+        return self.member if seated is None else seated
+
+    @property
     def now(self) -> Now:
         own_ms = self._own_ms()
         wall_ms = self.world.genesis.time_ms + GENESIS_TO_START_MS + own_ms + self._skew_ms

@@ -35,6 +35,8 @@ def quiet(seed: int = 0, **changes: object) -> Plan:
         weak={},
         drift_permille=0,
         fsync_ms=0,
+        epoch_blocks=1_000,
+        turns=(),
     )
     return replace(plan, **changes)
 
