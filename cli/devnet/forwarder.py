@@ -41,6 +41,8 @@ RATE_MAX = 1 << 30
 """Bytes a second."""
 REQUEST_BYTES_MAX = 1 << 20
 """Of one line of the control socket: far above a rule for each of 182 ways."""
+FLUSH_S = 1.0
+"""For the last bytes to somebody who does not read."""
 REQUEST_S = 5.0
 
 
@@ -111,6 +113,7 @@ class Forwarder:
         self._ways: dict[tuple[str, str], Way] = {}
         self._servers: dict[Route, asyncio.Server] = {}
         self._open: dict[Route, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def connections(self) -> int:
@@ -133,7 +136,15 @@ class Forwarder:
             async def accept(
                 reader: asyncio.StreamReader, writer: asyncio.StreamWriter, route: Route = route
             ) -> None:
-                await self._accept(route, reader, writer)
+                task = asyncio.current_task()
+                assert task is not None
+                self._tasks.add(task)
+                try:
+                    await self._accept(route, reader, writer)
+                except asyncio.CancelledError:
+                    pass  # by `close` alone, and this is the whole task
+                finally:
+                    self._tasks.discard(task)
 
             self._servers[route] = await asyncio.start_server(
                 accept, HOST, route.port, limit=READ_BYTES, reuse_address=True
@@ -149,22 +160,25 @@ class Forwarder:
             way.set(rule)
 
     async def close(self) -> None:
+        """End every connection, whatever its rules."""
         for server in self._servers.values():
             server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
 
     async def _accept(
         self, route: Route, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         count = self._open.get(route, 0)
-        if count >= CONNECTIONS_A_ROUTE_MAX:
-            writer.close()
-            return
         self._open[route] = count + 1
         try:
-            await self._connect(route, reader, writer)
+            if count < CONNECTIONS_A_ROUTE_MAX:
+                await self._connect(route, reader, writer)
         finally:
             self._open[route] -= 1
-            writer.close()
+            await _close(writer)
 
     async def _connect(
         self, route: Route, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -192,7 +206,7 @@ class Forwarder:
         except* _Ended:
             pass
         finally:
-            far_writer.close()
+            await _close(far_writer)
 
 
 async def _take(
@@ -221,6 +235,10 @@ async def _give(
             await asyncio.sleep(due - clock())
         await way.open.wait()
         if not data:
+            sink.close()  # what was passed on before is still written: a refusal and its close
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await sink.wait_closed()
             raise _Ended
         try:
             sink.write(data)
@@ -229,6 +247,13 @@ async def _give(
             raise _Ended from None
         if way.rule.rate:
             await asyncio.sleep(len(data) / way.rule.rate)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """At once: what was to be flushed was."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 # The process.
