@@ -124,7 +124,9 @@ class Equivocator:
             if place in self._voted or self._rng.random() < 0.3:
                 continue
             self._voted.add(place)
-            vote = self._vote(VotePayload(0, phase, message.view, height, block_hash))
+            vote = self._vote(
+                VotePayload(self._node.epoch, phase, message.view, height, block_hash)
+            )
             posted += [(member, vote.TYPE, codec.encode(vote)) for member in self._some()]
         return posted
 
@@ -159,7 +161,9 @@ class Equivocator:
             if made is None:
                 return None
             header, leaves = made
-            payload = VotePayload(0, PREPARE, message.view, header.height, header_hash(header))
+            payload = VotePayload(
+                header.epoch, PREPARE, message.view, header.height, header_hash(header)
+            )
             vote = self._vote(payload)
             self._rivals[place] = PrePrepare(message.view, header, leaves, vote.signature)
         return self._rivals[place]
@@ -295,8 +299,8 @@ class Forger:
         world = self._node.world
         view = codec.decode(payload, Status, size_max=MESSAGE_BYTES_MAX).view + 1
         genesis, member = world.changes.head.header, self._node.index
-        alone = self._view_change(ViewChangeBody(0, view, genesis, (), (), member))
-        body = NewViewBody(0, view, (alone,), member)
+        alone = self._view_change(ViewChangeBody(self._node.epoch, view, genesis, (), (), member))
+        body = NewViewBody(self._node.epoch, view, (alone,), member)
         return codec.encode(NewView(body, self._key.sign(new_view_hash(world.chain_id, body))))
 
     def _view_change(self, body: ViewChangeBody) -> ViewChange:
@@ -305,7 +309,7 @@ class Forger:
     def _forge(self, certificate: Certificate, height: int) -> Certificate:
         """Of a later block; its signers or its signatures are not what they claim, or too few."""
         world = self._node.world
-        payload = VotePayload(0, COMMIT, certificate.view, height, bytes(32))
+        payload = VotePayload(certificate.epoch, COMMIT, certificate.view, height, bytes(32))
         own = self._key.sign(vote_hash(world.chain_id, payload))
         draw = self._rng.random()
         if draw < 0.3:

@@ -164,7 +164,7 @@ class Mutator:
             leaves = leaves[1:] if self._rng.random() < 0.5 else tuple(reversed(leaves))
         else:
             header = self._change_header(header)
-        payload = VotePayload(0, PREPARE, view, header.height, header_hash(header))
+        payload = VotePayload(header.epoch, PREPARE, view, header.height, header_hash(header))
         return PrePrepare(view, header, leaves, self._vote_signature(payload))
 
     def _change_header(self, header: Header) -> Header:

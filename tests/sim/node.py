@@ -308,6 +308,11 @@ class SimNode:
         return self.member if seated is None else seated
 
     @property
+    def epoch(self) -> int:
+        """The present one, as far as it knows."""
+        return 0 if self.engine is None else self.engine.validators.epoch
+
+    @property
     def now(self) -> Now:
         own_ms = self._own_ms()
         wall_ms = self.world.genesis.time_ms + GENESIS_TO_START_MS + own_ms + self._skew_ms
