@@ -60,8 +60,16 @@ class SyncPlan:
         self._others = [key for key in keys if key != self._own]
 
     def note_links(self, linked: frozenset[bytes]) -> None:
-        """Who is linked now: a follower need not have a link with every member."""
-        self._linked = linked
+        """Who is linked now: a follower need not have a link with every member.
+
+        Who is no longer will not answer: somebody else is asked at once.
+        """
+        gone, self._linked = self._linked - linked, linked
+        for peer in gone:
+            self._claims.pop(peer, None)
+        if self._asked is not None and self._asked.peer in gone:
+            self._turn_to_next()
+            self._asked = None
 
     def want(self, peer: bytes, certificate: Proof) -> None:
         """`certificate` is verified: blocks up to its height exist and `peer` has them."""
