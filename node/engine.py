@@ -440,7 +440,8 @@ class Engine:
     # Peers.
 
     def _serve(self, peer: bytes, wanted: Wanted) -> None:
-        given = serving.answer(wanted, self.chain, self.mempool.get_by_wtxid, self._find_block)
+        held, find = self.executor.snapshot, self.mempool.get_by_wtxid
+        given = serving.answer(wanted, self.chain, held, find, self._find_block)
         if given is not None:
             self._outbox.send(peer, Give.TYPE, codec.encode(Give(given)))
 

@@ -23,14 +23,18 @@ EARLY_A_PEER = 16
 
 
 def rules_at(chain: Chain, is_valid: IsValid) -> Rules:
-    """What the block after the chain's last is voted on by."""
+    """What the block after the chain's last is voted on by.
+
+    Only in epoch 0 does anybody build on genesis; a chain that begins at a snapshot is past that,
+    and its own first header stands in.
+    """
     epoch = epoch_after(chain.head.header)
-    genesis, validators = chain.header(0), chain.validators(epoch)
-    if genesis is None or validators is None:
-        raise AssertionError("a chain holds its genesis and the validators of its next block")
+    first, validators = chain.header(chain.base), chain.validators(epoch)
+    if first is None or validators is None:
+        raise AssertionError("a chain holds its first block and the validators of its next")
     previous = chain.validators(epoch - 1) if epoch else None
     numbers = load_one(chain, Parameters)
-    return Rules.of(genesis, validators, numbers, is_valid, previous=previous)
+    return Rules.of(first, validators, numbers, is_valid, previous=previous)
 
 
 def epoch_of(message: Message) -> int:

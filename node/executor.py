@@ -26,6 +26,7 @@ from ledger.view import Overlay, View
 from node.bodies import Assembly
 from node.building import ExecutedBlock, build_block
 from node.fetching import FinalBlock
+from node.snapshot_held import HeldSnapshot
 from node.verify import Verifier
 
 log = logging.getLogger("marsa.engine")
@@ -42,6 +43,7 @@ class BlockExecutor:
         parameters: Parameters,
     ) -> None:
         self.executed: dict[bytes, ExecutedBlock] = {}
+        self.snapshot = HeldSnapshot(chain)
         self._chain = chain
         self._mempool = mempool
         self._verifier = verifier
@@ -100,6 +102,8 @@ class BlockExecutor:
         height = header.height
         chain, mempool = self._chain, self._mempool
         chain.append(executed.block, certificate, executed.changes, executed.transactions)
+        if header.ends_epoch:
+            self.snapshot.renew()
         mempool.drop_committed(height, executed.transactions)
         mempool.drop_expired(header.time_ms)
         mempool.drop_refused(lambda tx: check_transaction(chain, tx, time_ms=header.time_ms + 1))

@@ -1,4 +1,4 @@
-"""Answers to FETCH, from the chain and from what is in flight.
+"""Answers to FETCH, from the chain, from what is in flight and from the snapshot that is held.
 
 Whatever is asked for, the answer fits the frame of a GIVE: a frame above its limit would be a fault
 of this node and end it. An answer may cost ten thousand times what its question cost the member
@@ -11,20 +11,29 @@ from collections.abc import Callable
 
 from ledger import codec
 from ledger.block import BLOCK_BYTES_MAX, Block
+from ledger.boundaries import Boundary, boundary_of
 from ledger.chain import Chain
 from ledger.transaction import SignedTransaction
 from node.fetching import (
     RANGE_BLOCKS_MAX,
     RANGE_BYTES_MAX,
     FetchBody,
+    FetchBoundaries,
+    FetchChunk,
+    FetchManifest,
     FetchRange,
     FetchTransactions,
     FinalBlock,
     GiveBody,
+    GiveBoundaries,
+    GiveChunk,
+    GiveManifest,
+    Given,
     GiveRange,
     GiveTransactions,
     Wanted,
 )
+from node.snapshot_held import HeldSnapshot
 
 SERVING_BURST_S = 1.0
 """How far a member's debt may run ahead: a laggard asks in bursts."""
@@ -57,9 +66,16 @@ class Allowance:
 
 
 def answer(
-    wanted: Wanted, chain: Chain, find_transaction: FindTransaction, find_block: FindBlock
-) -> GiveTransactions | GiveBody | GiveRange | None:
-    """What this node can give of what is wanted; None when that is nothing."""
+    wanted: Wanted,
+    chain: Chain,
+    snapshot: HeldSnapshot,
+    find_transaction: FindTransaction,
+    find_block: FindBlock,
+) -> Given | None:
+    """What this node can give of what is wanted; None when that is nothing.
+
+    Who asks for a snapshot is told that there is none: it has to choose among many peers.
+    """
     match wanted:
         case FetchTransactions(block_hash, wtxids):
             return _transactions(block_hash, wtxids, find_transaction, find_block)
@@ -68,6 +84,13 @@ def answer(
             return None if block is None else GiveBody(block)
         case FetchRange(start, end):
             return _range(chain, start, end)
+        case FetchBoundaries(epoch, count):
+            return GiveBoundaries(epoch, _boundaries(chain, epoch, count))
+        case FetchManifest(epoch):
+            manifest = snapshot.manifest(epoch)
+            return GiveManifest(epoch, () if manifest is None else (manifest,))
+        case FetchChunk(epoch, number):
+            return GiveChunk(epoch, number, snapshot.chunk(epoch, number) or b"")
 
 
 def _transactions(
@@ -108,3 +131,13 @@ def _range(chain: Chain, start: int, end: int) -> GiveRange | None:
             break
         blocks.append(item)
     return GiveRange(tuple(blocks)) if blocks else None
+
+
+def _boundaries(chain: Chain, epoch: int, count: int) -> tuple[Boundary, ...]:
+    found: list[Boundary] = []
+    for number in range(epoch, epoch + count):
+        boundary = boundary_of(chain, number)
+        if boundary is None:
+            break
+        found.append(boundary)
+    return tuple(found)
