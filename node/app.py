@@ -44,6 +44,7 @@ from node.guards import Guard, NoVotes
 from node.intake import Intake
 from node.keys import NodeKeys, check_authority, load_node_keys
 from node.metrics import Metrics
+from node.signing import LocalKey
 from node.supervise import Services
 from node.verify import Verifier
 from node.vote_guard import VoteGuard
@@ -168,18 +169,19 @@ def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitSta
     def new_log() -> WriteAheadLog:
         return _fresh_log(config.votes_path)
 
+    key = LocalKey(keys.consensus, rules.chain_id)
     log_: WriteAheadLog | None = None
     records: list[Record] = []
     why = ""
     try:
         log_, records = WriteAheadLog.open(DiskLogFile(config.votes_path))
         stack.callback(log_.close)
-        return VoteGuard(keys.consensus, rules, log_, records, new_log=new_log)
+        return VoteGuard(key, rules, log_, records, new_log=new_log)
     except FileNotFoundError:
         why = f"{config.votes_path} is missing"
     except (LogDamaged, Invalid) as error:
         why = str(error)
-    return VoteGuard(keys.consensus, rules, None, new_log=new_log, why=why)
+    return VoteGuard(key, rules, None, new_log=new_log, why=why)
 
 
 def _new_log(path: Path) -> WriteAheadLog:

@@ -68,7 +68,7 @@ from node.guards import Guard
 from node.oversight import Oversight
 from node.sync import SyncPlan
 from node.verify import Verifier
-from node.vote_guard import Permission, Refused
+from node.vote_guard import Refused
 from p2p.gossip import batches
 from p2p.wire import RESENT
 
@@ -185,7 +185,7 @@ class Engine:
 
     def allow_voting(self) -> None:
         """The guard's permission changed: tell the replica. The next `tick` acts on it."""
-        if self.guard.permission is Permission.ALLOWED:
+        if self.guard.can_sign:
             self._inbox.append(VotingAllowed(self.guard.vote_above, self.guard.view_min))
 
     def stop_voting(self) -> None:
@@ -224,7 +224,7 @@ class Engine:
         index_by_key = rules.validators.index_by_key
         heard = [index for key, index in index_by_key.items() if key in keys]
         self._inbox = deque(item for item in self._inbox if isinstance(item, OF_NO_EPOCH))
-        was_allowed = self.guard.permission is Permission.ALLOWED
+        was_allowed = self.guard.can_sign
         self.guard.enter_epoch(rules, self.chain.height)
         self.sync.enter_epoch(rules)
         self._oversight.forget()
@@ -232,8 +232,7 @@ class Engine:
         log.info("epoch %d begins members=%d", rules.epoch, rules.validators.n)
         self._note_links()
         self._inbox.append(Pending(self._pending_since_ms))
-        is_allowed = self.guard.permission is Permission.ALLOWED
-        if is_allowed and (before.voting or not was_allowed):
+        if self.guard.can_sign and (before.voting or not was_allowed):
             self._inbox.appendleft(VotingAllowed(self.guard.vote_above, self.guard.view_min))
         for peer, message in self._early.take():
             if peer in index_by_key and epoch_of(message) == rules.epoch:
@@ -338,7 +337,7 @@ class Engine:
             self._on_permission()
 
     def _on_permission(self) -> None:
-        if self.guard.permission is Permission.ALLOWED:
+        if self.guard.can_sign:
             log.info("guard %s", self.guard.permission.value)
             self.allow_voting()
         else:

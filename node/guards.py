@@ -38,6 +38,9 @@ class Guard(Protocol):
     @property
     def is_sure_next(self) -> bool: ...
 
+    @property
+    def can_sign(self) -> bool: ...
+
     def enter_epoch(self, rules: Rules, height: int) -> None: ...
     def sign_ready(self, body: Transaction) -> bytes: ...
 
@@ -70,6 +73,7 @@ class NoVotes:
     fault = ""
     reason = ""
     is_sure_next = False
+    can_sign = False
 
     def enter_epoch(self, rules: Rules, height: int) -> None:
         """Epochs make no difference to it."""

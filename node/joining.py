@@ -6,6 +6,8 @@ the next epoch: a seat whose member does not vote would cost the others their ma
 
 from __future__ import annotations
 
+import logging
+
 from ledger.chain import Chain
 from ledger.crypto import ZERO_HASH
 from ledger.economy.licence import Licence, Seat
@@ -14,9 +16,12 @@ from ledger.objects import load_all, load_one
 from ledger.operations import ValidatorReady
 from ledger.transaction import NO_FEE, KeySignature, SignedTransaction, Transaction, Witness, seal
 from node.guards import Guard
+from node.vote_guard import Refused
 
 READY_LIFE_MS = 60_000
 """Said again when it found no place in a block for so long."""
+
+log = logging.getLogger("marsa.joining")
 
 
 class Joining:
@@ -39,8 +44,7 @@ class Joining:
         licence = self._waiting_licence()
         if licence is None:
             return None
-        self._said_in_epoch = epoch.number
-        self._said_until_ms = time_ms + READY_LIFE_MS
+        until_ms = time_ms + READY_LIFE_MS
         operation = ValidatorReady(
             licence.grant.id, self._guard.public, epoch.base_height, epoch.base_hash
         )
@@ -51,10 +55,15 @@ class Joining:
             outputs=(),
             fee=NO_FEE,
             operations=(operation,),
-            expires_at_ms=self._said_until_ms,
+            expires_at_ms=until_ms,
             memo=b"",
         )
-        signature = KeySignature(self._guard.public, self._guard.sign_ready(body))
+        try:
+            signature = KeySignature(self._guard.public, self._guard.sign_ready(body))
+        except Refused as refusal:
+            log.warning("not ready for a seat: %s", refusal)
+            return None
+        self._said_in_epoch, self._said_until_ms = epoch.number, until_ms
         return seal(body, Witness((), (signature,)))
 
     def _waiting_licence(self) -> Licence | None:

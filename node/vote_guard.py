@@ -14,10 +14,10 @@ befalls one that votes when the echo shows a vote that it never gave: somebody e
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -33,8 +33,6 @@ from consensus.messages import (
     Vote,
     VoteMark,
     make_vote,
-    new_view_hash,
-    view_change_hash,
 )
 from consensus.replica_state import Restored
 from consensus.view_change import Rules
@@ -48,9 +46,9 @@ from ledger.block import (
     header_hash,
     vote_hash,
 )
-from ledger.operations import ValidatorReady
 from ledger.reasons import Invalid
-from ledger.transaction import Transaction, sighash
+from ledger.transaction import Transaction
+from node.signing import Key, is_ready_body
 from node.vote_memory import GuardState, Kind, VoteMemory
 from node.wal import Record, WriteAheadLog
 
@@ -61,14 +59,7 @@ OTHER_PROCESS = "another process runs with this key: stop it, keep one"
 
 SignedMessage = Vote | ViewChange | NewView
 
-
-class Key(Protocol):
-    """What signs: an Ed25519 key, or a process that holds one."""
-
-    @property
-    def public(self) -> bytes: ...
-
-    def sign(self, message: bytes) -> bytes: ...
+log = logging.getLogger("marsa.guard")
 
 
 class Permission(Enum):
@@ -138,13 +129,17 @@ class VoteGuard:
     def is_sure_next(self) -> bool:
         """Whether this guard will vote in the next epoch, as far as it knows today."""
         will = 0 < self._state.from_epoch <= self._rules.epoch + 1
-        return self.permission is Permission.ALLOWED or will
+        return self._key.is_at_hand and (self.permission is Permission.ALLOWED or will)
+
+    @property
+    def can_sign(self) -> bool:
+        return self.permission is Permission.ALLOWED and self._key.is_at_hand
 
     def sign_ready(self, body: Transaction) -> bytes:
-        """The consensus key's signature of a transaction that says nothing but that it is ready."""
-        if not all(isinstance(item, ValidatorReady) for item in body.operations):
+        """Of a transaction that says nothing but that the validator is ready; raises Refused."""
+        if not is_ready_body(body, self._rules.chain_id, self._key.public):
             raise AssertionError("the consensus key signs no other transaction")
-        return self._key.sign(sighash(body))
+        return self._key.sign(body)
 
     def stage(
         self,
@@ -159,6 +154,8 @@ class VoteGuard:
         """
         if self.permission is not Permission.ALLOWED or self._memory.log is None:
             raise Refused(self.permission.value)
+        if not self._key.is_at_hand:
+            raise Refused(self._key.trouble)
         if not synced:
             raise Refused("this node is not synced")
         if isinstance(request, VoteRequest):
@@ -174,7 +171,7 @@ class VoteGuard:
             return []
         self._memory.sync()
         staged, self._staged = self._staged, []
-        return [self._sign(item) for item in staged]
+        return self._sign_all(staged)
 
     def committed(self, height: int) -> None:
         """Blocks up to `height` are final: what was kept for them may go, no vote follows."""
@@ -190,11 +187,13 @@ class VoteGuard:
             if phase == PREPARE and at > height and block is not None:
                 leaves = tuple(transaction.decode(raw).wtxid for raw in block.transactions)
                 proposals.append((block.header, leaves))
-        view_change, new_view = self._memory.view_change, self._memory.new_view
+        bodies = (self._memory.view_change, self._memory.new_view)
+        here = [body for body in bodies if body is not None and body.view == self._state.view]
+        again = self._sign_all(here)
         return Restored(
             view=self._state.view,
-            view_change=None if view_change is None else self._sign_view_change(view_change),
-            new_view=None if new_view is None else self._sign_new_view(new_view),
+            view_change=next((item for item in again if isinstance(item, ViewChange)), None),
+            new_view=next((item for item in again if isinstance(item, NewView)), None),
             prepared=tuple(
                 entry for at, entry in sorted(self._memory.prepared.items()) if at > height
             ),
@@ -267,7 +266,7 @@ class VoteGuard:
     def reason(self) -> str:
         """A sentence on why this guard does not vote, empty when it does."""
         if self.permission is Permission.ALLOWED:
-            return ""
+            return self._key.trouble
         from_epoch = self._state.from_epoch
         later = f" or epoch {from_epoch}" if from_epoch > self._rules.epoch else ""
         return f"{self.permission.value}{later}{': ' + self._why if self._why else ''}"
@@ -412,20 +411,24 @@ class VoteGuard:
             raise Refused(f"a COMMIT whose prepared certificate is bad: {error}") from None
         return entry
 
+    def _sign_all(self, requests: Iterable[Signable]) -> list[SignedMessage]:
+        """What the key refuses is as if it were lost on the way to the others."""
+        signed = []
+        for request in requests:
+            try:
+                signed.append(self._sign(request))
+            except Refused as refusal:
+                log.warning("vote refused: %s", refusal)
+        return signed
+
     def _sign(self, request: Signable) -> SignedMessage:
+        signature = self._key.sign(request)
         if isinstance(request, VotePayload):
-            signature = self._key.sign(vote_hash(self._rules.chain_id, request))
             assert self._member is not None, "nobody without a seat is asked to vote"
             return make_vote(request, self._member, signature)
         if isinstance(request, ViewChangeBody):
-            return self._sign_view_change(request)
-        return self._sign_new_view(request)
-
-    def _sign_view_change(self, body: ViewChangeBody) -> ViewChange:
-        return ViewChange(body, self._key.sign(view_change_hash(self._rules.chain_id, body)))
-
-    def _sign_new_view(self, body: NewViewBody) -> NewView:
-        return NewView(body, self._key.sign(new_view_hash(self._rules.chain_id, body)))
+            return ViewChange(request, signature)
+        return NewView(request, signature)
 
     def _stage_view_change(self, body: ViewChangeBody) -> None:
         held = self._memory.view_change

@@ -29,6 +29,7 @@ from node.engine import Engine
 from node.fetching import Fetch, FetchRange
 from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
+from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
@@ -56,7 +57,13 @@ class Shell:
             chain=chain,
             mempool=self.mempool,
             verifier=verifier,
-            guard=VoteGuard(key("val0/consensus"), rules, None, new_log=pytest.fail, why="no log"),
+            guard=VoteGuard(
+                LocalKey(key("val0/consensus"), rules.chain_id),
+                rules,
+                None,
+                new_log=pytest.fail,
+                why="no log",
+            ),
             outbox=NetworkOutbox(directory),
             now=read_clocks(),
         )

@@ -32,6 +32,7 @@ from node.fetching import (
     GiveTransactions,
 )
 from node.intake import Intake
+from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import Permission, VoteGuard
 from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
@@ -70,7 +71,8 @@ class Bench:
         self.mempool = Mempool()
         verifier = Verifier(KIT.world.is_valid)
         rules = KIT.world.rules(verifier.is_valid)
-        self.guard = VoteGuard(KIT.world.member_key(MEMBER), rules, log, new_log=pytest.fail)
+        key = LocalKey(KIT.world.member_key(MEMBER), rules.chain_id)
+        self.guard = VoteGuard(key, rules, log, new_log=pytest.fail)
         self.engine = Engine(
             rules=rules,
             chain=self.chain,

@@ -11,6 +11,7 @@ from consensus.effects import VoteRequest
 from consensus.messages import VoteMark
 from ledger.block import COMMIT, PREPARE, Block, Header, VotePayload, header_hash
 from node import vote_guard, wal
+from node.signing import LocalKey, Request
 from node.vote_guard import Permission, Refused, VoteGuard
 from node.vote_memory import BLOCKS_A_HEIGHT_MAX
 from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
@@ -21,6 +22,7 @@ KIT = Kit(4)
 ONE = KIT.header()
 OTHER = KIT.header(salt="other")
 MEMBER = 1
+KEY = LocalKey(KIT.world.member_key(MEMBER), KIT.rules.chain_id)
 
 
 class Desk:
@@ -35,9 +37,8 @@ class Desk:
     def start(self) -> None:
         """As the node starts: replay, then hear a quorum."""
         log, records = WriteAheadLog.open(self.file)
-        self.guard = VoteGuard(
-            self.kit.world.member_key(MEMBER), self.kit.rules, log, records, new_log=pytest.fail
-        )
+        key = LocalKey(self.kit.world.member_key(MEMBER), self.kit.rules.chain_id)
+        self.guard = VoteGuard(key, self.kit.rules, log, records, new_log=pytest.fail)
 
     def allow(self, head: Header | None = None) -> None:
         for member in (MEMBER, 2, 3):
@@ -77,10 +78,12 @@ def test_a_vote_is_signed_when_it_is_on_the_disk(desk: Desk) -> None:
 
     class Watching:
         public = key.public
+        is_at_hand = True
+        trouble = ""
 
-        def sign(self, message: bytes) -> bytes:
+        def sign(self, request: Request) -> bytes:
             signed.append(desk.file.unsynced_bytes)
-            return key.sign(message)
+            return key.sign(request)
 
     desk.guard._key = Watching()
     desk.vote(ONE)
@@ -89,6 +92,61 @@ def test_a_vote_is_signed_when_it_is_on_the_disk(desk: Desk) -> None:
     assert signed == [0]
     assert vote == KIT.vote(MEMBER, PREPARE, ONE)
     assert desk.guard.flush() == []
+
+
+class FarKey:
+    """A key elsewhere, which may be away or say no."""
+
+    public = KEY.public
+
+    def __init__(self) -> None:
+        self.is_at_hand, self.trouble, self.refuses = True, "", False
+
+    def sign(self, request: Request) -> bytes:
+        if self.refuses:
+            raise Refused("the signer says no")
+        return KEY.sign(request)
+
+
+def test_a_key_that_is_away_is_asked_for_nothing(desk: Desk) -> None:
+    """Nothing is logged meanwhile, the reason is the key's own, and later it goes on."""
+    key = desk.guard._key = FarKey()
+    key.is_at_hand, key.trouble = False, "no signer"
+    assert not desk.guard.can_sign
+    assert not desk.guard.is_sure_next
+    assert desk.guard.reason == "no signer"
+    with pytest.raises(Refused, match="no signer"):
+        desk.vote(ONE)
+    key.is_at_hand, key.trouble = True, ""
+    assert (desk.guard.can_sign, desk.guard.reason) == (True, "")
+    desk.vote(OTHER)
+    assert len(desk.guard.flush()) == 1
+
+
+def test_a_refusal_of_the_key_is_a_vote_that_got_lost(desk: Desk) -> None:
+    """It is logged and stands: the same block may be signed later, another one may not."""
+    key = desk.guard._key = FarKey()
+    key.refuses = True
+    desk.vote(ONE)
+    assert desk.guard.flush() == []
+    key.refuses = False
+    with pytest.raises(Refused, match="another block"):
+        desk.vote(OTHER)
+    desk.vote(ONE)
+    assert len(desk.guard.flush()) == 1
+
+
+def test_a_start_without_the_key_restores_all_but_signatures(desk: Desk) -> None:
+    """The view of the log holds; its VIEW-CHANGE is signed when it is asked for again."""
+    desk.change(2)
+    (signed,) = desk.guard.flush()
+    desk.start()
+    key = desk.guard._key = FarKey()
+    key.refuses = True
+    restored = desk.guard.restored(0)
+    assert (restored.view, restored.view_change) == (2, None)
+    key.refuses = False
+    assert desk.guard.restored(0).view_change == signed
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -336,7 +394,7 @@ def fresh_log(file: MemoryLogFile | None = None) -> WriteAheadLog:
 def without_log(
     why: str = "the log is missing", new_log: Callable[[], WriteAheadLog] = fresh_log
 ) -> VoteGuard:
-    return VoteGuard(KIT.world.member_key(MEMBER), KIT.rules, None, new_log=new_log, why=why)
+    return VoteGuard(KEY, KIT.rules, None, new_log=new_log, why=why)
 
 
 def test_without_a_log_it_follows_and_says_why() -> None:
@@ -364,7 +422,7 @@ def test_recovery_needs_a_quorum_of_others_and_votes_above_what_they_prove() -> 
     assert (guard.permission, guard.vote_above, guard.view_min) == (Permission.ALLOWED, above, 4)
     assert guard.reason == ""
     log, records = WriteAheadLog.open(file)
-    again = VoteGuard(KIT.world.member_key(MEMBER), KIT.rules, log, records, new_log=pytest.fail)
+    again = VoteGuard(KEY, KIT.rules, log, records, new_log=pytest.fail)
     assert (again.vote_above, again.view_min, again.restored(0).view) == (above, 4, 4)
     with pytest.raises(Refused):
         again.recover()

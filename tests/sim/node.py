@@ -25,6 +25,7 @@ from node.engine import Engine
 from node.epochs import rules_at
 from node.intake import Intake
 from node.joining import Joining
+from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import Permission, Refused, VoteGuard
 from node.wal import INSTANCE_ID_BYTES, LogDamaged, WriteAheadLog
@@ -165,17 +166,16 @@ class SimNode:
         try:
             log, records = WriteAheadLog.open(self._log)
             if self.book is None:
-                return VoteGuard(key, rules, log, records, new_log=self._fresh_log)
-            guard = WatchedGuard(
-                WatchedKey(key, self.book), rules, log, records, new_log=self._fresh_log
-            )
+                plain = LocalKey(key, rules.chain_id)
+                return VoteGuard(plain, rules, log, records, new_log=self._fresh_log)
+            watched = LocalKey(WatchedKey(key, self.book), rules.chain_id)
+            guard = WatchedGuard(watched, rules, log, records, new_log=self._fresh_log)
         except (FileNotFoundError, LogDamaged, Invalid) as error:
             if not self.is_damaged or self.book is None:
                 raise
             why = str(error)
-            guard = WatchedGuard(
-                WatchedKey(key, self.book), rules, None, new_log=self._fresh_log, why=why
-            )
+            watched = LocalKey(WatchedKey(key, self.book), rules.chain_id)
+            guard = WatchedGuard(watched, rules, None, new_log=self._fresh_log, why=why)
         guard.book, guard.heard_from = self.book, set()
         return guard
 

@@ -28,7 +28,8 @@ from consensus.messages import (
 )
 from ledger.block import COMMIT, PREPARE, Block, VotePayload, vote_hash
 from ledger.transaction import Transaction, sighash
-from node.vote_guard import Key, VoteGuard
+from node.signing import HashKey
+from node.vote_guard import VoteGuard
 from tests.sim.reference import reference_quorum
 
 
@@ -212,7 +213,7 @@ class SignatureBook:
 class WatchedKey:
     """A key that tells its book what it signs."""
 
-    def __init__(self, key: Key, book: SignatureBook) -> None:
+    def __init__(self, key: HashKey, book: SignatureBook) -> None:
         self._key = key
         self._book = book
 

@@ -23,7 +23,7 @@ from ledger.locks import lock_hash
 from ledger.transaction import KeySignature, SignedTransaction, Transaction, Witness
 from ledger.validators import ValidatorSet
 from ledger.view import Changes
-from node.vote_guard import Key
+from node.signing import HashKey
 from tests.ledger import world
 
 ACCOUNTS = tuple(f"account{index}" for index in range(6))
@@ -71,7 +71,7 @@ class SimWorld:
     is_valid: IsValid
     mocked: bool
 
-    def key(self, name: str) -> Key:
+    def key(self, name: str) -> HashKey:
         return _mock_key(name) if self.mocked else world.key(name)
 
     def licence(self, machine: int) -> str:
@@ -79,7 +79,7 @@ class SimWorld:
         first = self.validators.members
         return first[machine].licence if machine < len(first) else JOINERS[machine - len(first)]
 
-    def member_key(self, machine: int) -> Key:
+    def member_key(self, machine: int) -> HashKey:
         return self.key(f"{self.licence(machine)}/consensus")
 
     def public(self, machine: int) -> bytes:
