@@ -120,6 +120,16 @@ class Client:
         """The present epoch and every licence."""
         return self._get("/epochs/current", epoch_schemas.Epoch)
 
+    def set_changes(self, epoch: int) -> list[epoch_schemas.SetChange]:
+        """Who leads from the validators of genesis to those of `epoch`."""
+        found: list[epoch_schemas.SetChange] = []
+        start: int | None = 0
+        while start is not None and start < epoch:
+            page = self._get(f"/epochs/changes?start={start}", epoch_schemas.SetChanges)
+            found += [item for item in page.items if item.header.epoch < epoch]
+            start = page.next_epoch
+        return found
+
     def mempool(self) -> schemas.Mempool:
         return self._get("/mempool", schemas.Mempool)
 

@@ -208,18 +208,19 @@ def wait_for(txid: str, wait: str) -> None:
     help=f"""{examples("marsa tx proof TXID --out proof.json", "marsa tx proof TXID > proof.json")}
 
 Fetch all that shows a transaction final to whoever holds the genesis file: its bytes, the path to
-its block's header, and the certificate. Check it with `marsa tx verify-proof`.
+its block's header, the certificate, and each change of the validators since genesis. Check it with
+`marsa tx verify-proof`.
 """,
 )
 @click.argument("txid")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it here.")
 def proof(txid: str, out: Path | None) -> None:
     """The file is the JSON object, with or without --json."""
-    from cli import nodes
+    from cli import nodes, proofs
     from cli.output import json_text
 
     with nodes.connected() as node:
-        text = json_text("marsa.tx.proof/1", node.client.proof(checked_txid(txid)))
+        text = json_text("marsa.tx.proof/1", proofs.fetch_proof(node.client, checked_txid(txid)))
     if out is None:
         click.echo(text)
         return
@@ -240,8 +241,8 @@ def proof(txid: str, out: Path | None) -> None:
         )
     }
 
-Check a proof without any node: chain, signatures, path and the certificate of a quorum of the
-validators of the genesis file. Exit code 9 when it does not hold.
+Check a proof without any node: chain, signatures, path, and the certificate of a quorum of the
+validators, which follow from those of the genesis file. Exit code 9 when it does not hold.
 """,
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from node.api.forms import Count, Hex32
-from node.api.schemas import Answer
+from node.api.schemas import Answer, Certificate, Header
 
 
 class LicenceKeys(Answer, frozen=True, kw_only=True):
@@ -71,3 +71,31 @@ class Epoch(Answer, frozen=True, kw_only=True):
     members: list[EpochMember]
     licences: list[Licence]
     """By id; at most `ledger.membership.LICENCES_MAX`, so all of them."""
+
+
+class SetMember(Answer, frozen=True, kw_only=True):
+    """A member as the hash of a set covers it."""
+
+    key: Hex32
+    licence: str
+
+
+class SetChange(Answer, frozen=True, kw_only=True):
+    """The last block of an epoch whose members are not those of the next.
+
+    `members` are those of the next epoch, in the order of their index: with its number they hash to
+    the header's `next_validators_hash`. Between two changes the members stay, and only the number
+    of the epoch grows.
+    """
+
+    header: Header
+    certificate: Certificate
+    members: list[SetMember]
+
+
+class SetChanges(Answer, frozen=True, kw_only=True):
+    """All changes at the ends of the epochs from the one that was asked for to `next_epoch`."""
+
+    items: list[SetChange]
+    next_epoch: Count | None
+    """Where to go on; null when these are all there are."""

@@ -185,7 +185,7 @@ class Node:
 
     def _certify(self, block_hash: bytes, block: Block) -> blocks.Certificate:
         members = self.world.validators
-        payload = VotePayload(0, blocks.COMMIT, 0, block.header.height, block_hash)
+        payload = VotePayload(block.header.epoch, blocks.COMMIT, 0, block.header.height, block_hash)
         message = vote_hash(self.world.chain_id, payload)
         return make_certificate(
             payload,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
+from cli.trust import validators_at
 from ledger.operations import Admit, EndEpoch, Remove, Revoke, Suspend
+from ledger.reasons import Invalid
+from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
+from node.api import epochs
 from tests.ledger.world import TIME_MS, World, grant, key, make_genesis
 from tests.node.api.harness import Api, Node, open_api
 
 PATH = "/epochs/current"
+CHANGES = "/epochs/changes"
 
 
 async def read(api: Api) -> schemas.Epoch:
@@ -79,6 +87,59 @@ async def test_the_next_epoch_follows_its_last_block() -> None:
     assert block.header.height == 1
     assert (found.number, found.base_height, found.height) == (1, 1, 1)
     assert found.base_ms == block.header.time_ms
+
+
+def change_twice(node: Node) -> None:
+    """val9 joins for epoch 2, val0 leaves for epoch 4; the ends of epochs 0 and 2 change nobody."""
+    world = node.world
+    newcomer = grant("val9", issuer=False)
+    node.decide([world.govern(Admit(newcomer, 0))])
+    node.decide([world.govern(EndEpoch(0))])
+    node.decide([])
+    node.decide([world.ready("val9")])
+    node.decide([world.govern(EndEpoch(1))])
+    node.decide([world.govern(EndEpoch(2))])
+    node.decide([world.govern(Remove("val0", 0))])
+    node.decide([world.govern(EndEpoch(3))])
+    node.decide([])
+
+
+async def test_changes_lead_from_genesis_to_any_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes, each with its last block: from genesis they give the set that signs now, in one
+    answer or in pages; a change left out, forged or out of place does not."""
+    async with open_api() as api:
+        genesis = api.node.world.genesis
+        assert (await api.read(CHANGES, schemas.SetChanges)).items == []
+        change_twice(api.node)
+        whole = await api.read(CHANGES, schemas.SetChanges)
+        monkeypatch.setattr(epochs, "EPOCHS_A_REQUEST", 1)
+        pages = [await api.read(f"{CHANGES}?start={n}", schemas.SetChanges) for n in range(5)]
+        assert (await api.ask(f"{CHANGES}?start=x")).code == "bad_request"
+    assert whole.next_epoch is None
+    assert [item.header.epoch for item in whole.items] == [1, 3]
+    assert [page.next_epoch for page in pages] == [1, 2, 3, None, None]
+    assert [item for page in pages for item in page.items] == whole.items
+    now = api.node.world.validators
+    assert validators_at(genesis, whole.items, 4) == now
+    assert {member.licence for member in now.members} == {"val1", "val2", "val3", "val9"}
+    assert validators_at(genesis, whole.items[:1], 3).n == 5
+    assert validators_at(genesis, [], 1) == ValidatorSet(1, genesis.validators.members)
+    first, second = whole.items
+    for bad in (
+        [second],
+        [second, first],
+        [first, first, second],
+        [first, replace(second, members=first.members)],
+        [first, replace(second, header=replace(second.header, state_root="00" * 32))],
+        [replace(first, certificate=second.certificate), second],
+    ):
+        with pytest.raises(Invalid):
+            validators_at(genesis, bad, 4)
+    with pytest.raises(Invalid, match="to get to epoch 3"):
+        validators_at(genesis, whole.items, 3)
+    other = make_genesis(epoch_blocks=77)
+    with pytest.raises(Invalid, match="chain"):
+        validators_at(other, whole.items, 4)
 
 
 async def test_it_takes_no_parameters() -> None:
