@@ -63,6 +63,11 @@ class Load:
         self.final: dict[str, int] = {}
         """Height by txid, as a node reported it."""
 
+    @property
+    def txids(self) -> list[str]:
+        """Of all payments, in the order in which they are sent."""
+        return [decode(raw).txid.hex() for raw in self._payments]
+
     def start(self) -> None:
         self._thread.start()
 
