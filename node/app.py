@@ -27,6 +27,7 @@ from ledger.genesis_state import genesis_state
 from ledger.kv import LevelDB, StorageError
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
+from ledger.witnesses import Witnesses
 from node import logs
 from node.api import schemas
 from node.api.listener import Limits, Listener
@@ -72,6 +73,7 @@ class Stores:
     guard: Guard
     rules: Rules
     verifier: Verifier
+    witnesses: Witnesses
 
 
 def init_node(config: NodeConfig) -> None:
@@ -152,7 +154,7 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
     verifier = Verifier()
     rules = rules_at(chain, verifier.is_valid)
     guard = NoVotes() if keys is None else _open_guard(config, keys, rules, stack)
-    return Stores(genesis, keys, chain, guard, rules, verifier)
+    return Stores(genesis, keys, chain, guard, rules, verifier, Witnesses(kv))
 
 
 def _load_keys(config: NodeConfig, genesis: Genesis, chain: Chain | None = None) -> NodeKeys | None:
@@ -250,6 +252,7 @@ class RunningNode:
             verifier=stores.verifier,
             guard=stores.guard,
             outbox=self._outbox,
+            witnesses=stores.witnesses,
             now=read_clocks(),
         )
         self._driver = Driver(self._engine, intake, mempool, self._directory)

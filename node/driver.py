@@ -334,7 +334,19 @@ class Driver:
                     if not future.done():
                         future.set_result(None)
             self._announce()
+        self._accuse()
         self._wake.set()
+
+    def _accuse(self) -> None:
+        """Put what was found into the own pool and everybody's."""
+        waiting, self.engine.accountability.accusations = (
+            self.engine.accountability.accusations,
+            [],
+        )
+        for tx in waiting:
+            self._admit_one(tx.raw, None)
+        if waiting:
+            self._flush()
 
     def _announce(self) -> None:
         """Ask for the seat that this node was admitted to, once it may take it."""

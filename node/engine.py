@@ -20,7 +20,6 @@ from consensus.effects import (
     Decided,
     Distrusted,
     Event,
-    Evidence,
     Execute,
     Executed,
     Now,
@@ -49,7 +48,9 @@ from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
+from ledger.witnesses import Witnesses
 from node import serving
+from node.accountability import Accountability
 from node.bodies import Bodies
 from node.building import ExecutedBlock
 from node.epochs import EarlyMessages, epoch_of
@@ -111,6 +112,7 @@ class Engine:
         verifier: Verifier,
         guard: Guard,
         outbox: Outbox,
+        witnesses: Witnesses,
         now: Now,
     ) -> None:
         self.chain = chain
@@ -123,7 +125,7 @@ class Engine:
         self.executor = BlockExecutor(chain, mempool, verifier, self._parameters)
         self._early = EarlyMessages()
         self._linked: frozenset[bytes] = frozenset()
-        self._accused: dict[bytes, int] = {}  # key -> height at which it was logged last
+        self.accountability = Accountability(chain.chain_id, witnesses)
         self._inbox: deque[Event] = deque()
         self._outputs: list[Output] = []  # of this turn, those with effects
         self._replica_deadline_ms = now.monotonic_ms
@@ -274,6 +276,7 @@ class Engine:
     def _step(self, event: Event, now: Now) -> None:
         """Most steps ask for nothing: only those that do are carried out."""
         output = self.replica.step(event, now)
+        self.accountability.entered(self.replica.state.new_view)
         self._replica_deadline_ms = output.deadline_ms
         if output.has_effects:
             self._outputs.append(output)
@@ -300,17 +303,11 @@ class Engine:
             for ask in output.catch_up:
                 self.sync.want(self._key_of(ask.member), ask.certificate)
             for conflict in output.evidence:
-                self._accuse(conflict)
+                height = self.chain.height
+                self.accountability.found(conflict, self.validators, height, now)
         for output in outputs:  # last, for the end of an epoch ends all of this
             for decided in output.decided:
                 self._append(decided, now)
-
-    def _accuse(self, conflict: Evidence) -> None:
-        """One line a member and height: whoever votes for everything must not fill the disk."""
-        member = self.validators.members[conflict.first.signer]
-        if self._accused.get(member.key) != self.chain.height:
-            self._accused[member.key] = self.chain.height
-            log.warning("evidence against %s %r", member.licence, conflict.second.payload)
 
     # Persist and sign.
 

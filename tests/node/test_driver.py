@@ -21,6 +21,7 @@ from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
+from ledger.witnesses import Witnesses
 from node import driver as module
 from node import inbox
 from node.directory import Directory
@@ -48,7 +49,8 @@ class Shell:
         self.world = World()
         genesis = self.world.genesis
         validators = genesis.validators
-        chain = Chain.create(MemoryKV(), genesis_state(genesis))
+        store = MemoryKV()
+        chain = Chain.create(store, genesis_state(genesis))
         directory = Directory(chain)
         self.mempool, verifier = Mempool(), Verifier()
         rules = Rules.of(chain.head.header, validators, genesis.parameters, verify)
@@ -65,6 +67,7 @@ class Shell:
                 why="no log",
             ),
             outbox=NetworkOutbox(directory),
+            witnesses=Witnesses(store),
             now=read_clocks(),
         )
         intake = Intake(chain, self.mempool, verifier, genesis.parameters.fees)

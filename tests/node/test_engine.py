@@ -18,6 +18,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes
+from ledger.witnesses import Witnesses
 from node.bodies import GRACE_MS
 from node.engine import Engine
 from node.fetching import (
@@ -67,7 +68,8 @@ class Bench:
 
         self.file = Log()
         log = WriteAheadLog.create(self.file, bytes(INSTANCE_ID_BYTES))
-        self.chain = Chain.create(Store(), KIT.world.changes)
+        store = Store()
+        self.chain = Chain.create(store, KIT.world.changes)
         self.mempool = Mempool()
         verifier = Verifier(KIT.world.is_valid)
         rules = KIT.world.rules(verifier.is_valid)
@@ -80,6 +82,7 @@ class Bench:
             verifier=verifier,
             guard=self.guard,
             outbox=self,
+            witnesses=Witnesses(store),
             now=self.now,
         )
         fees = KIT.world.genesis.parameters.fees

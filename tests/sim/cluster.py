@@ -340,6 +340,8 @@ class Cluster:
         engine = node.engine
         if engine is None:
             return
+        if node.book is not None and engine.accountability.accusations:
+            self.timeline.after(1, lambda: self.act(node, "accuses", node.accuse))
         if node.lag_ms:
             self.faults.stall(node, node.lag_ms)
             node.lag_ms = 0

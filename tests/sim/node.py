@@ -21,6 +21,7 @@ from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid
+from ledger.witnesses import Witnesses
 from node.engine import Engine
 from node.epochs import rules_at
 from node.intake import Intake
@@ -147,6 +148,7 @@ class SimNode:
             verifier=verifier,
             guard=guard,
             outbox=self,
+            witnesses=Witnesses(self._kv),
             now=self.now,
         )
         self.failed_starts = 0
@@ -358,6 +360,14 @@ class SimNode:
             self.send(None, TXS, payload)
         self.engine.tick(self.now)
         return ""
+
+    def accuse(self) -> None:
+        """As the node does: what it found goes into its own pool and everybody's."""
+        assert self.engine is not None
+        found = self.engine.accountability
+        waiting, found.accusations = found.accusations, []
+        for tx in waiting:
+            self.submit(tx.raw)
 
     def announce(self) -> None:
         """As the node does after final blocks: ask for the seat that it was admitted to."""
