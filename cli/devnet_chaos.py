@@ -30,8 +30,9 @@ SEED_MAX = (1 << 63) - 1
 
 Kill, stop, restart, cut off and slow down nodes of a running devnet while clients pay each other;
 then heal everything and judge what the clients saw. The seed alone makes the schedule. At most f
-validators are disturbed at once; with --hard any number, and only safety is judged meanwhile. Exits
-with 9 when a rule does not hold. Faults of links need a devnet made with `up --faults`.
+validators are disturbed at once; with --hard any number, and only safety is judged meanwhile.
+Observers serve clients too and are left alone. Exits with 9 when a rule does not hold. Faults of
+links need a devnet made with `up --faults`.
 """,
 )
 @click.option("--seed", type=Number(0, SEED_MAX), required=True, help="Makes the schedule.")
@@ -54,7 +55,7 @@ def chaos(
     schedule = chaos_plan.draw(
         seed,
         length_ms=length_ms,
-        nodes=[node.name for node in place.devnet.nodes],
+        nodes=[node.name for node in place.devnet.validators],
         hard=hard,
         kinds=chosen,
     )
@@ -73,14 +74,14 @@ def chaos(
 def _run(place: Place, schedule: Schedule, kinds: tuple[Fault, ...]) -> Outcome:
     from cli import bench_target
     from cli.devnet import chaos_run, control, faults
-    from cli.devnet.history import History
+    from cli.devnet.history import HISTORIES_NAME, History
 
     if any(kind.is_of_links for kind in kinds):
         faults.need_forwarder(place)
     with control.exclusive(place.devnet.name):
         _need_all(place)
-        target = bench_target.find(place.devnet.nodes[0].api)
-        directory = place.directory / "chaos"
+        target = bench_target.find(place.devnet.validators[0].api)
+        directory = place.directory / HISTORIES_NAME
         directory.mkdir(mode=0o700, exist_ok=True)
         number = sum(1 for _ in directory.glob("*.jsonl"))
         history = History(directory / f"{number:04}-seed-{schedule.seed}.jsonl")
@@ -95,10 +96,10 @@ def _need_all(place: Place) -> None:
     from cli.devnet import control
 
     for item in control.look(place):
-        if item.state not in ("voting", "primary"):
+        if item.state not in ("voting", "primary", "observing"):
             raise CliError(
                 "devnet_not_well",
-                f"{item.node.name} is {item.state}: a run begins with all nodes voting",
+                f"{item.node.name} is {item.state}: a run begins with all validators voting",
                 hint="marsa devnet up" if not item.alive else "marsa devnet status",
                 exit_code=ExitCode.UNREACHABLE,
             )

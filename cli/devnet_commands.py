@@ -26,6 +26,8 @@ _TABLE = {
     "retire": ("cli.devnet_members:retire", "Take a node's seat, then stop it for good."),
     "heal": ("cli.devnet_faults:heal", "Open all links again."),
     "chaos": ("cli.devnet_chaos:chaos", "Seeded faults under load, and a verdict."),
+    "snapshot": ("cli.devnet_copies:snapshot", "Copy a whole devnet as it is now."),
+    "restore": ("cli.devnet_copies:restore", "Go back to a snapshot."),
 }
 
 named = click.option("--name", metavar="NAME", help="Which devnet; the only one, or 'default'.")

@@ -28,6 +28,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import Output
 from node.api.convert import read_header
 from node.api.schemas import TransactionStatus
+from node.supervise import Services
 
 CLIENTS = 6
 COINS = 48
@@ -114,11 +115,12 @@ class Clients:
         for coin in coins:
             self._free.put_nowait(coin)
         async with asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._pay_forever())
+            services = Services(group)
+            for number in range(WORKERS):
+                services.spawn(f"pay-{number}", self._pay_forever())
             for name in self.nodes:
-                group.create_task(self._read_tips(name))
-            group.create_task(self._read_balances())
+                services.spawn(f"tips-{name}", self._read_tips(name))
+            services.spawn("balances", self._read_balances())
 
     # Payments.
 

@@ -129,9 +129,7 @@ async def _heights(client: AsyncClient, told: Sequence[str]) -> dict[str, int | 
                 continue
             found[txid] = status.height if status.status == "final" else None
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(QUESTIONS_AT_ONCE):
-            group.create_task(ask())
+    await asyncio.gather(*(ask() for _ in range(QUESTIONS_AT_ONCE)))
     return found
 
 

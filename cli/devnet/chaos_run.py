@@ -34,6 +34,7 @@ from cli.devnet.launch import LOG_NAME
 from cli.devnet.state import DevnetNode, Place
 from cli.errors import CliError, ExitCode
 from cli.wallet.build import Terms
+from node.supervise import Services
 
 FUNDED_MS_MAX = 15_000
 SETTLE_MS_MAX = 30_000
@@ -149,8 +150,13 @@ class Injector:
             return [rule for rules in slow for rule in rules]
         names = tuple(node.name for node in nodes)
         others = tuple(node.name for node in self.place.devnet.nodes if node.name not in names)
-        groups = Groups((names, others))
-        return faults.cut_rules(groups, one_way=step.fault is Fault.ONE_WAY)
+        if step.fault is Fault.HALVES:
+            return faults.cut_rules(Groups((names, others)))
+        each_alone = Groups((*((name,) for name in names), others))
+        rules = faults.cut_rules(each_alone)
+        if step.fault is Fault.ONE_WAY:
+            return [rule for rule in rules if rule.source in names]
+        return rules
 
     def _apply(self) -> None:
         rules = [rule for found in self._cuts.values() for rule in found]
@@ -263,12 +269,15 @@ class Chaos:
         """Faults and payments side by side, until the schedule is over."""
         self._tell(clients, "load", f"{CLIENTS} clients pay each other")
         async with asyncio.TaskGroup() as group:
-            load = group.create_task(clients.run(coins))
-            async with asyncio.TaskGroup() as all_steps:
-                for step in self.schedule.steps:
-                    all_steps.create_task(self._step(clients, injector, step))
-                all_steps.create_task(asyncio.sleep(self.schedule.length_ms / 1_000))
-            load.cancel()
+            services = Services(group)
+            services.spawn("load", self._load(clients, coins))
+            for number, step in enumerate(self.schedule.steps):
+                services.spawn(f"step-{number}", self._step(clients, injector, step))
+
+    async def _load(self, clients: Clients, coins: Sequence[Coin]) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.schedule.length_ms / 1_000):
+                await clients.run(coins)
 
     async def _step(self, clients: Clients, injector: Injector, step: Step) -> None:
         await asyncio.sleep(step.at_ms / 1_000 - clients.now_ms() / 1_000)
@@ -299,9 +308,9 @@ class Chaos:
             for item in control.look(self.place)
             if item.status is not None
         ]
-        nodes = {node.licence: node for node in self.place.devnet.nodes}
+        nodes = {node.licence: node for node in self.place.devnet.validators}
         most = max(named, key=named.count, default="")
-        return nodes.get(most, self.place.devnet.nodes[0])
+        return nodes.get(most, self.place.devnet.validators[0])
 
     def _tell(self, clients: Clients, what: str, whom: str) -> None:
         self.report(clients.now_ms() / 1_000, what, whom, clients.figures)

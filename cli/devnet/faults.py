@@ -34,6 +34,7 @@ from cli.devnet.state import DEFAULT_NAME, HOST, DevnetNode, Place, link_port
 from cli.errors import CliError, ExitCode, usage_error
 from node.files import write_atomic
 
+LINKS_NAME = "links"
 LOG_NAME = "forwarder.log"
 FILE_MODE = 0o600
 START_S = 15.0
@@ -150,8 +151,11 @@ def merge(rules: Iterable[Rule]) -> list[Rule]:
 
 
 def change_links(place: Place, rules: Iterable[Rule] = (), *, heal: bool = False) -> Answer:
-    """Ask the forwarder; raises CliError where there is none."""
-    return _ask(place, Request(heal=heal, rules=tuple(rules)))
+    """Ask the forwarder; raises CliError where there is none. Observers have no way to each
+    other, so that a rule for it means nothing."""
+    linked = {node.name for node in place.devnet.validators}
+    meant = tuple(rule for rule in rules if {rule.source, rule.target} & linked)
+    return _ask(place, Request(heal=heal, rules=meant))
 
 
 def need_forwarder(place: Place) -> None:
@@ -220,12 +224,12 @@ def stop_forwarder(place: Place) -> None:
 
 
 def routes_of(place: Place) -> list[Route]:
-    """One for each pair of nodes and direction of dialling."""
+    """One for each pair of nodes and direction of dialling; nobody dials an observer."""
     devnet = place.devnet
     return [
         Route(here.name, there.name, link_port(devnet, here, there), _port(there))
         for here in devnet.nodes
-        for there in devnet.nodes
+        for there in devnet.validators
         if here.name != there.name
     ]
 
@@ -235,7 +239,7 @@ def _port(node: DevnetNode) -> int:
 
 
 def _directory(place: Place) -> Path:
-    return place.directory / "links"
+    return place.directory / LINKS_NAME
 
 
 def _wait_ready(place: Place, process: Process | None) -> None:

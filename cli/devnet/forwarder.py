@@ -26,6 +26,8 @@ import msgspec
 import uvloop
 from msgspec import Meta
 
+from node.supervise import Services
+
 SOCKET_NAME = "control.sock"
 SOCKET_MODE = 0o600
 ROUTES_NAME = "routes.json"
@@ -196,13 +198,14 @@ class Forwarder:
             return
         try:
             async with asyncio.TaskGroup() as group:
+                services = Services(group)
                 for way, source, sink in (
                     (there, reader, far_writer),
                     (back, far_reader, writer),
                 ):
                     held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(CHUNKS_MAX)
-                    group.create_task(_take(way, source, held))
-                    group.create_task(_give(way, sink, held))
+                    services.spawn("take", _take(way, source, held))
+                    services.spawn("give", _give(way, sink, held))
         except* _Ended:
             pass
         finally:

@@ -13,8 +13,8 @@ from typing import Literal
 
 import msgspec
 
-HISTORY_BYTES_MAX = 1 << 30
-"""Far above the longest run at its full rate."""
+HISTORIES_NAME = "chaos"
+"""The directory for histories in that of a devnet."""
 
 
 Handed = Literal["new", "known", "refused", "lost"]
