@@ -94,9 +94,8 @@ def test_an_observer_of_a_stopped_and_resumed_devnet(cluster: Cluster) -> None:
     assert not status.consensus.has_seat
     assert not status.consensus.is_voting
     assert "obs0 (observer): height" in cluster.marsa("node", "status", "--node", url).out
-    assert sorted(path.name for path in cluster.node_dir("obs0").iterdir() if path.is_file()) == (
-        ["authority.pem", "genesis.json", "marsa.toml", "node.log", "process.json"]
-    )
+    held = {path.name for path in cluster.node_dir("obs0").iterdir()}
+    assert held.isdisjoint({"keys", "licence.pem", "votes.wal"})
     cluster.marsa("devnet", "kill", "obs0")
     assert "4 of 4 validators run" in cluster.marsa("devnet", "status").out
     cluster.marsa("devnet", "restart", "obs0")

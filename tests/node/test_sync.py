@@ -8,7 +8,7 @@ import pytest
 from ledger.block import COMMIT, PREPARE, Block, Header
 from ledger.reasons import Invalid
 from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GiveRange
-from node.sync import ANSWER_MS, SyncPlan
+from node.sync import ANSWER_MS, CLAIMS_MAX, SyncPlan
 from tests.consensus.kit import Kit
 
 KIT = Kit(4)
@@ -153,3 +153,79 @@ def test_answers_that_nobody_asked_for_are_ignored(plan: SyncPlan) -> None:
     plan.give(KEYS[2], give(1, 2))
     assert plan.next_block(0) is not None
     assert plan.next_block(1) is None
+
+
+# Claims of a later epoch, of which nothing can be proved yet.
+
+
+def test_a_lying_claimant_costs_one_question() -> None:
+    """It is silent: the next claimant is asked after the time for an answer, and the liar not again
+    unless it claims again."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    for peer in (b"liar", KEYS[3]):
+        plan.hear_claim(peer)
+        plan.hear_claim(peer)
+    assert plan.request(0, 0) == (b"liar", FetchRange(1, RANGE_BLOCKS_MAX))
+    assert plan.request(0, ANSWER_MS - 1) is None
+    assert plan.request(0, ANSWER_MS) == (KEYS[3], FetchRange(1, RANGE_BLOCKS_MAX))
+    assert plan.request(0, 2 * ANSWER_MS) is None
+    assert plan.deadline_ms() is None
+
+
+def test_a_claimant_that_keeps_its_word_is_asked_for_more() -> None:
+    """Its blocks prove themselves; one that gives something else is not asked again."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    plan.hear_claim(KEYS[3])
+    assert plan.request(0, 0) is not None
+    plan.give(KEYS[3], give(1, 2))
+    assert [plan.next_block(height) is not None for height in (0, 1, 2)] == [True, True, False]
+    assert plan.request(2, 1) == (KEYS[3], FetchRange(3, 2 + RANGE_BLOCKS_MAX))
+    with pytest.raises(Invalid):
+        plan.give(KEYS[3], give(5))
+    assert plan.request(2, 2) is None
+
+
+def test_what_is_proved_goes_first() -> None:
+    """A target does not wait for the answer to a claim, and its answer is the one that counts."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    plan.hear_claim(b"liar")
+    assert plan.request(0, 0) is not None
+    plan.want(KEYS[2], KIT.certificate(COMMIT, CHAIN[3]))
+    assert plan.request(0, 1) == (KEYS[2], FetchRange(1, 3))
+    plan.give(b"liar", give(1))
+    assert len(plan) == 0
+    plan.give(KEYS[2], give(1, 2, 3))
+    assert len(plan) == 3
+
+
+def test_so_many_claims_are_remembered() -> None:
+    """One below the limit and at it each is asked once; the one above it is not."""
+    for count in (CLAIMS_MAX - 1, CLAIMS_MAX, CLAIMS_MAX + 1):
+        plan = SyncPlan(KIT.rules, KEYS[1])
+        for number in range(count):
+            plan.hear_claim(number.to_bytes(2, "big"))
+        asked = [plan.request(0, turn * ANSWER_MS) for turn in range(count + 1)]
+        assert len([item for item in asked if item is not None]) == min(count, CLAIMS_MAX)
+
+
+def test_only_who_is_linked_is_asked(plan: SyncPlan) -> None:
+    """A follower has links with some: the member that proved the target has none, another has; it
+    goes while it is asked, and the next is asked at once."""
+    plan.note_links(frozenset([KEYS[0], KEYS[3], b"observer:1"]))
+    asked = plan.request(0, 0)
+    assert asked is not None
+    assert asked[0] in (KEYS[0], KEYS[3])
+    (other,) = {KEYS[0], KEYS[3]} - {asked[0]}
+    plan.note_links(frozenset([other]))
+    assert plan.request(0, 1) == (other, FetchRange(1, 6))
+
+
+def test_the_claim_of_one_that_is_gone_is_forgotten() -> None:
+    """Asked or not: the next claimant does not wait for it."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    plan.note_links(frozenset([b"one", b"two", b"three"]))
+    for peer in (b"one", b"two", b"three"):
+        plan.hear_claim(peer)
+    assert plan.request(0, 0) == (b"one", FetchRange(1, RANGE_BLOCKS_MAX))
+    plan.note_links(frozenset([b"three"]))
+    assert plan.request(0, 1) == (b"three", FetchRange(1, RANGE_BLOCKS_MAX))
