@@ -107,6 +107,8 @@ class Reference:
             left[operation.asset] -= operation.amount
             self.supply[operation.asset] -= operation.amount
             return
+        if operation.issuer in self.epochs.suspended:
+            raise NotValid(f"{name} mints for {operation.issuer}, who lied")
         lane = (operation.issuer, operation.lane)
         if operation.number != self.lanes.get(lane, 0):
             raise NotValid(f"{name} has number {operation.number} in lane {lane}")
