@@ -35,6 +35,7 @@ set_option = click.option(
     "node",
     cls=Group,
     table={
+        "reset": ("cli.node_reset:reset", "Delete the chain of a node, to fetch it again."),
         "export-forensics": (
             "cli.node_export:export_forensics",
             "What a stopped node knows of a fork, for `marsa audit forensics`.",
