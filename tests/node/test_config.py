@@ -49,6 +49,27 @@ def test_template_with_defaults_uncommented_is_the_same(tmp_path: Path) -> None:
     assert config.load(directory_with(tmp_path, text)) == config.NodeConfig.of(tmp_path, OPTIONS)
 
 
+def test_an_observer_has_a_name(tmp_path: Path) -> None:
+    """Its own one, in place of the licence that a validator is called by."""
+    options = Options(role="observer", name="watcher", network=NetworkSection(genesis_hash=HASH))
+    found = config.load(directory_with(tmp_path, config.template(options)))
+    assert (found.name, found.licence, found.is_observer) == ("watcher", "", True)
+    validator = config.NodeConfig.of(tmp_path, OPTIONS)
+    assert (validator.name, validator.is_observer) == ("acme", False)
+
+
+def test_other_peers_leave_the_rest_of_a_file_as_it_is(tmp_path: Path) -> None:
+    """Also where there were none; a file whose peers are written in another way keeps them."""
+    peers = {"delta": "127.0.0.1:1", "ember": "[::1]:2"}
+    for before in (OPTIONS.p2p.peers, {}):
+        options = msgspec.structs.replace(OPTIONS, p2p=LinksSection(peers=before))
+        text = config.template(options).replace('# level = "info"', 'level = "debug"')
+        found = config.load(directory_with(tmp_path, config.with_peers(text, peers)))
+        assert (found.p2p.peers, found.log.level) == (peers, "debug")
+    table = minimal() + '[p2p.peers]\nbolt = "127.0.0.1:1"\n'
+    assert config.with_peers(table, peers) == table
+
+
 def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
     """Each source overrides those after it, and text becomes the option's type."""
     directory = directory_with(tmp_path, minimal() + "[storage]\nreject_below_mib = 2000\n")
@@ -77,6 +98,10 @@ def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:
         ("[network]\n", "genesis_hash"),
         (f'[network]\ngenesis_hash = "{HASH}"\n', "licence"),
         ('licence = "acme"\n', "network"),
+        (minimal('role = "observer"'), "an observer has a `name` and no `licence`"),
+        (minimal('role = "observer"').replace('licence = "acme"', ""), "an observer has a `name`"),
+        (minimal('name = "watcher"'), "and no other `name`"),
+        (minimal('role = "auditor"'), "role"),
         ('licence = "Acme!"\n[network]\ngenesis_hash = "00"\n', "licence"),
         ('licence = "acme"\n[network]\ngenesis_hash = "AB"\n', "network.genesis_hash"),
         (minimal() + '[api]\nlisten = "127.0.0.1"\n', "host:port"),
