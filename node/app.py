@@ -28,7 +28,7 @@ from ledger.kv import LevelDB, StorageError
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.witnesses import Witnesses
-from node import logs
+from node import logs, snapshot_store
 from node.api import schemas
 from node.api.listener import Limits, Listener
 from node.api.server import admin_app, operations_app, public_app
@@ -46,12 +46,13 @@ from node.intake import Intake
 from node.keys import NodeKeys, check_authority, load_node_keys
 from node.metrics import Metrics
 from node.signing import LocalKey
+from node.snapshot_client import SnapshotClient
 from node.supervise import Services
 from node.verify import Verifier
 from node.vote_guard import VoteGuard
 from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, Record, WriteAheadLog
 from node.watch import NodeWatch, software_version
-from p2p.handshake import LocalNode, Role
+from p2p.handshake import SESSION_BYTES, LocalNode, Role
 from p2p.limits import LinkLimits
 from p2p.network import Endpoint, Network
 from p2p.tls import LicenceFiles, client_context, server_context
@@ -139,11 +140,11 @@ def read_genesis(config: NodeConfig) -> Genesis:
 def _open(config: NodeConfig, stack: ExitStack) -> Stores:
     genesis = read_genesis(config)
     _check_free_space(config)
+    snapshot_store.settle(config.chain_path)
     kv = LevelDB.open(config.chain_path)
     stack.callback(kv.close)
-    chain = Chain.open(kv)
-    first = chain.header(0)
-    if first is None or first.chain_id != config.genesis_hash:
+    chain = Chain.open(kv, is_archive=config.storage.archive)
+    if chain.chain_id != config.genesis_hash:
         raise NodeError(
             "wrong_chain",
             f"{config.chain_path} holds another chain than {config.network.genesis_hash}",
@@ -205,13 +206,24 @@ def _check_free_space(config: NodeConfig) -> None:
 
 
 async def _main(config: NodeConfig) -> int:
+    """Once more from the start, in the same process, whenever a snapshot replaces the chain."""
+    session = secrets.token_bytes(SESSION_BYTES)  # one process, whatever it opens again
     with ExitStack() as stack:
         try:
             stack.enter_context(DirectoryLock(config.directory))
-            stores = _open(config, stack)
+            while True:
+                ended = await _run_once(config, session)
+                if ended is not None:
+                    return ended
+                snapshot_store.put_in_place(config.chain_path)
         except StorageError as error:
             raise NodeError("storage", str(error)) from error
-        node = RunningNode(config, stores)
+
+
+async def _run_once(config: NodeConfig, session: bytes) -> int | None:
+    """The exit code; None where a snapshot is whole that takes the place of the chain."""
+    with ExitStack() as stack:
+        node = RunningNode(config, _open(config, stack), session)
         logs.configure(
             config.name, config.log.level, node.position, as_json=config.log.format == "json"
         )
@@ -224,7 +236,7 @@ async def _main(config: NodeConfig) -> int:
         except* ReplicaBroken as group:
             log.critical("stopped, this node contradicts a quorum: %s", _first(group))
             code = EXIT_FAILED
-    return code
+        return None if code == EXIT_OK and node.has_snapshot else code
 
 
 def _first(group: BaseException) -> BaseException:
@@ -236,7 +248,10 @@ def _first(group: BaseException) -> BaseException:
 class RunningNode:
     """The parts of one running node, wired together."""
 
-    def __init__(self, config: NodeConfig, stores: Stores) -> None:
+    def __init__(self, config: NodeConfig, stores: Stores, session: bytes) -> None:
+        self.has_snapshot = False
+        """A snapshot is whole and waits to be put in place of the chain."""
+        self._session = session
         self._config = config
         self._stores = stores
         self._stop = asyncio.Event()
@@ -265,6 +280,7 @@ class RunningNode:
 
     async def run(self) -> None:
         """Until `stop`, a signal, or the failure of any task."""
+        self._handle_signals()  # before the first wait: another's handlers may still be there
         async with asyncio.TaskGroup() as group:
             services = Services(group)
             network = self._start_network(services)
@@ -272,7 +288,7 @@ class RunningNode:
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
             services.start("disk", self._watch_disk())
-            self._handle_signals()
+            services.start("snapshot", self._start_snapshots(network).run())
             log.info("started height=%d", self._stores.chain.height)
             try:
                 await self._stop.wait()
@@ -286,6 +302,8 @@ class RunningNode:
         log.info("stopped")
 
     def stop(self) -> None:
+        """Counts more than a snapshot that became whole in this moment: it is taken again."""
+        self.has_snapshot = False
         self._stop.set()
 
     def recover(self) -> None:
@@ -305,6 +323,7 @@ class RunningNode:
             role=Role(config.role),
             licence_id=config.licence,
             link_key=b"" if stores.keys is None else stores.keys.link_public,
+            session=self._session,
         )
         network = Network(
             local,
@@ -328,6 +347,24 @@ class RunningNode:
             network.listen(address.host, address.port, tls)
         network.start()
         return network
+
+    def _start_snapshots(self, network: Network) -> SnapshotClient:
+        client = SnapshotClient(
+            self._stores.chain,
+            self._config.chain_path,
+            lambda: self._engine.replica.state.rules,
+            self._engine.sync,
+            network,
+            self._on_snapshot,
+            distance=self._config.sync.snapshot_distance,
+        )
+        self._driver.snapshots = client
+        return client
+
+    def _on_snapshot(self) -> None:
+        if not self._stop.is_set():
+            self.has_snapshot = True
+            self._stop.set()
 
     async def _start_api(self, network: Network) -> list[Listener]:
         config, stores = self._config, self._stores

@@ -30,6 +30,8 @@ ADMIN_SOCKET_NAME = "admin.sock"
 CONFIG_BYTES_MAX = 256 * 1024
 """Far above a file with 31 peers; a wrong path to something huge is not read into memory."""
 PEERS_MAX = 128
+SNAPSHOT_DISTANCE = 10_000
+"""Blocks behind. Fewer are fetched one by one, in five minutes at most."""
 ENVIRONMENT_PREFIX = "MARSA_"
 MIB = 1 << 20
 
@@ -184,6 +186,13 @@ class StorageSection(Section, frozen=True):
             description="With less free space the node stops voting, before a write can fail.",
         ),
     ] = 256
+    archive: Annotated[
+        bool,
+        Meta(
+            description="Keep the transactions of all blocks; else those of the last 1,000, and "
+            "of older blocks what proves them."
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
         if self.stop_voting_below_mib > self.reject_below_mib:
@@ -196,6 +205,20 @@ class StorageSection(Section, frozen=True):
     @property
     def stop_voting_below_bytes(self) -> int:
         return self.stop_voting_below_mib * MIB
+
+
+class SyncSection(Section, frozen=True):
+    """Catching up with the network."""
+
+    snapshot_distance: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 40,
+            description="So many blocks behind, the node takes the state at the end of an epoch "
+            "instead of the blocks below it. 0: never, it fetches every block.",
+        ),
+    ] = SNAPSHOT_DISTANCE
 
 
 class LogSection(Section, frozen=True):
@@ -231,6 +254,7 @@ class Options(Section, frozen=True, kw_only=True):
     api: ApiSection = ApiSection()
     operations: OperationsSection = OperationsSection()
     storage: StorageSection = StorageSection()
+    sync: SyncSection = SyncSection()
     log: LogSection = LogSection()
 
     def __post_init__(self) -> None:
@@ -258,6 +282,7 @@ class NodeConfig:
     api: ApiSection
     operations: OperationsSection
     storage: StorageSection
+    sync: SyncSection
     log: LogSection
 
     @classmethod

@@ -28,6 +28,7 @@ from node.inbox import Inbox, Pushed
 from node.intake import Intake
 from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
+from node.snapshot_client import SnapshotClient
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
@@ -84,6 +85,7 @@ class Driver:
     ) -> None:
         self.engine = engine
         self.network: Network | None = None
+        self.snapshots: SnapshotClient | None = None
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
         self._clock_check = ClockCheck()
@@ -162,6 +164,12 @@ class Driver:
             return
         if number == wire.FETCH:
             self._answer(key, payload)
+            return
+        if (
+            number == wire.GIVE
+            and self.snapshots is not None
+            and self.snapshots.take(peer, payload)
+        ):
             return
         self.engine.receive(key, number, payload, read_clocks())
         self._after_engine()

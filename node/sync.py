@@ -48,6 +48,7 @@ class SyncPlan:
         self._claims: dict[bytes, None] = {}  # by the order in which they are asked
         self._waiting: deque[FinalBlock] = deque()
         self._linked: frozenset[bytes] = frozenset()
+        self._is_paused = False
         self.enter_epoch(rules)
 
     def __len__(self) -> int:
@@ -71,6 +72,12 @@ class SyncPlan:
             self._turn_to_next()
             self._asked = None
 
+    def pause(self, *, is_paused: bool) -> None:
+        """Ask for nothing while a snapshot is taken that makes the blocks needless."""
+        if is_paused != self._is_paused:
+            self._is_paused = is_paused
+            self._asked = None
+
     def want(self, peer: bytes, certificate: Proof) -> None:
         """`certificate` is verified: blocks up to its height exist and `peer` has them."""
         if certificate.height > self.target:
@@ -89,7 +96,7 @@ class SyncPlan:
             self._peer = None
             if self._asked is not None and (self._asked.is_proved or self._asked.start <= height):
                 self._asked = None  # whoever was asked need not answer any more
-        if self._waiting or self._is_awaited(is_proved, now_ms):
+        if self._is_paused or self._waiting or self._is_awaited(is_proved, now_ms):
             return None
         if self._asked is not None:
             self._turn_to_next()
