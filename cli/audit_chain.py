@@ -25,10 +25,11 @@ from ledger.block import (
     is_commit_of,
 )
 from ledger.epochs import validators_of
+from ledger.errors import InvariantBroken
 from ledger.execution import execute_block
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
-from ledger.invariants import InvariantBroken, recount
+from ledger.invariants import recount
 from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason

@@ -11,13 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ledger.economy.reserve import CapacityBook, Reserve, supply_root
+from ledger.errors import InvariantBroken
 from ledger.objects import FeePot, LedgerClock, ObjectReader, load_all, load_one
 from ledger.spent_bitmap import SpentBitmap
 from ledger.view import Outpoint, OutputEntry, View
-
-
-class InvariantBroken(AssertionError):
-    """The rules contradict themselves. The text is the dump for whoever looks into it."""
 
 
 def check_supply_equation(

@@ -26,6 +26,7 @@ from msgspec import Meta
 
 from ledger.codec import UINT_MAX, UInt, Wire
 from ledger.crypto import pair_hash, tagged_hash
+from ledger.errors import InvariantBroken
 from ledger.merkle import Path, climb, count_bytes
 from ledger.reasons import Invalid, Reason
 
@@ -99,11 +100,11 @@ class SpentBitmap:
         masks: dict[int, int] = {}
         for index in indices:
             if not 0 <= index < count:
-                raise AssertionError(f"output {index} of {count} spent")
+                raise InvariantBroken(f"output {index} of {count} spent")
             number, bit = index // CHUNK_FLAGS, 1 << index % CHUNK_FLAGS
             mask = masks.get(number, 0)
             if mask & bit:
-                raise AssertionError(f"output {index} spent twice in one batch")
+                raise InvariantBroken(f"output {index} spent twice in one batch")
             masks[number] = mask | bit
         return self._with(masks, count)
 
@@ -247,7 +248,7 @@ class _Batch:
         before = int.from_bytes(old.flags, "little") if isinstance(old, _Chunk) else 0
         if before & mask:
             again = (before & mask).bit_length() - 1 + number * CHUNK_FLAGS
-            raise AssertionError(f"output {again} is spent already")
+            raise InvariantBroken(f"output {again} is spent already")
         flags = (before | mask).to_bytes(CHUNK_BYTES, "little")
         return _Chunk(_chunk_hash(flags), flags)
 

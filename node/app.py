@@ -22,6 +22,7 @@ from consensus.view_change import Rules
 from ledger import genesis as genesis_rules
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
+from ledger.errors import InvariantBroken
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
 from ledger.kv import LevelDB, StorageError
@@ -45,7 +46,7 @@ from node.guards import Guard, NoVotes
 from node.intake import Intake
 from node.keys import NodeKeys, check_authority, load_node_keys
 from node.metrics import Metrics
-from node.signing import LocalKey
+from node.signer_client import RemoteKey
 from node.snapshot_client import SnapshotClient
 from node.supervise import Services
 from node.verify import Verifier
@@ -172,7 +173,9 @@ def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitSta
     def new_log() -> WriteAheadLog:
         return _fresh_log(config.votes_path)
 
-    key = LocalKey(keys.consensus, rules.chain_id)
+    key = keys.consensus
+    if isinstance(key, RemoteKey):
+        stack.callback(key.close)
     log_: WriteAheadLog | None = None
     records: list[Record] = []
     why = ""
@@ -233,7 +236,7 @@ async def _run_once(config: NodeConfig, session: bytes) -> int | None:
         except* OSError as group:
             log.critical("stopped by storage or system: %s", _first(group))
             code = EXIT_FAILED
-        except* ReplicaBroken as group:
+        except* (ReplicaBroken, InvariantBroken) as group:
             log.critical("stopped, this node contradicts a quorum: %s", _first(group))
             code = EXIT_FAILED
         return None if code == EXIT_OK and node.has_snapshot else code
@@ -256,6 +259,9 @@ class RunningNode:
         self._stores = stores
         self._stop = asyncio.Event()
         self._fault: OSError | None = None
+        self._disk_has_room = True
+        key = None if stores.keys is None else stores.keys.consensus
+        self._remote_key = key if isinstance(key, RemoteKey) else None
         self._directory = Directory(stores.chain)
         self._outbox = NetworkOutbox(self._directory)
         mempool = Mempool()
@@ -288,6 +294,8 @@ class RunningNode:
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
             services.start("disk", self._watch_disk())
+            if self._remote_key is not None:
+                services.start("signer", self._remote_key.keep(self._look_at_signer))
             services.start("snapshot", self._start_snapshots(network).run())
             log.info("started height=%d", self._stores.chain.height)
             try:
@@ -373,7 +381,9 @@ class RunningNode:
             genesis=stores.genesis,
             chain=stores.chain,
             mempool=self._mempool,
-            node=schemas.NodeInfo(name=config.name, role=config.role, version=software_version()),
+            node=schemas.NodeInfo(
+                name=config.name, role=config.role, version=software_version(), key=config.key_place
+            ),
             intake=self._driver,
             watch=watch,
         )
@@ -393,22 +403,36 @@ class RunningNode:
     async def _watch_disk(self) -> None:
         """Stop taking transactions, then voting, before a write can fail; later go on."""
         storage = self._config.storage
-        may_vote = True
         while True:
             free = free_bytes(self._config.directory)
             self._driver.accepts_transactions = free >= storage.reject_below_bytes
-            if may_vote != (free >= storage.stop_voting_below_bytes):
-                may_vote = not may_vote
-                self._switch_voting(may_vote, free >> 20)
+            if self._disk_has_room != (free >= storage.stop_voting_below_bytes):
+                self._switch_voting(not self._disk_has_room, free >> 20)
             await asyncio.sleep(DISK_CHECK_S)
 
     def _switch_voting(self, may_vote: bool, free_mib: int) -> None:
         if may_vote:
             log.info("voting again, free_mib=%d", free_mib)
-            self._engine.allow_voting()
         else:
             needed = self._config.storage.stop_voting_below_mib
             log.error("not voting: %d MiB are free, %d MiB are needed", free_mib, needed)
+        self._disk_has_room = may_vote
+        self._vote_if_possible()
+
+    def _look_at_signer(self) -> None:
+        """The process that holds the key went away, came back, or fails in another way."""
+        key = self._remote_key
+        assert key is not None
+        if key.is_at_hand:
+            log.info("the signer is here")
+        else:
+            log.error("not voting: %s", key.trouble)
+        self._vote_if_possible()
+
+    def _vote_if_possible(self) -> None:
+        if self._disk_has_room and self._stores.guard.can_sign:
+            self._engine.allow_voting()
+        else:
             self._engine.stop_voting()
         self._driver.tick()
 

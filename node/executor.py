@@ -15,8 +15,8 @@ from consensus.replica_state import ReplicaBroken
 from ledger import transaction
 from ledger.block import Block, Certificate
 from ledger.chain import Chain
+from ledger.errors import InvariantBroken
 from ledger.execution import execute_block
-from ledger.invariants import InvariantBroken
 from ledger.mempool import Mempool
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason

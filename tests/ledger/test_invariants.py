@@ -9,8 +9,9 @@ import pytest
 
 from ledger.codec import encode
 from ledger.economy.reserve import Reserve
+from ledger.errors import InvariantBroken
 from ledger.execution import Execution
-from ledger.invariants import InvariantBroken, check_supply_equation, recount
+from ledger.invariants import check_supply_equation, recount
 from ledger.objects import FeePot, key_of, load_all
 from ledger.view import Head
 from tests.ledger.world import MemoryState, World

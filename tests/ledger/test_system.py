@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ledger.codec import encode
 from ledger.economy.reserve import Reserve
+from ledger.errors import InvariantBroken
 from ledger.execution import Execution
-from ledger.invariants import InvariantBroken, held_in_objects, recount
+from ledger.invariants import held_in_objects, recount
 from ledger.locks import Key, lock_hash
 from ledger.objects import FeePot, key_of, load, load_all
 from ledger.operations import Admit, Remove

@@ -19,7 +19,8 @@ from ledger.block import (
     header_hash,
 )
 from ledger.chain import Chain
-from ledger.invariants import InvariantBroken, recount
+from ledger.errors import InvariantBroken
+from ledger.invariants import recount
 from ledger.mempool import TRANSACTIONS_MAX as POOL_TRANSACTIONS_MAX
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain

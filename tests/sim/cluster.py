@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from random import Random
 
 from consensus.replica_state import ReplicaBroken
-from ledger.invariants import InvariantBroken
+from ledger.errors import InvariantBroken
 from ledger.transaction import SignedTransaction
 from node import wal
 from node.vote_guard import Permission
