@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from consensus.effects import Now
-from ledger import transaction
+from consensus.status import make_status
+from ledger import codec, transaction
 from ledger.economy.licence import LicenceState
 from ledger.mempool import Mempool
 from ledger.operations import Burn, Mint
@@ -36,6 +37,8 @@ from p2p.network import Network
 from p2p.peer import Peer
 
 SLICE_S = 0.002  # Python work between two awaits
+FOLLOWER_STATUS_MS = 200
+"""To all that only follow, however many blocks there are: 32 of them cost a block or two."""
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
@@ -91,6 +94,7 @@ class Driver:
         self._clock_check = ClockCheck()
         self._clock_warned = False
         self._key_in_use = False
+        self._tell_followers_ms = 0
         self._intake = intake
         self._mempool = mempool
         mempool.on_dropped = self._forget
@@ -336,6 +340,7 @@ class Driver:
                 self.network.look_again()
             self._links_changed()
         if finalized:
+            self._tell_followers()
             self._judge_clock(finalized[-1].header.time_ms)
             for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
                 for future in self._waiting[txid]:
@@ -355,6 +360,19 @@ class Driver:
             self._admit_one(tx.raw, None)
         if waiting:
             self._flush()
+
+    def _tell_followers(self) -> None:
+        """Who gets no votes hears of a block by STATUS alone: soon after it, not within a second.
+        What is left out now the STATUS of each second says."""
+        now_ms = read_clocks().monotonic_ms
+        if self.network is None or self.network.is_observer or now_ms < self._tell_followers_ms:
+            return
+        followers = [peer for peer in self.network.peers() if not peer.may_consensus]
+        if followers:
+            self._tell_followers_ms = now_ms + FOLLOWER_STATUS_MS
+            payload = codec.encode(make_status(self.engine.replica.state))
+            for peer in followers:
+                peer.send(wire.STATUS, payload)
 
     def _announce(self) -> None:
         """Ask for the seat that this node was admitted to, once it may take it."""

@@ -25,7 +25,7 @@ from ledger.witnesses import Witnesses
 from node import driver as module
 from node import inbox
 from node.directory import Directory
-from node.driver import Driver, NetworkOutbox, read_clocks
+from node.driver import FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.fetching import Fetch, FetchRange
 from node.inbox import INBOX_ITEM_BYTES
@@ -34,7 +34,7 @@ from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
-from p2p.wire import FETCH, TXS
+from p2p.wire import FETCH, STATUS, TXS
 from tests.ledger.world import World, key
 
 DEADLINE_S = 5.0
@@ -236,6 +236,33 @@ async def test_what_a_follower_brings_is_pushed_on(shell: Shell) -> None:
     await shell.admit_pushed()
     assert network.pushed == [encode_payload(Batch((second.raw,)))]
     assert shell.is_waiting(second)
+
+
+async def test_followers_hear_of_blocks_soon(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One STATUS to each that gets no votes, and not again before its time; validators hear
+    enough, and an observer tells nobody."""
+    now_ms = [1_000]
+    monkeypatch.setattr(module, "read_clocks", lambda: Now(now_ms[0], 1_000))
+    sent: list[tuple[str, int]] = []
+
+    def link(name: str, may_consensus: bool) -> SimpleNamespace:
+        return SimpleNamespace(
+            may_consensus=may_consensus, send=lambda number, _: sent.append((name, number))
+        )
+
+    peers = [link("observer:1", False), link("observer:2", False), link("val1", True)]
+    network = SimpleNamespace(is_observer=False, peers=lambda: peers)
+    shell.driver.network = network
+    both = [("observer:1", STATUS), ("observer:2", STATUS)]
+    for wait_ms, expected in ((0, both), (FOLLOWER_STATUS_MS - 1, []), (1, both)):
+        now_ms[0] += wait_ms
+        shell.driver._tell_followers()
+        assert sent == expected
+        sent.clear()
+    now_ms[0] += FOLLOWER_STATUS_MS
+    network.is_observer = True
+    shell.driver._tell_followers()
+    assert sent == []
 
 
 async def test_f_plus_one_are_believed_that_the_key_runs_elsewhere(
