@@ -261,7 +261,9 @@ class _Attempt:
             raise AssertionError("a manifest before the store is open")
         header = plan.manifest.header
         log.info("snapshot: taking epoch %d, height %d", header.epoch, header.height)
-        self._import = Import.begin(self._kv, plan.manifest, header.chain_id, plan.validators)
+        self._import = Import.begin(
+            self._kv, plan.manifest, header.chain_id, plan.validators, plan.is_valid
+        )
 
     def _add(self, chunk: GiveChunk) -> None:
         if self._import is None:

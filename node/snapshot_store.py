@@ -23,7 +23,7 @@ def new_path(chain: Path) -> Path:
 
 
 def old_path(chain: Path) -> Path:
-    """Where the chain lies that was replaced, until it is deleted."""
+    """Where a store lies that is being deleted."""
     return chain.with_name(chain.name + ".replaced")
 
 
@@ -70,13 +70,19 @@ def open_import(chain: Path) -> tuple[LevelDB, Import | None]:
 def forget(chain: Path) -> None:
     """Delete what is left of an import that is not needed any more."""
     if new_path(chain).exists():
-        shutil.rmtree(new_path(chain))
-        sync_directory(chain.parent)
+        _delete(chain)
 
 
 def discard(chain: Path) -> LevelDB:
     """An empty store instead of what was imported; that must be closed."""
-    shutil.rmtree(new_path(chain))
+    _delete(chain)
     made = LevelDB.create(new_path(chain))
     sync_directory(chain.parent)
     return made
+
+
+def _delete(chain: Path) -> None:
+    """Out of the way first: half a store must not be taken for one that is damaged."""
+    new_path(chain).rename(old_path(chain))
+    sync_directory(chain.parent)
+    shutil.rmtree(old_path(chain))

@@ -122,7 +122,7 @@ class SnapshotPlan:
     ) -> None:
         self._chain_id = chain_id
         self._height = height
-        self._is_valid = is_valid
+        self.is_valid = is_valid
         self._conduct = conduct
         self._peers: dict[bytes, _Peer] = {}
         self._allowance = Allowance()
@@ -297,7 +297,7 @@ class SnapshotPlan:
             if boundary.header.epoch != epoch:
                 detail = f"the end of epoch {boundary.header.epoch} given for that of {epoch}"
                 raise Invalid(Reason.WRONG_EPOCH, detail)
-            following = check_boundary(boundary, self._chain_id, self._next, self._is_valid)
+            following = check_boundary(boundary, self._chain_id, self._next, self.is_valid)
             self._proved = boundary.header, self._next
             self._next = following
 
@@ -311,7 +311,7 @@ class SnapshotPlan:
             detail = f"a snapshot of epoch {manifest.header.epoch} given for {target.epoch}"
             raise Invalid(Reason.WRONG_EPOCH, detail)
         if self.manifest is None:
-            check_manifest(manifest, self._chain_id, self.validators, self._is_valid)
+            check_manifest(manifest, self._chain_id, self.validators, self.is_valid)
             self.manifest = manifest
             self.stage = Stage.CHUNKS
         elif (manifest.header, manifest.roots) != (self.manifest.header, self.manifest.roots):
