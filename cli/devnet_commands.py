@@ -183,12 +183,12 @@ Show each node's state, height and view, and who is missing.
 @named
 def status(name: str | None) -> None:
     """What the operating system and each API say."""
-    from cli.devnet import control, show, state
+    from cli.devnet import control, faults, show, state
 
     place = state.find(name)
-    states = control.look(place)
-    value = show.status_json(place, states)
-    emit("marsa.devnet.status/1", value, lambda: show.status_text(states))
+    states, rules = control.look(place), faults.rules_in_force(place)
+    value = {**show.status_json(place, states), "links": rules}
+    emit("marsa.devnet.status/1", value, lambda: show.status_text(states, rules))
 
 
 @devnet.command(

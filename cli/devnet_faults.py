@@ -15,7 +15,7 @@ from cli.units import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.devnet.forwarder import Rule
+    from cli.devnet.links import Rule
     from cli.devnet.state import Place
 
 KIB = 1_024
@@ -126,7 +126,7 @@ each of its links, until `heal`. Needs a devnet made with `up --faults`.
 def delay(node: str, delay: str, rate: int | None, name: str | None) -> None:
     """Replaces an earlier delay of this node; a partition stays."""
     from cli.devnet import faults, state
-    from cli.devnet.forwarder import DELAY_MS_MAX
+    from cli.devnet.links import DELAY_MS_MAX
 
     place = state.find(name)
     faults.need_forwarder(place)
@@ -171,7 +171,7 @@ def _rules(place: Place) -> tuple[Rule, ...]:
 
 def _kept(rules: Sequence[Rule], *, cut: bool) -> list[Rule]:
     """What stays of earlier faults: the cuts, or everything but the cuts."""
-    from cli.devnet.forwarder import Rule
+    from cli.devnet.links import Rule
 
     if cut:
         return [Rule(rule.source, rule.target, cut=True) for rule in rules if rule.cut]

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,10 +28,10 @@ from cli.devnet.chaos_clients import CLIENTS, LIFETIME_MS, REQUEST_S, Clients, F
 from cli.devnet.chaos_end import Facts, collect
 from cli.devnet.chaos_plan import Fault, Schedule, Step
 from cli.devnet.faults import Groups
-from cli.devnet.forwarder import Rule
 from cli.devnet.history import Happening, History
 from cli.devnet.judge import RECOVERY_MS_MAX, End, Verdict, judge, told_final
 from cli.devnet.launch import LOG_NAME
+from cli.devnet.links import Rule
 from cli.devnet.state import DevnetNode, Place
 from cli.errors import CliError, ExitCode
 from cli.wallet.build import Terms
@@ -66,46 +67,54 @@ class Injector:
     find_primary: Callable[[], DevnetNode]
     down: set[str] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One change at a time."""
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+    """One change at a time, also where whoever asked for it was interrupted meanwhile."""
+    _is_over: bool = False
     _cuts: dict[Step, list[Rule]] = field(default_factory=dict)
 
     def begin(self, step: Step) -> list[DevnetNode]:
         """Blocks; returns whom it befell."""
-        nodes = [self.place.node(name) for name in step.nodes] or [self.find_primary()]
-        match step.fault:
-            case Fault.KILL | Fault.RESTART:
-                self._end(nodes, gently=step.fault is Fault.RESTART)
-            case Fault.PAUSE:
-                for node in nodes:
-                    self._pause(node)
-            case _:
-                self._cuts[step] = self._rules(step, nodes)
-                self._apply()
+        with self._turn:
+            if self._is_over:
+                return []
+            nodes = [self.place.node(name) for name in step.nodes] or [self.find_primary()]
+            match step.fault:
+                case Fault.KILL | Fault.RESTART:
+                    self._end(nodes, gently=step.fault is Fault.RESTART)
+                case Fault.PAUSE:
+                    for node in nodes:
+                        self._pause(node)
+                case _:
+                    self._cuts[step] = self._rules(step, nodes)
+                    self._apply()
         return nodes
 
     def finish(self, step: Step, nodes: Sequence[DevnetNode]) -> None:
         """Blocks until it is undone, not until the nodes have recovered."""
-        match step.fault:
-            case Fault.KILL | Fault.RESTART:
-                for node in nodes:
-                    self._start(node)
-            case Fault.PAUSE:
-                for node in nodes:
-                    self._resume(node)
-            case _:
-                del self._cuts[step]
-                self._apply()
+        with self._turn:
+            if self._is_over:
+                return
+            match step.fault:
+                case Fault.KILL | Fault.RESTART:
+                    for node in nodes:
+                        self._start(node)
+                case Fault.PAUSE:
+                    for node in nodes:
+                        self._resume(node)
+                case _:
+                    del self._cuts[step]
+                    self._apply()
 
     def heal(self) -> None:
-        """Undo everything that is left."""
-        if self.place.devnet.faults:
-            self._cuts.clear()
-            faults.change_links(self.place, heal=True)
-        for name in sorted(self.paused):
-            self._resume(self.place.node(name))
-        for name in sorted(self.down):
-            self._start(self.place.node(name))
+        """Undo everything that is left; nothing begins after it."""
+        with self._turn:
+            self._is_over = True
+            for name in sorted(self.paused):
+                self._resume(self.place.node(name))
+            for name in sorted(self.down):
+                self._start(self.place.node(name))
+            if self.place.devnet.faults:
+                faults.change_links(self.place, heal=True)
 
     def ended_alone(self) -> list[str]:
         """Nodes that do not run, and were not stopped by this run."""
@@ -282,14 +291,12 @@ class Chaos:
     async def _step(self, clients: Clients, injector: Injector, step: Step) -> None:
         await asyncio.sleep(step.at_ms / 1_000 - clients.now_ms() / 1_000)
         start_ms = clients.now_ms()
-        async with injector.turn:
-            nodes = await asyncio.to_thread(injector.begin, step)
+        nodes = await asyncio.to_thread(injector.begin, step)
         who = " ".join(node.name for node in nodes)
         delay = f" by {step.delay_ms} ms" if step.delay_ms else ""
         self._tell(clients, step.fault.value, f"{who}{delay} for {step.length_ms / 1_000:.1f} s")
         await asyncio.sleep(max(0.0, (step.end_ms - clients.now_ms()) / 1_000))
-        async with injector.turn:
-            await asyncio.to_thread(injector.finish, step, nodes)
+        await asyncio.to_thread(injector.finish, step, nodes)
         self._tell(clients, f"end of {step.fault.value}", who)
         for node in nodes:
             self.history.add(

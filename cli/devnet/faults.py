@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from cli.devnet import processes, sockets
-from cli.devnet.forwarder import (
+from cli.devnet.links import (
     REQUEST_S,
     ROUTES_NAME,
     SOCKET_NAME,
@@ -156,6 +156,11 @@ def change_links(place: Place, rules: Iterable[Rule] = (), *, heal: bool = False
     linked = {node.name for node in place.devnet.validators}
     meant = tuple(rule for rule in rules if {rule.source, rule.target} & linked)
     return _ask(place, Request(heal=heal, rules=meant))
+
+
+def rules_in_force(place: Place) -> tuple[Rule, ...]:
+    """The ways that are not plain; none where there is no forwarder."""
+    return () if running(place) is None else change_links(place).rules
 
 
 def need_forwarder(place: Place) -> None:

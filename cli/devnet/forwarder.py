@@ -20,17 +20,15 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import msgspec
 import uvloop
-from msgspec import Meta
 
+from cli.devnet.links import REQUEST_S, ROUTES_NAME, SOCKET_NAME, Answer, Request, Route, Rule
 from node.supervise import Services
 
-SOCKET_NAME = "control.sock"
 SOCKET_MODE = 0o600
-ROUTES_NAME = "routes.json"
 HOST = "127.0.0.1"
 READ_BYTES = 16 * 1024
 CHUNKS_MAX = 256
@@ -38,55 +36,10 @@ CHUNKS_MAX = 256
 CONNECTIONS_A_ROUTE_MAX = 16
 """Of one node to another. A node holds one link and dials once more at a time; those it gave up
 during a cut are still here until the way is open."""
-DELAY_MS_MAX = 60_000
-RATE_MAX = 1 << 30
-"""Bytes a second."""
 REQUEST_BYTES_MAX = 1 << 20
 """Of one line of the control socket: far above a rule for each of 182 ways."""
 FLUSH_S = 1.0
 """For the last bytes to somebody who does not read."""
-REQUEST_S = 5.0
-
-
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How bytes from one node to another fare."""
-
-    source: str
-    target: str
-    cut: bool = False
-    delay_ms: Annotated[int, Meta(ge=0, le=DELAY_MS_MAX)] = 0
-    rate: Annotated[int, Meta(ge=0, le=RATE_MAX)] = 0
-    """Bytes a second; 0 is no limit."""
-
-    @property
-    def is_plain(self) -> bool:
-        return not (self.cut or self.delay_ms or self.rate)
-
-
-class Route(msgspec.Struct, frozen=True):
-    """Where one node reaches another: connections to `port` are led on to `to_port`."""
-
-    source: str
-    target: str
-    port: int
-    to_port: int
-
-
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the control socket takes: first open all, if asked to, then set these rules; and read
-    the routes again, which may be more than before."""
-
-    heal: bool = False
-    rules: tuple[Rule, ...] = ()
-    reload: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The rules that hold now, those of plain ways left out."""
-
-    rules: tuple[Rule, ...]
-    connections: int
-    error: str = ""
 
 
 @dataclass

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Sequence
 
 from cli.devnet.control import NodeState
+from cli.devnet.links import Rule
 from cli.devnet.state import DEFAULT_NAME, DevnetNode, Place, accounts
 from cli.output import table
 from ledger.validators import fault_limit, quorum_size
@@ -91,7 +92,7 @@ def state_json(item: NodeState) -> dict[str, object]:
     }
 
 
-def status_text(states: Sequence[NodeState]) -> str:
+def status_text(states: Sequence[NodeState], rules: Sequence[Rule] = ()) -> str:
     lines = [nodes_table(states)]
     sync = next((item.status.sync for item in states if item.status), None)
     if sync is not None:
@@ -109,6 +110,11 @@ def status_text(states: Sequence[NodeState]) -> str:
         names = " ".join(node.name for node in paused)
         who = ", ".join(known_as(node) for node in paused)
         lines.append(f"paused: {who}; go on with: marsa devnet resume {names}")
+    if rules:
+        cut = sum(rule.cut for rule in rules)
+        lines.append(
+            f"links: {cut} ways are cut, {len(rules) - cut} slow; open them with: marsa devnet heal"
+        )
     missing = missing_text(states)
     return "\n".join([*lines, missing] if missing else lines)
 

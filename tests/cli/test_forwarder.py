@@ -17,7 +17,8 @@ import pytest
 
 from cli.devnet import forwarder
 from cli.devnet.faults import Groups, cut_rules, merge
-from cli.devnet.forwarder import Answer, Forwarder, Request, Route, Rule
+from cli.devnet.forwarder import Forwarder
+from cli.devnet.links import ROUTES_NAME, SOCKET_NAME, Answer, Request, Route, Rule
 
 DEADLINE_S = 10
 SHORT_S = 0.2
@@ -277,10 +278,10 @@ def test_rules_of_groups() -> None:
 def test_process_answers_on_its_socket_and_ends_on_sigterm(tmp_path: Path) -> None:
     """One line in, one answer out, a wrong one named; SIGTERM ends it and takes the socket."""
     routes = [Route("a", "b", free_port(), free_port())]
-    (tmp_path / forwarder.ROUTES_NAME).write_bytes(msgspec.json.encode(routes))
+    (tmp_path / ROUTES_NAME).write_bytes(msgspec.json.encode(routes))
     command = [sys.executable, "-m", "cli.devnet.forwarder", str(tmp_path)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE)
-    path = tmp_path / forwarder.SOCKET_NAME
+    path = tmp_path / SOCKET_NAME
     try:
         deadline = time.monotonic() + DEADLINE_S
         while not path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from cli.devnet import history, processes
 from cli.devnet.history import Look, Pay
-from tests.functional.cluster import Cluster, until
+from tests.functional.cluster import MARSA, Cluster, until
 
 pytestmark = pytest.mark.functional
 
@@ -44,12 +45,17 @@ def test_links_that_are_cut_and_slow(cluster: Cluster) -> None:
     cluster.up("--faults")
     parted = cluster.marsa("devnet", "partition", "acme", "--json").json
     assert parted["groups"] == [["val0"], ["val1", "val2", "val3"]]
+    assert {frozenset((way["source"], way["target"])) for way in cluster.status()["links"]} == {
+        frozenset(("val0", other)) for other in parted["groups"][1]
+    }
+    assert "6 ways are cut, 0 slow" in cluster.marsa("devnet", "status").out
     sent = cluster.send("5", "alice", "bob", "--node", cluster.api(1), "--wait", "20s")
     behind = cluster.marsa(
         "tx", "show", sent["txid"], "--node", cluster.api(0), "--json", code=None
     )
     assert behind.code == 6 or behind.json["status"] != "final"
     cluster.marsa("devnet", "heal")
+    assert cluster.status()["links"] == []
     until(lambda: cluster.nodes()["val0"]["height"] == cluster.nodes()["val1"]["height"], "level")
     cluster.marsa("devnet", "delay", "3", "50ms", "--rate", "512")
     assert cluster.send("5", "alice", "bob")["status"] == "final"
@@ -108,6 +114,29 @@ def test_chaos_is_clean(cluster: Cluster) -> None:
     assert any(isinstance(record, Pay) for record in records)
     until(lambda: roots(cluster), "all nodes run and have one state root")
     assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def test_interrupted_chaos_heals(cluster: Cluster) -> None:
+    """Ctrl-C while nodes are paused: the command ends with 130 and leaves everybody running."""
+    cluster.up()
+    words = ("devnet", "chaos", "--seed", "1", "--for", "60s", "--kinds", "pause,kill")
+    child = subprocess.Popen(
+        [MARSA, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=cluster.environment,
+        start_new_session=True,
+    )
+    until(lambda: disturbed(cluster), "a node is paused or down")
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == 130
+    until(lambda: roots(cluster), "all nodes run and have one state root")
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def disturbed(cluster: Cluster) -> bool:
+    return any(node["state"] in ("paused", "down") for node in cluster.nodes().values())
 
 
 def roots(cluster: Cluster) -> bool:
