@@ -31,6 +31,10 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _TABLE = {
     "grant": ("cli.validator_new:grant", "Make the keys and the grant of a new validator."),
+    "signer": (
+        "cli.validator_signer:signer",
+        "Hold a consensus key, and sign for one node over a socket.",
+    ),
 }
 
 

@@ -30,6 +30,8 @@ ADMIN_SOCKET_NAME = "admin.sock"
 CONFIG_BYTES_MAX = 256 * 1024
 """Far above a file with 31 peers; a wrong path to something huge is not read into memory."""
 PEERS_MAX = 128
+SOCKET_PATH_MAX = 100
+"""Systems take 104 bytes and more for a socket's path."""
 SNAPSHOT_DISTANCE = 10_000
 """Blocks behind. Fewer are fetched one by one, in five minutes at most."""
 ENVIRONMENT_PREFIX = "MARSA_"
@@ -249,6 +251,14 @@ class Options(Section, frozen=True, kw_only=True):
     name: Annotated[
         str, Meta(pattern=_SLUG_OR_EMPTY, description="What an observer is called.")
     ] = ""
+    signer: Annotated[
+        str,
+        Meta(
+            max_length=SOCKET_PATH_MAX,
+            description="The socket of the process that holds the consensus key, in place of "
+            "keys/consensus.json: marsa validator signer.",
+        ),
+    ] = ""
     network: NetworkSection
     p2p: LinksSection = LinksSection()
     api: ApiSection = ApiSection()
@@ -261,6 +271,8 @@ class Options(Section, frozen=True, kw_only=True):
         if self.role == "observer":
             if self.licence or not self.name:
                 raise ValueError("an observer has a `name` and no `licence`")
+            if self.signer:
+                raise ValueError("an observer has no key, and no `signer` for it")
         elif self.name or not self.licence:
             raise ValueError("a validator has a `licence`, and no other `name`")
         if self.licence in self.p2p.peers:
@@ -277,6 +289,7 @@ class NodeConfig:
     """Empty for an observer."""
     name: str
     """What this node is called in logs: its licence, or an observer's own name."""
+    signer: str
     network: NetworkSection
     p2p: LinksSection
     api: ApiSection
@@ -307,6 +320,18 @@ class NodeConfig:
         return self.directory / "keys" / "consensus.json"
 
     @property
+    def signer_path(self) -> Path | None:
+        """Relative where it can be, as `admin_socket_path`; None while the key is a file here."""
+        return _socket_path(self.directory.resolve() / self.signer) if self.signer else None
+
+    @property
+    def key_place(self) -> str:
+        """Where the consensus key is, for people; empty for an observer."""
+        if self.is_observer:
+            return ""
+        return f"signer {self.signer}" if self.signer else "file keys/consensus.json"
+
+    @property
     def link_key_path(self) -> Path:
         return self.directory / "keys" / "link.pem"
 
@@ -333,9 +358,12 @@ class NodeConfig:
         """Relative where it can be: a socket's path may have some 100 bytes only, so whoever binds
         or connects works in the node's directory.
         """
-        path = self.directory.resolve() / ADMIN_SOCKET_NAME
-        here = Path.cwd()
-        return path.relative_to(here) if path.is_relative_to(here) else path
+        return _socket_path(self.directory.resolve() / ADMIN_SOCKET_NAME)
+
+
+def _socket_path(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def load(

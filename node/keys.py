@@ -1,6 +1,7 @@
 """The keys of a validator: files that only their owner may read, and that must fit its licence.
 
-The consensus key signs votes, the link key proves the licence in TLS. Both are private files; a
+The consensus key signs votes, the link key proves the licence in TLS. Both are private files,
+unless a signer holds the first; a
 key that group or others may read is refused, as ssh does, before anybody has copied it. Nothing
 here prints a secret. A licence that neither genesis nor the chain knows yet has a certificate of
 the authority in genesis, and that must name it and this link key.
@@ -30,6 +31,8 @@ from ledger.reasons import Invalid
 from node.config import NodeConfig
 from node.errors import NodeError
 from node.files import write_atomic
+from node.signer_client import RemoteKey
+from node.signing import LocalKey
 from p2p.licence_cert import certificate_pem, private_key_pem, read_licence_certificate
 
 PRIVATE_MODE = 0o600
@@ -53,7 +56,7 @@ class ConsensusKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class NodeKeys:
     """What a validator signs with."""
 
-    consensus: SigningKey
+    consensus: LocalKey | RemoteKey
     link_public: bytes
 
 
@@ -140,21 +143,36 @@ def load_node_keys(
     """The keys of a validator; raises NodeError unless they are those of its licence."""
     check_authority(config, genesis)
     grant = find_grant(genesis, config.licence, chain)
-    consensus = load_consensus_key(config.consensus_key_path)
     link_public = load_link_public(config.link_key_path)
     certificate = load_certificate(config.licence_path)
     if grant is None:
         _check_certificate(config, certificate, link_public, genesis.authority.key)
-        return NodeKeys(consensus, link_public)
+        return NodeKeys(_open_consensus_key(config, None), link_public)
     facts = (
-        (config.consensus_key_path, consensus.public, grant.keys.consensus),
         (config.link_key_path, link_public, grant.keys.link),
         (config.licence_path, certificate, grant.certificate),
     )
     for path, found, expected in facts:
         if found != expected:
             raise _mismatch(path, f"'{config.licence}'")
-    return NodeKeys(consensus, link_public)
+    return NodeKeys(_open_consensus_key(config, grant.keys.consensus), link_public)
+
+
+def _open_consensus_key(config: NodeConfig, expected: bytes | None) -> LocalKey | RemoteKey:
+    """From its file or its signer, never both; `expected` is what the chain names, if it does."""
+    path = config.consensus_key_path
+    if config.signer_path is not None:
+        if path.exists():
+            raise NodeError(
+                "two_keys",
+                f"{path} is still here, and marsa.toml names a signer that holds the key",
+                "move it to the signer's directory and leave no copy, or remove `signer`",
+            )
+        return RemoteKey.open(config.signer_path, config.genesis_hash, expected)
+    key = load_consensus_key(path)
+    if expected not in (None, key.public):
+        raise _mismatch(path, f"'{config.licence}'")
+    return LocalKey(key, config.genesis_hash)
 
 
 def check_authority(config: NodeConfig, genesis: Genesis) -> None:

@@ -385,6 +385,8 @@ class NodeInfo(Answer, frozen=True, kw_only=True):
     name: str
     role: Literal["validator", "observer"]
     version: str
+    key: str
+    """Where its consensus key is; empty for an observer."""
 
 
 class Sync(Answer, frozen=True, kw_only=True):

@@ -68,7 +68,7 @@ class Node:
 
     @property
     def services(self) -> Services:
-        info = schemas.NodeInfo(name="val0", role="validator", version="0.1.0")
+        info = schemas.NodeInfo(name="val0", role="validator", version="0.1.0", key="file")
         return Services(self.world.genesis, self.chain, self.mempool, info, self, self)
 
     # Intake
