@@ -179,8 +179,9 @@ def _ask_coins(node: Node, ptx: Ptx) -> Facts:
             locks.add(bytes.fromhex(found.coin.lock))
             if asset_id(ptx.body.chain_id, found.coin.issuer) == spent.asset:
                 issuers[spent.asset] = found.coin.issuer
-        elif found.spent_by is not None:
-            detail = f"{coin} was spent by {found.spent_by}"
+        elif found.status == "spent":
+            by = f" by {found.spent_by}" if found.spent_by else ""
+            detail = f"{coin} was spent{by}"
             faults.append(_fault(Reason.SPENT_INPUT, detail))
         else:
             detail = f"no final transaction made {coin}"

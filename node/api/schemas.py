@@ -171,7 +171,8 @@ class TransactionProof(Answer, frozen=True, kw_only=True):
 
 
 class TransactionStatus(Answer, frozen=True, kw_only=True):
-    """Where a transaction stands. `proof` comes with `final`, `code` with `rejected`.
+    """Where a transaction stands. `proof` comes with `final`, `code` with `rejected`, and with
+    `final` where it is `pruned`: the node does not keep the transaction any more.
 
     `transaction` is there whenever the node holds it. A refusal is remembered for the last
     refused transactions only; a client that computed the txid itself may find `unknown`.
@@ -251,7 +252,8 @@ class OutputProof(Answer, frozen=True, kw_only=True):
 
 
 class Outpoint(Answer, frozen=True, kw_only=True):
-    """`unspent` comes with the coin and a proof, `spent` with the spending transaction."""
+    """`unspent` comes with the coin and a proof, `spent` with the spending transaction, unless
+    the node does not keep that any more."""
 
     txid: Hex32
     index: Count
