@@ -101,6 +101,7 @@ class Clients:
     nodes: Mapping[str, AsyncClient]
     history: History
     started_s: float
+    """Of the monotonic clock: what the history counts from."""
     hrp: str
     figures: Figures = field(default_factory=Figures)
     unsettled: dict[str, list[Wish]] = field(default_factory=dict)

@@ -213,8 +213,8 @@ class Chaos:
                 hrp=params.address_prefix,
             )
             coins, funding = await self._fund(clients)
-            first_height = clients.figures.height
-            clients.started_s = time.monotonic()
+            heights = [(await client.status()).sync.height for client in connections.values()]
+            clients.started_s = time.monotonic()  # nothing is in the history before
             injector = Injector(self.place, lambda: self._primary())
             try:
                 await self._under_load(clients, injector, coins)
@@ -228,7 +228,7 @@ class Chaos:
             self._tell(clients, "settled", "")
             await self._level(clients)
             told = told_final(self.history.records)
-            facts = await collect(self.place, connections, told, first_height)
+            facts = await collect(self.place, connections, told, min(heights))
         complaints += [f"{name} does not run any more" for name in injector.ended_alone()]
         complaints += _tracebacks(self.place, logs)
         end = End(
@@ -269,7 +269,6 @@ class Chaos:
                     hint="see who is missing with: marsa devnet status",
                     exit_code=ExitCode.TIMEOUT,
                 )
-            await clients.tip(name)
         return coins, txid
 
     async def _under_load(

@@ -86,6 +86,10 @@ class History:
         self._file = path.open("xb")
 
     def add(self, record: Record) -> None:
+        """At once when it ended: one clock, which never falls, orders the whole history."""
+        last_ms = self.records[-1].end_ms if self.records else 0
+        if not last_ms <= record.end_ms >= record.start_ms >= 0:
+            raise AssertionError(f"{record} comes after one that ended at {last_ms}")
         self.records.append(record)
         self._file.write(msgspec.json.encode(record) + b"\n")
 

@@ -315,7 +315,8 @@ def test_calm_is_what_is_left_of_disturbance() -> None:
 def test_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Every kind of record survives its file, which is never overwritten."""
     path = tmp_path / "history.jsonl"
-    records = [*good(), Happening(node="val1", start_ms=1, end_ms=2, fault="kill")]
+    happened = Happening(node="val1", start_ms=1, end_ms=300, fault="kill")
+    records = sorted([*good(), happened], key=lambda record: record.end_ms)
     written = History(path)
     for record in records:
         written.add(record)
@@ -323,3 +324,14 @@ def test_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert history.read(path) == records == written.records
     with pytest.raises(FileExistsError):
         History(path)
+
+
+@pytest.mark.parametrize("at", [195, -1])
+def test_history_has_one_clock(tmp_path: Path, at: int) -> None:
+    """What ended earlier than what is there already was timed by another clock."""
+    written = History(tmp_path / "history.jsonl")
+    written.add(tip(3, 200))
+    with pytest.raises(AssertionError):
+        written.add(tip(3, at))
+    written.add(tip(3, 200))
+    written.close()
