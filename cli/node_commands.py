@@ -252,4 +252,5 @@ def _status_text(found: schemas.Status) -> str:
     return (
         f"{found.node.name}{mark}: height {sync.height}, block time {sync.header_time}, "
         f"{describe_consensus(found)}"
+        + (f"\nkey: {found.node.key}" if found.node.key.startswith("signer ") else "")
     ) + "".join(f"\nwarning: {warning}" for warning in found.warnings)

@@ -211,8 +211,10 @@ def run(signer: Signer, listener: socket.socket, path: Path, on_ready: Callable[
         log.critical("stopped, nothing more is signed: %s", error)
         return 1
     finally:
+        signal.set_wakeup_fd(-1)
         path.unlink(missing_ok=True)
-        listener.close()
+        for opened in (listener, ours, theirs):
+            opened.close()
         signer.memory.close()
     return 0
 

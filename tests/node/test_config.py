@@ -98,6 +98,13 @@ def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:
         ("[network]\n", "genesis_hash"),
         (f'[network]\ngenesis_hash = "{HASH}"\n', "licence"),
         ('licence = "acme"\n', "network"),
+        (
+            minimal('role = "observer"\nname = "watcher"\nsigner = "s"').replace(
+                'licence = "acme"', ""
+            ),
+            "no `signer` for it",
+        ),
+        (minimal(f'signer = "{"s" * 101}"'), "signer"),
         (minimal('role = "observer"'), "an observer has a `name` and no `licence`"),
         (minimal('role = "observer"').replace('licence = "acme"', ""), "an observer has a `name`"),
         (minimal('name = "watcher"'), "and no other `name`"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from ledger.objects import key_of
 from node import keys
 from node.config import NetworkSection, NodeConfig, Options
 from node.errors import NodeError
+from node.signer import Beginning, open_signer
 from p2p.licence_cert import issue_licence_certificate, read_licence_certificate
+from tests.node.signer_world import directory_in, serving
 
 BLUEPRINT = Blueprint(nonce_of_seed(0), SEEDED_TIME_MS)
 SEED = bytes(range(32))
@@ -239,3 +242,28 @@ def test_secrets_are_not_in_errors(tmp_path: Path) -> None:
     with pytest.raises(NodeError) as caught:
         keys.load_consensus_key(path)
     assert SEED.hex() not in caught.value.sentence + caught.value.hint
+
+
+def made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+def test_a_key_in_a_signer(tmp_path: Path) -> None:
+    """Asked over its socket; a file beside it is one key too many, another key is refused."""
+    config = dataclasses.replace(
+        node_directory(made(tmp_path / "node")), signer=str(tmp_path / "s")
+    )
+    with pytest.raises(NodeError) as caught:
+        keys.load_node_keys(config, BLUEPRINT.genesis)
+    assert caught.value.code == "two_keys"
+    config.consensus_key_path.unlink()
+    away = keys.load_node_keys(config, BLUEPRINT.genesis).consensus
+    assert not away.is_at_hand
+    assert away.public == SigningKey(BLUEPRINT.role_seed("acme", "consensus")).public
+    opened = open_signer(
+        directory_in(tmp_path / "signer"), Beginning(None, chain_id(BLUEPRINT.genesis))
+    )
+    with serving(opened, tmp_path / "s"), pytest.raises(NodeError) as caught:
+        keys.load_node_keys(config, BLUEPRINT.genesis)
+    assert caught.value.code == "wrong_key"
