@@ -88,9 +88,10 @@ class _Asked:
 @dataclass(slots=True)
 class _Peer:
     asked: _Asked | None = None
+    asked_last_ms: int = -1
     rests_until_ms: int = 0
     ended_before: int = -1
-    """The epoch that has not ended, as it said."""
+    """The epoch that has not ended, as it said, or did not say in time."""
     has: bool | None = None
     """The snapshot; None: not asked yet."""
 
@@ -172,12 +173,15 @@ class SnapshotPlan:
         if self.stage is Stage.CHUNKS:
             self._judge_speed(now_ms)
         found: list[tuple[bytes, Question]] = []
-        for key, peer in self._peers.items():
+        # Who waited longest first: else some that are silent, each rested when the last of them is
+        # given up, would be asked in turn for ever.
+        for key, peer in sorted(self._peers.items(), key=lambda item: item[1].asked_last_ms):
             if not self._may_be_asked(key, peer, now_ms):
                 continue
             question = self._question(peer, missing)
             if question is not None:
                 peer.asked = _Asked(question, now_ms)
+                peer.asked_last_ms = now_ms
                 found.append((key, question))
         self._end_if_nobody()
         return found
@@ -239,6 +243,8 @@ class SnapshotPlan:
     def _give_up_late(self, now_ms: int) -> None:
         for key, peer in self._peers.items():
             if peer.asked is not None and now_ms >= peer.asked.at_ms + ANSWER_MS:
+                if isinstance(peer.asked.question, FetchBoundaries):
+                    peer.ended_before = peer.asked.question.epoch
                 peer.asked = None
                 peer.rests_until_ms = now_ms + REST_MS
                 self._slow.append(key)

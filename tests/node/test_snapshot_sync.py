@@ -272,6 +272,14 @@ def test_who_is_slow_is_passed_over_and_not_refused(kind: Serve) -> None:
     assert attempt.now_ms < ANSWER_MS + REST_MS
 
 
+def test_many_silent_ones_do_not_keep_the_honest_one_waiting() -> None:
+    """Five of them are asked for the end of an epoch, one after another, for longer than the first
+    of them rests: the sixth peer has its turn all the same."""
+    attempt = Attempt(crowd(silent, dripping, silent, silent, dripping, honest))
+    attempt.run()
+    assert Chain.open(attempt.kv).height == EPOCHS * EPOCH_BLOCKS
+
+
 def test_chunks_come_from_several_peers_at_once() -> None:
     """Three peers, one question each."""
     attempt = Attempt(crowd(honest, honest, honest))
