@@ -1,7 +1,7 @@
 """The signer: a process that holds a consensus key, and signs for one node over a Unix socket.
 
-A thief of the node's machine account finds no key on it, and a node that lost its memory or was
-copied cannot make the key contradict itself: the signer judges each request by its own memory
+Who steals the node's directory, or a backup or copy of it, has no key; a node that lost its memory
+cannot make the key contradict itself: the signer judges each request by a memory of its own
 (`node.signer_memory`). One thread, one client at a time: a second node with the same key is told
 so and gets nothing. What fails under the memory ends the process before anything is signed.
 """
