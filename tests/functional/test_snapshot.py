@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from cli.client import Client
+from cli.client import ApiProblem, Client, Unreachable
 from node.app import init_node
 from node.config import CONFIG_NAME, load
 from tests.functional.cluster import Cluster, until
@@ -62,9 +62,20 @@ def test_a_wiped_validator_rejoins_by_snapshot_under_load(cluster: Cluster) -> N
 
 
 def check_pruned(url: str, base: int) -> None:
-    """Blocks below the snapshot are said to be pruned, not to be unknown."""
-    with Client(url) as client:
-        assert until(lambda: client.status().sync.height >= base, "the snapshot is in place")
+    """The chain begins at the snapshot: blocks below are said to be pruned, not to be unknown."""
+    with Client(url, timeout_s=5) as client:
+
+        def why_not() -> str:
+            try:
+                client.block(base - 1)
+            except ApiProblem as problem:
+                return problem.code
+            except Unreachable:
+                return "it puts the snapshot in place"
+            return ""
+
+        until(lambda: why_not() == "pruned", "the snapshot is in place")
+        assert client.certificate(base).height == base
 
 
 def check_all_final(url: str, load_: Load) -> None:
