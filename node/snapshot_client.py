@@ -108,6 +108,11 @@ class SnapshotClient:
         self._is_tidy = False
         self._wake = asyncio.Event()
 
+    @property
+    def target_height(self) -> int:
+        """What f + 1 peers claim, while a snapshot is being taken for that; else 0."""
+        return 0 if self._attempt is None else claimed_height(self._claims(), self._f)
+
     def take(self, link: Link, payload: bytes) -> bool:
         """A GIVE came: whether it answers a question of this client; raises Invalid for a lie."""
         if self._attempt is None or not link.link_key:

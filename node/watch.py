@@ -82,8 +82,11 @@ class NodeWatch:
         return found
 
     def sync_target(self) -> int:
-        """The highest height that a certificate has proved to this node."""
-        return self._driver.engine.replica.state.known_height
+        """The highest height that a certificate has proved to this node, or that f + 1 peers claim
+        while it takes a snapshot: nothing so far ahead can be proved to it."""
+        snapshots = self._driver.snapshots
+        claimed = 0 if snapshots is None else snapshots.target_height
+        return max(self._driver.engine.replica.state.known_height, claimed)
 
     def now_ms(self) -> int:
         return read_clocks().monotonic_ms

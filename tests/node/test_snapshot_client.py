@@ -295,6 +295,16 @@ async def test_one_that_claims_a_great_height_is_not_believed(
     assert asked == []
 
 
+async def test_the_height_that_is_aimed_at_is_told_meanwhile(tmp_path: Path) -> None:
+    """While an attempt is under way, for status: what f + 1 peers claim; before and after, 0."""
+    async with network(tmp_path, silent, silent) as links:
+        taker = Taker(links, tmp_path)
+        assert taker.client.target_height == 0
+        await until(lambda: taker.client.target_height == CLAIMED, "an attempt is under way")
+        await taker.stop()
+        assert taker.client.target_height == 0
+
+
 async def test_never_means_never(tmp_path: Path) -> None:
     """With distance 0 not even the first look holds up the fetching of blocks."""
     async with network(tmp_path, honest, honest) as links:
