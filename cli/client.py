@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from ledger.amounts import parse_number
-from node.api import epoch_schemas, schemas
+from node.api import consensus_schemas, epoch_schemas, schemas
 from node.api.schemas import Page
 
 DEFAULT_URL = "http://127.0.0.1:8640"
@@ -119,6 +119,9 @@ class Client:
     def epoch(self) -> epoch_schemas.Epoch:
         """The present epoch and every licence."""
         return self._get("/epochs/current", epoch_schemas.Epoch)
+
+    def consensus(self) -> consensus_schemas.ConsensusShown:
+        return self._get("/consensus", consensus_schemas.ConsensusShown)
 
     def set_changes(self, epoch: int) -> list[epoch_schemas.SetChange]:
         """Who leads from the validators of genesis to those of `epoch`."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from typing import Literal
 
+from consensus.changing import suspicion_ms
+from consensus.replica_state import SUSPECT_LIFE_MS, ReplicaState
+from ledger.block import PREPARE
 from ledger.economy.licence import Seat
 from ledger.epochs import Epoch
 from ledger.objects import load_one
 from ledger.validators import ValidatorSet
-from node.api import schemas
+from node.api import consensus_schemas, schemas
 from node.driver import Driver, describe_rival, read_clocks
+from node.guards import Guard
 from p2p.network import Network
 from p2p.peer import PeerStats
 
@@ -66,6 +70,11 @@ class NodeWatch:
             missing=missing,
             waiting=self._driver.directory.waiting(),
         )
+
+    def replica(self) -> consensus_schemas.Replica:
+        engine = self._driver.engine
+        linked, state = self._network.linked(), engine.replica.state
+        return replica_of(state, engine.guard, linked, engine.heights, self.now_ms())
 
     def warnings(self) -> list[str]:
         network = self._network
@@ -160,6 +169,85 @@ class NodeWatch:
         if any(member.licence == name for member in self._validators.members):
             return "validator"
         return "observer" if self._driver.directory.seat(name) is None else "licensed"
+
+
+def replica_of(
+    state: ReplicaState,
+    guard: Guard,
+    linked: Collection[str],
+    heights: Mapping[bytes, int],
+    now_ms: int,
+) -> consensus_schemas.Replica:
+    """`linked` are licences, `heights` what the STATUS of each key proved last."""
+    suspecting = {
+        index
+        for index, (suspect, received_ms) in state.suspects.items()
+        if suspect.view > state.view and now_ms < received_ms + SUSPECT_LIFE_MS
+    }
+    members = state.rules.validators.members
+    first = state.view + state.active  # what led to a view that has begun is no news
+    changes = {
+        index: held.message.body.view
+        for index, held in state.view_changes.items()
+        if held.message.body.view >= first
+    }
+    return consensus_schemas.Replica(
+        epoch=state.rules.epoch,
+        height=state.height,
+        known_height=state.known_height,
+        view=state.view,
+        primary=members[state.primary].licence,
+        timeout_ms=state.timeout_ms,
+        failed_views=state.failed_views,
+        is_changing=not state.active,
+        suspicion=_suspicion(state, now_ms) if state.member in suspecting else "",
+        may_vote=state.may_vote(state.height + 1),
+        guard=None if state.member is None else _guard(guard),
+        members=[
+            consensus_schemas.Member(
+                index=index,
+                licence=member.licence,
+                linked=index == state.member or member.licence in linked,
+                height=state.height if index == state.member else heights.get(member.key),
+                heard=index in state.status_from,
+                suspects=index in suspecting,
+                view_change=changes.get(index),
+                **_votes(state, index),
+            )
+            for index, member in enumerate(members)
+        ],
+    )
+
+
+def _suspicion(state: ReplicaState, now_ms: int) -> str:
+    """Of a replica whose SUSPECT counts: it does so for a while after its cause is gone."""
+    if now_ms < suspicion_ms(state):
+        return "what it was suspected for is over; the suspicion fades"
+    if named := state.bad_primary or state.distrust:
+        return named
+    quiet = f"{(now_ms - state.progress_ms) // 1_000} s"
+    if not state.active:
+        return f"no NEW-VIEW for {quiet}"
+    waits = " and a transaction waits" if state.pending_since_ms is not None else ""
+    return f"no block for {quiet}{waits}"
+
+
+def _guard(guard: Guard) -> consensus_schemas.Guard:
+    return consensus_schemas.Guard(
+        state=guard.permission.name.lower(),
+        reason=guard.reason,
+        vote_above=guard.vote_above,
+        view_min=guard.view_min,
+    )
+
+
+def _votes(state: ReplicaState, member: int) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {"prepared": [], "committed": [], "other": []}
+    for height, slot in sorted(state.slots.items()):
+        for vote in slot.own_votes(member):
+            phase = "prepared" if vote.phase == PREPARE else "committed"
+            found[phase if slot.is_proposed(vote.block_hash) else "other"].append(height)
+    return found
 
 
 _WITHOUT_SEAT = {

@@ -17,7 +17,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
-from node.api import schemas
+from node.api import consensus_schemas, schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,9 @@ class Watch(Protocol):
     """How the node and its network fare right now. Each call is cheap and waits for nothing."""
 
     def consensus(self) -> schemas.Consensus: ...
+
+    def replica(self) -> consensus_schemas.Replica:
+        """What consensus holds in memory, member by member."""
 
     def warnings(self) -> list[str]:
         """What an operator must look at though the node runs; sentences that say what to do."""
