@@ -37,7 +37,7 @@ def test_template_reads_back(tmp_path: Path) -> None:
     found = config.load(directory_with(tmp_path, text))
     assert (found.licence, found.p2p, found.api) == ("acme", OPTIONS.p2p, OPTIONS.api)
     assert found.p2p.peer_addresses["coral"] == Address("::1", 8742)
-    for section in ("p2p", "api", "operations", "storage", "log"):
+    for section in ("p2p", "api", "operations", "storage", "sync", "log"):
         for field in msgspec.structs.fields(type(getattr(OPTIONS, section))):
             assert f"{field.name} = " in text
 
@@ -80,6 +80,19 @@ def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
     both = config.load(directory, environment=environment, flags=flags)
     assert (both.storage.reject_below_mib, both.api.public) == (4000, True)
     assert config.load(directory).storage.stop_voting_below_mib == 256
+
+
+def test_archive_and_snapshots_are_options(tmp_path: Path) -> None:
+    """A node archives and takes snapshots from 10,000 blocks on unless it is told otherwise; 0 is
+    never, less than that is refused."""
+    text = minimal()
+    found = config.load(directory_with(tmp_path, text))
+    assert (found.storage.archive, found.sync.snapshot_distance) == (True, 10_000)
+    flags = {"storage.archive": "false", "sync.snapshot_distance": "0"}
+    found = config.load(directory_with(tmp_path, text), flags=flags)
+    assert (found.storage.archive, found.sync.snapshot_distance) == (False, 0)
+    with pytest.raises(NodeError, match="snapshot_distance"):
+        config.load(tmp_path, flags={"sync.snapshot_distance": "-1"})
 
 
 def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:
