@@ -60,7 +60,7 @@ def show(watch: bool) -> None:
 def _text(shown: schemas.ConsensusShown) -> str:
     epoch, now = shown.epoch, shown.replica
     behind = f" of {now.known_height}" if now.known_height > now.height else ""
-    failed = f", doubled for {now.failed_views} failed views" if now.failed_views else ""
+    failed = f", failed views: {now.failed_views}" if now.failed_views else ""
     coming = [(item.seat, item.id) for item in epoch.licences if item.seat in MOVING]
     lines = [
         f"{shown.node.name}: height {now.height}{behind}",
