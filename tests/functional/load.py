@@ -62,11 +62,8 @@ class Load:
         self._thread = threading.Thread(target=self._run, name="load")
         self.final: dict[str, int] = {}
         """Height by txid, as a node reported it."""
-
-    @property
-    def txids(self) -> list[str]:
-        """Of all payments, in the order in which they are sent."""
-        return [decode(raw).txid.hex() for raw in self._payments]
+        self.taken: list[str] = []
+        """Txids of the payments that a node took, in the order in which they were sent."""
 
     def start(self) -> None:
         self._thread.start()
@@ -86,9 +83,10 @@ class Load:
                 return
 
     def _pay(self, client: Client, raws: Sequence[bytes]) -> None:
+        txids = [decode(raw).txid.hex() for raw in raws]
         client.submit_batch(raws)
-        for raw in raws:
-            txid = decode(raw).txid.hex()
+        self.taken += txids
+        for txid in txids:
             found = client.transaction(txid, wait_s=WAIT_S)
             if found.status == "final" and found.height is not None:
                 self.final[txid] = found.height

@@ -60,10 +60,10 @@ def test_a_fifth_joins_and_the_first_goes_under_load(cluster: Cluster, tmp_path:
 
 
 def check_all_final(url: str, load: Load) -> None:
-    """Every payment that was sent, at the height at which it was reported."""
+    """Every payment that a node took, at the height at which it was reported."""
     assert len(load.final) > PAYMENTS // 2
     with Client(url) as client:
-        for txid in load.txids:
+        for txid in load.taken:
             found = client.transaction(txid)
             assert found.status == "final"
             assert found.height == load.final.get(txid, found.height)
