@@ -46,6 +46,10 @@ def prepare(urls: Sequence[str], faucet: PublicAccount, count: int) -> Load:
             client.submit_batch(level)
             for item in level:
                 _wait_final(client, decode(item).txid.hex())
+    last = decode(made.levels[-1][-1] if made.levels else raw).txid.hex()
+    for url in urls:  # a follower may be a moment behind
+        with Client(url) as other:
+            _wait_final(other, last)
     return Load(urls, [transfer(terms, owners, item) for item in made.coins])
 
 
@@ -84,7 +88,8 @@ class Load:
 
     def _pay(self, client: Client, raws: Sequence[bytes]) -> None:
         txids = [decode(raw).txid.hex() for raw in raws]
-        client.submit_batch(raws)
+        results = client.submit_batch(raws)
+        assert [result.code for result in results if result.status == "refused"] == []
         self.taken += txids
         for txid in txids:
             found = client.transaction(txid, wait_s=WAIT_S)

@@ -81,5 +81,5 @@ def check_pruned(url: str, base: int) -> None:
 def check_all_final(url: str, load_: Load) -> None:
     assert len(load_.final) > PAYMENTS // 2
     with Client(url) as client:
-        for txid in load_.txids:
+        for txid in load_.taken:
             assert client.transaction(txid).status == "final"
