@@ -25,7 +25,7 @@ from cli.home import devnets_dir, home, read_limited, read_private
 from cli.wallet import store
 from ledger.address import HRP_BY_NETWORK, decode_address, encode_address
 from ledger.crypto import SigningKey
-from ledger.locks import Key, lock_hash
+from ledger.locks import Condition, Key, lock_hash
 
 Seed = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 T = TypeVar("T")
@@ -70,8 +70,9 @@ class Holder:
     unlock: Callable[[], tuple[SigningKey, ...]]
 
     @property
-    def keys_by_lock(self) -> dict[bytes, bytes]:
-        return {lock_hash(Key(key)): key for key in self.public_keys}
+    def conditions(self) -> dict[bytes, Condition]:
+        """What opens each of its locks."""
+        return {lock_hash(Key(key)): Key(key) for key in self.public_keys}
 
     @property
     def locks(self) -> tuple[bytes, ...]:

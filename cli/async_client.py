@@ -63,6 +63,10 @@ class AsyncClient:
         """As `Client.raw_block`."""
         return await self._call("GET", f"/blocks/{at}", accept=MSGPACK)
 
+    async def address(self, address: str) -> schemas.Address:
+        """As `Client.address`."""
+        return read_answer(await self._call("GET", f"/addresses/{address}"), schemas.Address)
+
     async def submit_batch(self, raws: Sequence[bytes]) -> list[schemas.BatchResult]:
         """As `Client.submit_batch`."""
         body = msgspec.msgpack.encode(list(raws))

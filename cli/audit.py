@@ -35,6 +35,9 @@ genesis_option = click.option(
 @click.command(
     "audit",
     cls=Group,
+    table={
+        "forensics": ("cli.audit_forensics:forensics", "Who made contradicting blocks final."),
+    },
     help=f"""{examples("marsa audit chain", "marsa audit reserve --issuer acme --json")}
 
 Check what a node serves against the genesis file. Nothing else is trusted. Exit code 9 when it does
@@ -83,7 +86,8 @@ def chain(genesis_file: Path | None) -> int:
     help=f"""{examples("marsa audit reserve", "marsa audit reserve --issuer acme --json")}
 
 Show what each issuer has outstanding and what stands behind it, after checking that a quorum of
-the genesis validators signed these very figures. Exit code 9 too when an issuer is in deficit.
+the validators, who follow from those of genesis, signed these very figures. Exit code 9 too when
+an issuer is in deficit.
 """,
 )
 @click.option("--issuer", metavar="ID", help="Only this issuer.")
@@ -97,8 +101,9 @@ def reserve(issuer: str | None, genesis_file: Path | None) -> int:
     with nodes.connected() as node:
         genesis = _genesis(node, genesis_file)
         found = node.client.reserve()
+        changes = node.client.set_changes(found.header.epoch)
     try:
-        verify_reserve(found, genesis)
+        verify_reserve(found, genesis, changes)
     except Invalid as error:
         raise CliError(
             error.reason.value,

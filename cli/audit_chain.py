@@ -24,10 +24,12 @@ from ledger.block import (
     header_hash,
     is_commit_of,
 )
+from ledger.epochs import validators_of
+from ledger.errors import InvariantBroken
 from ledger.execution import execute_block
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
-from ledger.invariants import InvariantBroken, recount
+from ledger.invariants import recount
 from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
@@ -81,7 +83,6 @@ class Replay:
         self._outputs: dict[Outpoint, OutputEntry] = {}
         self._objects: dict[bytes, bytes] = {}
         self._take(changes)
-        self._validators = genesis.validators
         self._fees = load_one(self, Parameters).fees
         self.transactions = 0
 
@@ -122,8 +123,8 @@ class Replay:
         try:
             if certificate is None:
                 raise Invalid(Reason.BAD_CERTIFICATE, "there is none")
-            check_final(block.header, certificate, self._validators)
-            self._take(execute_block(self, block, self._read(block), self._validators))
+            check_final(block.header, certificate, validators_of(self))
+            self._take(execute_block(self, block, self._read(block)))
         except Invalid as error:
             raise AuditFailed(Fault(height, error.reason.value, error.detail)) from None
         except InvariantBroken as error:
@@ -159,7 +160,7 @@ class Replay:
 def check_final(header: Header, certificate: Certificate, validators: ValidatorSet) -> None:
     """A quorum of `validators` committed exactly this header; raises Invalid."""
     if header.validators_hash != validators.hash:
-        raise Invalid(Reason.BAD_HEADER, "it names other validators than those of the genesis")
+        raise Invalid(Reason.BAD_HEADER, "it names other validators than those of its epoch")
     if not is_commit_of(certificate, header, header_hash(header)):
         raise Invalid(Reason.BAD_CERTIFICATE, "it is of another block")
     check_certificate(certificate, header.chain_id, validators, COMMIT)

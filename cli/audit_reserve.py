@@ -1,8 +1,8 @@
 """What a node says about supply and reserve, proved against the genesis file.
 
 The rows are the leaves of the supply root, the supply root is a part of the state root, the state
-root is in the header, and a quorum of the genesis validators signed the header. So a node can
-answer with an older block, but not with other figures.
+root is in the header, and a quorum of the validators, who follow from those of genesis, signed the
+header. So a node can answer with an older block, but not with other figures.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cli.audit_chain import check_final
+from cli.trust import validators_at
 from ledger import codec
 from ledger.accumulator import StateRoots
 from ledger.block import Header
@@ -27,13 +28,19 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import asset_id
 from node.api import schemas
 from node.api.convert import read_certificate, read_header
+from node.api.epoch_schemas import SetChange
 
 ROOTS_BYTES_MAX = 256
 
 
-def verify_reserve(reserve: schemas.Reserve, genesis: Genesis) -> Header:
-    """Everything that `reserve` says about issuers is committed to; raises Invalid."""
-    header = _final_header(reserve, genesis)
+def verify_reserve(
+    reserve: schemas.Reserve, genesis: Genesis, changes: Sequence[SetChange] = ()
+) -> Header:
+    """Everything that `reserve` says about issuers is committed to; raises Invalid.
+
+    `changes` lead from the validators of genesis to those of its block.
+    """
+    header = _final_header(reserve, genesis, changes)
     data = bytes.fromhex(reserve.roots)
     roots = codec.decode_payload(data, StateRoots, size_max=ROOTS_BYTES_MAX)
     if roots.state_root != header.state_root:
@@ -51,7 +58,9 @@ def deficits(rows: Sequence[schemas.IssuerReserve]) -> list[str]:
     return [row.issuer for row in rows if row.status != ReserveStatus.HEALTHY.value]
 
 
-def _final_header(reserve: schemas.Reserve, genesis: Genesis) -> Header:
+def _final_header(
+    reserve: schemas.Reserve, genesis: Genesis, changes: Sequence[SetChange]
+) -> Header:
     header = read_header(reserve.header)
     if header.chain_id != chain_id(genesis):
         raise Invalid(Reason.WRONG_CHAIN, f"the header is of chain {header.chain_id.hex()}")
@@ -63,7 +72,8 @@ def _final_header(reserve: schemas.Reserve, genesis: Genesis) -> Header:
     elif reserve.certificate is None:
         raise Invalid(Reason.BAD_CERTIFICATE, "there is none")
     else:
-        check_final(header, read_certificate(reserve.certificate), genesis.validators)
+        validators = validators_at(genesis, changes, header.epoch)
+        check_final(header, read_certificate(reserve.certificate), validators)
     return header
 
 

@@ -12,9 +12,12 @@ from cli.output import emit, note
 from cli.units import parse_duration
 
 if TYPE_CHECKING:
+    from cli import bench_catchup
     from cli.bench_run import Figures
 
 TPS_SCHEMA = "marsa.bench.tps/1"
+CATCHUP_SCHEMA = "marsa.bench.catchup/1"
+AWAY_S = 20
 ACCOUNTS = 500
 SECONDS = 60
 SECONDS_MAX = 600
@@ -76,6 +79,83 @@ def tps(seconds: int, warmup: str, accounts: int) -> int:
         note(f"views changed {figures.view_changes} times: load alone must never cause that")
         return ExitCode.CHECK_FAILED
     return ExitCode.OK
+
+
+@bench.command(
+    "catchup",
+    short_help="How fast a validator that was away comes back.",
+    help=f"""{examples("marsa bench catchup", "marsa bench catchup --seconds 60 --json")}
+
+Kill one validator while the others take a full load, end the load, start it again and time how it
+catches up: blocks and transactions a second, against the rate of the load in the same run. Then
+once more with a load that goes on: what the network keeps of its rate meanwhile.
+""",
+)
+@click.option(
+    "--seconds",
+    type=Number(5, SECONDS_MAX // 3),
+    default=AWAY_S,
+    show_default=True,
+    help="How long it is away, each time.",
+)
+@click.option(
+    "--accounts",
+    type=Number(2, 10_000),
+    default=ACCOUNTS,
+    show_default=True,
+    help="That send and receive.",
+)
+def catchup(seconds: int, accounts: int) -> int:
+    """Figures on standard output; what happens meanwhile on standard error."""
+    from cli import bench_catchup, bench_target, nodes
+
+    with nodes.errors_mapped():
+        bench_ = bench_catchup.Bench(bench_target.find(settings().node), float(seconds), accounts)
+        figures = bench_.measure()
+    emit(CATCHUP_SCHEMA, _catchup_json(figures), lambda: _catchup_text(figures))
+    return ExitCode.OK
+
+
+def _catchup_json(figures: bench_catchup.Figures) -> dict[str, object]:
+    def of(round_: bench_catchup.CatchUp) -> dict[str, object]:
+        return {
+            "seconds": round(round_.seconds, 2),
+            "blocks": round_.blocks,
+            "transactions": round_.transactions,
+            "blocks_per_second": round(round_.blocks_a_second, 1),
+            "tps": round(round_.tps, 1),
+        }
+
+    return {
+        "node": figures.node,
+        "peak_tps": round(figures.peak_tps, 1),
+        "quiet": of(figures.quiet),
+        "ratio": round(figures.ratio, 2),
+        "busy": of(figures.busy),
+        "network_before_tps": round(figures.before_tps, 1),
+        "network_meanwhile_tps": round(figures.meanwhile_tps, 1),
+        "kept": round(figures.kept, 3),
+    }
+
+
+def _catchup_text(figures: bench_catchup.Figures) -> str:
+    def of(round_: bench_catchup.CatchUp) -> str:
+        return (
+            f"{round_.tps:,.0f} tx/s, {round_.blocks_a_second:,.0f} blocks/s:"
+            f" {round_.transactions:,} transfers in {round_.blocks:,} blocks,"
+            f" {round_.seconds:.1f} s"
+        )
+
+    return "\n".join(
+        [
+            f"peak          {figures.peak_tps:,.0f} tx/s without {figures.node}",
+            f"catch-up      {of(figures.quiet)}",
+            f"ratio         {figures.ratio:.2f}",
+            f"under load    {of(figures.busy)}",
+            f"network       {figures.meanwhile_tps:,.0f} tx/s meanwhile,"
+            f" {figures.before_tps:,.0f} before: {figures.kept:.0%}",
+        ]
+    )
 
 
 def _json(figures: Figures) -> dict[str, object]:

@@ -118,7 +118,7 @@ class Run:
         """Everything, in order; raises CliError and what the clients raise."""
         urls = [node.api for node in self.target.place.devnet.nodes]
         views = bench_target.views(urls)
-        rate = self._probe()
+        rate = self.probe()
         needed = int(rate * SPARE * (self.plan.warmup + self.plan.seconds)) + UNDER_WAY_MAX
         raws = self.prepare(needed)
         record = self._drive(raws)
@@ -130,7 +130,7 @@ class Run:
             cost_s = bench_ceiling.measure(self._ceiling_setting(size), cores)
         return self._figures(window, record, cost_s, size, cores, changed)
 
-    def _probe(self) -> float:
+    def probe(self) -> float:
         """Roughly how many transactions a second the network takes."""
         raws = self.prepare(PROBE_TRANSACTIONS)
         with Progress("finding the rate", len(raws), "transfers") as progress:

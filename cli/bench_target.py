@@ -70,7 +70,7 @@ def find(given: str | None) -> Target:
     """The devnet of the node `given`, or the only or default one; raises CliError."""
     if given is None:
         place = state.find(None)
-        urls: tuple[str, ...] = tuple(node.api for node in place.devnet.nodes)
+        urls: tuple[str, ...] = tuple(node.api for node in place.devnet.validators)
     else:
         with Client(given) as client:
             chain_id = client.status().network.chain_id

@@ -65,12 +65,12 @@ def fund(
     terms: Terms, faucet: SigningKey, coin: Coin, owners: Owners, amount: int
 ) -> tuple[bytes, Coin]:
     """Give `amount` of the faucet's coin to the first owner, the rest back to the faucet."""
-    rest = coin.amount - amount - _fee_at_most(terms.fees, 2)
+    rest = coin.amount - amount - fee_at_most(terms.fees, 2)
     outputs = [
         Output(coin.asset, amount, owners.locks[0]),
         Output(coin.asset, rest, lock_hash(Key(faucet.public))),
     ]
-    raw, txid = _spend(terms, faucet, coin, outputs)
+    raw, txid = spend(terms, faucet, coin, outputs)
     return raw, Coin(txid, 0, coin.asset, amount, 0)
 
 
@@ -86,11 +86,11 @@ class FanOut:
 def amount_needed(terms: Terms, count: int) -> int:
     """What a coin must hold to become `count` coins, each enough for a transfer and its fee."""
     if count == 1:
-        return _fee_at_most(terms.fees, 2) + 2 * PAYMENT
+        return fee_at_most(terms.fees, 2) + 2 * PAYMENT
     parts = _parts(count)
     # All parts but the last are equal, so two calls a level do for any count.
     total = amount_needed(terms, parts[0]) * (len(parts) - 1) + amount_needed(terms, parts[-1])
-    return total + _fee_at_most(terms.fees, len(parts))
+    return total + fee_at_most(terms.fees, len(parts))
 
 
 def fan_out(terms: Terms, owners: Owners, coin: Coin, count: int) -> FanOut:
@@ -111,7 +111,7 @@ def fan_out(terms: Terms, owners: Owners, coin: Coin, count: int) -> FanOut:
                 Output(parent.asset, amount_needed(terms, part), owners.locks[heir])
                 for part, heir in zip(parts, heirs, strict=True)
             ]
-            raw, txid = _spend(terms, owners.keys[parent.owner], parent, outputs)
+            raw, txid = spend(terms, owners.keys[parent.owner], parent, outputs)
             raws.append(raw)
             for index, (part, heir) in enumerate(zip(parts, heirs, strict=True)):
                 child = Coin(txid, index, parent.asset, outputs[index].amount, heir)
@@ -124,12 +124,12 @@ def fan_out(terms: Terms, owners: Owners, coin: Coin, count: int) -> FanOut:
 
 def transfer(terms: Terms, owners: Owners, coin: Coin) -> bytes:
     """Pay the next account and give the rest back."""
-    rest = coin.amount - PAYMENT - _fee_at_most(terms.fees, 2)
+    rest = coin.amount - PAYMENT - fee_at_most(terms.fees, 2)
     outputs = [
         Output(coin.asset, PAYMENT, owners.locks[(coin.owner + 1) % len(owners)]),
         Output(coin.asset, rest, owners.locks[coin.owner]),
     ]
-    return _spend(terms, owners.keys[coin.owner], coin, outputs)[0]
+    return spend(terms, owners.keys[coin.owner], coin, outputs)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _parts(count: int) -> list[int]:
     return [part] * whole + [rest] * (rest > 0)
 
 
-def _spend(
+def spend(
     terms: Terms, key: SigningKey, coin: Coin, outputs: Sequence[Output]
 ) -> tuple[bytes, bytes]:
     """Bytes and txid of a signed transaction; what the outputs leave over is its fee."""
@@ -174,7 +174,7 @@ def _spend(
 
 
 @cache
-def _fee_at_most(fees: FeeSchedule, outputs: int) -> int:
+def fee_at_most(fees: FeeSchedule, outputs: int) -> int:
     """The fee of a transaction of 1 input and so many outputs, whatever its numbers."""
     largest = AMOUNT_LIMIT - 1
     coin = Coin(ZERO_HASH, (1 << 32) - 1, ZERO_HASH, largest, 0)

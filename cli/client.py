@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from ledger.amounts import parse_number
-from node.api import schemas
+from node.api import consensus_schemas, epoch_schemas, schemas
 from node.api.schemas import Page
 
 DEFAULT_URL = "http://127.0.0.1:8640"
@@ -115,6 +115,23 @@ class Client:
 
     def validators(self) -> schemas.Validators:
         return self._get("/validators", schemas.Validators)
+
+    def epoch(self) -> epoch_schemas.Epoch:
+        """The present epoch and every licence."""
+        return self._get("/epochs/current", epoch_schemas.Epoch)
+
+    def consensus(self) -> consensus_schemas.ConsensusShown:
+        return self._get("/consensus", consensus_schemas.ConsensusShown)
+
+    def set_changes(self, epoch: int) -> list[epoch_schemas.SetChange]:
+        """Who leads from the validators of genesis to those of `epoch`."""
+        found: list[epoch_schemas.SetChange] = []
+        start: int | None = 0
+        while start is not None and start < epoch:
+            page = self._get(f"/epochs/changes?start={start}", epoch_schemas.SetChanges)
+            found += [item for item in page.items if item.header.epoch < epoch]
+            start = page.next_epoch
+        return found
 
     def mempool(self) -> schemas.Mempool:
         return self._get("/mempool", schemas.Mempool)

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from cli.devnet.state import Place
 
 LOG_LINES = 50
+_TABLE = {
+    "pause": ("cli.devnet_faults:pause", "Stop nodes where they are (SIGSTOP)."),
+    "resume": ("cli.devnet_faults:resume", "Let paused nodes go on."),
+    "partition": ("cli.devnet_faults:partition", "Cut the links between groups of nodes."),
+    "delay": ("cli.devnet_faults:delay", "Slow down the links of a node."),
+    "add": ("cli.devnet_members:add", "Add a validator: keys, licence, node, seat."),
+    "retire": ("cli.devnet_members:retire", "Take a node's seat, then stop it for good."),
+    "heal": ("cli.devnet_faults:heal", "Open all links again."),
+    "chaos": ("cli.devnet_chaos:chaos", "Seeded faults under load, and a verdict."),
+    "snapshot": ("cli.devnet_copies:snapshot", "Copy a whole devnet as it is now."),
+    "restore": ("cli.devnet_copies:restore", "Go back to a snapshot."),
+}
 
 named = click.option("--name", metavar="NAME", help="Which devnet; the only one, or 'default'.")
 
@@ -24,6 +36,7 @@ named = click.option("--name", metavar="NAME", help="Which devnet; the only one,
 @click.command(
     "devnet",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa devnet up", "marsa devnet kill val0 && marsa devnet status")}
 
 Real validators on this machine, with funded accounts whose keys are public. State is on disk and
@@ -56,6 +69,14 @@ or without a terminal, it returns when they are ready.
     help="Make all keys and the genesis from this number; else they are new each time.",
 )
 @click.option("--period", metavar="DURATION", help="The unit of delivery; 60s unless given.")
+@click.option(
+    "--faults/--no-faults",
+    default=None,
+    help="Lead links through a process that can cut and delay them.",
+)
+@click.option(
+    "--observers", type=Number(0, 16), help="Nodes that follow and serve the API; 0 unless given."
+)
 @click.option("--detach", is_flag=True, help="Return when the nodes are ready.")
 def up(
     validators: int | None,
@@ -64,6 +85,8 @@ def up(
     accounts: int | None,
     seed: int | None,
     period: str | None,
+    faults: bool | None,
+    observers: int | None,
     detach: bool,
 ) -> None:
     """Make or resume, start, wait, show, and stay if asked to."""
@@ -75,6 +98,8 @@ def up(
         accounts=accounts,
         seed=seed,
         period_ms=None if period is None else parse_period(period),
+        faults=faults,
+        observers=observers,
     )
     chosen = state.choose_name(name)
     with control.exclusive(chosen):
@@ -158,12 +183,12 @@ Show each node's state, height and view, and who is missing.
 @named
 def status(name: str | None) -> None:
     """What the operating system and each API say."""
-    from cli.devnet import control, show, state
+    from cli.devnet import control, faults, show, state
 
     place = state.find(name)
-    states = control.look(place)
-    value = show.status_json(place, states)
-    emit("marsa.devnet.status/1", value, lambda: show.status_text(states))
+    states, rules = control.look(place), faults.rules_in_force(place)
+    value = {**show.status_json(place, states), "links": rules}
+    emit("marsa.devnet.status/1", value, lambda: show.status_text(states, rules))
 
 
 @devnet.command(
@@ -315,13 +340,17 @@ def _make_or_resume(name: str, founding: Founding) -> Place:
         return plan.found(name, founding)
     place = state.find(name)
     plan.check_same(place, founding)
-    if founding.base_port in (None, place.devnet.base_port):
+    base_port = founding.base_port or place.devnet.base_port
+    faults = place.devnet.faults if founding.faults is None else founding.faults
+    if (base_port, faults) == (place.devnet.base_port, place.devnet.faults):
         return place
     if control.running(place):
+        links = "with" if place.devnet.faults else "without"
         raise usage_error(
             "devnet_running",
-            f"devnet '{name}' is running on base port {place.devnet.base_port}",
+            f"devnet '{name}' is running on base port {place.devnet.base_port}, {links} --faults",
             "stop it first: marsa devnet down",
         )
-    assert founding.base_port is not None
-    return plan.move(place, founding.base_port)
+    if faults != place.devnet.faults:
+        place = plan.route(place, faults=faults)
+    return place if base_port == place.devnet.base_port else plan.move(place, base_port)

@@ -1,4 +1,4 @@
-"""Adding a licensed validator to a genesis file."""
+"""Licences of new validators: their keys, their certificate, their place in a genesis file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cli.errors import usage_error
 from cli.home import write_private
@@ -13,7 +14,7 @@ from ledger import codec
 from ledger.crypto import SigningKey, tagged_hash
 from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
 from ledger.genesis import Genesis, check
-from node.keys import load_private_key, save_consensus_key, save_link_key
+from node.keys import load_private_key, save_certificate, save_consensus_key, save_link_key
 from p2p.licence_cert import issue_licence_certificate
 
 SEED_BYTES = 32
@@ -28,10 +29,31 @@ def add_validator(
     """The genesis with one more validator, whose new keys are written; raises Invalid."""
     if any(grant.id == licence for grant in genesis.licences):
         raise usage_error("licence_exists", f"genesis has a licence '{licence}' already")
+    authority_key = load_private_key(authority)
+    grant, seeds = new_grant(
+        genesis, authority_key, licence, name, jurisdiction, expires_ms=genesis.time_ms + LICENCE_MS
+    )
+    extended = msgspec.structs.replace(genesis, licences=(*genesis.licences, grant))
+    extended = codec.checked(extended)
+    check(extended)
+    write_keys(keys, grant, seeds)
+    return extended
+
+
+def new_grant(
+    genesis: Genesis,
+    authority_key: Ed25519PrivateKey,
+    licence: str,
+    name: str,
+    jurisdiction: str,
+    *,
+    expires_ms: int,
+) -> tuple[LicenceGrant, dict[str, bytes]]:
+    """A validator's licence under the chain's authority, and the seeds of its new keys."""
     seeds = {role: secrets.token_bytes(SEED_BYTES) for role in RoleKeys.__struct_fields__}
     public = RoleKeys(**{role: SigningKey(seed).public for role, seed in seeds.items()})
     certificate = issue_licence_certificate(
-        load_private_key(authority), genesis.authority.certificate, public.link, licence
+        authority_key, genesis.authority.certificate, public.link, licence
     )
     grant = LicenceGrant(
         id=licence,
@@ -41,23 +63,21 @@ def add_validator(
         certificate=certificate,
         certificate_hash=certificate_fingerprint(certificate),
         keys=public,
-        expires_ms=genesis.time_ms + LICENCE_MS,
+        expires_ms=expires_ms,
         validator=True,
         issuer=False,
     )
-    extended = msgspec.structs.replace(genesis, licences=(*genesis.licences, grant))
-    extended = codec.checked(extended)
-    check(extended)
-    _write_keys(keys, licence, seeds)
-    return extended
+    return codec.checked(grant), seeds
 
 
-def _write_keys(directory: Path, licence: str, seeds: dict[str, bytes]) -> None:
+def write_keys(directory: Path, grant: LicenceGrant, seeds: dict[str, bytes]) -> None:
     """What a node needs in the form that it reads; the other roles' seeds in one private file."""
+    licence = grant.id
     directory.mkdir(parents=True, mode=0o700)
     note = f"consensus key of '{licence}': whoever has it votes as this validator"
     save_consensus_key(directory / "consensus.json", seeds["consensus"], note=note)
     save_link_key(directory / "link.pem", seeds["link"])
+    save_certificate(directory / "licence.pem", grant.certificate)
     roles = ("operations", "treasury", "metering")
     data = msgspec.json.encode({"licence": licence, **{role: seeds[role].hex() for role in roles}})
     write_private(directory / "roles.json", msgspec.json.format(data) + b"\n", replace=False)

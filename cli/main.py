@@ -25,9 +25,12 @@ _TABLE = {
     "genesis": ("cli.genesis:genesis", "The file that a chain begins with."),
     "wallet": ("cli.wallet_commands:wallet", "Keys, addresses, coins and signed messages."),
     "tx": ("cli.tx:tx", "Send coins; follow and prove transactions."),
+    "validator": ("cli.validator:validator", "Who validates: look, admit, remove."),
+    "consensus": ("cli.consensus:consensus", "How validators agree, as one node sees it."),
     "coin": ("cli.coin:coin", "Mint, burn, supply."),
     "query": ("cli.query:query", "Blocks, addresses, validators, parameters."),
     "audit": ("cli.audit:audit", "Check a chain and its reserves against the genesis file."),
+    "evidence": ("cli.evidence:evidence", "Validators who contradicted themselves, with proof."),
     "bench": ("cli.bench:bench", "Measure a running devnet."),
 }
 

@@ -34,6 +34,13 @@ set_option = click.option(
 @click.command(
     "node",
     cls=Group,
+    table={
+        "reset": ("cli.node_reset:reset", "Delete the chain of a node, to fetch it again."),
+        "export-forensics": (
+            "cli.node_export:export_forensics",
+            "What a stopped node knows of a fork, for `marsa audit forensics`.",
+        ),
+    },
     help=f"""{
         examples(
             "marsa node init val5 --genesis genesis.json --licence kite --keys kite-keys",
@@ -56,19 +63,24 @@ def node() -> None:
             "marsa node init val5 --genesis genesis.json --licence kite --keys kite-keys",
             "marsa node init val5 --genesis genesis.json --licence kite --keys kite-keys "
             "--listen 0.0.0.0:8740 --peer acme=198.51.100.7:8740",
+            "marsa node init watcher --genesis genesis.json --observer watcher "
+            "--peer acme=198.51.100.7:8740",
         )
     }
 
 Make a new directory with marsa.toml, in which every option is explained, the genesis, the keys,
 an empty vote log, and the chain's state at height 0. Keys are copied from a directory with
-consensus.json and link.pem. Peers can be added to marsa.toml later. Start the node before the
-chain makes block 1; later it only follows until you say so with `marsa node recover`.
+consensus.json and link.pem, and licence.pem for a licence that is not in genesis. Peers can be
+added to marsa.toml later. Start a validator of genesis before the chain makes block 1; later it
+only follows for two epochs, or until you say `marsa node recover`. With --observer the node has no
+licence and no keys: it follows, and serves the API.
 """,
 )
 @click.argument("directory", type=DIRECTORY)
 @click.option("--genesis", type=FILE, required=True, metavar="FILE", help="The chain's genesis.")
-@click.option("--licence", required=True, metavar="ID", help="This validator's licence.")
-@click.option("--keys", type=DIRECTORY, required=True, metavar="DIRECTORY", help="Its two keys.")
+@click.option("--licence", metavar="ID", help="This validator's licence.")
+@click.option("--keys", type=DIRECTORY, metavar="DIRECTORY", help="Its keys.")
+@click.option("--observer", metavar="NAME", help="No validator but an observer, called so.")
 @click.option("--listen", metavar="HOST:PORT", help="For other nodes; 127.0.0.1:8740 else.")
 @click.option("--api", metavar="HOST:PORT", help="For clients; 127.0.0.1:8640 else.")
 @click.option("--operations", metavar="HOST:PORT", help="For metrics; 127.0.0.1:8840 else.")
@@ -76,8 +88,9 @@ chain makes block 1; later it only follows until you say so with `marsa node rec
 def init(
     directory: Path,
     genesis: Path,
-    licence: str,
-    keys: Path,
+    licence: str | None,
+    keys: Path | None,
+    observer: str | None,
     listen: str | None,
     api: str | None,
     operations: str | None,
@@ -88,22 +101,26 @@ def init(
     from cli.genesis import read_genesis
     from cli.node_errors import node_errors_mapped
 
+    name = licence if observer is None else observer
+    if name is None or (licence is None) != (keys is None) or (licence and observer):
+        raise usage_error("usage", "either --licence ID with --keys DIRECTORY, or --observer NAME")
     addresses = {"p2p": listen, "api": api, "operations": operations}
     with node_errors_mapped():
         made = node_setup.init(
             directory,
             read_genesis(genesis),
-            licence,
+            name,
             keys,
             addresses={name: text for name, text in addresses.items() if text is not None},
             peers=dict(_split(text, "ID=HOST:PORT") for text in peers),
         )
     value = {
         "directory": str(directory),
-        "licence": licence,
+        "role": made.role,
+        "licence": made.licence,
         "genesis_hash": made.network.genesis_hash,
     }
-    text = f"'{licence}' is ready in {directory}; start it with: marsa node run {directory}"
+    text = f"'{name}' is ready in {directory}; start it with: marsa node run {directory}"
     emit("marsa.node.init/1", value, text)
 
 
@@ -128,12 +145,13 @@ def check(directory: Path, assignments: tuple[str, ...]) -> None:
         fault = node_setup.check(config)
     value = {
         "ok": True,
+        "role": config.role,
         "licence": config.licence,
         "genesis_hash": config.network.genesis_hash,
-        "votes": not fault,
+        "votes": not fault and not config.is_observer,
         "reason": fault,
     }
-    text = f"'{config.licence}' can start: marsa node run {directory}"
+    text = f"'{config.name}' can start: marsa node run {directory}"
     if fault:
         text += (
             f"\nIt will follow and not vote: {fault}. Once it runs: marsa node recover {directory}"
@@ -216,7 +234,7 @@ def recover(directory: Path, wait: str) -> None:
         )
         node_setup.recover(config, wait_ms)
     value = {"licence": config.licence, "accepted": True}
-    emit("marsa.node.recover/1", value, f"'{config.licence}' may vote again")
+    emit("marsa.node.recover/1", value, f"'{config.name}' may vote again")
 
 
 def _split(text: str, form: str) -> tuple[str, str]:
@@ -230,7 +248,9 @@ def _status_text(found: schemas.Status) -> str:
     from cli.payments import describe_consensus
 
     sync = found.sync
+    mark = " (observer)" if found.node.role == "observer" else ""
     return (
-        f"{found.node.name}: height {sync.height}, block time {sync.header_time}, "
+        f"{found.node.name}{mark}: height {sync.height}, block time {sync.header_time}, "
         f"{describe_consensus(found)}"
+        + (f"\nkey: {found.node.key}" if found.node.key.startswith("signer ") else "")
     ) + "".join(f"\nwarning: {warning}" for warning in found.warnings)

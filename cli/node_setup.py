@@ -44,29 +44,29 @@ def init(
     directory: Path,
     genesis: Genesis,
     licence: str,
-    key_directory: Path,
+    key_directory: Path | None,
     *,
     addresses: Mapping[str, str],
     peers: Mapping[str, str],
 ) -> NodeConfig:
-    """Make a directory under another name and move it into place when a node could start in it."""
+    """Make a directory under another name and move it into place when a node could start in it.
+
+    Without keys it is that of an observer, which `licence` names.
+    """
     if directory.exists() and any(directory.iterdir()):
         raise usage_error(
             "directory_not_empty",
             f"{directory} is not empty and is not changed",
             "choose a new directory, or start the node that lives there: marsa node run",
         )
-    options = _options(genesis, licence, addresses, peers)
-    grant = keys.find_grant(genesis, licence)
+    options = _options(genesis, licence, addresses, peers, is_observer=key_directory is None)
     draft = directory.with_name(f".{directory.resolve().name}.new")
     if draft.exists():
         shutil.rmtree(draft)
-    (draft / "keys").mkdir(parents=True, mode=0o700)
+    draft.mkdir(parents=True)
     try:
-        for name in ("consensus.json", "link.pem"):
-            data = keys.read_private(key_directory / name)
-            write_atomic(draft / "keys" / name, data, keys.PRIVATE_MODE)
-        keys.save_certificate(draft / "licence.pem", grant.certificate)
+        if key_directory is not None:
+            _copy_keys(draft, genesis, licence, key_directory)
         keys.save_certificate(draft / "authority.pem", genesis.authority.certificate)
         write_atomic(draft / "genesis.json", dump(genesis), keys.PUBLIC_MODE)
         write_atomic(
@@ -83,6 +83,27 @@ def init(
     return config.load(directory)
 
 
+def _copy_keys(draft: Path, genesis: Genesis, licence: str, source: Path) -> None:
+    """Both keys, and the certificate: that of genesis, else the one beside the keys."""
+    (draft / "keys").mkdir(mode=0o700)
+    for name in ("consensus.json", "link.pem"):
+        write_atomic(draft / "keys" / name, keys.read_private(source / name), keys.PRIVATE_MODE)
+    grant = keys.find_grant(genesis, licence)
+    if grant is not None:
+        keys.save_certificate(draft / "licence.pem", grant.certificate)
+        return
+    path = source / "licence.pem"
+    if not path.is_file():
+        seats = ", ".join(item.id for item in genesis.licences if item.validator)
+        raise NodeError(
+            "unknown_licence",
+            f"'{licence}' has no licence in this genesis, and {path} does not exist",
+            "the validators of genesis are: "
+            f"{seats}. A new one gets its certificate with its keys: marsa validator grant",
+        )
+    keys.save_certificate(draft / "licence.pem", keys.load_certificate(path))
+
+
 def check(node: NodeConfig) -> str:
     """Everything that could keep a node from starting; raises NodeError. See `app.check_node`."""
     check_addresses(node)
@@ -94,6 +115,8 @@ def check_addresses(node: NodeConfig) -> None:
     try:
         with DirectoryLock(node.directory):
             for section in ("p2p", "api", "operations"):
+                if section == "p2p" and node.is_observer:
+                    continue  # it dials, and nobody dials it
                 _check_port(section, getattr(node, section).listen_address)
     except DataDirectoryInUse as error:
         raise NodeError("directory_in_use", str(error)) from None
@@ -105,7 +128,7 @@ def recover(node: NodeConfig, wait_ms: int) -> None:
     with Waiting(f"waiting until '{node.licence}' votes", wait_ms) as waiting:
         while True:
             status = msgspec.json.decode(_ask_admin(node, "GET", "/status"), type=schemas.Status)
-            if status.consensus.is_voting:
+            if status.consensus.is_voting or not status.consensus.has_seat:
                 return
             waiting.because(status.consensus.reason)
             if waiting.left_ms == 0:
@@ -120,11 +143,17 @@ def recover(node: NodeConfig, wait_ms: int) -> None:
 
 
 def _options(
-    genesis: Genesis, licence: str, addresses: Mapping[str, str], peers: Mapping[str, str]
+    genesis: Genesis,
+    licence: str,
+    addresses: Mapping[str, str],
+    peers: Mapping[str, str],
+    *,
+    is_observer: bool,
 ) -> config.Options:
     """Converted rather than constructed: what was typed is checked like what is read."""
+    who = {"role": "observer", "name": licence} if is_observer else {"licence": licence}
     table: dict[str, object] = {
-        "licence": licence,
+        **who,
         "network": {"genesis_hash": chain_id(genesis).hex()},
         "p2p": {"peers": dict(peers)},
     }

@@ -6,22 +6,23 @@ that may still come true.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
-from cli.accounts import Holder, known_as
+from cli.accounts import known_as
 from cli.client import ApiProblem, Client, ClientError, Timeout, all_items
 from cli.errors import CliError, ExitCode, usage_error
 from cli.nodes import HINTS, Node, problem_error
 from cli.output import Waiting
-from cli.wallet.build import Draft, Terms, sign
+from cli.wallet.build import Conditions, Draft, Terms, sign
 from cli.wallet.payment import Holding
 from cli.wallet.reservations import Reservations, reservations
 from cli.wallet.selection import Coin
 from ledger.address import encode_address
 from ledger.crypto import SigningKey
-from ledger.transaction import MEMO_BYTES_MAX
+from ledger.transaction import MEMO_BYTES_MAX, SignedTransaction
 from node.api import schemas
 
 LIFETIME_MS = 10 * 60_000
@@ -44,6 +45,19 @@ class Outcome:
     position: int | None = None
 
 
+class Owner(Protocol):
+    """Whose coins pay: a holder of keys, or several that open one lock together."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def locks(self) -> Sequence[bytes]: ...
+
+    @property
+    def conditions(self) -> Conditions: ...
+
+
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -59,7 +73,7 @@ def make_terms(node: Node, memo: str | None) -> Terms:
     return Terms(bytes.fromhex(node.chain_id), node.fees, now_ms() + LIFETIME_MS, data)
 
 
-def fetch_coins(node: Node, holder: Holder) -> list[schemas.Coin]:
+def fetch_coins(node: Node, holder: Owner) -> list[schemas.Coin]:
     """All unspent coins of the holder's addresses, as the node sees them."""
     found: list[schemas.Coin] = []
     for lock in holder.locks:
@@ -68,7 +82,7 @@ def fetch_coins(node: Node, holder: Holder) -> list[schemas.Coin]:
     return found
 
 
-def make_holding(holder: Holder, coins: list[schemas.Coin], held: Reservations) -> Holding:
+def make_holding(holder: Owner, coins: list[schemas.Coin], held: Reservations) -> Holding:
     """The holder's coins for `cli.wallet.payment.plan`."""
     own = tuple(
         Coin(
@@ -84,7 +98,7 @@ def make_holding(holder: Holder, coins: list[schemas.Coin], held: Reservations) 
         name=holder.name,
         coins=own,
         reserved=frozenset(coin.outpoint for coin in own if coin.outpoint in held),
-        keys=holder.keys_by_lock,
+        conditions=holder.conditions,
         issuers={bytes.fromhex(coin.asset): coin.issuer for coin in coins},
     )
 
@@ -100,24 +114,29 @@ def submit(
 
     The reservation of the draft's coins ends when the transaction is final or refused.
     """
-    txid = draft.txid.hex()
     try:
         tx = sign(terms, draft, unlock())
     except BaseException:
-        release(draft)
+        release([coin.outpoint for coin in draft.coins])
         raise
+    return submit_signed(node, tx, wait_ms)
+
+
+def submit_signed(node: Node, tx: SignedTransaction, wait_ms: int | None) -> Outcome:
+    """As `submit`, of a transaction that is signed already."""
+    txid, spent = tx.txid.hex(), [item.outpoint for item in tx.body.inputs]
     started = time.monotonic()
     try:
         node.client.submit(tx.raw)
     except ApiProblem as problem:
-        release(draft)
+        release(spent)
         raise problem_error(problem) from None
     except ClientError as error:
         raise outcome_unknown(txid, str(error)) from None
     if wait_ms is None:
         return Outcome(txid, "pending", None, _since(started))
-    final = wait_final(node.client, txid, wait_ms, on_refused=lambda: release(draft))
-    release(draft)
+    final = wait_final(node.client, txid, wait_ms, on_refused=lambda: release(spent))
+    release(spent)
     signers = len(final.proof.certificate.signers) if final.proof else 0
     return Outcome(txid, "final", final.height, _since(started), signers, final.position)
 
@@ -167,11 +186,11 @@ def outcome_unknown(txid: str, why: str) -> CliError:
     )
 
 
-def release(draft: Draft) -> None:
-    """Give the draft's coins back to other payments of this machine."""
-    if draft.coins:
+def release(spent: Sequence[tuple[bytes, int]]) -> None:
+    """Give these coins back to other payments of this machine."""
+    if spent:
         with reservations(now_ms()) as held:
-            held.remove([coin.outpoint for coin in draft.coins])
+            held.remove(spent)
 
 
 def describe_consensus(status: schemas.Status) -> str:

@@ -1,4 +1,7 @@
-"""`marsa tx`: send coins, follow a transaction, fetch and check its proof."""
+"""`marsa tx`: send coins, follow a transaction, fetch and check its proof.
+
+What several sign together is in `cli.tx_create` and `cli.tx_ptx`.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,29 @@ if TYPE_CHECKING:
     from cli.wallet.build import Draft
     from cli.wallet.payment import Holding, Wish
     from node.api import schemas
+    from node.api.forms import TransactionForm
 
 DEFAULT_WAIT = "10s"
 TXID_CHARS = 64
+
+_TABLE = {
+    "create": ("cli.tx_create:create", "Write an unsigned payment to a file."),
+    "inspect": ("cli.tx_ptx:inspect", "What a file would do, who has signed it, who is missing."),
+    "sign": ("cli.tx_sign:sign", "Add a signature to a file."),
+    "combine": ("cli.tx_ptx:combine", "Gather the signatures of several copies in one."),
+    "finalize": ("cli.tx_ptx:finalize", "The finished transaction of a file, as hex."),
+    "submit": ("cli.tx_ptx:submit", "Send what a file holds, once enough have signed."),
+    "lock": ("cli.tx_create:show_lock", "The address of a lock of several keys."),
+}
 
 
 @click.command(
     "tx",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa tx send bob 5 --from alice", "marsa tx show TXID")}
 
-Send coins; follow and prove transactions.
+Send coins; follow and prove transactions; sign together what one hand must not do alone.
 """,
 )
 def tx() -> None:
@@ -91,7 +106,7 @@ def send(
         raise usage_error(
             "usage", "--mix excludes --asset, --issuer and --coin; --asset excludes --issuer"
         )
-    only = tuple(_read_outpoint(text) for text in coins)
+    only = tuple(read_outpoint(text) for text in coins)
     with nodes.connected() as node:
         holder = accounts.find_holder(
             sender,
@@ -102,7 +117,7 @@ def send(
             amount=units,
             to=accounts.resolve_address(to, node.hrp, chain_id=node.chain_id),
             change_lock=holder.locks[0],
-            asset=_read_asset(node, asset, issuer),
+            asset=read_asset(node, asset, issuer),
             mix=mix,
             only=only,
         )
@@ -193,18 +208,19 @@ def wait_for(txid: str, wait: str) -> None:
     help=f"""{examples("marsa tx proof TXID --out proof.json", "marsa tx proof TXID > proof.json")}
 
 Fetch all that shows a transaction final to whoever holds the genesis file: its bytes, the path to
-its block's header, and the certificate. Check it with `marsa tx verify-proof`.
+its block's header, the certificate, and each change of the validators since genesis. Check it with
+`marsa tx verify-proof`.
 """,
 )
 @click.argument("txid")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it here.")
 def proof(txid: str, out: Path | None) -> None:
     """The file is the JSON object, with or without --json."""
-    from cli import nodes
+    from cli import nodes, proofs
     from cli.output import json_text
 
     with nodes.connected() as node:
-        text = json_text("marsa.tx.proof/1", node.client.proof(checked_txid(txid)))
+        text = json_text("marsa.tx.proof/1", proofs.fetch_proof(node.client, checked_txid(txid)))
     if out is None:
         click.echo(text)
         return
@@ -225,8 +241,8 @@ def proof(txid: str, out: Path | None) -> None:
         )
     }
 
-Check a proof without any node: chain, signatures, path and the certificate of a quorum of the
-validators of the genesis file. Exit code 9 when it does not hold.
+Check a proof without any node: chain, signatures, path, and the certificate of a quorum of the
+validators, which follow from those of the genesis file. Exit code 9 when it does not hold.
 """,
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -326,6 +342,7 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
             address = encode_address(bytes.fromhex(output.lock), node.hrp)
             lines.append(f"output  {format_amount(int(output.amount))} to {address}")
         lines.append(f"fee     {format_amount(int(body.fee.amount))}")
+        lines += [f"does    {text}" for text in _operation_texts(found.transaction)]
         if body.memo:
             lines.append(f"memo    {bytes.fromhex(body.memo)!r}")
     if found.proof is not None:
@@ -334,7 +351,16 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
     return "\n".join(lines)
 
 
-def _read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | None:
+def _operation_texts(form: TransactionForm) -> list[str]:
+    from cli.wallet.ptx_document import describe_operation
+    from ledger import transaction
+    from node.api.convert import read_transaction
+
+    body = transaction.decode(read_transaction(form)).body
+    return [describe_operation(item) for item in body.operations]
+
+
+def read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | None:
     if asset is not None:
         if len(asset) != TXID_CHARS:
             detail = f"{asset!r} is not an asset id: 64 hex digits"
@@ -345,7 +371,7 @@ def _read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | No
     return None
 
 
-def _read_outpoint(text: str) -> tuple[bytes, int]:
+def read_outpoint(text: str) -> tuple[bytes, int]:
     txid, _, index = text.partition(":")
     number = parse_number(index)
     if number is None:

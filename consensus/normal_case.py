@@ -137,7 +137,9 @@ def advance(state: ReplicaState, out: Output, now: Now) -> None:
 
 
 def _advance_slots(state: ReplicaState, out: Output, now: Now) -> None:
-    ancestors_prepared = True
+    # The certificate of each height is logged with its own COMMIT: one that went ahead of those
+    # below would leave them out of a VIEW-CHANGE after a crash.
+    ancestors_voted = True
     for height in state.heights_open:
         slot = state.slots.get(height)
         if slot is None or slot.proposal is None:
@@ -154,15 +156,16 @@ def _advance_slots(state: ReplicaState, out: Output, now: Now) -> None:
             _remember_prepared(state, slot, proposal)
         if prepared is not None or proposal.derived:
             _check_executes(state, proposal)
-        ancestors_prepared = ancestors_prepared and prepared is not None
-        _ask_votes(state, slot, proposal, ancestors_prepared, out, now)
+        may_commit = ancestors_voted and prepared is not None
+        _ask_votes(state, slot, proposal, may_commit, out, now)
+        ancestors_voted = slot.asked_commit
 
 
 def _ask_votes(
     state: ReplicaState,
     slot: Slot,
     proposal: Proposal,
-    ancestors_prepared: bool,
+    may_commit: bool,
     out: Output,
     now: Now,
 ) -> None:
@@ -173,7 +176,7 @@ def _ask_votes(
     if not slot.asked_prepare and _is_timely(state, slot, proposal, now):
         slot.asked_prepare = True
         out.votes.append(VoteRequest(state.payload(PREPARE, height, proposal.block_hash)))
-    if ancestors_prepared and not slot.asked_commit:
+    if may_commit and not slot.asked_commit:
         slot.asked_commit = True
         payload = state.payload(COMMIT, height, proposal.block_hash)
         out.votes.append(VoteRequest(payload, state.prepared[height]))

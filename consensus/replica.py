@@ -9,6 +9,8 @@ does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from consensus import changing, normal_case
 from consensus.effects import (
     CaughtUp,
@@ -60,8 +62,11 @@ class Replica:
         certificate: Certificate | None,
         restored: Restored,
         now: Now,
+        heard: Iterable[int] = (),
     ) -> None:
+        """`heard` are members whose STATUS is known from the epoch before."""
         self.state = initial_state(rules, member, head, certificate, restored, now)
+        self.state.status_from.update(heard)
         if member is not None:
             self.state.status_from.add(member)
         self._restore(restored, now)

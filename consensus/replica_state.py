@@ -117,7 +117,7 @@ class ReplicaState:
         self._stand_at(self.committed.height)
 
     def primary_of(self, view: int) -> int:
-        return self.rules.validators.primary(self.rules.epoch, view)
+        return self.rules.validators.primary(view)
 
     @property
     def synced(self) -> bool:
@@ -150,13 +150,19 @@ class ReplicaState:
         return self.slots.setdefault(height, Slot())
 
     def parent_of(self, height: int) -> tuple[bytes, Header] | None:
-        """Hash and header of the block that a proposal at `height` must continue."""
+        """Hash and header of the block that a proposal at `height` must continue.
+
+        None where it is not known here, or ends this epoch: nothing in flight outlives an epoch.
+        """
         if height == self.height + 1:
-            return self.committed_hash, self.committed
-        below = self.slots.get(height - 1)
-        if below is None or below.proposal is None:
-            return None
-        return below.proposal.block_hash, below.proposal.header
+            parent = self.committed_hash, self.committed
+        else:
+            below = self.slots.get(height - 1)
+            if below is None or below.proposal is None:
+                return None
+            parent = below.proposal.block_hash, below.proposal.header
+        is_of_this_epoch = parent[1].next_validators_hash == self.rules.validators.hash
+        return parent if is_of_this_epoch else None
 
     def payload(self, phase: int, height: int, block_hash: bytes) -> VotePayload:
         return VotePayload(self.rules.epoch, phase, self.view, height, block_hash)

@@ -12,7 +12,7 @@ from consensus.messages import Held, Message, PrePrepare, Status
 from consensus.normal_case import is_proposal_vote
 from consensus.replica_state import ReplicaState
 from consensus.slot import Slot
-from ledger.block import COMMIT, PREPARE, check_certificate
+from ledger.block import PREPARE
 from ledger.reasons import Invalid
 
 ANSWER_MS = 500
@@ -62,14 +62,13 @@ def _learn_height(state: ReplicaState, status: Status) -> bool:
     if not status.certificate:
         return status.height == 0
     certificate = status.certificate[0]
-    if certificate.height != status.height or certificate.epoch != state.rules.epoch:
+    if certificate.height != status.height:
         return False
     if certificate.height <= state.known_height and certificate.height not in state.heights_open:
         return True
-    rules = state.rules
     if certificate.height not in state.certified:
         try:
-            check_certificate(certificate, rules.chain_id, rules.validators, COMMIT, rules.is_valid)
+            state.rules.check_final(certificate)
         except Invalid:
             return False
         state.learn_certificate(certificate)

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
 from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
 from ledger.mempool import TRANSACTIONS_MAX
+from ledger.operations import identities
 from ledger.parameters import PPM
-from ledger.transaction import Mint, SignedTransaction
+from ledger.transaction import SignedTransaction
 
 ROOMY_BLOCKS = 8
 """Blocks with room that an honest primary, who takes what came first, cannot make without it."""
@@ -43,7 +44,7 @@ class BlockFill:
     @classmethod
     def of(cls, transactions: Sequence[SignedTransaction]) -> BlockFill:
         free = [tx for tx in transactions if not tx.body.inputs]
-        issuers = Counter(issuer for tx in free for issuer in _issuers(tx))
+        issuers = Counter(issuer for tx in free for issuer in identities(tx.body.operations))
         most = max(issuers.values(), default=0) * PPM // FREE_PER_IDENTITY_MAX
         return cls(
             whole_ppm=_fill_ppm(transactions),
@@ -171,7 +172,3 @@ def _fill_ppm(transactions: Sequence[SignedTransaction]) -> int:
         signatures * PPM // BLOCK_SIGNATURES_MAX,
         size_bytes * PPM // BLOCK_BYTES_MAX,
     )
-
-
-def _issuers(tx: SignedTransaction) -> set[str]:
-    return {item.issuer for item in tx.body.operations if isinstance(item, Mint)}

@@ -13,7 +13,7 @@ Hash and parent are computed from the header, never taken from a claim beside it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus.messages import (
     NewView,
@@ -40,32 +40,61 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What certificates are checked against and timers run by: one value per epoch."""
+    """What certificates are checked against and timers run by: one value per epoch.
+
+    `previous` is the set of the epoch before, whose last block this one begins with; None in the
+    first, which begins with genesis.
+    """
 
     chain_id: bytes
     genesis_hash: bytes
-    epoch: int
     validators: ValidatorSet
+    previous: ValidatorSet | None
     window: int
     is_valid: IsValid
     timing: Timing
 
+    @property
+    def epoch(self) -> int:
+        return self.validators.epoch
+
     @classmethod
     def of(
-        cls, genesis: Header, validators: ValidatorSet, numbers: Parameters, is_valid: IsValid
+        cls,
+        genesis: Header,
+        validators: ValidatorSet,
+        numbers: Parameters,
+        is_valid: IsValid,
+        *,
+        previous: ValidatorSet | None = None,
     ) -> Rules:
-        """Those of the first epoch of the chain that begins with the header `genesis`."""
+        """Those of an epoch of the chain that begins with the header `genesis`."""
         return cls(
             chain_id=genesis.chain_id,
             genesis_hash=hash_of(genesis),
-            epoch=genesis.epoch,
             validators=validators,
+            previous=previous,
             window=numbers.window,
             is_valid=is_valid,
             timing=Timing(
                 numbers.view_timeout_ms, numbers.view_timeout_ms_max, numbers.heartbeat_ms
             ),
         )
+
+    def following(self, validators: ValidatorSet) -> Rules:
+        """Those of the next epoch."""
+        return replace(self, validators=validators, previous=self.validators)
+
+    def check_final(self, certificate: Certificate) -> None:
+        """A COMMIT certificate of this epoch, or of the last block of the one before; raises
+        Invalid. The caller compares height and hash with what it expects."""
+        signers = self.validators
+        if self.previous is not None and certificate.epoch == self.previous.epoch:
+            signers = self.previous
+        if certificate.epoch != signers.epoch:
+            detail = f"of epoch {certificate.epoch}, this is {self.epoch}"
+            raise Invalid(Reason.BAD_CERTIFICATE, detail)
+        check_certificate(certificate, self.chain_id, signers, COMMIT, self.is_valid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +152,7 @@ def check_new_view(message: NewView, rules: Rules, known: dict[int, CheckedViewC
     valid VIEW-CHANGEs of distinct members for this very view. `known` spares a second check.
     """
     body = message.body
-    primary = rules.validators.primary(rules.epoch, body.view)
+    primary = rules.validators.primary(body.view)
     if body.epoch != rules.epoch or body.view == 0 or body.signer != primary:
         raise Invalid(Reason.MALFORMED, "NEW-VIEW of another epoch or not of the primary")
     key = rules.validators.members[primary].key
@@ -157,10 +186,12 @@ def derive(view_changes: Sequence[CheckedViewChange]) -> Derived:
                 best[entry.header.height] = entry
     proposals = []
     parent = hash_of(base)
+    ends = False
     height = base.height + 1
-    while height in best and best[height].header.parent_hash == parent:
+    while height in best and best[height].header.parent_hash == parent and not ends:
         proposals.append(best[height])
         parent = best[height].certificate.block_hash
+        ends = best[height].header.ends_epoch
         height += 1
     certificates = highest.message.body.base_certificate
     return Derived(base, certificates[0] if certificates else None, tuple(proposals))
@@ -170,18 +201,19 @@ def _check_base(message: ViewChange, rules: Rules) -> None:
     body = message.body
     base_hash = hash_of(body.base)
     if not body.base_certificate:
-        if body.base.height != 0 or base_hash != rules.genesis_hash:
+        if base_hash != rules.genesis_hash or rules.previous is not None:
             raise Invalid(Reason.BAD_CERTIFICATE, "VIEW-CHANGE with an unproved base")
         return
     certificate = body.base_certificate[0]
     names_base = (
         certificate.block_hash == base_hash
         and certificate.height == body.base.height
-        and certificate.epoch == rules.epoch
+        and certificate.epoch == body.base.epoch
+        and body.base.next_validators_hash == rules.validators.hash
     )
     if not names_base:
         raise Invalid(Reason.BAD_CERTIFICATE, "VIEW-CHANGE whose certificate names another base")
-    check_certificate(certificate, rules.chain_id, rules.validators, COMMIT, rules.is_valid)
+    rules.check_final(certificate)
 
 
 def _is_proved(entry: PreparedEntry, view: int, rules: Rules) -> bool:

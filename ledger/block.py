@@ -18,9 +18,9 @@ from ledger import codec
 from ledger.codec import Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import TRANSACTION_BYTES_MAX
 from ledger.validators import VALIDATORS_MAX, ValidatorSet
 
+TRANSACTION_BYTES_MAX = 16 * 1024
 BLOCK_TRANSACTIONS_MAX = 2_000
 BLOCK_SIGNATURES_MAX = 4_000
 BLOCK_BYTES_MAX = 1_048_576  # of transactions; the frame that carries a block may hold 2 MiB
@@ -57,6 +57,11 @@ class Header(Wire, frozen=True):
     time_ms: UInt
     proposer: Bytes32
     """Consensus key of the member that built the block."""
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether the next block belongs to the next epoch: a set's hash covers its epoch."""
+        return self.next_validators_hash != self.validators_hash
 
 
 RawTransaction = Annotated[bytes, Meta(min_length=1, max_length=TRANSACTION_BYTES_MAX)]

@@ -21,11 +21,11 @@ from ledger.block import (
 )
 from ledger.chain import Chain
 from ledger.crypto import verify
+from ledger.epochs import epoch_after
 from ledger.merkle import merkle_root
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
 from ledger.transaction import SignedTransaction, decode
-from ledger.validators import ValidatorSet
 
 BOOT_HEADERS = 1_000
 """Headers and certificates looked at in every start: 0.03 s, with signatures of four validators
@@ -34,23 +34,20 @@ BOOT_BODIES = 32
 """Bodies looked at in every start: 1 s when all of them are full."""
 
 
-def audit_boot(
-    chain: Chain, validators: ValidatorSet | None = None, is_valid: IsValid = verify
-) -> None:
-    """The last blocks follow each other without a hole; raises DamagedChain.
-
-    With `validators` the signatures of their certificates are verified too.
-    """
+def audit_boot(chain: Chain, is_valid: IsValid = verify) -> None:
+    """The last blocks follow each other without a hole, each made final by the members of its
+    epoch; raises DamagedChain."""
     tip = chain.height
-    lowest = max(0, tip - BOOT_HEADERS + 1)
+    lowest = max(chain.base, tip - BOOT_HEADERS + 1)
     above: Header | None = None
     for height in range(tip, lowest - 1, -1):
         header = checked_header(chain, height, above)
-        check_final(chain, header, validators, is_valid)
-        if height > tip - BOOT_BODIES:
+        check_final(chain, header, is_valid)
+        if height > tip - BOOT_BODIES and height >= chain.bodies_from:
             check_leaves(chain, header)
             read_body(chain, header)
         above = header
+    check_base(chain)
     check_top(chain)
 
 
@@ -64,6 +61,8 @@ def checked_header(chain: Chain, height: int, above: Header | None) -> Header:
         raise DamagedChain(f"the header at height {height} is not the parent of the next")
     if height == 0 and header.parent_hash != genesis_parent():
         raise DamagedChain("the header at height 0 has a parent")
+    if above is not None and above.validators_hash != header.next_validators_hash:
+        raise DamagedChain(f"the validators after height {height} are others than it names")
     if above is not None and header.time_ms >= above.time_ms:
         raise DamagedChain(f"time does not advance after height {height}")
     if header.chain_id != chain.chain_id:
@@ -73,17 +72,14 @@ def checked_header(chain: Chain, height: int, above: Header | None) -> Header:
     return header
 
 
-def check_final(
-    chain: Chain, header: Header, validators: ValidatorSet | None, is_valid: IsValid
-) -> None:
+def check_final(chain: Chain, header: Header, is_valid: IsValid) -> None:
     if header.height == 0:
         return
     certificate = chain.certificate(header.height)
     if certificate is None or not is_commit_of(certificate, header, header_hash(header)):
         raise DamagedChain(f"the certificate at height {header.height} is of another block")
-    if validators is None:
-        return
-    if validators.hash != header.validators_hash:
+    validators = chain.validators(header.epoch)
+    if validators is None or validators.hash != header.validators_hash:
         raise DamagedChain(f"the header at height {header.height} names other validators")
     try:
         check_certificate(certificate, chain.chain_id, validators, COMMIT, is_valid)
@@ -120,8 +116,22 @@ def read_body(chain: Chain, header: Header) -> list[SignedTransaction]:
     return transactions
 
 
+def check_base(chain: Chain) -> None:
+    """The block with which the store begins is there, and bodies up to the tip."""
+    header, imported = chain.header(chain.base), chain.imported
+    if header is None or (imported is not None and header_hash(header) != imported.hash):
+        raise DamagedChain(f"the block at height {chain.base}, where it begins, is another")
+    if chain.bodies_from > chain.height + 1:
+        raise DamagedChain(f"bodies are pruned up to height {chain.bodies_from}, above the tip")
+
+
 def check_top(chain: Chain) -> None:
-    """Nothing lies above the tip: what is there belongs to a block that the tip forgot."""
+    """The next block's validators are those that the tip names, and nothing lies above it: what
+    is there belongs to a block that the tip forgot."""
+    header = chain.head.header
+    following = chain.validators(epoch_after(header))
+    if following is None or following.hash != header.next_validators_hash:
+        raise DamagedChain(f"the validators after height {header.height} are others than it names")
     above = chain.height + 1
     for prefix, name in (
         (schema.HEADER, "header"),

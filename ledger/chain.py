@@ -4,8 +4,12 @@
 the state after exactly one block. `Chain` is also the `View` of that state: the rules read it,
 `Overlay` puts blocks on top that are not final yet. There is one owner; nothing here locks.
 
+A store that was imported from a snapshot begins at `base`, the end of an epoch: below are no
+blocks, spenders or histories. Of blocks below `bodies_from` the bodies are pruned. What is not
+there for one of these reasons is None, what is missing otherwise is damage.
+
 Invariants:
-- heights 0 to tip are all there, each block's parent is the block below it;
+- heights `base` to tip are all there, each block's parent is the block below it;
 - the roots in memory are those of the last header: `open` rebuilds them from the stored outputs,
   flags and objects and refuses a store whose header says otherwise;
 - after a failed write the value in memory is still that of the old tip.
@@ -20,7 +24,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ledger import codec, schema, transaction
-from ledger.accumulator import Commitments
 from ledger.block import (
     HEADER_BYTES_MAX,
     Block,
@@ -29,24 +32,28 @@ from ledger.block import (
     header_hash,
     is_commit_of,
 )
+from ledger.chain_load import (
+    NEW_NODE,
+    load_base,
+    load_bodies_from,
+    load_head,
+    read_node,
+    scan_all,
+)
 from ledger.crypto import HASH_BYTES
+from ledger.epochs import Epoch, epoch_after
 from ledger.indexes import Batch, Indexes, add_indexes, read_output
 from ledger.kv import KeyValue
 from ledger.merkle import merkle_proof
-from ledger.mountain_range import MountainRange
-from ledger.object_tree import ObjectTree
-from ledger.objects import value_hash
+from ledger.objects import decode, key_of
 from ledger.proofs import TransactionProof, UnspentProof
-from ledger.reasons import Invalid
+from ledger.pruning import add_pruning
 from ledger.schema import DamagedChain, Tip
+from ledger.snapshot_make import FrozenState
 from ledger.spent_bitmap import SpentBitmap
 from ledger.transaction import OutPoint, SignedTransaction
+from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
-
-SCAN_ROWS = 1_000
-"""Rows read at a time where a whole range is walked: bounds what one step holds in memory."""
-NEW_NODE = "make a new node with `marsa node init`, or check the name of the data directory"
-NEWER_NODE = "use the newer version of marsa that wrote it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +68,24 @@ class FinalTransaction:
 class Chain:
     """Made by `create` or `open`, never by its constructor."""
 
-    __slots__ = ("_head", "_kv", "indexes")
+    __slots__ = ("_head", "_is_archive", "_kv", "bodies_from", "imported", "indexes")
 
-    def __init__(self, kv: KeyValue, head: Head) -> None:
+    def __init__(self, kv: KeyValue, head: Head, *, is_archive: bool) -> None:
         self._kv = kv
         self._head = head
+        self._is_archive = is_archive
+        self.imported = load_base(kv)
+        """The block that the store begins with, where it was imported from a snapshot."""
+        self.bodies_from = load_bodies_from(kv, self.imported)
+        """The lowest height whose body is there."""
         self.indexes = Indexes(kv)
 
     @classmethod
-    def create(cls, kv: KeyValue, changes: Changes) -> Chain:
-        """Write the genesis block, which has no certificate, into an empty store."""
+    def create(cls, kv: KeyValue, changes: Changes, *, is_archive: bool = True) -> Chain:
+        """Write the genesis block, which has no certificate, into an empty store.
+
+        Unless it `is_archive`, a chain prunes old bodies as it grows.
+        """
         header = changes.head.header
         if next(kv.scan(b"", limit=1), None) is not None:
             raise DamagedChain("a new chain was to be written over another", NEW_NODE)
@@ -80,16 +95,24 @@ class Chain:
         batch = _block_batch(kv, Block(header, ()), changes, (), empty)
         batch.puts[schema.SCHEMA_KEY] = schema.SCHEMA_VERSION.to_bytes(2, "big")
         kv.write(batch.puts, batch.deletes)
-        return cls(kv, changes.head)
+        return cls(kv, changes.head, is_archive=is_archive)
 
     @classmethod
-    def open(cls, kv: KeyValue) -> Chain:
-        """Read the last block and rebuild its commitments; raises DamagedChain.
+    def open(cls, kv: KeyValue, *, is_archive: bool = True) -> Chain:
+        """Read the last block and rebuild its commitments; raises DamagedChain, and
+        UnfinishedImport for what is no chain yet.
 
         `boot_audit.audit_boot` looks at the blocks below.
         """
-        _check_schema(kv)
-        return cls(kv, _load_head(kv))
+        return cls(kv, load_head(kv), is_archive=is_archive)
+
+    def freeze(self) -> FrozenState:
+        """The state after the last block, which must end an epoch, while the chain moves on: what
+        `snapshot_make.make_chunk` reads. The caller closes it."""
+        certificate = self.certificate(self.height)
+        if certificate is None or not self._head.header.ends_epoch:
+            raise AssertionError(f"height {self.height} is not the end of an epoch")
+        return FrozenState(self._kv.frozen(), self._head, certificate)
 
     # The view of the state after the last final block.
 
@@ -100,6 +123,16 @@ class Chain:
     @property
     def height(self) -> int:
         return self._head.header.height
+
+    @property
+    def base(self) -> int:
+        """The lowest height that is there."""
+        return 0 if self.imported is None else self.imported.height
+
+    @property
+    def first_listed(self) -> int:
+        """The lowest height whose transactions are known by their leaves."""
+        return 0 if self.imported is None else self.imported.height + 1
 
     @property
     def chain_id(self) -> bytes:
@@ -159,8 +192,11 @@ class Chain:
         batch = _block_batch(self._kv, block, changes, transactions, since)
         key = schema.certificate_key(block.header.height)
         batch.puts[key] = codec.encode(certificate)
+        bodies_from = self.bodies_from
+        if not self._is_archive:
+            bodies_from = add_pruning(batch, self._kv, block.header.height, bodies_from)
         self._kv.write(batch.puts, batch.deletes)
-        self._head = changes.head
+        self._head, self.bodies_from = changes.head, bodies_from
 
     def _check_next(self, block: Block, certificate: Certificate, changes: Changes) -> None:
         header, head = block.header, changes.head
@@ -178,14 +214,25 @@ class Chain:
     # Blocks and transactions.
 
     def header(self, height: int) -> Header | None:
-        """The header at a height; None above the tip."""
+        """The header at a height; None below the base and above the tip."""
         data = self._kv.get(schema.header_key(height))
         if data is None:
-            self._expect_absent(height, "header")
+            self._expect_absent(height, self.base, "header")
             return None
         return schema.read_sealed(
             data, Header, size_max=HEADER_BYTES_MAX, what=f"the header at height {height}"
         )
+
+    def validators(self, epoch: int) -> ValidatorSet | None:
+        """The set of an epoch that has begun; None for a later one, and before that of the base."""
+        data = self._kv.get(schema.validators_key(epoch))
+        if data is None:
+            if self._first_epoch() <= epoch <= epoch_after(self._head.header):
+                raise DamagedChain(f"the validators of epoch {epoch} are missing")
+            return None
+        what = f"the validators of epoch {epoch}"
+        size_max = schema.VALIDATOR_SET_BYTES_MAX
+        return schema.read_payload(data, ValidatorSet, size_max=size_max, what=what)
 
     def height_of(self, block_hash: bytes) -> int | None:
         """The height of a final block."""
@@ -193,21 +240,22 @@ class Chain:
         return None if data is None else schema.read_number(data, 8, "height of a block")
 
     def leaves(self, height: int) -> tuple[bytes, ...] | None:
-        """The leaves of a block's `tx_root`: the wtxids, in order; None above the tip."""
+        """The leaves of a block's `tx_root`: the wtxids, in order; None above the tip, at an
+        imported base and below."""
         data = self._joined_leaves(height)
         if data is None:
             return None
         return tuple([data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES)])
 
     def transaction_count(self, height: int) -> int | None:
-        """How many transactions a block holds, without listing them; None above the tip."""
+        """How many transactions a block holds, without listing them; None as for `leaves`."""
         data = self._joined_leaves(height)
         return None if data is None else len(data) // HASH_BYTES
 
     def block(self, height: int) -> Block | None:
-        """A header with its body; None above the tip."""
+        """A header with its body; None above the tip and where the body is pruned."""
         header, leaves = self.header(height), self.leaves(height)
-        if header is None or leaves is None:
+        if header is None or leaves is None or height < self.bodies_from:
             return None
         prefix = schema.body_key(height, 0)[:-2]
         rows = self._kv.scan(prefix, limit=len(leaves) + 1)
@@ -222,11 +270,11 @@ class Chain:
         return Block(header, tuple(body))
 
     def certificate(self, height: int) -> Certificate | None:
-        """The certificate that made a block final; None for height 0 and above the tip."""
+        """The certificate that made a block final; None for height 0, below the base and above
+        the tip."""
         data = self._kv.get(schema.certificate_key(height))
         if data is None:
-            if height != 0:
-                self._expect_absent(height, "certificate")
+            self._expect_absent(height, max(self.base, 1), "certificate")
             return None
         return schema.read_sealed(
             data,
@@ -240,9 +288,10 @@ class Chain:
         return self._kv.get(schema.body_key(height, position))
 
     def transaction(self, txid: bytes) -> FinalTransaction | None:
-        """A final transaction; None where it is unknown, pending or refused."""
+        """A final transaction; None where it is unknown, pending or refused, and where its body
+        is pruned, while `indexes.place` still tells its block."""
         place = self.indexes.place(txid)
-        if place is None:
+        if place is None or place[0] < self.bodies_from:
             return None
         raw = self.raw_transaction(*place)
         if raw is None:
@@ -277,7 +326,7 @@ class Chain:
 
     def node(self, position: int) -> bytes:
         """A stored node of the mountain range."""
-        return _read_node(self._kv, position)
+        return read_node(self._kv, position)
 
     def scan(self, prefix: bytes, *, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """All records under a prefix of the schema, from `start` up; for audits."""
@@ -286,26 +335,21 @@ class Chain:
     def _joined_leaves(self, height: int) -> bytes | None:
         data = self._kv.get(schema.leaves_key(height))
         if data is None:
-            self._expect_absent(height, "list of transactions")
+            self._expect_absent(height, self.first_listed, "list of transactions")
         elif len(data) % HASH_BYTES:
             raise DamagedChain(f"the list of transactions at height {height} is cut")
         return data
 
-    def _expect_absent(self, height: int, what: str) -> None:
-        if 0 <= height <= self.height:
+    def _first_epoch(self) -> int:
+        """The first whose validators are there."""
+        if self.imported is None:
+            return 0
+        header = self.header(self.base)
+        return self._head.header.epoch if header is None else header.epoch
+
+    def _expect_absent(self, height: int, lowest: int, what: str) -> None:
+        if lowest <= height <= self.height:
             raise DamagedChain(f"the {what} at height {height} is missing")
-
-
-def scan_all(
-    kv: KeyValue, prefix: bytes, start: bytes | None = None
-) -> Iterator[tuple[bytes, bytes]]:
-    """Every row under a prefix from `start` up, read in steps."""
-    while True:
-        rows = list(kv.scan(prefix, start=start, limit=SCAN_ROWS + 1))
-        yield from rows[:SCAN_ROWS]
-        if len(rows) <= SCAN_ROWS:
-            return
-        start = rows[SCAN_ROWS][0]
 
 
 def _block_batch(
@@ -336,67 +380,11 @@ def _block_batch(
             batch.deletes.append(schema.object_key(key))
         else:
             puts[schema.object_key(key)] = value
+    if header.ends_epoch or height == 0:
+        following = decode(changes.objects[key_of(Epoch)] or b"", Epoch).validators
+        puts[schema.validators_key(following.epoch)] = codec.encode_payload(following)
     add_indexes(batch, kv.get, changes, transactions)
     outputs_count = head.commitments.outputs.count
     tip = Tip(height, head.hash, outputs_count, head.commitments.supply_root)
     puts[schema.TIP_KEY] = codec.encode_payload(tip)
     return batch
-
-
-def _check_schema(kv: KeyValue) -> None:
-    data = kv.get(schema.SCHEMA_KEY)
-    if data is None:
-        if next(kv.scan(b"", limit=1), None) is None:
-            raise DamagedChain("the database is empty", NEW_NODE)
-        raise DamagedChain("the schema version is missing")
-    version = schema.read_number(data, 2, "schema version")
-    if version > schema.SCHEMA_VERSION:
-        detail = f"it has schema {version}, this program reads {schema.SCHEMA_VERSION}"
-        raise DamagedChain(detail, NEWER_NODE)
-    if version < schema.SCHEMA_VERSION:
-        raise DamagedChain(f"schema version {version} never existed")
-
-
-def _load_head(kv: KeyValue) -> Head:
-    data = kv.get(schema.TIP_KEY)
-    if data is None:
-        raise DamagedChain("the tip is missing")
-    tip = schema.read_payload(data, Tip, size_max=schema.TIP_BYTES_MAX, what="the tip")
-    stored = kv.get(schema.header_key(tip.height))
-    if stored is None:
-        raise DamagedChain(f"the header of the tip, height {tip.height}, is missing")
-    header = schema.read_sealed(
-        stored, Header, size_max=HEADER_BYTES_MAX, what=f"the header at height {tip.height}"
-    )
-    if header.height != tip.height or header_hash(header) != tip.hash:
-        raise DamagedChain(f"the header at height {tip.height} is not the one the tip names")
-    commitments = _load_commitments(kv, tip)
-    if commitments.state_root != header.state_root:
-        detail = f"outputs, flags, objects or supply are not those of height {tip.height}"
-        raise DamagedChain(detail)
-    return Head(header, tip.hash, commitments)
-
-
-def _load_commitments(kv: KeyValue, tip: Tip) -> Commitments:
-    chunks = {
-        schema.read_number(key[1:], 8, "number of a chunk"): flags
-        for key, flags in scan_all(kv, schema.CHUNK)
-    }
-    try:
-        spent = SpentBitmap.load(chunks, tip.outputs_count)
-    except Invalid as error:
-        raise DamagedChain(f"the spent flags cannot be read ({error})") from None
-    objects = {key[1:]: value_hash(value) for key, value in scan_all(kv, schema.OBJECT)}
-    return Commitments(
-        outputs=MountainRange.load(tip.outputs_count, lambda position: _read_node(kv, position)),
-        spent=spent,
-        objects=ObjectTree.empty().update(objects),
-        supply_root=tip.supply_root,
-    )
-
-
-def _read_node(kv: KeyValue, position: int) -> bytes:
-    node = kv.get(schema.node_key(position))
-    if node is None or len(node) != HASH_BYTES:
-        raise DamagedChain(f"node {position} of the outputs is missing or cut")
-    return node

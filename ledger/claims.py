@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from ledger.operations import Mint
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Mint, SignedTransaction
+from ledger.transaction import SignedTransaction
 
 Claim: TypeAlias = tuple[bytes, int] | tuple[str, int, int]
 """An outpoint, or (issuer, lane, number)."""

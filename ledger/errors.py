@@ -9,3 +9,7 @@ from __future__ import annotations
 
 class StorageError(OSError):
     """This machine's storage failed or is not as it was left: the process stops."""
+
+
+class InvariantBroken(AssertionError):
+    """The rules contradict themselves. The text is the dump for whoever looks into it."""

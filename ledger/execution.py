@@ -1,14 +1,16 @@
 """A block on top of a state: run by the primary that builds it and by all who check it alike.
 
-Order within a block: the ledger clock moves, hours of a past period leave the reserves, then the
-transactions as listed. A transaction that fails makes the block invalid; the primary leaves it
-out. `Changes` are computed here and written elsewhere, once, when the block is final.
+Order within a block: what is the system's (`ledger.system`), then the transactions as listed, then,
+in the last block of an epoch, the next set. A transaction that fails makes the block invalid; the
+primary leaves it out. `Changes` are computed here and written elsewhere, once, when the block is
+final.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from ledger.block import (
     BLOCK_BYTES_MAX,
@@ -18,24 +20,17 @@ from ledger.block import (
     Header,
 )
 from ledger.codec import encode
-from ledger.economy.reserve import Reserve, reevaluated, supply_root
+from ledger.economy.reserve import Reserve, supply_root
+from ledger.epochs import Epoch, ends_with, epoch_after, next_epoch
 from ledger.invariants import check_supply_equation
 from ledger.merkle import merkle_root
-from ledger.objects import (
-    FeePot,
-    LedgerClock,
-    ObjectT,
-    key_of,
-    load,
-    load_all,
-    load_one,
-    value_hash,
-)
+from ledger.objects import FeePot, key_of, load, load_all, load_one, value_hash
+from ledger.operations import identities
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
-from ledger.transaction import Mint, SignedTransaction
-from ledger.validators import ValidatorSet
+from ledger.system import system_actions, system_txid
+from ledger.transaction import Output, SignedTransaction
 from ledger.view import (
     BIRTH_ZERO,
     Changes,
@@ -51,6 +46,9 @@ FREE_PER_IDENTITY_MAX = 16
 """Free transactions of one licence in a block."""
 FREE_SHARE = 5
 """Free transactions fill at most a fifth of every limit of a block: paying ones find room."""
+
+Asset = TypeVar("Asset", FeePot, Reserve)
+"""Kinds of objects that hold or count an asset."""
 
 EMPTY_ROOT = merkle_root([])
 
@@ -73,6 +71,7 @@ class Execution:
         "_proposer",
         "_room",
         "_spent",
+        "_system_outputs",
         "_wtxids",
         "height",
         "time_ms",
@@ -90,7 +89,12 @@ class Execution:
         self.time_ms = time_ms
         self._created: dict[Outpoint, OutputEntry] = {}
         self._spent: dict[Outpoint, OutputEntry] = {}
-        self._objects: dict[bytes, bytes] = _system_actions(view, time_ms)
+        actions = system_actions(view, time_ms)
+        self._objects = actions.objects
+        self._system_outputs = {
+            (system_txid(self.height, index), 0): self._entry(output, index)
+            for index, output in enumerate(actions.outputs)
+        }
         self._fees: Counter[bytes] = Counter()
         self._wtxids: list[bytes] = []
         self._room = Room()
@@ -103,6 +107,7 @@ class Execution:
         return self._base.head
 
     def output(self, outpoint: Outpoint) -> OutputEntry | None:
+        """What the system made in this block can be spent in the next: no transaction names it."""
         if outpoint in self._spent:
             return None
         return self._created.get(outpoint) or self._base.output(outpoint)
@@ -111,7 +116,9 @@ class Execution:
         return outpoint in self._spent or self._base.is_spent(outpoint)
 
     def object(self, key: bytes) -> bytes | None:
-        return self._objects.get(key) or self._base.object(key)
+        if key in self._objects:
+            return self._objects[key]
+        return self._base.object(key)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield from merged_objects(self._base.objects(prefix), self._objects, prefix)
@@ -135,20 +142,19 @@ class Execution:
             self._fees[body.fee.asset] += body.fee.amount
         else:
             self._free_room.take(tx)
-            self._free_by_identity.update(_identities(tx))
-        leaf = self._base_outputs + len(self._created)
+            self._free_by_identity.update(identities(tx.body.operations))
+        position = len(self._system_outputs) + len(self._created)
         for index, output in enumerate(body.outputs):
-            self._created[tx.txid, index] = OutputEntry(
-                output.asset, output.amount, output.lock, self.height, leaf + index, BIRTH_ZERO
-            )
+            self._created[tx.txid, index] = self._entry(output, position + index)
 
     def finish(self) -> Changes:
         """The changes of the whole block with its header. Breaks off if the rules contradict
         themselves: nobody votes for such a block."""
         self._collect_fees()
-        self._check_supply()
-        created = self._created
+        next_validators_hash = self._end_epoch()
+        created = self._system_outputs | self._created
         spent = self._spent
+        self._check_supply(created)
         objects = self._objects
         commitments, nodes = self._base.head.commitments.advance(
             created=[output_leaf(outpoint, entry) for outpoint, entry in created.items()],
@@ -160,6 +166,7 @@ class Execution:
             self._base.head,
             tx_root=merkle_root(self._wtxids),
             state_root=commitments.state_root,
+            next_validators_hash=next_validators_hash,
             time_ms=self.time_ms,
             proposer=self._proposer,
         )
@@ -178,21 +185,38 @@ class Execution:
             return None
         if not self._free_room.holds(tx):
             return Invalid(Reason.FREE_QUOTA, "free transactions fill their fifth of the block")
-        for identity in _identities(tx):
+        for identity in identities(tx.body.operations):
             if self._free_by_identity[identity] >= FREE_PER_IDENTITY_MAX:
                 detail = f"{FREE_PER_IDENTITY_MAX} free transactions a block by '{identity}'"
                 return Invalid(Reason.FREE_QUOTA, detail)
         return None
 
-    def _collect_fees(self) -> None:
-        for asset, amount in sorted(self._fees.items()):
-            pot = load(self, FeePot, asset)
-            total = amount if pot is None else pot.amount + amount
-            self._objects[key_of(FeePot, asset)] = encode(FeePot(asset, total))
+    def _entry(self, output: Output, position: int) -> OutputEntry:
+        """`position` counts the outputs that the block has made so far."""
+        leaf = self._base_outputs + position
+        return OutputEntry(output.asset, output.amount, output.lock, self.height, leaf, BIRTH_ZERO)
 
-    def _check_supply(self) -> None:
+    def _collect_fees(self) -> None:
+        if not self._fees:
+            return
+        number = load_one(self, Epoch).number
+        for asset, amount in sorted(self._fees.items()):
+            identity = FeePot.identity(number, asset)
+            pot = load(self, FeePot, identity)
+            total = amount if pot is None else pot.amount + amount
+            self._objects[key_of(FeePot, identity)] = encode(FeePot(number, asset, total))
+
+    def _end_epoch(self) -> bytes:
+        """The hash of the next block's set; the next epoch is written where this block ends one."""
+        epoch, parameters = load_one(self, Epoch), load_one(self, Parameters)
+        if not ends_with(epoch, parameters, height=self.height, time_ms=self.time_ms):
+            return self._base.head.header.next_validators_hash
+        self._objects.update(next_epoch(self, height=self.height, time_ms=self.time_ms))
+        return load_one(self, Epoch).validators.hash
+
+    def _check_supply(self, created: Mapping[Outpoint, OutputEntry]) -> None:
         outputs: Counter[bytes] = Counter()
-        for entry in self._created.values():
+        for entry in created.values():
             outputs[entry.asset] += entry.amount
         for entry in self._spent.values():
             outputs[entry.asset] -= entry.amount
@@ -200,19 +224,18 @@ class Execution:
         supply = self._differences(Reserve, lambda reserve: reserve.supply)
         check_supply_equation(outputs, held, supply)
 
-    def _differences(
-        self, kind: type[ObjectT], amount: Callable[[ObjectT], int]
-    ) -> dict[bytes, int]:
-        """By how much the changed objects of a kind hold more than before, by identity."""
+    def _differences(self, kind: type[Asset], amount: Callable[[Asset], int]) -> Counter[bytes]:
+        """By how much the changed objects of a kind hold more than before, by asset."""
         prefix = key_of(kind)
-        result = {}
+        result: Counter[bytes] = Counter()
         for key in self._objects:
             if key.startswith(prefix):
                 identity = key[len(prefix) :]
                 before, after = load(self._base, kind, identity), load(self, kind, identity)
-                result[identity] = (amount(after) if after else 0) - (
-                    amount(before) if before else 0
-                )
+                if after is not None:
+                    result[after.asset] += amount(after)
+                if before is not None:
+                    result[before.asset] -= amount(before)
         return result
 
     def _supply_root(self) -> bytes:
@@ -246,13 +269,19 @@ class Room:
 
 
 def build_header(
-    parent: Head, *, tx_root: bytes, state_root: bytes, time_ms: int, proposer: bytes
+    parent: Head,
+    *,
+    tx_root: bytes,
+    state_root: bytes,
+    next_validators_hash: bytes,
+    time_ms: int,
+    proposer: bytes,
 ) -> Header:
-    """The header of the block after `parent`; the set of validators goes on."""
+    """The header of the block after `parent`."""
     return Header(
         version=1,
         chain_id=parent.header.chain_id,
-        epoch=parent.header.epoch,
+        epoch=epoch_after(parent.header),
         height=parent.header.height + 1,
         parent_hash=parent.hash,
         tx_root=tx_root,
@@ -260,7 +289,7 @@ def build_header(
         receipts_root=EMPTY_ROOT,
         state_root=state_root,
         validators_hash=parent.header.next_validators_hash,
-        next_validators_hash=parent.header.next_validators_hash,
+        next_validators_hash=next_validators_hash,
         time_ms=time_ms,
         proposer=proposer,
     )
@@ -275,15 +304,17 @@ def check_body(header: Header, wtxids: Sequence[bytes]) -> None:
         raise Invalid(Reason.BAD_BODY, f"{len(wtxids)} transactions do not hash to the tx root")
 
 
-def check_header(header: Header, parent: Head, validators: ValidatorSet) -> None:
-    """The header follows `parent` and comes from a member; raises Invalid(BAD_HEADER).
+def check_header(header: Header, view: View) -> None:
+    """The header follows that of `view` and comes from a member; raises Invalid(BAD_HEADER).
 
     What depends on the wall clock is checked by the replica, roots by `execute_block`.
     """
+    parent = view.head
     expected = build_header(
         parent,
         tx_root=header.tx_root,
         state_root=header.state_root,
+        next_validators_hash=header.next_validators_hash,
         time_ms=header.time_ms,
         proposer=header.proposer,
     )
@@ -292,13 +323,11 @@ def check_header(header: Header, parent: Head, validators: ValidatorSet) -> None
         if found != needed:
             detail = f"{name} is {_shown(found)}, expected {_shown(needed)}"
             raise Invalid(Reason.BAD_HEADER, detail)
-    if header.proposer not in validators.index_by_key:
+    if all(header.proposer != member.key for member in load_one(view, Epoch).members):
         raise Invalid(Reason.BAD_HEADER, f"proposer {header.proposer.hex()} is not a member")
 
 
-def execute_block(
-    view: View, block: Block, txs: Sequence[SignedTransaction], validators: ValidatorSet
-) -> Changes:
+def execute_block(view: View, block: Block, txs: Sequence[SignedTransaction]) -> Changes:
     """Run a proposed or fetched block; raises Invalid, and then the block is no good.
 
     `txs` are the block's transactions, decoded and verified. BAD_BODY says that body and header
@@ -307,34 +336,21 @@ def execute_block(
     header = block.header
     if [tx.raw for tx in txs] != list(block.transactions):
         raise AssertionError("other transactions than the block's")
-    check_header(header, view.head, validators)
+    check_header(header, view)
     check_body(header, [tx.wtxid for tx in txs])
     execution = Execution(view, time_ms=header.time_ms, proposer=header.proposer)
     for tx in txs:
         execution.add(tx)
     changes = execution.finish()
+    if changes.head.header.next_validators_hash != header.next_validators_hash:
+        computed = changes.head.header.next_validators_hash.hex()
+        detail = f"next_validators_hash is {header.next_validators_hash.hex()}, expected {computed}"
+        raise Invalid(Reason.BAD_HEADER, detail)
     if changes.head.header.state_root != header.state_root:
         computed = changes.head.header.state_root.hex()
         detail = f"header says {header.state_root.hex()}, executed {computed}"
         raise Invalid(Reason.BAD_STATE_ROOT, detail)
     return changes
-
-
-def _system_actions(view: View, time_ms: int) -> dict[bytes, bytes]:
-    """The clock moves; when that begins a period, every reserve is worked out anew."""
-    before = load_one(view, LedgerClock)
-    after = before.advanced(parent_ms=view.head.header.time_ms, block_ms=time_ms)
-    objects = {key_of(LedgerClock): encode(after)}
-    period_ms = load_one(view, Parameters).period_ms
-    if before.time_ms // period_ms != after.time_ms // period_ms:
-        for reserve in reevaluated(view, after):
-            objects[key_of(Reserve, reserve.asset)] = encode(reserve)
-    return objects
-
-
-def _identities(tx: SignedTransaction) -> list[str]:
-    """The licences behind the operations, each once."""
-    return sorted({item.issuer for item in tx.body.operations if isinstance(item, Mint)})
 
 
 def _shown(value: int | bytes) -> str:

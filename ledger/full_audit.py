@@ -4,6 +4,9 @@ Blocks prove themselves by hashes and certificates; indexes are counted again fr
 from unspent outputs, unspent outputs from the leaves and flags that the last header commits to.
 The rules of the economy are not run: `invariants.recount(chain, chain.outputs())` does that.
 
+It begins where the store begins. Of blocks whose bodies are pruned it sees header, certificate and
+leaves; what indexes say of them cannot be compared any more, except for the number of transactions.
+
 A walk holds a block in memory, never the set of outputs.
 """
 
@@ -15,14 +18,21 @@ from dataclasses import dataclass
 
 from ledger import schema
 from ledger.block import Header, IsValid
-from ledger.boot_audit import check_final, check_leaves, check_top, checked_header, read_body
+from ledger.boot_audit import (
+    check_base,
+    check_final,
+    check_leaves,
+    check_top,
+    checked_header,
+    read_body,
+)
 from ledger.chain import Chain
 from ledger.crypto import verify
+from ledger.epochs import epoch_after
 from ledger.indexes import read_history
 from ledger.mountain_range import MountainRange, size_of
 from ledger.schema import DamagedChain, Movement
 from ledger.transaction import SignedTransaction, decode
-from ledger.validators import ValidatorSet
 from ledger.view import Outpoint, OutputEntry, output_leaf
 
 PROGRESS_ROWS = 1_000
@@ -38,48 +48,57 @@ class Progress:
     total: int
 
 
-def audit_full(
-    chain: Chain, validators: ValidatorSet | None = None, is_valid: IsValid = verify
-) -> Iterator[Progress]:
+def audit_full(chain: Chain, is_valid: IsValid = verify) -> Iterator[Progress]:
     """Everything below a chain that was just opened; raises DamagedChain.
 
     The chain must not be appended to before the iterator is exhausted.
     """
-    yield from _audit_blocks(chain, validators, is_valid)
+    yield from _audit_blocks(chain, is_valid)
     yield from _audit_nodes(chain)
     yield from _audit_outputs(chain)
+    check_base(chain)
     check_top(chain)
 
 
-def _audit_blocks(
-    chain: Chain, validators: ValidatorSet | None, is_valid: IsValid
-) -> Iterator[Progress]:
+def _audit_blocks(chain: Chain, is_valid: IsValid) -> Iterator[Progress]:
     """Headers, certificates, bodies, and the indexes that follow from a block alone."""
-    tip = chain.height
+    tip, base, imported = chain.height, chain.base, chain.imported
     counts: Counter[bytes] = Counter()
     system_outputs = chain.head.commitments.outputs.count
+    if imported is not None:
+        system_outputs -= imported.outputs_count
     above: Header | None = None
-    for height in range(tip, -1, -1):
+    for height in range(tip, base - 1, -1):
         header = checked_header(chain, height, above)
-        check_final(chain, header, validators, is_valid)
-        check_leaves(chain, header)
-        for position, tx in enumerate(read_body(chain, header)):
+        check_final(chain, header, is_valid)
+        if height >= chain.first_listed:
+            check_leaves(chain, header)
+            counts[schema.TRANSACTION] += chain.transaction_count(height) or 0
+        for position, tx in enumerate(_body(chain, header)):
             counts[schema.BODY] += 1
-            counts[schema.TRANSACTION] += 1
             counts[schema.SPENT_BY] += len(tx.body.inputs)
             counts[schema.HISTORY] += _check_history(chain, height, position, tx)
             system_outputs -= len(tx.body.outputs)
             _check_spenders(chain, height, position, tx)
         above = header
-        if height % PROGRESS_ROWS == 0:
-            yield Progress("blocks", tip - height + 1, tip + 1)
-    for prefix in (schema.HEADER, schema.HEIGHT_BY_HASH, schema.LEAVES):
-        counts[prefix] = tip + 1
-    counts[schema.CERTIFICATE] = tip
-    counts[schema.HISTORY] += system_outputs
+        if height % PROGRESS_ROWS == 0 or height == base:
+            yield Progress("blocks", tip - height + 1, tip - base + 1)
+    for prefix in (schema.HEADER, schema.HEIGHT_BY_HASH):
+        counts[prefix] = tip - base + 1
+    counts[schema.LEAVES] = tip - chain.first_listed + 1
+    counts[schema.CERTIFICATE] = tip - base + (imported is not None)
+    first_epoch = 0 if above is None else above.epoch
+    counts[schema.VALIDATORS] = epoch_after(chain.head.header) + 1 - first_epoch
+    counts[schema.PROGRESS] = 0
+    if chain.bodies_from <= chain.first_listed:
+        counts[schema.HISTORY] += system_outputs
     _check_system_history(chain)
     for prefix, count in sorted(counts.items()):
         _check_count(chain, prefix, count)
+
+
+def _body(chain: Chain, header: Header) -> list[SignedTransaction]:
+    return read_body(chain, header) if header.height >= chain.bodies_from else []
 
 
 def _check_spenders(chain: Chain, height: int, position: int, tx: SignedTransaction) -> None:
@@ -134,6 +153,8 @@ def _check_spent_system_line(
     chain: Chain, outpoint: Outpoint, movements: tuple[Movement, ...]
 ) -> None:
     place = chain.indexes.spender(outpoint)
+    if place is not None and place[0] < chain.bodies_from:
+        return
     raw = None if place is None else chain.raw_transaction(*place)
     inputs = () if raw is None else decode(raw).body.inputs
     for spent in inputs:
@@ -181,6 +202,7 @@ def _audit_outputs(chain: Chain) -> Iterator[Progress]:
     _check_balance(chain, owner, amount, coins)
     _check_count(chain, schema.BALANCE, owners)
     _check_count(chain, schema.OUTPUT, count)
+    _check_count(chain, schema.UNSPENT, count)
     spent = sum(int.from_bytes(flags, "big").bit_count() for _, flags in chain.scan(schema.CHUNK))
     if count != total - spent:
         raise DamagedChain(f"{count} unspent outputs of {total}, {spent} are flagged as spent")
@@ -196,6 +218,9 @@ def _checked_coin(chain: Chain, key: bytes, outpoint: Outpoint) -> OutputEntry:
         raise DamagedChain(f"{name} is stored as unspent and flagged as spent")
     if chain.node(size_of(entry.leaf)) != output_leaf(outpoint, entry):
         raise DamagedChain(f"{name} is not what its leaf commits to")
+    row = (schema.unspent_key(entry.leaf), schema.outpoint_value(outpoint))
+    if next(chain.scan(row[0]), None) != row:
+        raise DamagedChain(f"{name} is not found by its leaf")
     return entry
 
 
@@ -209,7 +234,18 @@ def _check_balance(chain: Chain, owner: bytes, amount: int, coins: int) -> None:
 
 
 def _check_count(chain: Chain, prefix: bytes, expected: int) -> None:
-    found = sum(1 for _ in chain.scan(prefix))
+    """So many records under a prefix; of spenders and histories those that bodies account for."""
+    found = sum(1 for row in chain.scan(prefix) if _has_body(chain, *row))
     if found != expected:
         name = prefix.decode("ascii")
         raise DamagedChain(f"{found} records '{name}' instead of {expected}")
+
+
+def _has_body(chain: Chain, key: bytes, value: bytes) -> bool:
+    """Whether a record counts: with a pruned body nothing tells what it should be."""
+    if key[:1] == schema.SPENT_BY:
+        return schema.read_place(value)[0] >= chain.bodies_from
+    if key[:1] == schema.HISTORY and chain.bodies_from > chain.first_listed:
+        line = read_history(key, value)
+        return line.height >= chain.bodies_from and line.position is not None
+    return True

@@ -31,12 +31,12 @@ from ledger.economy.licence import (
 )
 from ledger.economy.reserve import CapacityBook
 from ledger.economy.standard import Factors, Standard
+from ledger.membership import LICENCES_MAX
 from ledger.parameters import PPM, Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.validators import ValidatorSet
 
 GENESIS_BYTES_MAX = 4 * 1024 * 1024
-LICENCES_MAX = 64
 ATTESTORS_MAX = 64
 COMMITMENTS_MAX = 1_024
 ALLOCATIONS_MAX = 4_096

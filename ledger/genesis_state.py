@@ -6,10 +6,11 @@ from ledger.accumulator import Commitments
 from ledger.address import decode_address
 from ledger.block import Header, genesis_parent
 from ledger.codec import Wire, encode
-from ledger.crypto import ZERO_HASH, tagged_hash
-from ledger.economy.licence import Licence, LicenceState
+from ledger.crypto import ZERO_HASH
+from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve, supply_root
 from ledger.economy.standard import Standard
+from ledger.epochs import first_epoch
 from ledger.execution import EMPTY_ROOT
 from ledger.genesis import Genesis, chain_id, supply_by_issuer
 from ledger.invariants import check_supply_equation
@@ -17,15 +18,9 @@ from ledger.mountain_range import MountainRange
 from ledger.object_tree import ObjectTree
 from ledger.objects import LedgerClock, key_of, value_hash
 from ledger.spent_bitmap import SpentBitmap
+from ledger.system import system_txid
 from ledger.transaction import asset_id
 from ledger.view import BIRTH_ZERO, Changes, Head, Outpoint, OutputEntry, output_leaf
-
-_system_txid = tagged_hash("sys")
-
-
-def system_txid(height: int, action: int) -> bytes:
-    """The txid of outputs that no transaction makes: the action's index at a height."""
-    return _system_txid(height.to_bytes(8, "big"), action.to_bytes(8, "big"))
 
 
 def genesis_state(genesis: Genesis) -> Changes:
@@ -80,7 +75,8 @@ def _objects(genesis: Genesis, reserves: list[Reserve]) -> dict[bytes, bytes]:
         (b"", LedgerClock(genesis.time_ms)),
         (b"", genesis.parameters),
         (b"", Standard(1, genesis.standard)),
-        *((grant.id.encode(), Licence(grant, LicenceState.ACTIVE)) for grant in genesis.licences),
+        (b"", first_epoch(genesis.validators, genesis.time_ms)),
+        *((grant.id.encode(), Licence.granted(grant)) for grant in genesis.licences),
         *((item.id.encode(), item) for item in genesis.attestors),
         *((item.id.encode(), item) for item in genesis.commitments),
         *((item.asset, item) for item in reserves),

@@ -133,12 +133,14 @@ def _add_coins(batch: Batch, get: Get, changes: Changes) -> None:
     moved: defaultdict[bytes, list[int]] = defaultdict(lambda: [0, 0])
     for entry in changes.spent.values():
         batch.deletes.append(schema.coin_key(entry.lock, entry.asset, entry.leaf))
+        batch.deletes.append(schema.unspent_key(entry.leaf))
         delta = moved[schema.balance_key(entry.lock, entry.asset)]
         delta[0] -= entry.amount
         delta[1] -= 1
     for outpoint, entry in changes.created.items():
-        key = schema.coin_key(entry.lock, entry.asset, entry.leaf)
-        batch.puts[key] = schema.outpoint_value(outpoint)
+        name = schema.outpoint_value(outpoint)
+        batch.puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
+        batch.puts[schema.unspent_key(entry.leaf)] = name
         delta = moved[schema.balance_key(entry.lock, entry.asset)]
         delta[0] += entry.amount
         delta[1] += 1

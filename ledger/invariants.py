@@ -11,13 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ledger.economy.reserve import CapacityBook, Reserve, supply_root
+from ledger.errors import InvariantBroken
 from ledger.objects import FeePot, LedgerClock, ObjectReader, load_all, load_one
 from ledger.spent_bitmap import SpentBitmap
 from ledger.view import Outpoint, OutputEntry, View
-
-
-class InvariantBroken(AssertionError):
-    """The rules contradict themselves. The text is the dump for whoever looks into it."""
 
 
 def check_supply_equation(
@@ -33,7 +30,10 @@ def check_supply_equation(
 
 def held_in_objects(view: ObjectReader) -> Counter[bytes]:
     """Amounts per asset that objects hold."""
-    return Counter({pot.asset: pot.amount for pot in load_all(view, FeePot)})
+    held: Counter[bytes] = Counter()
+    for pot in load_all(view, FeePot):
+        held[pot.asset] += pot.amount
+    return held
 
 
 def recount(view: View, outputs: Iterable[tuple[Outpoint, OutputEntry]]) -> None:

@@ -8,6 +8,7 @@ Invariants:
   of it ever is.
 - After the first failure a handle refuses everything. LevelDB goes on acknowledging synced writes
   after a full disk and loses them at the next start, so the process has to stop (see `_fail`).
+- A frozen image answers as the store did when it was taken, whatever is written afterwards.
 - A database comes into being in `LevelDB.create` only. LevelDB that may create also deletes every
   table when its file CURRENT is lost; LevelDB's repair drops blocks in silence. Neither is used.
 """
@@ -43,7 +44,7 @@ class DataDirectoryInUse(StorageError):
     """Somebody else has this directory open."""
 
 
-class KeyValue(Protocol):
+class Reader(Protocol):
     """Keys and values are bytes; keys are ordered as bytes."""
 
     def get(self, key: bytes) -> bytes | None:
@@ -58,25 +59,89 @@ class KeyValue(Protocol):
         (`reverse`) at or below. To page, ask for one row more and start the next page at its key.
         """
 
+    def close(self) -> None:
+        """Give back what is held; a closed handle refuses everything but closing again."""
+
+
+class KeyValue(Reader, Protocol):
+    """A store that can be written; closing gives its directory back, its images first."""
+
     def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
         """One atomic batch, durable on return. Of a key in both the put wins."""
 
-    def close(self) -> None:
-        """Give the directory back; a closed handle refuses everything but closing again."""
+    def frozen(self) -> Reader:
+        """The store as it is now, to be read while it moves on.
+
+        Close it in time: the disk keeps what it still sees. It does not outlive the process.
+        """
 
 
-class LevelDB:
+class _LevelReader:
+    """Reading, in a database and in an image of one: plyvel's two have the same methods."""
+
+    def __init__(self, path: Path, source: Any) -> None:
+        self._path = path
+        self._db = source
+        self._fault: str | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        self._check_usable()
+        try:
+            value: bytes | None = self._db.get(key, verify_checksums=True)
+        except (plyvel.Error, RuntimeError) as error:  # RuntimeError: an image of a closed store
+            raise self._fail("read", error) from error
+        return value
+
+    def scan(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False, limit: int
+    ) -> Iterator[Row]:
+        self._check_usable()
+        low, high = _bounds(prefix, start, reverse=reverse)
+        try:
+            rows = self._db.iterator(
+                # plyvel's descending iterator skips a lone row at its start: `takewhile` ends it.
+                start=None if reverse else low,
+                stop=high,
+                include_start=True,
+                include_stop=False,
+                reverse=reverse,
+                verify_checksums=True,
+                fill_cache=False,  # a long listing must not push out what execution needs
+            )
+        except (plyvel.Error, RuntimeError) as error:
+            raise self._fail("read", error) from error
+        inside = takewhile(lambda row: row[0] >= low, rows) if reverse else rows
+        return self._rows(rows, islice(inside, limit))
+
+    def _rows(self, iterator: Any, rows: Iterator[Row]) -> Iterator[Row]:
+        try:
+            yield from rows
+        except (plyvel.Error, RuntimeError) as error:  # RuntimeError: closed while being read
+            raise self._fail("read", error) from error
+        finally:
+            iterator.close()
+
+    def _check_usable(self) -> None:
+        if self._fault is not None:
+            raise StorageError(self._fault)
+
+    def _fail(self, action: str, error: Exception) -> StorageError:
+        """Remember the failure for ever: whatever this handle acknowledged now could be lost."""
+        if self._fault is None:
+            self._fault = (
+                f"Cannot {action} {self._path}: {_text(error)}. The node must stop; check the disk "
+                "and its free space, then start it again."
+            )
+        return StorageError(self._fault)
+
+
+class LevelDB(_LevelReader):
     """A directory of LevelDB's. Made by `create` or `open`, never by its constructor."""
 
     # LevelDB locks with fcntl. A second attempt in the same process closes a descriptor of the
     # lock file, and that drops the process's lock without a word: the next process gets in and
     # both write. So that attempt must never reach LevelDB.
     _open: ClassVar[WeakValueDictionary[Path, LevelDB]] = WeakValueDictionary()
-
-    def __init__(self, path: Path, database: Any) -> None:
-        self._path = path
-        self._db = database
-        self._fault: str | None = None
 
     @classmethod
     def create(cls, path: Path) -> LevelDB:
@@ -129,43 +194,6 @@ class LevelDB:
         cls._open[path] = handle
         return handle
 
-    def get(self, key: bytes) -> bytes | None:
-        self._check_usable()
-        try:
-            value: bytes | None = self._db.get(key, verify_checksums=True)
-        except plyvel.Error as error:
-            raise self._fail("read", error) from error
-        return value
-
-    def scan(
-        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False, limit: int
-    ) -> Iterator[Row]:
-        self._check_usable()
-        low, high = _bounds(prefix, start, reverse=reverse)
-        try:
-            rows = self._db.iterator(
-                # plyvel's descending iterator skips a lone row at its start: `takewhile` ends it.
-                start=None if reverse else low,
-                stop=high,
-                include_start=True,
-                include_stop=False,
-                reverse=reverse,
-                verify_checksums=True,
-                fill_cache=False,  # a long listing must not push out what execution needs
-            )
-        except plyvel.Error as error:
-            raise self._fail("read", error) from error
-        inside = takewhile(lambda row: row[0] >= low, rows) if reverse else rows
-        return self._rows(rows, islice(inside, limit))
-
-    def _rows(self, iterator: Any, rows: Iterator[Row]) -> Iterator[Row]:
-        try:
-            yield from rows
-        except (plyvel.Error, RuntimeError) as error:  # RuntimeError: closed while being read
-            raise self._fail("read", error) from error
-        finally:
-            iterator.close()
-
     def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
         self._check_usable()
         try:
@@ -178,24 +206,23 @@ class LevelDB:
         except plyvel.Error as error:
             raise self._fail("write to", error) from error
 
+    def frozen(self) -> Reader:
+        self._check_usable()
+        return _LevelImage(self._path, self._db.snapshot())
+
     def close(self) -> None:
         self._fault = self._fault or f"The database {self._path} is closed."
         self._db.close()
         if LevelDB._open.get(self._path) is self:
             del LevelDB._open[self._path]
 
-    def _check_usable(self) -> None:
-        if self._fault is not None:
-            raise StorageError(self._fault)
 
-    def _fail(self, action: str, error: Exception) -> StorageError:
-        """Remember the failure for ever: whatever this handle acknowledged now could be lost."""
-        if self._fault is None:
-            self._fault = (
-                f"Cannot {action} {self._path}: {_text(error)}. The node must stop; check the disk "
-                "and its free space, then start it again."
-            )
-        return StorageError(self._fault)
+class _LevelImage(_LevelReader):
+    """A snapshot of LevelDB's."""
+
+    def close(self) -> None:
+        self._fault = self._fault or f"The image of {self._path} is closed."
+        self._db.close()
 
 
 class MemoryKV:
@@ -212,6 +239,10 @@ class MemoryKV:
         image._values = self._values.copy()
         image._keys = self._keys.copy()
         return image
+
+    def frozen(self) -> Reader:
+        self._check_usable()
+        return self.copy()
 
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()

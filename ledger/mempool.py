@@ -25,9 +25,10 @@ from typing import TypeAlias
 
 from ledger.claims import Claim, claims_of, conflict
 from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, Room
+from ledger.operations import identities
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
-from ledger.transaction import Mint, SignedTransaction
+from ledger.transaction import SignedTransaction
 
 TRANSACTIONS_MAX = 20_000
 """Ten full blocks."""
@@ -88,7 +89,7 @@ class Mempool:
         self._entries: dict[bytes, _Entry] = {}  # by txid
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
-        self._mints: dict[bytes, None] = {}  # txids with a mint, in the order of arrival
+        self._licensed: dict[bytes, None] = {}  # txids with operations under a quota, by arrival
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
@@ -184,8 +185,8 @@ class Mempool:
         self._txid_by_wtxid[tx.wtxid] = tx.txid
         for claim in entry.claims:
             self._claims[claim] = tx.txid
-        if any(isinstance(item, Mint) for item in tx.body.operations):
-            self._mints[tx.txid] = None
+        if identities(tx.body.operations):
+            self._licensed[tx.txid] = None
         self._count(entry, 1)
         heappush(self._expiries, (tx.body.expires_at_ms, tx.txid))
         if len(self._expiries) > 2 * len(self._entries) + EXPIRY_SPARE:
@@ -253,13 +254,13 @@ class Mempool:
         return dropped
 
     def drop_refused(self, check: Check) -> list[Rejection]:
-        """Ask the rules again about waiting mints, the oldest first, once the state has moved.
+        """Ask the rules again about waiting operations, the oldest first, once the state has moved.
 
-        Headroom and licences change under them. What only spends is lost to a final conflict or
-        to time, and `drop_committed` and `drop_expired` saw to that.
+        Headroom, licences and epochs change under them. What only spends is lost to a final
+        conflict or to time, and `drop_committed` and `drop_expired` saw to that.
         """
         dropped = []
-        for txid in list(islice(self._mints, RECHECKED_MAX)):
+        for txid in list(islice(self._licensed, RECHECKED_MAX)):
             try:
                 check(self._entries[txid].tx)
             except Invalid as error:
@@ -343,7 +344,7 @@ class Mempool:
         if entry is None:
             return
         del self._txid_by_wtxid[entry.tx.wtxid]
-        self._mints.pop(txid, None)
+        self._licensed.pop(txid, None)
         for claim in entry.claims:
             del self._claims[claim]
         self._count(entry, -1)
@@ -373,8 +374,7 @@ def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entr
     body = tx.body
     is_free = not body.inputs
     if is_free:
-        issuers = {item.issuer for item in body.operations if isinstance(item, Mint)}
-        owners = tuple([issuer.encode("ascii") for issuer in sorted(issuers)])
+        owners = tuple([name.encode("ascii") for name in identities(body.operations)])
     elif resent_by is not None:
         owners = ()
     else:

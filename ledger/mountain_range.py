@@ -87,10 +87,15 @@ class MountainRange:
 
     def prove(self, index: int, node: ReadNode) -> OutputProof:
         """The proof of output `index`, which must have been made."""
-        if not 0 <= index < self.count:
-            raise AssertionError(f"output {index} of {self.count}")
+        return OutputProof(index, self.count, self.prove_range(index, 0, node))
+
+    def prove_range(self, number: int, height: int, node: ReadNode) -> Path:
+        """The siblings above the leaves from `number << height` on, `1 << height` of them or, at
+        the end, fewer."""
+        if not 0 <= number << height < self.count:
+            raise AssertionError(f"output {number << height} of {self.count}")
         path = []
-        at, last, height = index, self.count - 1, 0
+        at, last = number, (self.count - 1) >> height
         while last:
             sibling = at ^ 1
             if (sibling + 1) << height <= self.count:
@@ -100,7 +105,7 @@ class MountainRange:
             at >>= 1
             last >>= 1
             height += 1
-        return OutputProof(index, self.count, tuple(path))
+        return tuple(path)
 
     def _peaks_from(self, leaf: int) -> tuple[bytes, ...]:
         """The peaks over `leaf`, where a mountain begins, and over all that follows it."""
@@ -111,6 +116,34 @@ def verify_output(root: bytes, leaf_hash: bytes, proof: OutputProof) -> bool:
     """Whether the range with this root holds `leaf_hash` as output `proof.index`."""
     top = climb(_node, leaf_hash, proof.index, proof.count, proof.path)
     return top is not None and _root(count_bytes(proof.count), top) == root
+
+
+def verify_range(
+    root: bytes, count: int, number: int, height: int, leaves: list[bytes], path: Path
+) -> list[tuple[int, bytes]] | None:
+    """The (position, hash) nodes over a range of leaf hashes as `prove_range` cuts it, themselves
+    included; None unless the range with this root and count holds exactly these leaves there."""
+    first = number << height
+    if number < 0 or not leaves or len(leaves) != min(1 << height, count - first):
+        return None
+    mountains, nodes = MountainRange.empty().append(leaves)
+    ranges = (count - 1 >> height) + 1
+    top = climb(_node, _fold(mountains.peaks), number, ranges, path)
+    if top is None or _root(count_bytes(count), top) != root:
+        return None
+    start = size_of(first)
+    return [(start + position, node) for position, node in nodes]
+
+
+def nodes_above(count: int, height: int, node: ReadNode) -> list[tuple[int, bytes]]:
+    """The complete nodes above level `height`, worked out from those of that level."""
+    level = [node(position_of(index, height)) for index in range(count >> height)]
+    nodes = []
+    while len(level) > 1:
+        height += 1
+        level = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        nodes += [(position_of(index, height), top) for index, top in enumerate(level)]
+    return nodes
 
 
 def size_of(count: int) -> int:

@@ -51,6 +51,18 @@ class ObjectProof(Wire, frozen=True):
     other: Annotated[tuple[ObjectLeaf, ...], Meta(max_length=1)]
 
 
+class Subtree(msgspec.Struct, frozen=True):
+    """Where a subtree stands, and the digests of its halves; no halves where it is one leaf, or
+    nothing at all.
+
+    Subtrees have numbers: 1 is the whole tree, 2 n and 2 n + 1 are the halves of n.
+    """
+
+    path: tuple[bytes, ...]
+    """Siblings from the subtree up."""
+    halves: tuple[bytes, ...]
+
+
 class _Leaf(msgspec.Struct, frozen=True, gc=False):
     digest: bytes
     place: bytes
@@ -113,6 +125,21 @@ class ObjectTree:
             other = (ObjectLeaf(node.place, node.value_hash),)
         return ObjectProof(tuple(reversed(path)), other)
 
+    def subtree(self, number: int) -> Subtree | None:
+        """A subtree by its number; None where no node stands there."""
+        depth = _depth(number)
+        node = self._top
+        path: list[bytes] = []
+        for below in reversed(range(depth)):
+            if not isinstance(node, _Inner):
+                return None
+            left, right = node.left, node.right
+            is_right = number >> below & 1
+            path.append(_digest(left if is_right else right))
+            node = right if is_right else left
+        halves = (_digest(node.left), _digest(node.right)) if isinstance(node, _Inner) else ()
+        return Subtree(tuple(reversed(path)), halves)
+
 
 def verify_object(root: bytes, key: bytes, value_hash: bytes, proof: ObjectProof) -> bool:
     """Whether the tree with this root holds `value_hash` at `key`."""
@@ -135,6 +162,47 @@ def verify_absent(root: bytes, key: bytes, proof: ObjectProof) -> bool:
     if other.place == place or not _share(other.place, place, len(proof.path)):
         return False
     return _climb(_leaf_hash(other.place, other.value_hash), place, proof.path) == root
+
+
+def verify_subtree(
+    root: bytes, number: int, value_hashes: Mapping[bytes, bytes], path: Sequence[bytes]
+) -> bool:
+    """Whether the tree with this root holds, in the subtree of this number, exactly these keys
+    with these hashes of their values."""
+    leaves = []
+    for key, value_hash in value_hashes.items():
+        place = _key_hash(key)
+        leaves.append(_Leaf(_leaf_hash(place, value_hash), place, value_hash))
+    return _stands(root, number, _digest(_build(leaves, _depth(number))), path)
+
+
+def verify_halves(
+    root: bytes, number: int, halves: tuple[bytes, bytes], path: Sequence[bytes]
+) -> bool:
+    """Whether the tree with this root has, in the subtree of this number, these two halves."""
+    return _stands(root, number, _node_hash(*halves), path)
+
+
+def subtree_of(place: bytes, depth: int) -> int:
+    """The number of the subtree at this depth that a place belongs to."""
+    return 1 << depth | int.from_bytes(place, "big") >> PATH_BITS - depth
+
+
+def place_of(key: bytes) -> bytes:
+    """Where a key stands: subtrees hold their keys in the order of places."""
+    return _key_hash(key)
+
+
+def _stands(root: bytes, number: int, digest: bytes, path: Sequence[bytes]) -> bool:
+    depth = _depth(number)
+    place = (number - (1 << depth) << PATH_BITS - depth).to_bytes(HASH_BYTES, "big")
+    return len(path) == depth and _climb(digest, place, path) == root
+
+
+def _depth(number: int) -> int:
+    if not 1 <= number < 2 << PATH_BITS:
+        raise AssertionError(f"there is no subtree {number}")
+    return number.bit_length() - 1
 
 
 def _climb(start: bytes, place: bytes, path: Sequence[bytes]) -> bytes | None:

@@ -21,7 +21,8 @@ CLOCK_STEP_MS_MAX = 30_000
 
 ObjectT = TypeVar("ObjectT", bound=Wire)
 
-_value_hash = tagged_hash("objects/value")
+hash_of_value = tagged_hash("objects/value")
+"""What the object tree holds for an encoded object."""
 
 
 class ObjectReader(Protocol):
@@ -44,11 +45,17 @@ class LedgerClock(Wire, frozen=True):
 
 
 class FeePot(Wire, frozen=True):
-    """Fees collected in one asset and not yet shared out. Identity: the asset."""
+    """Fees of an epoch in one asset, not yet shared out. Identity: the epoch, the asset."""
 
     TYPE: ClassVar[int] = 33
+    epoch: UInt
     asset: Bytes32
     amount: AmountOrZero
+
+    @staticmethod
+    def identity(epoch: int, asset: bytes) -> bytes:
+        """Pots of older epochs come first in the order of keys."""
+        return epoch.to_bytes(8, "big") + asset
 
 
 def key_of(kind: type[Wire], identity: bytes = b"") -> bytes:
@@ -82,5 +89,5 @@ def decode(data: bytes, kind: type[ObjectT]) -> ObjectT:
 
 
 def value_hash(data: bytes | None) -> bytes | None:
-    """What the object tree holds for an encoded object; None for a removed one."""
-    return None if data is None else _value_hash(data)
+    """`hash_of_value` of a changed object; None for a removed one."""
+    return None if data is None else hash_of_value(data)

@@ -24,10 +24,14 @@ VIEW-CHANGE or STATUS may list is bounded by it too."""
 VIEW_TIMEOUT_MS_MAX = 60_000
 """Where doubling ends at the latest: a chain that was down for long must not need as long again."""
 
+EPOCH_MS_MAX = 7 * 24 * 3_600_000
+
 _Fee = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Interval = Annotated[int, Meta(ge=1, le=1_000)]
 _Heartbeat = Annotated[int, Meta(ge=100, le=CLOCK_STEP_MS_MAX)]
 _Timeout = Annotated[int, Meta(ge=100, le=VIEW_TIMEOUT_MS_MAX)]
+_EpochBlocks = Annotated[int, Meta(ge=1, le=1_000_000)]
+_EpochTime = Annotated[int, Meta(ge=1_000, le=EPOCH_MS_MAX)]
 
 
 class Parameters(Wire, frozen=True):
@@ -52,6 +56,10 @@ class Parameters(Wire, frozen=True):
     view_timeout_ms: _Timeout
     view_timeout_ms_max: _Timeout
     """Where doubling per failed view ends."""
+    epoch_blocks: _EpochBlocks
+    epoch_ms: _EpochTime
+    """An epoch ends with the first block that has so many blocks and so much header time of the
+    epoch behind it."""
 
     @property
     def fees(self) -> FeeSchedule:

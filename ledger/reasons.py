@@ -50,6 +50,16 @@ class Reason(StrEnum):
     REPLAYED_OPERATION = "replayed_operation"
     OPERATION_GAP = "operation_gap"
     ABOVE_HEADROOM = "above_headroom"
+    # Licences, validators, epochs
+    NOT_ALONE = "not_alone"
+    NEEDS_QUORUM = "needs_quorum"
+    BAD_GRANT = "bad_grant"
+    UNKNOWN_LICENCE = "unknown_licence"
+    WRONG_VERSION = "wrong_version"
+    HAS_SEAT = "has_seat"
+    NO_SEAT = "no_seat"
+    WRONG_EPOCH = "wrong_epoch"
+    NO_CONFLICT = "no_conflict"
     # Mempool and node
     MEMPOOL_FULL = "mempool_full"
     SENDER_QUOTA = "sender_quota"

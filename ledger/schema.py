@@ -8,13 +8,18 @@ vary in length; they are last in their key.
 | --- | --- | --- | --- |
 | `m` | `schema` | version u16 | layout of this store |
 | `m` | `tip` | `Tip` | the last final block; moves in the batch that writes the block |
+| `m` | `base` | `Base` | the block at which a store begins that was imported from a snapshot |
+| `m` | `bodies` | height u64 | bodies of lower blocks were pruned |
+| `m` | `import` | `Import` | the snapshot that is being imported; no chain before that is done |
 | `h` | height u64 | `Header` | the chain |
 | `i` | block hash 32 | height u64 | a block by its hash |
 | `l` | height u64 | 32 bytes a transaction | leaves of `tx_root`, in the order of the block |
 | `r` | height u64, position u16 | sealed transaction | bodies, one record a transaction |
+| `e` | epoch u64 | `ValidatorSet` | who voted in an epoch: certificates are checked against it |
 | `c` | height u64 | `Certificate` | q COMMIT signatures; height 0 has none |
 | `t` | txid 32 | height u64, position u16 | a final transaction by its id |
 | `o` | txid 32, index u32 | `OutputEntry` | unspent outputs |
+| `u` | leaf u64 | txid 32, index u32 | unspent outputs in the order of their leaves |
 | `x` | txid 32, index u32 | height u64, position u16 | the transaction that spent an output |
 | `n` | position u64 | hash 32 | nodes of the mountain range, never changed |
 | `b` | chunk number u64 | flags 128 | chunks of the spent bitmap that are not clear |
@@ -22,6 +27,9 @@ vary in length; they are last in their key.
 | `a` | lock 32, asset 32, leaf u64 | txid 32, index u32 | unspent outputs of an address |
 | `v` | lock 32, asset 32 | amount u128, coins u64 | running balance, absent when zero |
 | `y` | lock 32, height u64, rank u32 | `HistoryEntry` | what moved at an address |
+| `p` | chunk number u64 | 1 byte | chunks that are imported; gone with the record `import` |
+| `w` | height u64, view u64, SHA-256 32 | size u32 | NEW-VIEWs entered, by first height |
+| `f` | SHA-256 32 | NEW-VIEW | the messages behind `w`, as received |
 
 `rank` orders one block: outputs of the system in the order of their leaves, then transactions
 from `RANK_TRANSACTIONS` on.
@@ -47,6 +55,7 @@ HEADER: Final = b"h"
 HEIGHT_BY_HASH: Final = b"i"
 LEAVES: Final = b"l"
 BODY: Final = b"r"
+VALIDATORS: Final = b"e"
 CERTIFICATE: Final = b"c"
 TRANSACTION: Final = b"t"
 OUTPUT: Final = b"o"
@@ -57,9 +66,16 @@ OBJECT: Final = b"k"
 COIN: Final = b"a"
 BALANCE: Final = b"v"
 HISTORY: Final = b"y"
+UNSPENT: Final = b"u"
+PROGRESS: Final = b"p"
+WITNESS: Final = b"w"
+NEW_VIEW: Final = b"f"
 
 SCHEMA_KEY: Final = META + b"schema"
 TIP_KEY: Final = META + b"tip"
+BASE_KEY: Final = META + b"base"
+BODIES_KEY: Final = META + b"bodies"
+IMPORT_KEY: Final = META + b"import"
 
 RANK_TRANSACTIONS: Final = 1 << 31
 
@@ -77,6 +93,17 @@ class DamagedChain(StorageError):
         self.what = what
 
 
+class UnfinishedImport(StorageError):
+    """The store is a snapshot of which chunks are missing: no chain yet, and not damaged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is a snapshot that was imported in part, no chain yet; let the node go on"
+            " with the import, or move the directory aside and make a new one with"
+            " `marsa node init`"
+        )
+
+
 class Tip(Wire, frozen=True):
     """What cannot be read off the last header: how to rebuild the commitments behind its roots."""
 
@@ -84,6 +111,14 @@ class Tip(Wire, frozen=True):
     hash: Bytes32
     outputs_count: UInt
     supply_root: Bytes32
+
+
+class Base(Wire, frozen=True):
+    """The block at which an imported store begins, and how many outputs were made until then."""
+
+    height: UInt
+    hash: Bytes32
+    outputs_count: UInt
 
 
 class Movement(Wire, frozen=True):
@@ -108,6 +143,7 @@ HISTORY_ENTRY_BYTES_MAX: Final = 64 + MOVEMENTS_MAX * 64
 TIP_BYTES_MAX: Final = 128
 OUTPUT_ENTRY_BYTES_MAX: Final = 192
 CERTIFICATE_BYTES_MAX: Final = 4096
+VALIDATOR_SET_BYTES_MAX: Final = 4096
 
 
 def header_key(height: int) -> bytes:
@@ -116,6 +152,10 @@ def header_key(height: int) -> bytes:
 
 def height_by_hash_key(block_hash: bytes) -> bytes:
     return HEIGHT_BY_HASH + block_hash
+
+
+def validators_key(epoch: int) -> bytes:
+    return VALIDATORS + epoch.to_bytes(8, "big")
 
 
 def leaves_key(height: int) -> bytes:
@@ -158,12 +198,28 @@ def coin_key(lock: bytes, asset: bytes, leaf: int) -> bytes:
     return COIN + lock + asset + leaf.to_bytes(8, "big")
 
 
+def unspent_key(leaf: int) -> bytes:
+    return UNSPENT + leaf.to_bytes(8, "big")
+
+
+def progress_key(chunk: int) -> bytes:
+    return PROGRESS + chunk.to_bytes(8, "big")
+
+
 def balance_key(lock: bytes, asset: bytes) -> bytes:
     return BALANCE + lock + asset
 
 
 def history_key(lock: bytes, height: int, rank: int) -> bytes:
     return HISTORY + lock + height.to_bytes(8, "big") + rank.to_bytes(4, "big")
+
+
+def witness_key(height: int, view: int, digest: bytes) -> bytes:
+    return WITNESS + height.to_bytes(8, "big") + view.to_bytes(8, "big") + digest
+
+
+def new_view_key(digest: bytes) -> bytes:
+    return NEW_VIEW + digest
 
 
 def outpoint_value(outpoint: Outpoint) -> bytes:

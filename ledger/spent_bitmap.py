@@ -26,6 +26,7 @@ from msgspec import Meta
 
 from ledger.codec import UINT_MAX, UInt, Wire
 from ledger.crypto import pair_hash, tagged_hash
+from ledger.errors import InvariantBroken
 from ledger.merkle import Path, climb, count_bytes
 from ledger.reasons import Invalid, Reason
 
@@ -99,11 +100,11 @@ class SpentBitmap:
         masks: dict[int, int] = {}
         for index in indices:
             if not 0 <= index < count:
-                raise AssertionError(f"output {index} of {count} spent")
+                raise InvariantBroken(f"output {index} of {count} spent")
             number, bit = index // CHUNK_FLAGS, 1 << index % CHUNK_FLAGS
             mask = masks.get(number, 0)
             if mask & bit:
-                raise AssertionError(f"output {index} spent twice in one batch")
+                raise InvariantBroken(f"output {index} spent twice in one batch")
             masks[number] = mask | bit
         return self._with(masks, count)
 
@@ -170,6 +171,11 @@ def verify_spent(root: bytes, index: int, proof: SpentProof) -> bool:
 def verify_unspent(root: bytes, index: int, proof: SpentProof) -> bool:
     """Whether the bitmap with this root says that output `index` was made and is unspent."""
     return _holds(root, index, proof) and not _is_set(proof.chunk, index)
+
+
+def verify_chunk(root: bytes, number: int, proof: SpentProof) -> bool:
+    """Whether the proof's chunk is, under this root, the one of this number."""
+    return _holds(root, number * CHUNK_FLAGS, proof)
 
 
 def _holds(root: bytes, index: int, proof: SpentProof) -> bool:
@@ -242,7 +248,7 @@ class _Batch:
         before = int.from_bytes(old.flags, "little") if isinstance(old, _Chunk) else 0
         if before & mask:
             again = (before & mask).bit_length() - 1 + number * CHUNK_FLAGS
-            raise AssertionError(f"output {again} is spent already")
+            raise InvariantBroken(f"output {again} is spent already")
         flags = (before | mask).to_bytes(CHUNK_BYTES, "little")
         return _Chunk(_chunk_hash(flags), flags)
 

@@ -9,25 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from ledger import membership
 from ledger.amounts import format_amount
 from ledger.codec import Wire, encode
 from ledger.economy import issuance
 from ledger.economy.issuance import TREASURY, Lane
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve
-from ledger.objects import LedgerClock, key_of, load, load_one
+from ledger.epochs import Epoch
+from ledger.objects import LedgerClock, key_of, load, load_all, load_one
+from ledger.operations import Admit, Burn, EndEpoch, Evidence, Mint, OnLicence, ValidatorReady
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.schema import DamagedChain
 from ledger.transaction import (
     LIFETIME_MS_MAX,
-    Mint,
     SignedTransaction,
     Transaction,
     asset_id,
+    is_governance,
 )
 from ledger.view import Outpoint, OutputEntry, View, merged_objects
+
+Membership: TypeAlias = Admit | OnLicence | EndEpoch | ValidatorReady | Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,9 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
         raise Invalid(Reason.EXPIRES_TOO_LATE, f"in {late} ms, at most {LIFETIME_MS_MAX} ms ahead")
     spent = _find_inputs(view, body)
     _check_conditions(tx.locks, spent)
+    if is_governance(body):
+        approvals = [item.key for item in tx.witness.signatures]
+        membership.check_approvals(approvals, load_one(view, Epoch), load_all(view, Licence))
     return Effects(spent, _operate(view, body) if body.operations else {})
 
 
@@ -88,12 +97,48 @@ def _operate(view: View, body: Transaction) -> dict[bytes, bytes]:
     """The objects that the operations leave, each judged on the state after the one before."""
     draft = _Draft(view)
     for operation in body.operations:
-        if isinstance(operation, Mint):
-            _mint(draft, body.chain_id, operation)
-        else:
-            reserve = load(draft, Reserve, operation.asset)
-            draft.put(operation.asset, issuance.burn(operation, reserve))
+        match operation:
+            case Mint():
+                _mint(draft, body.chain_id, operation)
+            case Burn():
+                reserve = load(draft, Reserve, operation.asset)
+                draft.put(operation.asset, issuance.burn(operation, reserve))
+            case _:
+                _change_membership(draft, body.chain_id, operation)
     return draft.changed
+
+
+def _change_membership(draft: _Draft, chain_id: bytes, operation: Membership) -> None:
+    epoch, clock_ms = load_one(draft, Epoch), load_one(draft, LedgerClock).time_ms
+    height = draft.height
+    match operation:
+        case EndEpoch():
+            draft.put(b"", membership.end_epoch(operation, epoch))
+            return
+        case Admit():
+            name = operation.grant.id
+            held = {item.grant.id: item for item in load_all(draft, Licence)}
+            licence = membership.admit(operation, held, clock_ms=clock_ms, height=height)
+            _found_reserve(draft, asset_id(chain_id, name), licence)
+        case _:
+            name = operation.licence
+            held_one = load(draft, Licence, name.encode("ascii"))
+            match operation:
+                case ValidatorReady():
+                    licence = membership.ready(
+                        operation, held_one, epoch, clock_ms=clock_ms, height=height
+                    )
+                case Evidence():
+                    licence = membership.accuse(operation, held_one, epoch, height=height)
+                case _:
+                    licence = membership.change(operation, held_one, height)
+    draft.put(name.encode("ascii"), licence)
+
+
+def _found_reserve(draft: _Draft, asset: bytes, licence: Licence) -> None:
+    """An issuer begins with nothing to mint against."""
+    if licence.grant.issuer and load(draft, Reserve, asset) is None:
+        draft.put(asset, Reserve(asset, licence.grant.id, 0, 0, 0))
 
 
 def _mint(draft: _Draft, chain_id: bytes, operation: Mint) -> None:
@@ -119,6 +164,11 @@ class _Draft:
     def __init__(self, view: View) -> None:
         self._view = view
         self.changed: dict[bytes, bytes] = {}
+
+    @property
+    def height(self) -> int:
+        """Of the block that would hold the transaction."""
+        return self._view.head.header.height + 1
 
     def object(self, key: bytes) -> bytes | None:
         return self.changed.get(key) or self._view.object(key)

@@ -18,18 +18,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar
 
+import msgspec
 from msgspec import Meta
 
 from ledger import codec
 from ledger.amounts import format_amount
-from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, Slug, UInt, Wire
+from ledger.block import TRANSACTION_BYTES_MAX, VotePayload, vote_hash
+from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
 from ledger.locks import Condition, check_condition, is_satisfied, lock_hash
+from ledger.operations import Burn, Evidence, Governance, Mint, Operation, ValidatorReady
 from ledger.reasons import Invalid, Reason
 
-TRANSACTION_BYTES_MAX = 16 * 1024
 INPUTS_MAX = 64
 OUTPUTS_MAX = 64
 OPERATIONS_MAX = 16
@@ -82,32 +84,6 @@ class Fee(Wire, frozen=True):
 
 
 NO_FEE = Fee(ZERO_HASH, 0)
-
-
-class Mint(Wire, frozen=True, tag=1):
-    """Issuer `issuer` mints `amount` of its coin; signed by its treasury key.
-
-    `number` is the next in `lane` of (issuer, treasury): lanes let several machines mint without
-    waiting for each other, numbers make each operation single-use.
-    """
-
-    name: ClassVar[str] = "mint"
-    issuer: Slug
-    key: Bytes32
-    lane: Annotated[int, Meta(ge=0, le=255)]
-    number: UInt
-    amount: Amount
-
-
-class Burn(Wire, frozen=True, tag=2):
-    """The holder of `amount` of `asset` destroys it; bound to the spent inputs by conservation."""
-
-    name: ClassVar[str] = "burn"
-    asset: Bytes32
-    amount: Amount
-
-
-Operation: TypeAlias = Mint | Burn
 
 
 class Transaction(Wire, frozen=True):
@@ -230,6 +206,7 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
         raise Invalid(Reason.NO_EFFECT, "neither inputs nor operations")
     if len({(spent.txid, spent.index) for spent in body.inputs}) != len(body.inputs):
         raise Invalid(Reason.DUPLICATE_INPUT, "one output is spent twice")
+    _check_operations(body)
     _check_burns(body)
     _check_conservation(body)
     _check_fee(tx, fees)
@@ -247,7 +224,9 @@ def check_witness(tx: SignedTransaction) -> None:
     for condition in witness.conditions:
         check_condition(condition)
     signers = frozenset(keys)
-    actors = {item.key for item in tx.body.operations if isinstance(item, Mint)}
+    if is_governance(tx.body):  # the state says whose signatures count, and how many
+        return
+    actors = {item.key for item in tx.body.operations if isinstance(item, Mint | ValidatorReady)}
     if not _is_authorised(witness.conditions, actors, signers):
         raise Invalid(Reason.MISSING_SIGNATURE, "a condition or an operation lacks a signature")
     for key in keys:
@@ -263,6 +242,14 @@ def check_signatures(
     for item in tx.witness.signatures:
         if not is_valid(item.key, message, item.signature):
             raise Invalid(Reason.BAD_SIGNATURE, f"by key {item.key.hex()}")
+    for operation in tx.body.operations:
+        if isinstance(operation, Evidence):
+            _check_votes(operation, tx.body.chain_id, is_valid)
+
+
+def is_governance(body: Transaction) -> bool:
+    """Whether a quorum of validators carries it instead of the keys that it names."""
+    return any(isinstance(item, Governance) for item in body.operations)
 
 
 def _is_authorised(
@@ -274,6 +261,35 @@ def _is_authorised(
 def _is_ascending(values: Iterable[bytes]) -> bool:
     ordered = list(values)
     return all(a < b for a, b in pairwise(ordered))
+
+
+def _check_operations(body: Transaction) -> None:
+    alone = not body.inputs and all(isinstance(item, Governance) for item in body.operations)
+    if is_governance(body) and not alone:
+        detail = "operations of the validators go without inputs and without others"
+        raise Invalid(Reason.NOT_ALONE, detail)
+    for operation in body.operations:
+        if isinstance(operation, Evidence):
+            first, second = operation.first, operation.second
+            at_one_place = _place(first) == _place(second)
+            if not at_one_place or first.block_hash >= second.block_hash:
+                detail = "two votes at one place, for different blocks in ascending order"
+                raise Invalid(Reason.NO_CONFLICT, f"needed are {detail}")
+
+
+def _place(vote: VotePayload) -> tuple[int, int, int, int]:
+    return (vote.epoch, vote.phase, vote.view, vote.height)
+
+
+def _check_votes(
+    evidence: Evidence, chain_id: bytes, is_valid: Callable[[bytes, bytes, bytes], bool]
+) -> None:
+    for vote, signature in (
+        (evidence.first, evidence.first_signature),
+        (evidence.second, evidence.second_signature),
+    ):
+        if not is_valid(evidence.key, vote_hash(chain_id, vote), signature):
+            raise Invalid(Reason.BAD_SIGNATURE, f"a vote in the evidence, by {evidence.key.hex()}")
 
 
 def _check_burns(body: Transaction) -> None:
@@ -298,7 +314,7 @@ def _check_conservation(body: Transaction) -> None:
     for operation in body.operations:
         if isinstance(operation, Mint):
             left[asset_id(body.chain_id, operation.issuer)] += operation.amount
-        else:
+        elif isinstance(operation, Burn):
             left[operation.asset] -= operation.amount
     for output in body.outputs:
         left[output.asset] -= output.amount
@@ -327,17 +343,50 @@ def _check_fee(tx: SignedTransaction, fees: FeeSchedule) -> None:
 
 # Where the decoder stopped tells which rule was broken: the path of the field, by position.
 # Body fields: 0 version, 2 inputs, 3 outputs, 4 fee, 5 operations, 7 memo. Operations begin with
-# their number; a mint's amount is its field 5, a burn's its field 2.
+# their number.
 _REASON_BY_PATH: tuple[tuple[re.Pattern[str], Reason], ...] = (
     (re.compile(r"\$\[0\]\[2\]\[\d+\]\[3\]"), Reason.BAD_AMOUNT),
     (re.compile(r"\$\[0\]\[3\]\[\d+\]\[1\]"), Reason.BAD_AMOUNT),
     (re.compile(r"\$\[0\]\[4\]\[1\]"), Reason.BAD_AMOUNT),
-    (re.compile(r"\$\[0\]\[5\]\[\d+\]\[[25]\]"), Reason.BAD_AMOUNT),
     (re.compile(r"\$\[0\]\[5\]\[\d+\]\[0\]"), Reason.UNKNOWN_OPERATION),
     (re.compile(r"\$\[0\]\[7\]"), Reason.MEMO_TOO_LONG),
     (re.compile(r"\$\[0\]\[0\]"), Reason.UNSUPPORTED_VERSION),
     (re.compile(r"\$\[1\]\[0\]"), Reason.BAD_LOCK),
 )
+
+_OPERATION_FIELD = re.compile(r"\$\[0\]\[5\]\[(\d+)\]\[(\d+)\]")
+_AMOUNTS_OF_OPERATIONS = {(1, 5), (2, 2)}
+"""(number, field): of a mint and of a burn; with other numbers these fields are others."""
+
+
+class _Numbered(msgspec.Struct, array_like=True):
+    number: int
+
+
+class _OperationNumbers(msgspec.Struct, array_like=True):
+    """A body of which the numbers of the operations alone are read."""
+
+    version: msgspec.Raw
+    chain_id: msgspec.Raw
+    inputs: msgspec.Raw
+    outputs: msgspec.Raw
+    fee: msgspec.Raw
+    operations: tuple[_Numbered, ...]
+
+
+_numbers_decoder = msgspec.msgpack.Decoder(tuple[_OperationNumbers, msgspec.Raw])
+
+
+def _is_amount_of_operation(raw: bytes, path: str) -> bool:
+    found = _OPERATION_FIELD.fullmatch(path)
+    if found is None:
+        return False
+    index, field = int(found[1]), int(found[2])
+    try:
+        body, _ = _numbers_decoder.decode(raw[codec.ENVELOPE_BYTES :])
+    except (msgspec.DecodeError, RecursionError):
+        return False  # More is wrong with it than an amount.
+    return (body.operations[index].number, field) in _AMOUNTS_OF_OPERATIONS
 
 
 def _decode_sealed(raw: bytes) -> SealedTransaction:
@@ -345,7 +394,9 @@ def _decode_sealed(raw: bytes) -> SealedTransaction:
         return codec.decode(raw, SealedTransaction, size_max=TRANSACTION_BYTES_MAX)
     except Invalid as error:
         if error.reason is Reason.MALFORMED:
-            _, _, path = error.detail.rpartition(" - at `")
+            _, _, path = error.detail.removesuffix("`").rpartition(" - at `")
+            if _is_amount_of_operation(raw, path):
+                raise Invalid(Reason.BAD_AMOUNT, error.detail) from None
             for pattern, reason in _REASON_BY_PATH:
                 wrong_type = reason is Reason.MEMO_TOO_LONG and "length" not in error.detail
                 if pattern.match(path) and not wrong_type:

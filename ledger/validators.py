@@ -7,13 +7,13 @@ where q is 2f + 1; for n = 5 or 6 a literal 2f + 1 is unsafe).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
-from ledger.codec import Bytes32, Slug, Wire, encode_payload
+from ledger.codec import Bytes32, Slug, UInt, Wire, encode_payload
 from ledger.crypto import tagged_hash
 from ledger.reasons import Invalid, Reason
 
@@ -40,27 +40,35 @@ class Member(Wire, frozen=True):
     licence: Slug
 
 
-class ValidatorSet(msgspec.Struct, frozen=True, dict=True):
-    """Members in ascending order of consensus key; a member is named by its index there."""
+Members = Annotated[tuple[Member, ...], Meta(max_length=VALIDATORS_MAX)]
 
-    members: Annotated[tuple[Member, ...], Meta(max_length=VALIDATORS_MAX)]
+
+class ValidatorSet(Wire, frozen=True, dict=True, gc=True):
+    """Members in ascending order of consensus key; a member is named by its index there.
+
+    The hash covers the epoch: a header whose next set has another hash than its own ends an
+    epoch, even where the members stay.
+    """
+
+    epoch: UInt
+    members: Members
 
     @classmethod
-    def of(cls, members: list[Member]) -> ValidatorSet:
+    def of(cls, members: Iterable[Member], epoch: int = 0) -> ValidatorSet:
         """Order and check; raises Invalid for a bad size or a repeated key or licence."""
-        if not VALIDATORS_MIN <= len(members) <= VALIDATORS_MAX:
-            detail = f"{len(members)} validators, {VALIDATORS_MIN} to {VALIDATORS_MAX} are allowed"
-            raise Invalid(Reason.BAD_GENESIS, detail)
         ordered = tuple(sorted(members, key=lambda member: member.key))
+        if not VALIDATORS_MIN <= len(ordered) <= VALIDATORS_MAX:
+            detail = f"{len(ordered)} validators, {VALIDATORS_MIN} to {VALIDATORS_MAX} are allowed"
+            raise Invalid(Reason.BAD_GENESIS, detail)
         if len({member.key for member in ordered}) != len(ordered):
             raise Invalid(Reason.BAD_GENESIS, "two validators share a consensus key")
         if len({member.licence for member in ordered}) != len(ordered):
             raise Invalid(Reason.BAD_GENESIS, "two validators share a licence")
-        return cls(ordered)
+        return cls(epoch, ordered)
 
     @cached_property
     def hash(self) -> bytes:
-        return _set_hash(encode_payload(self.members))
+        return _set_hash(encode_payload(self))
 
     @cached_property
     def n(self) -> int:
@@ -78,6 +86,6 @@ class ValidatorSet(msgspec.Struct, frozen=True, dict=True):
     def index_by_key(self) -> dict[bytes, int]:
         return {member.key: index for index, member in enumerate(self.members)}
 
-    def primary(self, epoch: int, view: int) -> int:
-        """The index of the primary of (epoch, view)."""
-        return (epoch + view) % len(self.members)
+    def primary(self, view: int) -> int:
+        """The index of the primary of a view of this epoch; each epoch begins with another."""
+        return (self.epoch + view) % len(self.members)

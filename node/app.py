@@ -22,31 +22,38 @@ from consensus.view_change import Rules
 from ledger import genesis as genesis_rules
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
+from ledger.errors import InvariantBroken
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
 from ledger.kv import LevelDB, StorageError
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
-from node import logs
+from ledger.witnesses import Witnesses
+from node import logs, snapshot_store
 from node.api import schemas
 from node.api.listener import Limits, Listener
 from node.api.server import admin_app, operations_app, public_app
 from node.api.services import Services as ApiServices
 from node.config import NodeConfig
+from node.directory import Directory
 from node.disk import DirectoryLock, free_bytes
 from node.driver import Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
+from node.epochs import rules_at
 from node.errors import NodeError
 from node.files import sync_directory
+from node.guards import Guard, NoVotes
 from node.intake import Intake
-from node.keys import NodeKeys, load_node_keys
+from node.keys import NodeKeys, check_authority, load_node_keys
 from node.metrics import Metrics
+from node.signer_client import RemoteKey
+from node.snapshot_client import SnapshotClient
 from node.supervise import Services
 from node.verify import Verifier
 from node.vote_guard import VoteGuard
 from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, Record, WriteAheadLog
 from node.watch import NodeWatch, software_version
-from p2p.handshake import LocalNode, Role
+from p2p.handshake import SESSION_BYTES, LocalNode, Role
 from p2p.limits import LinkLimits
 from p2p.network import Endpoint, Network
 from p2p.tls import LicenceFiles, client_context, server_context
@@ -60,15 +67,15 @@ log = logging.getLogger("marsa.node")
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What a node has on disk, opened and checked."""
+    """What a node has on disk, opened and checked. `keys` is None for an observer."""
 
     genesis: Genesis
-    keys: NodeKeys
+    keys: NodeKeys | None
     chain: Chain
-    guard: VoteGuard
+    guard: Guard
     rules: Rules
     verifier: Verifier
-    member: int
+    witnesses: Witnesses
 
 
 def init_node(config: NodeConfig) -> None:
@@ -77,12 +84,13 @@ def init_node(config: NodeConfig) -> None:
     The directory, configuration, genesis file and keys are there already.
     """
     genesis = read_genesis(config)
-    load_node_keys(config, genesis)
+    _load_keys(config, genesis)
     with DirectoryLock(config.directory):
         kv = LevelDB.create(config.chain_path)
         Chain.create(kv, genesis_state(genesis))
         kv.close()
-        _new_log(config.votes_path).close()
+        if not config.is_observer:
+            _new_log(config.votes_path).close()
         sync_directory(config.directory)
 
 
@@ -132,43 +140,54 @@ def read_genesis(config: NodeConfig) -> Genesis:
 
 def _open(config: NodeConfig, stack: ExitStack) -> Stores:
     genesis = read_genesis(config)
-    keys = load_node_keys(config, genesis)
     _check_free_space(config)
+    snapshot_store.settle(config.chain_path)
     kv = LevelDB.open(config.chain_path)
     stack.callback(kv.close)
-    chain = Chain.open(kv)
-    first = chain.header(0)
-    if first is None or first.chain_id != config.genesis_hash:
+    chain = Chain.open(kv, is_archive=config.storage.archive)
+    if chain.chain_id != config.genesis_hash:
         raise NodeError(
             "wrong_chain",
             f"{config.chain_path} holds another chain than {config.network.genesis_hash}",
             "use another directory, or the genesis of the chain that is stored here",
         )
-    validators = genesis.validators
-    audit_boot(chain, validators)
+    keys = _load_keys(config, genesis, chain)
+    audit_boot(chain)
     verifier = Verifier()
-    rules = Rules.of(first, validators, genesis.parameters, verifier.is_valid)
-    member = validators.index_by_key[keys.consensus.public]
-    guard = _open_guard(config, keys, rules, member, stack)
-    return Stores(genesis, keys, chain, guard, rules, verifier, member)
+    rules = rules_at(chain, verifier.is_valid)
+    guard = NoVotes() if keys is None else _open_guard(config, keys, rules, stack)
+    return Stores(genesis, keys, chain, guard, rules, verifier, Witnesses(kv))
 
 
-def _open_guard(
-    config: NodeConfig, keys: NodeKeys, rules: Rules, member: int, stack: ExitStack
-) -> VoteGuard:
+def _load_keys(config: NodeConfig, genesis: Genesis, chain: Chain | None = None) -> NodeKeys | None:
+    """An observer has none, and trusts the same authority; raises NodeError."""
+    if config.is_observer:
+        check_authority(config, genesis)
+        return None
+    return load_node_keys(config, genesis, chain)
+
+
+def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitStack) -> VoteGuard:
     """A missing or damaged log is no reason to stop: the node follows and does not vote."""
+
+    def new_log() -> WriteAheadLog:
+        return _fresh_log(config.votes_path)
+
+    key = keys.consensus
+    if isinstance(key, RemoteKey):
+        stack.callback(key.close)
     log_: WriteAheadLog | None = None
     records: list[Record] = []
     why = ""
     try:
         log_, records = WriteAheadLog.open(DiskLogFile(config.votes_path))
         stack.callback(log_.close)
-        return VoteGuard(keys.consensus, member, rules, log_, records)
+        return VoteGuard(key, rules, log_, records, new_log=new_log)
     except FileNotFoundError:
         why = f"{config.votes_path} is missing"
     except (LogDamaged, Invalid) as error:
         why = str(error)
-    return VoteGuard(keys.consensus, member, rules, None, why=why)
+    return VoteGuard(key, rules, None, new_log=new_log, why=why)
 
 
 def _new_log(path: Path) -> WriteAheadLog:
@@ -190,13 +209,24 @@ def _check_free_space(config: NodeConfig) -> None:
 
 
 async def _main(config: NodeConfig) -> int:
+    """Once more from the start, in the same process, whenever a snapshot replaces the chain."""
+    session = secrets.token_bytes(SESSION_BYTES)  # one process, whatever it opens again
     with ExitStack() as stack:
         try:
             stack.enter_context(DirectoryLock(config.directory))
-            stores = _open(config, stack)
+            while True:
+                ended = await _run_once(config, session)
+                if ended is not None:
+                    return ended
+                snapshot_store.put_in_place(config.chain_path)
         except StorageError as error:
             raise NodeError("storage", str(error)) from error
-        node = RunningNode(config, stores)
+
+
+async def _run_once(config: NodeConfig, session: bytes) -> int | None:
+    """The exit code; None where a snapshot is whole that takes the place of the chain."""
+    with ExitStack() as stack:
+        node = RunningNode(config, _open(config, stack), session)
         logs.configure(
             config.name, config.log.level, node.position, as_json=config.log.format == "json"
         )
@@ -206,10 +236,10 @@ async def _main(config: NodeConfig) -> int:
         except* OSError as group:
             log.critical("stopped by storage or system: %s", _first(group))
             code = EXIT_FAILED
-        except* ReplicaBroken as group:
+        except* (ReplicaBroken, InvariantBroken) as group:
             log.critical("stopped, this node contradicts a quorum: %s", _first(group))
             code = EXIT_FAILED
-    return code
+        return None if code == EXIT_OK and node.has_snapshot else code
 
 
 def _first(group: BaseException) -> BaseException:
@@ -221,27 +251,32 @@ def _first(group: BaseException) -> BaseException:
 class RunningNode:
     """The parts of one running node, wired together."""
 
-    def __init__(self, config: NodeConfig, stores: Stores) -> None:
+    def __init__(self, config: NodeConfig, stores: Stores, session: bytes) -> None:
+        self.has_snapshot = False
+        """A snapshot is whole and waits to be put in place of the chain."""
+        self._session = session
         self._config = config
         self._stores = stores
         self._stop = asyncio.Event()
         self._fault: OSError | None = None
-        validators = stores.rules.validators
-        self._outbox = NetworkOutbox(validators)
+        self._disk_has_room = True
+        key = None if stores.keys is None else stores.keys.consensus
+        self._remote_key = key if isinstance(key, RemoteKey) else None
+        self._directory = Directory(stores.chain)
+        self._outbox = NetworkOutbox(self._directory)
         mempool = Mempool()
         intake = Intake(stores.chain, mempool, stores.verifier, stores.genesis.parameters.fees)
         self._engine = Engine(
             rules=stores.rules,
-            member=stores.member,
             chain=stores.chain,
             mempool=mempool,
             verifier=stores.verifier,
             guard=stores.guard,
             outbox=self._outbox,
+            witnesses=stores.witnesses,
             now=read_clocks(),
         )
-        link_keys = {grant.keys.link: grant.id for grant in stores.genesis.licences}
-        self._driver = Driver(self._engine, intake, mempool, validators, link_keys)
+        self._driver = Driver(self._engine, intake, mempool, self._directory)
         self._mempool = mempool
 
     def position(self) -> tuple[int, int, int]:
@@ -251,6 +286,7 @@ class RunningNode:
 
     async def run(self) -> None:
         """Until `stop`, a signal, or the failure of any task."""
+        self._handle_signals()  # before the first wait: another's handlers may still be there
         async with asyncio.TaskGroup() as group:
             services = Services(group)
             network = self._start_network(services)
@@ -258,7 +294,9 @@ class RunningNode:
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
             services.start("disk", self._watch_disk())
-            self._handle_signals()
+            if self._remote_key is not None:
+                services.start("signer", self._remote_key.keep(self._look_at_signer))
+            services.start("snapshot", self._start_snapshots(network).run())
             log.info("started height=%d", self._stores.chain.height)
             try:
                 await self._stop.wait()
@@ -272,23 +310,28 @@ class RunningNode:
         log.info("stopped")
 
     def stop(self) -> None:
+        """Counts more than a snapshot that became whole in this moment: it is taken again."""
+        self.has_snapshot = False
         self._stop.set()
 
     def recover(self) -> None:
         """The operator's word that this key may vote again; raises Refused."""
-        self._stores.guard.recover(lambda: _fresh_log(self._config.votes_path))
+        self._stores.guard.recover()
         self._engine.allow_voting()
         self._driver.tick()
 
     def _start_network(self, services: Services) -> Network:
         config, stores = self._config, self._stores
-        licence = LicenceFiles(config.licence_path, config.link_key_path)
+        licence = None
+        if not config.is_observer:
+            licence = LicenceFiles(config.licence_path, config.link_key_path)
         local = LocalNode(
             chain_id=stores.rules.chain_id,
             authority_key=stores.genesis.authority.key,
-            role=Role.VALIDATOR,
+            role=Role(config.role),
             licence_id=config.licence,
-            link_key=stores.keys.link_public,
+            link_key=b"" if stores.keys is None else stores.keys.link_public,
+            session=self._session,
         )
         network = Network(
             local,
@@ -306,19 +349,41 @@ class RunningNode:
         )
         self._outbox.network = network
         self._driver.network = network
-        address = config.p2p.listen_address
-        network.listen(address.host, address.port, server_context(config.authority_path, licence))
+        if licence is not None:
+            address = config.p2p.listen_address
+            tls = server_context(config.authority_path, licence)
+            network.listen(address.host, address.port, tls)
         network.start()
         return network
 
+    def _start_snapshots(self, network: Network) -> SnapshotClient:
+        client = SnapshotClient(
+            self._stores.chain,
+            self._config.chain_path,
+            lambda: self._engine.replica.state.rules,
+            self._engine.sync,
+            network,
+            self._on_snapshot,
+            distance=self._config.sync.snapshot_distance,
+        )
+        self._driver.snapshots = client
+        return client
+
+    def _on_snapshot(self) -> None:
+        if not self._stop.is_set():
+            self.has_snapshot = True
+            self._stop.set()
+
     async def _start_api(self, network: Network) -> list[Listener]:
         config, stores = self._config, self._stores
-        watch = NodeWatch(self._driver, network, stores.rules.validators, self._on_fault)
+        watch = NodeWatch(self._driver, network, self._on_fault, config.name)
         services = ApiServices(
             genesis=stores.genesis,
             chain=stores.chain,
             mempool=self._mempool,
-            node=schemas.NodeInfo(name=config.name, role="validator", version=software_version()),
+            node=schemas.NodeInfo(
+                name=config.name, role=config.role, version=software_version(), key=config.key_place
+            ),
             intake=self._driver,
             watch=watch,
         )
@@ -338,22 +403,36 @@ class RunningNode:
     async def _watch_disk(self) -> None:
         """Stop taking transactions, then voting, before a write can fail; later go on."""
         storage = self._config.storage
-        may_vote = True
         while True:
             free = free_bytes(self._config.directory)
             self._driver.accepts_transactions = free >= storage.reject_below_bytes
-            if may_vote != (free >= storage.stop_voting_below_bytes):
-                may_vote = not may_vote
-                self._switch_voting(may_vote, free >> 20)
+            if self._disk_has_room != (free >= storage.stop_voting_below_bytes):
+                self._switch_voting(not self._disk_has_room, free >> 20)
             await asyncio.sleep(DISK_CHECK_S)
 
     def _switch_voting(self, may_vote: bool, free_mib: int) -> None:
         if may_vote:
             log.info("voting again, free_mib=%d", free_mib)
-            self._engine.allow_voting()
         else:
             needed = self._config.storage.stop_voting_below_mib
             log.error("not voting: %d MiB are free, %d MiB are needed", free_mib, needed)
+        self._disk_has_room = may_vote
+        self._vote_if_possible()
+
+    def _look_at_signer(self) -> None:
+        """The process that holds the key went away, came back, or fails in another way."""
+        key = self._remote_key
+        assert key is not None
+        if key.is_at_hand:
+            log.info("the signer is here")
+        else:
+            log.error("not voting: %s", key.trouble)
+        self._vote_if_possible()
+
+    def _vote_if_possible(self) -> None:
+        if self._disk_has_room and self._stores.guard.can_sign:
+            self._engine.allow_voting()
+        else:
             self._engine.stop_voting()
         self._driver.tick()
 

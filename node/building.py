@@ -7,8 +7,8 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from ledger.block import BLOCK_TRANSACTIONS_MAX, Block
+from ledger.errors import InvariantBroken
 from ledger.execution import Execution
-from ledger.invariants import InvariantBroken
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction

@@ -30,9 +30,14 @@ ADMIN_SOCKET_NAME = "admin.sock"
 CONFIG_BYTES_MAX = 256 * 1024
 """Far above a file with 31 peers; a wrong path to something huge is not read into memory."""
 PEERS_MAX = 128
+SOCKET_PATH_MAX = 100
+"""Systems take 104 bytes and more for a socket's path."""
+SNAPSHOT_DISTANCE = 10_000
+"""Blocks behind. Fewer are fetched one by one, in five minutes at most."""
 ENVIRONMENT_PREFIX = "MARSA_"
 MIB = 1 << 20
 
+_SLUG_OR_EMPTY = r"^(?:[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?)?\Z"
 _ADDRESS = re.compile(
     r"(?:\[([0-9a-fA-F:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):([0-9]{1,5})", re.ASCII
 )
@@ -183,6 +188,13 @@ class StorageSection(Section, frozen=True):
             description="With less free space the node stops voting, before a write can fail.",
         ),
     ] = 256
+    archive: Annotated[
+        bool,
+        Meta(
+            description="Keep the transactions of all blocks; else those of the last 1,000, and "
+            "of older blocks what proves them."
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
         if self.stop_voting_below_mib > self.reject_below_mib:
@@ -195,6 +207,20 @@ class StorageSection(Section, frozen=True):
     @property
     def stop_voting_below_bytes(self) -> int:
         return self.stop_voting_below_mib * MIB
+
+
+class SyncSection(Section, frozen=True):
+    """Catching up with the network."""
+
+    snapshot_distance: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 40,
+            description="So many blocks behind, the node takes the state at the end of an epoch "
+            "instead of the blocks below it. 0: never, it fetches every block.",
+        ),
+    ] = SNAPSHOT_DISTANCE
 
 
 class LogSection(Section, frozen=True):
@@ -212,15 +238,43 @@ class LogSection(Section, frozen=True):
 class Options(Section, frozen=True, kw_only=True):
     """The whole file."""
 
-    licence: Annotated[Slug, Meta(description="The licence id of this validator.")]
+    role: Annotated[
+        Literal["validator", "observer"],
+        Meta(
+            description='"validator" votes once its licence has a seat, and follows until then; '
+            '"observer" has no licence and only follows.'
+        ),
+    ] = "validator"
+    licence: Annotated[
+        str, Meta(pattern=_SLUG_OR_EMPTY, description="The licence id of this validator.")
+    ] = ""
+    name: Annotated[
+        str, Meta(pattern=_SLUG_OR_EMPTY, description="What an observer is called.")
+    ] = ""
+    signer: Annotated[
+        str,
+        Meta(
+            max_length=SOCKET_PATH_MAX,
+            description="The socket of the process that holds the consensus key, in place of "
+            "keys/consensus.json: marsa validator signer.",
+        ),
+    ] = ""
     network: NetworkSection
     p2p: LinksSection = LinksSection()
     api: ApiSection = ApiSection()
     operations: OperationsSection = OperationsSection()
     storage: StorageSection = StorageSection()
+    sync: SyncSection = SyncSection()
     log: LogSection = LogSection()
 
     def __post_init__(self) -> None:
+        if self.role == "observer":
+            if self.licence or not self.name:
+                raise ValueError("an observer has a `name` and no `licence`")
+            if self.signer:
+                raise ValueError("an observer has no key, and no `signer` for it")
+        elif self.name or not self.licence:
+            raise ValueError("a validator has a `licence`, and no other `name`")
         if self.licence in self.p2p.peers:
             raise ValueError(f"p2p.peers lists '{self.licence}', which is this node itself")
 
@@ -230,23 +284,28 @@ class NodeConfig:
     """One node's directory and its options."""
 
     directory: Path
+    role: Literal["validator", "observer"]
     licence: str
+    """Empty for an observer."""
+    name: str
+    """What this node is called in logs: its licence, or an observer's own name."""
+    signer: str
     network: NetworkSection
     p2p: LinksSection
     api: ApiSection
     operations: OperationsSection
     storage: StorageSection
+    sync: SyncSection
     log: LogSection
 
     @classmethod
     def of(cls, directory: Path, options: Options) -> NodeConfig:
         fields = {name: getattr(options, name) for name in Options.__struct_fields__}
-        return cls(directory=directory, **fields)
+        return cls(directory=directory, **{**fields, "name": options.name or options.licence})
 
     @property
-    def name(self) -> str:
-        """What this node is called in logs."""
-        return self.licence
+    def is_observer(self) -> bool:
+        return self.role == "observer"
 
     @property
     def genesis_hash(self) -> bytes:
@@ -259,6 +318,18 @@ class NodeConfig:
     @property
     def consensus_key_path(self) -> Path:
         return self.directory / "keys" / "consensus.json"
+
+    @property
+    def signer_path(self) -> Path | None:
+        """Relative where it can be, as `admin_socket_path`; None while the key is a file here."""
+        return _socket_path(self.directory.resolve() / self.signer) if self.signer else None
+
+    @property
+    def key_place(self) -> str:
+        """Where the consensus key is, for people; empty for an observer."""
+        if self.is_observer:
+            return ""
+        return f"signer {self.signer}" if self.signer else "file keys/consensus.json"
 
     @property
     def link_key_path(self) -> Path:
@@ -287,9 +358,12 @@ class NodeConfig:
         """Relative where it can be: a socket's path may have some 100 bytes only, so whoever binds
         or connects works in the node's directory.
         """
-        path = self.directory.resolve() / ADMIN_SOCKET_NAME
-        here = Path.cwd()
-        return path.relative_to(here) if path.is_relative_to(here) else path
+        return _socket_path(self.directory.resolve() / ADMIN_SOCKET_NAME)
+
+
+def _socket_path(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def load(
@@ -350,6 +424,14 @@ def template(options: Options) -> str:
         for field in msgspec.structs.fields(type(section)):
             lines += _option(field, getattr(section, field.name))
     return "\n".join(lines) + "\n"
+
+
+def with_peers(text: str, peers: Mapping[str, str]) -> str:
+    """A file that `template` wrote with other peers, and whatever else was changed in it.
+
+    Where somebody wrote its peers in another way they stay as they are.
+    """
+    return re.sub(r"(?m)^(?:# )?peers = .*$", lambda _: f"peers = {_toml(dict(peers))}", text)
 
 
 def _option(field: msgspec.structs.FieldInfo, value: Any) -> list[str]:

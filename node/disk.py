@@ -36,7 +36,7 @@ class DirectoryLock:
             holder = os.read(self._descriptor, PID_BYTES_MAX).strip()
             self.release()
             raise DataDirectoryInUse(
-                f"{directory} is in use by {_name_of_process(holder)}. Stop that node first; two "
+                f"{directory} is in use by {_name_of_process(holder)}. Stop it first; two "
                 "must never share a data directory."
             ) from None
         except OSError:

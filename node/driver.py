@@ -14,17 +14,22 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from consensus.effects import Now
-from ledger import transaction
+from consensus.status import make_status
+from ledger import codec, transaction
+from ledger.economy.licence import LicenceState
 from ledger.mempool import Mempool
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
-from ledger.validators import ValidatorSet
 from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
-from node.engine import Engine
-from node.inbox import Inbox
+from node.directory import Directory
+from node.engine import Engine, FinalizedBlock
+from node.inbox import Inbox, Pushed
 from node.intake import Intake
-from node.serving import Allowance
+from node.joining import Joining
+from node.serving import ALL_OTHERS, Allowance
+from node.snapshot_client import SnapshotClient
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
@@ -32,6 +37,8 @@ from p2p.network import Network
 from p2p.peer import Peer
 
 SLICE_S = 0.002  # Python work between two awaits
+FOLLOWER_STATUS_MS = 200
+"""To all that only follow, however many blocks there are: 32 of them cost a block or two."""
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
@@ -52,19 +59,21 @@ def describe_rival(telling: Sequence[str]) -> str:
 
 
 class NetworkOutbox:
-    """The engine's outbox over real links: members by index, links by licence."""
+    """The engine's outbox over real links: peers by key, links by licence."""
 
-    def __init__(self, validators: ValidatorSet) -> None:
-        self._licences = [member.licence for member in validators.members]
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
         self.network: Network | None = None
 
-    def send(self, to: int | None, number: int, payload: bytes) -> None:
+    def send(self, to: bytes | None, number: int, payload: bytes) -> None:
         if self.network is None:
             return
         if to is None:
             self.network.broadcast(number, payload)
+        elif number == wire.RESENT and self.network.is_observer:
+            self.network.send(self._directory.identity(to), wire.TXS, payload)
         else:
-            self.network.send(self._licences[to], number, payload)
+            self.network.send(self._directory.identity(to), number, payload)
 
 
 class Driver:
@@ -75,27 +84,25 @@ class Driver:
         engine: Engine,
         intake: Intake,
         mempool: Mempool,
-        validators: ValidatorSet,
-        link_keys: dict[bytes, str],
+        directory: Directory,
     ) -> None:
         self.engine = engine
         self.network: Network | None = None
+        self.snapshots: SnapshotClient | None = None
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
         self._clock_check = ClockCheck()
         self._clock_warned = False
         self._key_in_use = False
+        self._tell_followers_ms = 0
         self._intake = intake
         self._mempool = mempool
         mempool.on_dropped = self._forget
         self._gossip = Gossip()
-        self._allowance = Allowance(len(validators.members))
-        self._link_keys = link_keys
-        self._licences = [member.licence for member in validators.members]
-        self._member_of = {licence: index for index, licence in enumerate(self._licences)}
-        self._faults_max = validators.f
-        self._keys = [member.key for member in validators.members]
+        self._allowance = Allowance()
+        self.directory = directory
         self._inbox = Inbox()
+        self._joining = Joining(engine.chain, engine.guard)
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
@@ -108,11 +115,14 @@ class Driver:
     # What the network asks (p2p.network.Owner).
 
     def admit(self, link_key: bytes) -> Admission | RefusedReason:
-        """Links of this epoch's validators carry consensus; others are not known."""
-        licence = self._link_keys.get(link_key)
+        """Links of licensed nodes carry consensus, whether they have a seat now or had or will
+        have one; what the engine hears on them is judged by the epoch. Others only follow."""
+        licence = self.directory.licence(link_key)
         if licence is None:
             return RefusedReason.LICENCE_UNKNOWN
-        return Admission(licence, may_consensus=licence in self._member_of)
+        if licence.state is LicenceState.REVOKED:
+            return RefusedReason.LICENCE_INACTIVE
+        return Admission(licence.grant.id, may_consensus=True)
 
     @property
     def dropped_bytes(self) -> int:
@@ -133,8 +143,10 @@ class Driver:
         """Validators are linked with another process of this key; f + 1 of them do not lie."""
         if self.network is None:
             return
-        telling = set(self.network.key_in_use_at()) & self._member_of.keys()
-        if len(telling) <= self._faults_max:
+        validators = self.engine.validators
+        members = {member.licence for member in validators.members}
+        telling = members.intersection(self.network.key_in_use_at())
+        if len(telling) <= validators.f:
             return
         if not self._key_in_use:
             self._key_in_use = True
@@ -147,18 +159,23 @@ class Driver:
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
         """Everything that a peer sends; Invalid costs the peer points."""
         if number == wire.TXS:
-            self._queue(peer.identity, payload, None)
+            self._queue(peer.identity, payload, from_follower=not peer.may_consensus)
             return
-        sender = self._member_of.get(peer.identity)
-        if sender is None:
-            raise Invalid(Reason.MALFORMED, f"message {number} from no validator")
+        key = self.directory.key(peer.identity)
         if number == wire.RESENT:
-            self._queue(peer.identity, payload, self._keys[sender])
+            if key in self.engine.validators.index_by_key:
+                self._queue(peer.identity, payload, resent_by=key)
             return
         if number == wire.FETCH:
-            self._answer(sender, payload)
+            self._answer(key, payload)
             return
-        self.engine.receive(sender, number, payload, read_clocks())
+        if (
+            number == wire.GIVE
+            and self.snapshots is not None
+            and self.snapshots.take(peer, payload)
+        ):
+            return
+        self.engine.receive(key, number, payload, read_clocks())
         self._after_engine()
 
     def tick(self) -> None:
@@ -192,7 +209,7 @@ class Driver:
             await self._inbox_ready.wait()
             self._inbox_ready.clear()
             while (pushed := self._inbox.take()) is not None:
-                await self._admit(pushed.raws, pushed.source, pushed.resent_by)
+                await self._admit(pushed.raws, pushed)
 
     # What the API asks (node.api.services.Intake).
 
@@ -228,29 +245,38 @@ class Driver:
     def _links_changed(self) -> None:
         if self.network is None:
             return
-        linked = {self._member_of[name] for name in self.network.validators()}
-        self.engine.connected(frozenset(linked | {self.engine.member}), read_clocks())
+        linked = frozenset([self.directory.key(name) for name in self.network.linked()])
+        self.engine.connected(linked, read_clocks())
         self._after_engine()
 
-    def _answer(self, sender: int, payload: bytes) -> None:
+    def _answer(self, peer: bytes, payload: bytes) -> None:
+        validators = self.engine.validators
+        who = peer if peer in validators.index_by_key else ALL_OTHERS
         now_s = time.monotonic()
-        if not self._allowance.may_ask(sender, now_s):
+        if not self._allowance.may_ask(who, now_s):
             return
         begun_s = time.thread_time()
-        self.engine.receive(sender, wire.FETCH, payload, read_clocks())
-        self._allowance.charge(sender, now_s, time.thread_time() - begun_s)
+        self.engine.receive(peer, wire.FETCH, payload, read_clocks())
+        spent_s = time.thread_time() - begun_s
+        self._allowance.charge(who, now_s, spent_s, shares=validators.n)
 
-    def _queue(self, source: str, payload: bytes, resent_by: bytes | None) -> None:
-        self._inbox.put(source, payload, resent_by)
+    def _queue(
+        self,
+        source: str,
+        payload: bytes,
+        *,
+        resent_by: bytes | None = None,
+        from_follower: bool = False,
+    ) -> None:
+        self._inbox.put(source, payload, resent_by, from_follower=from_follower)
         self._inbox_ready.set()
 
-    async def _admit(
-        self, raws: Sequence[bytes], source: str | None, resent_by: bytes | None = None
-    ) -> list[Submission]:
+    async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
+        """`pushed` is the batch that they came in; None: a client of this node brought them."""
         results: list[Submission] = []
         end = time.monotonic() + SLICE_S
         for raw in raws:
-            results.append(self._admit_one(raw, source, resent_by))
+            results.append(self._admit_one(raw, pushed))
             if time.monotonic() >= end:
                 self._flush()
                 await asyncio.sleep(0)
@@ -258,15 +284,17 @@ class Driver:
         self._flush()
         return results
 
-    def _admit_one(self, raw: bytes, source: str | None, resent_by: bytes | None) -> Submission:
+    def _admit_one(self, raw: bytes, pushed: Pushed | None) -> Submission:
         """The result; what is refused is not remembered as seen, for the next block or free room
-        may make it right, and the primary must listen when others send it again."""
+        may make it right, and the primary must listen when others send it again. What comes from
+        outside the mesh of validators, be it through a follower, is pushed to all of them."""
         if not self.accepts_transactions:
             refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
             return Submission(None, refusal=refusal)
         key = sha256(raw).digest()
         is_new = self._gossip.is_new(key)
-        if source is not None and not is_new and resent_by is None:
+        resent_by = None if pushed is None else pushed.resent_by
+        if pushed is not None and not is_new and resent_by is None:
             return Submission(None)
         was_empty = not len(self._mempool)
         txid = None
@@ -279,7 +307,7 @@ class Driver:
                 return Submission(txid)
             self._gossip.forget(key)
             return Submission(txid, refusal=refusal)
-        if source is None:
+        if pushed is None or pushed.from_follower:
             self._gossip.push(raw)
         if was_empty:
             self.tick()
@@ -296,7 +324,7 @@ class Driver:
         if self.network is None or not self._gossip.pending_bytes:
             return
         for payload in self._gossip.take():
-            self.network.broadcast(wire.TXS, payload)
+            self.network.push(wire.TXS, payload)
 
     def _after_engine(self) -> None:
         """Tell whoever waits what became final, and re-arm the timer."""
@@ -306,13 +334,57 @@ class Driver:
             log.info("decided block=%d txs=%d", block.header.height, len(block.transactions))
             for tx in block.transactions:  # copies that still come need no second look
                 self._gossip.is_new(sha256(tx.raw).digest())
+        if any(map(_may_change_licences, finalized)):
+            self.directory.refresh()
+            if self.network is not None:
+                self.network.look_again()
+            self._links_changed()
         if finalized:
+            self._tell_followers()
             self._judge_clock(finalized[-1].header.time_ms)
             for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
                 for future in self._waiting[txid]:
                     if not future.done():
                         future.set_result(None)
+            self._announce()
+        self._accuse()
         self._wake.set()
+
+    def _accuse(self) -> None:
+        """Put what was found into the own pool and everybody's."""
+        waiting, self.engine.accountability.accusations = (
+            self.engine.accountability.accusations,
+            [],
+        )
+        for tx in waiting:
+            self._admit_one(tx.raw, None)
+        if waiting:
+            self._flush()
+
+    def _tell_followers(self) -> None:
+        """Who gets no votes hears of a block by STATUS alone: soon after it, not within a second.
+        What is left out now the STATUS of each second says."""
+        now_ms = read_clocks().monotonic_ms
+        if self.network is None or self.network.is_observer or now_ms < self._tell_followers_ms:
+            return
+        followers = [peer for peer in self.network.peers() if not peer.may_consensus]
+        if followers:
+            self._tell_followers_ms = now_ms + FOLLOWER_STATUS_MS
+            payload = codec.encode(make_status(self.engine.replica.state))
+            for peer in followers:
+                peer.send(wire.STATUS, payload)
+
+    def _announce(self) -> None:
+        """Ask for the seat that this node was admitted to, once it may take it."""
+        if self.engine.member is not None:
+            return
+        state = self.engine.replica.state
+        is_at_tip = state.synced and state.height >= state.known_height
+        tx = self._joining.announcement(is_at_tip=is_at_tip)
+        if tx is not None:
+            log.info("ready for a seat txid=%s", tx.txid.hex())
+            self._admit_one(tx.raw, None)
+            self._flush()
 
     def _judge_clock(self, header_time_ms: int) -> None:
         """Only the newest block says what time it is."""
@@ -333,3 +405,8 @@ class Driver:
             return False
         is_final = self._mempool.final_height(txid) is not None
         return is_final or self._mempool.rejection(txid) is not None
+
+
+def _may_change_licences(block: FinalizedBlock) -> bool:
+    operations = [item for tx in block.transactions for item in tx.body.operations]
+    return block.header.ends_epoch or any(not isinstance(item, Mint | Burn) for item in operations)

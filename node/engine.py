@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,6 @@ from consensus.effects import (
     Decided,
     Distrusted,
     Event,
-    Evidence,
     Execute,
     Executed,
     Now,
@@ -35,19 +35,25 @@ from consensus.effects import (
 )
 from consensus.messages import MESSAGE_BY_TYPE, Message, NewViewBody, Status, ViewChangeBody
 from consensus.replica import Replica
+from consensus.replica_state import Restored
 from consensus.view_change import Rules
 from ledger import codec, transaction
 from ledger.block import PREPARE, Block, Certificate, Header, header_hash
 from ledger.chain import Chain
+from ledger.epochs import validators_of
 from ledger.execution import check_body
 from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
+from ledger.validators import ValidatorSet
+from ledger.witnesses import Witnesses
 from node import serving
+from node.accountability import Accountability
 from node.bodies import Bodies
 from node.building import ExecutedBlock
+from node.epochs import EarlyMessages, epoch_of
 from node.executor import BlockExecutor
 from node.fetching import (
     FETCH_BYTES_MAX,
@@ -59,13 +65,16 @@ from node.fetching import (
     GiveTransactions,
     Wanted,
 )
+from node.guards import Guard
 from node.oversight import Oversight
 from node.sync import SyncPlan
 from node.verify import Verifier
-from node.vote_guard import Permission, Refused, VoteGuard
+from node.vote_guard import Refused
 from p2p.gossip import batches
 from p2p.wire import RESENT
 
+OF_NO_EPOCH = (Tick, VotingAllowed, VotingStopped)
+"""Events that hold whatever epoch begins."""
 MESSAGE_BYTES_MAX = 1 << 20  # NEW-VIEW; the link enforces each message's own limit before
 
 log = logging.getLogger("marsa.engine")
@@ -74,8 +83,8 @@ log = logging.getLogger("marsa.engine")
 class Outbox(Protocol):
     """Where messages go; never blocks, drops what a peer does not take."""
 
-    def send(self, to: int | None, number: int, payload: bytes) -> None:
-        """To one member, or to all others."""
+    def send(self, to: bytes | None, number: int, payload: bytes) -> None:
+        """To the peer with this consensus key or other name, or to all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,50 +97,55 @@ class FinalizedBlock:
 
 
 class Engine:
-    """One validator's core: replica, guard, pool and chain, driven by `now`."""
+    """One node's core: replica, guard, pool and chain, driven by `now`.
+
+    Peers are named by their consensus keys; what has none has another name. Replicas count
+    members by their place in the set of one epoch: with each epoch comes another replica.
+    """
 
     def __init__(
         self,
         *,
         rules: Rules,
-        member: int,
         chain: Chain,
         mempool: Mempool,
         verifier: Verifier,
-        guard: VoteGuard,
+        guard: Guard,
         outbox: Outbox,
+        witnesses: Witnesses,
         now: Now,
     ) -> None:
         self.chain = chain
         self.mempool = mempool
         self.guard = guard
-        self.member = member
-        self._rules = rules
         self._parameters = load_one(chain, Parameters)
         self._outbox = outbox
-        others = tuple(index for index in range(rules.validators.n) if index != member)
-        self._bodies = Bodies(mempool.get_by_wtxid, others)
-        self.sync = SyncPlan(rules, others)
+        self.sync = SyncPlan(rules, guard.public)
         self._oversight = Oversight(chain, mempool, rules.timing.view_timeout_ms, now)
-        self.executor = BlockExecutor(rules, chain, mempool, verifier, self._parameters)
-        self._accused: dict[int, int] = {}  # member -> height at which it was logged last
+        self.executor = BlockExecutor(chain, mempool, verifier, self._parameters)
+        self._early = EarlyMessages()
+        self._linked: frozenset[bytes] = frozenset()
+        self.accountability = Accountability(chain.chain_id, witnesses)
         self._inbox: deque[Event] = deque()
         self._outputs: list[Output] = []  # of this turn, those with effects
         self._replica_deadline_ms = now.monotonic_ms
         self._may_propose = False  # as found at the end of this turn
         self._pending_since_ms: int | None = None
         self.finalized: list[FinalizedBlock] = []
-        self.heights: dict[int, int] = {}
+        self.heights: dict[bytes, int] = {}
         """Of the other members, as their last STATUS proved."""
-        self.replica = Replica(
-            rules,
-            member,
-            chain.head.header,
-            chain.certificate(chain.height),
-            guard.restored(chain.height),
-            now,
-        )
+        self._begin_epoch(rules, guard.restored(chain.height), (), now)
         self.deadline_ms = now.monotonic_ms
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Of the present epoch."""
+        return self._rules.validators
+
+    @property
+    def member(self) -> int | None:
+        """This node's place among them; None while it has no seat."""
+        return self.replica.state.member
 
     @property
     def waits_for_transactions(self) -> bool:
@@ -140,20 +154,23 @@ class Engine:
 
     # What happens to a node.
 
-    def receive(self, sender: int, number: int, payload: bytes, now: Now) -> None:
-        """A frame from the member `sender`; raises Invalid when it is none of ours."""
+    def receive(self, peer: bytes, number: int, payload: bytes, now: Now) -> None:
+        """A frame from a peer; raises Invalid when it is none of ours."""
         if number == Fetch.TYPE:
             wanted = codec.decode(payload, Fetch, size_max=FETCH_BYTES_MAX).wanted
-            self._serve(sender, wanted)
+            self._serve(peer, wanted)
             return
         if number == Give.TYPE:
-            self._take(sender, codec.decode(payload, Give, size_max=GIVE_BYTES_MAX), now)
+            self._take(peer, codec.decode(payload, Give, size_max=GIVE_BYTES_MAX), now)
             return
         kind = MESSAGE_BY_TYPE.get(number)
         if kind is None:
             raise Invalid(Reason.MALFORMED, f"message number {number}")
         message: Message = codec.decode(payload, kind, size_max=MESSAGE_BYTES_MAX)
-        self._inbox.append(Received(sender, message))
+        if epoch_of(message) > self._rules.epoch:
+            self._hear_ahead(peer, message)
+        elif peer in self.validators.index_by_key:
+            self._inbox.append(Received(self.validators.index_by_key[peer], message))
         self._run(now)
 
     def tick(self, now: Now) -> None:
@@ -161,19 +178,83 @@ class Engine:
         self._inbox.append(Tick())
         self._run(now)
 
-    def connected(self, members: frozenset[int], now: Now) -> None:
-        """The members that are linked now, this one included."""
-        self._inbox.append(Connected(members))
+    def connected(self, peers: frozenset[bytes], now: Now) -> None:
+        """The peers that are linked now."""
+        self._linked = peers
+        self.sync.note_links(peers)
+        self._note_links()
         self._run(now)
 
     def allow_voting(self) -> None:
         """The guard's permission changed: tell the replica. The next `tick` acts on it."""
-        if self.guard.permission is Permission.ALLOWED:
+        if self.guard.can_sign:
             self._inbox.append(VotingAllowed(self.guard.vote_above, self.guard.view_min))
 
     def stop_voting(self) -> None:
         """Follow without voting until `allow_voting`. The next `tick` acts on it."""
         self._inbox.append(VotingStopped())
+
+    # Epochs.
+
+    def _begin_epoch(
+        self, rules: Rules, restored: Restored, heard: Iterable[int], now: Now
+    ) -> None:
+        """A replica of its own for the epoch, on top of the chain."""
+        self._rules = rules
+        chain = self.chain
+        member = self.validators.index_by_key.get(self.guard.public)
+        others = tuple(index for index in range(self.validators.n) if index != member)
+        self._bodies = Bodies(self.mempool.get_by_wtxid, others)
+        self.replica = Replica(
+            rules,
+            member,
+            chain.head.header,
+            chain.certificate(chain.height),
+            restored,
+            now,
+            heard,
+        )
+
+    def _enter_epoch(self, now: Now) -> None:
+        """The last block of an epoch was appended: all that was under way in it is void.
+
+        Whoever was heard in it is heard: it stood below the block that all begin with.
+        """
+        before = self.replica.state
+        keys = {self._key_of(index) for index in before.status_from}
+        rules = self._rules.following(validators_of(self.chain))
+        index_by_key = rules.validators.index_by_key
+        heard = [index for key, index in index_by_key.items() if key in keys]
+        self._inbox = deque(item for item in self._inbox if isinstance(item, OF_NO_EPOCH))
+        was_allowed = self.guard.can_sign
+        self.guard.enter_epoch(rules, self.chain.height)
+        self.sync.enter_epoch(rules)
+        self._oversight.forget()
+        self._begin_epoch(rules, Restored(), heard, now)
+        log.info("epoch %d begins members=%d", rules.epoch, rules.validators.n)
+        self._note_links()
+        self._inbox.append(Pending(self._pending_since_ms))
+        if self.guard.can_sign and (before.voting or not was_allowed):
+            self._inbox.appendleft(VotingAllowed(self.guard.vote_above, self.guard.view_min))
+        for peer, message in self._early.take():
+            if peer in index_by_key and epoch_of(message) == rules.epoch:
+                self._inbox.append(Received(index_by_key[peer], message))
+
+    def _hear_ahead(self, peer: bytes, message: Message) -> None:
+        """Of a later epoch: nothing that it says can be proved yet."""
+        if isinstance(message, Status):
+            self.sync.hear_claim(peer)
+        elif epoch_of(message) == self._rules.epoch + 1:
+            self._early.keep(peer, message)
+
+    def _note_links(self) -> None:
+        index_by_key = self.validators.index_by_key
+        linked = {index_by_key[key] for key in self._linked if key in index_by_key}
+        own = set() if self.member is None else {self.member}
+        self._inbox.append(Connected(frozenset(linked | own)))
+
+    def _key_of(self, member: int) -> bytes:
+        return self.validators.members[member].key
 
     # The loop.
 
@@ -185,7 +266,7 @@ class Engine:
             while self._inbox:
                 self._step(self._inbox.popleft(), now)
             self._carry_out(now)
-            if not self._inbox and not self._apply_next_final() and not self._propose(now):
+            if not self._inbox and not self._apply_next_final(now) and not self._propose(now):
                 break
         if len(self.executor.executed) > len(self.replica.state.executed):
             self.executor.keep(self.replica.state.executed)
@@ -195,6 +276,7 @@ class Engine:
     def _step(self, event: Event, now: Now) -> None:
         """Most steps ask for nothing: only those that do are carried out."""
         output = self.replica.step(event, now)
+        self.accountability.entered(self.replica.state.new_view)
         self._replica_deadline_ms = output.deadline_ms
         if output.has_effects:
             self._outputs.append(output)
@@ -210,26 +292,22 @@ class Engine:
         self._inbox.extend([Signed(message) for message in self.guard.flush()])
         for output in outputs:
             for item in output.send:
-                self._outbox.send(item.to, item.message.TYPE, codec.encode(item.message))
+                to = None if item.to is None else self._key_of(item.to)
+                self._outbox.send(to, item.message.TYPE, codec.encode(item.message))
         for output in outputs:
             for wanted in output.execute:
                 self._assemble(wanted, now)
         if self._bodies:
             self._execute_complete()
         for output in outputs:
+            for ask in output.catch_up:
+                self.sync.want(self._key_of(ask.member), ask.certificate)
+            for conflict in output.evidence:
+                height = self.chain.height
+                self.accountability.found(conflict, self.validators, height, now)
+        for output in outputs:  # last, for the end of an epoch ends all of this
             for decided in output.decided:
                 self._append(decided, now)
-            for ask in output.catch_up:
-                self.sync.want(ask.member, ask.certificate)
-            for conflict in output.evidence:
-                self._accuse(conflict)
-
-    def _accuse(self, conflict: Evidence) -> None:
-        """One line a member and height: whoever votes for everything must not fill the disk."""
-        member = conflict.first.signer
-        if self._accused.get(member) != self.chain.height:
-            self._accused[member] = self.chain.height
-            log.warning("evidence member=%d %r", member, conflict.second.payload)
 
     # Persist and sign.
 
@@ -247,28 +325,16 @@ class Engine:
         state = self.replica.state
         if sender not in state.status_from or status.height > state.known_height:
             return
-        self.heights[sender] = status.height
+        self.heights[self._key_of(sender)] = status.height
         if self.guard.hear(sender, status):
             self._on_permission()
 
     def _hear_self(self) -> None:
-        if self.guard.permission is Permission.WAITING:
-            own = Status(
-                epoch=0,
-                view=0,
-                active=0,
-                height=self.chain.height,
-                heard=0,
-                certificate=(),
-                held=(),
-                view_changes=0,
-                votes=(),
-            )
-            if self.guard.hear(self.member, own):
-                self._on_permission()
+        if self.guard.hear_self(self.chain.height):
+            self._on_permission()
 
     def _on_permission(self) -> None:
-        if self.guard.permission is Permission.ALLOWED:
+        if self.guard.can_sign:
             log.info("guard %s", self.guard.permission.value)
             self.allow_voting()
         else:
@@ -306,17 +372,19 @@ class Engine:
         if decided.header.height <= self.chain.height:
             return
         assert executed is not None, "decided before it was executed"
-        self._append_executed(executed, decided.certificate)
+        self._append_executed(executed, decided.certificate, now)
         self._oversight.decided(executed.transactions, now)
 
-    def _append_executed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
+    def _append_executed(self, executed: ExecutedBlock, certificate: Certificate, now: Now) -> None:
         header = executed.block.header
         self.executor.append(executed, certificate)
         self.guard.committed(header.height)
         self._bodies.drop_through(header.height)
         self.finalized.append(FinalizedBlock(header, certificate, executed.transactions))
+        if header.ends_epoch:
+            self._enter_epoch(now)
 
-    def _apply_next_final(self) -> bool:
+    def _apply_next_final(self, now: Now) -> bool:
         """One block of a catch-up: its header is proved already; executed and appended here.
 
         Another body than the header's is the fault of whoever gave it. The right body that fails
@@ -333,7 +401,7 @@ class Engine:
             self.sync.pass_over()
             return False
         executed = self.executor.execute_final(item, transactions)
-        self._append_executed(executed, item.certificate)
+        self._append_executed(executed, item.certificate, now)
         self._oversight.forget()
         self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
         return True
@@ -348,7 +416,7 @@ class Engine:
         view = self.executor.view_of(parent[0])
         if view is None:
             return False
-        executed = self.executor.build(view, self._rules.validators.members[self.member].key, now)
+        executed = self.executor.build(view, self.guard.public, now)
         if not executed.transactions and not self.replica.heartbeat_due(now):
             return False
         header = executed.changes.head.header
@@ -367,25 +435,26 @@ class Engine:
 
     # Peers.
 
-    def _serve(self, sender: int, wanted: Wanted) -> None:
-        given = serving.answer(wanted, self.chain, self.mempool.get_by_wtxid, self._find_block)
+    def _serve(self, peer: bytes, wanted: Wanted) -> None:
+        held, find = self.executor.snapshot, self.mempool.get_by_wtxid
+        given = serving.answer(wanted, self.chain, held, find, self._find_block)
         if given is not None:
-            self._outbox.send(sender, Give.TYPE, codec.encode(Give(given)))
+            self._outbox.send(peer, Give.TYPE, codec.encode(Give(given)))
 
-    def _take(self, sender: int, message: Give, now: Now) -> None:
+    def _take(self, peer: bytes, message: Give, now: Now) -> None:
         match message.given:
             case GiveTransactions() as given:
                 self._bodies.give_transactions(given)
             case GiveBody() as given:
                 self._bodies.give_body(given, header_hash(given.block.header))
             case GiveRange() as given:
-                self.sync.give(sender, given)
+                self.sync.give(peer, given)
         self._run(now)
 
     def _ask_peers(self, now: Now) -> None:
         if self._bodies:
             for member, wanted in self._bodies.requests(now.monotonic_ms):
-                self._outbox.send(member, Fetch.TYPE, codec.encode(Fetch(wanted)))
+                self._outbox.send(self._key_of(member), Fetch.TYPE, codec.encode(Fetch(wanted)))
         request = self.sync.request(self.chain.height, now.monotonic_ms)
         if request is not None:
             self._outbox.send(request[0], Fetch.TYPE, codec.encode(Fetch(request[1])))
@@ -400,7 +469,7 @@ class Engine:
         state = self.replica.state
         late = self._oversight.watch(state, now)
         for payload in batches([tx.raw for tx in late]):
-            self._outbox.send(state.primary, RESENT, payload)
+            self._outbox.send(self._key_of(state.primary), RESENT, payload)
         if self._oversight.cause != state.distrust:
             self._inbox.append(Distrusted(self._oversight.cause))
             if self._oversight.cause:

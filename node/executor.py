@@ -12,12 +12,11 @@ from collections.abc import Container
 
 from consensus.effects import Now
 from consensus.replica_state import ReplicaBroken
-from consensus.view_change import Rules
 from ledger import transaction
 from ledger.block import Block, Certificate
 from ledger.chain import Chain
+from ledger.errors import InvariantBroken
 from ledger.execution import execute_block
-from ledger.invariants import InvariantBroken
 from ledger.mempool import Mempool
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
@@ -27,6 +26,7 @@ from ledger.view import Overlay, View
 from node.bodies import Assembly
 from node.building import ExecutedBlock, build_block
 from node.fetching import FinalBlock
+from node.snapshot_held import HeldSnapshot
 from node.verify import Verifier
 
 log = logging.getLogger("marsa.engine")
@@ -37,14 +37,13 @@ class BlockExecutor:
 
     def __init__(
         self,
-        rules: Rules,
         chain: Chain,
         mempool: Mempool,
         verifier: Verifier,
         parameters: Parameters,
     ) -> None:
         self.executed: dict[bytes, ExecutedBlock] = {}
-        self._rules = rules
+        self.snapshot = HeldSnapshot(chain)
         self._chain = chain
         self._mempool = mempool
         self._verifier = verifier
@@ -103,6 +102,8 @@ class BlockExecutor:
         height = header.height
         chain, mempool = self._chain, self._mempool
         chain.append(executed.block, certificate, executed.changes, executed.transactions)
+        if header.ends_epoch:
+            self.snapshot.renew()
         mempool.drop_committed(height, executed.transactions)
         mempool.drop_expired(header.time_ms)
         mempool.drop_refused(lambda tx: check_transaction(chain, tx, time_ms=header.time_ms + 1))
@@ -119,9 +120,9 @@ class BlockExecutor:
     ) -> ExecutedBlock:
         for tx in transactions:
             if self._mempool.get_by_wtxid(tx.wtxid) is None:
-                transaction.check_stateless(tx, self._rules.chain_id, self._parameters.fees)
+                transaction.check_stateless(tx, self._chain.chain_id, self._parameters.fees)
                 self._verifier.check_transaction(tx)
-        changes = execute_block(view, block, transactions, self._rules.validators)
+        changes = execute_block(view, block, transactions)
         return ExecutedBlock(block, transactions, changes)
 
     def _in_flight(self, view: View) -> set[bytes]:

@@ -1,7 +1,8 @@
-"""FETCH and GIVE: what a node asks of its peers when it lacks a body or whole blocks.
+"""FETCH and GIVE: what a node asks of its peers when it lacks a body, blocks or the whole state.
 
-Answers prove themselves: a body by the roots of its header, a block by its certificate. So any
-peer may give them, and a wrong answer only costs its sender.
+Answers prove themselves: a body by the roots of its header, a block by its certificate, a piece of
+a snapshot by the last block of its epoch. So any peer may give them, and a wrong answer only costs
+its sender.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from ledger.block import (
     Certificate,
     RawTransaction,
 )
+from ledger.boundaries import Boundary
 from ledger.codec import Bytes32, UInt, Wire
+from ledger.snapshot import CHUNK_BYTES_MAX, Manifest
 
 RANGE_BLOCKS_MAX = 128  # blocks in one answer; its bytes are bounded by the frame as well
 RANGE_BYTES_MAX = 1 << 20
+BOUNDARIES_MAX = 64  # ends of epochs in one answer: 384 KiB, and 20 ms of work for whoever gives it
 
 
 class FetchTransactions(Wire, frozen=True, tag=1):
@@ -43,11 +47,38 @@ class FetchRange(Wire, frozen=True, tag=3):
     end: UInt
 
 
+class FetchBoundaries(Wire, frozen=True, tag=4):
+    """The last blocks of at most `count` epochs from `epoch` on."""
+
+    epoch: UInt
+    count: Annotated[int, Meta(ge=1, le=BOUNDARIES_MAX)]
+
+
+class FetchManifest(Wire, frozen=True, tag=5):
+    """What the snapshot at the end of an epoch consists of."""
+
+    epoch: UInt
+
+
+class FetchChunk(Wire, frozen=True, tag=6):
+    """One chunk of the snapshot at the end of an epoch."""
+
+    epoch: UInt
+    number: UInt
+
+
+Wanted: TypeAlias = (
+    FetchTransactions | FetchBody | FetchRange | FetchBoundaries | FetchManifest | FetchChunk
+)
+
+
 class Fetch(Wire, frozen=True):
     """Message 30."""
 
     TYPE: ClassVar[int] = 30
-    wanted: FetchTransactions | FetchBody | FetchRange
+    wanted: (
+        FetchTransactions | FetchBody | FetchRange | FetchBoundaries | FetchManifest | FetchChunk
+    )
 
 
 class GiveTransactions(Wire, frozen=True, tag=1):
@@ -78,13 +109,39 @@ class GiveRange(Wire, frozen=True, tag=3):
     blocks: Annotated[tuple[FinalBlock, ...], Meta(min_length=1, max_length=RANGE_BLOCKS_MAX)]
 
 
+class GiveBoundaries(Wire, frozen=True, tag=4):
+    """Ends of consecutive epochs from the one that was asked for; empty: it has none."""
+
+    epoch: UInt
+    boundaries: Annotated[tuple[Boundary, ...], Meta(max_length=BOUNDARIES_MAX)]
+
+
+class GiveManifest(Wire, frozen=True, tag=5):
+    """The manifest that was asked for; empty: its sender has no snapshot of that epoch."""
+
+    epoch: UInt
+    manifest: Annotated[tuple[Manifest, ...], Meta(max_length=1)]
+
+
+class GiveChunk(Wire, frozen=True, tag=6):
+    """The encoded chunk that was asked for; empty: its sender has it no more."""
+
+    epoch: UInt
+    number: UInt
+    data: Annotated[bytes, Meta(max_length=CHUNK_BYTES_MAX)]
+
+
+Given: TypeAlias = (
+    GiveTransactions | GiveBody | GiveRange | GiveBoundaries | GiveManifest | GiveChunk
+)
+
+
 class Give(Wire, frozen=True):
     """Message 31."""
 
     TYPE: ClassVar[int] = 31
-    given: GiveTransactions | GiveBody | GiveRange
+    given: GiveTransactions | GiveBody | GiveRange | GiveBoundaries | GiveManifest | GiveChunk
 
 
 GIVE_BYTES_MAX = BLOCK_FRAME_BYTES_MAX
 FETCH_BYTES_MAX = 128 * 1024
-Wanted: TypeAlias = FetchTransactions | FetchBody | FetchRange

@@ -52,7 +52,7 @@ class Intake:
                 resent_by=resent_by,
             )
         except Invalid as error:
-            if error.reason in _MAY_BE_FINAL and self._chain.transaction(tx.txid) is not None:
+            if error.reason in _MAY_BE_FINAL and self._is_final(tx.txid):
                 raise Invalid(Reason.ALREADY_FINAL, f"{tx.txid.hex()} is final") from None
             raise
 
@@ -61,6 +61,10 @@ class Intake:
         self._check_alone(tx)
         self._mempool.check_rivals(tx)
         check_transaction(self._chain, tx, time_ms=self._time_ms(now))
+
+    def _is_final(self, txid: bytes) -> bool:
+        """Known by its place, for its body may be pruned."""
+        return self._chain.indexes.place(txid) is not None
 
     def _check_alone(self, tx: SignedTransaction) -> None:
         transaction.check_stateless(tx, self._chain.chain_id, self._fees)

@@ -1,8 +1,10 @@
-"""The keys of a node: files that only their owner may read, and that must fit the genesis.
+"""The keys of a validator: files that only their owner may read, and that must fit its licence.
 
-The consensus key signs votes, the link key proves the licence in TLS. Both are private files; a
+The consensus key signs votes, the link key proves the licence in TLS. Both are private files,
+unless a signer holds the first; a
 key that group or others may read is refused, as ssh does, before anybody has copied it. Nothing
-here prints a secret.
+here prints a secret. A licence that neither genesis nor the chain knows yet has a certificate of
+the authority in genesis, and that must name it and this link key.
 """
 
 from __future__ import annotations
@@ -22,12 +24,16 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec import Meta
 
 from ledger.crypto import SigningKey
-from ledger.economy.licence import LicenceGrant
+from ledger.economy.licence import Licence, LicenceGrant
 from ledger.genesis import Genesis
+from ledger.objects import ObjectReader, load
+from ledger.reasons import Invalid
 from node.config import NodeConfig
 from node.errors import NodeError
 from node.files import write_atomic
-from p2p.licence_cert import certificate_pem, private_key_pem
+from node.signer_client import RemoteKey
+from node.signing import LocalKey
+from p2p.licence_cert import certificate_pem, private_key_pem, read_licence_certificate
 
 PRIVATE_MODE = 0o600
 PUBLIC_MODE = 0o644
@@ -48,11 +54,10 @@ class ConsensusKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 @dataclass(frozen=True, slots=True)
 class NodeKeys:
-    """What a validator signs with, and the licence that it does so under."""
+    """What a validator signs with."""
 
-    consensus: SigningKey
+    consensus: LocalKey | RemoteKey
     link_public: bytes
-    grant: LicenceGrant
 
 
 def save_consensus_key(path: Path, seed: bytes, *, note: str) -> None:
@@ -110,42 +115,99 @@ def load_certificate(path: Path) -> bytes:
         raise _damaged(path, "is no certificate in PEM") from None
 
 
-def find_grant(genesis: Genesis, licence: str) -> LicenceGrant:
-    """The licence of a validator of this chain; raises NodeError."""
-    grant = next((item for item in genesis.licences if item.id == licence), None)
-    if grant is None or not grant.validator:
+def find_grant(
+    genesis: Genesis, licence: str, chain: ObjectReader | None = None
+) -> LicenceGrant | None:
+    """The licence of a validator as the chain has it, or else genesis; None while neither does.
+
+    Raises NodeError for a licence without the right to validate.
+    """
+    held = None if chain is None else load(chain, Licence, licence.encode("ascii"))
+    if held is not None:
+        grant: LicenceGrant | None = held.grant
+    else:
+        grant = next((item for item in genesis.licences if item.id == licence), None)
+    if grant is not None and not grant.validator:
         seats = ", ".join(item.id for item in genesis.licences if item.validator)
-        what = "has no licence" if grant is None else "holds a licence without a validator's seat"
         raise NodeError(
             "unknown_licence",
-            f"'{licence}' {what} in this genesis",
-            f"the validators are: {seats}",
+            f"'{licence}' holds a licence without the right to validate",
+            f"the validators of genesis are: {seats}",
         )
     return grant
 
 
-def load_node_keys(config: NodeConfig, genesis: Genesis) -> NodeKeys:
-    """The keys of a validator; raises NodeError unless each is the one that genesis names."""
-    grant = find_grant(genesis, config.licence)
-    consensus = load_consensus_key(config.consensus_key_path)
+def load_node_keys(
+    config: NodeConfig, genesis: Genesis, chain: ObjectReader | None = None
+) -> NodeKeys:
+    """The keys of a validator; raises NodeError unless they are those of its licence."""
+    check_authority(config, genesis)
+    grant = find_grant(genesis, config.licence, chain)
     link_public = load_link_public(config.link_key_path)
+    certificate = load_certificate(config.licence_path)
+    if grant is None:
+        _check_certificate(config, certificate, link_public, genesis.authority.key)
+        return NodeKeys(_open_consensus_key(config, None), link_public)
     facts = (
-        (config.consensus_key_path, consensus.public, grant.keys.consensus),
         (config.link_key_path, link_public, grant.keys.link),
-        (config.licence_path, load_certificate(config.licence_path), grant.certificate),
+        (config.licence_path, certificate, grant.certificate),
     )
     for path, found, expected in facts:
         if found != expected:
             raise _mismatch(path, f"'{config.licence}'")
+    return NodeKeys(_open_consensus_key(config, grant.keys.consensus), link_public)
+
+
+def _open_consensus_key(config: NodeConfig, expected: bytes | None) -> LocalKey | RemoteKey:
+    """From its file or its signer, never both; `expected` is what the chain names, if it does."""
+    path = config.consensus_key_path
+    if config.signer_path is not None:
+        if path.exists():
+            raise NodeError(
+                "two_keys",
+                f"{path} is still here, and marsa.toml names a signer that holds the key",
+                "move it to the signer's directory and leave no copy, or remove `signer`",
+            )
+        return RemoteKey.open(config.signer_path, config.genesis_hash, expected)
+    key = load_consensus_key(path)
+    if expected not in (None, key.public):
+        raise _mismatch(path, f"'{config.licence}'")
+    return LocalKey(key, config.genesis_hash)
+
+
+def check_authority(config: NodeConfig, genesis: Genesis) -> None:
+    """The authority's file, which links trust, is that of genesis; raises NodeError."""
     if load_certificate(config.authority_path) != genesis.authority.certificate:
         raise _mismatch(config.authority_path, "the authority")
-    return NodeKeys(consensus, link_public, grant)
 
 
-def _mismatch(path: Path, owner: str) -> NodeError:
+def _check_certificate(
+    config: NodeConfig, certificate: bytes, link_public: bytes, authority_key: bytes
+) -> None:
+    """The authority licensed this provider with this link key; the chain will name the rest."""
+    path = config.licence_path
+    try:
+        found = read_licence_certificate(certificate, authority_key)
+    except Invalid as error:
+        raise NodeError(
+            "bad_licence",
+            f"{path} is no licence of this chain: {error.detail}",
+            "take the certificate that the chain's authority signed for this provider",
+        ) from None
+    if found.licence_id != config.licence:
+        raise NodeError(
+            "bad_licence",
+            f"{path} is the licence of '{found.licence_id}', not of '{config.licence}'",
+            "put the right certificate there, or correct `licence` in marsa.toml",
+        )
+    if found.link_key != link_public:
+        raise _mismatch(config.link_key_path, f"'{config.licence}'", source="its licence")
+
+
+def _mismatch(path: Path, owner: str, *, source: str = "the chain") -> NodeError:
     return NodeError(
         "wrong_key",
-        f"{path} is not what genesis names for {owner}",
+        f"{path} is not what {source} names for {owner}",
         "put the right file there, or check `licence` and the genesis file of this node",
     )
 

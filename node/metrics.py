@@ -108,7 +108,13 @@ class _NodeCollector(Collector):
         is_primary = now.primary == services.node.name
         yield _gauge("marsa_consensus_is_primary", "1 on the primary.", is_primary)
         yield _gauge("marsa_consensus_is_voting", "1 while this node votes.", now.is_voting)
+        yield _gauge("marsa_consensus_has_seat", "1 on a validator of the epoch.", now.has_seat)
+        yield _gauge("marsa_consensus_validators", "Members of the epoch.", now.validators)
         yield _gauge("marsa_consensus_quorum", "Votes that decide.", now.quorum)
+        blocks = sync.height - now.epoch_base_height
+        yield _gauge("marsa_consensus_epoch_blocks", "Blocks of the epoch so far.", blocks)
+        waiting = len(now.waiting)
+        yield _gauge("marsa_licences_waiting", "Licences that wait for a seat.", waiting)
         yield _gauge("marsa_consensus_connected", "Members with a link.", now.connected)
         if now.last_commit_age_ms is not None:
             age = now.last_commit_age_ms / 1_000

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from consensus.effects import Now
 from consensus.replica_state import ReplicaState
 from consensus.suspicion import BlockFill, PassedOver, Throughput, Waiting
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 from ledger.chain import Chain
 from ledger.mempool import RESENT_BYTES_MAX, RESENT_MAX, Mempool
 from ledger.reasons import Invalid
 from ledger.state import check_transaction
-from ledger.transaction import TRANSACTION_BYTES_MAX, SignedTransaction
+from ledger.transaction import SignedTransaction
 
 
 class Oversight:

@@ -1,4 +1,4 @@
-"""Answers to FETCH, from the chain and from what is in flight.
+"""Answers to FETCH, from the chain, from what is in flight and from the snapshot that is held.
 
 Whatever is asked for, the answer fits the frame of a GIVE: a frame above its limit would be a fault
 of this node and end it. An answer may cost ten thousand times what its question cost the member
@@ -11,23 +11,35 @@ from collections.abc import Callable
 
 from ledger import codec
 from ledger.block import BLOCK_BYTES_MAX, Block
+from ledger.boundaries import Boundary, boundary_of
 from ledger.chain import Chain
 from ledger.transaction import SignedTransaction
 from node.fetching import (
     RANGE_BLOCKS_MAX,
     RANGE_BYTES_MAX,
     FetchBody,
+    FetchBoundaries,
+    FetchChunk,
+    FetchManifest,
     FetchRange,
     FetchTransactions,
     FinalBlock,
     GiveBody,
+    GiveBoundaries,
+    GiveChunk,
+    GiveManifest,
+    Given,
     GiveRange,
     GiveTransactions,
     Wanted,
 )
+from node.snapshot_held import HeldSnapshot
 
 SERVING_BURST_S = 1.0
 """How far a member's debt may run ahead: a laggard asks in bursts."""
+
+ALL_OTHERS = b"observers"
+"""Who is no member shares one part with all that are none."""
 
 FindTransaction = Callable[[bytes], SignedTransaction | None]
 FindBlock = Callable[[bytes], Block | None]
@@ -40,23 +52,30 @@ class Allowance:
     that is dropped: an honest one asks again, or asks somebody else.
     """
 
-    def __init__(self, members: int) -> None:
-        self._members = members
-        self._paid_until_s: dict[int, float] = {}
+    def __init__(self) -> None:
+        self._paid_until_s: dict[bytes, float] = {}
 
-    def may_ask(self, member: int, now_s: float) -> bool:
+    def may_ask(self, member: bytes, now_s: float) -> bool:
         return self._paid_until_s.get(member, now_s) <= now_s + SERVING_BURST_S
 
-    def charge(self, member: int, now_s: float, spent_s: float) -> None:
-        """An answer took `spent_s` of processor time."""
+    def charge(self, member: bytes, now_s: float, spent_s: float, *, shares: int) -> None:
+        """An answer took `spent_s` of processor time, of which everybody has an equal share."""
         begins_s = max(now_s, self._paid_until_s.get(member, now_s))
-        self._paid_until_s[member] = begins_s + spent_s * self._members
+        paid = {name: until_s for name, until_s in self._paid_until_s.items() if until_s > now_s}
+        self._paid_until_s = paid | {member: begins_s + spent_s * shares}
 
 
 def answer(
-    wanted: Wanted, chain: Chain, find_transaction: FindTransaction, find_block: FindBlock
-) -> GiveTransactions | GiveBody | GiveRange | None:
-    """What this node can give of what is wanted; None when that is nothing."""
+    wanted: Wanted,
+    chain: Chain,
+    snapshot: HeldSnapshot,
+    find_transaction: FindTransaction,
+    find_block: FindBlock,
+) -> Given | None:
+    """What this node can give of what is wanted; None when that is nothing.
+
+    Who asks for a snapshot is told that there is none: it has to choose among many peers.
+    """
     match wanted:
         case FetchTransactions(block_hash, wtxids):
             return _transactions(block_hash, wtxids, find_transaction, find_block)
@@ -65,6 +84,13 @@ def answer(
             return None if block is None else GiveBody(block)
         case FetchRange(start, end):
             return _range(chain, start, end)
+        case FetchBoundaries(epoch, count):
+            return GiveBoundaries(epoch, _boundaries(chain, epoch, count))
+        case FetchManifest(epoch):
+            manifest = snapshot.manifest(epoch)
+            return GiveManifest(epoch, () if manifest is None else (manifest,))
+        case FetchChunk(epoch, number):
+            return GiveChunk(epoch, number, snapshot.chunk(epoch, number) or b"")
 
 
 def _transactions(
@@ -105,3 +131,13 @@ def _range(chain: Chain, start: int, end: int) -> GiveRange | None:
             break
         blocks.append(item)
     return GiveRange(tuple(blocks)) if blocks else None
+
+
+def _boundaries(chain: Chain, epoch: int, count: int) -> tuple[Boundary, ...]:
+    found: list[Boundary] = []
+    for number in range(epoch, epoch + count):
+        boundary = boundary_of(chain, number)
+        if boundary is None:
+            break
+        found.append(boundary)
+    return tuple(found)

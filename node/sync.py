@@ -1,79 +1,137 @@
 """Catching up by blocks and certificates: a plan, without clock or socket.
 
-A target counts only with its certificate. Ranges are asked of one member at a time; a member that
-is silent for `ANSWER_MS` or gives something wrong is passed over for the next one. Each block is
-proved by its own certificate, executed and compared before it is appended, by the same engine
-that appends decided blocks.
+A target counts only with its certificate. A peer that claims a later epoch, of which nothing can
+be proved yet, is only a reason to ask: blocks prove themselves. Ranges are asked of one peer at a
+time; one that is silent for `ANSWER_MS` or gives something wrong is passed over for the next. Each
+block is proved by its own certificate, executed and compared before it is appended, by the same
+engine that appends decided blocks. An answer is used up to the end of an epoch: what follows is
+proved by members that only the applied block names.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from consensus.view_change import Rules
-from ledger.block import COMMIT, Certificate, check_certificate, header_hash
+from ledger.block import COMMIT, check_certificate, header_hash
+from ledger.block import Certificate as Proof
 from ledger.reasons import Invalid, Reason
 from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GiveRange
 
 ANSWER_MS = 2_000
+CLAIMS_MAX = 64
+"""Peers whose claim of a later epoch is remembered; more are not linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    peer: bytes
+    start: int
+    at_ms: int
+    is_proved: bool
+    """Whether a certificate says that the blocks exist, or a bare claim."""
 
 
 class SyncPlan:
-    """What is known to exist, what was asked for and what waits to be applied."""
+    """What is known to exist, what was asked for and what waits to be applied.
 
-    def __init__(self, rules: Rules, others: tuple[int, ...]) -> None:
-        self._rules = rules
-        self._others = others
+    Peers are named by their consensus keys, which outlive an epoch.
+    """
+
+    def __init__(self, rules: Rules, own: bytes) -> None:
+        self._own = own
         self.target = 0
-        self._proved_by: int | None = None
-        self._asked: tuple[int, int, int] | None = None  # member, start height, monotonic ms
-        self._member: int | None = None  # who is asked until it fails us
+        self._proved_by: bytes | None = None
+        self._asked: _Asked | None = None
+        self._peer: bytes | None = None  # who is asked until it fails us
+        self._claims: dict[bytes, None] = {}  # by the order in which they are asked
         self._waiting: deque[FinalBlock] = deque()
+        self._linked: frozenset[bytes] = frozenset()
+        self._is_paused = False
+        self.enter_epoch(rules)
 
-    def want(self, member: int, certificate: Certificate) -> None:
-        """`certificate` is verified: blocks up to its height exist and `member` has them."""
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def enter_epoch(self, rules: Rules) -> None:
+        """From now on certificates are of this epoch."""
+        self._rules = rules
+        keys = [member.key for member in rules.validators.members]
+        self._others = [key for key in keys if key != self._own]
+
+    def note_links(self, linked: frozenset[bytes]) -> None:
+        """Who is linked now: a follower need not have a link with every member.
+
+        Who is no longer will not answer: somebody else is asked at once.
+        """
+        gone, self._linked = self._linked - linked, linked
+        for peer in gone:
+            self._claims.pop(peer, None)
+        if self._asked is not None and self._asked.peer in gone:
+            self._turn_to_next()
+            self._asked = None
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Ask for nothing while a snapshot is taken that makes the blocks needless."""
+        if is_paused != self._is_paused:
+            self._is_paused = is_paused
+            self._asked = None
+
+    def want(self, peer: bytes, certificate: Proof) -> None:
+        """`certificate` is verified: blocks up to its height exist and `peer` has them."""
         if certificate.height > self.target:
             self.target = certificate.height
-            self._proved_by = member
+            self._proved_by = peer
 
-    def request(self, height: int, now_ms: int) -> tuple[int, FetchRange] | None:
+    def hear_claim(self, peer: bytes) -> None:
+        """`peer` says that it is in a later epoch."""
+        if len(self._claims) < CLAIMS_MAX:
+            self._claims.setdefault(peer)
+
+    def request(self, height: int, now_ms: int) -> tuple[bytes, FetchRange] | None:
         """Whom to ask for the blocks after `height`, or None while nothing is due."""
-        if height >= self.target:
-            self._asked = self._member = None  # whoever was asked need not answer any more
-            return None
-        if self._waiting:
-            return None
-        if self._asked is not None and now_ms < self._asked[2] + ANSWER_MS:
+        is_proved = height < self.target
+        if not is_proved:
+            self._peer = None
+            if self._asked is not None and (self._asked.is_proved or self._asked.start <= height):
+                self._asked = None  # whoever was asked need not answer any more
+        if self._is_paused or self._waiting or self._is_awaited(is_proved, now_ms):
             return None
         if self._asked is not None:
             self._turn_to_next()
-        member = self._proved_by if self._member is None else self._member
-        if member is None:
+        peer = self._next_peer() if is_proved else self._next_claimant()
+        if peer is None:
+            self._asked = None
             return None
-        self._member = member
-        self._asked = (member, height + 1, now_ms)
-        return member, FetchRange(height + 1, min(self.target, height + RANGE_BLOCKS_MAX))
+        self._asked = _Asked(peer, height + 1, now_ms, is_proved)
+        end = height + RANGE_BLOCKS_MAX
+        return peer, FetchRange(height + 1, min(self.target, end) if is_proved else end)
 
     def deadline_ms(self) -> int | None:
-        """When the asked member is given up (monotonic)."""
-        return None if self._asked is None else self._asked[2] + ANSWER_MS
+        """When the asked peer is given up (monotonic)."""
+        return None if self._asked is None else self._asked.at_ms + ANSWER_MS
 
-    def give(self, member: int, given: GiveRange) -> None:
+    def give(self, peer: bytes, given: GiveRange) -> None:
         """Take an answer that was asked for; raises Invalid where a certificate does not hold.
 
         The blocks before the bad one are kept, its sender is passed over.
         """
-        if self._asked is None or self._asked[0] != member:
+        asked = self._asked
+        if asked is None or asked.peer != peer:
             return
-        start = self._asked[1]
         self._asked = None
         for offset, item in enumerate(given.blocks):
             try:
-                self._check(item, start + offset)
+                self._check(item, asked.start + offset)
             except Invalid:
                 self._turn_to_next()
                 raise
             self._waiting.append(item)
+            if item.block.header.ends_epoch:
+                break
+        if not asked.is_proved:
+            self.hear_claim(peer)  # it kept its word: there may be more
 
     def next_block(self, height: int) -> FinalBlock | None:
         """The block after `height` if it waits; older ones are dropped."""
@@ -90,11 +148,32 @@ class SyncPlan:
         self._waiting.clear()
         self._asked = None
 
+    def _is_awaited(self, is_proved: bool, now_ms: int) -> bool:
+        """What is proved to exist does not wait for the answer to a claim."""
+        asked = self._asked
+        in_time = asked is not None and now_ms < asked.at_ms + ANSWER_MS
+        return in_time and asked is not None and (asked.is_proved or not is_proved)
+
+    def _next_peer(self) -> bytes | None:
+        """Who has no link would only cost the time until it is given up."""
+        self._peer = self._proved_by if self._peer is None else self._peer
+        if not self._linked.isdisjoint(self._others):
+            while self._peer is not None and self._peer not in self._linked:
+                self._turn_to_next()
+        return self._peer
+
+    def _next_claimant(self) -> bytes | None:
+        peer = next(iter(self._claims), None)
+        if peer is not None:
+            del self._claims[peer]
+        return peer
+
     def _turn_to_next(self) -> None:
         """The member after the one that failed us, round the whole set."""
-        if self._member in self._others:
-            place = self._others.index(self._member)
-            self._member = self._others[(place + 1) % len(self._others)]
+        if self._peer is None:
+            return
+        place = self._others.index(self._peer) if self._peer in self._others else -1
+        self._peer = self._others[(place + 1) % len(self._others)]
 
     def _check(self, item: FinalBlock, height: int) -> None:
         header, certificate = item.block.header, item.certificate

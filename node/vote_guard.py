@@ -14,13 +14,12 @@ befalls one that votes when the echo shows a vote that it never gave: somebody e
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Protocol
 
-import msgspec
-from msgspec import Meta
+from msgspec.structs import replace
 
 from consensus.effects import VoteRequest
 from consensus.messages import (
@@ -34,14 +33,11 @@ from consensus.messages import (
     Vote,
     VoteMark,
     make_vote,
-    new_view_hash,
-    view_change_hash,
 )
 from consensus.replica_state import Restored
 from consensus.view_change import Rules
 from ledger import codec, transaction
 from ledger.block import (
-    BLOCK_FRAME_BYTES_MAX,
     COMMIT,
     PREPARE,
     Block,
@@ -50,54 +46,20 @@ from ledger.block import (
     header_hash,
     vote_hash,
 )
-from ledger.codec import UInt, Wire
 from ledger.reasons import Invalid
-from node.wal import RECORD_BYTES_MAX, Record, WriteAheadLog
+from ledger.transaction import Transaction
+from node.signing import Key, is_ready_body
+from node.vote_memory import GuardState, Kind, VoteMemory
+from node.wal import Record, WriteAheadLog
 
-BLOCKS_A_HEIGHT_MAX = 8  # bodies kept for one height while views fail, the oldest go first
+SURE_EPOCHS = 2  # after so many, nothing that a lost log held can be asked for any more
 RECOVERY_WINDOWS = 2  # votes after `recover` start this many windows above what is proved
 
 OTHER_PROCESS = "another process runs with this key: stop it, keep one"
 
 SignedMessage = Vote | ViewChange | NewView
 
-
-class Kind(int, Enum):
-    """Kinds of records; append-only."""
-
-    BLOCK = 1
-    VOTE = 2
-    PREPARED = 3
-    VIEW_CHANGE = 4
-    NEW_VIEW = 5
-    STATE = 6
-
-
-class GuardState(Wire, frozen=True):
-    """What a rotation keeps of everything that is over, and what `recover` decided."""
-
-    epoch: UInt
-    view: UInt
-    height: UInt
-    phase: Annotated[int, Meta(ge=0, le=COMMIT)]
-    vote_above: UInt
-    view_min: UInt
-
-    @property
-    def order(self) -> tuple[int, int, int, int]:
-        return (self.epoch, self.view, self.height, self.phase)
-
-
-NOTHING_SIGNED = GuardState(0, 0, 0, 0, 0, 0)
-
-
-class Key(Protocol):
-    """What signs: an Ed25519 key, or a process that holds one."""
-
-    @property
-    def public(self) -> bytes: ...
-
-    def sign(self, message: bytes) -> bytes: ...
+log = logging.getLogger("marsa.guard")
 
 
 class Permission(Enum):
@@ -122,39 +84,62 @@ class _Heard:
 
 
 class VoteGuard:
-    """One a process. `log` is None when it is missing or damaged; then `why` says which."""
+    """One a process. `log` is None when it is missing or damaged; then `why` says which, and
+    `new_log` makes one when votes are safe again."""
 
     def __init__(
         self,
         key: Key,
-        member: int,
         rules: Rules,
         log: WriteAheadLog | None,
         records: Iterable[Record] = (),
         *,
+        new_log: Callable[[], WriteAheadLog],
         why: str = "",
     ) -> None:
         self._key = key
-        self._member = member
         self._rules = rules
-        self._log = log
+        self._memory = VoteMemory(log, records)
+        self._new_log = new_log
         self._why = why
-        self._state = NOTHING_SIGNED
-        self._fresh = True
-        self._votes: dict[tuple[int, int], bytes] = {}  # (height, phase) -> hash, in this view
-        self._prepared: dict[int, PreparedEntry] = {}
-        self._blocks: dict[bytes, Block] = {}
-        self._view_change: ViewChangeBody | None = None
-        self._new_view: NewViewBody | None = None
         self._staged: list[Signable] = []
         self._heard: dict[int, _Heard] = {}
         self.permission = Permission.WAITING
-        for record in records:
-            self._replay(record)
         self._own_above = self._state.vote_above
         """Every vote above this height that anybody saw is in this log."""
+        self._begin_epoch()
+
+    @property
+    def public(self) -> bytes:
+        """The key that signs here."""
+        return self._key.public
 
     # What the engine asks.
+
+    def enter_epoch(self, rules: Rules, height: int) -> None:
+        """The epoch before is over with the block at `height`: nothing of it is signed any more."""
+        self._rules = rules
+        self._heard.clear()
+        self._begin_epoch(height)
+        is_sure = 0 < self._state.from_epoch <= rules.epoch
+        if self.permission is Permission.FOLLOWING and is_sure:
+            self._vote_above(height, view=0)
+
+    @property
+    def is_sure_next(self) -> bool:
+        """Whether this guard will vote in the next epoch, as far as it knows today."""
+        will = 0 < self._state.from_epoch <= self._rules.epoch + 1
+        return self._key.is_at_hand and (self.permission is Permission.ALLOWED or will)
+
+    @property
+    def can_sign(self) -> bool:
+        return self.permission is Permission.ALLOWED and self._key.is_at_hand
+
+    def sign_ready(self, body: Transaction) -> bytes:
+        """Of a transaction that says nothing but that the validator is ready; raises Refused."""
+        if not is_ready_body(body, self._rules.chain_id, self._key.public):
+            raise AssertionError("the consensus key signs no other transaction")
+        return self._key.sign(body)
 
     def stage(
         self,
@@ -167,8 +152,10 @@ class VoteGuard:
 
         `block` is the body that a PREPARE vouches for. Raises Refused.
         """
-        if self.permission is not Permission.ALLOWED or self._log is None:
+        if self.permission is not Permission.ALLOWED or self._memory.log is None:
             raise Refused(self.permission.value)
+        if not self._key.is_at_hand:
+            raise Refused(self._key.trouble)
         if not synced:
             raise Refused("this node is not synced")
         if isinstance(request, VoteRequest):
@@ -182,57 +169,76 @@ class VoteGuard:
         """One fdatasync for all that was staged; only then is any of it signed."""
         if not self._staged:
             return []
-        assert self._log is not None
-        self._log.sync()
-        if self._log.must_rotate:
-            self._log.rotate(self._kept_records())
+        self._memory.sync()
         staged, self._staged = self._staged, []
-        return [self._sign(item) for item in staged]
+        return self._sign_all(staged)
 
     def committed(self, height: int) -> None:
         """Blocks up to `height` are final: what was kept for them may go, no vote follows."""
-        above = max(self._state.vote_above, height)
-        self._state = msgspec.structs.replace(self._state, vote_above=above)
-        self._votes = {key: value for key, value in self._votes.items() if key[0] > height}
-        self._prepared = {key: entry for key, entry in self._prepared.items() if key > height}
-        self._blocks = {
-            key: block for key, block in self._blocks.items() if block.header.height > height
-        }
+        self._memory.committed(height)
 
     def restored(self, height: int) -> Restored:
         """What the log holds above the chain's `height`, for the replica."""
+        if self._state.epoch != self._rules.epoch:
+            return Restored()
         proposals = []
-        for (at, phase), block_hash in sorted(self._votes.items()):
-            block = self._blocks.get(block_hash)
+        for (at, phase), block_hash in sorted(self._memory.votes.items()):
+            block = self._memory.blocks.get(block_hash)
             if phase == PREPARE and at > height and block is not None:
                 leaves = tuple(transaction.decode(raw).wtxid for raw in block.transactions)
                 proposals.append((block.header, leaves))
-        view_change, new_view = self._view_change, self._new_view
+        bodies = (self._memory.view_change, self._memory.new_view)
+        here = [body for body in bodies if body is not None and body.view == self._state.view]
+        again = self._sign_all(here)
         return Restored(
             view=self._state.view,
-            view_change=None if view_change is None else self._sign_view_change(view_change),
-            new_view=None if new_view is None else self._sign_new_view(new_view),
-            prepared=tuple(entry for at, entry in sorted(self._prepared.items()) if at > height),
+            view_change=next((item for item in again if isinstance(item, ViewChange)), None),
+            new_view=next((item for item in again if isinstance(item, NewView)), None),
+            prepared=tuple(
+                entry for at, entry in sorted(self._memory.prepared.items()) if at > height
+            ),
             proposals=tuple(proposals),
         )
 
     def block(self, block_hash: bytes) -> Block | None:
         """The body of a block that this member prepared and that is not known to be final."""
-        return self._blocks.get(block_hash)
+        return self._memory.blocks.get(block_hash)
 
     def hear(self, member: int, status: Status) -> bool:
         """A STATUS whose height is proved; True when it decided whether this guard votes."""
         if self.permission is Permission.ALLOWED:
             return self._hear_other_signer(status)
         marks = [mark.order for mark in status.votes if self._signed(mark)]
-        left = status.view > self._state.view and bool(status.view_changes >> self._member & 1)
+        member_bit = 0 if self._member is None else 1 << self._member
+        left = status.view > self._state.view and bool(status.view_changes & member_bit)
         self._heard[member] = _Heard(
             status.height, status.view, marks[0] if marks else None, saw_leave=left
         )
         if self.permission is Permission.WAITING and len(self._heard) >= self._quorum:
             self.permission = self._decide()
+            if self.permission is Permission.FOLLOWING:
+                self._begin_anew()
+            elif self._memory.is_fresh:  # from now on it is old enough to be believed
+                self._begin(self._state)
             return True
         return False
+
+    def hear_self(self, height: int) -> bool:
+        """A member counts among those that say where they stand; as `hear`."""
+        if self.permission is not Permission.WAITING or self._member is None:
+            return False
+        own = Status(
+            epoch=0,
+            view=0,
+            active=0,
+            height=height,
+            heard=0,
+            certificate=(),
+            held=(),
+            view_changes=0,
+            votes=(),
+        )
+        return self.hear(self._member, own)
 
     def distrust_key(self) -> bool:
         """Another process has this key: vote no more. True when that changed something."""
@@ -260,18 +266,19 @@ class VoteGuard:
     def reason(self) -> str:
         """A sentence on why this guard does not vote, empty when it does."""
         if self.permission is Permission.ALLOWED:
-            return ""
-        return f"{self.permission.value}{': ' + self._why if self._why else ''}"
+            return self._key.trouble
+        from_epoch = self._state.from_epoch
+        later = f" or epoch {from_epoch}" if from_epoch > self._rules.epoch else ""
+        return f"{self.permission.value}{later}{': ' + self._why if self._why else ''}"
 
-    def recover(self, new_log: Callable[[], WriteAheadLog]) -> None:
+    def recover(self) -> None:
         """The operator's word: vote again, above all that this key can have signed.
 
-        Needs the proved STATUS of q other members; raises Refused before. `new_log` makes a log
-        where this node has none.
+        Needs the proved STATUS of q other members; raises Refused before.
         """
         if self.permission is not Permission.FOLLOWING:
             raise Refused("there is nothing to recover: " + self.permission.value)
-        others = [heard for member, heard in self._heard.items() if member != self._member]
+        others = self._heard_of_others()
         if len(others) < self._quorum:
             detail = f"{len(others)} other validators answered, {self._quorum} are needed"
             raise Refused(f"{detail} to know what this key may have signed")
@@ -280,18 +287,46 @@ class VoteGuard:
         # A view is a bare claim: the highest that one honest member at least has reached.
         claimed = sorted([heard.view for heard in others], reverse=True)
         view = max([claimed[self._rules.validators.f]] + [mark[1] for mark in marks])
-        above = height + RECOVERY_WINDOWS * self._rules.window
-        log = self._log if self._log is not None else new_log()
-        self._log = log
-        self._state = GuardState(self._rules.epoch, view, height, COMMIT, above, view)
-        self._votes.clear()
-        log.append(Kind.STATE, codec.encode_payload(self._state))
-        log.sync()
-        self._why = ""
-        self._own_above = above
-        self.permission = Permission.ALLOWED
+        self._vote_above(height + RECOVERY_WINDOWS * self._rules.window, view)
 
     # Rules.
+
+    @property
+    def _state(self) -> GuardState:
+        return self._memory.state
+
+    @property
+    def _member(self) -> int | None:
+        """The place of this key in the present set; None while it has no seat."""
+        return self._rules.validators.index_by_key.get(self._key.public)
+
+    def _heard_of_others(self) -> list[_Heard]:
+        return [heard for member, heard in self._heard.items() if member != self._member]
+
+    def _begin_epoch(self, height: int = 0) -> None:
+        epoch, held = self._rules.epoch, self._state
+        if epoch > held.epoch:
+            above = max(held.vote_above, height)
+            self._memory.begin(GuardState(epoch, 0, 0, 0, above, 0, held.from_epoch))
+
+    def _begin_anew(self) -> None:
+        """Of a memory with gaps it is known from now on when they can no longer matter."""
+        if self._state.from_epoch <= self._rules.epoch:
+            from_epoch = self._rules.epoch + SURE_EPOCHS
+            self._begin(replace(self._state, from_epoch=from_epoch))
+
+    def _begin(self, state: GuardState) -> None:
+        if self._memory.log is None:
+            self._memory.log = self._new_log()
+        self._memory.is_fresh = False
+        self._memory.begin(state)
+
+    def _vote_above(self, height: int, view: int) -> None:
+        """Begin anew, above all that may have been signed."""
+        self._begin(GuardState(self._rules.epoch, view, height, COMMIT, height, view, 0))
+        self._why = ""
+        self._own_above = height
+        self.permission = Permission.ALLOWED
 
     def _signed(self, mark: VoteMark) -> bool:
         """Whether an echo is of this key: anybody can claim, nobody can forge."""
@@ -305,11 +340,14 @@ class VoteGuard:
         return self._rules.validators.quorum
 
     def _decide(self) -> Permission:
-        if self._log is None:
+        if self._memory.log is None:
             return Permission.FOLLOWING
-        others = [heard for member, heard in self._heard.items() if member != self._member]
+        if self._rules.epoch < self._state.from_epoch:
+            self._why = "the vote log began anew"
+            return Permission.FOLLOWING
+        others = self._heard_of_others()
         marks = [heard.mark for heard in others if heard.mark is not None]
-        if self._fresh:
+        if self._memory.is_fresh:
             if marks or any(heard.height > 0 for heard in others):
                 self._why = "the vote log is fresh, and the chain has blocks already"
                 return Permission.FOLLOWING
@@ -326,7 +364,7 @@ class VoteGuard:
         """Votes are logged before they are signed: one beyond the log was signed elsewhere."""
         for mark in status.votes:
             is_beyond = mark.order > self._state.order and mark.height > self._own_above
-            held = self._votes.get((mark.height, mark.phase))
+            held = self._memory.votes.get((mark.height, mark.phase))
             differs = held not in (None, mark.block_hash) and mark.view == self._state.view
             if mark.member == self._member and (is_beyond or differs) and self._signed(mark):
                 return self.distrust_key()
@@ -337,7 +375,7 @@ class VoteGuard:
         self._check_view(payload.epoch, payload.view)
         if payload.height <= self._state.vote_above:
             raise Refused(f"height {payload.height}, votes begin above {self._state.vote_above}")
-        held = self._votes.get((payload.height, payload.phase))
+        held = self._memory.votes.get((payload.height, payload.phase))
         if payload.view == self._state.view and held is not None:
             if held != payload.block_hash:
                 raise Refused(f"another block was signed at height {payload.height}")
@@ -350,11 +388,11 @@ class VoteGuard:
         if payload.phase == PREPARE:
             if block is None or header_hash(block.header) != payload.block_hash:
                 raise Refused("a PREPARE without the body that it vouches for")
-            if payload.block_hash not in self._blocks:
-                self._append_block(block)
+            if payload.block_hash not in self._memory.blocks:
+                self._memory.append_block(block)
         else:
-            self._append(Kind.PREPARED, codec.encode_payload(self._proved(request)))
-        self._append(Kind.VOTE, codec.encode_payload(payload))
+            self._memory.append(Kind.PREPARED, codec.encode_payload(self._proved(request)))
+        self._memory.append(Kind.VOTE, codec.encode_payload(payload))
 
     def _proved(self, request: VoteRequest) -> PreparedEntry:
         payload, entry = request.payload, request.prepared
@@ -373,128 +411,50 @@ class VoteGuard:
             raise Refused(f"a COMMIT whose prepared certificate is bad: {error}") from None
         return entry
 
+    def _sign_all(self, requests: Iterable[Signable]) -> list[SignedMessage]:
+        """What the key refuses is as if it were lost on the way to the others."""
+        signed = []
+        for request in requests:
+            try:
+                signed.append(self._sign(request))
+            except Refused as refusal:
+                log.warning("vote refused: %s", refusal)
+        return signed
+
     def _sign(self, request: Signable) -> SignedMessage:
+        signature = self._key.sign(request)
         if isinstance(request, VotePayload):
-            signature = self._key.sign(vote_hash(self._rules.chain_id, request))
+            assert self._member is not None, "nobody without a seat is asked to vote"
             return make_vote(request, self._member, signature)
         if isinstance(request, ViewChangeBody):
-            return self._sign_view_change(request)
-        return self._sign_new_view(request)
-
-    def _sign_view_change(self, body: ViewChangeBody) -> ViewChange:
-        return ViewChange(body, self._key.sign(view_change_hash(self._rules.chain_id, body)))
-
-    def _sign_new_view(self, body: NewViewBody) -> NewView:
-        return NewView(body, self._key.sign(new_view_hash(self._rules.chain_id, body)))
+            return ViewChange(request, signature)
+        return NewView(request, signature)
 
     def _stage_view_change(self, body: ViewChangeBody) -> None:
-        held = self._view_change
+        held = self._memory.view_change
         if held is not None and held.view == body.view == self._state.view:
             self._staged.append(held)
             return
         self._check_view(body.epoch, body.view)
         if body.view == self._state.view:
             raise Refused(f"votes were signed in view {body.view} already")
-        if max(self._prepared, default=0) > body.base.height + self._rules.window:
+        if max(self._memory.prepared, default=0) > body.base.height + self._rules.window:
             raise Refused("the chain is another, and behind what this key prepared")
-        self._append(Kind.VIEW_CHANGE, codec.encode_payload(body))
+        self._memory.append(Kind.VIEW_CHANGE, codec.encode_payload(body))
         self._staged.append(body)
 
     def _stage_new_view(self, body: NewViewBody) -> None:
-        held = self._new_view
+        held = self._memory.new_view
         if held is not None and held.view == body.view:
             self._staged.append(held)
             return
         self._check_view(body.epoch, body.view)
-        self._append(Kind.NEW_VIEW, codec.encode_payload(body))
+        self._memory.append(Kind.NEW_VIEW, codec.encode_payload(body))
         self._staged.append(body)
 
     def _check_view(self, epoch: int, view: int) -> None:
-        if epoch != self._rules.epoch:
-            raise Refused(f"epoch {epoch}, this is epoch {self._rules.epoch}")
+        if epoch != self._rules.epoch or epoch < self._state.epoch:
+            now = max(self._rules.epoch, self._state.epoch)
+            raise Refused(f"epoch {epoch}, this is epoch {now}")
         if view < max(self._state.view, self._state.view_min):
             raise Refused(f"view {view}, votes were signed in view {self._state.view}")
-
-    # The log.
-
-    def _append(self, kind: Kind, payload: bytes) -> None:
-        assert self._log is not None
-        record = Record(kind, payload)
-        self._log.append(kind, payload)
-        self._replay(record)
-
-    def _append_block(self, block: Block) -> None:
-        """As `_append`, without reading back what is at hand: a megabyte."""
-        assert self._log is not None
-        self._log.append(Kind.BLOCK, codec.encode_payload(block))
-        self._keep_block(block)
-
-    def _replay(self, record: Record) -> None:
-        """Take up one record, when it is written and when it is read again."""
-        self._fresh = False
-        match Kind(record.kind):
-            case Kind.BLOCK:
-                block = codec.decode_payload(record.payload, Block, size_max=BLOCK_FRAME_BYTES_MAX)
-                self._keep_block(block)
-            case Kind.VOTE:
-                vote = codec.decode_payload(record.payload, VotePayload, size_max=RECORD_BYTES_MAX)
-                self._enter(vote.view)
-                self._votes[vote.height, vote.phase] = vote.block_hash
-                self._raise(vote.epoch, vote.view, vote.height, vote.phase)
-            case Kind.PREPARED:
-                entry = codec.decode_payload(
-                    record.payload, PreparedEntry, size_max=RECORD_BYTES_MAX
-                )
-                self._prepared[entry.header.height] = entry
-            case Kind.VIEW_CHANGE:
-                self._view_change = codec.decode_payload(
-                    record.payload, ViewChangeBody, size_max=RECORD_BYTES_MAX
-                )
-                self._enter(self._view_change.view)
-            case Kind.NEW_VIEW:
-                self._new_view = codec.decode_payload(
-                    record.payload, NewViewBody, size_max=RECORD_BYTES_MAX
-                )
-                self._enter(self._new_view.view)
-            case Kind.STATE:
-                self._votes.clear()
-                self._state = codec.decode_payload(
-                    record.payload, GuardState, size_max=RECORD_BYTES_MAX
-                )
-
-    def _keep_block(self, block: Block) -> None:
-        """The body must be had while anybody may hold its certificate, in bounds."""
-        prepared = {entry.certificate.block_hash for entry in self._prepared.values()}
-        rivals = [
-            key
-            for key, held in self._blocks.items()
-            if held.header.height == block.header.height and key not in prepared
-        ]
-        if len(rivals) >= BLOCKS_A_HEIGHT_MAX:
-            del self._blocks[rivals[0]]
-        self._blocks[header_hash(block.header)] = block
-
-    def _enter(self, view: int) -> None:
-        if view > self._state.view:
-            self._votes.clear()
-            self._raise(self._rules.epoch, view, 0, 0)
-
-    def _raise(self, epoch: int, view: int, height: int, phase: int) -> None:
-        mark = max(self._state.order, (epoch, view, height, phase))
-        self._state = GuardState(*mark, self._state.vote_above, self._state.view_min)
-
-    def _kept_records(self) -> list[Record]:
-        """What must survive a rotation: the state, then everything above the last final block."""
-        records = [Record(Kind.STATE, codec.encode_payload(self._state))]
-        for block in self._blocks.values():
-            records.append(Record(Kind.BLOCK, codec.encode_payload(block)))
-        for (height, phase), block_hash in self._votes.items():
-            payload = VotePayload(self._state.epoch, phase, self._state.view, height, block_hash)
-            records.append(Record(Kind.VOTE, codec.encode_payload(payload)))
-        for entry in self._prepared.values():
-            records.append(Record(Kind.PREPARED, codec.encode_payload(entry)))
-        if self._view_change is not None:
-            records.append(Record(Kind.VIEW_CHANGE, codec.encode_payload(self._view_change)))
-        if self._new_view is not None:
-            records.append(Record(Kind.NEW_VIEW, codec.encode_payload(self._new_view)))
-        return records

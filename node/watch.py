@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
 from typing import Literal
 
+from consensus.changing import suspicion_ms
+from consensus.replica_state import SUSPECT_LIFE_MS, ReplicaState
+from ledger.block import PREPARE
+from ledger.economy.licence import Seat
+from ledger.epochs import Epoch
+from ledger.objects import load_one
 from ledger.validators import ValidatorSet
-from node.api import schemas
+from node.api import consensus_schemas, schemas
 from node.driver import Driver, describe_rival, read_clocks
+from node.guards import Guard
 from p2p.network import Network
 from p2p.peer import PeerStats
 
@@ -22,34 +29,52 @@ class NodeWatch:
         self,
         driver: Driver,
         network: Network,
-        validators: ValidatorSet,
         on_fault: Callable[[OSError], None],
+        name: str,
     ) -> None:
         self._driver = driver
         self._network = network
-        self._validators = validators
         self._on_fault = on_fault
+        self._name = name
         self._started_ms = read_clocks().monotonic_ms
+
+    @property
+    def _validators(self) -> ValidatorSet:
+        return self._driver.engine.validators
+
+    def _own_licence(self) -> str:
+        """Empty for a node without a seat."""
+        member = self._driver.engine.member
+        return "" if member is None else self._validators.members[member].licence
 
     def consensus(self) -> schemas.Consensus:
         engine = self._driver.engine
         state = engine.replica.state
-        linked = set(self._network.validators())
-        own = self._validators.members[engine.member].licence
+        linked = set(self._network.linked())
+        own = self._own_licence()
         names = [member.licence for member in self._validators.members]
         missing = [name for name in names if name != own and name not in linked]
+        has_seat = engine.member is not None
         return schemas.Consensus(
             epoch=state.rules.epoch,
+            epoch_base_height=load_one(engine.chain, Epoch).base_height,
             view=state.view,
             primary=names[state.primary],
-            is_voting=not engine.guard.reason and state.synced,
+            has_seat=has_seat,
+            is_voting=has_seat and not engine.guard.reason and state.synced,
             reason=self._reason(missing),
             last_commit_age_ms=self._age_ms(),
             validators=len(names),
             quorum=self._validators.quorum,
             connected=len(names) - len(missing),
             missing=missing,
+            waiting=self._driver.directory.waiting(),
         )
+
+    def replica(self) -> consensus_schemas.Replica:
+        engine = self._driver.engine
+        linked, state = self._network.linked(), engine.replica.state
+        return replica_of(state, engine.guard, linked, engine.heights, self.now_ms())
 
     def warnings(self) -> list[str]:
         network = self._network
@@ -66,23 +91,26 @@ class NodeWatch:
         return found
 
     def sync_target(self) -> int:
-        """The highest height that a certificate has proved to this node."""
-        return self._driver.engine.replica.state.known_height
+        """The highest height that a certificate has proved to this node, or that f + 1 peers claim
+        while it takes a snapshot: nothing so far ahead can be proved to it."""
+        snapshots = self._driver.snapshots
+        claimed = 0 if snapshots is None else snapshots.target_height
+        return max(self._driver.engine.replica.state.known_height, claimed)
 
     def now_ms(self) -> int:
         return read_clocks().monotonic_ms
 
     def peers(self) -> list[schemas.Peer]:
         links = {stats.name: stats for stats in self._network.stats()}
-        own = self._validators.members[self._driver.engine.member].licence
+        own = self._own_licence()
         names = {member.licence for member in self._validators.members} - {own}
         told = {
-            self._validators.members[index].licence: height
-            for index, height in self._driver.engine.heights.items()
+            member.licence: self._driver.engine.heights.get(member.key)
+            for member in self._validators.members
         }
         now_ms = self.now_ms()
         return [
-            _peer(name, links.get(name), told.get(name), now_ms)
+            _peer(name, self._role_of(name), links.get(name), told.get(name), now_ms)
             for name in sorted(names | set(links))
         ]
 
@@ -122,8 +150,9 @@ class NodeWatch:
         return None if last_ms is None else self.now_ms() - last_ms
 
     def _reason(self, missing: list[str]) -> str:
+        """Who has no seat is not asked for votes: what its guard waits for is no news."""
         engine = self._driver.engine
-        if engine.guard.reason:
+        if engine.guard.reason and engine.member is not None:
             return engine.guard.reason
         connected = self._validators.n - len(missing)
         if connected < self._validators.quorum:
@@ -132,15 +161,113 @@ class NodeWatch:
             return f"{connected} of {needed} needed validators are connected; missing: {names}"
         if not engine.replica.state.synced:
             return "catching up"
+        if engine.member is None and not self._network.is_observer:
+            return _WITHOUT_SEAT[self._driver.directory.seat(self._name)]
         return ""
 
+    def _role_of(self, name: str) -> str:
+        if any(member.licence == name for member in self._validators.members):
+            return "validator"
+        return "observer" if self._driver.directory.seat(name) is None else "licensed"
 
-def _peer(name: str, stats: PeerStats | None, height: int | None, now_ms: int) -> schemas.Peer:
+
+def replica_of(
+    state: ReplicaState,
+    guard: Guard,
+    linked: Collection[str],
+    heights: Mapping[bytes, int],
+    now_ms: int,
+) -> consensus_schemas.Replica:
+    """`linked` are licences, `heights` what the STATUS of each key proved last."""
+    suspecting = {
+        index
+        for index, (suspect, received_ms) in state.suspects.items()
+        if suspect.view > state.view and now_ms < received_ms + SUSPECT_LIFE_MS
+    }
+    members = state.rules.validators.members
+    first = state.view + state.active  # what led to a view that has begun is no news
+    changes = {
+        index: held.message.body.view
+        for index, held in state.view_changes.items()
+        if held.message.body.view >= first
+    }
+    return consensus_schemas.Replica(
+        epoch=state.rules.epoch,
+        height=state.height,
+        known_height=state.known_height,
+        view=state.view,
+        primary=members[state.primary].licence,
+        timeout_ms=state.timeout_ms,
+        failed_views=state.failed_views,
+        is_changing=not state.active,
+        suspicion=_suspicion(state, now_ms) if state.member in suspecting else "",
+        may_vote=state.may_vote(state.height + 1),
+        guard=None if state.member is None else _guard(guard),
+        members=[
+            consensus_schemas.Member(
+                index=index,
+                licence=member.licence,
+                linked=index == state.member or member.licence in linked,
+                height=state.height if index == state.member else heights.get(member.key),
+                heard=index in state.status_from,
+                suspects=index in suspecting,
+                view_change=changes.get(index),
+                **_votes(state, index),
+            )
+            for index, member in enumerate(members)
+        ],
+    )
+
+
+def _suspicion(state: ReplicaState, now_ms: int) -> str:
+    """Of a replica whose SUSPECT counts: it does so for a while after its cause is gone."""
+    if now_ms < suspicion_ms(state):
+        return "what it was suspected for is over; the suspicion fades"
+    if named := state.bad_primary or state.distrust:
+        return named
+    quiet = f"{(now_ms - state.progress_ms) // 1_000} s"
+    if not state.active:
+        return f"no NEW-VIEW for {quiet}"
+    waits = " and a transaction waits" if state.pending_since_ms is not None else ""
+    return f"no block for {quiet}{waits}"
+
+
+def _guard(guard: Guard) -> consensus_schemas.Guard:
+    return consensus_schemas.Guard(
+        state=guard.permission.name.lower(),
+        reason=guard.reason,
+        vote_above=guard.vote_above,
+        view_min=guard.view_min,
+    )
+
+
+def _votes(state: ReplicaState, member: int) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {"prepared": [], "committed": [], "other": []}
+    for height, slot in sorted(state.slots.items()):
+        for vote in slot.own_votes(member):
+            phase = "prepared" if vote.phase == PREPARE else "committed"
+            found[phase if slot.is_proposed(vote.block_hash) else "other"].append(height)
+    return found
+
+
+_WITHOUT_SEAT = {
+    None: "no seat: the chain does not know its licence yet",
+    Seat.NONE: "no seat: its licence asks for none",
+    Seat.WAITING: "no seat yet: it says when it is ready for one",
+    Seat.READY: "no seat yet: it is ready, and seats change when the epoch ends",
+    Seat.SEATED: "no seat yet: its seat begins with the next block",
+    Seat.LEAVING: "no seat yet: its seat begins with the next block",
+}
+
+
+def _peer(
+    name: str, role: str, stats: PeerStats | None, height: int | None, now_ms: int
+) -> schemas.Peer:
     """`height` is what a STATUS proved last; before the first one HELLO has to do."""
     if stats is None:
         return schemas.Peer(
             name=name,
-            role="validator",
+            role=role,
             address="",
             direction="none",
             connected=False,
@@ -154,7 +281,7 @@ def _peer(name: str, stats: PeerStats | None, height: int | None, now_ms: int) -
     )
     return schemas.Peer(
         name=name,
-        role="validator" if stats.may_consensus else "observer",
+        role=role,
         address=stats.address,
         direction=direction,
         connected=True,

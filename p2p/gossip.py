@@ -16,10 +16,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import Wire, decode_payload, encode_payload
 from ledger.reasons import Invalid, Reason
 from ledger.recent import RecentSet
-from ledger.transaction import TRANSACTION_BYTES_MAX
 from p2p.wire import KIB, MESSAGES, MIB, TXS
 
 SEEN_MAX = 100_000

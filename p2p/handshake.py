@@ -104,9 +104,12 @@ class Accepted:
     identity: str | None
     """None: an observer, known by nothing but its link."""
     link_key: bytes
+    """Empty where no certificate was shown."""
     may_consensus: bool
     height: int
     session: bytes
+    licence_id: str = ""
+    """What its certificate names; without `identity` a licence that this node's chain lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ def judge(
 
     Accepted when, in this order: it is a HELLO of this chain and version; an observer, or a
     validator whose certificate names the licence that it claims; not this node itself; and the
-    node admits the link key.
+    node admits the link key, or does not know it: then the other end is an observer for now. Links
+    of an observer never carry consensus, at neither end.
     """
     if number == REFUSED:
         return Refused(read_refusal(payload), by_peer=True)
@@ -164,9 +168,16 @@ def judge(
         return Refused(RefusedReason.LICENCE_UNKNOWN, by_peer=False)
     if certificate.link_key == local.link_key:
         return Refused(RefusedReason.DUPLICATE, by_peer=False)
-    answer = admit(certificate.link_key)
+    answer: Admission | RefusedReason | None = admit(certificate.link_key)
+    if answer is RefusedReason.LICENCE_UNKNOWN:  # signed by the authority, not yet on the chain
+        answer = None
     if isinstance(answer, RefusedReason):
         return Refused(answer, by_peer=False)
     return Accepted(
-        answer.identity, certificate.link_key, answer.may_consensus, hello.height, hello.session
+        None if answer is None else answer.identity,
+        certificate.link_key,
+        local.role is Role.VALIDATOR and answer is not None and answer.may_consensus,
+        hello.height,
+        hello.session,
+        certificate.licence_id,
     )

@@ -35,6 +35,7 @@ from p2p.handshake import (
     LocalNode,
     Refused,
     RefusedReason,
+    Role,
     hello_frame,
     judge,
     refused_frame,
@@ -147,13 +148,35 @@ class Network:
             peer.carries(number) and peer.send_frame(number, frame) for peer in self._table.links()
         )
 
+    def push(self, number: int, payload: bytes) -> int:
+        """Queue a message for every validator; for how many it was queued.
+
+        An observer has no consensus links, and links with validators alone.
+        """
+        return sum(
+            peer.send(number, payload)
+            for peer in self._table.links()
+            if self.is_observer or peer.may_consensus
+        )
+
     def peers(self) -> list[Peer]:
         """Every link that is up, by identity."""
         return list(self._table.links())
 
-    def validators(self) -> list[str]:
-        """Identities of the linked members of the validator set."""
-        return [peer.identity for peer in self._table.links() if peer.may_consensus]
+    def look_again(self) -> None:
+        """What the owner admits has changed: links of another kind than now end."""
+        if self.is_observer:
+            return
+        for peer in self._table.links():
+            answer = self._owner.admit(peer.link_key) if peer.link_key else None
+            if isinstance(answer, RefusedReason) and peer.may_consensus:
+                peer.refuse(answer)
+            elif isinstance(answer, Admission) and not peer.may_consensus:
+                peer.close("licensed now")
+
+    def linked(self) -> list[str]:
+        """Identities of all that are linked; an observer has a name that is no licence."""
+        return [peer.identity for peer in self._table.links()]
 
     def stats(self) -> list[PeerStats]:
         """A snapshot of every link, by identity."""
@@ -172,6 +195,11 @@ class Network:
         """Peers whose key a second process lately showed here, with the address of that one."""
         now = self._clock()
         return {name: address for name, (address, at) in self._rivals.items() if now - at < SEEN_S}
+
+    @property
+    def is_observer(self) -> bool:
+        """Shows no licence, and only follows."""
+        return self._local.role is Role.OBSERVER
 
     @property
     def unauthenticated(self) -> int:
@@ -311,9 +339,9 @@ class Network:
             return None
 
     def _enter(self, stream: Stream, accepted: Accepted, expected: str | None) -> Peer | Refused:
-        identity = accepted.identity or f"observer:{next(self._observers)}"
-        if expected is not None and identity != expected:
+        if expected not in (None, accepted.identity or accepted.licence_id):
             return Refused(RefusedReason.LICENCE_UNKNOWN, by_peer=False)
+        identity = accepted.identity or f"observer:{next(self._observers)}"
         peer = Peer(
             identity,
             stream,

@@ -96,6 +96,9 @@ class Peer:
         self._queue = SendQueue(limits.queue_bytes_max)
         self._wake = asyncio.Event()
         self._sizes = CONSENSUS_LINK_SIZES if accepted.may_consensus else SYNC_LINK_SIZES
+        # Either end learns of a new licence with a block of its own: until then the one may take
+        # for a consensus link what is a sync link to the other, and what it sends is passed over.
+        self._readable = CONSENSUS_LINK_SIZES if accepted.link_key else SYNC_LINK_SIZES
         self.heard_at = self._sent_at = self.since
         self._writing_since: float | None = None
         self._points = Points(self.since)
@@ -170,7 +173,7 @@ class Peer:
     async def read(self) -> None:
         """Hand frames to the node until the link ends. Waits bounded by `tick`."""
         reader = self._stream.reader
-        frames = FrameReader(self._sizes)
+        frames = FrameReader(self._readable)
         while not self.closed_because:
             try:
                 data = await reader.read(READ_BYTES)
@@ -223,7 +226,7 @@ class Peer:
                 end = self._clock() + DELIVER_SLICE_S
 
     def _deliver(self, number: int, payload: bytes) -> None:
-        if self.closed_because or number == PING:
+        if self.closed_because or number == PING or not self.carries(number):
             return
         try:
             if number == REFUSED:

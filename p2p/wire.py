@@ -5,8 +5,9 @@ keeps its meaning for ever. A size limit bounds the payload, without the frame's
 applied before a byte of the payload is kept.
 
 Two kinds of link exist. A *consensus link* joins members of the validator set and carries every
-message. A *sync link* joins anybody else (a licensed node outside the set, an observer without a
-licence) and carries only what proves itself or costs little to serve.
+message. A *sync link* joins anybody else (an observer without a licence, a node whose licence the
+chain does not know yet) and carries only what proves itself or costs little to serve: blocks, and
+the transactions that clients gave to an observer.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ MESSAGES = {
         Message(HELLO, "HELLO", 1 * KIB, _STATUS, True),
         Message(REFUSED, "REFUSED", 64, _STATUS, True),
         Message(PING, "PING", 0, _STATUS, True),
-        Message(TXS, "TXS", 1 * MIB, _TRANSACTIONS, False),
+        Message(TXS, "TXS", 1 * MIB, _TRANSACTIONS, True),
         Message(RESENT, "RESENT", 1 * MIB, _STATUS, False),
         Message(PRE_PREPARE, "PRE-PREPARE", 128 * KIB, _CONSENSUS, False),
         Message(PREPARE, "PREPARE", 1 * KIB, _CONSENSUS, False),

@@ -50,6 +50,8 @@ FAUCET = "faucet"
 ACCOUNTS_MAX = 100
 SEEDED_TIME_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when a devnet made with --seed begins, on whatever day it is made."""
+EPOCH_BLOCKS = 20
+EPOCH_MS = 60_000
 LICENCE_MS = 10 * HORIZON_MS_MAX
 PERIOD_MS = 60_000
 HOUR_MS = 3_600_000
@@ -125,7 +127,7 @@ class Blueprint:
 
     def role_seed(self, provider: str, role: str) -> bytes:
         """The secret of one of a provider's role keys."""
-        if role == "consensus":
+        if role == "consensus" and provider in self.providers:
             return self.consensus_seeds[self.providers.index(provider)]
         return self.seed(provider, role)
 
@@ -161,6 +163,15 @@ class Blueprint:
         )
         check(genesis)
         return codec.checked(genesis)
+
+    @classmethod
+    def of(cls, genesis: Genesis) -> Blueprint:
+        """What the genesis of a devnet was made from, as far as keys depend on it."""
+        return cls(genesis.nonce, genesis.time_ms, validators=len(genesis.licences))
+
+    def newcomer(self, provider: str, genesis: Genesis) -> LicenceGrant:
+        """The licence of a provider that joins later; that of genesis where it has one."""
+        return codec.checked(self._grant(provider, genesis.authority.certificate))
 
     def _attestor(self, name: str) -> Attestor:
         key = SigningKey(self.seed("attestor", name)).public
@@ -242,4 +253,6 @@ def _parameters(period_ms: int) -> Parameters:
         heartbeat_ms=10_000,
         view_timeout_ms=2_000,
         view_timeout_ms_max=60_000,
+        epoch_blocks=EPOCH_BLOCKS,
+        epoch_ms=EPOCH_MS,
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
-from cli.devnet import launch, processes, sockets
+from cli.devnet import faults, launch, processes, sockets
 from cli.devnet.launch import LOG_NAME
 from cli.devnet.processes import Process
 from cli.devnet.state import DevnetNode, Place
@@ -63,10 +63,18 @@ class NodeState:
         return self.status.consensus.view if self.status else None
 
     @property
+    def is_paused(self) -> bool:
+        """Stopped by `devnet pause`: its process is there and does nothing."""
+        return self.process is not None and processes.is_stopped(self.process)
+
+    @property
     def state(self) -> str:
-        """One word or two: down, silent, catching up, no quorum, following, primary, voting."""
+        """One word or two: down, paused, silent, catching up, no quorum, observing, no seat,
+        following, primary, voting."""
         if self.process is None:
             return "down"
+        if self.is_paused:
+            return "paused"
         if self.status is None:
             return "silent"
         consensus = self.status.consensus
@@ -74,6 +82,10 @@ class NodeState:
             return "catching up"
         if consensus.connected < consensus.quorum:
             return "no quorum"
+        if self.node.is_observer:
+            return "observing"
+        if not consensus.has_seat:
+            return "no seat"
         if not consensus.is_voting:
             return "following"
         return "primary" if consensus.primary == self.node.licence else "voting"
@@ -97,7 +109,7 @@ def exclusive(name: str) -> Iterator[None]:
 
 def look(place: Place) -> list[NodeState]:
     """The state of every node, asked of the operating system and of its API."""
-    return [_look_at(place, node) for node in place.devnet.nodes]
+    return [look_at(place, node) for node in place.devnet.nodes]
 
 
 def running(place: Place) -> dict[str, Process]:
@@ -111,13 +123,15 @@ def up(place: Place) -> None:
     """Start the nodes that are down and wait until all have block 1; raises CliError."""
     alive = running(place)
     down = [node for node in place.devnet.nodes if node.name not in alive]
-    _start(place, down)
+    start(place, down)
     try:
-        with Waiting(f"starting {len(place.devnet.nodes)} validators", READY_MS) as waiting:
+        with Waiting(f"starting {len(place.devnet.nodes)} nodes", READY_MS) as waiting:
             _wait_ready(place, waiting)
     except (CliError, KeyboardInterrupt):
         started = running(place)
         processes.stop([started[node.name] for node in down if node.name in started], STOP_S)
+        if not alive:
+            faults.stop_forwarder(place)
         raise
 
 
@@ -126,6 +140,7 @@ def down(place: Place) -> int:
     alive = running(place)
     for process in processes.stop(alive.values(), STOP_S):
         note(f"pid {process.pid} did not end within {STOP_S:g} s and was killed")
+    faults.stop_forwarder(place)
     return len(alive)
 
 
@@ -150,7 +165,7 @@ def restart(place: Place, node: DevnetNode) -> NodeState:
     if process is not None:
         processes.stop([process], STOP_S)
     target = max((state.height or 0 for state in look(place)), default=0)
-    _start(place, [node])
+    start(place, [node])
     with Waiting(f"waiting for {node.name}", CATCH_UP_MS) as waiting:
         return _wait_voting(place, node, target, waiting)
 
@@ -166,15 +181,18 @@ def log_tail(directory: Path, lines: int) -> list[str]:
     return list(deque(text.splitlines(), maxlen=lines))
 
 
-def _start(place: Place, nodes: Sequence[DevnetNode]) -> None:
+def start(place: Place, nodes: Sequence[DevnetNode]) -> None:
+    """Start nodes that are down, and wait for nothing; raises CliError."""
     sockets.check_free(place, nodes)
+    faults.start_forwarder(place)
     launch.start([place.node_dir(node) for node in nodes])
 
 
-def _look_at(place: Place, node: DevnetNode) -> NodeState:
+def look_at(place: Place, node: DevnetNode) -> NodeState:
+    """The state of one node."""
     process = processes.running(place.node_dir(node))
     status = None
-    if process is not None:
+    if process is not None and not processes.is_stopped(process):
         with contextlib.suppress(ClientError), Client(node.api, timeout_s=PROBE_S) as client:
             status = client.status()
     return NodeState(node, process, status)
@@ -190,14 +208,14 @@ def _wait_ready(place: Place, waiting: Waiting) -> None:
             alive = running(place)
             ended = next((node for node in pending if node.name not in alive), None)
             if ended is not None:
-                raise _failed(place, ended, "ended while it was starting", ExitCode.INTERNAL)
+                raise failed(place, ended, "ended while it was starting", ExitCode.INTERNAL)
             pending = [node for node in pending if not _is_ready(clients[node.name])]
             if not pending:
                 return
             reason = _why_not_ready(clients[pending[0].name])
             if waiting.left_ms == 0:
                 what = f"was not ready within {READY_MS // 1_000} s: {reason}"
-                raise _failed(place, pending[0], what, ExitCode.TIMEOUT)
+                raise failed(place, pending[0], what, ExitCode.TIMEOUT)
             ready = len(place.devnet.nodes) - len(pending)
             waiting.because(f"{ready} ready, {pending[0].name}: {reason}")
             time.sleep(POLL_S)
@@ -224,13 +242,13 @@ def _why_not_ready(client: Client) -> str:
 def _wait_voting(place: Place, node: DevnetNode, target: int, waiting: Waiting) -> NodeState:
     while True:
         processes.reap()
-        state = _look_at(place, node)
+        state = look_at(place, node)
         if not state.alive:
-            raise _failed(place, node, "ended while it was starting", ExitCode.INTERNAL)
+            raise failed(place, node, "ended while it was starting", ExitCode.INTERNAL)
         if state.status is not None:
             sync, consensus = state.status.sync, state.status.consensus
             is_caught_up = sync.height >= target and not sync.catching_up
-            if is_caught_up and consensus.is_voting:
+            if is_caught_up and (consensus.is_voting or not consensus.has_seat):
                 return state
             if is_caught_up and consensus.reason.startswith(Permission.FOLLOWING.value):
                 raise _not_voting(place, state, consensus.reason)
@@ -243,7 +261,7 @@ def _wait_voting(place: Place, node: DevnetNode, target: int, waiting: Waiting) 
             waiting.because("its API does not answer yet")
         if waiting.left_ms == 0:
             what = f"did not catch up and vote within {CATCH_UP_MS // 1_000} s: {waiting.reason}"
-            raise _failed(place, node, what, ExitCode.TIMEOUT)
+            raise failed(place, node, what, ExitCode.TIMEOUT)
         time.sleep(POLL_S)
 
 
@@ -258,7 +276,8 @@ def _not_voting(place: Place, state: NodeState, reason: str) -> CliError:
     )
 
 
-def _failed(place: Place, node: DevnetNode, what: str, exit_code: ExitCode) -> CliError:
+def failed(place: Place, node: DevnetNode, what: str, exit_code: ExitCode) -> CliError:
+    """The error for a node that did not do what it was started for; its log is shown."""
     lines = log_tail(place.node_dir(node), LOG_LINES_SHOWN)
     note(f"--- the last lines of {node.name}'s log", verbosity=-1)
     for line in lines:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,18 @@ import msgspec
 
 from cli.devnet import launch
 from cli.devnet.blueprint import NAMES, PERIOD_MS, SEEDED_TIME_MS, Blueprint, nonce_of_seed
-from cli.devnet.state import DEFAULT_BASE_PORT, Devnet, DevnetNode, Place, make_node
+from cli.devnet.state import (
+    DEFAULT_BASE_PORT,
+    LINKED_NODES_MAX,
+    Devnet,
+    DevnetNode,
+    Place,
+    link_address,
+    make_node,
+)
 from cli.errors import CliError, ExitCode, usage_error
 from cli.home import checked_name, devnets_dir, home, write_private
-from ledger.genesis import chain_id, dump
+from ledger.genesis import Genesis, chain_id, dump
 from node import config, keys
 from node.files import sync_directory, write_atomic
 from p2p.licence_cert import private_key_pem
@@ -42,6 +50,8 @@ class Founding:
     accounts: int | None = None
     seed: int | None = None
     period_ms: int | None = None
+    faults: bool | None = None
+    observers: int | None = None
 
 
 def found(name: str, founding: Founding) -> Place:
@@ -61,23 +71,41 @@ def found(name: str, founding: Founding) -> Place:
         period_ms=founding.period_ms or PERIOD_MS,
     )
     base_port = founding.base_port or DEFAULT_BASE_PORT
-    return create(name, blueprint, base_port=base_port, seed=founding.seed)
+    faults = bool(founding.faults)
+    observers = founding.observers or 0
+    check_links(blueprint.validators + observers, faults=faults)
+    return create(
+        name,
+        blueprint,
+        base_port=base_port,
+        seed=founding.seed,
+        faults=faults,
+        observers=observers,
+    )
 
 
 def recreate(place: Place) -> Place:
     """Replace a devnet, whose nodes are down, by one of the same size with a new genesis."""
     old = place.devnet
     blueprint = make_blueprint(
-        None, validators=len(old.nodes), accounts=old.accounts, period_ms=old.period_ms
+        None, validators=len(old.validators), accounts=old.accounts, period_ms=old.period_ms
     )
-    return create(old.name, blueprint, base_port=old.base_port, seed=None)
+    return create(
+        old.name,
+        blueprint,
+        base_port=old.base_port,
+        seed=None,
+        faults=old.faults,
+        observers=len(old.observers),
+    )
 
 
 def check_same(place: Place, founding: Founding) -> None:
     """What was asked for is what there is; raises CliError that names the difference."""
     devnet = place.devnet
     facts = (
-        ("-n", founding.validators, len(devnet.nodes)),
+        ("-n", founding.validators, len(devnet.validators)),
+        ("--observers", founding.observers, len(devnet.observers)),
         ("--accounts", founding.accounts, devnet.accounts),
         ("--seed", founding.seed, devnet.seed),
         ("--period", founding.period_ms, devnet.period_ms),
@@ -105,17 +133,26 @@ def make_blueprint(
     )
 
 
-def create(name: str, blueprint: Blueprint, *, base_port: int, seed: int | None) -> Place:
+def create(
+    name: str,
+    blueprint: Blueprint,
+    *,
+    base_port: int,
+    seed: int | None,
+    faults: bool = False,
+    observers: int = 0,
+) -> Place:
     """Make a devnet on disk. An existing one of that name is replaced."""
     directory = devnets_dir() / checked_name(name, "devnet")
     draft = home() / f".devnet-{name}.new"
     if draft.exists():
         shutil.rmtree(draft)
-    devnet = describe(name, blueprint, base_port=base_port, seed=seed)
+    devnet = describe(name, blueprint, base_port=base_port, seed=seed, observers=observers)
+    devnet = msgspec.structs.replace(devnet, faults=faults)
     place = Place(draft, devnet)
     write_founding(draft, blueprint)
-    for index, node in enumerate(devnet.nodes):
-        _write_node(place, blueprint, index, node)
+    for node in devnet.nodes:
+        write_node(place, blueprint, blueprint.genesis, node)
     launch.initialise_nodes([place.node_dir(node) for node in devnet.nodes])
     write_private(draft / "devnet.json", _json(devnet), replace=False)
     devnets_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -141,20 +178,78 @@ def move(place: Place, base_port: int) -> Place:
         place.devnet,
         base_port=base_port,
         nodes=tuple(
-            make_node(index, node.licence, node.issuer, base_port)
-            for index, node in enumerate(place.devnet.nodes)
+            make_node(
+                node.name,
+                place.devnet.index_of(node),
+                base_port,
+                licence=node.licence,
+                issuer=node.issuer,
+            )
+            for node in place.devnet.nodes
         ),
     )
-    moved = Place(place.directory, devnet)
+    return _change(place, devnet)
+
+
+def route(place: Place, *, faults: bool) -> Place:
+    """Lead the links of a devnet, whose nodes are all down, through a forwarder, or past it."""
+    check_links(len(place.devnet.nodes), faults=faults)
+    return _change(place, msgspec.structs.replace(place.devnet, faults=faults))
+
+
+def check_links(nodes: int, *, faults: bool) -> None:
+    """A forwarder has ports for all their links; raises CliError."""
+    if faults and nodes > LINKED_NODES_MAX:
+        raise usage_error(
+            "too_many_nodes",
+            f"--faults has ports for the links of {LINKED_NODES_MAX} nodes, not of {nodes}",
+            f"make a smaller devnet: marsa devnet up --faults -n {LINKED_NODES_MAX} --name small",
+        )
+
+
+def _change(place: Place, devnet: Devnet) -> Place:
+    """Write what holds addresses: the settings of each node, and devnet.json last."""
+    changed = Place(place.directory, devnet)
     for node in devnet.nodes:
-        _write_config(moved, node)
+        _write_config(changed, node)
     write_private(place.directory / "devnet.json", _json(devnet), replace=True)
-    return moved
+    return changed
 
 
-def describe(name: str, blueprint: Blueprint, *, base_port: int, seed: int | None) -> Devnet:
+def devnet_with(devnet: Devnet, nodes: Sequence[DevnetNode]) -> Devnet:
+    """The same with these nodes."""
+    return msgspec.structs.replace(devnet, nodes=tuple(nodes))
+
+
+def with_nodes(place: Place, nodes: Sequence[DevnetNode]) -> Place:
+    """The devnet with these nodes. Those that stay learn at their next start whom to dial now."""
+    changed = Place(place.directory, devnet_with(place.devnet, nodes))
+    for node in changed.devnet.nodes:
+        path = changed.node_dir(node) / config.CONFIG_NAME
+        text = config.with_peers(path.read_text(), _peers(changed.devnet, node))
+        write_atomic(path, text.encode(), keys.PUBLIC_MODE)
+    write_private(place.directory / "devnet.json", _json(changed.devnet), replace=True)
+    return changed
+
+
+def describe(
+    name: str, blueprint: Blueprint, *, base_port: int, seed: int | None, observers: int = 0
+) -> Devnet:
     """The devnet that a blueprint makes."""
-    issuers = blueprint.issuers
+    issuers, providers = blueprint.issuers, blueprint.providers
+    validators = [
+        make_node(
+            f"val{index}",
+            index,
+            base_port,
+            licence=licence,
+            issuer=licence if licence in issuers else None,
+        )
+        for index, licence in enumerate(providers)
+    ]
+    following = [
+        make_node(f"obs{index}", len(providers) + index, base_port) for index in range(observers)
+    ]
     return Devnet(
         name=name,
         genesis_hash=chain_id(blueprint.genesis).hex(),
@@ -162,10 +257,7 @@ def describe(name: str, blueprint: Blueprint, *, base_port: int, seed: int | Non
         seed=seed,
         period_ms=blueprint.period_ms,
         accounts=blueprint.accounts,
-        nodes=tuple(
-            make_node(index, licence, licence if licence in issuers else None, base_port)
-            for index, licence in enumerate(blueprint.providers)
-        ),
+        nodes=(*validators, *following),
     )
 
 
@@ -201,13 +293,14 @@ def _write_keys(directory: Path, blueprint: Blueprint, provider: str) -> None:
     keys.save_link_key(directory / "link.pem", blueprint.role_seed(provider, "link"))
 
 
-def _write_node(place: Place, blueprint: Blueprint, index: int, node: DevnetNode) -> None:
+def write_node(place: Place, blueprint: Blueprint, genesis: Genesis, node: DevnetNode) -> None:
+    """A node's directory, but for its database."""
     directory = place.node_dir(node)
-    provider = blueprint.providers[index]
-    _write_keys(directory / "keys", blueprint, provider)
-    genesis = blueprint.genesis
-    grant = keys.find_grant(genesis, provider)
-    keys.save_certificate(directory / "licence.pem", grant.certificate)
+    directory.mkdir(parents=True, mode=0o700)
+    if not node.is_observer:
+        _write_keys(directory / "keys", blueprint, node.licence)
+        grant = blueprint.newcomer(node.licence, genesis)
+        keys.save_certificate(directory / "licence.pem", grant.certificate)
     keys.save_certificate(directory / "authority.pem", genesis.authority.certificate)
     write_atomic(directory / "genesis.json", dump(genesis), keys.PUBLIC_MODE)
     _write_config(place, node)
@@ -221,20 +314,27 @@ def _write_config(place: Place, node: DevnetNode) -> None:
 
 def _options(devnet: Devnet, node: DevnetNode) -> config.Options:
     return config.Options(
+        role=node.role,
         licence=node.licence,
+        name=node.name if node.is_observer else "",
         network=config.NetworkSection(genesis_hash=devnet.genesis_hash),
         p2p=config.LinksSection(
             listen=node.p2p,
             unauthenticated_per_address_max=SOCKETS_PER_ADDRESS,
-            peers={other.licence: other.p2p for other in _others(devnet, node)},
+            peers=_peers(devnet, node),
         ),
         api=config.ApiSection(listen=node.api.removeprefix("http://")),
         operations=config.OperationsSection(listen=node.ops.removeprefix("http://")),
     )
 
 
-def _others(devnet: Devnet, node: DevnetNode) -> Iterator[DevnetNode]:
-    return (other for other in devnet.nodes if other.name != node.name)
+def _peers(devnet: Devnet, node: DevnetNode) -> dict[str, str]:
+    """Everybody dials all validators."""
+    return {
+        other.licence: link_address(devnet, node, other)
+        for other in devnet.validators
+        if other.name != node.name
+    }
 
 
 def _json(value: object) -> bytes:

@@ -25,6 +25,7 @@ PROCESS_FILE_MODE = 0o600
 POLL_S = 0.01
 
 _STATE_FIELD = 0
+_STOPPED = ("T", "t")
 _START_FIELD = 19
 """Of /proc/PID/stat behind the command's name, which may hold any character but ends at `)`."""
 
@@ -45,6 +46,12 @@ def identify(pid: int) -> Process | None:
 
 def is_alive(process: Process | None) -> bool:
     return process is not None and identify(process.pid) == process
+
+
+def is_stopped(process: Process) -> bool:
+    """Whether a process that is alive was stopped, as SIGSTOP does, and runs no instruction."""
+    found = _stat_linux(process.pid) if sys.platform == "linux" else _stat_ps(process.pid)
+    return found is not None and found[_STATE_FIELD].startswith(_STOPPED)
 
 
 def save(directory: Path, process: Process) -> None:
@@ -86,6 +93,8 @@ def wait_gone(processes: Iterable[Process], timeout_s: float) -> list[Process]:
 def stop(processes: Iterable[Process], timeout_s: float) -> list[Process]:
     """SIGTERM, then SIGKILL for those that do not end in time, which are returned."""
     alive = [process for process in processes if send(process, signal.SIGTERM)]
+    for process in alive:
+        send(process, signal.SIGCONT)  # a stopped one would take note of nothing else
     stubborn = wait_gone(alive, timeout_s)
     kill(stubborn)
     return stubborn
@@ -108,17 +117,29 @@ def reap() -> None:
 
 def _start_linux(pid: int) -> str | None:
     """Clock ticks from boot to start, with the boot's id: ticks alone repeat after a reboot."""
+    fields = _stat_linux(pid)
+    if fields is None or fields[_STATE_FIELD] in ("Z", "X"):
+        return None
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    return f"{boot} {fields[_START_FIELD]}"
+
+
+def _stat_linux(pid: int) -> list[str] | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[_STATE_FIELD] in ("Z", "X") else f"{boot} {fields[_START_FIELD]}"
+    return stat.rpartition(")")[2].split()
 
 
 def _start_ps(pid: int) -> str | None:
+    found = _stat_ps(pid)
+    return None if found is None or found[0].startswith("Z") else found[1]
+
+
+def _stat_ps(pid: int) -> tuple[str, str] | None:
+    """State and start."""
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     state, _, start = result.stdout.strip().partition(" ")
-    return None if not state or state.startswith("Z") else start.strip()
+    return (state, start.strip()) if state else None

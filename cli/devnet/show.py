@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Sequence
 
 from cli.devnet.control import NodeState
+from cli.devnet.links import Rule
 from cli.devnet.state import DEFAULT_NAME, DevnetNode, Place, accounts
 from cli.output import table
 from ledger.validators import fault_limit, quorum_size
@@ -34,13 +35,14 @@ def up_json(place: Place, states: Sequence[NodeState]) -> dict[str, object]:
 
 def up_text(place: Place, states: Sequence[NodeState]) -> str:
     devnet = place.devnet
-    faults = fault_limit(len(devnet.nodes))
+    members = _members(states)
+    following = f", {len(devnet.observers)} observers" if devnet.observers else ""
     suffix = "" if devnet.name == DEFAULT_NAME else f" --name {devnet.name}"
     rows = [[item.name, item.address] for item in accounts(place)]
     return "\n".join(
         (
-            f"devnet '{devnet.name}': {len(devnet.nodes)} validators, "
-            f"{faults} may fail, genesis {devnet.genesis_hash[:16]}…",
+            f"devnet '{devnet.name}': {members} validators, "
+            f"{fault_limit(members)} may fail{following}, genesis {devnet.genesis_hash[:16]}…",
             "",
             nodes_table(states),
             "",
@@ -79,6 +81,7 @@ def state_json(item: NodeState) -> dict[str, object]:
     return {
         "name": item.node.name,
         "licence": item.node.licence,
+        "role": item.node.role,
         "state": item.state,
         "height": item.height,
         "view": item.view,
@@ -89,7 +92,7 @@ def state_json(item: NodeState) -> dict[str, object]:
     }
 
 
-def status_text(states: Sequence[NodeState]) -> str:
+def status_text(states: Sequence[NodeState], rules: Sequence[Rule] = ()) -> str:
     lines = [nodes_table(states)]
     sync = next((item.status.sync for item in states if item.status), None)
     if sync is not None:
@@ -102,6 +105,16 @@ def status_text(states: Sequence[NodeState]) -> str:
         if item.status
         for warning in item.status.warnings
     ]
+    paused = [item.node for item in states if item.is_paused]
+    if paused:
+        names = " ".join(node.name for node in paused)
+        who = ", ".join(known_as(node) for node in paused)
+        lines.append(f"paused: {who}; go on with: marsa devnet resume {names}")
+    if rules:
+        cut = sum(rule.cut for rule in rules)
+        lines.append(
+            f"links: {cut} ways are cut, {len(rules) - cut} slow; open them with: marsa devnet heal"
+        )
     missing = missing_text(states)
     return "\n".join([*lines, missing] if missing else lines)
 
@@ -111,19 +124,33 @@ def missing_text(states: Sequence[NodeState]) -> str:
     absent = [item.node for item in states if not item.alive]
     if not absent:
         return ""
-    needed, there = quorum_size(len(states)), len(states) - len(absent)
+    members = _members(states)
+    there = sum(item.alive and _may_have_seat(item) for item in states)
+    needed = quorum_size(members)
     verdict = "they go on" if there >= needed else "nothing is committed until enough are back"
     return (
-        f"missing: {', '.join(known_as(node) for node in absent)}; {there} of {len(states)} "
+        f"missing: {', '.join(known_as(node) for node in absent)}; {there} of {members} "
         f"validators run, {needed} are needed: {verdict}"
     )
+
+
+def _members(states: Sequence[NodeState]) -> int:
+    """Of the latest epoch that a node tells; while none answers, nodes with a licence."""
+    told = [item.status.consensus for item in states if item.status is not None]
+    if told:
+        return max(told, key=lambda consensus: consensus.epoch).validators
+    return sum(not item.node.is_observer for item in states)
+
+
+def _may_have_seat(item: NodeState) -> bool:
+    return not item.node.is_observer and (item.status is None or item.status.consensus.has_seat)
 
 
 def nodes_table(states: Sequence[NodeState]) -> str:
     rows = [
         [
             item.node.name,
-            item.node.licence,
+            item.node.licence or "-",
             item.state,
             "-" if item.height is None else str(item.height),
             "-" if item.view is None else str(item.view),
@@ -136,7 +163,7 @@ def nodes_table(states: Sequence[NodeState]) -> str:
 
 
 def known_as(node: DevnetNode) -> str:
-    return f"{node.name} ({node.licence})"
+    return node.name if node.is_observer else f"{node.name} ({node.licence})"
 
 
 def log_line(name: str, line: str, nodes: Collection[DevnetNode]) -> str:

@@ -26,7 +26,12 @@ LISTENING = "0A"
 
 def check_free(place: Place, nodes: Sequence[DevnetNode]) -> None:
     """The ports of these nodes can be bound; raises CliError that names the first that cannot."""
-    taken = next((port for node in nodes for port in node.ports if not is_free(port)), None)
+    check_ports_free(place, [port for node in nodes for port in node.ports])
+
+
+def check_ports_free(place: Place, wanted: Sequence[int]) -> None:
+    """As `check_free`, of any ports of this devnet."""
+    taken = next((port for port in wanted if not is_free(port)), None)
     if taken is None:
         return
     devnet = place.devnet

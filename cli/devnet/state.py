@@ -5,9 +5,12 @@
     accounts.json          funded accounts, keys included
     issuers/ID.json        treasury keys
     nodes/val0/            one node's directory, as `marsa node init` would make it
+    retired/val0/          that of a node which belongs to the devnet no more
+
+    links/                 the forwarder of a devnet made with --faults (`cli.devnet.forwarder`)
 
 Addresses are on loopback only: API on base + i, peers on base + 100 + i, operations on
-base + 200 + i.
+base + 200 + i. The forwarder listens in the gaps between these.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ DEFAULT_BASE_PORT = 8640
 HOST = "127.0.0.1"
 P2P_OFFSET = 100
 OPERATIONS_OFFSET = 200
+NODES_MAX = 32
+"""Room for a port of each kind before the forwarder's."""
+LINKED_NODES_MAX = 14
+"""With a forwarder: a port for each pair and direction, in the gaps of one stride."""
 PORTS_STRIDE = 300
 """Between the base ports of two devnets on one machine."""
 BASE_PORT_MIN = 1024
@@ -35,15 +42,21 @@ BASE_PORT_MAX = 65_535 - PORTS_STRIDE
 
 
 class DevnetNode(msgspec.Struct, frozen=True):
-    """One validator. `api` and `ops` are URLs, `p2p` is host:port."""
+    """One node. `api` and `ops` are URLs, `p2p` is host:port, where no observer listens."""
 
     name: str
     licence: str
+    """Empty for an observer."""
     issuer: str | None
     """The licence id, where it may issue coins."""
     api: str
     ops: str
     p2p: str
+    role: Literal["validator", "observer"] = "validator"
+
+    @property
+    def is_observer(self) -> bool:
+        return self.role == "observer"
 
     @property
     def ports(self) -> list[int]:
@@ -60,7 +73,22 @@ class Devnet(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None
     period_ms: int
     accounts: int
+    faults: bool = False
+    """Links lead through a forwarder, which can cut and delay them."""
     nodes: tuple[DevnetNode, ...]
+
+    @property
+    def validators(self) -> tuple[DevnetNode, ...]:
+        """Nodes with a licence, whether they have a seat or not."""
+        return tuple(node for node in self.nodes if not node.is_observer)
+
+    @property
+    def observers(self) -> tuple[DevnetNode, ...]:
+        return tuple(node for node in self.nodes if node.is_observer)
+
+    def index_of(self, node: DevnetNode) -> int:
+        """What its ports are counted by."""
+        return node.ports[0] - self.base_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +108,7 @@ class Place:
     def node(self, name: str) -> DevnetNode:
         """By its name or its licence; raises CliError with the names there are."""
         for node in self.devnet.nodes:
-            if name in (node.name, node.licence):
+            if name and name in (node.name, node.licence):
                 return node
         known = ", ".join(node.name for node in self.devnet.nodes)
         raise not_found(
@@ -94,6 +122,20 @@ def ports(base_port: int, index: int) -> tuple[int, int, int]:
     """API, operations and peer port of a node."""
     api = base_port + index
     return api, api + OPERATIONS_OFFSET, api + P2P_OFFSET
+
+
+def link_address(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> str:
+    """Where `dialler` reaches `listener`: itself, or the forwarder's port for this pair."""
+    return f"{HOST}:{link_port(devnet, dialler, listener)}" if devnet.faults else listener.p2p
+
+
+def link_port(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> int:
+    """The forwarder's port for a pair. It depends on these two nodes alone, not on how many
+    others there are."""
+    source, target = (node.ports[0] - devnet.base_port for node in (dialler, listener))
+    pair = source * (LINKED_NODES_MAX - 1) + target - (target > source)
+    gap, step = divmod(pair, P2P_OFFSET - NODES_MAX)
+    return devnet.base_port + gap * P2P_OFFSET + NODES_MAX + step
 
 
 def exists(name: str) -> bool:
@@ -154,12 +196,16 @@ def check_base_port(base_port: int) -> int:
     return base_port
 
 
-def make_node(index: int, licence: str, issuer: str | None, base_port: int) -> DevnetNode:
+def make_node(
+    name: str, index: int, base_port: int, *, licence: str = "", issuer: str | None = None
+) -> DevnetNode:
+    """Whoever has no licence is an observer."""
     api, operations, p2p = ports(base_port, index)
     return DevnetNode(
-        name=f"val{index}",
+        name=name,
         licence=licence,
         issuer=issuer,
+        role="validator" if licence else "observer",
         api=f"http://{HOST}:{api}",
         ops=f"http://{HOST}:{operations}",
         p2p=f"{HOST}:{p2p}",

@@ -18,16 +18,14 @@ from cli.wallet import selection
 from cli.wallet.selection import Coin
 from ledger.codec import AMOUNT_LIMIT
 from ledger.crypto import SIGNATURE_BYTES, SigningKey
-from ledger.locks import Key, lock_hash
+from ledger.locks import Condition, Key, Threshold
+from ledger.operations import Burn, Mint, Operation
 from ledger.transaction import (
     NO_FEE,
-    Burn,
     Fee,
     FeeSchedule,
     Input,
     KeySignature,
-    Mint,
-    Operation,
     Output,
     SignedTransaction,
     Transaction,
@@ -45,6 +43,9 @@ FEE_ROUNDS_MAX = 8
 INPUT_BYTES = 88
 """The longest encoding of an input: what a coin costs whoever spends it."""
 CHANGE_BYTES = 80
+
+Conditions = Mapping[bytes, Condition]
+"""What opens each of the sender's locks, by lock hash: single keys or thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,10 @@ class Draft:
 
     body: Transaction
     coins: tuple[Coin, ...]
+    conditions: tuple[Condition, ...]
+    """Of the locks of its coins, by ascending lock hash."""
     keys: tuple[bytes, ...]
-    """Public keys that must sign, ascending."""
+    """Public keys that sign, ascending; of a threshold as many as it needs, others do as well."""
     parts: tuple[Part, ...]
     change: Mapping[bytes, int]
 
@@ -105,26 +108,27 @@ class Draft:
 
 
 def draft_single(
-    terms: Terms, coins: Sequence[Coin], keys: Mapping[bytes, bytes], payment: Payment, *, seed: int
+    terms: Terms, coins: Sequence[Coin], conditions: Conditions, payment: Payment, *, seed: int
 ) -> Draft | None:
     """Pay one part with coins of its asset; None when no choice of them covers it."""
     (part,) = payment.parts
     usable = [coin for coin in coins if coin.asset == part.asset]
 
     def fee_of(chosen: Sequence[Coin]) -> int:
-        return _fee(terms, _body(terms, chosen, payment, {}, AMOUNT_LIMIT - 1), chosen, keys)
+        body = _body(terms, chosen, payment, {}, AMOUNT_LIMIT - 1)
+        return _fee(terms, body, chosen, conditions)
 
     chosen = selection.cover(usable, part.amount, fee_of, tolerance=terms.tolerance, seed=seed)
     if chosen is None and 0 < len(usable) <= selection.INPUTS_MAX:
         # `fee_of` is a few µ too high: whoever sends the last µ spends every coin anyway.
         chosen = usable
-    return None if chosen is None else draft_exact(terms, chosen, keys, payment)
+    return None if chosen is None else draft_exact(terms, chosen, conditions, payment)
 
 
 def draft_mixed(
     terms: Terms,
     coins: Sequence[Coin],
-    keys: Mapping[bytes, bytes],
+    conditions: Conditions,
     amount: int,
     payment: Payment,
     *,
@@ -160,15 +164,15 @@ def draft_mixed(
             return None
         filled = Payment(tuple(parts), payment.to, payment.change_lock)
         change = {p.asset: 1 for p in parts}
-        needed = _fee(terms, _body(terms, chosen, filled, change, fee), chosen, keys)
+        needed = _fee(terms, _body(terms, chosen, filled, change, fee), chosen, conditions)
         if needed <= fee:
-            return draft_exact(terms, chosen, keys, filled)
+            return draft_exact(terms, chosen, conditions, filled)
         fee = needed
     return None
 
 
 def draft_exact(
-    terms: Terms, coins: Sequence[Coin], keys: Mapping[bytes, bytes], payment: Payment
+    terms: Terms, coins: Sequence[Coin], conditions: Conditions, payment: Payment
 ) -> Draft | None:
     """Pay with all of these coins; None when they do not cover the payment and the fee."""
     left: Counter[bytes] = Counter()
@@ -186,15 +190,15 @@ def draft_exact(
         change = {**left, fee_asset: rest if rest > terms.dust else 0}
         paid = fee if rest > terms.dust else spare
         body = _body(terms, coins, payment, change, paid)
-        needed = _fee(terms, body, coins, keys)
+        needed = _fee(terms, body, coins, conditions)
         if needed <= paid:
             kept = {asset: amount for asset, amount in change.items() if amount}
-            signers = sorted({keys[coin.lock] for coin in coins})
-            return Draft(body, tuple(coins), tuple(signers), payment.parts, kept)
+            revealed = _revealed(coins, conditions)
+            return Draft(body, tuple(coins), revealed, _signers(revealed), payment.parts, kept)
         if needed > spare:
             # With change it is too dear; without, it may fit.
             bare = _body(terms, coins, payment, {**left, fee_asset: 0}, spare)
-            if _fee(terms, bare, coins, keys) > spare:
+            if _fee(terms, bare, coins, conditions) > spare:
                 return None
             needed = spare
         fee = needed
@@ -216,7 +220,7 @@ def draft_mint(
         expires_at_ms=terms.expires_at_ms,
         memo=terms.memo,
     )
-    return Draft(body, (), (key,), (Part(asset, amount),), {})
+    return Draft(body, (), (), (key,), (Part(asset, amount),), {})
 
 
 def sign(terms: Terms, draft: Draft, keys: Iterable[SigningKey]) -> SignedTransaction:
@@ -226,7 +230,7 @@ def sign(terms: Terms, draft: Draft, keys: Iterable[SigningKey]) -> SignedTransa
     signatures = tuple(
         KeySignature(public, by_public[public].sign(message)) for public in draft.keys
     )
-    tx = seal(draft.body, Witness(_conditions(draft.coins, draft.keys), signatures))
+    tx = seal(draft.body, Witness(draft.conditions, signatures))
     check_stateless(tx, terms.chain_id, terms.fees)
     check_signatures(tx)
     return tx
@@ -261,16 +265,23 @@ def _body(
     )
 
 
-def _fee(
-    terms: Terms, body: Transaction, coins: Sequence[Coin], keys: Mapping[bytes, bytes]
-) -> int:
+def _fee(terms: Terms, body: Transaction, coins: Sequence[Coin], conditions: Conditions) -> int:
     """What a node asks for this body once it is signed."""
-    signers = sorted({keys[coin.lock] for coin in coins})
-    unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in signers)
-    return terms.fees.required(seal(body, Witness(_conditions(coins, signers), unsigned)))
+    revealed = _revealed(coins, conditions)
+    unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in _signers(revealed))
+    return terms.fees.required(seal(body, Witness(revealed, unsigned)))
 
 
-def _conditions(coins: Sequence[Coin], keys: Iterable[bytes]) -> tuple[Key, ...]:
-    by_lock = {lock_hash(Key(key)): Key(key) for key in keys}
-    needed = {coin.lock for coin in coins}
-    return tuple(by_lock[lock] for lock in sorted(needed))
+def _revealed(coins: Sequence[Coin], conditions: Conditions) -> tuple[Condition, ...]:
+    return tuple(conditions[lock] for lock in sorted({coin.lock for coin in coins}))
+
+
+def _signers(conditions: Iterable[Condition]) -> tuple[bytes, ...]:
+    """As many keys as will sign; which of a threshold's they are does not change the fee."""
+    keys: set[bytes] = set()
+    for condition in conditions:
+        if isinstance(condition, Key):
+            keys.add(condition.key)
+        elif isinstance(condition, Threshold):
+            keys.update(condition.keys[: condition.needed])
+    return tuple(sorted(keys))

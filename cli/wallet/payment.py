@@ -13,7 +13,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cli.errors import CliError, ExitCode, usage_error
-from cli.wallet.build import Draft, Part, Payment, Terms, draft_exact, draft_mixed, draft_single
+from cli.wallet.build import (
+    Conditions,
+    Draft,
+    Part,
+    Payment,
+    Terms,
+    draft_exact,
+    draft_mixed,
+    draft_single,
+)
 from cli.wallet.selection import INPUTS_MAX, Coin, total
 from ledger.amounts import format_amount
 
@@ -25,8 +34,7 @@ class Holding:
     name: str
     coins: tuple[Coin, ...]
     reserved: frozenset[tuple[bytes, int]]
-    keys: Mapping[bytes, bytes]
-    """Public key by lock."""
+    conditions: Conditions
     issuers: Mapping[bytes, str]
     """Name of the issuer by asset, for sentences."""
 
@@ -57,7 +65,9 @@ def plan(terms: Terms, holding: Holding, wish: Wish, *, seed: int) -> Draft:
         return _plan_given(terms, holding, wish)
     if wish.mix:
         payment = Payment((), wish.to, wish.change_lock)
-        draft = draft_mixed(terms, holding.free, holding.keys, wish.amount, payment, seed=seed)
+        draft = draft_mixed(
+            terms, holding.free, holding.conditions, wish.amount, payment, seed=seed
+        )
         if draft is None:
             raise _missing(holding, wish.amount, holding.coins, "coins of all assets together")
         return draft
@@ -65,7 +75,7 @@ def plan(terms: Terms, holding: Holding, wish: Wish, *, seed: int) -> Draft:
     if asset is None:
         raise _why_not(terms, holding, wish)
     payment = Payment((Part(asset, wish.amount),), wish.to, wish.change_lock)
-    draft = draft_single(terms, holding.free, holding.keys, payment, seed=seed)
+    draft = draft_single(terms, holding.free, holding.conditions, payment, seed=seed)
     if draft is None:
         raise _why_not(terms, holding, wish)
     return draft
@@ -88,7 +98,7 @@ def _plan_given(terms: Terms, holding: Holding, wish: Wish) -> Draft:
             f"give at most {INPUTS_MAX} coins, all of the asset that is sent",
         )
     payment = Payment((Part(assets[0], wish.amount),), wish.to, wish.change_lock)
-    draft = draft_exact(terms, coins, holding.keys, payment)
+    draft = draft_exact(terms, coins, holding.conditions, payment)
     if draft is None:
         found = f"{format_amount(total(coins))} in the given coins"
         raise _insufficient(holding.name, found, wish.amount)

@@ -14,8 +14,8 @@ from ledger.amounts import format_amount
 from ledger.codec import Slug, UInt, Wire
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Burn, Mint
 
 TREASURY = "treasury"
 

@@ -140,10 +140,10 @@ def _outpoint(services: Services, outpoint: Outpoint) -> schemas.Outpoint:
             ),
         )
     place = chain.indexes.spender(outpoint)
-    raw = None if place is None else chain.raw_transaction(*place)
-    if raw is None:
+    if place is None:
         return schemas.Outpoint(txid=name, index=index, status="unknown")
-    spender = transaction.decode(raw).txid.hex()
+    raw = chain.raw_transaction(*place)
+    spender = None if raw is None else transaction.decode(raw).txid.hex()  # None: it is pruned
     return schemas.Outpoint(txid=name, index=index, status="spent", spent_by=spender)
 
 

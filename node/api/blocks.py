@@ -10,7 +10,7 @@ from ledger import codec, transaction
 from ledger.block import Block, Header, header_hash
 from node.api import schemas
 from node.api.convert import certificate_answer, header_answer, read_hash, rfc3339
-from node.api.problems import not_found
+from node.api.problems import not_found, pruned
 from node.api.reply import answer, final, final_bytes
 from node.api.request import (
     MSGPACK,
@@ -40,15 +40,16 @@ def routes() -> list[web.RouteDef]:
 
 
 async def get_blocks(request: web.Request) -> web.Response:
-    """From the newest down."""
+    """From the newest down, as far as this node has them."""
     query = read_query(request, "limit", "cursor")
     services = request.app[SERVICES]
     limit, start = read_limit(query), read_cursor(query, _DOWN)
     top = services.chain.height if start is None else int.from_bytes(start, "big")
     top = min(top, services.chain.height)
-    last = max(0, top - limit + 1)
+    lowest = services.chain.first_listed
+    last = max(lowest, top - limit + 1)
     items = [_summary(services, height) for height in range(top, last - 1, -1)]
-    cursor = write_cursor(_DOWN, (last - 1).to_bytes(8, "big")) if last > 0 else None
+    cursor = write_cursor(_DOWN, (last - 1).to_bytes(8, "big")) if last > lowest else None
     return answer(schemas.Page(items=items, next_cursor=cursor))
 
 
@@ -61,6 +62,7 @@ async def get_headers(request: web.Request) -> web.Response:
         first = int.from_bytes(cursor, "big")
     else:
         first = read_number(query.get("start", "0"), "start")
+    _check_kept(services, first)
     end = min(first + limit, services.chain.height + 1)
     items = [certified(services, height) for height in range(first, end)]
     more = write_cursor(_UP, end.to_bytes(8, "big")) if end <= services.chain.height else None
@@ -72,8 +74,14 @@ async def get_block(request: web.Request) -> web.Response:
     read_query(request)
     services = request.app[SERVICES]
     at = request.match_info["at"]
-    block = services.chain.block(_height(services, at))
+    height = _height(services, at)
+    block = services.chain.block(height)
     if block is None:
+        bodies_from = services.chain.bodies_from
+        if height < bodies_from:
+            raise pruned(
+                f"block {at} is not kept here, the oldest that is has height {bodies_from}"
+            )
         raise not_found(f"no block {at}; the last one is {services.chain.height}")
     if request.headers.get("Accept") == MSGPACK:
         tag = f"{block.header.height}.msgpack"
@@ -88,9 +96,11 @@ async def get_certificate(request: web.Request) -> web.Response:
     height = read_number(request.match_info["height"], "the height")
     certificate = services.chain.certificate(height)
     if certificate is None:
+        _check_kept(services, max(height, 1))
         why = "the genesis block needs none" if height == 0 else "that block is not final"
         raise not_found(f"no certificate of height {height}: {why}")
-    return final(request, certificate_answer(certificate, services.validators))
+    validators = services.validators_at(certificate.epoch)
+    return final(request, certificate_answer(certificate, validators))
 
 
 def certified(services: Services, height: int) -> schemas.CertifiedHeader:
@@ -103,7 +113,15 @@ def certified(services: Services, height: int) -> schemas.CertifiedHeader:
 
 def certificate_of(services: Services, height: int) -> schemas.Certificate | None:
     found = services.chain.certificate(height)
-    return None if found is None else certificate_answer(found, services.validators)
+    if found is None:
+        return None
+    return certificate_answer(found, services.validators_at(found.epoch))
+
+
+def _check_kept(services: Services, height: int) -> None:
+    base = services.chain.base
+    if height < base:
+        raise pruned(f"this node began with a snapshot of height {base} and has nothing below it")
 
 
 def _height(services: Services, at: str) -> int:
@@ -131,14 +149,16 @@ def _summary(services: Services, height: int) -> schemas.BlockSummary:
         hash=header_hash(header).hex(),
         time_ms=header.time_ms,
         time=rfc3339(header.time_ms),
-        proposer=_proposer(services, header.proposer),
+        proposer=_proposer(services, header),
         transactions=services.chain.transaction_count(height) or 0,
     )
 
 
-def _proposer(services: Services, key: bytes) -> str:
-    index = services.validators.index_by_key.get(key)
-    return "" if index is None else services.validators.members[index].licence
+def _proposer(services: Services, header: Header) -> str:
+    """Its licence; empty for genesis, which nobody proposed."""
+    validators = services.validators_at(header.epoch)
+    index = validators.index_by_key.get(header.proposer)
+    return "" if index is None else validators.members[index].licence
 
 
 async def _block_answer(services: Services, block: Block) -> schemas.Block:
@@ -150,7 +170,7 @@ async def _block_answer(services: Services, block: Block) -> schemas.Block:
         txids.append(transaction.decode(raw).txid.hex())
     return schemas.Block(
         header=header_answer(header),
-        proposer=_proposer(services, header.proposer),
+        proposer=_proposer(services, header),
         txids=txids,
         size_bytes=sum([len(raw) for raw in block.transactions]),
         certificate=certificate_of(services, header.height),

@@ -17,6 +17,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from ledger.validators import VALIDATORS_MAX, ValidatorSet
 from node.api import forms, schemas
+from node.api.convert_operations import operation_form, read_operation
 
 CONDITION_DEPTH_MAX = 2 * locks.DEPTH_MAX
 """Deeper JSON is not turned into anything: `check_condition` refuses half of it already."""
@@ -106,22 +107,10 @@ def _body_form(body: transaction.Transaction) -> forms.BodyForm:
             for item in body.outputs
         ],
         fee=forms.FeeForm(asset=body.fee.asset.hex(), amount=str(body.fee.amount)),
-        operations=[_operation_form(item) for item in body.operations],
+        operations=[operation_form(item) for item in body.operations],
         expires_at_ms=body.expires_at_ms,
         memo=body.memo.hex(),
     )
-
-
-def _operation_form(operation: transaction.Operation) -> forms.OperationForm:
-    if isinstance(operation, transaction.Mint):
-        return forms.MintForm(
-            issuer=operation.issuer,
-            key=operation.key.hex(),
-            lane=operation.lane,
-            number=operation.number,
-            amount=str(operation.amount),
-        )
-    return forms.BurnForm(asset=operation.asset.hex(), amount=str(operation.amount))
 
 
 def condition_form(condition: locks.Condition) -> forms.ConditionForm:
@@ -214,22 +203,10 @@ def _read_body(body: forms.BodyForm) -> transaction.Transaction:
             ]
         ),
         fee=transaction.Fee(bytes.fromhex(body.fee.asset), int(body.fee.amount)),
-        operations=tuple([_read_operation(item) for item in body.operations]),
+        operations=tuple([read_operation(item) for item in body.operations]),
         expires_at_ms=body.expires_at_ms,
         memo=bytes.fromhex(body.memo),
     )
-
-
-def _read_operation(form: forms.OperationForm) -> transaction.Operation:
-    if isinstance(form, forms.MintForm):
-        return transaction.Mint(
-            issuer=form.issuer,
-            key=bytes.fromhex(form.key),
-            lane=form.lane,
-            number=form.number,
-            amount=int(form.amount),
-        )
-    return transaction.Burn(bytes.fromhex(form.asset), int(form.amount))
 
 
 def _read_condition(form: forms.ConditionForm, depth_left: int) -> locks.Condition:

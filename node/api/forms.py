@@ -57,7 +57,88 @@ class BurnForm(Form, frozen=True, kw_only=True, tag_field="type", tag="burn"):
     amount: Amount
 
 
-OperationForm: TypeAlias = MintForm | BurnForm
+class RoleKeysForm(Form, frozen=True, kw_only=True):
+    operations: Hex32
+    treasury: Hex32
+    metering: Hex32
+    consensus: Hex32
+    link: Hex32
+
+
+class GrantForm(Form, frozen=True, kw_only=True):
+    """A licence as genesis.json writes it."""
+
+    id: str
+    name: str
+    jurisdiction: str
+    document_hash: Hex32
+    certificate: Hex
+    certificate_hash: Hex32
+    keys: RoleKeysForm
+    expires_ms: Count
+    validator: bool
+    issuer: bool
+
+
+class AdmitForm(Form, frozen=True, kw_only=True, tag_field="type", tag="admit"):
+    grant: GrantForm
+    version: Count
+
+
+class RemoveForm(Form, frozen=True, kw_only=True, tag_field="type", tag="remove"):
+    licence: str
+    version: Count
+
+
+class SuspendForm(Form, frozen=True, kw_only=True, tag_field="type", tag="suspend"):
+    licence: str
+    version: Count
+
+
+class RevokeForm(Form, frozen=True, kw_only=True, tag_field="type", tag="revoke"):
+    licence: str
+    version: Count
+
+
+class EndEpochForm(Form, frozen=True, kw_only=True, tag_field="type", tag="end-epoch"):
+    epoch: Count
+
+
+class ValidatorReadyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="validator-ready"):
+    licence: str
+    key: Hex32
+    height: Count
+    block_hash: Hex32
+
+
+class VoteForm(Form, frozen=True, kw_only=True):
+    epoch: Count
+    phase: Count
+    view: Count
+    height: Count
+    block_hash: Hex32
+
+
+class EvidenceForm(Form, frozen=True, kw_only=True, tag_field="type", tag="evidence"):
+    licence: str
+    key: Hex32
+    first: VoteForm
+    first_signature: Hex64
+    second: VoteForm
+    second_signature: Hex64
+
+
+OperationForm: TypeAlias = (
+    MintForm
+    | BurnForm
+    | AdmitForm
+    | RemoveForm
+    | SuspendForm
+    | RevokeForm
+    | EndEpochForm
+    | ValidatorReadyForm
+    | EvidenceForm
+)
 
 
 class KeyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="key"):

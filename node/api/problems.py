@@ -26,6 +26,7 @@ class ApiCode(StrEnum):
     """Codes beside `Reason`; only ever added."""
 
     NOT_FOUND = "not_found"
+    PRUNED = "pruned"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BAD_REQUEST = "bad_request"
     BAD_CURSOR = "bad_cursor"
@@ -85,6 +86,7 @@ _ROWS: dict[str, _Row] = {
     Reason.FREE_QUOTA: _Row(HTTPStatus.TOO_MANY_REQUESTS, _WAIT),
     Reason.LOW_DISK_SPACE: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "send it to another node"),
     ApiCode.NOT_FOUND: _Row(HTTPStatus.NOT_FOUND, "check the path and the name in it"),
+    ApiCode.PRUNED: _Row(HTTPStatus.GONE, "ask a node that archives, with storage.archive = true"),
     ApiCode.METHOD_NOT_ALLOWED: _Row(HTTPStatus.METHOD_NOT_ALLOWED, "see the Allow header"),
     ApiCode.BAD_REQUEST: _Row(HTTPStatus.BAD_REQUEST, _READ),
     ApiCode.BAD_CURSOR: _Row(HTTPStatus.BAD_REQUEST, "start again without a cursor"),
@@ -123,6 +125,11 @@ class ApiError(Exception):
 
 def not_found(what: str) -> ApiError:
     return ApiError(ApiCode.NOT_FOUND, what)
+
+
+def pruned(what: str) -> ApiError:
+    """It existed, and this node does not keep it: another one may."""
+    return ApiError(ApiCode.PRUNED, what)
 
 
 def of_error(error: Invalid | ApiError) -> web.Response:

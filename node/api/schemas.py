@@ -171,7 +171,8 @@ class TransactionProof(Answer, frozen=True, kw_only=True):
 
 
 class TransactionStatus(Answer, frozen=True, kw_only=True):
-    """Where a transaction stands. `proof` comes with `final`, `code` with `rejected`.
+    """Where a transaction stands. `proof` comes with `final`, `code` with `rejected`, and with
+    `final` where it is `pruned`: the node does not keep the transaction any more.
 
     `transaction` is there whenever the node holds it. A refusal is remembered for the last
     refused transactions only; a client that computed the txid itself may find `unknown`.
@@ -251,7 +252,8 @@ class OutputProof(Answer, frozen=True, kw_only=True):
 
 
 class Outpoint(Answer, frozen=True, kw_only=True):
-    """`unspent` comes with the coin and a proof, `spent` with the spending transaction."""
+    """`unspent` comes with the coin and a proof, `spent` with the spending transaction, unless
+    the node does not keep that any more."""
 
     txid: Hex32
     index: Count
@@ -385,6 +387,8 @@ class NodeInfo(Answer, frozen=True, kw_only=True):
     name: str
     role: Literal["validator", "observer"]
     version: str
+    key: str
+    """Where its consensus key is; empty for an observer."""
 
 
 class Sync(Answer, frozen=True, kw_only=True):
@@ -405,8 +409,12 @@ class Consensus(Answer, frozen=True, kw_only=True):
     """`connected` counts this node too; `missing` names the validators without a link."""
 
     epoch: Count
+    epoch_base_height: Count
+    """Of the last block of the epoch before."""
     view: Count
     primary: str
+    has_seat: bool
+    """Whether this node is a validator of the epoch."""
     is_voting: bool
     reason: str
     """Why this node does not vote, or nothing commits; empty when all is well."""
@@ -416,6 +424,8 @@ class Consensus(Answer, frozen=True, kw_only=True):
     quorum: Count
     connected: Count
     missing: list[str]
+    waiting: list[str]
+    """Licences that wait for a seat."""
 
 
 class Status(Answer, frozen=True, kw_only=True):
@@ -437,7 +447,9 @@ class Mempool(Answer, frozen=True, kw_only=True):
 
 class Peer(Answer, frozen=True, kw_only=True):
     name: str
+    """A licence; a follower without one has a number of this node's."""
     role: str
+    """`validator` of the epoch, `licensed` without a seat, or `observer`."""
     address: str
     direction: Literal["inbound", "outbound", "none"]
     connected: bool

@@ -26,6 +26,8 @@ from node.api import (
     admin,
     assets,
     blocks,
+    consensus,
+    epochs,
     operations,
     problems,
     status,
@@ -42,7 +44,7 @@ LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _HEADER_OVERHEAD = len(": \r\n")
 
-_TOPICS = (status, blocks, transactions, addresses, assets, validators)
+_TOPICS = (status, blocks, transactions, addresses, assets, validators, epochs, consensus)
 
 
 def public_app(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 from ledger.chain import Chain
+from ledger.epochs import validators_of
 from ledger.genesis import Genesis
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
-from node.api import schemas
+from node.api import consensus_schemas, schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ class Watch(Protocol):
 
     def consensus(self) -> schemas.Consensus: ...
 
+    def replica(self) -> consensus_schemas.Replica:
+        """What consensus holds in memory, member by member."""
+
     def warnings(self) -> list[str]:
         """What an operator must look at though the node runs; sentences that say what to do."""
 
@@ -89,7 +92,14 @@ class Services:
     intake: Intake
     watch: Watch
 
-    @cached_property
+    @property
     def validators(self) -> ValidatorSet:
-        """The set that votes; one while epochs stay 0."""
-        return self.genesis.validators
+        """Who votes on the next block."""
+        return validators_of(self.chain)
+
+    def validators_at(self, epoch: int) -> ValidatorSet:
+        """Who voted in the epoch of a block that is stored."""
+        found = self.chain.validators(epoch)
+        if found is None:
+            raise AssertionError(f"a stored block is of epoch {epoch}, whose validators are not")
+        return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 from ledger.codec import VERSION
 from ledger.mempool import BYTES_MAX, TRANSACTIONS_MAX
 from ledger.objects import LedgerClock, load_one
-from ledger.transaction import LIFETIME_MS_MAX, TRANSACTION_BYTES_MAX
+from ledger.transaction import LIFETIME_MS_MAX
 from node.api import schemas
 from node.api.convert import rfc3339
 from node.api.reply import answer

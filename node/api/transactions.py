@@ -29,7 +29,7 @@ from node.api.convert import (
     transaction_answer,
 )
 from node.api.forms import TransactionForm
-from node.api.problems import not_found
+from node.api.problems import ApiCode, not_found, pruned
 from node.api.reply import answer, final
 from node.api.request import (
     JSON,
@@ -143,6 +143,9 @@ async def get_proof(request: web.Request) -> web.Response:
     services, txid = request.app[SERVICES], read_txid(request)
     found = services.chain.transaction(txid)
     if found is None:
+        place = services.chain.indexes.place(txid)
+        if place is not None:
+            raise pruned(f"transaction {txid.hex()} is final in block {place[0]}, not kept here")
         raise not_found(f"transaction {txid.hex()} is not final here")
     return final(request, _proof(services, found, transaction.decode(found.raw)))
 
@@ -193,6 +196,9 @@ def _status(services: Services, txid: bytes, *, with_proof: bool) -> schemas.Tra
     found = services.chain.transaction(txid)
     if found is not None:
         return _final_status(services, found, name, with_proof=with_proof)
+    place = services.chain.indexes.place(txid)
+    if place is not None:
+        return _pruned_status(services, *place, name)
     pending = services.mempool.get(txid)
     if pending is not None:
         form = transaction_answer(pending)
@@ -220,6 +226,25 @@ def _final_status(
         time=rfc3339(header.time_ms),
         transaction=transaction_answer(tx),
         proof=_proof(services, found, tx) if with_proof else None,
+    )
+
+
+def _pruned_status(
+    services: Services, height: int, position: int, name: str
+) -> schemas.TransactionStatus:
+    """Final, and its bytes are gone: what is known of it."""
+    header = services.chain.header(height)
+    if header is None:
+        raise AssertionError(f"transaction {name} is final in a block without header")
+    return schemas.TransactionStatus(
+        txid=name,
+        status="final",
+        height=height,
+        position=position,
+        time_ms=header.time_ms,
+        time=rfc3339(header.time_ms),
+        code=ApiCode.PRUNED.value,
+        detail=f"the transactions of block {height} are not kept here",
     )
 
 

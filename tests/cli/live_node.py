@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from node.api.services import Submission
+from tests.ledger.world import World
 from tests.node.api.harness import Node, open_api
 
 START_DEADLINE_S = 20.0
@@ -43,14 +44,14 @@ class LiveNode(Node):
 
 
 @contextlib.contextmanager
-def live_node() -> Iterator[LiveNode]:
+def live_node(world: World | None = None) -> Iterator[LiveNode]:
     """A node on a port that the system chooses, stopped at the end."""
     started = threading.Event()
     stop: list[Callable[[], object]] = []
     nodes: list[LiveNode] = []
 
     async def serve() -> None:
-        node = LiveNode()
+        node = LiveNode(world or World())
         done = asyncio.Event()
         async with open_api(node) as api:
             node.url = api.url

@@ -41,6 +41,7 @@ def signed(reserves: list[Reserve] | None = None) -> Signed:
         state_root=roots.state_root,
         time_ms=world.time_ms + 1,
         proposer=world.validators.members[0].key,
+        next_validators_hash=world.validators.hash,
     )
     answer = schemas.Reserve(
         height=1,

@@ -22,7 +22,7 @@ FEES = FeeSchedule(per_byte=1, per_signature=50, per_new_output=200)
 TERMS = build.Terms(CHAIN, FEES, expires_at_ms=1_900_000_000_000, memo=b"rent")
 SIGNERS = [SigningKey(bytes([index + 1]) * 32) for index in range(3)]
 LOCKS = [lock_hash(Key(key.public)) for key in SIGNERS]
-KEYS = {lock: key.public for lock, key in zip(LOCKS, SIGNERS, strict=True)}
+CONDITIONS = {lock: Key(key.public) for lock, key in zip(LOCKS, SIGNERS, strict=True)}
 ASSETS = [asset_id(CHAIN, name) for name in ("acme", "birch", "cedar")]
 TO = b"\x99" * 32
 COIN = 1_000_000
@@ -39,7 +39,7 @@ def coins(*held: tuple[int, int]) -> tuple[Coin, ...]:
 def holding(own: Sequence[Coin], *reserved: int) -> Holding:
     busy = frozenset(own[index].outpoint for index in reserved)
     issuers = dict(zip(ASSETS, ("acme", "birch", "cedar"), strict=True))
-    return Holding("alice", tuple(own), busy, KEYS, issuers)
+    return Holding("alice", tuple(own), busy, CONDITIONS, issuers)
 
 
 def wish(amount: int, **rest: object) -> Wish:
@@ -84,7 +84,7 @@ def test_sends_the_last_unit() -> None:
     fee = next(
         fee
         for fee in range(300, 2_000)
-        if build.draft_exact(TERMS, own, KEYS, payment(3 * COIN - fee)) is not None
+        if build.draft_exact(TERMS, own, CONDITIONS, payment(3 * COIN - fee)) is not None
     )
     draft = plan(TERMS, holding(own), wish(3 * COIN - fee), seed=1)
     assert draft.fee == fee and not draft.change

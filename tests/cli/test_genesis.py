@@ -31,7 +31,7 @@ def test_val0_is_the_first_primary() -> None:
         made = Blueprint(nonce_of_seed(seed), SEEDED_TIME_MS, validators=7)
         members = made.genesis.validators
         assert tuple(member.licence for member in members.members) == made.providers
-        assert members.primary(0, 0) == 0
+        assert members.primary(0) == 0
 
 
 @settings(max_examples=12, deadline=None)

@@ -87,7 +87,7 @@ class Kit:
         return headers
 
     def primary(self, view: int) -> int:
-        return self.world.validators.primary(0, view)
+        return self.world.validators.primary(view)
 
     def vote(
         self, member: int, phase: int, header: Header, *, view: int = 0, claim: int | None = None
@@ -161,8 +161,10 @@ class Member:
         restored: Restored | None = None,
         head: Header | None = None,
         voting: bool = True,
+        executes: bool = True,
     ) -> None:
         self.kit = kit
+        self.executes = executes
         self.member = member
         self.clock_ms = 1_000
         head = head or kit.genesis
@@ -209,9 +211,13 @@ class Member:
             self.output.deadline_ms = output.deadline_ms
             for request in output.votes:
                 pending.append(Signed(self._signed(request)))
-            for wanted in output.execute:
+            for wanted in output.execute if self.executes else ():
                 pending.append(Executed(wanted.header, wanted.block_hash, None))
         return self.output
+
+    def execute(self, header: Header) -> None:
+        """The result of an execution that this member was too slow for."""
+        self.step(Executed(header, header_hash(header), None))
 
     def of(self, kind: type[Message]) -> list[Message]:
         """Everything of one kind that was sent."""

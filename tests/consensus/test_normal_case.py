@@ -175,6 +175,21 @@ def test_a_commit_waits_for_every_ancestor() -> None:
     assert [vote.height for vote in backup.of(Commit)] == [1, 2]
 
 
+def test_a_commit_waits_for_the_one_below_though_that_is_prepared() -> None:
+    """Window 4: height 1 is prepared by the others and not executed here. A COMMIT of height 2 now
+    would be all that the log holds: a VIEW-CHANGE after a crash would lack height 1."""
+    one, two = WIDE.chain(2)[1:]
+    backup = Member(WIDE, 1, executes=False)
+    backup.hear(0, WIDE.pre_prepare(one), WIDE.pre_prepare(two))
+    for header in (one, two):
+        for member in (2, 3):
+            backup.hear(member, WIDE.vote(member, PREPARE, header))
+    backup.execute(two)
+    assert backup.of(Commit) == []
+    backup.execute(one)
+    assert [vote.height for vote in backup.of(Commit)] == [1, 2]
+
+
 def test_heights_are_decided_in_order() -> None:
     """A quorum of COMMITs for height 2 waits for height 1."""
     one, two = WIDE.chain(2)[1:]

@@ -104,7 +104,8 @@ class Cluster:
 
     def end(self) -> None:
         """Kill whatever still runs."""
-        directories = (self.home / "devnets").glob("*/nodes/*")
+        devnets = self.home / "devnets"
+        directories = [*devnets.glob("*/nodes/*"), *devnets.glob("*/links")]
         alive = [processes.running(directory) for directory in directories]
         processes.kill([process for process in alive if process is not None])
 

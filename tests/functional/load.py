@@ -46,6 +46,10 @@ def prepare(urls: Sequence[str], faucet: PublicAccount, count: int) -> Load:
             client.submit_batch(level)
             for item in level:
                 _wait_final(client, decode(item).txid.hex())
+    last = decode(made.levels[-1][-1] if made.levels else raw).txid.hex()
+    for url in urls:  # a follower may be a moment behind
+        with Client(url) as other:
+            _wait_final(other, last)
     return Load(urls, [transfer(terms, owners, item) for item in made.coins])
 
 
@@ -62,6 +66,8 @@ class Load:
         self._thread = threading.Thread(target=self._run, name="load")
         self.final: dict[str, int] = {}
         """Height by txid, as a node reported it."""
+        self.taken: list[str] = []
+        """Txids of the payments that a node took, in the order in which they were sent."""
 
     def start(self) -> None:
         self._thread.start()
@@ -81,9 +87,11 @@ class Load:
                 return
 
     def _pay(self, client: Client, raws: Sequence[bytes]) -> None:
-        client.submit_batch(raws)
-        for raw in raws:
-            txid = decode(raw).txid.hex()
+        txids = [decode(raw).txid.hex() for raw in raws]
+        results = client.submit_batch(raws)
+        assert [result.code for result in results if result.status == "refused"] == []
+        self.taken += txids
+        for txid in txids:
             found = client.transaction(txid, wait_s=WAIT_S)
             if found.status == "final" and found.height is not None:
                 self.final[txid] = found.height

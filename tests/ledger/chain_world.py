@@ -21,12 +21,14 @@ from ledger.block import (
     make_certificate,
     vote_hash,
 )
+from ledger.codec import encode
 from ledger.crypto import ZERO_HASH, tagged_hash
+from ledger.epochs import Epoch, epoch_after
 from ledger.locks import Key, lock_hash
 from ledger.merkle import merkle_root
 from ledger.mountain_range import MountainRange
 from ledger.object_tree import ObjectTree
-from ledger.objects import value_hash
+from ledger.objects import key_of, value_hash
 from ledger.spent_bitmap import SpentBitmap
 from ledger.transaction import (
     Fee,
@@ -45,10 +47,19 @@ CHAIN_ID = sha256(b"chain").digest()
 KEYS = [sha256(bytes((number,))).digest() for number in range(4)]
 LOCKS = [lock_hash(Key(key)) for key in KEYS]
 KEY_BY_LOCK = dict(zip(LOCKS, KEYS, strict=True))
-VALIDATORS = ValidatorSet.of([Member(key, f"member-{i}") for i, key in enumerate(KEYS)])
+MEMBERS = [
+    Member(sha256(b"member" + bytes((number,))).digest(), f"member-{number}") for number in range(5)
+]
+EPOCH_BLOCKS = 3
+"""Each third random block ends an epoch."""
 ASSETS = [sha256(b"asset" + bytes((number,))).digest() for number in range(2)]
 
 _system_txid = tagged_hash("sys")
+
+
+def validators(epoch: int) -> ValidatorSet:
+    """All members but one, which is another in each epoch."""
+    return ValidatorSet.of([MEMBERS[(epoch + place) % 5] for place in range(4)], epoch)
 
 
 @dataclass
@@ -84,7 +95,11 @@ class World:
             created[(txid, 0)] = entry
             self.history.append((LOCKS[lock], 0, None, txid, {ASSETS[asset]: (amount, 0)}))
         leaves = [output_leaf(*item) for item in created.items()]
-        objects = {b"\x20clock": b"\x20\x01one", b"\x21pot": b"\x21\x01two"}
+        objects = {
+            b"\x20clock": b"\x20\x01one",
+            b"\x21pot": b"\x21\x01two",
+            key_of(Epoch): _epoch(0, 0),
+        }
         self.objects.update(objects)
         empty = Commitments(
             MountainRange.empty(), SpentBitmap.empty(), ObjectTree.empty(), ZERO_HASH
@@ -96,7 +111,7 @@ class World:
             supply_root=sha256(b"supply0").digest(),
         )
         self.outputs.update(created)
-        self.head = Head.of(_header(0, ZERO_HASH, [], commitments), commitments)
+        self.head = Head.of(_header(None, [], commitments, ends_epoch=False), commitments)
         return Changes(self.head, created, {}, objects, nodes)
 
     def transfer(
@@ -114,11 +129,17 @@ class World:
         return seal(body, _witness(locks))
 
     def make(
-        self, transactions: list[SignedTransaction], objects: dict[bytes, bytes | None]
+        self,
+        transactions: list[SignedTransaction],
+        objects: dict[bytes, bytes | None],
+        *,
+        ends_epoch: bool = False,
     ) -> Made:
         """The next block with these transactions; the model moves on."""
         assert self.head is not None
         height = self.head.header.height + 1
+        if ends_epoch:
+            objects[key_of(Epoch)] = _epoch(epoch_after(self.head.header) + 1, height)
         leaf = self.head.commitments.outputs.count
         fresh: dict[Outpoint, OutputEntry] = {}
         gone: dict[Outpoint, OutputEntry] = {}
@@ -151,7 +172,7 @@ class World:
             objects={key: value_hash(value) for key, value in objects.items()},
             supply_root=sha256(b"supply" + bytes((height % 256,))).digest(),
         )
-        header = _header(height, self.head.hash, transactions, commitments)
+        header = _header(self.head, transactions, commitments, ends_epoch=ends_epoch)
         self.head = Head.of(header, commitments)
         self._apply(fresh, gone, objects)
         result = Made(
@@ -186,7 +207,9 @@ class World:
         for _ in range(random.randrange(3)):
             key = b"\x20" + bytes((random.randrange(5),))
             objects[key] = random.choice([None, random.randbytes(random.randrange(1, 40))])
-        return self.make(transactions, objects)
+        assert self.head is not None
+        ends_epoch = (self.head.header.height + 1) % EPOCH_BLOCKS == 0
+        return self.make(transactions, objects, ends_epoch=ends_epoch)
 
     def _random_outputs(
         self, random: Random, outpoints: list[Outpoint], made: dict[Outpoint, Output]
@@ -230,11 +253,12 @@ class World:
 
 def certificate_of(head: Head, phase: int = COMMIT) -> Certificate:
     """A certificate for the block of `head` that `is_valid` accepts."""
-    payload = VotePayload(0, phase, 0, head.header.height, head.hash)
+    epoch = head.header.epoch
+    payload = VotePayload(epoch, phase, 0, head.header.height, head.hash)
     message = vote_hash(CHAIN_ID, payload)
     signers = (0, 1, 3)
     return make_certificate(
-        payload, {i: _signature(VALIDATORS.members[i].key, message) for i in signers}
+        payload, {i: _signature(validators(epoch).members[i].key, message) for i in signers}
     )
 
 
@@ -253,22 +277,34 @@ def _witness(locks: set[bytes]) -> Witness:
     return Witness(conditions, tuple(KeySignature(key, key + key) for key in keys))
 
 
+def _epoch(number: int, base_height: int) -> bytes:
+    members = validators(number).members
+    return encode(Epoch(number, base_height, ZERO_HASH, 0, False, members, ()))
+
+
 def _header(
-    height: int, parent: bytes, transactions: list[SignedTransaction], commitments: Commitments
+    parent: Head | None,
+    transactions: list[SignedTransaction],
+    commitments: Commitments,
+    *,
+    ends_epoch: bool,
 ) -> Header:
+    """After `parent`, of genesis where there is none."""
     nothing = merkle_root([])
+    height = 0 if parent is None else parent.header.height + 1
+    epoch = 0 if parent is None else epoch_after(parent.header)
     return Header(
         version=1,
         chain_id=CHAIN_ID,
-        epoch=0,
+        epoch=epoch,
         height=height,
-        parent_hash=parent,
+        parent_hash=ZERO_HASH if parent is None else parent.hash,
         tx_root=merkle_root([tx.wtxid for tx in transactions]),
         evidence_root=nothing,
         receipts_root=nothing,
         state_root=commitments.state_root,
-        validators_hash=VALIDATORS.hash,
-        next_validators_hash=VALIDATORS.hash,
+        validators_hash=validators(epoch).hash,
+        next_validators_hash=validators(epoch + ends_epoch).hash,
         time_ms=1_000_000 + height * 10,
         proposer=KEYS[0],
     )

@@ -14,18 +14,18 @@ import msgpack
 import msgspec
 
 from ledger import transaction
+from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import encode
 from ledger.crypto import ZERO_HASH
 from ledger.execution import Execution
 from ledger.locks import After, All, Before, HashLock, Key, Threshold, lock_hash
 from ledger.locks import Any as AnyOf
+from ledger.operations import Burn, Mint
 from ledger.reasons import Reason
 from ledger.transaction import (
-    Burn,
     Fee,
     Input,
     KeySignature,
-    Mint,
     Output,
     SealedTransaction,
     SignedTransaction,
@@ -60,7 +60,8 @@ def judge(world: World, raw: bytes, execution: Execution | None = None) -> Signe
     return tx
 
 
-def all_faults(world: World) -> list[Fault]:
+def transaction_faults(world: World) -> list[Fault]:
+    """Of everything but what `faults_membership` holds."""
     return [
         *byte_faults(world),
         *field_faults(world),
@@ -91,7 +92,7 @@ def byte_faults(world: World) -> list[Fault]:
         Fault("not an array", b"\x01\x01\x05", Reason.MALFORMED),
         Fault("a map for an array", _pack(tree), Reason.MALFORMED),
         Fault("amount in more bytes than needed", longer, Reason.NON_CANONICAL),
-        Fault("above 16 KiB", raw + bytes(transaction.TRANSACTION_BYTES_MAX), Reason.TOO_LARGE),
+        Fault("above 16 KiB", raw + bytes(TRANSACTION_BYTES_MAX), Reason.TOO_LARGE),
         Fault("nested without end", b"\x01\x01" + b"\x92" * 8_000, Reason.MALFORMED),
     ]
 
@@ -127,6 +128,7 @@ def field_faults(world: World) -> list[Fault]:
         ("lock of 33 bytes", good, (0, 3, 0, 2), bytes(33), Reason.MALFORMED),
         ("expiry negative", good, (0, 6), -1, Reason.MALFORMED),
         ("memo of 257 bytes", good, (0, 7), bytes(257), Reason.MEMO_TOO_LONG),
+        ("mint key of 31 bytes", minted, (0, 5, 0, 2), bytes(31), Reason.MALFORMED),
         ("unknown operation", minted, (0, 5, 0, 0), 99, Reason.UNKNOWN_OPERATION),
         ("operation named by text", minted, (0, 5, 0, 0), "mint", Reason.UNKNOWN_OPERATION),
         ("issuer in capitals", minted, (0, 5, 0, 1), "VAL0", Reason.MALFORMED),

@@ -142,9 +142,32 @@ def condition(value: Any) -> None:
 INPUT = struct(HASH, INDEX, HASH, AMOUNT)
 OUTPUT = struct(HASH, AMOUNT, HASH)
 FEE = struct(HASH, AMOUNT_OR_ZERO)
+ROLE_KEYS = struct(HASH, HASH, HASH, HASH, HASH)
+GRANT = struct(SLUG, NAME, NAME, HASH, CERTIFICATE, HASH, ROLE_KEYS, UINT, boolean, boolean)
+VOTE = struct(UINT, integer(1, 2), UINT, UINT, HASH)
 MINT = struct(integer(1, 1), SLUG, HASH, LANE, UINT, AMOUNT)
 BURN = struct(integer(2, 2), HASH, AMOUNT)
-OPERATION = union({1: MINT, 2: BURN}, "unknown_operation")
+ADMIT = struct(integer(3, 3), GRANT, UINT)
+REMOVE = struct(integer(4, 4), SLUG, UINT)
+SUSPEND = struct(integer(5, 5), SLUG, UINT)
+REVOKE = struct(integer(6, 6), SLUG, UINT)
+END_EPOCH = struct(integer(7, 7), UINT)
+READY = struct(integer(8, 8), SLUG, HASH, UINT, HASH)
+EVIDENCE = struct(integer(9, 9), SLUG, HASH, VOTE, SIGNATURE, VOTE, SIGNATURE)
+OPERATION = union(
+    {
+        1: MINT,
+        2: BURN,
+        3: ADMIT,
+        4: REMOVE,
+        5: SUSPEND,
+        6: REVOKE,
+        7: END_EPOCH,
+        8: READY,
+        9: EVIDENCE,
+    },
+    "unknown_operation",
+)
 TRANSACTION = struct(
     integer(1, 1, "unsupported_version"),
     HASH,
@@ -160,11 +183,8 @@ WITNESS = struct(many(coded(condition, "bad_lock"), 0, 64), many(KEY_SIGNATURE, 
 HEADER = struct(
     integer(1, 1), HASH, UINT, UINT, HASH, HASH, HASH, HASH, HASH, HASH, HASH, UINT, HASH
 )
-VOTE = struct(UINT, integer(1, 2), UINT, UINT, HASH)
 FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
 FACTORS = many(FACTOR, 1, 256)
-ROLE_KEYS = struct(HASH, HASH, HASH, HASH, HASH)
-GRANT = struct(SLUG, NAME, NAME, HASH, CERTIFICATE, HASH, ROLE_KEYS, UINT, boolean, boolean)
 ATTESTOR = struct(SLUG, NAME, SLUG, HASH)
 ATTESTATION = struct(SLUG, MICROHOURS, SIGNATURE)
 WORKLOADS = many(SLUG, 1, 8)
@@ -191,7 +211,10 @@ PARAMETERS = struct(
     integer(100, 30_000),
     integer(100, 60_000),
     integer(100, 60_000),
+    integer(1, 10**6),
+    integer(1_000, 7 * 24 * 3_600_000),
 )
+MEMBER = struct(HASH, SLUG)
 AUTHORITY = struct(CERTIFICATE, HASH)
 ALLOCATION = struct(SLUG, AMOUNT, text(r"[ -~]*", 90))
 OBJECT_LEAF = struct(HASH, HASH)
@@ -202,6 +225,12 @@ LIST_PROOF = struct(UINT, UINT, PATH)
 SPENT_PROOF = struct(UINT, binary(128), PATH)
 STATE_ROOTS = struct(HASH, UINT, HASH, HASH, HASH)
 
+FINALITY = struct(
+    UINT, integer(1, 2), UINT, UINT, HASH, integer(0, 2**32 - 1), many(SIGNATURE, 0, 32)
+)
+UNSPENT = struct(OUT_POINT, OUTPUT_ENTRY)
+STORED_OBJECT = struct(binary(0, 256), binary(0, 65_536))
+
 SHAPES: dict[str, Shape] = {
     "OutPoint": OUT_POINT,
     "Input": INPUT,
@@ -209,6 +238,13 @@ SHAPES: dict[str, Shape] = {
     "Fee": FEE,
     "Mint": MINT,
     "Burn": BURN,
+    "Admit": ADMIT,
+    "Remove": REMOVE,
+    "Suspend": SUSPEND,
+    "Revoke": REVOKE,
+    "EndEpoch": END_EPOCH,
+    "ValidatorReady": READY,
+    "Evidence": EVIDENCE,
     "Transaction": TRANSACTION,
     "KeySignature": KEY_SIGNATURE,
     "Witness": WITNESS,
@@ -217,17 +253,10 @@ SHAPES: dict[str, Shape] = {
     "Header": HEADER,
     "Block": struct(HEADER, many(binary(1, 16_384), 0, 2_000)),
     "VotePayload": VOTE,
-    "Certificate": struct(
-        UINT,
-        integer(1, 2),
-        UINT,
-        UINT,
-        HASH,
-        integer(0, 2**32 - 1),
-        many(SIGNATURE, 0, 32),
-    ),
+    "Certificate": FINALITY,
     "OutputEntry": OUTPUT_ENTRY,
-    "Member": struct(HASH, SLUG),
+    "Member": MEMBER,
+    "ValidatorSet": struct(UINT, many(MEMBER, 0, 32)),
     "MerkleProof": LIST_PROOF,
     "OutputProof": LIST_PROOF,
     "SpentProof": SPENT_PROOF,
@@ -236,14 +265,21 @@ SHAPES: dict[str, Shape] = {
     "StateRoots": STATE_ROOTS,
     "TransactionProof": struct(HEADER, LIST_PROOF),
     "UnspentProof": struct(HEADER, OUT_POINT, OUTPUT_ENTRY, LIST_PROOF, SPENT_PROOF, STATE_ROOTS),
+    "Boundary": struct(HEADER, FINALITY, many(MEMBER, 0, 32)),
+    "Manifest": struct(HEADER, FINALITY, STATE_ROOTS),
+    "Unspent": UNSPENT,
+    "OutputChunk": struct(PATH, SPENT_PROOF, many(HASH, 0, 1_024), many(UNSPENT, 0, 1_024)),
+    "StoredObject": STORED_OBJECT,
+    "ObjectChunk": struct(many(HASH, 0, 52), many(STORED_OBJECT, 0, 4_096), many(HASH, 0, 2)),
     "LedgerClock": struct(UINT),
-    "FeePot": struct(HASH, AMOUNT_OR_ZERO),
+    "FeePot": struct(UINT, HASH, AMOUNT_OR_ZERO),
+    "Epoch": struct(UINT, UINT, HASH, UINT, boolean, many(MEMBER, 0, 32), many(HASH, 0, 32)),
     "Parameters": PARAMETERS,
     "Factor": FACTOR,
     "Standard": struct(integer(1, 2**32 - 1), FACTORS),
     "RoleKeys": ROLE_KEYS,
     "LicenceGrant": GRANT,
-    "Licence": struct(GRANT, integer(1, 1)),
+    "Licence": struct(GRANT, integer(1, 4), UINT, integer(0, 4), UINT),
     "Attestor": ATTESTOR,
     "Attestation": ATTESTATION,
     "CapacityCommitment": COMMITMENT,
@@ -275,6 +311,10 @@ TYPE_BYTES = {
     "Block": 3,
     "Certificate": 4,
     "OutputEntry": 5,
+    "Manifest": 10,
+    "OutputChunk": 11,
+    "ObjectChunk": 12,
+    "Boundary": 13,
     "LedgerClock": 32,
     "FeePot": 33,
     "Parameters": 34,
@@ -285,6 +325,7 @@ TYPE_BYTES = {
     "Reserve": 39,
     "Lane": 40,
     "Genesis": 41,
+    "Epoch": 42,
 }
 
 

@@ -22,6 +22,10 @@ D = -121665 * pow(121666, -1, P) % P
 SQRT_MINUS_ONE = pow(2, (P - 1) // 4, P)
 NEUTRAL = (0, 1)
 
+BY_QUORUM = {3, 4, 5, 6, 7}
+EVIDENCE = 9
+"""Numbers of operations."""
+
 Point = tuple[int, int]
 
 
@@ -120,12 +124,31 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
     need(bool(inputs or operations), "no_effect")
     points = [(item[0], item[1]) for item in inputs]
     need(len(set(points)) == len(points), "duplicate_input")
+    _check_company(inputs, operations)
     _check_amounts(chain_id, inputs, outputs, fee, operations)
     _check_fee(len(raw), inputs, outputs, fee, witness, fees)
     _check_witness(found["locks"], witness, operations)
     for key, signature in witness[1]:
         need(verify(key, found["sighash"], signature), "bad_signature")
+    for item in operations:
+        if item[0] == EVIDENCE:
+            for vote, signature in (item[3:5], item[5:7]):
+                message = digest("vote", chain_id, pack(vote))
+                need(verify(item[2], message, signature), "bad_signature")
     return found
+
+
+def is_of_the_validators(operations: Any) -> bool:
+    """Whether a quorum has to carry the transaction."""
+    return any(item[0] in BY_QUORUM for item in operations)
+
+
+def _check_company(inputs: Any, operations: Any) -> None:
+    if is_of_the_validators(operations):
+        need(not inputs and {item[0] for item in operations} <= BY_QUORUM, "not_alone")
+    for item in operations:
+        if item[0] == EVIDENCE:
+            need(item[3][:4] == item[5][:4] and item[3][4] < item[5][4], "no_conflict")
 
 
 def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operations: Any) -> None:
@@ -138,7 +161,7 @@ def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operati
     for item in operations:
         if item[0] == 1:
             minted[asset_of(chain_id, item[1])] += item[5]
-        else:
+        elif item[0] == 2:
             burned[item[1]] += item[2]
     for item in outputs:
         out[item[0]] += item[1]
@@ -166,7 +189,9 @@ def _check_witness(locks: list[bytes], witness: Any, operations: Any) -> None:
         need(all(a < b for a, b in pairwise(values)), "witness_order")
     for item in conditions:
         _check_condition(item)
-    actors = {item[2] for item in operations if item[0] == 1}
+    if is_of_the_validators(operations):
+        return
+    actors = {item[2] for item in operations if item[0] in (1, 8)}
 
     def suffices(signers: set[bytes]) -> bool:
         return actors <= signers and all(_holds(item, signers) for item in conditions)

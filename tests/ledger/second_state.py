@@ -12,10 +12,33 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from tests.ledger.second_codec import TYPE_BYTES, digest, read_payload, write, write_payload
-from tests.ledger.second_rules import asset_of, identities, is_licensed_key, pack, verify
+from tests.ledger.second_codec import (
+    TYPE_BYTES,
+    digest,
+    need,
+    read_payload,
+    write,
+    write_payload,
+)
+from tests.ledger.second_membership import (
+    check_approvals,
+    close_block,
+    operate,
+    share_fees,
+    start_epoch,
+)
+from tests.ledger.second_rules import (
+    asset_of,
+    identities,
+    is_licensed_key,
+    is_of_the_validators,
+    pack,
+    verify,
+)
 
 CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+Parent = tuple[bytes, int]
+"""Hash and time of the block before."""
 WEEK_MS = 7 * 24 * 3_600_000
 RATIO_MAX = 10**9
 
@@ -63,12 +86,19 @@ class State:
     spent: set[int] = field(default_factory=set)
     objects: dict[bytes, bytes] = field(default_factory=dict)
 
+    def copy(self) -> State:
+        """Another state that begins as this one."""
+        return State(self.chain_id, list(self.outputs), set(self.spent), dict(self.objects))
+
     def put(self, kind: str, identity: bytes, value: Any) -> None:
         self.objects[bytes([TYPE_BYTES[kind]]) + identity] = write(kind, value)
 
     def get(self, kind: str, identity: bytes = b"") -> Any:
         data = self.objects.get(bytes([TYPE_BYTES[kind]]) + identity)
         return None if data is None else read_payload(kind, data[2:])
+
+    def drop(self, kind: str, identity: bytes) -> None:
+        del self.objects[bytes([TYPE_BYTES[kind]]) + identity]
 
     def all(self, kind: str) -> list[Any]:
         prefix = bytes([TYPE_BYTES[kind]])
@@ -178,6 +208,8 @@ def genesis_value(text: bytes) -> list[Any]:
                 "heartbeat_ms",
                 "view_timeout_ms",
                 "view_timeout_ms_max",
+                "epoch_blocks",
+                "epoch_ms",
             )
         ],
         [[item["device_class"], item["workload"], item["factor"]] for item in tree["standard"]],
@@ -238,45 +270,106 @@ def genesis_state(value: list[Any]) -> State:
         state.outputs.append([txid, 0, asset, amount, lock_of_address(address), 0])
         supply[issuer] = supply.get(issuer, 0) + amount
     for grant in value[8]:
-        state.put("Licence", grant[0].encode(), [grant, 1])
+        state.put("Licence", grant[0].encode(), [grant, 1, 0, 3 if grant[8] else 0, 0])
         if grant[9]:
             asset = asset_of(state.chain_id, grant[0])
             figures = hours(state, grant[0], value[3])
             state.put("Reserve", asset, [asset, grant[0], supply.get(grant[0], 0), *figures])
+    members = sorted([grant[6][3], grant[0]] for grant in value[8] if grant[8])
+    state.put("Epoch", b"", [0, 0, bytes(32), value[3], False, members, []])
     return state
 
 
-def apply_block(state: State, raws: Sequence[bytes], header: list[Any], parent_ms: int) -> None:
-    """Execute transactions that are known to be good; every lookup that fails is an error."""
+def apply_block(state: State, raws: Sequence[bytes], header: list[Any], parent: Parent) -> bytes:
+    """Execute a block; the hash of the next block's validators. Raises Refused."""
     height, time_ms = header[3], header[11]
+    start_block(state, height, time_ms, parent)
+    for raw in raws:
+        add_transaction(state, raw, height, time_ms)
+    return close_block(state, height, time_ms)
+
+
+def start_block(state: State, height: int, time_ms: int, parent: Parent) -> None:
+    """What the system does first."""
+    parent_hash, parent_ms = parent
     before = state.get("LedgerClock")[0]
     after = before + min(time_ms - parent_ms, 30_000)
     state.put("LedgerClock", b"", [after])
     if before // state.get("Parameters")[4] != after // state.get("Parameters")[4]:
         for asset, issuer, supply, _, _ in state.all("Reserve"):
             state.put("Reserve", asset, [asset, issuer, supply, *hours(state, issuer, after)])
-    for raw in raws:
-        found = identities(raw)
-        _, _, inputs, outputs, fee, operations, _, _ = found["body"]
-        for txid, index, asset, amount in inputs:
-            names = [item[:4] for item in state.outputs]
-            state.spent.add(names.index([txid, index, asset, amount]))
-        for index, (asset, amount, lock) in enumerate(outputs):
-            state.outputs.append([found["txid"], index, asset, amount, lock, height])
-        for operation in operations:
-            _operate(state, operation)
-        if fee[1]:
-            pot = state.get("FeePot", fee[0]) or [fee[0], 0]
-            state.put("FeePot", fee[0], [fee[0], pot[1] + fee[1]])
+    start_epoch(state, height, parent_hash)
+    for index, (asset, amount, lock) in enumerate(share_fees(state)):
+        txid = digest("sys", height.to_bytes(8, "big"), index.to_bytes(8, "big"))
+        state.outputs.append([txid, 0, asset, amount, lock, height])
 
 
-def _operate(state: State, operation: list[Any]) -> None:
+def add_transaction(state: State, raw: bytes, height: int, time_ms: int) -> None:
+    """Judge a transaction that passed the checks without state, and do what it says."""
+    found = identities(raw)
+    _, _, inputs, outputs, fee, operations, expires_ms, _ = found["body"]
+    need(time_ms <= expires_ms, "expired")
+    need(expires_ms <= time_ms + WEEK_MS, "expires_too_late")
+    spent = [_spend(state, item, height) for item in inputs]
+    needed, revealed = {item[4] for item in spent}, set(found["locks"])
+    need(needed <= revealed, "missing_condition")
+    need(revealed <= needed, "spare_condition")
+    if is_of_the_validators(operations):
+        check_approvals(state, [key for key, _ in found["witness"][1]])
+    for operation in operations:
+        if operation[0] <= 2:
+            _issue(state, operation)
+        else:
+            operate(state, operation, height)
+    for index, (asset, amount, lock) in enumerate(outputs):
+        state.outputs.append([found["txid"], index, asset, amount, lock, height])
+    if fee[1]:
+        number = state.get("Epoch")[0]
+        identity = number.to_bytes(8, "big") + fee[0]
+        pot = state.get("FeePot", identity) or [number, fee[0], 0]
+        state.put("FeePot", identity, [number, fee[0], pot[2] + fee[1]])
+
+
+def _spend(state: State, item: list[Any], height: int) -> list[Any]:
+    names = [output[:2] for output in state.outputs]
+    need(item[:2] in names, "unknown_input")
+    leaf = names.index(item[:2])
+    output = state.outputs[leaf]
+    is_of_the_system = output[5] == height and output[0] == digest(
+        "sys", height.to_bytes(8, "big"), (leaf - _outputs_before(state, height)).to_bytes(8, "big")
+    )
+    need(not is_of_the_system, "unknown_input")
+    need(leaf not in state.spent, "spent_input")
+    need(item[2:] == output[2:4], "input_mismatch")
+    state.spent.add(leaf)
+    return output
+
+
+def _outputs_before(state: State, height: int) -> int:
+    return sum(1 for output in state.outputs if output[5] < height)
+
+
+def _issue(state: State, operation: list[Any]) -> None:
+    """A mint or a burn."""
     if operation[0] == 2:
-        asset, moved = operation[1], -operation[2]
+        _, asset, amount = operation
+        reserve = state.get("Reserve", asset)
+        need(reserve is not None and amount <= reserve[2], "unknown_asset")
+        moved = -amount
     else:
-        _, issuer, _, lane, number, moved = operation
-        asset = asset_of(state.chain_id, issuer)
+        _, issuer, key, lane, number, moved = operation
+        licence = state.get("Licence", issuer.encode())
+        need(licence is not None and licence[0][9], "unknown_issuer")
+        clock_ms = state.get("LedgerClock")[0]
+        need(licence[1] in (1, 2) and clock_ms <= licence[0][7], "licence_inactive")
+        need(key == licence[0][6][1], "wrong_role_key")
         identity = b"\0".join((issuer.encode(), b"treasury", bytes([lane])))
+        expected = (state.get("Lane", identity) or [0])[-1]
+        need(number >= expected, "replayed_operation")
+        need(number == expected, "operation_gap")
         state.put("Lane", identity, [issuer, "treasury", lane, number + 1])
-    reserve = state.get("Reserve", asset)
+        asset = asset_of(state.chain_id, issuer)
+        reserve = state.get("Reserve", asset)
+        limit = reserve[3] * (10**6 - state.get("Parameters")[3]) // 10**6
+        need(reserve[2] + moved <= limit, "above_headroom")
     state.put("Reserve", asset, [*reserve[:2], reserve[2] + moved, *reserve[3:]])

@@ -10,18 +10,20 @@ from msgspec.structs import replace
 
 from ledger import codec, schema
 from ledger.boot_audit import BOOT_BODIES, BOOT_HEADERS, audit_boot, read_body
-from ledger.chain import Chain, scan_all
+from ledger.chain import Chain
+from ledger.chain_load import scan_all
 from ledger.full_audit import audit_full
 from ledger.kv import MemoryKV
 from ledger.schema import DamagedChain
 from ledger.validators import ValidatorSet
-from tests.ledger.chain_world import VALIDATORS, World, certificate_of, is_valid
+from tests.ledger.chain_world import EPOCH_BLOCKS, World, certificate_of, is_valid, validators
 
 ALLOCATIONS = [(0, 0, 1000), (1, 1, 500), (0, 0, 7), (2, 0, 1)]
 FOUND_AT_START = (
     schema.META,
     schema.HEADER,
     schema.HEIGHT_BY_HASH,
+    schema.VALIDATORS,
     schema.CERTIFICATE,
     schema.LEAVES,
     schema.BODY,
@@ -44,7 +46,7 @@ def make_store(blocks: int, seed: int = 11, transfers: int = 3) -> tuple[World, 
 def start(kv: MemoryKV) -> Chain:
     """What a node does with its store before anything else."""
     chain = Chain.open(kv)
-    audit_boot(chain, VALIDATORS, is_valid)
+    audit_boot(chain, is_valid)
     return chain
 
 
@@ -53,7 +55,7 @@ def is_found(kv: MemoryKV, *, in_full: bool) -> bool:
     try:
         chain = start(kv)
         if in_full:
-            list(audit_full(chain, VALIDATORS, is_valid))
+            list(audit_full(chain, is_valid))
     except DamagedChain:
         return True
     return False
@@ -82,7 +84,7 @@ def test_sound_stores_pass() -> None:
     for blocks in (0, 1, 2, BOOT_BODIES + 8):
         world, kv = make_store(blocks)
         chain = start(kv)
-        progress = list(audit_full(chain, VALIDATORS, is_valid))
+        progress = list(audit_full(chain, is_valid))
         assert chain.height == blocks
         assert world.head == chain.head
         assert {item.part for item in progress} >= {"blocks", "outputs ever made"}
@@ -93,7 +95,7 @@ def test_each_missing_record_is_found() -> None:
     """Take away every record in turn: what decides is found at the start, the rest in full."""
     _, kv = make_store(6)
     rows = list(scan_all(kv, b""))
-    assert {key[:1] for key, _ in rows} == set(map(bytes, zip(b"mhilrctoxnbkavy")))
+    assert {key[:1] for key, _ in rows} == set(map(bytes, zip(b"mhilrectouxnbkavy")))
     for key, _ in rows:
         image = kv.copy()
         image.write({}, [key])
@@ -116,7 +118,7 @@ def test_each_changed_record_is_found() -> None:
 def test_surplus_records_are_found() -> None:
     """A record that no block wrote, of each kind, is found by the full audit."""
     _, kv = make_store(3)
-    for prefix in "ilrctoxnkavy":
+    for prefix in "ilrectouxnkavy":
         key, value = next(kv.scan(prefix.encode(), limit=1))
         other = key[:1] + bytes([key[1] ^ 0x40]) + key[2:]
         assert is_found(with_record(kv, other, value), in_full=True), prefix
@@ -148,23 +150,38 @@ def test_older_state_under_a_newer_tip_is_found() -> None:
 
 
 def test_certificates_are_verified_against_the_set() -> None:
-    """Forged signatures, another phase and another set are found; without a set only names are."""
+    """A forged signature, another phase, and a set of other members or of another epoch."""
     world, kv = make_store(3)
     key = schema.certificate_key(2)
     good = world.blocks[1].certificate
     forged = replace(good, signatures=(bytes(64), *good.signatures[1:]))
-    image = with_record(kv, key, codec.encode(forged))
-    audit_boot(Chain.open(image))
     with pytest.raises(DamagedChain, match="signature of member 0"):
-        start(image)
+        start(with_record(kv, key, codec.encode(forged)))
     prepared = certificate_of(world.blocks[1].changes.head, phase=1)
     with pytest.raises(DamagedChain, match="of another block"):
-        audit_boot(Chain.open(with_record(kv, key, codec.encode(prepared))))
-    others = ValidatorSet.of(
-        [replace(m, key=bytes([i]) * 32) for i, m in enumerate(VALIDATORS.members)]
-    )
-    with pytest.raises(DamagedChain, match="other validators"):
-        audit_boot(Chain.open(kv), others, is_valid)
+        start(with_record(kv, key, codec.encode(prepared)))
+    for other in (validators(1), ValidatorSet.of(validators(1).members, 0)):
+        record = {schema.validators_key(0): codec.encode_payload(other)}
+        image = kv.copy()
+        image.write(record, ())
+        with pytest.raises(DamagedChain, match="other validators"):
+            start(image)
+
+
+def test_the_validators_of_the_next_block_are_looked_at_before_it_comes() -> None:
+    """The tip ends an epoch, so that no header is of the next one: its set, changed or lost, is
+    found at the start all the same."""
+    _, kv = make_store(EPOCH_BLOCKS)
+    key = schema.validators_key(1)
+    assert Chain.open(kv).validators(1) == validators(1)
+    with pytest.raises(DamagedChain, match="validators after height 3 are others"):
+        start(with_record(kv, key, codec.encode_payload(validators(2))))
+    image = kv.copy()
+    image.write({}, [key])
+    with pytest.raises(DamagedChain, match="validators of epoch 1 are missing"):
+        start(image)
+    with pytest.raises(DamagedChain, match="validators of epoch 1 cannot be read"):
+        start(with_record(kv, key, b"\x92\x01"))
 
 
 def test_start_looks_as_deep_as_it_says() -> None:

@@ -14,12 +14,20 @@ from msgspec.structs import replace
 
 from ledger import schema
 from ledger.block import PREPARE, Block
-from ledger.chain import SCAN_ROWS, Chain, scan_all
+from ledger.chain import Chain
+from ledger.chain_load import SCAN_ROWS, scan_all
 from ledger.kv import KeyValue, LevelDB, MemoryKV, StorageError
 from ledger.proofs import verify_transaction, verify_unspent_output
 from ledger.schema import DamagedChain
 from ledger.view import Head
-from tests.ledger.chain_world import ASSETS, CHAIN_ID, LOCKS, World, certificate_of
+from tests.ledger.chain_world import (
+    ASSETS,
+    CHAIN_ID,
+    LOCKS,
+    World,
+    certificate_of,
+    validators,
+)
 
 ALLOCATIONS = [(0, 0, 1000), (1, 1, 500), (0, 0, 7), (2, 0, 1)]
 
@@ -95,6 +103,7 @@ def check_blocks(chain: Chain, world: World) -> None:
         assert chain.height_of(made.changes.head.hash) == height
         assert chain.block(height) == made.block
         assert chain.certificate(height) == made.certificate
+        assert chain.validators(header.epoch) == validators(header.epoch)
         assert chain.leaves(height) == tuple([tx.wtxid for tx in made.transactions])
         assert chain.transaction_count(height) == len(made.transactions)
         for position, tx in enumerate(made.transactions):
@@ -186,6 +195,7 @@ def test_what_is_not_there_is_none() -> None:
         chain.header(1),
         chain.block(1),
         chain.certificate(1),
+        chain.validators(1),
         chain.leaves(1),
         chain.raw_transaction(0, 0),
         chain.transaction_proof(1, 0),

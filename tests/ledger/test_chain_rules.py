@@ -25,11 +25,12 @@ from ledger.genesis_state import genesis_state
 from ledger.invariants import recount
 from ledger.kv import KeyValue, LevelDB, MemoryKV
 from ledger.mempool import Mempool
+from ledger.operations import EndEpoch, Remove, Suspend
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes, Head, Overlay, View
-from tests.ledger.world import COIN, World, key, lock_of
+from tests.ledger.world import COIN, World, key, lock_of, sign
 
 Reopen = Callable[[], KeyValue]
 
@@ -93,7 +94,7 @@ def test_transactions_from_pool_to_disk(reopen: Reopen) -> None:
         for tx in txs:
             pool.add(tx, check=check, now_ms=number)
         block, changes = build(chain, pool.select(), proposer)
-        again = execute_block(chain, block, txs, world.validators)
+        again = execute_block(chain, block, txs)
         assert again.head == changes.head
         certificate = certify(world, changes.head)
         check_certificate(certificate, world.chain_id, world.validators, COMMIT)
@@ -105,9 +106,9 @@ def test_transactions_from_pool_to_disk(reopen: Reopen) -> None:
         assert chain.head == world.state.head
         assert dict(chain.outputs()) == world.state.outputs
         assert dict(chain.objects(b"")) == world.state.stored
-        audit_boot(chain, world.validators)
+        audit_boot(chain)
         recount(chain, chain.outputs())
-    assert list(audit_full(chain, world.validators))
+    assert list(audit_full(chain))
     balance = chain.indexes.balance(lock_of("bob"), world.asset("val0"))
     assert balance.amount == 1_000 * COIN + (1 + 2 + 3 + 4) * COIN
 
@@ -135,6 +136,36 @@ def test_spent_input_is_told_from_unknown() -> None:
     with pytest.raises(Invalid) as missing:
         pool.add(unknown, check=check, now_ms=0)
     assert missing.value.reason is Reason.UNKNOWN_INPUT
+
+
+def test_what_the_validators_decided_is_dropped_once_it_cannot_hold_any_more() -> None:
+    """Two transactions on one version of a licence, one on the epoch, evidence twice: the blocks
+    that take the first of each and end the epoch drop the others, with the reason of the state."""
+    world, pool = World(), Mempool()
+    chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
+    taken = [world.govern(Remove("val0", 0)), world.accuse("val1"), world.govern(EndEpoch(0))]
+    approvers = [f"val{index}/operations" for index in range(3)]
+    waiting = [
+        world.govern(Suspend("val0", 0)),
+        world.accuse("val1", view=5),
+        sign(world.body(operations=[EndEpoch(0)], memo=b"again"), [], approvers),
+        world.govern(Suspend("val2", 0)),
+    ]
+    for tx in (*taken, *waiting):
+        check = partial(check_transaction, chain, time_ms=chain.head.header.time_ms + 1)
+        pool.add(tx, check=check, now_ms=0)
+    block, changes = build(chain, taken, world.validators.members[0].key)
+    chain.append(block, certify(world, changes.head), changes)
+    pool.drop_committed(1, taken)
+    dropped = pool.drop_refused(
+        lambda tx: check_transaction(chain, tx, time_ms=chain.head.header.time_ms + 1)
+    )
+    assert [(item.txid, item.reason) for item in dropped] == [
+        (waiting[0].txid, Reason.WRONG_VERSION),
+        (waiting[1].txid, Reason.LICENCE_INACTIVE),
+        (waiting[2].txid, Reason.WRONG_EPOCH),
+    ]
+    assert pool.select() == [waiting[3]]
 
 
 def test_overlay_and_chain_lead_to_the_same_block() -> None:

@@ -6,15 +6,15 @@ import msgspec
 import pytest
 
 from ledger.economy.issuance import Lane, burn, check_minter, mint, take_number
-from ledger.economy.licence import Licence, LicenceState
+from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Burn, Mint
 from tests.ledger.world import TIME_MS, grant, key
 
 TREASURY = key("val0/treasury").public
 GOOD = Mint("val0", TREASURY, 3, 7, 100)
-LICENCE = Licence(grant("val0"), LicenceState.ACTIVE)
+LICENCE = Licence.granted(grant("val0"))
 ASSET = bytes(32)
 replace = msgspec.structs.replace
 

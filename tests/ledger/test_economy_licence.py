@@ -6,7 +6,6 @@ from hashlib import sha256
 
 from ledger.economy.licence import (
     Licence,
-    LicenceState,
     certificate_fingerprint,
     validator_set,
 )
@@ -15,7 +14,7 @@ from tests.ledger.world import grant, key
 
 def test_a_licence_is_active_until_it_expires() -> None:
     """The moment of expiry still counts, the next millisecond does not."""
-    licence = Licence(grant("val0"), LicenceState.ACTIVE)
+    licence = Licence.granted(grant("val0"))
     expires_ms = licence.grant.expires_ms
     assert licence.is_active(0)
     assert licence.is_active(expires_ms)

@@ -13,6 +13,7 @@ from ledger import execution as rules
 from ledger.block import BLOCK_TRANSACTIONS_MAX, Block
 from ledger.codec import encode
 from ledger.economy.reserve import Reserve, ReserveStatus
+from ledger.epochs import Epoch
 from ledger.execution import (
     FREE_PER_IDENTITY_MAX,
     FREE_SHARE,
@@ -23,10 +24,12 @@ from ledger.execution import (
 )
 from ledger.invariants import recount
 from ledger.objects import CLOCK_STEP_MS_MAX, FeePot, LedgerClock, key_of, load, load_all, load_one
+from ledger.operations import Burn
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import Burn, Fee, Input, Output, SignedTransaction
+from ledger.transaction import Fee, Input, Output, SignedTransaction
 from ledger.view import Overlay
-from tests.ledger.faults import Fault, all_faults, judge
+from tests.ledger.faults import Fault, judge
+from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import (
     COIN,
     DAY_MS,
@@ -64,7 +67,7 @@ def test_backups_compute_what_the_primary_built() -> None:
     world = World()
     txs = [world.transfer("alice", "bob"), world.mint(), burn(world, "bob", 7)]
     block, changes = world.make_block(txs)
-    again = execute_block(world.state, block, txs, world.validators)
+    again = execute_block(world.state, block, txs)
     assert again.head.header == changes.head.header == block.header
     assert (again.created, again.spent) == (changes.created, changes.spent)
     assert (again.objects, list(again.nodes)) == (changes.objects, list(changes.nodes))
@@ -164,7 +167,7 @@ def test_hours_of_a_past_period_leave_the_reserves() -> None:
     start = {item.issuer: item.reserve for item in load_all(world.state, Reserve)}
     root = world.state.head.commitments.supply_root
     _, changes = world.make_block(after_ms=30_000)
-    assert list(changes.objects) == [key_of(LedgerClock)]
+    assert list(changes.objects) == [key_of(LedgerClock), key_of(Epoch)]
     world.advance(after_ms=30_000)
     world.advance(after_ms=29_999)
     assert {item.issuer: item.reserve for item in load_all(world.state, Reserve)} == start
@@ -257,7 +260,7 @@ def test_a_header_that_does_not_follow_its_parent_is_refused(name: str) -> None:
     value = getattr(block.header, name)
     other = bytes(31) + b"\x07" if isinstance(value, bytes) else value + 1
     bad = replace(block, header=replace(block.header, **{name: other}))
-    refused = refusal(lambda: execute_block(world.state, bad, [], world.validators))
+    refused = refusal(lambda: execute_block(world.state, bad, []))
     assert refused.reason is Reason.BAD_HEADER
     assert name in refused.detail
 
@@ -267,9 +270,9 @@ def test_time_strictly_increases() -> None:
     world = World()
     block, _ = world.make_block(after_ms=1)
     same = replace(block, header=replace(block.header, time_ms=world.time_ms))
-    refused = refusal(lambda: execute_block(world.state, same, [], world.validators))
+    refused = refusal(lambda: execute_block(world.state, same, []))
     assert refused.reason is Reason.BAD_HEADER
-    execute_block(world.state, block, [], world.validators)
+    execute_block(world.state, block, [])
 
 
 def test_bodies_and_roots_that_do_not_match_are_told_apart() -> None:
@@ -278,13 +281,13 @@ def test_bodies_and_roots_that_do_not_match_are_told_apart() -> None:
     tx = world.transfer("alice", "bob")
     block, _ = world.make_block([tx])
     empty = Block(block.header, ())
-    refused = refusal(lambda: execute_block(world.state, empty, [], world.validators))
+    refused = refusal(lambda: execute_block(world.state, empty, []))
     assert refused.reason is Reason.BAD_BODY
     wrong = replace(block, header=replace(block.header, state_root=bytes(32)))
-    refused = refusal(lambda: execute_block(world.state, wrong, [tx], world.validators))
+    refused = refusal(lambda: execute_block(world.state, wrong, [tx]))
     assert refused.reason is Reason.BAD_STATE_ROOT
     check_body(block.header, [tx.wtxid])
-    check_header(block.header, world.state.head, world.validators)
+    check_header(block.header, world.state)
 
 
 def test_another_witness_of_the_same_body_is_another_block() -> None:
@@ -306,11 +309,12 @@ def test_a_block_with_one_bad_transaction_is_bad() -> None:
         world.state.head,
         tx_root=rules.merkle_root([tx.wtxid for tx in txs]),
         state_root=bytes(32),
+        next_validators_hash=world.validators.hash,
         time_ms=world.time_ms + 1,
         proposer=world.validators.members[0].key,
     )
     block = Block(header, tuple(tx.raw for tx in txs))
-    refused = refusal(lambda: execute_block(world.state, block, txs, world.validators))
+    refused = refusal(lambda: execute_block(world.state, block, txs))
     assert refused.reason is Reason.SPENT_INPUT
 
 

@@ -14,7 +14,7 @@ from ledger import genesis
 from ledger.accumulator import Commitments
 from ledger.address import encode_address
 from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
-from ledger.economy.licence import Licence, LicenceState
+from ledger.economy.licence import Licence, LicenceState, Seat
 from ledger.economy.reserve import Reserve, supply_root
 from ledger.economy.standard import Factor, Standard
 from ledger.genesis import Allocation, Genesis
@@ -312,7 +312,8 @@ def test_state_at_height_0_holds_everything_and_adds_up() -> None:
     assert load_one(state, Parameters) == GOOD.parameters
     assert load_one(state, LedgerClock).time_ms == TIME_MS
     assert load_one(state, Standard).factors == GOOD.standard
-    assert load(state, Licence, b"val2") == Licence(GOOD.licences[2], LicenceState.ACTIVE)
+    third = Licence(GOOD.licences[2], LicenceState.ACTIVE, 0, Seat.SEATED, 0)
+    assert load(state, Licence, b"val2") == third
     assert tuple(load_all(state, CapacityCommitment)) == GOOD.commitments
     reserves = {reserve.issuer: reserve for reserve in load_all(state, Reserve)}
     assert {name: item.supply for name, item in reserves.items()} == {

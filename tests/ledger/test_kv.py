@@ -155,6 +155,40 @@ def test_a_scan_shows_the_moment_of_its_call(store: KeyValue) -> None:
     assert list(rows) == [(b"b", b"2")]
 
 
+def test_a_frozen_image_does_not_move(store: KeyValue) -> None:
+    """Write, overwrite and delete after freezing: the image answers as before, in both orders."""
+    store.write({b"a": b"1", b"b": b"2"}, ())
+    image = store.frozen()
+    store.write({b"a": b"other", b"c": b"3"}, [b"b"])
+    assert (image.get(b"a"), image.get(b"b"), image.get(b"c")) == (b"1", b"2", None)
+    assert list(image.scan(b"", limit=9)) == [(b"a", b"1"), (b"b", b"2")]
+    assert list(image.scan(b"", reverse=True, limit=1)) == [(b"b", b"2")]
+    later = store.frozen()
+    image.close()
+    image.close()
+    for read in (lambda: image.get(b"a"), lambda: list(image.scan(b"", limit=1))):
+        with pytest.raises(StorageError):
+            read()
+    assert list(later.scan(b"", limit=9)) == [(b"a", b"other"), (b"c", b"3")]
+    later.close()
+
+
+def test_an_image_ends_with_its_database(tmp_path: Path) -> None:
+    """An image that was left open when the database was closed refuses, and harms nothing."""
+    store = LevelDB.create(tmp_path / "db")
+    store.write({b"a": b"1"}, ())
+    image, scanned = store.frozen(), store.frozen()
+    store.close()
+    with pytest.raises(StorageError):
+        image.get(b"a")
+    with pytest.raises(StorageError):
+        list(scanned.scan(b"", limit=1))
+    other = LevelDB.open(tmp_path / "db")
+    assert other.get(b"a") == b"1"
+    other.close()
+    image.close()
+
+
 def test_a_closed_handle_refuses_everything(store: KeyValue) -> None:
     """Closing twice is harmless; every other call raises StorageError."""
     store.write({b"a": b"1"}, ())

@@ -26,6 +26,7 @@ from ledger.mempool import (
     TRANSACTIONS_MAX,
     Mempool,
 )
+from ledger.operations import Mint
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import REJECTED_MAX
 from ledger.transaction import (
@@ -33,7 +34,6 @@ from ledger.transaction import (
     Fee,
     Input,
     KeySignature,
-    Mint,
     SignedTransaction,
     Transaction,
     Witness,
@@ -522,4 +522,4 @@ def test_pool_equals_a_naive_list(seed: int) -> None:
     pool.drop_committed(time, waiting)
     check_empty(pool)
     assert (pool._claims, pool._by_owner, pool._by_member) == ({}, {}, {})
-    assert (pool._bytes_by_member, pool._txid_by_wtxid, pool._mints) == ({}, {}, {})
+    assert (pool._bytes_by_member, pool._txid_by_wtxid, pool._licensed) == ({}, {}, {})

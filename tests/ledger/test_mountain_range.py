@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from ledger.mountain_range import (
     MountainRange,
     OutputProof,
+    nodes_above,
     position_of,
     size_of,
     verify_output,
+    verify_range,
 )
 from tests.ledger.commitment_reference import leaf, none_verifies, root_of
 
@@ -76,6 +78,58 @@ def test_load_finds_the_peaks(count: int) -> None:
     """At boot the count and the stored nodes are enough."""
     outputs, stored = grown(count)
     assert MountainRange.load(count, stored.__getitem__) == outputs
+
+
+@given(st.integers(1, 200), st.integers(0, 6), st.data())
+def test_ranges_are_proved_whole(count: int, height: int, data: st.DataObject) -> None:
+    """A range of leaves with its path gives all nodes over it; another leaf, place, count or path
+    gives nothing."""
+    outputs, stored = grown(count)
+    number = data.draw(st.integers(0, (count - 1) >> height))
+    first = number << height
+    leaves = [leaf(at) for at in range(first, min(first + (1 << height), count))]
+    path = outputs.prove_range(number, height, stored.__getitem__)
+    nodes = verify_range(outputs.root, count, number, height, leaves, path)
+    assert nodes is not None
+    assert [position for position, _ in nodes[:1]] == [size_of(first)]
+    assert len(nodes) == size_of(len(leaves))
+    assert nodes == [(position, stored[position]) for position, _ in nodes]
+    if len(leaves) > 1:  # the node over them is no leaf, though it leads to the same root
+        top = max(nodes)[1] if len(leaves).bit_count() == 1 else leaf(0)
+        assert verify_range(outputs.root, count, number, height, [top], path) is None
+    wrong = [
+        (count, number, [*leaves[:-1], leaf(count)], path),
+        (count, number, leaves[:-1], path),
+        (count, number, [*leaves, leaf(count)], path),
+        (count, number + 1, leaves, path),
+        (count, number - 1, leaves, path),
+        (count + 1, number, leaves, path),
+        (count, number, leaves, (*path, leaf(0))),
+        (count, number, leaves, path[1:] if path else (leaf(0),)),
+        (count, (count - 1 >> height) + 1, [], path),
+    ]
+    for count_, number_, leaves_, path_ in wrong:
+        assert verify_range(outputs.root, count_, number_, height, leaves_, path_) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 100, 128, 200])
+@pytest.mark.parametrize("height", [0, 1, 3, 7])
+def test_nodes_above_a_level_follow_from_it(count: int, height: int) -> None:
+    """With the nodes up to a level and those above it every node is there."""
+    stored = grown(count)[1]
+    above = dict(nodes_above(count, height, stored.__getitem__))
+    assert above == {position: stored[position] for position in above}
+    levels = range(height + 1, count.bit_length())
+    expected = [position_of(at, level) for level in levels for at in range(count >> level)]
+    assert sorted(above) == sorted(expected)
+
+
+def test_a_range_that_was_never_made_crashes() -> None:
+    """To prove what lies above the count, or below zero, is our own fault."""
+    outputs, stored = grown(5)
+    for number, height in ((5, 0), (2, 2), (-1, 0)):
+        with pytest.raises(AssertionError):
+            outputs.prove_range(number, height, stored.__getitem__)
 
 
 @pytest.mark.parametrize(("count", "index"), [(1, 0), (6, 5), (11, 3), (21, 20), (64, 17)])

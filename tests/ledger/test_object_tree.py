@@ -10,8 +10,12 @@ from ledger.object_tree import (
     ObjectLeaf,
     ObjectProof,
     ObjectTree,
+    place_of,
+    subtree_of,
     verify_absent,
+    verify_halves,
     verify_object,
+    verify_subtree,
 )
 from tests.ledger.commitment_reference import leaf, none_verifies, tagged
 
@@ -74,6 +78,47 @@ def test_each_key_is_proved_present_or_absent(content: dict[bytes, bytes], key: 
         expected = content.get(key) == leaf(number)
         assert verify_object(tree.root, key, leaf(number), proof) == expected
     assert verify_absent(tree.root, key, proof) == (key not in content)
+
+
+@given(contents)
+def test_each_subtree_is_proved_whole(content: dict[bytes, bytes]) -> None:
+    """From the root down every node is a subtree with just its keys; none stands elsewhere."""
+    tree = ObjectTree.empty().update(dict(content))
+    numbers = [1]
+    for number in numbers:  # grows while it runs
+        shape = tree.subtree(number)
+        assert shape is not None
+        depth = number.bit_length() - 1
+        below = {key: value for key, value in content.items() if is_below(key, number)}
+        assert len(shape.path) == depth
+        assert bool(shape.halves) == (len(below) > 1)
+        assert verify_subtree(tree.root, number, below, shape.path)
+        for wrong in ({**below, b"another": leaf(9)}, dict(list(below.items())[1:])):
+            if wrong != below:
+                assert not verify_subtree(tree.root, number, wrong, shape.path)
+        assert not verify_subtree(tree.root, number, below, (*shape.path, bytes(32)))
+        if not shape.halves:
+            assert tree.subtree(2 * number) is tree.subtree(2 * number + 1) is None
+            continue
+        left, right = shape.halves
+        assert verify_halves(tree.root, number, (left, right), shape.path)
+        assert not verify_halves(tree.root, number, (right, left), shape.path)
+        assert not verify_halves(tree.root, 2 * number, (left, right), shape.path)
+        numbers += (2 * number, 2 * number + 1)
+
+
+def is_below(key: bytes, number: int) -> bool:
+    return subtree_of(place_of(key), number.bit_length() - 1) == number
+
+
+def test_subtrees_have_numbers_from_one_to_the_deepest() -> None:
+    """Other numbers are our own fault; the deepest subtree is a single place."""
+    for number in (-1, 0, 2 << PATH_BITS):
+        with pytest.raises(AssertionError):
+            ObjectTree.empty().subtree(number)
+    place = place_of(b"key")
+    assert subtree_of(place, PATH_BITS) == 1 << PATH_BITS | int.from_bytes(place, "big")
+    assert ObjectTree.empty().subtree((2 << PATH_BITS) - 1) is None
 
 
 @given(contents)

@@ -36,7 +36,9 @@ def test_an_object_is_read_as_it_was_stored() -> None:
     assert load(view, FeePot, bytes(32)) is None
 
 
-@pytest.mark.parametrize("data", [b"", encode(LedgerClock(7))[:-1], encode(FeePot(bytes(32), 1))])
+@pytest.mark.parametrize(
+    "data", [b"", encode(LedgerClock(7))[:-1], encode(FeePot(0, bytes(32), 1))]
+)
 def test_bytes_that_are_no_such_object_stop_the_node(data: bytes) -> None:
     """Empty, cut, and another kind: damage, never an Invalid that a block could be blamed for."""
     view = Stored(**{CLOCK_KEY: data})

@@ -11,12 +11,14 @@ from ledger.crypto import ZERO_HASH
 from ledger.economy.issuance import Lane
 from ledger.economy.reserve import Reserve
 from ledger.objects import decode, key_of
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
-from ledger.transaction import LIFETIME_MS_MAX, Burn, Fee, Mint, Output
+from ledger.transaction import LIFETIME_MS_MAX, Fee, Output
 from ledger.transaction import decode as decode_transaction
 from ledger.view import Overlay
-from tests.ledger.faults import Fault, all_faults, judge
+from tests.ledger.faults import Fault, judge
+from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import COIN, World, key, lock_of, sign
 
 WORLD = World()

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from ledger import transaction
 from ledger.amounts import format_amount
+from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.locks import Key, Threshold, lock_hash
+from ledger.operations import Burn
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
     MEMO_BYTES_MAX,
-    TRANSACTION_BYTES_MAX,
-    Burn,
     Fee,
     FeeSchedule,
     Output,
@@ -22,7 +22,8 @@ from ledger.transaction import (
     check_stateless,
     decode,
 )
-from tests.ledger.faults import Fault, all_faults, judge
+from tests.ledger.faults import Fault, judge
+from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import COIN, World, key, lock_of, sign
 
 WORLD = World()

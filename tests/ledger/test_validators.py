@@ -38,11 +38,11 @@ def test_members_stand_in_order_of_their_keys() -> None:
     """Index, primary and hash follow from the keys, not from the order in which they came."""
     one, two = ValidatorSet.of(members(5)), ValidatorSet.of(members(5)[::-1])
     assert one == two
-    assert one.hash == two.hash
+    assert one.hash == two.hash != ValidatorSet.of(members(5), 1).hash
     assert [member.key for member in one.members] == sorted(item.key for item in members(5))
     assert [one.index_by_key[member.key] for member in one.members] == list(range(5))
-    assert [one.primary(0, view) for view in range(6)] == [0, 1, 2, 3, 4, 0]
-    assert one.primary(2, 1) == 3
+    assert [one.primary(view) for view in range(6)] == [0, 1, 2, 3, 4, 0]
+    assert [ValidatorSet.of(members(5), epoch).primary(1) for epoch in range(5)] == [1, 2, 3, 4, 0]
     assert (one.n, one.f, one.quorum) == (5, 1, 4)
 
 

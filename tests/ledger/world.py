@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
 from ledger import transaction
 from ledger.address import encode_address
-from ledger.block import Block
+from ledger.block import PREPARE, Block, VotePayload, vote_hash
 from ledger.crypto import SigningKey
 from ledger.economy.capacity import (
     Attestation,
@@ -22,27 +23,28 @@ from ledger.economy.capacity import (
     CapacityCommitment,
     attestation_hash,
 )
-from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.licence import Licence, LicenceGrant, RoleKeys, certificate_fingerprint
 from ledger.economy.standard import Factor
+from ledger.epochs import Epoch
 from ledger.execution import Execution
 from ledger.genesis import Allocation, Authority, Genesis, chain_id
 from ledger.genesis_state import genesis_state
 from ledger.locks import Condition, Key, lock_hash
-from ledger.objects import load_one
+from ledger.objects import load, load_one
+from ledger.operations import EndEpoch, Evidence, Mint, Operation, ValidatorReady
 from ledger.parameters import Parameters
 from ledger.transaction import (
     NO_FEE,
     Fee,
     Input,
     KeySignature,
-    Mint,
-    Operation,
     Output,
     SignedTransaction,
     Transaction,
     Witness,
     asset_id,
 )
+from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
 
 TIME_MS = 1_800_000_000_000
@@ -77,6 +79,8 @@ def parameters() -> Parameters:
         heartbeat_ms=10_000,
         view_timeout_ms=2_000,
         view_timeout_ms_max=60_000,
+        epoch_blocks=1_000,
+        epoch_ms=600_000,
     )
 
 
@@ -127,7 +131,13 @@ def commitment(
     )
 
 
-def make_genesis(n: int = 4, accounts: Sequence[str] = ("alice", "bob")) -> Genesis:
+def make_genesis(
+    n: int = 4,
+    accounts: Sequence[str] = ("alice", "bob"),
+    *,
+    epoch_blocks: int = 1_000,
+    epoch_ms: int = 600_000,
+) -> Genesis:
     """n validators that all issue; each account gets 1,000 coins of each of the first three."""
     names = [f"val{index}" for index in range(n)]
     nonce = sha256(b"nonce").digest()
@@ -138,7 +148,9 @@ def make_genesis(n: int = 4, accounts: Sequence[str] = ("alice", "bob")) -> Gene
         nonce=nonce,
         time_ms=TIME_MS,
         authority=Authority(b"certificate of the authority", key("authority").public),
-        parameters=parameters(),
+        parameters=msgspec.structs.replace(
+            parameters(), epoch_blocks=epoch_blocks, epoch_ms=epoch_ms
+        ),
         standard=(
             Factor("gpu-80g", "inference", 1_500_000),
             Factor("gpu-80g", "training", 1_000_000),
@@ -204,13 +216,32 @@ class World:
     def __init__(self, genesis: Genesis | None = None) -> None:
         self.genesis = genesis or make_genesis()
         self.chain_id = chain_id(self.genesis)
-        self.validators = self.genesis.validators
         self.state = MemoryState.of(self.genesis)
         self.fees = load_one(self.state, Parameters).fees
 
     @property
     def time_ms(self) -> int:
         return self.state.head.header.time_ms
+
+    @property
+    def epoch(self) -> Epoch:
+        """That of the next block."""
+        return load_one(self.state, Epoch)
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Those of the next block."""
+        return self.epoch.validators
+
+    @property
+    def seats(self) -> set[str]:
+        """Licences of the next block's validators."""
+        return {member.licence for member in self.validators.members}
+
+    def licence(self, name: str) -> Licence:
+        found = load(self.state, Licence, name.encode())
+        assert found is not None
+        return found
 
     def asset(self, issuer: str = "val0") -> bytes:
         return asset_id(self.chain_id, issuer)
@@ -249,16 +280,22 @@ class World:
         )
 
     def transfer(
-        self, owner: str, to: str, amount: int = COIN, *, coin: Input | None = None
+        self,
+        owner: str,
+        to: str,
+        amount: int = COIN,
+        *,
+        coin: Input | None = None,
+        fee: int = 2_000,
     ) -> SignedTransaction:
-        """`amount` of the coin to `to`, the rest back, with a fee of 2,000 µ."""
+        """`amount` of the coin to `to`, the rest back."""
         spent = coin or self.coin(owner)
-        change = spent.amount - amount - 2_000
+        change = spent.amount - amount - fee
         outputs = [
             Output(spent.asset, amount, lock_of(to)),
             Output(spent.asset, change, lock_of(owner)),
         ]
-        body = self.body([spent], outputs, fee=Fee(spent.asset, 2_000))
+        body = self.body([spent], outputs, fee=Fee(spent.asset, fee))
         return sign(body, [owner])
 
     def mint(
@@ -274,6 +311,42 @@ class World:
         operation = Mint(issuer, key(signer).public, lane, number, amount)
         output = Output(self.asset(issuer), amount, lock_of(to))
         return sign(self.body([], [output], operations=[operation]), [], [signer])
+
+    def govern(
+        self, *operations: Operation, approvers: Sequence[str] | None = None
+    ) -> SignedTransaction:
+        """Operations with the approval of the first members, as many as needed, or of others."""
+        if approvers is None:
+            members = self.validators.members[: self.validators.quorum]
+            approvers = [member.licence for member in members]
+        return sign(self.body(operations=operations), [], [f"{x}/operations" for x in approvers])
+
+    def ready(self, name: str) -> SignedTransaction:
+        """The node of `name` says that it holds the chain up to the epoch's base."""
+        signer, epoch = f"{name}/consensus", self.epoch
+        base_hash = epoch.base_hash
+        if epoch.base_height == self.state.head.header.height:
+            base_hash = self.state.head.hash  # The epoch's first block will write it.
+        operation = ValidatorReady(name, key(signer).public, epoch.base_height, base_hash)
+        return sign(self.body(operations=[operation]), [], [signer])
+
+    def evidence(self, name: str, **changes: Any) -> Evidence:
+        """Two votes of `name` for different blocks at one place of the present epoch.
+
+        `changes` are fields of both votes.
+        """
+        signer = key(f"{name}/consensus")
+        fields = {"epoch": self.epoch.number, "phase": PREPARE, "view": 2, "height": 7, **changes}
+        first, second = (VotePayload(**fields, block_hash=bytes([i]) * 32) for i in (1, 2))
+        signatures = [signer.sign(vote_hash(self.chain_id, vote)) for vote in (first, second)]
+        return Evidence(name, signer.public, first, signatures[0], second, signatures[1])
+
+    def accuse(self, name: str, **changes: Any) -> SignedTransaction:
+        return sign(self.body(operations=[self.evidence(name, **changes)]), [])
+
+    def end_epoch(self, txs: Sequence[SignedTransaction] = ()) -> Block:
+        """A block with `txs` that ends the epoch, applied."""
+        return self.advance([*txs, self.govern(EndEpoch(self.epoch.number))])
 
     def execution(self, after_ms: int = 1_000) -> Execution:
         member = self.validators.members[0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ledger.chain import Chain
+from ledger.errors import InvariantBroken
 from ledger.execution import Execution
 from ledger.genesis_state import genesis_state
-from ledger.invariants import InvariantBroken
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Reason

@@ -37,7 +37,7 @@ def test_template_reads_back(tmp_path: Path) -> None:
     found = config.load(directory_with(tmp_path, text))
     assert (found.licence, found.p2p, found.api) == ("acme", OPTIONS.p2p, OPTIONS.api)
     assert found.p2p.peer_addresses["coral"] == Address("::1", 8742)
-    for section in ("p2p", "api", "operations", "storage", "log"):
+    for section in ("p2p", "api", "operations", "storage", "sync", "log"):
         for field in msgspec.structs.fields(type(getattr(OPTIONS, section))):
             assert f"{field.name} = " in text
 
@@ -47,6 +47,27 @@ def test_template_with_defaults_uncommented_is_the_same(tmp_path: Path) -> None:
     text = re.sub(r"^# (?=[a-z_]+ = )", "", config.template(OPTIONS), flags=re.MULTILINE)
     assert "\nreject_below_mib = 1024\n" in text
     assert config.load(directory_with(tmp_path, text)) == config.NodeConfig.of(tmp_path, OPTIONS)
+
+
+def test_an_observer_has_a_name(tmp_path: Path) -> None:
+    """Its own one, in place of the licence that a validator is called by."""
+    options = Options(role="observer", name="watcher", network=NetworkSection(genesis_hash=HASH))
+    found = config.load(directory_with(tmp_path, config.template(options)))
+    assert (found.name, found.licence, found.is_observer) == ("watcher", "", True)
+    validator = config.NodeConfig.of(tmp_path, OPTIONS)
+    assert (validator.name, validator.is_observer) == ("acme", False)
+
+
+def test_other_peers_leave_the_rest_of_a_file_as_it_is(tmp_path: Path) -> None:
+    """Also where there were none; a file whose peers are written in another way keeps them."""
+    peers = {"delta": "127.0.0.1:1", "ember": "[::1]:2"}
+    for before in (OPTIONS.p2p.peers, {}):
+        options = msgspec.structs.replace(OPTIONS, p2p=LinksSection(peers=before))
+        text = config.template(options).replace('# level = "info"', 'level = "debug"')
+        found = config.load(directory_with(tmp_path, config.with_peers(text, peers)))
+        assert (found.p2p.peers, found.log.level) == (peers, "debug")
+    table = minimal() + '[p2p.peers]\nbolt = "127.0.0.1:1"\n'
+    assert config.with_peers(table, peers) == table
 
 
 def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
@@ -59,6 +80,19 @@ def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
     both = config.load(directory, environment=environment, flags=flags)
     assert (both.storage.reject_below_mib, both.api.public) == (4000, True)
     assert config.load(directory).storage.stop_voting_below_mib == 256
+
+
+def test_archive_and_snapshots_are_options(tmp_path: Path) -> None:
+    """A node archives and takes snapshots from 10,000 blocks on unless it is told otherwise; 0 is
+    never, less than that is refused."""
+    text = minimal()
+    found = config.load(directory_with(tmp_path, text))
+    assert (found.storage.archive, found.sync.snapshot_distance) == (True, 10_000)
+    flags = {"storage.archive": "false", "sync.snapshot_distance": "0"}
+    found = config.load(directory_with(tmp_path, text), flags=flags)
+    assert (found.storage.archive, found.sync.snapshot_distance) == (False, 0)
+    with pytest.raises(NodeError, match="snapshot_distance"):
+        config.load(tmp_path, flags={"sync.snapshot_distance": "-1"})
 
 
 def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:
@@ -77,6 +111,17 @@ def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:
         ("[network]\n", "genesis_hash"),
         (f'[network]\ngenesis_hash = "{HASH}"\n', "licence"),
         ('licence = "acme"\n', "network"),
+        (
+            minimal('role = "observer"\nname = "watcher"\nsigner = "s"').replace(
+                'licence = "acme"', ""
+            ),
+            "no `signer` for it",
+        ),
+        (minimal(f'signer = "{"s" * 101}"'), "signer"),
+        (minimal('role = "observer"'), "an observer has a `name` and no `licence`"),
+        (minimal('role = "observer"').replace('licence = "acme"', ""), "an observer has a `name`"),
+        (minimal('name = "watcher"'), "and no other `name`"),
+        (minimal('role = "auditor"'), "role"),
         ('licence = "Acme!"\n[network]\ngenesis_hash = "00"\n', "licence"),
         ('licence = "acme"\n[network]\ngenesis_hash = "AB"\n', "network.genesis_hash"),
         (minimal() + '[api]\nlisten = "127.0.0.1"\n', "host:port"),

@@ -21,21 +21,25 @@ from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
+from ledger.witnesses import Witnesses
 from node import driver as module
 from node import inbox
-from node.driver import Driver, NetworkOutbox, read_clocks
+from node.directory import Directory
+from node.driver import FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.fetching import Fetch, FetchRange
 from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
+from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
-from p2p.wire import FETCH, TXS
+from p2p.wire import FETCH, STATUS, TXS
 from tests.ledger.world import World, key
 
 DEADLINE_S = 5.0
-PEER = SimpleNamespace(identity="val1")
+PEER = SimpleNamespace(identity="val1", may_consensus=True)
+FOLLOWER = SimpleNamespace(identity="observer:1", may_consensus=False)
 
 
 class Shell:
@@ -45,25 +49,33 @@ class Shell:
         self.world = World()
         genesis = self.world.genesis
         validators = genesis.validators
-        chain = Chain.create(MemoryKV(), genesis_state(genesis))
+        store = MemoryKV()
+        chain = Chain.create(store, genesis_state(genesis))
+        directory = Directory(chain)
         self.mempool, verifier = Mempool(), Verifier()
         rules = Rules.of(chain.head.header, validators, genesis.parameters, verify)
         engine = Engine(
             rules=rules,
-            member=0,
             chain=chain,
             mempool=self.mempool,
             verifier=verifier,
-            guard=VoteGuard(key("val0/consensus"), 0, rules, None, why="no log"),
-            outbox=NetworkOutbox(validators),
+            guard=VoteGuard(
+                LocalKey(key("val0/consensus"), rules.chain_id),
+                rules,
+                None,
+                new_log=pytest.fail,
+                why="no log",
+            ),
+            outbox=NetworkOutbox(directory),
+            witnesses=Witnesses(store),
             now=read_clocks(),
         )
         intake = Intake(chain, self.mempool, verifier, genesis.parameters.fees)
-        self.driver = Driver(engine, intake, self.mempool, validators, {})
+        self.driver = Driver(engine, intake, self.mempool, directory)
 
-    def push(self, raws: Sequence[bytes]) -> None:
+    def push(self, raws: Sequence[bytes], peer: SimpleNamespace = PEER) -> None:
         """What the reader of a link does with a TXS."""
-        self.driver.on_frame(PEER, TXS, encode_payload(Batch(tuple(raws))))
+        self.driver.on_frame(peer, TXS, encode_payload(Batch(tuple(raws))))
 
     async def admit_pushed(self) -> None:
         """Run the service until the inbox is empty."""
@@ -169,7 +181,7 @@ def test_a_flood_of_questions_is_answered_in_part(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each answer takes a second by the test's clock: of a hundred questions one is answered."""
-    asked: list[int] = []
+    asked: list[bytes] = []
     seconds = itertools.count()
     clocks = SimpleNamespace(
         monotonic=lambda: 50.0,
@@ -180,12 +192,13 @@ def test_a_flood_of_questions_is_answered_in_part(
     monkeypatch.setattr(module, "time", clocks)
     monkeypatch.setattr(shell.driver.engine, "receive", lambda sender, *_: asked.append(sender))
     question = codec.encode(Fetch(FetchRange(1, 1 << 40)))
-    names = [member.licence for member in shell.world.genesis.validators.members]
+    members = shell.world.genesis.validators.members
+    names = [member.licence for member in members]
     for _ in range(100):
         shell.driver.on_frame(SimpleNamespace(identity=names[1]), FETCH, question)
-    assert asked == [1]
+    assert asked == [members[1].key]
     shell.driver.on_frame(SimpleNamespace(identity=names[2]), FETCH, question)
-    assert asked == [1, 2]
+    assert asked == [members[1].key, members[2].key]
 
 
 class Rumour:
@@ -193,6 +206,7 @@ class Rumour:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
+        self.pushed: list[bytes] = []
 
     def key_in_use_at(self) -> Sequence[str]:
         return self.names
@@ -203,8 +217,52 @@ class Rumour:
     def send(self, identity: str, number: int, payload: bytes) -> bool:
         return False
 
-    def validators(self) -> list[str]:
+    def linked(self) -> list[str]:
         return []
+
+    def push(self, number: int, payload: bytes) -> int:
+        self.pushed.append(payload)
+        return 0
+
+
+async def test_what_a_follower_brings_is_pushed_on(shell: Shell) -> None:
+    """What a validator pushed has reached all; a follower may have reached this node only."""
+    first, second = (shell.world.transfer(name, "carol", 1_000) for name in ("alice", "bob"))
+    shell.driver.network = network = Rumour([])
+    shell.push([first.raw])
+    await shell.admit_pushed()
+    assert network.pushed == []
+    shell.push([first.raw, second.raw], FOLLOWER)
+    await shell.admit_pushed()
+    assert network.pushed == [encode_payload(Batch((second.raw,)))]
+    assert shell.is_waiting(second)
+
+
+async def test_followers_hear_of_blocks_soon(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One STATUS to each that gets no votes, and not again before its time; validators hear
+    enough, and an observer tells nobody."""
+    now_ms = [1_000]
+    monkeypatch.setattr(module, "read_clocks", lambda: Now(now_ms[0], 1_000))
+    sent: list[tuple[str, int]] = []
+
+    def link(name: str, may_consensus: bool) -> SimpleNamespace:
+        return SimpleNamespace(
+            may_consensus=may_consensus, send=lambda number, _: sent.append((name, number))
+        )
+
+    peers = [link("observer:1", False), link("observer:2", False), link("val1", True)]
+    network = SimpleNamespace(is_observer=False, peers=lambda: peers)
+    shell.driver.network = network
+    both = [("observer:1", STATUS), ("observer:2", STATUS)]
+    for wait_ms, expected in ((0, both), (FOLLOWER_STATUS_MS - 1, []), (1, both)):
+        now_ms[0] += wait_ms
+        shell.driver._tell_followers()
+        assert sent == expected
+        sent.clear()
+    now_ms[0] += FOLLOWER_STATUS_MS
+    network.is_observer = True
+    shell.driver._tell_followers()
+    assert sent == []
 
 
 async def test_f_plus_one_are_believed_that_the_key_runs_elsewhere(

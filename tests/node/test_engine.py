@@ -18,6 +18,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes
+from ledger.witnesses import Witnesses
 from node.bodies import GRACE_MS
 from node.engine import Engine
 from node.fetching import (
@@ -32,6 +33,7 @@ from node.fetching import (
     GiveTransactions,
 )
 from node.intake import Intake
+from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import Permission, VoteGuard
 from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
@@ -42,6 +44,7 @@ from tests.sim.storage import MemoryLogFile
 
 KIT = Kit(4)
 MEMBER = 1
+KEYS = [member.key for member in KIT.world.validators.members]
 
 
 class Bench:
@@ -65,24 +68,26 @@ class Bench:
 
         self.file = Log()
         log = WriteAheadLog.create(self.file, bytes(INSTANCE_ID_BYTES))
-        self.chain = Chain.create(Store(), KIT.world.changes)
+        store = Store()
+        self.chain = Chain.create(store, KIT.world.changes)
         self.mempool = Mempool()
         verifier = Verifier(KIT.world.is_valid)
         rules = KIT.world.rules(verifier.is_valid)
-        self.guard = VoteGuard(KIT.world.member_key(MEMBER), MEMBER, rules, log)
+        key = LocalKey(KIT.world.member_key(MEMBER), rules.chain_id)
+        self.guard = VoteGuard(key, rules, log, new_log=pytest.fail)
         self.engine = Engine(
             rules=rules,
-            member=MEMBER,
             chain=self.chain,
             mempool=self.mempool,
             verifier=verifier,
             guard=self.guard,
             outbox=self,
+            witnesses=Witnesses(store),
             now=self.now,
         )
         fees = KIT.world.genesis.parameters.fees
         self.intake = Intake(self.chain, self.mempool, verifier, fees)
-        self.engine.connected(frozenset(range(4)), self.now)
+        self.engine.connected(frozenset(KEYS), self.now)
         for member in (0, 2, 3):
             self.hear(member, KIT.status())
         self.engine.tick(self.now)
@@ -97,12 +102,12 @@ class Bench:
         self.clock_ms += milliseconds
         self.engine.tick(self.now)
 
-    def send(self, to: int | None, number: int, payload: bytes) -> None:
-        self.sent.append((to, number, payload))
+    def send(self, to: bytes | None, number: int, payload: bytes) -> None:
+        self.sent.append((None if to is None else KEYS.index(to), number, payload))
         self.events.append(f"send {number}")
 
     def hear(self, sender: int, message) -> None:  # type: ignore[no-untyped-def]
-        self.engine.receive(sender, message.TYPE, codec.encode(message), self.now)
+        self.engine.receive(KEYS[sender], message.TYPE, codec.encode(message), self.now)
 
     def given(self) -> list[object]:
         found = [item for item in self.sent if item[1] == Give.TYPE]
@@ -223,7 +228,7 @@ def test_blocks_of_a_catch_up_are_proved_executed_and_appended(bench: Bench) -> 
     block, _ = bench.block()
     certificate = KIT.certificate(COMMIT, block.header, signers=(0, 2, 3))
     bench.hear(3, KIT.status(height=1, certificate=(certificate,)))
-    assert bench.engine.heights == {0: 0, 2: 0, 3: 1}
+    assert bench.engine.heights == {KEYS[0]: 0, KEYS[2]: 0, KEYS[3]: 1}
     bench.pass_ms(CATCH_UP_PATIENCE_MS)
     asked = [(to, payload) for to, number, payload in bench.sent if number == Fetch.TYPE]
     ((giver, payload),) = asked
@@ -261,7 +266,7 @@ def test_one_line_of_evidence_a_height(bench: Bench, caplog: pytest.LogCaptureFi
         bench.hear(2, KIT.vote(2, PREPARE, rival))
     lines = [record for record in caplog.records if record.getMessage().startswith("evidence")]
     assert len(lines) == 1
-    assert "member=2" in lines[0].getMessage()
+    assert KIT.world.validators.members[2].licence in lines[0].getMessage()
 
 
 def test_it_sleeps_when_nothing_is_to_be_done(bench: Bench) -> None:

@@ -7,8 +7,6 @@ import pytest
 
 from consensus.effects import Now
 from consensus.replica_state import ReplicaBroken
-from consensus.view_change import Rules
-from ledger import crypto
 from ledger.block import COMMIT, Block, Certificate, header_hash
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
@@ -34,12 +32,7 @@ class Bench:
     def __init__(self) -> None:
         self.chain = Chain.create(MemoryKV(), genesis_state(GENESIS))
         self.mempool = Mempool()
-        rules = Rules.of(
-            self.chain.head.header, GENESIS.validators, GENESIS.parameters, crypto.verify
-        )
-        self.executor = BlockExecutor(
-            rules, self.chain, self.mempool, Verifier(), GENESIS.parameters
-        )
+        self.executor = BlockExecutor(self.chain, self.mempool, Verifier(), GENESIS.parameters)
 
     def pay(self, owner: str) -> None:
         tx = WORLD.transfer(owner, "carol", coin=WORLD.coin(owner, "val0"))

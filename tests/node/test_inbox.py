@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.codec import encode_payload
-from node.inbox import RESENT_INBOX_BYTES_MAX, Inbox
+from node.inbox import FOLLOWER_INBOX_BYTES_MAX, INBOX_ITEM_BYTES, RESENT_INBOX_BYTES_MAX, Inbox
 from p2p.gossip import Batch
 
 KEY, OTHER = b"k" * 32, b"o" * 32
@@ -42,3 +42,24 @@ def test_a_member_that_floods_takes_its_own_room_only() -> None:
         pass
     inbox.put("val1", large, KEY)
     assert inbox.dropped_bytes == len(large)
+
+
+def test_a_follower_has_a_small_room_of_its_own() -> None:
+    """At one byte below and at the limit it fits, one above is dropped and counted; another
+    follower and a validator lose nothing, and each kind has its turn."""
+    fits = FOLLOWER_INBOX_BYTES_MAX - 40 * INBOX_ITEM_BYTES
+    for size, is_kept in ((fits - 1, True), (fits, True), (fits + 1, False)):
+        inbox = Inbox()
+        whole, rest = divmod(size, 40)
+        payload = encode_payload(Batch((*(b"f" * whole for _ in range(39)), b"f" * (whole + rest))))
+        inbox.put("observer:1", payload, None, from_follower=True)
+        assert (len(inbox), inbox.dropped_bytes) == ((1, 0) if is_kept else (0, len(payload)))
+    inbox = Inbox()
+    inbox.put("observer:1", batch(b"x"), None, from_follower=True)
+    inbox.put("observer:1", batch(b"y"), None, from_follower=True)
+    inbox.put("observer:2", batch(b"z"), None, from_follower=True)
+    inbox.put("val1", batch(b"a"), None)
+    inbox.put("val1", batch(b"r"), KEY)
+    taken = [inbox.take() for _ in range(5)]
+    assert [item.raws[0][:1] for item in taken if item] == [b"r", b"x", b"a", b"y", b"z"]
+    assert [item.source for item in taken if item and item.from_follower][-1] == "observer:2"

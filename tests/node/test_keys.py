@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,21 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from msgspec import structs
 
 from cli.devnet.blueprint import SEEDED_TIME_MS, Blueprint, nonce_of_seed
+from cli.genesis_licence import new_grant, write_keys
+from ledger.codec import encode
 from ledger.crypto import SigningKey
+from ledger.economy.licence import Licence
 from ledger.genesis import chain_id
+from ledger.objects import key_of
 from node import keys
 from node.config import NetworkSection, NodeConfig, Options
 from node.errors import NodeError
+from node.signer import Beginning, open_signer
+from p2p.licence_cert import issue_licence_certificate, read_licence_certificate
+from tests.node.signer_world import directory_in, serving
 
 BLUEPRINT = Blueprint(nonce_of_seed(0), SEEDED_TIME_MS)
 SEED = bytes(range(32))
@@ -34,6 +44,7 @@ def node_directory(directory: Path, licence: str = "acme") -> NodeConfig:
     keys.save_consensus_key(config.consensus_key_path, consensus, note="test")
     keys.save_link_key(config.link_key_path, BLUEPRINT.role_seed(licence, "link"))
     grant = keys.find_grant(genesis, licence)
+    assert grant is not None
     keys.save_certificate(config.licence_path, grant.certificate)
     keys.save_certificate(config.authority_path, genesis.authority.certificate)
     return config
@@ -43,8 +54,9 @@ def test_keys_come_back(tmp_path: Path) -> None:
     """Both keys are read as they were saved, and their files are for the owner alone."""
     config = node_directory(tmp_path)
     found = keys.load_node_keys(config, BLUEPRINT.genesis)
-    assert found.consensus.public == found.grant.keys.consensus
-    assert found.link_public == found.grant.keys.link
+    grant = keys.find_grant(BLUEPRINT.genesis, "acme")
+    assert grant is not None
+    assert (found.consensus.public, found.link_public) == (grant.keys.consensus, grant.keys.link)
     for path in (config.consensus_key_path, config.link_key_path):
         assert path.stat().st_mode & 0o777 == 0o600
 
@@ -107,10 +119,87 @@ def test_foreign_authority_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "wrong_key"
 
 
-def test_unknown_licence_lists_the_validators(tmp_path: Path) -> None:
-    """A licence that genesis does not have is refused with those that it has."""
+class Objects(dict[bytes, bytes]):
+    """The objects of a chain, as far as these tests need one."""
+
+    def object(self, key: bytes) -> bytes | None:
+        return self.get(key)
+
+    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        raise AssertionError(f"nobody asks for all of {prefix!r}")
+
+
+def joiner_directory(directory: Path, licence: str = "kite") -> NodeConfig:
+    """The key files of a provider that genesis does not know, as `marsa validator grant` makes
+    them."""
+    genesis = BLUEPRINT.genesis
+    grant, seeds = new_grant(
+        genesis, BLUEPRINT.authority_key, licence, "Kite", "Devnet", expires_ms=genesis.time_ms + 1
+    )
+    options = Options(licence=licence, network=NetworkSection(genesis_hash=chain_id(genesis).hex()))
+    config = NodeConfig.of(directory, options)
+    write_keys(directory / "keys", grant, seeds)
+    (directory / "keys" / "licence.pem").rename(config.licence_path)
+    keys.save_certificate(config.authority_path, genesis.authority.certificate)
+    return config
+
+
+def test_a_licence_that_genesis_lacks_needs_its_certificate_alone(tmp_path: Path) -> None:
+    """The authority signed this id with this link key: the keys are taken, and the chain's word
+    counts once it has the licence."""
+    config = joiner_directory(tmp_path)
+    assert keys.find_grant(BLUEPRINT.genesis, "kite") is None
+    found = keys.load_node_keys(config, BLUEPRINT.genesis)
+    certificate = keys.load_certificate(config.licence_path)
+    authority = BLUEPRINT.genesis.authority.key
+    assert found.link_public == read_licence_certificate(certificate, authority).link_key
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("licence.pem", "bad_licence"), ("keys/link.pem", "wrong_key")]
+)
+def test_a_licence_of_another_is_refused(tmp_path: Path, name: str, code: str) -> None:
+    """The certificate of another joiner, and another link key than the certificate names."""
+    for licence in ("kite", "jade"):
+        (tmp_path / licence).mkdir()
+        joiner_directory(tmp_path / licence, licence)
+    own, other = tmp_path / "kite", tmp_path / "jade"
+    (own / name).write_bytes((other / name).read_bytes())
+    options = Options(licence="kite", network=NetworkSection(genesis_hash="00" * 32))
     with pytest.raises(NodeError) as caught:
-        keys.find_grant(BLUEPRINT.genesis, "nobody")
+        keys.load_node_keys(NodeConfig.of(own, options), BLUEPRINT.genesis)
+    assert caught.value.code == code
+
+
+def test_a_licence_of_another_authority_is_refused(tmp_path: Path) -> None:
+    """A certificate that the authority in genesis did not sign is no licence of this chain."""
+    config = joiner_directory(tmp_path)
+    other = Blueprint(nonce_of_seed(1), SEEDED_TIME_MS)
+    link = keys.load_link_public(config.link_key_path)
+    certificate = issue_licence_certificate(
+        other.authority_key, other.genesis.authority.certificate, link, "kite"
+    )
+    keys.save_certificate(config.licence_path, certificate)
+    with pytest.raises(NodeError, match="authority did not sign") as caught:
+        keys.load_node_keys(config, BLUEPRINT.genesis)
+    assert caught.value.code == "bad_licence"
+
+
+def test_the_chain_knows_more_than_genesis(tmp_path: Path) -> None:
+    """Once the chain has a licence, its keys must match; one without the right to validate has no
+    node."""
+    (tmp_path / "own").mkdir()
+    config = joiner_directory(tmp_path / "own")
+    granted = structs.replace(BLUEPRINT.genesis.licences[0], id="kite")
+    reader = Objects({key_of(Licence, b"kite"): encode(Licence.granted(granted))})
+    with pytest.raises(NodeError) as caught:
+        keys.load_node_keys(config, BLUEPRINT.genesis, reader)
+    assert caught.value.code == "wrong_key"
+    issuer = Licence.granted(structs.replace(granted, validator=False))
+    reader = Objects({key_of(Licence, b"kite"): encode(issuer)})
+    with pytest.raises(NodeError) as caught:
+        keys.load_node_keys(config, BLUEPRINT.genesis, reader)
+    assert caught.value.code == "unknown_licence"
     assert "acme, bolt, coral, delta" in caught.value.hint
 
 
@@ -153,3 +242,28 @@ def test_secrets_are_not_in_errors(tmp_path: Path) -> None:
     with pytest.raises(NodeError) as caught:
         keys.load_consensus_key(path)
     assert SEED.hex() not in caught.value.sentence + caught.value.hint
+
+
+def made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+def test_a_key_in_a_signer(tmp_path: Path) -> None:
+    """Asked over its socket; a file beside it is one key too many, another key is refused."""
+    config = dataclasses.replace(
+        node_directory(made(tmp_path / "node")), signer=str(tmp_path / "s")
+    )
+    with pytest.raises(NodeError) as caught:
+        keys.load_node_keys(config, BLUEPRINT.genesis)
+    assert caught.value.code == "two_keys"
+    config.consensus_key_path.unlink()
+    away = keys.load_node_keys(config, BLUEPRINT.genesis).consensus
+    assert not away.is_at_hand
+    assert away.public == SigningKey(BLUEPRINT.role_seed("acme", "consensus")).public
+    opened = open_signer(
+        directory_in(tmp_path / "signer"), Beginning(None, chain_id(BLUEPRINT.genesis))
+    )
+    with serving(opened, tmp_path / "s"), pytest.raises(NodeError) as caught:
+        keys.load_node_keys(config, BLUEPRINT.genesis)
+    assert caught.value.code == "wrong_key"

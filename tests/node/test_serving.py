@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from random import Random
 
 import pytest
 
 from ledger import codec
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, Block
+from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, Block
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
-from ledger.transaction import (
-    NO_FEE,
-    TRANSACTION_BYTES_MAX,
-    SignedTransaction,
-    Transaction,
-    Witness,
-)
+from ledger.transaction import NO_FEE, SignedTransaction, Transaction, Witness
 from node.fetching import (
+    BOUNDARIES_MAX,
     GIVE_BYTES_MAX,
     FetchBody,
+    FetchBoundaries,
+    FetchChunk,
+    FetchManifest,
     FetchRange,
     FetchTransactions,
     Give,
     GiveBody,
-    GiveRange,
+    GiveBoundaries,
+    GiveChunk,
+    GiveManifest,
+    Given,
     GiveTransactions,
     Wanted,
 )
 from node.serving import SERVING_BURST_S, Allowance, answer
+from node.snapshot_held import HeldSnapshot
+from tests.ledger.chain_world import EPOCH_BLOCKS
+from tests.ledger.snapshot_world import all_chunks, extend, grown
 from tests.ledger.world import World
 
 PROPOSED = bytes(32)
@@ -50,10 +55,10 @@ def waiting(number: int, size: int) -> SignedTransaction:
 
 def ask(
     chain: Chain, wanted: Wanted, pool: list[SignedTransaction], block: Block | None = None
-) -> GiveTransactions | GiveBody | GiveRange | None:
+) -> Given | None:
     """The answer of a node with this pool and block, which must fit a frame."""
     by_wtxid = {tx.wtxid: tx for tx in pool}
-    given = answer(wanted, chain, by_wtxid.get, {PROPOSED: block}.get)
+    given = answer(wanted, chain, HeldSnapshot(chain), by_wtxid.get, {PROPOSED: block}.get)
     assert given is None or len(codec.encode(Give(given))) <= GIVE_BYTES_MAX
     return given
 
@@ -104,20 +109,69 @@ def test_nothing_is_given_of_what_is_not_there(chain: Chain) -> None:
 
 def test_questions_of_one_member_take_its_share_and_no_more() -> None:
     """Answers of 100 ms for one of four: a burst, then one in 400 ms; the others are free."""
-    allowance = Allowance(4)
+    allowance = Allowance()
     answered = []
     for now_ms in range(10_000):
-        if allowance.may_ask(1, now_ms / 1_000):
-            allowance.charge(1, now_ms / 1_000, 0.1)
+        if allowance.may_ask(b"one", now_ms / 1_000):
+            allowance.charge(b"one", now_ms / 1_000, 0.1, shares=4)
             answered.append(now_ms)
     assert answered[:3] == [0, 1, 2]
     assert len(answered) <= (10_000 + 1_000 * SERVING_BURST_S) / 400 + 1
-    assert allowance.may_ask(2, 10.0)
+    assert allowance.may_ask(b"two", 10.0)
 
 
 def test_a_member_that_was_busy_may_ask_again() -> None:
     """A debt of eight seconds is paid after eight, less the burst."""
-    allowance = Allowance(4)
-    allowance.charge(1, 100.0, 2.0)
-    assert not allowance.may_ask(1, 108.0 - SERVING_BURST_S - 0.01)
-    assert allowance.may_ask(1, 108.0 - SERVING_BURST_S + 0.01)
+    allowance = Allowance()
+    allowance.charge(b"one", 100.0, 2.0, shares=4)
+    assert not allowance.may_ask(b"one", 108.0 - SERVING_BURST_S - 0.01)
+    assert allowance.may_ask(b"one", 108.0 - SERVING_BURST_S + 0.01)
+
+
+def test_boundaries_are_given_from_an_epoch_on() -> None:
+    """As many as were asked for, as there are, and as fit: none is an answer as well."""
+    world, chain = grown(MemoryKV(), seed=1, outputs=3, epochs=4, transfers=0)
+    for epoch, count, given in ((0, 3, [0, 1, 2]), (2, BOUNDARIES_MAX, [2, 3]), (4, 1, [])):
+        answered = ask(chain, FetchBoundaries(epoch, count), [])
+        assert isinstance(answered, GiveBoundaries)
+        assert [item.header.epoch for item in answered.boundaries] == given
+    extend(chain, world, Random(1), BOUNDARIES_MAX * EPOCH_BLOCKS, transfers=0)
+    answered = ask(chain, FetchBoundaries(0, BOUNDARIES_MAX), [])
+    assert isinstance(answered, GiveBoundaries)
+    assert len(answered.boundaries) == BOUNDARIES_MAX
+
+
+def test_the_snapshot_of_the_last_end_is_given_and_no_other() -> None:
+    """Every chunk by its number while the chain moves on; an older epoch, the present one and a
+    chunk that is not there are answered with nothing, at once."""
+    world, chain = grown(MemoryKV(), seed=2, outputs=2_000, epochs=2)
+    held = HeldSnapshot(chain)
+    chunks = all_chunks(chain.freeze())
+    extend(chain, world, Random(2), EPOCH_BLOCKS - 1)
+
+    def given(wanted: Wanted) -> Given | None:
+        return answer(wanted, chain, held, lambda wtxid: None, lambda block_hash: None)
+
+    manifest = given(FetchManifest(1))
+    assert isinstance(manifest, GiveManifest)
+    assert manifest.manifest[0].header.height == 2 * EPOCH_BLOCKS
+    for number, data in chunks.items():
+        assert given(FetchChunk(1, number)) == GiveChunk(1, number, data)
+    for epoch in (0, 2):
+        assert given(FetchManifest(epoch)) == GiveManifest(epoch, ())
+        assert given(FetchChunk(epoch, 0)) == GiveChunk(epoch, 0, b"")
+    assert given(FetchChunk(1, (1 << 63) - 1)) == GiveChunk(1, (1 << 63) - 1, b"")
+    extend(chain, world, Random(3), 1)
+    held.renew()
+    assert given(FetchManifest(1)) == GiveManifest(1, ())
+    renewed = given(FetchManifest(2))
+    assert isinstance(renewed, GiveManifest)
+    assert renewed.manifest[0].header == chain.head.header
+
+
+def test_a_chain_inside_an_epoch_holds_nothing_at_the_start() -> None:
+    """Whoever opens a chain between two ends of epochs has no snapshot; at an end it has."""
+    world, chain = grown(MemoryKV(), seed=3, outputs=3)
+    assert HeldSnapshot(chain).manifest(0) is not None
+    extend(chain, world, Random(3), 1)
+    assert HeldSnapshot(chain).manifest(0) is None

@@ -8,11 +8,12 @@ import pytest
 from ledger.block import COMMIT, PREPARE, Block, Header
 from ledger.reasons import Invalid
 from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GiveRange
-from node.sync import ANSWER_MS, SyncPlan
+from node.sync import ANSWER_MS, CLAIMS_MAX, SyncPlan
 from tests.consensus.kit import Kit
 
 KIT = Kit(4)
 CHAIN = KIT.chain(6)
+KEYS = [member.key for member in KIT.world.validators.members]
 
 
 def final(header: Header) -> FinalBlock:
@@ -25,17 +26,17 @@ def give(*heights: int) -> GiveRange:
 
 @pytest.fixture
 def plan() -> SyncPlan:
-    made = SyncPlan(KIT.rules, (0, 2, 3))
-    made.want(2, KIT.certificate(COMMIT, CHAIN[6]))
+    made = SyncPlan(KIT.rules, KEYS[1])
+    made.want(KEYS[2], KIT.certificate(COMMIT, CHAIN[6]))
     return made
 
 
 def test_nothing_is_asked_without_a_target() -> None:
     """Nor when the target is reached; then nobody is awaited either."""
-    plan = SyncPlan(KIT.rules, (0, 2, 3))
+    plan = SyncPlan(KIT.rules, KEYS[1])
     assert plan.request(0, 0) is None
-    plan.want(2, KIT.certificate(COMMIT, CHAIN[3]))
-    assert plan.request(0, 0) == (2, FetchRange(1, 3))
+    plan.want(KEYS[2], KIT.certificate(COMMIT, CHAIN[3]))
+    assert plan.request(0, 0) == (KEYS[2], FetchRange(1, 3))
     assert plan.deadline_ms() == ANSWER_MS
     assert plan.request(3, 1) is None
     assert plan.deadline_ms() is None
@@ -43,7 +44,7 @@ def test_nothing_is_asked_without_a_target() -> None:
 
 def test_the_member_that_proved_the_target_is_asked_first(plan: SyncPlan) -> None:
     """Once; the next after it was silent for so long."""
-    assert plan.request(0, 0) == (2, FetchRange(1, 6))
+    assert plan.request(0, 0) == (KEYS[2], FetchRange(1, 6))
     assert plan.request(0, ANSWER_MS - 1) is None
     later = plan.request(0, ANSWER_MS)
     assert later is not None
@@ -52,34 +53,34 @@ def test_the_member_that_proved_the_target_is_asked_first(plan: SyncPlan) -> Non
         asked = plan.request(0, turn * ANSWER_MS)
         assert asked is not None
         members.add(asked[0])
-    assert members == {0, 2, 3}
+    assert members == {KEYS[0], KEYS[2], KEYS[3]}
 
 
 def test_a_range_is_bounded() -> None:
     """Whatever the distance."""
-    plan = SyncPlan(KIT.rules, (0, 2, 3))
+    plan = SyncPlan(KIT.rules, KEYS[1])
     far = msgspec.structs.replace(CHAIN[6], height=100_000)
-    plan.want(2, KIT.certificate(COMMIT, far))
-    assert plan.request(5, 0) == (2, FetchRange(6, 5 + RANGE_BLOCKS_MAX))
+    plan.want(KEYS[2], KIT.certificate(COMMIT, far))
+    assert plan.request(5, 0) == (KEYS[2], FetchRange(6, 5 + RANGE_BLOCKS_MAX))
 
 
 def test_blocks_are_given_in_order(plan: SyncPlan) -> None:
     """One at a time, each once; then the rest is asked for."""
     plan.request(0, 0)
-    plan.give(2, give(1, 2, 3))
+    plan.give(KEYS[2], give(1, 2, 3))
     assert plan.request(0, 1) is None
     for height in (1, 2, 3):
         item = plan.next_block(height - 1)
         assert item is not None
         assert item.block.header.height == height
     assert plan.next_block(3) is None
-    assert plan.request(3, 2) == (2, FetchRange(4, 6))
+    assert plan.request(3, 2) == (KEYS[2], FetchRange(4, 6))
 
 
 def test_what_was_decided_meanwhile_is_passed(plan: SyncPlan) -> None:
     """No block is handed out twice."""
     plan.request(0, 0)
-    plan.give(2, give(1, 2, 3))
+    plan.give(KEYS[2], give(1, 2, 3))
     item = plan.next_block(2)
     assert item is not None
     assert item.block.header.height == 3
@@ -88,7 +89,7 @@ def test_what_was_decided_meanwhile_is_passed(plan: SyncPlan) -> None:
 def test_a_gap_is_never_applied(plan: SyncPlan) -> None:
     """What does not follow is dropped."""
     plan.request(3, 0)
-    plan.give(2, give(4, 5))
+    plan.give(KEYS[2], give(4, 5))
     assert plan.next_block(2) is None
     assert plan.next_block(3) is None
 
@@ -119,21 +120,21 @@ def test_a_liar_is_passed_over_and_pays(plan: SyncPlan, name: str, bad: FinalBlo
     """Invalid for its sender; what it proved before is kept, the rest is asked of another."""
     plan.request(0, 0)
     with pytest.raises(Invalid):
-        plan.give(2, GiveRange((final(CHAIN[1]), bad)))
+        plan.give(KEYS[2], GiveRange((final(CHAIN[1]), bad)))
         pytest.fail(name)
     item = plan.next_block(0)
     assert item is not None
     assert item.block.header.height == 1
     asked = plan.request(1, 1)
     assert asked is not None
-    assert asked[0] != 2
+    assert asked[0] != KEYS[2]
 
 
 def test_a_body_that_fails_turns_to_somebody_else(plan: SyncPlan) -> None:
     """The header was proved, the body was not: its giver is passed over, nothing is kept."""
     asked = plan.request(0, 0)
     assert asked is not None
-    plan.give(2, give(1, 2))
+    plan.give(KEYS[2], give(1, 2))
     plan.pass_over()
     assert plan.next_block(0) is None
     again = plan.request(0, 1)
@@ -143,12 +144,88 @@ def test_a_body_that_fails_turns_to_somebody_else(plan: SyncPlan) -> None:
 
 def test_answers_that_nobody_asked_for_are_ignored(plan: SyncPlan) -> None:
     """From anybody, at any time, twice."""
-    plan.give(2, give(1))
+    plan.give(KEYS[2], give(1))
     assert plan.next_block(0) is None
     plan.request(0, 0)
-    plan.give(3, give(1))
+    plan.give(KEYS[3], give(1))
     assert plan.next_block(0) is None
-    plan.give(2, give(1))
-    plan.give(2, give(1, 2))
+    plan.give(KEYS[2], give(1))
+    plan.give(KEYS[2], give(1, 2))
     assert plan.next_block(0) is not None
     assert plan.next_block(1) is None
+
+
+# Claims of a later epoch, of which nothing can be proved yet.
+
+
+def test_a_lying_claimant_costs_one_question() -> None:
+    """It is silent: the next claimant is asked after the time for an answer, and the liar not again
+    unless it claims again."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    for peer in (b"liar", KEYS[3]):
+        plan.hear_claim(peer)
+        plan.hear_claim(peer)
+    assert plan.request(0, 0) == (b"liar", FetchRange(1, RANGE_BLOCKS_MAX))
+    assert plan.request(0, ANSWER_MS - 1) is None
+    assert plan.request(0, ANSWER_MS) == (KEYS[3], FetchRange(1, RANGE_BLOCKS_MAX))
+    assert plan.request(0, 2 * ANSWER_MS) is None
+    assert plan.deadline_ms() is None
+
+
+def test_a_claimant_that_keeps_its_word_is_asked_for_more() -> None:
+    """Its blocks prove themselves; one that gives something else is not asked again."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    plan.hear_claim(KEYS[3])
+    assert plan.request(0, 0) is not None
+    plan.give(KEYS[3], give(1, 2))
+    assert [plan.next_block(height) is not None for height in (0, 1, 2)] == [True, True, False]
+    assert plan.request(2, 1) == (KEYS[3], FetchRange(3, 2 + RANGE_BLOCKS_MAX))
+    with pytest.raises(Invalid):
+        plan.give(KEYS[3], give(5))
+    assert plan.request(2, 2) is None
+
+
+def test_what_is_proved_goes_first() -> None:
+    """A target does not wait for the answer to a claim, and its answer is the one that counts."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    plan.hear_claim(b"liar")
+    assert plan.request(0, 0) is not None
+    plan.want(KEYS[2], KIT.certificate(COMMIT, CHAIN[3]))
+    assert plan.request(0, 1) == (KEYS[2], FetchRange(1, 3))
+    plan.give(b"liar", give(1))
+    assert len(plan) == 0
+    plan.give(KEYS[2], give(1, 2, 3))
+    assert len(plan) == 3
+
+
+def test_so_many_claims_are_remembered() -> None:
+    """One below the limit and at it each is asked once; the one above it is not."""
+    for count in (CLAIMS_MAX - 1, CLAIMS_MAX, CLAIMS_MAX + 1):
+        plan = SyncPlan(KIT.rules, KEYS[1])
+        for number in range(count):
+            plan.hear_claim(number.to_bytes(2, "big"))
+        asked = [plan.request(0, turn * ANSWER_MS) for turn in range(count + 1)]
+        assert len([item for item in asked if item is not None]) == min(count, CLAIMS_MAX)
+
+
+def test_only_who_is_linked_is_asked(plan: SyncPlan) -> None:
+    """A follower has links with some: the member that proved the target has none, another has; it
+    goes while it is asked, and the next is asked at once."""
+    plan.note_links(frozenset([KEYS[0], KEYS[3], b"observer:1"]))
+    asked = plan.request(0, 0)
+    assert asked is not None
+    assert asked[0] in (KEYS[0], KEYS[3])
+    (other,) = {KEYS[0], KEYS[3]} - {asked[0]}
+    plan.note_links(frozenset([other]))
+    assert plan.request(0, 1) == (other, FetchRange(1, 6))
+
+
+def test_the_claim_of_one_that_is_gone_is_forgotten() -> None:
+    """Asked or not: the next claimant does not wait for it."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    plan.note_links(frozenset([b"one", b"two", b"three"]))
+    for peer in (b"one", b"two", b"three"):
+        plan.hear_claim(peer)
+    assert plan.request(0, 0) == (b"one", FetchRange(1, RANGE_BLOCKS_MAX))
+    plan.note_links(frozenset([b"three"]))
+    assert plan.request(0, 1) == (b"three", FetchRange(1, RANGE_BLOCKS_MAX))

@@ -11,7 +11,9 @@ from consensus.effects import VoteRequest
 from consensus.messages import VoteMark
 from ledger.block import COMMIT, PREPARE, Block, Header, VotePayload, header_hash
 from node import vote_guard, wal
-from node.vote_guard import BLOCKS_A_HEIGHT_MAX, Permission, Refused, VoteGuard
+from node.signing import LocalKey, Request
+from node.vote_guard import Permission, Refused, VoteGuard
+from node.vote_memory import BLOCKS_A_HEIGHT_MAX
 from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
 from tests.consensus.kit import Kit
 from tests.sim.storage import MemoryLogFile
@@ -20,6 +22,7 @@ KIT = Kit(4)
 ONE = KIT.header()
 OTHER = KIT.header(salt="other")
 MEMBER = 1
+KEY = LocalKey(KIT.world.member_key(MEMBER), KIT.rules.chain_id)
 
 
 class Desk:
@@ -34,9 +37,8 @@ class Desk:
     def start(self) -> None:
         """As the node starts: replay, then hear a quorum."""
         log, records = WriteAheadLog.open(self.file)
-        self.guard = VoteGuard(
-            self.kit.world.member_key(MEMBER), MEMBER, self.kit.rules, log, records
-        )
+        key = LocalKey(self.kit.world.member_key(MEMBER), self.kit.rules.chain_id)
+        self.guard = VoteGuard(key, self.kit.rules, log, records, new_log=pytest.fail)
 
     def allow(self, head: Header | None = None) -> None:
         for member in (MEMBER, 2, 3):
@@ -76,10 +78,12 @@ def test_a_vote_is_signed_when_it_is_on_the_disk(desk: Desk) -> None:
 
     class Watching:
         public = key.public
+        is_at_hand = True
+        trouble = ""
 
-        def sign(self, message: bytes) -> bytes:
+        def sign(self, request: Request) -> bytes:
             signed.append(desk.file.unsynced_bytes)
-            return key.sign(message)
+            return key.sign(request)
 
     desk.guard._key = Watching()
     desk.vote(ONE)
@@ -88,6 +92,61 @@ def test_a_vote_is_signed_when_it_is_on_the_disk(desk: Desk) -> None:
     assert signed == [0]
     assert vote == KIT.vote(MEMBER, PREPARE, ONE)
     assert desk.guard.flush() == []
+
+
+class FarKey:
+    """A key elsewhere, which may be away or say no."""
+
+    public = KEY.public
+
+    def __init__(self) -> None:
+        self.is_at_hand, self.trouble, self.refuses = True, "", False
+
+    def sign(self, request: Request) -> bytes:
+        if self.refuses:
+            raise Refused("the signer says no")
+        return KEY.sign(request)
+
+
+def test_a_key_that_is_away_is_asked_for_nothing(desk: Desk) -> None:
+    """Nothing is logged meanwhile, the reason is the key's own, and later it goes on."""
+    key = desk.guard._key = FarKey()
+    key.is_at_hand, key.trouble = False, "no signer"
+    assert not desk.guard.can_sign
+    assert not desk.guard.is_sure_next
+    assert desk.guard.reason == "no signer"
+    with pytest.raises(Refused, match="no signer"):
+        desk.vote(ONE)
+    key.is_at_hand, key.trouble = True, ""
+    assert (desk.guard.can_sign, desk.guard.reason) == (True, "")
+    desk.vote(OTHER)
+    assert len(desk.guard.flush()) == 1
+
+
+def test_a_refusal_of_the_key_is_a_vote_that_got_lost(desk: Desk) -> None:
+    """It is logged and stands: the same block may be signed later, another one may not."""
+    key = desk.guard._key = FarKey()
+    key.refuses = True
+    desk.vote(ONE)
+    assert desk.guard.flush() == []
+    key.refuses = False
+    with pytest.raises(Refused, match="another block"):
+        desk.vote(OTHER)
+    desk.vote(ONE)
+    assert len(desk.guard.flush()) == 1
+
+
+def test_a_start_without_the_key_restores_all_but_signatures(desk: Desk) -> None:
+    """The view of the log holds; its VIEW-CHANGE is signed when it is asked for again."""
+    desk.change(2)
+    (signed,) = desk.guard.flush()
+    desk.start()
+    key = desk.guard._key = FarKey()
+    key.refuses = True
+    restored = desk.guard.restored(0)
+    assert (restored.view, restored.view_change) == (2, None)
+    key.refuses = False
+    assert desk.guard.restored(0).view_change == signed
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -328,8 +387,14 @@ def test_the_echo_of_its_own_votes(echo: VoteMark, permission: Permission) -> No
     assert desk.guard.permission is permission
 
 
-def without_log(why: str = "the log is missing") -> VoteGuard:
-    return VoteGuard(KIT.world.member_key(MEMBER), MEMBER, KIT.rules, None, why=why)
+def fresh_log(file: MemoryLogFile | None = None) -> WriteAheadLog:
+    return WriteAheadLog.create(file or MemoryLogFile(), bytes(INSTANCE_ID_BYTES))
+
+
+def without_log(
+    why: str = "the log is missing", new_log: Callable[[], WriteAheadLog] = fresh_log
+) -> VoteGuard:
+    return VoteGuard(KEY, KIT.rules, None, new_log=new_log, why=why)
 
 
 def test_without_a_log_it_follows_and_says_why() -> None:
@@ -338,32 +403,29 @@ def test_without_a_log_it_follows_and_says_why() -> None:
     for member in (MEMBER, 2, 3):
         guard.hear(member, KIT.status())
     assert guard.permission is Permission.FOLLOWING
-    assert guard.reason == "not voting until 'marsa node recover': the log is missing"
+    assert guard.reason == "not voting until 'marsa node recover' or epoch 2: the log is missing"
 
 
 def test_recovery_needs_a_quorum_of_others_and_votes_above_what_they_prove() -> None:
     """Heights above h* + 2W; no view below the highest signed one or the (f+1)-th highest claim,
     so that one liar cannot silence this key for ever; and so after a restart."""
-    guard, file = without_log(), MemoryLogFile()
-
-    def new_log() -> WriteAheadLog:
-        return WriteAheadLog.create(file, bytes(INSTANCE_ID_BYTES))
-
+    file = MemoryLogFile()
+    guard = without_log(new_log=lambda: fresh_log(file))
     head = KIT.chain(5)[5]
     for member, view in ((MEMBER, 0), (2, 4), (3, 3)):
         guard.hear(member, KIT.status(head, view=view))
     with pytest.raises(Refused, match="2 other validators answered, 3 are needed"):
-        guard.recover(new_log)
+        guard.recover()
     guard.hear(0, KIT.status(head, view=2**62, votes=(mark(KIT, KIT.chain(6)[6], view=2),)))
-    guard.recover(new_log)
+    guard.recover()
     above = 6 + vote_guard.RECOVERY_WINDOWS * KIT.rules.window
     assert (guard.permission, guard.vote_above, guard.view_min) == (Permission.ALLOWED, above, 4)
     assert guard.reason == ""
     log, records = WriteAheadLog.open(file)
-    again = VoteGuard(KIT.world.member_key(MEMBER), MEMBER, KIT.rules, log, records)
+    again = VoteGuard(KEY, KIT.rules, log, records, new_log=pytest.fail)
     assert (again.vote_above, again.view_min, again.restored(0).view) == (above, 4, 4)
     with pytest.raises(Refused):
-        again.recover(new_log)
+        again.recover()
 
 
 def test_votes_of_another_process_with_this_key_stop_it(desk: Desk) -> None:
@@ -401,10 +463,10 @@ def test_a_key_that_runs_elsewhere_is_trusted_on_fresh_word_only(desk: Desk) -> 
     assert desk.guard.permission is Permission.FOLLOWING
     assert not desk.guard.distrust_key()
     with pytest.raises(Refused, match="0 other validators answered, 3 are needed"):
-        desk.guard.recover(pytest.fail)
+        desk.guard.recover()
     for member in (0, 2, 3):
         desk.guard.hear(member, KIT.status())
-    desk.guard.recover(pytest.fail)
+    desk.guard.recover()
     assert desk.guard.permission is Permission.ALLOWED
 
 
@@ -419,10 +481,10 @@ def test_another_vote_for_its_own_slot_stops_it(desk: Desk) -> None:
 
 def test_old_votes_do_not_stop_what_was_recovered(desk: Desk) -> None:
     """After `recover` an echo of what the lost log held is no proof of another process."""
-    guard = VoteGuard(KIT.world.member_key(MEMBER), MEMBER, KIT.rules, None, why="gone")
+    guard = without_log("gone")
     for member in (0, 2, 3):
         guard.hear(member, KIT.status())
-    guard.recover(lambda: WriteAheadLog.create(MemoryLogFile(), bytes(INSTANCE_ID_BYTES)))
+    guard.recover()
     assert not guard.hear(2, KIT.status(votes=(mark(KIT, KIT.header(ONE)),)))
     assert guard.permission is Permission.ALLOWED
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import encode_payload
 from ledger.reasons import Invalid
-from ledger.transaction import TRANSACTION_BYTES_MAX
 from p2p import gossip
 from p2p.gossip import (
     BATCH_BYTES,

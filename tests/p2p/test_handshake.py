@@ -59,8 +59,29 @@ def refused(reason: RefusedReason) -> Refused:
 
 def test_a_validator_is_accepted() -> None:
     """Right chain and version, its own certificate, admitted by the node."""
-    expected = Accepted("val1", PEER_KEY, may_consensus=True, height=5, session=SESSION)
+    expected = Accepted("val1", PEER_KEY, True, 5, SESSION, "val1")
     assert outcome(HELLO) == expected
+
+
+def test_a_licence_that_the_chain_lacks_follows() -> None:
+    """Signed by the authority, unknown to the node: a sync link that knows who is behind it."""
+    verdict = judge(
+        LOCAL,
+        CERTIFICATE,
+        wire.HELLO,
+        encode_payload(HELLO),
+        lambda _key: RefusedReason.LICENCE_UNKNOWN,
+    )
+    assert verdict == Accepted(None, PEER_KEY, False, 5, SESSION, "val1")
+
+
+def test_an_observer_has_no_consensus_links() -> None:
+    """It knows the validator that it dialled by name, and neither end sends it consensus."""
+    local = LocalNode(
+        chain_id=LOCAL.chain_id, authority_key=LOCAL.authority_key, role=Role.OBSERVER
+    )
+    verdict = judge(local, CERTIFICATE, wire.HELLO, encode_payload(HELLO), admit)
+    assert verdict == Accepted("val1", PEER_KEY, False, 5, SESSION, "val1")
 
 
 def test_an_observer_is_accepted_without_a_name() -> None:
@@ -98,9 +119,9 @@ def test_this_node_itself_is_a_duplicate() -> None:
     assert outcome(hello, own) == refused(RefusedReason.DUPLICATE)
 
 
-@pytest.mark.parametrize("reason", [RefusedReason.LICENCE_UNKNOWN, RefusedReason.LICENCE_INACTIVE])
-def test_the_nodes_refusal_is_passed_on(reason: RefusedReason) -> None:
+def test_the_nodes_refusal_is_passed_on() -> None:
     """What `admit` says is what the other end hears."""
+    reason = RefusedReason.LICENCE_INACTIVE
     verdict = judge(LOCAL, CERTIFICATE, wire.HELLO, encode_payload(HELLO), lambda _key: reason)
     assert verdict == refused(reason)
 

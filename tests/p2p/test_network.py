@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from p2p import wire
-from p2p.handshake import LocalNode, RefusedReason, Role, hello_frame, read_refusal
+from p2p.frames import encode_frame
+from p2p.handshake import Admission, LocalNode, RefusedReason, Role, hello_frame, read_refusal
 from p2p.network import SEEN_S
 from p2p.streams import dial_tls, read_frame
 from p2p.wire import HANDSHAKE_SIZES
@@ -62,7 +63,7 @@ def test_four_nodes_mesh(run, tmp_path: Path) -> None:
                 ("val1", "in", 7), ("val2", "in", 7), ("val3", "in", 7),
             ]  # fmt: skip
             assert all(s.sent_bytes > 0 and s.queued_bytes == 0 for s in stats)
-            assert nodes[0].network.validators() == ["val1", "val2", "val3"]
+            assert nodes[0].network.linked() == ["val1", "val2", "val3"]
             assert nodes[0].network.unauthenticated == 0
 
     run(story())
@@ -131,8 +132,8 @@ def test_wrong_chain_is_refused_by_name(run, tmp_path: Path) -> None:
     run(story())
 
 
-def test_unknown_and_inactive_licences_are_refused_by_name(run, tmp_path: Path) -> None:
-    """The authority signed, but the ledger does not know, or has suspended, the licence."""
+def test_inactive_licences_are_refused_by_name(run, tmp_path: Path) -> None:
+    """The authority signed, but the ledger has revoked the licence."""
 
     async def story() -> None:
         async with open_world(tmp_path) as world:
@@ -140,12 +141,51 @@ def test_unknown_and_inactive_licences_are_refused_by_name(run, tmp_path: Path) 
             here.admitted[public_key("val1")] = RefusedReason.LICENCE_INACTIVE
             here.start({})
             world.node("val1").start({"val0": here.port})
-            world.node("stranger").start({"val0": here.port})
             refusals = here.network.refusals
             await until(lambda: refusals()["licence_inactive"] > 0, "licence_inactive")
-            await until(lambda: refusals()["licence_unknown"] > 0, "licence_unknown")
             assert here.linked() == []
             assert refusals()["tls_refused"] == 0
+
+    run(story())
+
+
+def test_an_unknown_licence_follows_until_the_chain_knows_it(run, tmp_path: Path) -> None:
+    """What the authority signed and the ledger lacks gets a sync link, whoever dials. The other end
+    may take it for a consensus link: its votes are passed over, and the link stays. Once the node
+    admits the licence and looks again, they meet anew and votes arrive."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            here, joiner = world.node("val0"), world.node("kite")
+            joiner.start({})
+            here.start({"kite": joiner.port})
+            joiner_knows = joiner.network  # it has val0's licence from genesis
+            await until(lambda: joiner.linked() == ["val0"], "the link")
+            await until(lambda: here.linked() == ["observer:1"], "its other end")
+            assert joiner_knows.send("val0", wire.PREPARE, b"too early")
+            assert joiner_knows.send("val0", wire.TXS, b"ready")
+            await until(lambda: bool(here.received), "the transaction")
+            assert here.received == [("observer:1", wire.TXS, b"ready")]
+            assert here.network.push(wire.TXS, b"no news for it") == 0
+            here.admitted[public_key("kite")] = Admission("kite", may_consensus=True)
+            here.network.look_again()
+            await until(lambda: here.linked() == ["kite"], "a link of another kind")
+            await until(lambda: joiner_knows.send("val0", wire.PREPARE, b"vote"), "linked again")
+            await until(lambda: ("kite", wire.PREPARE, b"vote") in here.received, "the vote")
+
+    run(story())
+
+
+def test_a_licence_of_another_name_is_not_who_was_dialled(run, tmp_path: Path) -> None:
+    """Behind the address of one licence stands another that the chain lacks: refused."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            here, stranger = world.node("val0"), world.node("kite")
+            stranger.start({})
+            here.start({"val1": stranger.port})
+            await until(lambda: here.network.refusals()["licence_unknown"] > 0, "refused")
+            assert here.linked() == []
 
     run(story())
 
@@ -231,11 +271,19 @@ def test_observer_links_without_a_licence(run, tmp_path: Path) -> None:
             assert here.network.broadcast(wire.PREPARE, b"vote") == 0
             assert here.network.broadcast(wire.STATUS, b"status") == 1
             assert observer.network.send("val0", wire.FETCH, b"which")
-            await until(lambda: bool(here.received and observer.received), "both")
+            assert observer.network.push(wire.TXS, b"a payment") == 1
+            await until(lambda: len(here.received) == 2 and bool(observer.received), "all three")
             assert observer.received == [("val0", wire.STATUS, b"status")]
-            observer.network.send("val0", wire.PREPARE, b"vote")
+            assert here.network.push(wire.TXS, b"no news for it") == 0
+            assert not observer.network.send("val0", wire.PREPARE, b"vote")
+            observer.network.look_again()
+            assert observer.linked() == ["val0"]
+            observer.peer("val0").send_frame(wire.PREPARE, encode_frame(wire.PREPARE, b"vote"))
             await until(lambda: ("down", "observer:1") in here.events, "the link cut")
-            assert here.received == [("observer:1", wire.FETCH, b"which")]
+            assert here.received == [
+                ("observer:1", wire.FETCH, b"which"),
+                ("observer:1", wire.TXS, b"a payment"),
+            ]
 
     run(story())
 

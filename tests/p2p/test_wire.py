@@ -28,9 +28,10 @@ def test_numbers_are_append_only() -> None:
 
 
 def test_phases() -> None:
-    """Before HELLO only HELLO and REFUSED; a sync link carries no vote and no transaction."""
+    """Before HELLO only HELLO and REFUSED; a sync link carries no vote."""
     assert set(HANDSHAKE_SIZES) == {wire.HELLO, wire.REFUSED}
-    assert set(SYNC_LINK_SIZES) == {wire.REFUSED, wire.PING, wire.STATUS, wire.FETCH, wire.GIVE}
+    sync = {wire.REFUSED, wire.PING, wire.TXS, wire.STATUS, wire.FETCH, wire.GIVE}
+    assert set(SYNC_LINK_SIZES) == sync
     assert set(CONSENSUS_LINK_SIZES) == set(MESSAGES) - {wire.HELLO}
 
 

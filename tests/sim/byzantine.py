@@ -124,7 +124,9 @@ class Equivocator:
             if place in self._voted or self._rng.random() < 0.3:
                 continue
             self._voted.add(place)
-            vote = self._vote(VotePayload(0, phase, message.view, height, block_hash))
+            vote = self._vote(
+                VotePayload(self._node.epoch, phase, message.view, height, block_hash)
+            )
             posted += [(member, vote.TYPE, codec.encode(vote)) for member in self._some()]
         return posted
 
@@ -137,7 +139,7 @@ class Equivocator:
 
     def _vote(self, payload: VotePayload) -> Vote:
         signature = self._key.sign(vote_hash(self._node.world.chain_id, payload))
-        return make_vote(payload, self._node.member, signature)
+        return make_vote(payload, self._node.index, signature)
 
     def _propose(self, to: int | None, payload: bytes) -> list[Posted]:
         message = codec.decode(payload, PrePrepare, size_max=MESSAGE_BYTES_MAX)
@@ -159,7 +161,9 @@ class Equivocator:
             if made is None:
                 return None
             header, leaves = made
-            payload = VotePayload(0, PREPARE, message.view, header.height, header_hash(header))
+            payload = VotePayload(
+                header.epoch, PREPARE, message.view, header.height, header_hash(header)
+            )
             vote = self._vote(payload)
             self._rivals[place] = PrePrepare(message.view, header, leaves, vote.signature)
         return self._rivals[place]
@@ -294,9 +298,9 @@ class Forger:
         """The next view begins at genesis, says nobody but this member."""
         world = self._node.world
         view = codec.decode(payload, Status, size_max=MESSAGE_BYTES_MAX).view + 1
-        genesis, member = world.changes.head.header, self._node.member
-        alone = self._view_change(ViewChangeBody(0, view, genesis, (), (), member))
-        body = NewViewBody(0, view, (alone,), member)
+        genesis, member = world.changes.head.header, self._node.index
+        alone = self._view_change(ViewChangeBody(self._node.epoch, view, genesis, (), (), member))
+        body = NewViewBody(self._node.epoch, view, (alone,), member)
         return codec.encode(NewView(body, self._key.sign(new_view_hash(world.chain_id, body))))
 
     def _view_change(self, body: ViewChangeBody) -> ViewChange:
@@ -305,13 +309,13 @@ class Forger:
     def _forge(self, certificate: Certificate, height: int) -> Certificate:
         """Of a later block; its signers or its signatures are not what they claim, or too few."""
         world = self._node.world
-        payload = VotePayload(0, COMMIT, certificate.view, height, bytes(32))
+        payload = VotePayload(certificate.epoch, COMMIT, certificate.view, height, bytes(32))
         own = self._key.sign(vote_hash(world.chain_id, payload))
         draw = self._rng.random()
         if draw < 0.3:
             return msgspec.structs.replace(certificate, height=height)
         if draw < 0.6:
-            alone = make_certificate(payload, {self._node.member: own})
+            alone = make_certificate(payload, {self._node.index: own})
             return msgspec.structs.replace(alone, signatures=(own,) * world.validators.quorum)
         return make_certificate(payload, dict.fromkeys(range(world.validators.quorum), own))
 

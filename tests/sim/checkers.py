@@ -19,7 +19,8 @@ from ledger.block import (
     header_hash,
 )
 from ledger.chain import Chain
-from ledger.invariants import InvariantBroken, recount
+from ledger.errors import InvariantBroken
+from ledger.invariants import recount
 from ledger.mempool import TRANSACTIONS_MAX as POOL_TRANSACTIONS_MAX
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
@@ -65,8 +66,18 @@ class Checkers:
     def height(self) -> int:
         return len(self.hashes) - 1
 
-    def finalized(self, address: int, engine: Engine) -> list[SignedTransaction]:
-        """Judge what an honest node just made final; answers what is new to the cluster."""
+    def size_of(self, epoch: int) -> int:
+        """How many validators an epoch has; one that nobody finished is as large as the last."""
+        sets = self.reference.epochs.sets
+        return len(sets[min(epoch, len(sets) - 1)].members)
+
+    def finalized(
+        self, address: int, engine: Engine, *, whole: bool = True
+    ) -> list[SignedTransaction]:
+        """Judge what an honest node just made final; answers what is new to the cluster.
+
+        One that is not `whole` may hold coins that its disk changed: it is not recounted.
+        """
         new: list[SignedTransaction] = []
         for item in engine.finalized:
             height = item.header.height
@@ -74,7 +85,7 @@ class Checkers:
             if height != expected:
                 self._fail("exactly once, in order", address, f"{height} instead of {expected}")
             self.told[address] = height
-            new += self._judge(address, engine.chain, height)
+            new += self._judge(address, engine.chain, height, recounts=whole)
         return new
 
     def started(
@@ -90,20 +101,25 @@ class Checkers:
         new: list[SignedTransaction] = []
         for height in range(1 if whole else max(1, told), chain.height + 1):
             try:
-                new += self._judge(address, chain, height)
+                new += self._judge(address, chain, height, recounts=not whole)
             except DamagedChain as damage:
                 self._fail("stored chain", address, damage.what)
         self.told[address] = chain.height
         return new
 
-    def _judge(self, address: int, chain: Chain, height: int) -> list[SignedTransaction]:
+    def _judge(
+        self, address: int, chain: Chain, height: int, *, recounts: bool = True
+    ) -> list[SignedTransaction]:
         block, certificate = chain.block(height), chain.certificate(height)
         if block is None or certificate is None:
             self._fail("durability", address, f"no block or certificate at {height}")
         block_hash = header_hash(block.header)
         if certificate.block_hash != block_hash or certificate.height != height:
             self._fail("certificate", address, f"of another block at {height}")
-        if certificate.signers.bit_count() < reference_quorum(self.world.validators.n):
+        epoch = block.header.epoch
+        if epoch >= len(self.reference.epochs.sets) or certificate.epoch != epoch:
+            self._fail("certificate", address, f"of no epoch that began, at {height}")
+        if certificate.signers.bit_count() < reference_quorum(self.size_of(epoch)):
             self._fail("certificate", address, f"no quorum at {height}")
         self._prove(address, certificate)
         new: list[SignedTransaction] = []
@@ -120,7 +136,7 @@ class Checkers:
             self._fail("agreement", address, f"two blocks at {height}")
         if chain.height == height and chain.head.commitments.state_root != self.roots[height]:
             self._fail("state roots", address, f"at {height}")
-        is_due = height % RECOUNT_BLOCKS == 0 and height > self.recounted
+        is_due = recounts and height % RECOUNT_BLOCKS == 0 and height > self.recounted
         if height == chain.height and is_due:  # equal roots: once is enough until the end
             self.recounted = height
             self.recount(address, chain)
@@ -132,7 +148,8 @@ class Checkers:
             return
         read, world = codec.decode(stored, Certificate, size_max=1 << 16), self.world
         try:
-            check_certificate(read, world.chain_id, world.validators, COMMIT, world.is_valid)
+            validators = self.reference.epochs.sets[read.epoch]
+            check_certificate(read, world.chain_id, validators, COMMIT, world.is_valid)
         except Invalid as error:
             self._fail("certificate", address, f"at {certificate.height}: {error}")
         self.proved.add(stored)
@@ -165,7 +182,7 @@ class Checkers:
         A chain that is not `whole` may lie below what its log prepared; none of that may go.
         """
         state = engine.replica.state
-        n, window = self.world.validators.n, state.window
+        n, window = engine.validators.n, state.window
         heights = window + PARK_HEIGHTS
         sizes = (
             ("slots", len(state.slots), heights),

@@ -13,19 +13,9 @@ from random import Random
 from ledger.codec import AMOUNT_LIMIT
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
+from ledger.operations import Burn, Mint, Operation
 from ledger.reasons import Reason
-from ledger.transaction import (
-    NO_FEE,
-    Burn,
-    Fee,
-    Input,
-    Mint,
-    Operation,
-    Output,
-    SignedTransaction,
-    Transaction,
-    asset_id,
-)
+from ledger.transaction import NO_FEE, Fee, Input, Output, SignedTransaction, Transaction, asset_id
 from tests.sim.checkers import Violation
 from tests.sim.reference import Reference
 from tests.sim.world import ACCOUNTS, SimWorld
@@ -81,13 +71,18 @@ class Clients:
         return found
 
     def refused(self, item: Asked, reason: str) -> None:
-        """A node's answer. Only a mint can become impossible without anything final."""
+        """A node's answer. Only a mint can become impossible without anything final: where its
+        issuer has no headroom, or lost its licence for lying."""
         item.refused = reason
         if item.is_forged:
             if reason in (Reason.ALREADY_KNOWN.value, Reason.ALREADY_FINAL.value):
                 raise Violation("admission", "clients", f"a forged transaction is {reason}")
             self.asked.pop(item.tx.txid, None)
-        if reason == Reason.ABOVE_HEADROOM.value:
+        issuers = {op.issuer for op in item.tx.body.operations if isinstance(op, Mint)}
+        is_suspended = bool(issuers & self._reference.epochs.suspended)
+        if reason == Reason.ABOVE_HEADROOM.value or (
+            reason == Reason.LICENCE_INACTIVE.value and is_suspended
+        ):
             self.asked.pop(item.tx.txid, None)
 
     def final(self, transactions: list[SignedTransaction]) -> None:

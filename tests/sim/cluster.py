@@ -6,12 +6,12 @@ heals but the evil members, and what is pending must become final within `LIVENE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
 
 from consensus.replica_state import ReplicaBroken
-from ledger.invariants import InvariantBroken
+from ledger.errors import InvariantBroken
 from ledger.transaction import SignedTransaction
 from node import wal
 from node.vote_guard import Permission
@@ -21,6 +21,7 @@ from tests.sim.clients import Asked, Clients
 from tests.sim.clock import Timeline
 from tests.sim.disk import PowerCut
 from tests.sim.faults import Faults
+from tests.sim.membership import Membership
 from tests.sim.network import Network
 from tests.sim.node import SimNode
 from tests.sim.plan import FAITHFUL, Evil, Plan
@@ -40,6 +41,8 @@ CALM_MS = 60_000
 """In so much time without faults anything happens that is to happen at all."""
 START_SPREAD_MS = (200, 3_000)
 CHECK_MS = 250
+SHORT_EPOCH_BLOCKS = 5
+"""So few blocks are made while views come to rest."""
 
 
 class Cluster:
@@ -49,12 +52,16 @@ class Cluster:
         self.plan = plan
         self.trace = Trace(printed=printed)
         self.timeline = Timeline()
-        self.world = sim_world(plan.n, plan.window, mocked=plan.mocked)
+        self.world = sim_world(
+            plan.n,
+            plan.window,
+            mocked=plan.mocked,
+            epoch_blocks=plan.epoch_blocks,
+            epoch_ms=plan.epoch_ms,
+        )
         self.checkers = Checkers(self.world)
         self.clients = Clients(self.world, self.checkers.reference, plan.seed)
-        signers = [evil for evil in plan.evil.values() if evil is not Evil.DEAD]
-        faulty = len(signers) + len(plan.weak)
-        self._locks = Locks(reference_quorum(plan.n) - faulty)
+        self._locks = Locks(self._enough_commits)
         self.network = Network(plan, self.timeline, self.trace, self._deliver)
         self.nodes: dict[int, SimNode] = {}
         self.saboteurs: dict[int, Saboteur] = {}
@@ -71,6 +78,27 @@ class Cluster:
             if plan.evil.get(member) is Evil.TWINS:
                 self._add_node(plan.n + member, member)
         self.faults = Faults(self)
+        self.membership = Membership(self, plan.turns, plan.fault_ms)
+
+    def add_joiner(self, address: int, machine: int) -> SimNode:
+        """A machine that genesis does not know; it starts now."""
+        self._add_node(address, machine)
+        node = self.nodes[address]
+        self.start(node)
+        return node
+
+    def faulty_of(self, names: Iterable[str]) -> int:
+        """How many of these licences belong to members that are evil, dead or have bad disks."""
+        faulty = {self.world.licence(member) for member in self.plan.evil.keys() | self.plan.weak}
+        return len(faulty.intersection(names))
+
+    def _enough_commits(self, epoch: int) -> int:
+        """With those of all members that may sign for anything these are a quorum."""
+        sets = self.checkers.reference.epochs.sets
+        names = {member.licence for member in sets[min(epoch, len(sets) - 1)].members}
+        dead = [member for member, evil in self.plan.evil.items() if evil is Evil.DEAD]
+        silent = names.intersection(map(self.world.licence, dead))
+        return reference_quorum(len(names)) - self.faulty_of(names) + len(silent)
 
     def _add_node(self, address: int, member: int) -> None:
         evil = self.plan.evil.get(member)
@@ -122,6 +150,7 @@ class Cluster:
         self.begin()
         self.network.is_faulty = True
         self.faults.begin()
+        self.membership.begin()
         self.pass_ms(self.plan.fault_ms)
         self.heal()
         self.finish()
@@ -181,9 +210,13 @@ class Cluster:
     def _come_to_rest(self) -> None:
         """Soon views stay where they are while a new transaction becomes final.
 
-        An evil primary may spoil a round; then its view ends, and at most f are evil.
+        An evil primary may spoil a round; then its view ends, and at most f are evil. Where a round
+        ends an epoch, another primary begins: such a round counts once for each member.
         """
-        for _ in range(self.world.validators.f + 2):
+        rounds = self.world.validators.f + 2
+        if self.plan.epoch_blocks <= SHORT_EPOCH_BLOCKS:
+            rounds += self.world.validators.n
+        for _ in range(rounds):
             views = self._views()
             self.until(lambda: bool(self.clients.make(self.now_ms, cheat=False)), CALM_MS, "a coin")
             self.pass_ms(REST_MS)
@@ -261,7 +294,7 @@ class Cluster:
             return
         up = {other.member for other in self.nodes.values() if self._is_linked(node, other)}
         members = frozenset(up | {node.member})
-        if node.engine.replica.state.connected != members:
+        if node.linked != members:
             shown = ",".join(map(str, sorted(members)))
             self.act(node, f"connected {shown}", lambda: node.connected(members))
 
@@ -307,13 +340,18 @@ class Cluster:
         engine = node.engine
         if engine is None:
             return
+        if node.book is not None and engine.accountability.accusations:
+            self.timeline.after(1, lambda: self.act(node, "accuses", node.accuse))
         if node.lag_ms:
             self.faults.stall(node, node.lag_ms)
             node.lag_ms = 0
         if engine.finalized:
             if node.book is not None:
-                self._final(node, self.checkers.finalized(node.address, engine))
+                whole = not node.is_damaged
+                self._final(node, self.checkers.finalized(node.address, engine, whole=whole))
             engine.finalized.clear()
+            if node.book is not None and engine.member is None:
+                self.timeline.after(1, lambda: self.act(node, "", node.announce))
         if node.book is not None:
             self.checkers.bounds(node.address, engine, whole=not node.is_damaged)
             if what == "tick" and node.wake_ms <= self.now_ms:

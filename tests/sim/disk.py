@@ -13,7 +13,7 @@ from enum import StrEnum
 from random import Random
 
 from ledger import schema
-from ledger.kv import MemoryKV, Row, StorageError
+from ledger.kv import MemoryKV, Reader, Row, StorageError
 from node.wal import FRAME_BYTES, HEADER_BYTES
 from tests.sim.storage import MemoryLogFile
 
@@ -42,6 +42,7 @@ CHAIN_PLACES = {
     "header": schema.HEADER,
     "height by hash": schema.HEIGHT_BY_HASH,
     "leaves": schema.LEAVES,
+    "validators": schema.VALIDATORS,
     "body": schema.BODY,
     "certificate": schema.CERTIFICATE,
     "place": schema.TRANSACTION,
@@ -246,6 +247,9 @@ class SimKV:
         if kind is Misread.ERROR:
             raise StorageError("Corruption: block checksum mismatch")
         return None if kind is Misread.MISSING else other
+
+    def frozen(self) -> Reader:
+        return self._store.frozen()
 
     def image(self) -> MemoryKV:
         """What a copy of the directory holds now."""

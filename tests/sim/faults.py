@@ -189,7 +189,9 @@ class Faults:
             return self._cluster.nodes[0]
         highest = max(live, key=lambda node: node.engine.replica.state.view)  # type: ignore[union-attr]
         assert highest.engine is not None
-        return self._cluster.nodes[highest.engine.replica.state.primary]
+        engine, world = highest.engine, self._cluster.world
+        machine = world.machine(engine.validators.members[engine.replica.state.primary].key)
+        return next(node for node in self._cluster.nodes.values() if node.member == machine)
 
     def _isolate(self, node: SimNode) -> None:
         addresses = self._cluster.network.addresses(node.member)

@@ -153,7 +153,7 @@ class Mutator:
             {"epoch": payload.epoch + 1},
         ]
         payload = msgspec.structs.replace(payload, **self._rng.choice(changes))
-        return make_vote(payload, self._node.member, self._vote_signature(payload))
+        return make_vote(payload, self._node.index, self._vote_signature(payload))
 
     def _change_proposal(self, message: PrePrepare) -> Message:
         view, header, leaves = message.view, message.header, message.leaves
@@ -164,7 +164,7 @@ class Mutator:
             leaves = leaves[1:] if self._rng.random() < 0.5 else tuple(reversed(leaves))
         else:
             header = self._change_header(header)
-        payload = VotePayload(0, PREPARE, view, header.height, header_hash(header))
+        payload = VotePayload(header.epoch, PREPARE, view, header.height, header_hash(header))
         return PrePrepare(view, header, leaves, self._vote_signature(payload))
 
     def _change_header(self, header: Header) -> Header:

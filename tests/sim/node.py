@@ -21,8 +21,12 @@ from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid
+from ledger.witnesses import Witnesses
 from node.engine import Engine
+from node.epochs import rules_at
 from node.intake import Intake
+from node.joining import Joining
+from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import Permission, Refused, VoteGuard
 from node.wal import INSTANCE_ID_BYTES, LogDamaged, WriteAheadLog
@@ -126,23 +130,25 @@ class SimNode:
             self.cut_after, self.cut_where = self.cuts_at_start.pop(0), None
         self._boot_ms = self._rng.randrange(MONOTONIC_START_MS_MAX) - self._own_ms()
         verifier = Verifier(self.world.is_valid)
-        rules = self.world.rules(verifier.is_valid)
         chain = Chain.open(self._kv)
         if self.is_damaged:
-            boot_audit.audit_boot(chain, self.world.validators, self.world.is_valid)
+            boot_audit.audit_boot(chain, self.world.is_valid)
+        rules = rules_at(chain, verifier.is_valid)
         mempool = Mempool()
         self.gossip = Gossip()
         fees = load_one(chain, Parameters).fees
         self.intake = Intake(chain, mempool, verifier, fees)
         guard = self._open_guard(rules)
+        self.linked: frozenset[int] = frozenset()
+        self.joining = Joining(chain, guard)
         self.engine = Engine(
             rules=rules,
-            member=self.member,
             chain=chain,
             mempool=mempool,
             verifier=verifier,
             guard=guard,
             outbox=self,
+            witnesses=Witnesses(self._kv),
             now=self.now,
         )
         self.failed_starts = 0
@@ -162,13 +168,16 @@ class SimNode:
         try:
             log, records = WriteAheadLog.open(self._log)
             if self.book is None:
-                return VoteGuard(key, self.member, rules, log, records)
-            guard = WatchedGuard(WatchedKey(key, self.book), self.member, rules, log, records)
+                plain = LocalKey(key, rules.chain_id)
+                return VoteGuard(plain, rules, log, records, new_log=self._fresh_log)
+            watched = LocalKey(WatchedKey(key, self.book), rules.chain_id)
+            guard = WatchedGuard(watched, rules, log, records, new_log=self._fresh_log)
         except (FileNotFoundError, LogDamaged, Invalid) as error:
             if not self.is_damaged or self.book is None:
                 raise
             why = str(error)
-            guard = WatchedGuard(WatchedKey(key, self.book), self.member, rules, None, why=why)
+            watched = LocalKey(WatchedKey(key, self.book), rules.chain_id)
+            guard = WatchedGuard(watched, rules, None, new_log=self._fresh_log, why=why)
         guard.book, guard.heard_from = self.book, set()
         return guard
 
@@ -184,7 +193,7 @@ class SimNode:
         assert self.engine is not None
         guard = self.engine.guard
         try:
-            guard.recover(self._fresh_log)
+            guard.recover()
         except Refused:
             return
         if self.book is not None:
@@ -295,6 +304,17 @@ class SimNode:
         self.broken_promises = lost
 
     @property
+    def index(self) -> int:
+        """Its place in the present set, or where it stood in the first."""
+        seated = None if self.engine is None else self.engine.member
+        return self.member if seated is None else seated
+
+    @property
+    def epoch(self) -> int:
+        """The present one, as far as it knows."""
+        return 0 if self.engine is None else self.engine.validators.epoch
+
+    @property
     def now(self) -> Now:
         own_ms = self._own_ms()
         wall_ms = self.world.genesis.time_ms + GENESIS_TO_START_MS + own_ms + self._skew_ms
@@ -320,9 +340,9 @@ class SimNode:
             if number == TXS:
                 self._take_batch(payload, None)
             elif number == RESENT:
-                self._take_batch(payload, self.world.validators.members[sender].key)
+                self._take_batch(payload, self.world.public(sender))
             else:
-                self.engine.receive(sender, number, payload, self.now)
+                self.engine.receive(self.world.public(sender), number, payload, self.now)
         except Invalid:
             self.refused += 1
 
@@ -341,6 +361,23 @@ class SimNode:
         self.engine.tick(self.now)
         return ""
 
+    def accuse(self) -> None:
+        """As the node does: what it found goes into its own pool and everybody's."""
+        assert self.engine is not None
+        found = self.engine.accountability
+        waiting, found.accusations = found.accusations, []
+        for tx in waiting:
+            self.submit(tx.raw)
+
+    def announce(self) -> None:
+        """As the node does after final blocks: ask for the seat that it was admitted to."""
+        assert self.engine is not None
+        state = self.engine.replica.state
+        is_at_tip = state.synced and state.height >= state.known_height
+        tx = self.joining.announcement(is_at_tip=is_at_tip)
+        if tx is not None:
+            self.submit(tx.raw)
+
     def tick(self) -> None:
         assert self.engine is not None
         self.engine.tick(self.now)
@@ -356,7 +393,8 @@ class SimNode:
 
     def connected(self, members: frozenset[int]) -> None:
         assert self.engine is not None
-        self.engine.connected(members, self.now)
+        self.linked = members
+        self.engine.connected(frozenset(map(self.world.public, members)), self.now)
 
     def _take_batch(self, payload: bytes, resent_by: bytes | None) -> None:
         assert self.engine is not None
@@ -369,11 +407,11 @@ class SimNode:
 
     # The outbox.
 
-    def send(self, to: int | None, number: int, payload: bytes) -> None:
+    def send(self, to: bytes | None, number: int, payload: bytes) -> None:
         if self._log.unsynced_bytes:
             raise AssertionError("a message leaves before the log is on the disk")
         self._boundary("send")
-        self._send(to, number, payload)
+        self._send(None if to is None else self.world.machine(to), number, payload)
 
     def _boundary(self, name: str) -> None:
         if name == "log.synced" and self.fsync_ms:

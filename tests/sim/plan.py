@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
+from typing import Any
 
 from ledger.validators import fault_limit
+from tests.sim.turns import Turn
 
 
 class Evil(StrEnum):
@@ -92,6 +94,10 @@ class Plan:
     """Clocks run fast or slow by up to so much."""
     fsync_ms: int = 0
     """A machine stands still for up to so long while it syncs its log."""
+    epoch_blocks: int = 1_000
+    epoch_ms: int = 600_000
+    turns: tuple[Turn, ...] = ()
+    """Validators that come and go during the faults."""
 
 
 SMALL, MIDDLE, LARGE = (4,), (5, 6, 7), (10, 16)
@@ -127,7 +133,18 @@ def draw_plan(seed: int) -> Plan:
         weak=weak,
         drift_permille=rng.choice((0, 0, 1, 20)),
         fsync_ms=rng.choice((0, 0, 0, 10, 300)),
+        **_draw_epochs(rng, n),
     )
+
+
+def _draw_epochs(rng: Random, n: int) -> dict[str, Any]:
+    """Validators come and go in a third of the seeds; large clusters have no time for it."""
+    has_turns = n <= max(MIDDLE) and rng.random() < 0.35
+    return {
+        "epoch_blocks": rng.choice((1, 3) if has_turns else (2, 5, 20, 1_000)),
+        "epoch_ms": rng.choice((1_000, 1_000, 5_000)),
+        "turns": tuple(rng.choices(list(Turn), k=rng.randint(1, 4))) if has_turns else (),
+    }
 
 
 def _draw_faulty(rng: Random, n: int) -> tuple[dict[int, Evil], dict[int, Weak]]:

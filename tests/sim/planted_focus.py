@@ -33,6 +33,14 @@ def bad_disk(kind: Weak) -> Callable[[Plan], Plan]:
     """The disk of the second member does this, and nobody is evil."""
 
     def focus(plan: Plan) -> Plan:
-        return replace(plan, evil={}, weak={1: kind}, fault_ms=20_000, load_gap_ms=200)
+        return replace(
+            plan,
+            evil={},
+            weak={1: kind},
+            fault_ms=20_000,
+            load_gap_ms=200,
+            epoch_blocks=1_000,
+            turns=(),
+        )
 
     return focus

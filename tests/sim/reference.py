@@ -12,7 +12,10 @@ from ledger import transaction
 from ledger.block import Block
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
-from ledger.transaction import Burn, Mint, SignedTransaction, asset_id
+from ledger.operations import Burn, Mint, Operation
+from ledger.system import system_txid
+from ledger.transaction import SignedTransaction, asset_id
+from tests.sim.reference_epochs import EpochBook
 from tests.sim.world import SimWorld
 
 Coin = tuple[bytes, int, bytes]
@@ -36,12 +39,12 @@ class Reference:
     world: SimWorld
     coins: dict[tuple[bytes, int], Coin] = field(default_factory=dict)
     supply: Counter[bytes] = field(default_factory=Counter)
-    fees: Counter[bytes] = field(default_factory=Counter)
     height_by_txid: dict[bytes, int] = field(default_factory=dict)
     lanes: dict[tuple[str, int], int] = field(default_factory=dict)
     height: int = 0
 
     def __post_init__(self) -> None:
+        self.epochs = EpochBook(self.world)
         for outpoint, entry in self.world.changes.created.items():
             self.coins[outpoint] = (entry.asset, entry.amount, entry.lock)
             self.supply[entry.asset] += entry.amount
@@ -51,10 +54,18 @@ class Reference:
         self.height += 1
         if block.header.height != self.height:
             raise NotValid(f"height {block.header.height} after {self.height - 1}")
+        if block.header.proposer not in self.epochs.keys:
+            raise NotValid(f"height {self.height} is by {block.header.proposer.hex()}, no member")
+        paid = dict(enumerate(self.epochs.shares()))
         transactions = [transaction.decode(raw) for raw in block.transactions]
         for tx in transactions:
             self._apply(tx, block.header.time_ms)
-        total = Counter(self.fees)
+        for action, coin in paid.items():
+            self.coins[system_txid(self.height, action), 0] = coin
+        ends = self.epochs.end_block(block.header, self.world.genesis.parameters)
+        if block.header.ends_epoch != ends:
+            raise NotValid(f"height {self.height} ends an epoch: {block.header.ends_epoch}")
+        total = self.epochs.held()
         for asset, amount, _ in self.coins.values():
             total[asset] += amount
         if +total != +self.supply:
@@ -80,7 +91,7 @@ class Reference:
         for operation in body.operations:
             self._operate(operation, left, name)
         left[body.fee.asset] -= body.fee.amount
-        self.fees[body.fee.asset] += body.fee.amount
+        self.epochs.collect(Counter({body.fee.asset: body.fee.amount}))
         for index, output in enumerate(body.outputs):
             left[output.asset] -= output.amount
             self.coins[tx.txid, index] = (output.asset, output.amount, output.lock)
@@ -88,11 +99,16 @@ class Reference:
             raise NotValid(f"{name} does not balance: {left}")
         self.height_by_txid[tx.txid] = self.height
 
-    def _operate(self, operation: Mint | Burn, left: Counter[bytes], name: str) -> None:
+    def _operate(self, operation: Operation, left: Counter[bytes], name: str) -> None:
+        if not isinstance(operation, Mint | Burn):
+            self.epochs.operate(operation, self.height)
+            return
         if isinstance(operation, Burn):
             left[operation.asset] -= operation.amount
             self.supply[operation.asset] -= operation.amount
             return
+        if operation.issuer in self.epochs.suspended:
+            raise NotValid(f"{name} mints for {operation.issuer}, who lied")
         lane = (operation.issuer, operation.lane)
         if operation.number != self.lanes.get(lane, 0):
             raise NotValid(f"{name} has number {operation.number} in lane {lane}")

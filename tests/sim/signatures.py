@@ -27,8 +27,9 @@ from consensus.messages import (
     view_change_hash,
 )
 from ledger.block import COMMIT, PREPARE, Block, VotePayload, vote_hash
-from node.vote_guard import Key, VoteGuard
-from node.wal import WriteAheadLog
+from ledger.transaction import Transaction, sighash
+from node.signing import HashKey
+from node.vote_guard import VoteGuard
 from tests.sim.reference import reference_quorum
 
 
@@ -56,38 +57,45 @@ class RecoveredBlind(AssertionError):
     """Votes are allowed again though no quorum said what this key may have signed."""
 
 
+AtHeight = dict[tuple[int, int, int, bytes], set[int]]
+"""(phase, epoch, view, block hash) -> who signed."""
+
+
 class Locks:
     """Which blocks the honest members together may have decided.
 
-    `enough` COMMITs of sound members and those of all others, evil or weak, are a quorum.
+    `enough` COMMITs of sound members of an epoch and those of all others, evil or weak, are a
+    quorum.
     """
 
-    def __init__(self, enough: int) -> None:
+    def __init__(self, enough: Callable[[int], int]) -> None:
         self._enough = enough
-        self._votes: dict[int, dict[tuple[int, int, bytes], set[int]]] = {}
+        self._votes: dict[int, AtHeight] = {}
 
     def note(self, vote: VotePayload, member: int) -> None:
         """Raises LockedBlock."""
         at_height = self._votes.setdefault(vote.height, {})
-        place = (vote.phase, vote.view, vote.block_hash)
+        place = (vote.phase, vote.epoch, vote.view, vote.block_hash)
         signers = at_height.setdefault(place, set())
         if member not in signers:
             signers.add(member)
-            self._check(vote.height, at_height)
+            self._check(vote, at_height)
 
     def may_be_decided(self, height: int) -> bool:
         """Whether some block at this height may be final somewhere."""
         return any(
-            phase == COMMIT and len(signers) >= self._enough
-            for (phase, _, _), signers in self._votes.get(height, {}).items()
+            phase == COMMIT and len(signers) >= self._enough(epoch)
+            for (phase, epoch, _, _), signers in self._votes.get(height, {}).items()
         )
 
-    def _check(self, height: int, at_height: dict[tuple[int, int, bytes], set[int]]) -> None:
-        for (phase, view, block_hash), signers in at_height.items():
-            if phase != COMMIT or len(signers) < self._enough:
+    def _check(self, vote: VotePayload, at_height: AtHeight) -> None:
+        height = vote.height
+        for (phase, epoch, view, block_hash), signers in at_height.items():
+            if phase != COMMIT or len(signers) < self._enough(epoch):
                 continue
-            for later_phase, later_view, other in at_height:
-                if later_phase == PREPARE and later_view > view and other != block_hash:
+            for later_phase, later_epoch, later_view, other in at_height:
+                is_later = (later_epoch, later_view) > (epoch, view)
+                if later_phase == PREPARE and is_later and other != block_hash:
                     detail = f"may be decided in view {view}, another is prepared in {later_view}"
                     raise LockedBlock(f"a block at height {height} {detail}")
 
@@ -103,6 +111,7 @@ class SignatureBook:
         self._locks = locks
         self._is_weak = is_weak
         self._asked: dict[bytes, Signable] = {}
+        self._allowed: set[bytes] = set()
         self._votes: dict[tuple[int, int, int, int], bytes] = {}
         self._whole: dict[tuple[str, int, int], Signable] = {}
         self._view = (0, 0)
@@ -123,12 +132,20 @@ class SignatureBook:
             message = new_view_hash(self._chain_id, request)
         self._asked[message] = request
 
+    def allow(self, message: bytes) -> None:
+        """The key may sign this, which is no vote."""
+        self._allowed.add(message)
+
     def sign(self, message: bytes) -> None:
         """The key signs; raises DoubleSigned."""
+        if message in self._allowed:
+            return
         request = self._asked.get(message)
         if request is None:
             raise DoubleSigned(f"signed {message.hex()}, which nobody asked for")
         self.signed += 1
+        if self.must_follow and self._epoch_of(request) > self._view[0]:
+            self.renew(0)  # nothing that was lost can be asked for in an epoch of its own
         if self.must_follow:
             raise VotesUnrecovered(f"member {self._member} signs without the memory of its votes")
         if self.forgets:
@@ -137,6 +154,10 @@ class SignatureBook:
             self._note_vote(request)
         else:
             self._note_whole(request)
+
+    @staticmethod
+    def _epoch_of(request: Signable) -> int:
+        return request.epoch
 
     def forget(self) -> None:
         """Its log is an older one, which cannot know it; whatever lay there before is gone."""
@@ -192,7 +213,7 @@ class SignatureBook:
 class WatchedKey:
     """A key that tells its book what it signs."""
 
-    def __init__(self, key: Key, book: SignatureBook) -> None:
+    def __init__(self, key: HashKey, book: SignatureBook) -> None:
         self._key = key
         self._book = book
 
@@ -219,9 +240,14 @@ class WatchedGuard(VoteGuard):
             self.heard_from.add(member)
         return super().hear(member, status)
 
-    def recover(self, new_log: Callable[[], WriteAheadLog]) -> None:
+    def sign_ready(self, body: Transaction) -> bytes:
+        """No vote: it binds nobody."""
+        self.book.allow(sighash(body))
+        return super().sign_ready(body)
+
+    def recover(self) -> None:
         """Refused before a quorum of the others answered."""
-        super().recover(new_log)
+        super().recover()
         if len(self.heard_from) < reference_quorum(self._rules.validators.n):
             raise RecoveredBlind(f"member {self._member} heard {sorted(self.heard_from)} only")
 

@@ -14,7 +14,7 @@ from tests.sim.node import GROWING, SimNode
 from tests.sim.plan import Episode, Evil, Plan, Weak, draw_plan
 from tests.sim.seeds import SEEDS
 
-STRIKES_MIN = 10
+STRIKES_MIN = 5
 COMMON = (
     "failing: log.sync",
     "full: log.append",
@@ -65,6 +65,8 @@ def calm_plan(**changes: object) -> Plan:
         drift_permille=0,
         fsync_ms=0,
         log_bytes_rotate=None,
+        epoch_blocks=1_000,
+        turns=(),
     )
     return replace(plan, **changes)  # type: ignore[arg-type]
 

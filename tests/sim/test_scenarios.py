@@ -7,12 +7,10 @@ from dataclasses import replace
 import pytest
 
 from node.vote_guard import Permission, Refused
-from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
 from p2p.wire import COMMIT, NEW_VIEW, PREPARE, VIEW_CHANGE
 from tests.sim.cluster import Cluster, small_logs
 from tests.sim.node import SimNode
 from tests.sim.plan import Evil, Plan, draw_plan
-from tests.sim.storage import MemoryLogFile
 
 
 def quiet(seed: int = 0, **changes: object) -> Plan:
@@ -37,6 +35,8 @@ def quiet(seed: int = 0, **changes: object) -> Plan:
         weak={},
         drift_permille=0,
         fsync_ms=0,
+        epoch_blocks=1_000,
+        turns=(),
     )
     return replace(plan, **changes)
 
@@ -249,13 +249,13 @@ def test_machine_without_its_log_follows_until_its_operator_recovers_it() -> Non
     assert guard.permission is Permission.FOLLOWING
     assert node.book.signed == signed
     assert height_of(node) > height + 3
-    guard.recover(lambda: WriteAheadLog.create(MemoryLogFile(), bytes(INSTANCE_ID_BYTES)))
+    guard.recover()
     node.engine.allow_voting()
     assert guard.vote_above >= height + 2 * cluster.plan.window
     cluster.pass_ms(5_000)
     assert node.book.signed > signed
     with pytest.raises(Refused):
-        guard.recover(lambda: WriteAheadLog.create(MemoryLogFile(), bytes(INSTANCE_ID_BYTES)))
+        guard.recover()
     cluster.heal()
     cluster.finish()
 

@@ -211,7 +211,7 @@ class WeakDisks:
         assert node.engine is not None
         world = self._cluster.world
         try:
-            for _ in audit_full(node.engine.chain, world.validators, world.is_valid):
+            for _ in audit_full(node.engine.chain, world.is_valid):
                 pass
         except DamagedChain as damage:
             self._say(node, f"full audit: {damage.what}")

@@ -23,7 +23,7 @@ from ledger.locks import lock_hash
 from ledger.transaction import KeySignature, SignedTransaction, Transaction, Witness
 from ledger.validators import ValidatorSet
 from ledger.view import Changes
-from node.vote_guard import Key
+from node.signing import HashKey
 from tests.ledger import world
 
 ACCOUNTS = tuple(f"account{index}" for index in range(6))
@@ -56,6 +56,10 @@ def _mock_key(name: str) -> MockKey:
     return MockKey(name)
 
 
+JOINERS = ("new0", "new1", "new2", "new3")
+"""Licences that genesis does not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimWorld:
     """What all nodes and clients of a simulated chain share."""
@@ -67,11 +71,29 @@ class SimWorld:
     is_valid: IsValid
     mocked: bool
 
-    def key(self, name: str) -> Key:
+    def key(self, name: str) -> HashKey:
         return _mock_key(name) if self.mocked else world.key(name)
 
-    def member_key(self, member: int) -> Key:
-        return self.key(f"{self.validators.members[member].licence}/consensus")
+    def licence(self, machine: int) -> str:
+        """Machines are numbered by their places in the first set; those that join come after."""
+        first = self.validators.members
+        return first[machine].licence if machine < len(first) else JOINERS[machine - len(first)]
+
+    def member_key(self, machine: int) -> HashKey:
+        return self.key(f"{self.licence(machine)}/consensus")
+
+    def public(self, machine: int) -> bytes:
+        """The consensus key of a machine."""
+        return self.member_key(machine).public
+
+    def machine(self, public: bytes) -> int:
+        """The machine that has this consensus key."""
+        found = self.validators.index_by_key.get(public)
+        if found is not None:
+            return found
+        return self.validators.n + [self.key(f"{name}/consensus").public for name in JOINERS].index(
+            public
+        )
 
     def rules(self, is_valid: IsValid) -> Rules:
         """As one node takes them, with its own memory of what it verified."""
@@ -90,10 +112,14 @@ class SimWorld:
 
 
 @cache
-def sim_world(n: int, window: int, *, mocked: bool) -> SimWorld:
+def sim_world(
+    n: int, window: int, *, mocked: bool, epoch_blocks: int = 1_000, epoch_ms: int = 600_000
+) -> SimWorld:
     """Made once a process: genesis is the same for all seeds of its size."""
     made = world.make_genesis(n, ACCOUNTS)
-    parameters = msgspec.structs.replace(made.parameters, window=window)
+    parameters = msgspec.structs.replace(
+        made.parameters, window=window, epoch_blocks=epoch_blocks, epoch_ms=epoch_ms
+    )
     made = msgspec.structs.replace(made, parameters=parameters)
     for licence in made.licences:
         _mock_key(f"{licence.id}/consensus")

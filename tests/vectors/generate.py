@@ -30,21 +30,34 @@ from ledger.codec import Wire, encode, encode_payload
 from ledger.crypto import tagged_hash
 from ledger.economy.capacity import AttestationStatement
 from ledger.economy.issuance import Lane
-from ledger.economy.licence import Licence, LicenceState
+from ledger.economy.licence import Licence, LicenceState, Seat
 from ledger.economy.reserve import Reserve, supply_line
 from ledger.economy.standard import Standard
+from ledger.epochs import Epoch
 from ledger.genesis_state import genesis_state
 from ledger.locks import After, All, Before, HashLock, Key, Threshold, lock_hash
 from ledger.locks import Any as AnyOf
 from ledger.merkle import merkle_proof, merkle_root
 from ledger.object_tree import ObjectLeaf
 from ledger.objects import FeePot, LedgerClock, key_of, load_all
+from ledger.operations import (
+    Admit,
+    Burn,
+    EndEpoch,
+    Mint,
+    Remove,
+    Revoke,
+    Suspend,
+    ValidatorReady,
+)
 from ledger.proofs import TransactionProof, UnspentProof
-from ledger.transaction import Burn, Fee, Mint, OutPoint, Output, SignedTransaction
-from ledger.validators import Member
-from tests.ledger.faults import all_faults
-from tests.ledger.world import COIN, World, key, lock_of, sign
+from ledger.transaction import Fee, OutPoint, Output, SignedTransaction
+from ledger.validators import Member, ValidatorSet
+from tests.ledger.faults_membership import all_faults
+from tests.ledger.world import COIN, World, grant, key, lock_of, sign
 from tests.vectors.ed25519_cases import ed25519_cases
+from tests.vectors.epoch_plan import make_world, steps
+from tests.vectors.snapshot_values import snapshot_values
 
 FOLDER = Path(__file__).parent
 
@@ -65,9 +78,14 @@ def make_files() -> dict[str, bytes]:
         "transactions.json": transactions(world),
         "refused.json": refused(world),
         "chain.json": chain(),
+        "epochs.json": epochs(),
     }
     files = {name: (json.dumps(table, indent=1) + "\n").encode() for name, table in tables.items()}
-    return {**files, "devnet_genesis.json": genesis_rules.dump(world.genesis)}
+    return {
+        **files,
+        "devnet_genesis.json": genesis_rules.dump(world.genesis),
+        "epochs_genesis.json": genesis_rules.dump(make_world().genesis),
+    }
 
 
 def plain(value: Any) -> Any:
@@ -136,6 +154,13 @@ def transaction_values(world: World) -> list[Wire]:
         Fee(bytes(32), 0),
         Mint("val0", alice, 255, 2**63 - 1, 2**62 - 1),
         Burn(bytes(32), 1),
+        Admit(grant("new"), 2**63 - 1),
+        Remove("val0", 0),
+        Suspend("val0", 1),
+        Revoke("val0", 2),
+        EndEpoch(2**63 - 1),
+        ValidatorReady("val0", alice, 7, bytes(32)),
+        world.evidence("val0"),
         *conditions,
         *(item.body for item in sealed),
         *(item.witness for item in sealed),
@@ -148,20 +173,24 @@ def block_values(world: World) -> list[Wire]:
     block, changes = world.make_block([world.transfer("alice", "bob"), world.mint()])
     commitments = changes.head.commitments
     identity = header_hash(block.header)
-    certificate = certify(world, VotePayload(0, COMMIT, 2**63 - 1, 1, identity))
+    certificate = certify(world, VotePayload(0, COMMIT, 2**63 - 1, 1, identity), world.validators)
     wtxids = [transaction.decode(raw).wtxid for raw in block.transactions]
     path = merkle_proof(wtxids, 1)
     (outpoint, entry) = next(iter(changes.created.items()))
     nodes = {**dict(genesis_state(world.genesis).nodes), **dict(changes.nodes)}
     output_proof = commitments.outputs.prove(entry.leaf, nodes.__getitem__)
     spent_proof = commitments.spent.prove(entry.leaf)
-    object_key = key_of(FeePot, world.asset())
+    unspent_proof = UnspentProof(
+        block.header, OutPoint(*outpoint), entry, output_proof, spent_proof, commitments.roots
+    )
+    object_key = key_of(FeePot, FeePot.identity(0, world.asset()))
     return [
         block.header,
         block,
         certificate.payload,
         certificate,
         Member(key("val0/consensus").public, "val0"),
+        ValidatorSet(7, world.validators.members),
         path,
         entry,
         output_proof,
@@ -171,9 +200,8 @@ def block_values(world: World) -> list[Wire]:
         commitments.objects.prove(b"absent"),
         commitments.roots,
         TransactionProof(block.header, path),
-        UnspentProof(
-            block.header, OutPoint(*outpoint), entry, output_proof, spent_proof, commitments.roots
-        ),
+        unspent_proof,
+        *snapshot_values(unspent_proof, certificate),
     ]
 
 
@@ -186,13 +214,16 @@ def object_values(world: World) -> list[Wire]:
     }
     return [
         LedgerClock(world.time_ms),
-        FeePot(world.asset(), 0),
+        FeePot(2**63 - 1, world.asset(), 0),
+        world.epoch,
+        Epoch(1, 1_001, bytes(32), world.time_ms, True, (), (lock_of("val0/treasury"),)),
         value.parameters,
         value.standard[0],
         Standard(1, value.standard),
         value.licences[0].keys,
         value.licences[0],
-        Licence(value.licences[0], LicenceState.ACTIVE),
+        Licence.granted(value.licences[0]),
+        Licence(value.licences[1], LicenceState.REVOKED, 2, Seat.LEAVING, 7),
         value.attestors[0],
         item.attestations[0],
         item,
@@ -207,7 +238,7 @@ def object_values(world: World) -> list[Wire]:
 
 
 def good(world: World) -> list[SignedTransaction]:
-    """Transactions that hold on the state of genesis."""
+    """Transactions that pass every check without state, some of each operation."""
     coin = world.coin("alice")
     names = ("alice", "bob", "carol")
     shared = Threshold(2, tuple(sorted(key(name).public for name in names)))
@@ -228,6 +259,12 @@ def good(world: World) -> list[SignedTransaction]:
         sign(burned, ["alice"]),
         sign(locked, ["alice"]),
         sign(locked, [], names[:2], conditions=[shared]),
+        world.govern(
+            Admit(grant("new"), 0), Remove("val0", 0), Suspend("val1", 0), Revoke("val2", 0)
+        ),
+        world.govern(EndEpoch(0)),
+        world.ready("val0"),
+        world.accuse("val0"),
     ]
 
 
@@ -235,7 +272,10 @@ def transactions(world: World) -> dict[str, Any]:
     """Good transactions with everything that follows from their bytes."""
     seeds = {
         key(name).public: sha256(name.encode()).digest()
-        for name in ("alice", "bob", "carol", "val0/treasury")
+        for name in (
+            *("alice", "bob", "carol", "val0/treasury", "val0/consensus"),
+            *(f"val{index}/operations" for index in range(4)),
+        )
     }
     rows = []
     for tx in good(world):
@@ -277,19 +317,37 @@ def refused(world: World) -> dict[str, Any]:
 def chain() -> dict[str, Any]:
     """Genesis and two blocks on it: roots, hashes, votes and a certificate for each height."""
     world = World()
-    rows = [height_row(world, [], None)]
+    rows = [height_row(world, [], None, world.validators)]
     plans = (
         (20_000, lambda: [world.transfer("alice", "bob"), world.mint(), burn(world, "bob", 7)]),
         (3_600_000, list),
         (30_000, lambda: [world.transfer("bob", "alice", 5), world.mint("val1", COIN, lane=9)]),
     )
     for after_ms, make in plans:
-        txs = make()
-        block = world.advance(txs, after_ms)
-        identity = header_hash(block.header)
-        certificate = certify(world, VotePayload(0, COMMIT, 1, block.header.height, identity))
-        rows.append(height_row(world, txs, certificate))
+        rows.append(next_row(world, make(), after_ms))
     return {"chain_id": world.chain_id.hex(), "heights": rows}
+
+
+def epochs() -> dict[str, Any]:
+    """Boundaries, seats, shares, every operation; after each height what its state refuses."""
+    world = make_world()
+    rows = [{**height_row(world, [], None, world.validators), "refused": []}]
+    for step in steps():
+        row = next_row(world, step.transactions(world), step.after_ms)
+        row["refused"] = [
+            {"name": name, "raw": tx.raw.hex(), "reason": reason.value}
+            for name, tx, reason in step.refusals(world)
+        ]
+        rows.append(row)
+    return {"chain_id": world.chain_id.hex(), "heights": rows}
+
+
+def next_row(world: World, txs: Sequence[SignedTransaction], after_ms: int) -> dict[str, Any]:
+    """A block on the world, which moves on."""
+    validators = world.validators
+    header = world.advance(txs, after_ms).header
+    vote = VotePayload(header.epoch, COMMIT, 1, header.height, header_hash(header))
+    return height_row(world, txs, certify(world, vote, validators), validators)
 
 
 def burn(world: World, owner: str, amount: int) -> SignedTransaction:
@@ -302,7 +360,10 @@ def burn(world: World, owner: str, amount: int) -> SignedTransaction:
 
 
 def height_row(
-    world: World, txs: Sequence[SignedTransaction], certificate: Certificate | None
+    world: World,
+    txs: Sequence[SignedTransaction],
+    certificate: Certificate | None,
+    validators: ValidatorSet,
 ) -> dict[str, Any]:
     head = world.state.head
     roots = head.commitments.roots
@@ -318,18 +379,18 @@ def height_row(
         "supply_root": roots.supply_root.hex(),
         "state_root": roots.state_root.hex(),
         "prepare": vote_hash(
-            world.chain_id, VotePayload(0, PREPARE, 0, head.header.height, head.hash)
+            world.chain_id,
+            VotePayload(head.header.epoch, PREPARE, 0, head.header.height, head.hash),
         ).hex(),
         "certificate": encode(certificate).hex() if certificate else "",
-        "members": [member.key.hex() for member in world.validators.members],
+        "members": [[member.key.hex(), member.licence] for member in validators.members],
     }
 
 
-def certify(world: World, payload: VotePayload) -> Certificate:
-    names = {grant.keys.consensus: grant.id for grant in world.genesis.licences}
+def certify(world: World, payload: VotePayload, validators: ValidatorSet) -> Certificate:
+    """Signed by all but the first of four."""
     message = vote_hash(world.chain_id, payload)
-    members = world.validators.members[1:]
-    signers = [key(f"{names[member.key]}/consensus") for member in members]
+    signers = [key(f"{member.licence}/consensus") for member in validators.members[1:]]
     return make_certificate(
         payload, {index: signer.sign(message) for index, signer in enumerate(signers, 1)}
     )

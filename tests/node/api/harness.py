@@ -17,10 +17,14 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from consensus.effects import Now
+from consensus.replica_state import ReplicaState, Restored, initial_state
+from consensus.view_change import Rules
 from ledger import block as blocks
 from ledger import transaction
 from ledger.block import Block, VotePayload, make_certificate, vote_hash
 from ledger.chain import Chain
+from ledger.crypto import verify
 from ledger.execution import Execution
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
@@ -28,11 +32,13 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction, check_signatures, check_stateless
-from node.api import schemas
+from node.api import consensus_schemas, schemas
 from node.api.listener import Limits, Listener
 from node.api.server import operations_app, public_app
 from node.api.services import Services, Submission
+from node.guards import Guard, NoVotes
 from node.metrics import Metrics
+from node.watch import replica_of
 from tests.ledger.world import World, key
 
 DEADLINE_S = 10.0
@@ -50,6 +56,9 @@ class Node:
     world: World = field(default_factory=World)
     chain: Chain = field(init=False)
     mempool: Mempool = field(default_factory=Mempool)
+    state: ReplicaState = field(init=False)
+    """Of member 0 in the first epoch; no block moves it."""
+    guard: Guard = field(default_factory=NoVotes)
     missing: list[str] = field(default_factory=list)
     checks: list[schemas.Check] = field(default_factory=list)
     faults: list[OSError] = field(default_factory=list)
@@ -65,10 +74,13 @@ class Node:
 
     def __post_init__(self) -> None:
         self.chain = Chain.create(MemoryKV(), genesis_state(self.world.genesis))
+        head, genesis = self.chain.head.header, self.world.genesis
+        rules = Rules.of(head, genesis.validators, genesis.parameters, verify)
+        self.state = initial_state(rules, 0, head, None, Restored(), Now(self.time_ms, 0))
 
     @property
     def services(self) -> Services:
-        info = schemas.NodeInfo(name="val0", role="validator", version="0.1.0")
+        info = schemas.NodeInfo(name="val0", role="validator", version="0.1.0", key="file")
         return Services(self.world.genesis, self.chain, self.mempool, info, self, self)
 
     # Intake
@@ -111,8 +123,10 @@ class Node:
         members = self.world.validators
         return schemas.Consensus(
             epoch=0,
+            epoch_base_height=0,
             view=0,
             primary=members.members[0].licence,
+            has_seat=True,
             is_voting=True,
             reason="",
             last_commit_age_ms=None,
@@ -120,7 +134,12 @@ class Node:
             quorum=members.quorum,
             connected=members.n - len(self.missing),
             missing=self.missing,
+            waiting=[],
         )
+
+    def replica(self) -> consensus_schemas.Replica:
+        linked = {item.licence for item in self.world.validators.members}.difference(self.missing)
+        return replica_of(self.state, self.guard, linked, {}, self.time_ms)
 
     def warnings(self) -> list[str]:
         return []
@@ -182,7 +201,7 @@ class Node:
 
     def _certify(self, block_hash: bytes, block: Block) -> blocks.Certificate:
         members = self.world.validators
-        payload = VotePayload(0, blocks.COMMIT, 0, block.header.height, block_hash)
+        payload = VotePayload(block.header.epoch, blocks.COMMIT, 0, block.header.height, block_hash)
         message = vote_hash(self.world.chain_id, payload)
         return make_certificate(
             payload,

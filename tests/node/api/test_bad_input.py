@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from ledger import codec, transaction
 from ledger.crypto import ZERO_HASH
 from ledger.locks import After, Condition, Key, lock_hash
+from ledger.operations import Mint
 from ledger.transaction import (
     LIFETIME_MS_MAX,
     Fee,
     Input,
     KeySignature,
-    Mint,
     Output,
     SealedTransaction,
     Transaction,

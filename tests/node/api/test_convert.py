@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -11,18 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import codec, transaction
-from ledger.block import Certificate, Header
+from ledger.block import Certificate, Header, VotePayload
 from ledger.codec import AMOUNT_LIMIT
+from ledger.economy.licence import LicenceGrant, RoleKeys
+from ledger.json_form import from_json, to_json
 from ledger.locks import After, All, Before, HashLock, Key, Threshold
 from ledger.locks import Any as AnyOf
 from ledger.merkle import MerkleProof
+from ledger.operations import (
+    Admit,
+    Burn,
+    EndEpoch,
+    Evidence,
+    Mint,
+    Operation,
+    Remove,
+    Revoke,
+    Suspend,
+    ValidatorReady,
+)
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
-    Burn,
     Fee,
     Input,
     KeySignature,
-    Mint,
     Output,
     SealedTransaction,
     Transaction,
@@ -30,8 +42,9 @@ from ledger.transaction import (
 )
 from node.api import convert, schemas
 from node.api.forms import JSON_INT_MAX, TransactionForm
-from tests.ledger.world import World
+from tests.ledger.world import World, grant
 
+WORLD = World()
 HASHES = st.binary(min_size=32, max_size=32)
 SIGNATURES = st.binary(min_size=64, max_size=64)
 AMOUNTS = st.integers(1, AMOUNT_LIMIT - 1)
@@ -59,9 +72,29 @@ LOCKS = st.recursive(
     ),
     max_leaves=5,
 )
+NAMES = st.from_regex(r"\A[!-~](?:[ -~]{0,62}[!-~])?\Z")
+GRANTS = st.builds(
+    LicenceGrant,
+    id=SLUGS,
+    name=NAMES,
+    jurisdiction=NAMES,
+    document_hash=HASHES,
+    certificate=st.binary(min_size=1, max_size=99),
+    certificate_hash=HASHES,
+    keys=st.builds(RoleKeys, *[HASHES] * 5),
+    expires_ms=NUMBERS,
+    validator=st.booleans(),
+    issuer=st.booleans(),
+)
+VOTES = st.builds(VotePayload, NUMBERS, st.integers(1, 2), NUMBERS, NUMBERS, HASHES)
 OPERATIONS = st.one_of(
     st.builds(Mint, SLUGS, HASHES, st.integers(0, 255), NUMBERS, AMOUNTS),
     st.builds(Burn, HASHES, AMOUNTS),
+    st.builds(Admit, GRANTS, NUMBERS),
+    *(st.builds(kind, SLUGS, NUMBERS) for kind in (Remove, Suspend, Revoke)),
+    st.builds(EndEpoch, NUMBERS),
+    st.builds(ValidatorReady, SLUGS, HASHES, NUMBERS, HASHES),
+    st.builds(Evidence, SLUGS, HASHES, VOTES, SIGNATURES, VOTES, SIGNATURES),
 )
 BODIES = st.builds(
     Transaction,
@@ -101,9 +134,46 @@ def test_answers_hold_no_number_that_a_reader_could_round(body: Transaction, w: 
             for item in value:
                 check(item)
         else:
-            assert isinstance(value, str) or (type(value) is int and 0 <= value <= JSON_INT_MAX)
+            assert isinstance(value, str | bool) or 0 <= value <= JSON_INT_MAX
+            assert type(value) in (str, bool, int)
 
     check(json.loads(data))
+
+
+def test_every_operation_has_a_form_under_its_own_name() -> None:
+    """One transaction with each: the types are the names, and none is left out."""
+    world = World()
+    mint, ready = world.mint().body.operations[0], world.ready("val0").body.operations[0]
+    operations: tuple[Operation, ...] = (
+        mint,
+        Burn(bytes(32), 1),
+        Admit(grant("new"), 0),
+        *(Remove("val0", 0), Suspend("val0", 0), Revoke("val0", 0), EndEpoch(0)),
+        ready,
+        world.evidence("val0"),
+    )
+    assert {type(item) for item in operations} == set(get_args(Operation))
+    raw = codec.encode(SealedTransaction(world.body(operations=operations), Witness((), ())))
+    answer = json.loads(msgspec.json.encode(convert.transaction_answer(transaction.decode(raw))))
+    found = answer["body"]["operations"]
+    assert [item["type"] for item in found] == [item.name for item in operations]
+    form = msgspec.json.decode(json.dumps(answer), type=TransactionForm)
+    assert convert.read_transaction(form) == raw
+    for item in found:
+        item["more"] = 1
+        with pytest.raises(msgspec.ValidationError, match="unknown field `more`"):
+            msgspec.json.decode(json.dumps(answer), type=TransactionForm)
+        del item["more"]
+
+
+@given(GRANTS)
+def test_a_grant_is_written_as_in_genesis(item: LicenceGrant) -> None:
+    """An admission's grant is, key for key, what genesis.json holds for a licence."""
+    raw = codec.encode(SealedTransaction(WORLD.body(operations=[Admit(item, 0)]), Witness((), ())))
+    answer = json.loads(msgspec.json.encode(convert.transaction_answer(transaction.decode(raw))))
+    written = answer["body"]["operations"][0]["grant"]
+    assert written == to_json(item, LicenceGrant)
+    assert from_json(written, LicenceGrant, "") == item
 
 
 HEADERS = st.builds(

@@ -10,10 +10,11 @@ import pytest
 from ledger import mempool, transaction
 from ledger.block import COMMIT, check_certificate, header_hash
 from ledger.merkle import verify_merkle
+from ledger.operations import Admit, EndEpoch
 from ledger.transaction import Fee, Input, Output, SignedTransaction
 from node.api import schemas, transactions
 from node.api.convert import read_certificate, read_header, read_list_proof, transaction_answer
-from tests.ledger.world import World, lock_of, sign
+from tests.ledger.world import World, grant, lock_of, sign
 from tests.node.api.harness import Api, Reply, open_api, until
 
 JSON = "application/json"
@@ -47,6 +48,28 @@ async def test_new_is_202_and_known_is_200_with_the_same_body() -> None:
     answers = [reply.read(schemas.Submitted) for reply in replies]
     assert [answer.status for answer in answers] == ["new", "known", "known"]
     assert {answer.txid for answer in answers} == {tx.txid.hex()}
+
+
+async def test_governance_and_evidence_are_checked_sent_and_shown() -> None:
+    """An admission with its approvals and a proof against a member, as JSON: checked, sent, final,
+    shown as they were sent; what lacks an approval is refused by name."""
+    async with open_api() as api:
+        world = api.node.world
+        admitted = world.govern(Admit(grant("new"), 0))
+        accused = world.accuse("val3")
+        short = world.govern(EndEpoch(0), approvers=["val0", "val1"])
+        for tx in (admitted, accused):
+            form = msgspec.json.encode(transaction_answer(tx))
+            checked = await api.ask("/transactions/check", form, kind=JSON)
+            assert checked.status == 200, checked
+            assert (await api.ask("/transactions", form, kind=JSON)).status == 202
+        form = msgspec.json.encode(transaction_answer(short))
+        refused = await api.ask("/transactions", form, kind=JSON)
+        assert refused.code == "needs_quorum"
+        api.node.decide()
+        for tx in (admitted, accused):
+            shown = await status(api, tx.txid)
+            assert shown.transaction == transaction_answer(tx)
 
 
 async def test_json_and_messagepack_are_the_same_transaction() -> None:

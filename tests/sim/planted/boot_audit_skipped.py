@@ -9,15 +9,12 @@ from __future__ import annotations
 from ledger.block import IsValid
 from ledger.chain import Chain
 from ledger.crypto import verify
-from ledger.validators import ValidatorSet
 from tests.sim.plan import Weak
 from tests.sim.planted_focus import bad_disk
 from tests.sim.planting import Planted
 
 
-def audit_boot(
-    chain: Chain, validators: ValidatorSet | None = None, is_valid: IsValid = verify
-) -> None:
+def audit_boot(chain: Chain, is_valid: IsValid = verify) -> None:
     """Nothing."""
 
 

@@ -5,6 +5,7 @@ Had by: nobody for long. If this one lives, the search reports nothing at all.
 
 from __future__ import annotations
 
+from consensus.effects import Now
 from ledger.block import Certificate
 from node.building import ExecutedBlock
 from node.engine import Engine
@@ -13,8 +14,10 @@ from tests.sim.planting import Planted
 _right = Engine._append_executed
 
 
-def _append_executed(self: Engine, executed: ExecutedBlock, certificate: Certificate) -> None:
-    _right(self, executed, certificate)
+def _append_executed(
+    self: Engine, executed: ExecutedBlock, certificate: Certificate, now: Now
+) -> None:
+    _right(self, executed, certificate, now)
     self.finalized.append(self.finalized[-1])
 
 

@@ -19,5 +19,5 @@ def _is_timely(state: ReplicaState, slot: Slot, proposal: Proposal, now: Now) ->
 PLANTED = Planted(
     target="consensus.normal_case:_is_timely",
     wrong=_is_timely,
-    checkers=("liveness",),
+    checkers=("liveness", "views at rest"),
 )

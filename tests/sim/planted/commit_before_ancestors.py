@@ -18,7 +18,7 @@ def _ask_votes(
     state: ReplicaState,
     slot: Slot,
     proposal: Proposal,
-    ancestors_prepared: bool,
+    may_commit: bool,
     out: Output,
     now: Now,
 ) -> None:

@@ -17,7 +17,7 @@ _right = Engine._carry_out
 def _carry_out(self: Engine, now: Now) -> None:
     for item in [item for output in self._outputs for item in output.send]:
         if isinstance(item.message, Suspect):
-            self.guard._enter(item.message.view)
+            self.guard._memory._enter(item.message.epoch, item.message.view)
     _right(self, now)
 
 

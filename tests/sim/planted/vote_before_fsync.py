@@ -16,11 +16,8 @@ def flush(self: VoteGuard) -> list[SignedMessage]:
         return []
     staged, self._staged = self._staged, []
     signed = [self._sign(item) for item in staged]
-    assert self._log is not None
     if not all(isinstance(item, VotePayload) and item.phase == PREPARE for item in staged):
-        self._log.sync()
-        if self._log.must_rotate:
-            self._log.rotate(self._kept_records())
+        self._memory.sync()
     return signed
 
 

@@ -33,5 +33,5 @@ def check_certificate(
 PLANTED = Planted(
     target="ledger.block:check_certificate",
     wrong=check_certificate,
-    checkers=("liveness"),
+    checkers=("liveness", "VoteWhileBehind"),
 )

@@ -1,0 +1,124 @@
+"""Copies of a whole devnet: chain, vote logs, keys, all nodes at one moment.
+
+A copy is taken while no node runs, so that it is consistent: nothing of it is newer than anything
+else. All validators go back together, votes included; there is nobody left who saw a later one.
+That would not hold for one node alone, whose old vote log would not know what it voted since: such
+a node waits (`marsa node recover`).
+
+    MARSA_HOME/snapshots/DEVNET/NAME/
+
+It is made under another name and renamed when it is complete. Logs, sockets, what says which
+process runs and the histories of chaos runs are no part of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from cli.devnet import control, plan
+from cli.devnet.faults import LINKS_NAME
+from cli.devnet.history import HISTORIES_NAME
+from cli.devnet.launch import LOG_NAME
+from cli.devnet.processes import PROCESS_FILE
+from cli.devnet.state import Devnet, Place
+from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.home import checked_name, devnets_dir, home, read_private
+from node.config import ADMIN_SOCKET_NAME
+from node.files import sync_directory
+
+_LEFT_OUT = shutil.ignore_patterns(
+    PROCESS_FILE, ADMIN_SOCKET_NAME, LOG_NAME, f"{LOG_NAME}.1", LINKS_NAME, HISTORIES_NAME
+)
+"""By whole names: a database has files that end in .log too."""
+
+
+def snapshots(devnet: str) -> list[str]:
+    """Names of the copies of a devnet."""
+    return sorted(path.parent.name for path in _root(devnet).glob("[!.]*/devnet.json"))
+
+
+def snapshot(place: Place, name: str) -> Path:
+    """Copy a devnet whose nodes are down; raises CliError where that name is taken."""
+    target = _root(place.devnet.name) / checked_name(name, "snapshot")
+    if target.exists():
+        raise usage_error(
+            "snapshot_exists",
+            f"devnet '{place.devnet.name}' has a snapshot '{name}' already",
+            f"choose another name, or delete {target}",
+        )
+    _need_down(place)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _copy(place.directory, target.parent / f".{name}.new", target)
+    return target
+
+
+def restore(place: Place, name: str) -> Place:
+    """Put a copy in the place of a devnet whose nodes are down; what that was is gone."""
+    devnet = place.devnet.name
+    source = _root(devnet) / checked_name(name, "snapshot")
+    file = source / "devnet.json"
+    if not file.is_file():
+        known = ", ".join(snapshots(devnet)) or "none yet"
+        raise not_found(
+            "unknown_snapshot",
+            f"devnet '{devnet}' has no snapshot '{name}' (snapshots: {known})",
+            f"marsa devnet snapshot {name}",
+        )
+    try:
+        described = msgspec.json.decode(read_private(file), type=Devnet)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CliError(
+            "bad_snapshot",
+            f"{file} cannot be read: {error}",
+            hint=f"delete {source}",
+            exit_code=ExitCode.CHECK_FAILED,
+        ) from None
+    _need_down(place)
+    draft = home() / f".devnet-{devnet}.new"
+    _discard(draft)
+    shutil.copytree(source, draft)
+    _sync(draft)
+    plan.remove(place)
+    draft.rename(place.directory)
+    sync_directory(devnets_dir())
+    return Place(place.directory, described)
+
+
+def _root(devnet: str) -> Path:
+    return home() / "snapshots" / checked_name(devnet, "devnet")
+
+
+def _need_down(place: Place) -> None:
+    running = list(control.running(place))
+    if running:
+        raise AssertionError(f"{running[0]} runs: whoever copies stops all nodes first")
+
+
+def _copy(source: Path, draft: Path, target: Path) -> None:
+    _discard(draft)
+    shutil.copytree(source, draft, ignore=_LEFT_OUT)
+    _sync(draft)
+    draft.rename(target)
+    sync_directory(target.parent)
+
+
+def _discard(draft: Path) -> None:
+    """What an interrupted copy left."""
+    if draft.exists():
+        shutil.rmtree(draft)
+
+
+def _sync(directory: Path) -> None:
+    """Every file and every name in it is durable."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            descriptor = os.open(Path(folder) / name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(folder))

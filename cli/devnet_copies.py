@@ -1,0 +1,66 @@
+"""`marsa devnet snapshot | restore`: all nodes at one moment, and back to it."""
+
+from __future__ import annotations
+
+import click
+
+from cli.base import Command, examples
+from cli.output import emit
+
+named = click.option("--name", metavar="NAME", help="Which devnet; the only one, or 'default'.")
+
+
+@click.command(
+    "snapshot",
+    cls=Command,
+    help=f"""{examples("marsa devnet snapshot before", "marsa devnet restore before")}
+
+Copy a whole devnet under MARSA_HOME/snapshots: chain, votes and keys of all nodes at one moment.
+Nodes that run are stopped for it and started again.
+""",
+)
+@click.argument("snapshot")
+@named
+def snapshot(snapshot: str, name: str | None) -> None:
+    """Down, copy, up if it ran."""
+    from cli.devnet import control, copies, state
+
+    place = state.find(name)
+    with control.exclusive(place.devnet.name):
+        was_running = control.down(place) > 0
+        try:
+            path = copies.snapshot(place, snapshot)
+        finally:
+            if was_running:
+                control.up(place)
+    value = {"name": place.devnet.name, "snapshot": snapshot, "directory": str(path)}
+    text = f"devnet '{place.devnet.name}' was copied to {path}"
+    emit("marsa.devnet.snapshot/1", value, text)
+
+
+@click.command(
+    "restore",
+    cls=Command,
+    help=f"""{examples("marsa devnet restore before", "marsa devnet restore before --name big")}
+
+Put a snapshot in the place of a devnet: what happened since is gone, on all nodes together. It is
+started if the devnet ran.
+""",
+)
+@click.argument("snapshot")
+@named
+def restore(snapshot: str, name: str | None) -> None:
+    """Down, replace, up if it ran."""
+    from cli.devnet import control, copies, state
+
+    place = state.find(name)
+    with control.exclusive(place.devnet.name):
+        was_running = control.down(place) > 0
+        try:
+            place = copies.restore(place, snapshot)
+        finally:
+            if was_running:
+                control.up(place)
+    what = "started" if was_running else "in place; start it with: marsa devnet up"
+    value = {"name": place.devnet.name, "snapshot": snapshot, "running": was_running}
+    emit("marsa.devnet.restore/1", value, f"snapshot '{snapshot}' is {what}")

@@ -1,0 +1,111 @@
+"""How a partially signed transaction and its standing are shown, to people and to programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.units import short_hex
+from ledger.amounts import format_amount
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cli.tx_file import Facts
+    from cli.wallet.ptx import Need, Ptx
+
+
+def body_text(ptx: Ptx, issuers: Mapping[bytes, str] | None = None) -> str:
+    """What is signed, and nothing that is not; assets by their issuers where these are known."""
+    from cli.wallet import ptx_document
+
+    def amount(units: int, asset: bytes) -> str:
+        name = (issuers or {}).get(asset) or f"of asset {short_hex(asset.hex())}"
+        return f"{format_amount(units)} {name}"
+
+    summary = ptx_document.describe(ptx)
+    lines = [f"txid     {ptx.txid.hex()}", f"chain    {ptx.body.chain_id.hex()} ({ptx.network})"]
+    for spent in summary.spends:
+        coin = f"{short_hex(spent.txid.hex())}:{spent.index}"
+        lines.append(f"spends   {amount(spent.amount, spent.asset)}, coin {coin}")
+    lines += [f"pays     {amount(o.amount, o.asset)} to {o.address}" for o in summary.pays]
+    if summary.fee.amount:
+        lines.append(f"fee      {amount(summary.fee.amount, summary.fee.asset)}")
+    lines += [f"does     {text}" for text in summary.operations]
+    if summary.memo:
+        lines.append(f"memo     {summary.memo}")
+    return "\n".join([*lines, f"expires  {summary.expires}"])
+
+
+def signers_text(ptx: Ptx) -> str:
+    if not ptx.signatures:
+        return "signed   by nobody yet"
+    return "\n".join(f"signed   by key {item.key.hex()}" for item in ptx.signatures)
+
+
+def standing_text(
+    file: Path, ptx: Ptx, facts: Facts, needs: Sequence[Need], names: dict[bytes, str]
+) -> str:
+    from cli import payments
+
+    lines = [body_text(ptx, facts.issuers)]
+    for need in needs:
+        lines.append(f"needs    {need.needed} of {need.what}")
+        for key in need.keys:
+            mark = "signed " if key in need.signed else "may    "
+            lines.append(f"  {mark}{names.get(key) or key.hex()}")
+    for key in sorted(ptx.signers.difference(*(need.keys for need in needs))):
+        lines.append(f"spare    {names.get(key) or key.hex()}: its signature does not count now")
+    lines += [f"fault    {fault.code}: {fault.message}" for fault in facts.faults]
+    left = sum(need.left for need in needs)
+    if ptx.body.expires_at_ms < payments.now_ms():
+        lines.append("expired: make a new one")
+    elif left:
+        signer = "--key FILE" if ptx.is_governance else "--from NAME"
+        lines.append(f"signatures missing: {left}; next: marsa tx sign {file} {signer}")
+    elif not facts.faults:
+        lines.append(f"complete; next: marsa tx submit {file}")
+    return "\n".join(lines)
+
+
+def document_json(ptx: Ptx) -> dict[str, object]:
+    from cli import payments
+    from cli.wallet import ptx_document
+    from ledger import json_form
+
+    summary = ptx_document.describe(ptx)
+    return {
+        "txid": ptx.txid.hex(),
+        "chain_id": ptx.body.chain_id.hex(),
+        "network": ptx.network,
+        "expired": ptx.body.expires_at_ms < payments.now_ms(),
+        "summary": json_form.to_json(summary, type(summary)),
+        "signatures": [item.key.hex() for item in ptx.signatures],
+    }
+
+
+def need_json(need: Need, names: dict[bytes, str]) -> dict[str, object]:
+    return {
+        "what": need.what,
+        "needed": need.needed,
+        "missing": need.left,
+        "keys": [
+            {"key": key.hex(), "name": names.get(key), "signed": key in need.signed}
+            for key in need.keys
+        ],
+    }
+
+
+def names_of_keys(ptx: Ptx, facts: Facts) -> dict[bytes, str]:
+    """Who the keys belong to, as far as this machine and the node know."""
+    from cli import accounts
+    from cli.wallet import store
+    from ledger.crypto import SigningKey
+
+    names = {
+        SigningKey(bytes.fromhex(account.seed)).public: account.name
+        for _, account in accounts.public_accounts()
+    }
+    for name in store.names():
+        names.update(dict.fromkeys(store.load(name).public_keys, name))
+    return {**names, **(facts.approvers.names if facts.approvers else {})}

@@ -1,0 +1,115 @@
+"""Keys with which providers act, and the genesis of the chain on which they do.
+
+A provider keeps the keys of its roles in roles.json, beside those of its node. The keys of a
+devnet all follow from its genesis and are public by design, so that one command there speaks for
+all its validators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Meta
+
+from cli.accounts import devnets
+from cli.devnet.blueprint import Blueprint
+from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.genesis import read_genesis
+from cli.home import read_private
+from ledger.crypto import SigningKey
+from ledger.genesis import Genesis, chain_id
+from ledger.reasons import Reason
+
+ROLES_NAME = "roles.json"
+
+Seed = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class RoleKeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """roles.json: what a provider's people sign with; the node has the other keys."""
+
+    licence: str
+    operations: Seed
+    treasury: Seed
+    metering: Seed
+
+
+def load_role_keys(path: Path) -> RoleKeysFile:
+    """The file, or the one in a directory of keys; raises CliError."""
+    file = path / ROLES_NAME if path.is_dir() else path
+    if not file.is_file():
+        hint = "give roles.json of the directory in which the keys were made"
+        raise not_found("no_key_file", f"there is no file {file}", hint)
+    try:
+        return msgspec.json.decode(read_private(file), type=RoleKeysFile)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise CliError(
+            "bad_key_file",
+            f"{file} does not hold the keys of a provider's roles",
+            hint="restore it from a backup",
+            exit_code=ExitCode.CHECK_FAILED,
+        ) from None
+
+
+def signing_keys(file: RoleKeysFile) -> tuple[SigningKey, ...]:
+    """The keys by which a provider acts on the chain."""
+    return tuple(SigningKey(bytes.fromhex(seed)) for seed in (file.operations, file.treasury))
+
+
+def find_genesis(chain: str, file: Path | None) -> Genesis:
+    """The genesis of this chain: from `file`, or of the devnet on this machine.
+
+    It is the root of trust for licences, and proves itself: its hash is the chain's identity.
+    """
+    if file is None:
+        found = devnet_genesis(chain)
+        if found is None:
+            detail = "the genesis file is needed, to see that the authority signed the licence"
+            raise usage_error("genesis_needed", detail, "name it with --genesis FILE")
+        return found
+    genesis = read_genesis(file)
+    if chain_id(genesis).hex() != chain:
+        raise CliError(
+            Reason.WRONG_CHAIN.value,
+            f"{file} is the genesis of chain {chain_id(genesis).hex()}, not of {chain}",
+            hint="take the file with which the nodes of this chain were made",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
+    return genesis
+
+
+def devnet_genesis(chain: str) -> Genesis | None:
+    """Of the devnet with this chain, where it is on this machine."""
+    for directory in devnets(chain):
+        file = directory / "genesis.json"
+        if file.is_file():
+            genesis = read_genesis(file)
+            if chain_id(genesis).hex() == chain:
+                return genesis
+    return None
+
+
+def devnet_operations_keys(
+    genesis: Genesis, wanted: Iterable[tuple[str, str]]
+) -> tuple[SigningKey, ...]:
+    """Those of (licence, public key in hex) that follow from the genesis of a devnet."""
+    if genesis.network != "devnet":
+        return ()
+    source = _blueprint(genesis)
+    made = ((SigningKey(source.seed(name, "operations")), key) for name, key in wanted)
+    return tuple(found for found, key in made if found.public.hex() == key)
+
+
+def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:
+    """The key that licenses providers of a devnet; None for a genesis that is not derived."""
+    seed = _blueprint(genesis).seed("authority")
+    is_derived = SigningKey(seed).public == genesis.authority.key
+    return Ed25519PrivateKey.from_private_bytes(seed) if is_derived else None
+
+
+def _blueprint(genesis: Genesis) -> Blueprint:
+    return Blueprint(nonce=genesis.nonce, time_ms=genesis.time_ms)

@@ -1,0 +1,228 @@
+"""Partially signed transactions: a body that travels from signer to signer. Pure.
+
+It holds the body, the conditions revealed so far, and one verified signature a key. Several of one
+body combine in any order to the same, and no operation loses a signature (the lessons of BIP 174).
+`cli.wallet.ptx_document` writes it as text.
+
+What is not in it, because it may change on the way: whose approvals count for an operation of the
+validators, and how many. `Approvers` brings that from a node when the transaction is finalized;
+signatures beyond what the rules ask for stay in the document and are left out of the witness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ledger import codec
+from ledger.address import HRP_BY_NETWORK, encode_address
+from ledger.crypto import SigningKey, verify
+from ledger.locks import Condition, Threshold, check_condition, keys_of, lock_hash
+from ledger.operations import (
+    Mint,
+    ValidatorReady,
+)
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import (
+    INPUTS_MAX,
+    SIGNATURES_MAX,
+    FeeSchedule,
+    KeySignature,
+    SignedTransaction,
+    Transaction,
+    Witness,
+    check_signatures,
+    check_stateless,
+    is_governance,
+    seal,
+    sighash,
+    transaction_id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ptx:
+    """A body and what is known of its witness: conditions by ascending lock hash, signatures by
+    ascending key, each of them verified."""
+
+    network: str
+    body: Transaction
+    conditions: tuple[Condition, ...] = ()
+    signatures: tuple[KeySignature, ...] = ()
+
+    @property
+    def txid(self) -> bytes:
+        return transaction_id(self.body)
+
+    @property
+    def is_governance(self) -> bool:
+        return is_governance(self.body)
+
+    @property
+    def signers(self) -> frozenset[bytes]:
+        return frozenset(item.key for item in self.signatures)
+
+
+@dataclass(frozen=True, slots=True)
+class Approvers:
+    """Who may approve operations of the validators: licence by operations key, and how many."""
+
+    epoch: int
+    needed: int
+    names: Mapping[bytes, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that wants signatures: `needed` of `keys`; `signed` are those that are there."""
+
+    what: str
+    needed: int
+    keys: tuple[bytes, ...]
+    signed: tuple[bytes, ...]
+
+    @property
+    def left(self) -> int:
+        return max(0, self.needed - len(self.signed))
+
+
+def create(body: Transaction, network: str, conditions: Iterable[Condition] = ()) -> Ptx:
+    """A document without signatures; raises Invalid where the shape of its parts is wrong."""
+    codec.checked(body)
+    if network not in HRP_BY_NETWORK:
+        known = ", ".join(HRP_BY_NETWORK)
+        raise Invalid(Reason.MALFORMED, f"there is no network {network!r}; there are {known}")
+    revealed = {lock_hash(item): item for item in conditions}
+    for item in revealed.values():
+        check_condition(item)
+    if len(revealed) > INPUTS_MAX:
+        raise Invalid(Reason.TOO_LARGE, f"{len(revealed)} conditions, at most {INPUTS_MAX}")
+    return Ptx(network, body, tuple(revealed[lock] for lock in sorted(revealed)))
+
+
+def signing_keys(ptx: Ptx) -> frozenset[bytes] | None:
+    """Whose signatures can be of use; None where only the state of the chain can tell."""
+    if ptx.is_governance:
+        return None
+    keys = {key for condition in ptx.conditions for key in keys_of(condition)}
+    return frozenset(keys | _actors(ptx.body).keys())
+
+
+def sign(ptx: Ptx, keys: Iterable[SigningKey]) -> Ptx:
+    """The document with the signatures of those of `keys` that are of use; raises Invalid when
+    none is."""
+    useful = signing_keys(ptx)
+    given = list(keys)
+    chosen = [key for key in given if useful is None or key.public in useful]
+    if not chosen:
+        shown = ", ".join(key.public.hex() for key in given)
+        raise Invalid(Reason.SPARE_SIGNATURE, f"nothing in it needs a signature by {shown}")
+    message = sighash(ptx.body)
+    return add(ptx, [KeySignature(key.public, key.sign(message)) for key in chosen])
+
+
+def add(ptx: Ptx, signatures: Iterable[KeySignature]) -> Ptx:
+    """The union with these signatures; raises Invalid for a bad one and for one of no use.
+
+    Two signatures by one key, which RFC 8032 never makes but both may verify, leave the smaller,
+    so that the order in which they came is of no consequence.
+    """
+    message, useful = sighash(ptx.body), signing_keys(ptx)
+    by_key = {item.key: item.signature for item in ptx.signatures}
+    for item in signatures:
+        if by_key.get(item.key) == item.signature:
+            continue
+        if useful is not None and item.key not in useful:
+            raise Invalid(Reason.SPARE_SIGNATURE, f"nothing in it needs {item.key.hex()}")
+        if not verify(item.key, message, item.signature):
+            raise Invalid(Reason.BAD_SIGNATURE, f"by key {item.key.hex()}")
+        by_key[item.key] = min(item.signature, by_key.get(item.key, item.signature))
+    if len(by_key) > SIGNATURES_MAX:
+        detail = f"{len(by_key)} signatures, a transaction holds {SIGNATURES_MAX}"
+        raise Invalid(Reason.TOO_LARGE, detail)
+    merged = tuple(KeySignature(key, by_key[key]) for key in sorted(by_key))
+    return replace(ptx, signatures=merged)
+
+
+def combine(first: Ptx, *others: Ptx) -> Ptx:
+    """All conditions and signatures of documents of one body; raises Invalid for another body."""
+    conditions = list(first.conditions)
+    for other in others:
+        if (other.network, other.txid) != (first.network, first.txid):
+            detail = f"transaction {other.txid.hex()}, not {first.txid.hex()}"
+            raise Invalid(Reason.BAD_BODY, detail)
+        conditions += other.conditions
+    merged = create(first.body, first.network, conditions)
+    return add(merged, [item for ptx in (first, *others) for item in ptx.signatures])
+
+
+def needs(
+    ptx: Ptx, *, approvers: Approvers | None = None, locks: Collection[bytes] | None = None
+) -> tuple[Need, ...]:
+    """What must be signed, by whom, and who has signed.
+
+    `locks` are those of the spent outputs, from a node: conditions of others do not count, and
+    one that was not revealed is a need that no key fills. `approvers` must be given for an
+    operation of the validators.
+    """
+    if ptx.is_governance:
+        if approvers is None:
+            raise Invalid(Reason.NEEDS_QUORUM, "a node tells who may approve it, and how many must")
+        what = f"the validators of epoch {approvers.epoch}"
+        return (_need(ptx, what, approvers.needed, approvers.names),)
+    found = [
+        _need(ptx, f"operation '{name}'", 1, [key])
+        for key, name in sorted(_actors(ptx.body).items())
+    ]
+    revealed = {lock_hash(item): item for item in ptx.conditions}
+    for lock in sorted(revealed if locks is None else locks):
+        address = encode_address(lock, HRP_BY_NETWORK[ptx.network])
+        if lock not in revealed:
+            found.append(Need(f"{address}, whose condition is not revealed", 1, (), ()))
+            continue
+        condition = revealed[lock]
+        needed = condition.needed if isinstance(condition, Threshold) else 1
+        found.append(_need(ptx, address, needed, keys_of(condition)))
+    return tuple(found)
+
+
+def finalize(
+    ptx: Ptx,
+    fees: FeeSchedule,
+    *,
+    approvers: Approvers | None = None,
+    locks: Collection[bytes] | None = None,
+) -> SignedTransaction:
+    """The transaction with exactly the witness that the rules need; raises Invalid with what is
+    missing.
+
+    Which signatures are taken of more than enough depends on the document alone: those of the
+    smallest keys.
+    """
+    wanted = needs(ptx, approvers=approvers, locks=locks)
+    lacking = [f"{need.left} of {need.what}" for need in wanted if need.left]
+    if lacking:
+        reason = Reason.NEEDS_QUORUM if ptx.is_governance else Reason.MISSING_SIGNATURE
+        raise Invalid(reason, f"still needed: {'; '.join(lacking)}")
+    kept = set(ptx.signers) & {key for need in wanted for key in need.keys}
+    for key in sorted(kept, reverse=True):
+        if all(len(kept.intersection(need.keys) - {key}) >= need.needed for need in wanted):
+            kept.remove(key)
+    revealed = (item for item in ptx.conditions if locks is None or lock_hash(item) in locks)
+    chosen = tuple(item for item in ptx.signatures if item.key in kept)
+    tx = seal(ptx.body, Witness(tuple(revealed), chosen))
+    check_stateless(tx, ptx.body.chain_id, fees)
+    check_signatures(tx)
+    return tx
+
+
+def _need(ptx: Ptx, what: str, needed: int, keys: Iterable[bytes]) -> Need:
+    ordered = tuple(sorted(set(keys)))
+    return Need(what, needed, ordered, tuple(key for key in ordered if key in ptx.signers))
+
+
+def _actors(body: Transaction) -> dict[bytes, str]:
+    """Keys that operations name as theirs."""
+    return {
+        item.key: item.name for item in body.operations if isinstance(item, Mint | ValidatorReady)
+    }

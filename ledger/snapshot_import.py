@@ -1,0 +1,200 @@
+"""Taking a snapshot into an empty store, chunk by chunk, in any order, across restarts.
+
+`Import.begin` writes what is to be imported, `add` each chunk with everything that follows from it
+and the note that it is done, `finish` what makes the store a chain: each is one synced batch, so
+that a process may be killed between any two of them and goes on with `Import.resume`. Until it is
+finished `Chain.open` refuses the store by name.
+
+What is written is what a chain has that executed every block, except for what lies below: no
+headers, no bodies, no spenders, no histories, no transactions by their ids.
+
+Invariant: a chunk is verified against the manifest before anything of it is written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import KeysView
+
+from ledger import codec, schema
+from ledger.block import IsValid, header_hash
+from ledger.chain_load import read_node, scan_all
+from ledger.codec import Wire
+from ledger.crypto import verify
+from ledger.epochs import Epoch
+from ledger.kv import KeyValue
+from ledger.mountain_range import nodes_above
+from ledger.objects import decode, key_of
+from ledger.schema import Base, DamagedChain, Tip
+from ledger.snapshot import (
+    MANIFEST_BYTES_MAX,
+    RANGE_HEIGHT,
+    CheckedObjects,
+    CheckedOutputs,
+    Manifest,
+    Unspent,
+    check_chunk,
+    check_manifest,
+)
+from ledger.spent_bitmap import CHUNK_BYTES
+from ledger.validators import Members, ValidatorSet
+
+_DONE = b"\0"
+_HALVED = b"\1"
+_CLEAR = bytes(CHUNK_BYTES)
+
+
+class Source(Wire, frozen=True):
+    """What is being imported; kept in the store until it is finished."""
+
+    manifest: Manifest
+    members: Members
+    """Of the manifest's epoch."""
+
+    @property
+    def validators(self) -> ValidatorSet:
+        return ValidatorSet(self.manifest.header.epoch, self.members)
+
+
+class Import:
+    """Made by `begin` or `resume`, never by its constructor."""
+
+    __slots__ = ("_kv", "_missing", "_source")
+
+    def __init__(self, kv: KeyValue, source: Source) -> None:
+        self._kv = kv
+        self._source = source
+        self._missing = _missing(kv, source.manifest)
+
+    @classmethod
+    def begin(
+        cls,
+        kv: KeyValue,
+        manifest: Manifest,
+        chain_id: bytes,
+        validators: ValidatorSet,
+        is_valid: IsValid = verify,
+    ) -> Import:
+        """Start in an empty store; raises Invalid for a manifest that `check_manifest` refuses."""
+        check_manifest(manifest, chain_id, validators, is_valid)
+        if next(kv.scan(b"", limit=1), None) is not None:
+            raise AssertionError("a snapshot is imported into an empty store only")
+        source = Source(manifest, validators.members)
+        kv.write({schema.IMPORT_KEY: codec.encode_payload(source)}, ())
+        return cls(kv, source)
+
+    @classmethod
+    def resume(cls, kv: KeyValue) -> Import | None:
+        """Go on where a store was left; None where it holds no import, or a finished one."""
+        data = kv.get(schema.IMPORT_KEY)
+        if data is None:
+            return None
+        size_max = MANIFEST_BYTES_MAX + schema.VALIDATOR_SET_BYTES_MAX
+        what = "what is being imported"
+        return cls(kv, schema.read_payload(data, Source, size_max=size_max, what=what))
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._source.manifest
+
+    @property
+    def missing(self) -> KeysView[int]:
+        """The numbers of the chunks to ask for. Chunks of objects may be followed by others; there
+        are none left when this is empty."""
+        return self._missing.keys()
+
+    def add(self, number: int, data: bytes) -> bool:
+        """Verify an encoded chunk and write it; False where it is not (or no longer) missing.
+
+        Raises Invalid for a chunk that its sender has to answer for. Nothing is written then.
+        """
+        if number not in self._missing:
+            return False
+        checked = check_chunk(self.manifest, number, data)
+        halves: tuple[int, ...] = ()
+        if isinstance(checked, CheckedOutputs):
+            puts = self._output_records(number, checked)
+        else:
+            puts, halves = _object_records(checked), checked.halves
+        puts[schema.progress_key(number)] = _HALVED if halves else _DONE
+        self._kv.write(puts, ())
+        del self._missing[number]
+        self._missing.update(dict.fromkeys(halves))
+        return True
+
+    def finish(self) -> None:
+        """Make the store a chain that `Chain.open` opens; every chunk must be there."""
+        if self._missing:
+            raise AssertionError(f"{len(self._missing)} chunks are missing")
+        manifest, kv = self.manifest, self._kv
+        header, roots = manifest.header, manifest.roots
+        block_hash, height = header_hash(header), header.height
+        epoch = kv.get(schema.object_key(key_of(Epoch)))
+        following = decode(epoch or b"", Epoch).validators
+        if following.hash != header.next_validators_hash:
+            raise DamagedChain(f"the validators after height {height} are others than it names")
+        nodes = nodes_above(
+            roots.outputs_count, RANGE_HEIGHT, lambda position: read_node(kv, position)
+        )
+        puts = {schema.node_key(position): node for position, node in nodes}
+        tip = codec.encode_payload(Tip(height, block_hash, roots.outputs_count, roots.supply_root))
+        sets = (self._source.validators, following)
+        puts |= {schema.validators_key(item.epoch): codec.encode_payload(item) for item in sets}
+        puts |= {
+            schema.SCHEMA_KEY: schema.SCHEMA_VERSION.to_bytes(2, "big"),
+            schema.TIP_KEY: tip,
+            schema.BASE_KEY: codec.encode_payload(Base(height, block_hash, roots.outputs_count)),
+            schema.header_key(height): codec.encode(header),
+            schema.height_by_hash_key(block_hash): height.to_bytes(8, "big"),
+            schema.certificate_key(height): codec.encode(manifest.certificate),
+        }
+        progress = [key for key, _ in scan_all(kv, schema.PROGRESS)]
+        kv.write(puts, [schema.IMPORT_KEY, *progress])
+
+    def _output_records(self, number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
+        puts = {schema.node_key(position): node for position, node in checked.nodes}
+        if checked.flags != _CLEAR:
+            puts[schema.chunk_key(number)] = checked.flags
+        for item in checked.unspent:
+            entry = item.entry
+            name = schema.outpoint_value((item.outpoint.txid, item.outpoint.index))
+            puts[schema.OUTPUT + name] = codec.encode(entry)
+            puts[schema.unspent_key(entry.leaf)] = name
+            puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
+        puts |= self._balances(checked.unspent)
+        return puts
+
+    def _balances(self, unspent: tuple[Unspent, ...]) -> dict[bytes, bytes]:
+        """The running balances with the outputs of one chunk added."""
+        added: defaultdict[bytes, list[int]] = defaultdict(lambda: [0, 0])
+        for item in unspent:
+            sums = added[schema.balance_key(item.entry.lock, item.entry.asset)]
+            sums[0] += item.entry.amount
+            sums[1] += 1
+        balances = {}
+        for key, (amount, coins) in added.items():
+            stored = self._kv.get(key)
+            before = (0, 0) if stored is None else schema.read_balance(stored)
+            balances[key] = schema.balance_value(before[0] + amount, before[1] + coins)
+        return balances
+
+
+def _object_records(checked: CheckedObjects) -> dict[bytes, bytes]:
+    return {schema.object_key(key): value for key, value in checked.objects.items()}
+
+
+def _missing(kv: KeyValue, manifest: Manifest) -> dict[int, None]:
+    """What the notes in the store leave to be done, in ascending order."""
+    notes = {
+        schema.read_number(key[1:], 8, "number of a chunk"): value
+        for key, value in scan_all(kv, schema.PROGRESS)
+    }
+    missing = [number for number in range(manifest.output_chunks) if number not in notes]
+    subtrees = [1]
+    for subtree in subtrees:  # grows while it runs, by the halves of those that were halved
+        number = manifest.object_chunk(subtree)
+        if number not in notes:
+            missing.append(number)
+        elif notes[number] == _HALVED:
+            subtrees += (2 * subtree, 2 * subtree + 1)
+    return dict.fromkeys(missing)

@@ -1,0 +1,140 @@
+"""Epochs: who votes now, who joins, who leaves; and when the validators changed.
+
+Whoever trusts the genesis file follows the changes to the validators of any block, and needs no
+other block in between: a quorum of each set signed who comes next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+
+from aiohttp import web
+
+from ledger import objects
+from ledger.chain import Chain
+from ledger.economy import licence as licences
+from ledger.epochs import Epoch, epoch_after
+from ledger.objects import LedgerClock
+from ledger.validators import ValidatorSet
+from node.api import epoch_schemas as schemas
+from node.api.blocks import certificate_of
+from node.api.convert import header_answer, rfc3339
+from node.api.problems import not_found
+from node.api.reply import answer
+from node.api.request import SERVICES, read_number, read_query
+from node.api.services import Services
+
+EPOCHS_A_REQUEST = 1_000
+"""Two small reads each: some 50 ms of the loop in slices."""
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/epochs/current", get_current),
+        web.get("/v1/epochs/changes", get_changes),
+    ]
+
+
+async def get_current(request: web.Request) -> web.Response:
+    """Everything from the state after one block, so that the parts agree."""
+    read_query(request)
+    return answer(epoch_of(request.app[SERVICES]))
+
+
+async def get_changes(request: web.Request) -> web.Response:
+    """From the end of epoch `start` on; a bounded number of epochs is looked at for one answer."""
+    start = read_number(read_query(request, "start").get("start", "0"), "start")
+    services = request.app[SERVICES]
+    chain = services.chain
+    present = epoch_after(chain.head.header)
+    if start < present and chain.validators(start) is None:
+        raise not_found(f"epoch {start} is not stored here any more")
+    end = min(present, start + EPOCHS_A_REQUEST)
+    items = []
+    for epoch in range(start, end):
+        before, after = services.validators_at(epoch), services.validators_at(epoch + 1)
+        if before.members != after.members:
+            items.append(_change(services, epoch, after))
+        await asyncio.sleep(0)
+    return answer(
+        schemas.SetChanges(items=items, next_epoch=end if start <= end < present else None)
+    )
+
+
+def _change(services: Services, epoch: int, after: ValidatorSet) -> schemas.SetChange:
+    height = _last_height(services.chain, epoch)
+    header, certificate = services.chain.header(height), certificate_of(services, height)
+    if header is None or certificate is None:
+        raise AssertionError(f"epoch {epoch} ended at height {height}, which is not stored")
+    members = [
+        schemas.SetMember(key=member.key.hex(), licence=member.licence) for member in after.members
+    ]
+    return schemas.SetChange(header=header_answer(header), certificate=certificate, members=members)
+
+
+def _last_height(chain: Chain, epoch: int) -> int:
+    """Of an epoch that is over: heights and epochs grow together."""
+
+    def is_later(height: int) -> bool:
+        header = chain.header(height)
+        return header is None or header.epoch > epoch
+
+    first_later = bisect_left(range(chain.base + 1, chain.height + 1), True, key=is_later)
+    return chain.base + first_later
+
+
+def epoch_of(services: Services) -> schemas.Epoch:
+    chain, parameters = services.chain, services.genesis.parameters
+    epoch = objects.load_one(chain, Epoch)
+    clock_ms = objects.load_one(chain, LedgerClock).time_ms
+    granted = {item.grant.id: item for item in objects.load_all(chain, licences.Licence)}
+    members = epoch.validators
+    last_time_ms = epoch.base_ms + parameters.epoch_ms
+    return schemas.Epoch(
+        height=chain.height,
+        number=epoch.number,
+        base_height=epoch.base_height,
+        base_hash=epoch.base_hash.hex(),
+        base_ms=epoch.base_ms,
+        last_height_min=epoch.base_height + parameters.epoch_blocks + 1,
+        last_time_ms_min=last_time_ms,
+        last_time_min=rfc3339(last_time_ms),
+        validators_hash=members.hash.hex(),
+        n=members.n,
+        f=members.f,
+        quorum=members.quorum,
+        members=[
+            schemas.EpochMember(
+                index=index,
+                licence=member.licence,
+                name=granted[member.licence].grant.name,
+                key=member.key.hex(),
+                operations_key=granted[member.licence].grant.keys.operations.hex(),
+            )
+            for index, member in enumerate(members.members)
+        ],
+        licences=[_licence(granted[name], clock_ms) for name in sorted(granted)],
+    )
+
+
+def _licence(item: licences.Licence, clock_ms: int) -> schemas.Licence:
+    grant = item.grant
+    keys = {role: getattr(grant.keys, role).hex() for role in grant.keys.__struct_fields__}
+    is_expired = item.state is licences.LicenceState.ACTIVE and not item.is_active(clock_ms)
+    return schemas.Licence(
+        id=grant.id,
+        name=grant.name,
+        jurisdiction=grant.jurisdiction,
+        state="expired" if is_expired else item.state.name.lower(),
+        seat=item.seat.name.lower(),
+        seat_height=item.seat_height,
+        version=item.version,
+        validator=grant.validator,
+        issuer=grant.issuer,
+        expires_ms=grant.expires_ms,
+        expires=rfc3339(grant.expires_ms),
+        document_hash=grant.document_hash.hex(),
+        certificate_hash=grant.certificate_hash.hex(),
+        keys=schemas.LicenceKeys(**keys),
+    )

@@ -1,0 +1,43 @@
+"""Who is who: licences by link key, consensus key and id, as the chain's last block has them."""
+
+from __future__ import annotations
+
+from ledger.economy.licence import Licence, Seat
+from ledger.objects import ObjectReader, load_all
+
+
+class Directory:
+    """Read once and again whenever a block may have changed a licence."""
+
+    def __init__(self, chain: ObjectReader) -> None:
+        self._chain = chain
+        self.refresh()
+
+    def refresh(self) -> None:
+        licences = load_all(self._chain, Licence)
+        self._by_link = {item.grant.keys.link: item for item in licences}
+        self._key_by_id = {item.grant.id: item.grant.keys.consensus for item in licences}
+        self._id_by_key = {key: name for name, key in self._key_by_id.items()}
+        self._seats = {item.grant.id: item.seat for item in licences}
+
+    def licence(self, link_key: bytes) -> Licence | None:
+        """The licence whose node shows this key on its links."""
+        return self._by_link.get(link_key)
+
+    def seat(self, identity: str) -> Seat | None:
+        """Where a licence stands towards the set of validators; None for what is no licence."""
+        return self._seats.get(identity)
+
+    def waiting(self) -> list[str]:
+        """Licences that wait for a seat, whether their node is ready or not."""
+        wanted = (Seat.WAITING, Seat.READY)
+        return sorted(name for name, seat in self._seats.items() if seat in wanted)
+
+    def key(self, identity: str) -> bytes:
+        """How the engine names the peer that links call `identity`: by its consensus key, or by
+        that name itself where it has none."""
+        return self._key_by_id.get(identity, identity.encode("ascii"))
+
+    def identity(self, key: bytes) -> str:
+        """The inverse of `key`."""
+        return self._id_by_key.get(key) or key.decode("ascii")

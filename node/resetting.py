@@ -1,0 +1,44 @@
+"""Giving up a node's chain, so that it fetches all of it again. Keys and votes are never touched.
+
+The vote log stays ahead of the new, empty chain: the node catches up and then goes on voting above
+everything that it signed. A new store is made beside the old one and takes its place when it is
+complete; whoever was interrupted between the two renames repeats the command.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from ledger.chain import Chain
+from ledger.genesis_state import genesis_state
+from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from node.app import read_genesis
+from node.config import NodeConfig
+from node.disk import DirectoryLock
+from node.errors import NodeError
+from node.files import sync_directory
+
+
+def reset_chain(config: NodeConfig) -> None:
+    """Begin at genesis again, in the directory of a node that does not run; raises NodeError."""
+    genesis = read_genesis(config)
+    chain = config.chain_path
+    draft, old = (chain.with_name(f".{chain.name}.{suffix}") for suffix in ("new", "old"))
+    try:
+        with DirectoryLock(config.directory):
+            for left in (draft, old):
+                if left.exists():
+                    shutil.rmtree(left)
+            kv = LevelDB.create(draft)
+            Chain.create(kv, genesis_state(genesis))
+            kv.close()
+            if chain.exists():
+                chain.rename(old)
+            draft.rename(chain)
+            sync_directory(chain.parent)
+            if old.exists():
+                shutil.rmtree(old)
+    except DataDirectoryInUse as error:
+        raise NodeError("directory_in_use", str(error)) from None
+    except StorageError as error:
+        raise NodeError("storage", str(error)) from error

@@ -1,0 +1,176 @@
+"""Faults of a devnet by hand and by seed, and a verdict that finds a node which lies."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.devnet import history, processes
+from cli.devnet.history import Look, Pay
+from tests.functional.cluster import MARSA, Cluster, until
+
+pytestmark = pytest.mark.functional
+
+BROKEN_NODE = Path(__file__).with_name("broken_node.py")
+SEED = 38
+"""In 20 s one way of a node is cut, one is restarted, and one is killed."""
+
+
+def test_paused_node(cluster: Cluster) -> None:
+    """Payments go on without it, `status` names it, and `down` ends it all the same."""
+    cluster.up()
+    assert cluster.marsa("devnet", "pause", "0", "--json").json["nodes"] == ["val0"]
+    paused = cluster.nodes()["val0"]
+    assert (paused["state"], paused["alive"], paused["height"]) == ("paused", True, None)
+    assert "go on with: marsa devnet resume val0" in cluster.marsa("devnet", "status").out
+    sent = cluster.send("5", "alice", "bob", "--node", cluster.api(1), "--wait", "20s")
+    assert sent["status"] == "final"
+    cluster.marsa("devnet", "resume")
+    until(lambda: cluster.nodes()["val0"]["height"] == cluster.nodes()["val1"]["height"], "level")
+    cluster.marsa("devnet", "pause", "val1", "bolt", "2")
+    process = processes.running(cluster.node_dir("val2"))
+    cluster.marsa("devnet", "down")
+    assert not processes.is_alive(process)
+    refused = cluster.marsa("devnet", "pause", "val2", "--json", code=6)
+    assert refused.error["code"] == "node_down"
+
+
+def test_links_that_are_cut_and_slow(cluster: Cluster) -> None:
+    """The rest of a network goes on without the one that is cut off, and it comes back."""
+    cluster.up("--faults")
+    parted = cluster.marsa("devnet", "partition", "acme", "--json").json
+    assert parted["groups"] == [["val0"], ["val1", "val2", "val3"]]
+    assert {frozenset((way["source"], way["target"])) for way in cluster.status()["links"]} == {
+        frozenset(("val0", other)) for other in parted["groups"][1]
+    }
+    assert "6 ways are cut, 0 slow" in cluster.marsa("devnet", "status").out
+    sent = cluster.send("5", "alice", "bob", "--node", cluster.api(1), "--wait", "20s")
+    behind = cluster.marsa(
+        "tx", "show", sent["txid"], "--node", cluster.api(0), "--json", code=None
+    )
+    assert behind.code == 6 or behind.json["status"] != "final"
+    cluster.marsa("devnet", "heal")
+    assert cluster.status()["links"] == []
+    until(lambda: cluster.nodes()["val0"]["height"] == cluster.nodes()["val1"]["height"], "level")
+    cluster.marsa("devnet", "delay", "3", "50ms", "--rate", "512")
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+    halved = cluster.marsa("devnet", "partition", "0,1/2,3", "--for", "300ms", "--json").json
+    assert halved["groups"] == [["val0", "val1"], ["val2", "val3"]]
+    assert cluster.send("5", "alice", "bob", "--wait", "20s")["status"] == "final"
+    assert cluster.marsa("devnet", "heal", "--json").json["healed"] > 0
+    links = processes.running(cluster.directory / "links")
+    assert links is not None
+    cluster.marsa("devnet", "down")
+    assert not processes.is_alive(links)
+
+
+def test_links_of_a_devnet_without_forwarder(cluster: Cluster) -> None:
+    """It is said how to get one; the devnet keeps its state and its choice."""
+    cluster.up()
+    sent = cluster.send("5", "alice", "bob")
+    for words in (["partition", "0"], ["delay", "0", "1s"], ["heal"], ["chaos", "--seed", "1"]):
+        failed = cluster.marsa("devnet", *words, "--json", code=2).error
+        assert failed["code"] == "no_forwarder"
+        assert failed["hint"] == "marsa devnet down && marsa devnet up --faults"
+    running = cluster.marsa("devnet", "up", "--faults", "--json", code=2).error
+    assert running["code"] == "devnet_running"
+    cluster.marsa("devnet", "down")
+    cluster.up("--faults")
+    assert cluster.marsa("tx", "show", sent["txid"], "--json").json["status"] == "final"
+    for groups, code, says in (
+        ("0,1,2,3", 2, "bad_groups"),
+        ("0/0", 2, "bad_groups"),
+        ("0/x", 6, "unknown_node"),
+    ):
+        failed = cluster.marsa("devnet", "partition", groups, "--json", code=code).error
+        assert failed["code"] == says
+    cluster.marsa("devnet", "down")
+    cluster.up()
+    cluster.marsa("devnet", "heal")
+
+
+def test_chaos_is_clean(cluster: Cluster) -> None:
+    """Twenty seconds of faults under load on four validators: every rule holds, and all are back.
+
+    The schedule is the one that a dry run shows, and the history is on disk.
+    """
+    cluster.up("--faults")
+    words = ("devnet", "chaos", "--seed", SEED, "--for", "20s", "--json")
+    shown = cluster.marsa(*words, "--dry-run").json
+    done = cluster.marsa(*words, code=None)
+    result = done.json
+    assert (done.code, result["ok"], result["findings"]) == (0, True, []), result
+    assert result["schedule"]["steps"] == shown["steps"]
+    assert result["final"] > 20
+    assert result["command"] == f"marsa devnet chaos --seed {SEED} --for 20s"
+    records = history.read(Path(result["history"]))
+    happened = [record.fault for record in records if isinstance(record, history.Happening)]
+    assert len(happened) == len(shown["steps"])
+    assert any(isinstance(record, Pay) for record in records)
+    until(lambda: roots(cluster), "all nodes run and have one state root")
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def test_interrupted_chaos_heals(cluster: Cluster) -> None:
+    """Ctrl-C while nodes are paused: the command ends with 130 and leaves everybody running."""
+    cluster.up()
+    words = ("devnet", "chaos", "--seed", "1", "--for", "60s", "--kinds", "pause,kill")
+    child = subprocess.Popen(
+        [MARSA, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=cluster.environment,
+        start_new_session=True,
+    )
+    until(lambda: disturbed(cluster), "a node is paused or down")
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == 130
+    until(lambda: roots(cluster), "all nodes run and have one state root")
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def disturbed(cluster: Cluster) -> bool:
+    return any(node["state"] in ("paused", "down") for node in cluster.nodes().values())
+
+
+def roots(cluster: Cluster) -> bool:
+    nodes = cluster.nodes().values()
+    found = {(node["height"], node["state_root"]) for node in nodes}
+    return len(found) == 1 and all(node["state"] in ("voting", "primary") for node in nodes)
+
+
+def test_chaos_finds_a_lie(cluster: Cluster) -> None:
+    """One node calls final what is only pending: the verdict is bad, names it, and exits with 9."""
+    cluster.up()
+    cluster.marsa("devnet", "kill", "val3")
+    start_broken(cluster, "val3", "answer-early")
+    until(lambda: cluster.nodes()["val3"]["state"] == "voting", "val3 votes")
+    words = ("devnet", "chaos", "--seed", 1, "--for", "6s", "--kinds", "pause")
+    result = cluster.marsa(*words, "--json", code=9).json
+    assert (result["ok"], result["safe"]) == (False, False)
+    told = [item["what"] for item in result["findings"] if item["rule"] == "finality"]
+    assert any("val3 called" in what for what in told)
+    assert not any(f"{name} called" in what for name in ("val0", "val1", "val2") for what in told)
+    records = history.read(Path(result["history"]))
+    lies = [item for item in records if isinstance(item, Look) and item.outcome == "final"]
+    assert any(not item.block for item in lies)
+
+
+def start_broken(cluster: Cluster, name: str, rule: str) -> None:
+    """Start a node of this devnet with a rule broken; the devnet knows its process."""
+    directory = cluster.node_dir(name)
+    command: list[Any] = [sys.executable, BROKEN_NODE, rule, "node", "run", directory]
+    with (directory / "node.log").open("ab") as log:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    process = processes.identify(child.pid)
+    assert process is not None
+    processes.save(directory, process)
+    child.returncode = 0  # whoever ends the devnet ends it

@@ -1,0 +1,46 @@
+"""A devnet as it was: all nodes together, with their votes, and able to go on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.cluster import Cluster
+
+pytestmark = pytest.mark.functional
+
+
+def test_snapshot_and_restore(cluster: Cluster) -> None:
+    """What was paid after a snapshot is gone after going back to it, and payments go on."""
+    cluster.up()
+    kept = cluster.send("5", "alice", "bob")
+    copied = cluster.marsa("devnet", "snapshot", "before", "--json").json
+    before = cluster.balance("alice")
+    lost = cluster.send("7", "alice", "bob")
+    cluster.marsa("devnet", "restore", "before")
+    assert cluster.balance("alice") == before
+    assert cluster.marsa("tx", "show", kept["txid"], "--json").json["status"] == "final"
+    assert cluster.marsa("tx", "show", lost["txid"], "--json", code=None).json.get("status") in (
+        None,
+        "unknown",
+    )
+    assert {node["state"] for node in cluster.nodes().values()} == {"voting", "primary"}
+    assert cluster.send("7", "alice", "bob")["status"] == "final"
+    cluster.marsa("audit", "chain")
+    assert not list(cluster.home.glob(".devnet-*.new"))
+    assert copied["snapshot"] == "before"
+
+
+def test_wrong_names(cluster: Cluster) -> None:
+    """A name that is taken, one that there is not, and one that would escape; the devnet runs on
+    after each, and a stopped one stays down."""
+    cluster.up()
+    cluster.marsa("devnet", "snapshot", "before")
+    taken = cluster.marsa("devnet", "snapshot", "before", "--json", code=2).error
+    assert taken["code"] == "snapshot_exists"
+    unknown = cluster.marsa("devnet", "restore", "after", "--json", code=6).error
+    assert (unknown["code"], "before" in unknown["message"]) == ("unknown_snapshot", True)
+    assert cluster.marsa("devnet", "snapshot", "../x", "--json", code=2).error["code"] == "bad_name"
+    assert all(node["alive"] for node in cluster.nodes().values())
+    cluster.marsa("devnet", "down")
+    cluster.marsa("devnet", "restore", "before")
+    assert not any(node["alive"] for node in cluster.nodes().values())

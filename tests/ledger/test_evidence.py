@@ -1,0 +1,124 @@
+"""Evidence: two votes that no honest member signs both, and what they cost their signer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from ledger import membership
+from ledger.economy.licence import Licence, LicenceState, Seat
+from ledger.epochs import Epoch
+from ledger.execution import FREE_PER_IDENTITY_MAX
+from ledger.membership import EVIDENCE_EPOCHS
+from ledger.operations import EndEpoch, Remove
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import SignedTransaction
+from tests.ledger.faults import judge
+from tests.ledger.world import COIN, TIME_MS, World, grant, make_genesis, sign
+
+replace = msgspec.structs.replace
+HEIGHT = 9
+GRANT = grant("new")
+
+
+def refused(world: World, tx: SignedTransaction) -> Invalid:
+    with pytest.raises(Invalid) as caught:
+        judge(world, tx.raw)
+    return caught.value
+
+
+def reason_of(run: Callable[[], object]) -> Reason:
+    with pytest.raises(Invalid) as caught:
+        run()
+    return caught.value.reason
+
+
+def licence(state: LicenceState = LicenceState.ACTIVE, seat: Seat = Seat.NONE) -> Licence:
+    return Licence(GRANT, state, 3, seat, 5)
+
+
+def epoch(number: int = 20) -> Epoch:
+    return Epoch(number, 70, b"\7" * 32, TIME_MS, False, (), ())
+
+
+@pytest.mark.parametrize("seat", Seat)
+@pytest.mark.parametrize("state", LicenceState)
+def test_evidence_against_every_state_and_seat(state: LicenceState, seat: Seat) -> None:
+    """An active one is accused until the boundary; a suspended one that still has a seat, or
+    wants one, loses it; the others are judged already."""
+    item, held = World().evidence("new", epoch=20), licence(state, seat)
+
+    def run() -> Licence:
+        return membership.accuse(item, held, epoch(), height=HEIGHT)
+
+    losing = {Seat.WAITING: Seat.NONE, Seat.READY: Seat.NONE, Seat.SEATED: Seat.LEAVING}
+    if state is LicenceState.ACTIVE:
+        assert run() == replace(held, state=LicenceState.ACCUSED)
+    elif state is LicenceState.SUSPENDED and seat in losing:
+        assert run() == replace(held, seat=losing[seat], seat_height=HEIGHT)
+    else:
+        assert reason_of(run) is Reason.LICENCE_INACTIVE
+
+
+@pytest.mark.parametrize("voted", [9, 10, 20, 21])
+def test_votes_count_for_ten_epochs(voted: int) -> None:
+    """In epoch 20 those of 10 to 20, and none of 9 or 21."""
+    item = World().evidence("new", epoch=voted)
+    if voted in (10, 20):
+        membership.accuse(item, licence(), epoch(), height=HEIGHT)
+    else:
+        found = reason_of(lambda: membership.accuse(item, licence(), epoch(), height=HEIGHT))
+        assert found is Reason.WRONG_EPOCH
+    assert EVIDENCE_EPOCHS == 10
+
+
+def test_an_offender_is_suspended_and_leaves_at_the_boundary() -> None:
+    """Accused it mints and approves on; from the boundary it does neither."""
+    world = World(make_genesis(7))
+    world.advance([world.accuse("val3")])
+    assert world.licence("val3").state is LicenceState.ACCUSED
+    members = ["val3", "val0", "val1", "val2", "val4"]
+    judge(world, world.mint("val3").raw)
+    last = world.advance([world.govern(EndEpoch(0), approvers=members)]).header.height
+    held = world.licence("val3")
+    assert (held.state, held.seat) == (LicenceState.SUSPENDED, Seat.NONE)
+    assert (held.version, held.seat_height) == (0, last)
+    assert "val3" not in world.seats
+    assert len(world.seats) == 6
+    assert refused(world, world.mint("val3")).reason is Reason.LICENCE_INACTIVE
+
+
+def test_an_offender_waits_for_its_turn_to_leave() -> None:
+    """Of four nobody can leave: it is suspended, its seat waits for somebody to join."""
+    world = World()
+    world.advance([world.accuse("val3")])
+    world.end_epoch()
+    held = world.licence("val3")
+    assert (held.state, held.seat) == (LicenceState.SUSPENDED, Seat.LEAVING)
+    assert "val3" in world.seats
+    assert refused(world, world.accuse("val3")).reason is Reason.LICENCE_INACTIVE
+
+
+def test_anybody_may_send_evidence_beside_a_payment() -> None:
+    """It needs no signature of its own; the one of the coin's owner is the only one."""
+    world = World()
+    paid = world.transfer("alice", "bob").body
+    tx = sign(replace(paid, operations=(world.evidence("val1"),)), ["alice"])
+    world.advance([tx])
+    assert world.licence("val1").state is LicenceState.ACCUSED
+
+
+def test_an_offender_cannot_crowd_out_the_evidence_against_it() -> None:
+    """Its own free transactions fill its quota; evidence, removal and others' mints pass."""
+    world = World()
+    execution = world.execution()
+    for number in range(FREE_PER_IDENTITY_MAX):
+        execution.add(world.mint("val0", 1, number=number))
+    late = world.mint("val0", 1, number=FREE_PER_IDENTITY_MAX)
+    with pytest.raises(Invalid) as caught:
+        execution.add(late)
+    assert caught.value.reason is Reason.FREE_QUOTA
+    for tx in (world.accuse("val0"), world.govern(Remove("val0", 0)), world.mint("val1", COIN)):
+        execution.add(tx)

@@ -1,0 +1,108 @@
+"""Where epochs meet: early messages are kept in bounds, and a block has the rules of its epoch."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from consensus.messages import Message
+from ledger.block import COMMIT, PREPARE
+from ledger.operations import EndEpoch
+from ledger.validators import VALIDATORS_MAX
+from node.epochs import EARLY_A_PEER, EarlyMessages, epoch_of, rules_at
+from tests.consensus.kit import Kit
+from tests.ledger.world import World
+from tests.node.api.harness import Node
+
+KIT = Kit(4)
+ONE = KIT.header()
+
+
+def votes(count: int) -> list[Message]:
+    return [KIT.vote(1, PREPARE, KIT.header(salt=str(index))) for index in range(count)]
+
+
+def test_the_latest_of_a_peer_are_kept() -> None:
+    """One below the limit and at it all; one above it the oldest of that peer alone is gone."""
+    for count in (EARLY_A_PEER - 1, EARLY_A_PEER, EARLY_A_PEER + 1):
+        early = EarlyMessages()
+        early.keep(b"honest", KIT.vote(2, COMMIT, ONE))
+        said = votes(count)
+        for message in said:
+            early.keep(b"loud", message)
+        kept = [message for peer, message in early.take() if peer == b"loud"]
+        assert kept == said[-EARLY_A_PEER:]
+        assert len(kept) == min(count, EARLY_A_PEER)
+
+
+def test_so_many_peers_have_a_place() -> None:
+    """The one above the limit finds none; those that have one go on."""
+    early = EarlyMessages()
+    vote = KIT.vote(1, PREPARE, ONE)
+    for number, total in (
+        (VALIDATORS_MAX - 2, VALIDATORS_MAX - 1),
+        (VALIDATORS_MAX - 1, VALIDATORS_MAX),
+        (VALIDATORS_MAX, VALIDATORS_MAX),
+    ):
+        for peer in range(number + 1):
+            if peer.to_bytes(2, "big") not in {name for name, _ in list(held(early))}:
+                early.keep(peer.to_bytes(2, "big"), vote)
+        assert len(early) == total
+    early.keep(bytes(2), vote)
+    assert len(early) == VALIDATORS_MAX + 1
+
+
+def held(early: EarlyMessages) -> list[tuple[bytes, Message]]:
+    """Without letting go of them."""
+    taken = early.take()
+    for peer, message in taken:
+        early.keep(peer, message)
+    return taken
+
+
+def test_taken_once_and_in_the_order_of_each_peer() -> None:
+    """A proposal comes out before the votes for it."""
+    early = EarlyMessages()
+    said = [KIT.pre_prepare(ONE), KIT.vote(0, PREPARE, ONE), KIT.vote(0, COMMIT, ONE)]
+    for message in said:
+        early.keep(b"peer", message)
+    assert early.take() == [(b"peer", message) for message in said]
+    assert (early.take(), len(early)) == ([], 0)
+
+
+def test_what_is_sent_again_anyway_is_not_kept() -> None:
+    """STATUS, VIEW-CHANGE and NEW-VIEW."""
+    early = EarlyMessages()
+    changes = [KIT.view_change(member, 1) for member in range(3)]
+    for message in (KIT.status(), changes[0], KIT.new_view(1, changes)):
+        early.keep(b"peer", message)
+    assert len(early) == 0
+
+
+def test_every_message_says_of_which_epoch_it_is() -> None:
+    """Wherever that stands in it."""
+    changes = [KIT.view_change(member, 1) for member in range(3)]
+    new_view = KIT.new_view(1, changes)
+    for message in (
+        KIT.pre_prepare(replace(ONE, epoch=7)),
+        replace(KIT.vote(1, PREPARE, ONE), epoch=7),
+        replace(KIT.status(), epoch=7),
+        replace(changes[0], body=replace(changes[0].body, epoch=7)),
+        replace(new_view, body=replace(new_view.body, epoch=7)),
+    ):
+        assert epoch_of(message) == 7
+
+
+def test_rules_are_those_of_the_next_block() -> None:
+    """Those of genesis at first; after the last block of an epoch those of the next, which knows
+    the set before it."""
+    node = Node(World())
+    world = node.world
+    first = rules_at(node.chain, lambda *_: True)
+    assert (first.epoch, first.previous) == (0, None)
+    assert first.validators == world.genesis.validators
+    node.decide([world.govern(EndEpoch(0))])
+    second = rules_at(node.chain, lambda *_: True)
+    assert (second.epoch, second.validators) == (1, world.validators)
+    assert second.previous == first.validators
+    node.decide([])
+    assert rules_at(node.chain, lambda *_: True).epoch == 1
