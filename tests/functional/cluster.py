@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -108,6 +109,11 @@ class Cluster:
         directories = [*devnets.glob("*/nodes/*"), *devnets.glob("*/links")]
         alive = [processes.running(directory) for directory in directories]
         processes.kill([process for process in alive if process is not None])
+
+
+def hear_ctrl_c() -> None:
+    """For a child: a shell that runs the tests in its background lets them ignore the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from cli.devnet import history, processes
 from cli.devnet.history import Look, Pay
-from tests.functional.cluster import MARSA, Cluster, until
+from tests.functional.cluster import MARSA, Cluster, hear_ctrl_c, until
 
 pytestmark = pytest.mark.functional
 
@@ -127,6 +127,7 @@ def test_interrupted_chaos_heals(cluster: Cluster) -> None:
         stderr=subprocess.DEVNULL,
         env=cluster.environment,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     until(lambda: disturbed(cluster), "a node is paused or down")
     child.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from cli.devnet import launch, processes
-from tests.functional.cluster import MARSA, Cluster, until
+from tests.functional.cluster import MARSA, Cluster, hear_ctrl_c, until
 
 pytestmark = pytest.mark.functional
 
@@ -160,7 +160,13 @@ def test_terminal_shows_blocks_and_ctrl_c_stops(cluster: Cluster) -> None:
     command = [MARSA, "devnet", "up", "--base-port", str(cluster.base_port)]
     environment = cluster.environment
     child = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+        command,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     os.close(slave)
     seen = read_until(master, "Ctrl-C stops")
