@@ -196,6 +196,8 @@ def _decide_next(state: ReplicaState, out: Output, now: Now) -> bool:
     header, reason = result
     if reason is not None:
         raise ReplicaBroken(f"a final block fails execution here, height {height}: {reason}")
+    if header.parent_hash != state.committed_hash:
+        raise ReplicaBroken(f"the final block at height {height} continues another than ours")
     out.decided.append(Decided(header, certificate.block_hash, certificate))
     state.commit(header, certificate, now)
     return True

@@ -190,6 +190,20 @@ def test_a_commit_waits_for_the_one_below_though_that_is_prepared() -> None:
     assert [vote.height for vote in backup.of(Commit)] == [1, 2]
 
 
+def test_a_final_block_on_another_chain_stops_the_node() -> None:
+    """More than f lie: a quorum stands behind a block that continues another than ours."""
+    one, other = WIDE.header(), WIDE.header(salt="other")
+    above = WIDE.header(other)
+    backup = Member(WIDE, 1)
+    backup.hear(0, WIDE.pre_prepare(one))
+    backup.execute(above)
+    for member in (0, 2, 3):
+        backup.hear(member, WIDE.vote(member, COMMIT, above))
+    with pytest.raises(ReplicaBroken, match="continues another"):
+        for member in (0, 2, 3):
+            backup.hear(member, WIDE.vote(member, COMMIT, one))
+
+
 def test_heights_are_decided_in_order() -> None:
     """A quorum of COMMITs for height 2 waits for height 1."""
     one, two = WIDE.chain(2)[1:]
