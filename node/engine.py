@@ -230,7 +230,7 @@ class Engine:
         self.guard.enter_epoch(rules, self.chain.height)
         self.sync.enter_epoch(rules)
         self._oversight.forget()
-        self._begin_epoch(rules, Restored(), heard, now)
+        self._begin_epoch(rules, self.guard.restored(self.chain.height), heard, now)
         log.info("epoch %d begins members=%d", rules.epoch, rules.validators.n)
         self._note_links()
         self._inbox.append(Pending(self._pending_since_ms))
@@ -323,6 +323,8 @@ class Engine:
     def _hear(self, sender: int, status: Status) -> None:
         """The guard counts a STATUS once the replica found its height proved."""
         state = self.replica.state
+        if status.epoch != self._rules.epoch:
+            return
         if sender not in state.status_from or status.height > state.known_height:
             return
         self.heights[self._key_of(sender)] = status.height

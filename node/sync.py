@@ -163,7 +163,9 @@ class SyncPlan:
         return self._peer
 
     def _next_claimant(self) -> bytes | None:
-        peer = next(iter(self._claims), None)
+        """Members first: whoever else is linked could claim the whole day."""
+        peer = next((key for key in self._claims if key in self._others), None)
+        peer = peer or next(iter(self._claims), None)
         if peer is not None:
             del self._claims[peer]
         return peer

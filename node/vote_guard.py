@@ -52,6 +52,8 @@ from node.signing import Key, is_ready_body
 from node.vote_memory import GuardState, Kind, VoteMemory
 from node.wal import Record, WriteAheadLog
 
+NEVER = 1 << 62
+"""An epoch that no chain reaches: how long the lost log matters is not known yet."""
 SURE_EPOCHS = 2  # after so many, nothing that a lost log held can be asked for any more
 RECOVERY_WINDOWS = 2  # votes after `recover` start this many windows above what is proved
 
@@ -218,10 +220,19 @@ class VoteGuard:
             self.permission = self._decide()
             if self.permission is Permission.FOLLOWING:
                 self._begin_anew()
+                self._know_epoch()
             elif self._memory.is_fresh:  # from now on it is old enough to be believed
                 self._begin(self._state)
             return True
+        if self.permission is Permission.FOLLOWING:
+            self._know_epoch()
         return False
+
+    def _know_epoch(self) -> None:
+        """Of q others, without this key itself, one is honest and in the last epoch but one at
+        least that this key can have voted in."""
+        if self._state.from_epoch == NEVER and len(self._heard_of_others()) >= self._quorum:
+            self._begin(replace(self._state, from_epoch=self._rules.epoch + SURE_EPOCHS))
 
     def hear_self(self, height: int) -> bool:
         """A member counts among those that say where they stand; as `hear`."""
@@ -247,6 +258,8 @@ class VoteGuard:
             return False
         self._why = OTHER_PROCESS
         self.permission = Permission.FOLLOWING
+        if self._state.from_epoch:
+            self._begin(replace(self._state, from_epoch=0))
         return True
 
     @property
@@ -268,7 +281,8 @@ class VoteGuard:
         if self.permission is Permission.ALLOWED:
             return self._key.trouble
         from_epoch = self._state.from_epoch
-        later = f" or epoch {from_epoch}" if from_epoch > self._rules.epoch else ""
+        is_known = self._rules.epoch < from_epoch < NEVER
+        later = f" or epoch {from_epoch}" if is_known else ""
         return f"{self.permission.value}{later}{': ' + self._why if self._why else ''}"
 
     def recover(self) -> None:
@@ -310,10 +324,9 @@ class VoteGuard:
             self._memory.begin(GuardState(epoch, 0, 0, 0, above, 0, held.from_epoch))
 
     def _begin_anew(self) -> None:
-        """Of a memory with gaps it is known from now on when they can no longer matter."""
+        """A memory with gaps is durable from now on; `_know_epoch` says how long they matter."""
         if self._state.from_epoch <= self._rules.epoch:
-            from_epoch = self._rules.epoch + SURE_EPOCHS
-            self._begin(replace(self._state, from_epoch=from_epoch))
+            self._begin(replace(self._state, from_epoch=NEVER))
 
     def _begin(self, state: GuardState) -> None:
         if self._memory.log is None:
@@ -365,7 +378,8 @@ class VoteGuard:
         for mark in status.votes:
             is_beyond = mark.order > self._state.order and mark.height > self._own_above
             held = self._memory.votes.get((mark.height, mark.phase))
-            differs = held not in (None, mark.block_hash) and mark.view == self._state.view
+            at_place = (mark.epoch, mark.view) == (self._state.epoch, self._state.view)
+            differs = at_place and held not in (None, mark.block_hash)
             if mark.member == self._member and (is_beyond or differs) and self._signed(mark):
                 return self.distrust_key()
         return False

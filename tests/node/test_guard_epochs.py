@@ -55,11 +55,11 @@ class Desk:
         self.guard = VoteGuard(key(), RULES[epoch], None, new_log=new_log, why="it is missing")
 
     def hear(self, epoch: int, height: int, votes: tuple[VoteMark, ...] = ()) -> None:
-        """Two others and this member itself, at this height."""
+        """All others and this member itself, at this height."""
         status = replace(KIT.status(), epoch=epoch, height=height, votes=votes)
-        for member in (2, 3):
-            self.guard.hear(member, status)
         self.guard.hear_self(height)
+        for member in (2, 3, 0):
+            self.guard.hear(member, status)
 
     def vote(self, epoch: int, height: int, salt: str = "") -> None:
         found = header(epoch, height, salt)
@@ -211,3 +211,54 @@ def test_without_a_seat_nothing_of_its_own_counts() -> None:
     assert not desk.guard.hear(0, status)
     assert desk.guard.hear(1, status)
     assert desk.guard.permission is Permission.FOLLOWING
+
+
+def test_two_epochs_count_from_what_a_quorum_of_others_says() -> None:
+    """It signed in epoch 5, then its disk was lost. On its way from genesis it hears a laggard and a
+    liar who stand in epoch 2: with itself they are a quorum, but no proof of where it voted."""
+    desk = Desk(5)
+    desk.hear(5, 0)
+    desk.guard.enter_epoch(RULES[5], 50)
+    desk.vote(5, 51, salt="first")
+    desk.start_without_log(0)
+    for epoch in (1, 2):
+        desk.guard.enter_epoch(RULES[epoch], epoch * 10)
+    status = replace(KIT.status(), epoch=2, height=21)
+    desk.guard.hear_self(21)
+    for member in (2, 3):
+        desk.guard.hear(member, status)
+    assert desk.guard.permission is Permission.FOLLOWING
+    assert "or epoch" not in desk.guard.reason
+    for epoch in (3, 4, 5):
+        desk.guard.enter_epoch(RULES[epoch], epoch * 10)
+    with pytest.raises(Refused):
+        desk.vote(5, 51, salt="second")
+
+
+def test_a_key_that_runs_elsewhere_does_not_vote_in_the_next_epoch() -> None:
+    """Its log began anew once, which is long over; then another process shows up with the key."""
+    desk = Desk()
+    lost_fresh(desk)
+    desk.start(3)
+    desk.hear(3, 20)
+    assert desk.guard.permission is Permission.ALLOWED
+    desk.guard.enter_epoch(RULES[4], 30)
+    assert desk.guard.distrust_key()
+    desk.guard.enter_epoch(RULES[5], 40)
+    assert desk.guard.permission is Permission.FOLLOWING
+
+
+def test_an_own_vote_of_the_epoch_before_is_no_other_signer() -> None:
+    """It prepared above what became the end of the epoch, and another block there in the next; an
+    echo of the first comes late."""
+    desk = Desk()
+    desk.hear(0, 0)
+    desk.vote(0, 4, salt="old")
+    old = VotePayload(0, PREPARE, 0, 4, header_hash(header(0, 4, "old")))
+    desk.guard.committed(3)
+    desk.guard.enter_epoch(RULES[1], 3)
+    desk.hear(1, 3)
+    desk.vote(1, 4)
+    mark = VoteMark(MEMBER, 0, 0, 4, PREPARE, old.block_hash, key().sign(old))
+    desk.guard.hear(2, replace(KIT.status(), votes=(mark,)))
+    assert desk.guard.permission is Permission.ALLOWED

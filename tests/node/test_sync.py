@@ -162,14 +162,25 @@ def test_a_lying_claimant_costs_one_question() -> None:
     """It is silent: the next claimant is asked after the time for an answer, and the liar not again
     unless it claims again."""
     plan = SyncPlan(KIT.rules, KEYS[1])
-    for peer in (b"liar", KEYS[3]):
+    for peer in (KEYS[2], KEYS[3]):
         plan.hear_claim(peer)
         plan.hear_claim(peer)
-    assert plan.request(0, 0) == (b"liar", FetchRange(1, RANGE_BLOCKS_MAX))
+    assert plan.request(0, 0) == (KEYS[2], FetchRange(1, RANGE_BLOCKS_MAX))
     assert plan.request(0, ANSWER_MS - 1) is None
     assert plan.request(0, ANSWER_MS) == (KEYS[3], FetchRange(1, RANGE_BLOCKS_MAX))
     assert plan.request(0, 2 * ANSWER_MS) is None
     assert plan.deadline_ms() is None
+
+
+def test_members_are_asked_before_whoever_else_claims() -> None:
+    """Sixty followers that repeat a claim and never answer delay nobody."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    for number in range(60):
+        plan.hear_claim(f"observer:{number}".encode())
+    plan.hear_claim(KEYS[3])
+    asked = plan.request(0, 0)
+    assert asked is not None
+    assert asked[0] == KEYS[3]
 
 
 def test_a_claimant_that_keeps_its_word_is_asked_for_more() -> None:

@@ -403,6 +403,8 @@ def test_without_a_log_it_follows_and_says_why() -> None:
     for member in (MEMBER, 2, 3):
         guard.hear(member, KIT.status())
     assert guard.permission is Permission.FOLLOWING
+    assert guard.reason == "not voting until 'marsa node recover': the log is missing"
+    guard.hear(0, KIT.status())
     assert guard.reason == "not voting until 'marsa node recover' or epoch 2: the log is missing"
 
 
