@@ -27,6 +27,7 @@ def snapshot(snapshot: str, name: str | None) -> None:
 
     place = state.find(name)
     with control.exclusive(place.devnet.name):
+        copies.check_new(place, snapshot)
         was_running = control.down(place) > 0
         try:
             path = copies.snapshot(place, snapshot)
@@ -55,6 +56,7 @@ def restore(snapshot: str, name: str | None) -> None:
 
     place = state.find(name)
     with control.exclusive(place.devnet.name):
+        copies.read_snapshot(place, snapshot)
         was_running = control.down(place) > 0
         try:
             place = copies.restore(place, snapshot)

@@ -84,7 +84,13 @@ licence and no keys: it follows, and serves the API.
 @click.option("--listen", metavar="HOST:PORT", help="For other nodes; 127.0.0.1:8740 else.")
 @click.option("--api", metavar="HOST:PORT", help="For clients; 127.0.0.1:8640 else.")
 @click.option("--operations", metavar="HOST:PORT", help="For metrics; 127.0.0.1:8840 else.")
-@click.option("--peer", "peers", multiple=True, metavar="ID=HOST:PORT", help="Another validator.")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="ID=HOST:PORT",
+    help="Another validator; once for each, a quorum at least.",
+)
 def init(
     directory: Path,
     genesis: Path,

@@ -8,7 +8,7 @@ import click
 
 from cli.base import Command, Number, examples
 from cli.errors import CliError, ExitCode, usage_error
-from cli.output import emit
+from cli.output import emit, note
 from ledger.codec import UINT_MAX
 
 SCHEMA = "marsa.node.export-forensics/1"
@@ -61,4 +61,9 @@ def export_forensics(directory: Path, file: Path, low: int, high: int) -> None:
         f"{file}: heights {heights[0]} to {heights[-1]} of epoch {material.validators.epoch}, "
         f"{len(material.new_views)} NEW-VIEWs; compare with: marsa audit forensics {file} OTHER"
     )
+    if heights[0] > low or heights[-1] < high:
+        note(
+            f"asked were heights {low} to {high}: a file holds those of one epoch, as far as they "
+            "are stored here; ask for the others by themselves"
+        )
     emit(SCHEMA, value, text)

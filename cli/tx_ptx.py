@@ -162,8 +162,7 @@ def submit(file: Path, no_wait: bool, wait: str) -> None:
     wait_ms = None if no_wait else parse_duration(wait)
     ptx = tx_file.read(file)
     with nodes.connected() as node:
-        tx = finished(node, file, ptx)
-        outcome = send(node, tx, wait_ms)
+        outcome = already_final(node, ptx) or send(node, finished(node, file, ptx), wait_ms)
     emit("marsa.tx.submit/1", outcome_json(outcome), lambda: outcome_text(outcome))
 
 
@@ -179,6 +178,16 @@ def finished(node: Node, file: Path, ptx: Ptx) -> SignedTransaction:
     locks = None if ptx.is_governance else facts.locks
     with tx_file.refusing(file):
         return ptxs.finalize(ptx, node.fees, approvers=facts.approvers, locks=locks)
+
+
+def already_final(node: Node, ptx: Ptx) -> Outcome | None:
+    """Somebody sent it before; its coins are spent, by itself."""
+    from cli.payments import Outcome
+
+    found = node.client.transaction(ptx.txid.hex())
+    if found.status != "final":
+        return None
+    return Outcome(ptx.txid.hex(), "final", found.height, 0, position=found.position)
 
 
 def send(node: Node, tx: SignedTransaction, wait_ms: int | None) -> Outcome:

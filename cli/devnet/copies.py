@@ -43,6 +43,15 @@ def snapshots(devnet: str) -> list[str]:
 
 def snapshot(place: Place, name: str) -> Path:
     """Copy a devnet whose nodes are down; raises CliError where that name is taken."""
+    target = check_new(place, name)
+    _need_down(place)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _copy(place.directory, target.parent / f".{name}.new", target)
+    return target
+
+
+def check_new(place: Place, name: str) -> Path:
+    """Where a snapshot would go; raises CliError where that name is taken."""
     target = _root(place.devnet.name) / checked_name(name, "snapshot")
     if target.exists():
         raise usage_error(
@@ -50,14 +59,26 @@ def snapshot(place: Place, name: str) -> Path:
             f"devnet '{place.devnet.name}' has a snapshot '{name}' already",
             f"choose another name, or delete {target}",
         )
-    _need_down(place)
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _copy(place.directory, target.parent / f".{name}.new", target)
     return target
 
 
 def restore(place: Place, name: str) -> Place:
     """Put a copy in the place of a devnet whose nodes are down; what that was is gone."""
+    devnet = place.devnet.name
+    source, described = read_snapshot(place, name)
+    _need_down(place)
+    draft = home() / f".devnet-{devnet}.new"
+    _discard(draft)
+    shutil.copytree(source, draft)
+    _sync(draft)
+    plan.remove(place)
+    draft.rename(place.directory)
+    sync_directory(devnets_dir())
+    return Place(place.directory, described)
+
+
+def read_snapshot(place: Place, name: str) -> tuple[Path, Devnet]:
+    """Where a snapshot lies and what it is of; raises CliError where there is none."""
     devnet = place.devnet.name
     source = _root(devnet) / checked_name(name, "snapshot")
     file = source / "devnet.json"
@@ -66,7 +87,7 @@ def restore(place: Place, name: str) -> Place:
         raise not_found(
             "unknown_snapshot",
             f"devnet '{devnet}' has no snapshot '{name}' (snapshots: {known})",
-            f"marsa devnet snapshot {name}",
+            "choose one of them, or take one: marsa devnet snapshot NAME",
         )
     try:
         described = msgspec.json.decode(read_private(file), type=Devnet)
@@ -77,15 +98,7 @@ def restore(place: Place, name: str) -> Place:
             hint=f"delete {source}",
             exit_code=ExitCode.CHECK_FAILED,
         ) from None
-    _need_down(place)
-    draft = home() / f".devnet-{devnet}.new"
-    _discard(draft)
-    shutil.copytree(source, draft)
-    _sync(draft)
-    plan.remove(place)
-    draft.rename(place.directory)
-    sync_directory(devnets_dir())
-    return Place(place.directory, described)
+    return source, described
 
 
 def _root(devnet: str) -> Path:

@@ -214,8 +214,8 @@ def test_without_a_seat_nothing_of_its_own_counts() -> None:
 
 
 def test_two_epochs_count_from_what_a_quorum_of_others_says() -> None:
-    """It signed in epoch 5, then its disk was lost. On its way from genesis it hears a laggard and a
-    liar who stand in epoch 2: with itself they are a quorum, but no proof of where it voted."""
+    """It signed in epoch 5, then its disk was lost. On its way from genesis it hears a laggard and
+    a liar who stand in epoch 2: with itself they are a quorum, but no proof of where it voted."""
     desk = Desk(5)
     desk.hear(5, 0)
     desk.guard.enter_epoch(RULES[5], 50)
