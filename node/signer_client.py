@@ -13,6 +13,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ledger.crypto import verify
@@ -218,7 +219,8 @@ def _exchange(connection: socket.socket, question: Question) -> Answer:
     if len(frame) > HEADER_BYTES + QUESTION_BYTES_MAX:
         raise OSError(f"a request of {len(frame)} bytes, a signer takes {QUESTION_BYTES_MAX}")
     connection.settimeout(ANSWER_S)
-    connection.sendall(frame)
+    with suppress(BrokenPipeError):  # refused before it was asked: the reason lies here already
+        connection.sendall(frame)
     header = _receive(connection, HEADER_BYTES, deadline)
     return decode_answer(_receive(connection, frame_size(header, ANSWER_BYTES_MAX), deadline))
 
