@@ -131,8 +131,13 @@ class RemoteKey:
         return answer.signature
 
     async def keep(self, on_change: Callable[[], None]) -> None:
-        """Connect again whenever it is gone; `on_change` hears of it, and of another reason."""
+        """Connect again whenever it is gone; `on_change` hears of it, and of another reason.
+
+        What was wrong before the start is told too: else a node that no signer serves is silent.
+        """
         backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S, random.random)
+        if self._connection is None:
+            on_change()
         while True:
             if self._connection is None:
                 why = await self._connect()

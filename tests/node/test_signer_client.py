@@ -247,6 +247,22 @@ async def test_it_comes_back(opened: Signer, path: Path) -> None:
     key.close()
 
 
+async def test_trouble_at_the_start_is_told(opened: Signer, path: Path) -> None:
+    """A signer that serves another node refuses from the first moment on, always with one reason:
+    the node hears it once."""
+    with serving(opened, path):
+        first = RemoteKey.open(path, CHAIN, PUBLIC)
+        second = RemoteKey.open(path, CHAIN, PUBLIC)
+        told = Told(second)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(second.keep(told.change))
+            await told.until(lambda: bool(told.troubles))
+            task.cancel()
+        first.close()
+    assert "two nodes with one key" in told.troubles[0]
+    second.close()
+
+
 async def test_one_that_hangs_costs_one_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts and says nothing: the vote is lost, then the loop tries beside the engine."""
     with impostor(path, WELCOME, b""):
