@@ -8,13 +8,26 @@ never a peer's: it is an assertion, and it carries the figures.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from ledger.economy.reserve import CapacityBook, Reserve, supply_root
+from ledger.backing import Yardstick
+from ledger.codec import Wire
+from ledger.draft import Draft
+from ledger.economy.bond import Bond
+from ledger.economy.challenge import Challenge
+from ledger.economy.reserve import Reserve, supply_root
 from ledger.errors import InvariantBroken
-from ledger.objects import FeePot, LedgerClock, ObjectReader, load_all, load_one
+from ledger.objects import FeePot, ObjectReader, load_all
 from ledger.spent_bitmap import SpentBitmap
 from ledger.view import Outpoint, OutputEntry, View
+
+HOLDERS: Mapping[type[Wire], Callable[[Any], int]] = {
+    FeePot: lambda held: held.amount,
+    Bond: lambda held: held.amount,
+    Challenge: lambda held: held.deposit,
+}
+"""Kinds of objects that hold coins, and how many of their `asset`."""
 
 
 def check_supply_equation(
@@ -31,8 +44,10 @@ def check_supply_equation(
 def held_in_objects(view: ObjectReader) -> Counter[bytes]:
     """Amounts per asset that objects hold."""
     held: Counter[bytes] = Counter()
-    for pot in load_all(view, FeePot):
-        held[pot.asset] += pot.amount
+    for kind, amount in HOLDERS.items():
+        holders: list[Any] = list(load_all(view, kind))
+        for item in holders:
+            held[item.asset] += amount(item)
     return held
 
 
@@ -61,11 +76,11 @@ def _count_flags(spent: SpentBitmap) -> int:
 
 
 def _check_reserves(view: View, reserves: list[Reserve]) -> None:
-    book = CapacityBook.load(view)
-    clock = load_one(view, LedgerClock)
-    for reserve in reserves:
-        hours = book.hours(reserve.issuer, clock.time_ms)
-        if (hours.reserve, hours.deliverable) != (reserve.reserve, reserve.deliverable):
-            raise InvariantBroken(f"reserve of '{reserve.issuer}': {reserve}, recounted {hours}")
+    draft = Draft(view, view.head.header.time_ms)
+    yardstick = Yardstick.of(draft)
+    for held in reserves:
+        hours = yardstick.hours(draft, held.issuer)
+        if (hours.reserve, hours.deliverable) != (held.reserve, held.deliverable):
+            raise InvariantBroken(f"reserve of '{held.issuer}': {held}, recounted {hours}")
     if supply_root(reserves) != view.head.commitments.supply_root:
         raise InvariantBroken("the supply root differs from the reserves")

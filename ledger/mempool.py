@@ -17,7 +17,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -28,7 +28,7 @@ from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, Room
 from ledger.operations import identities
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
-from ledger.transaction import SignedTransaction
+from ledger.transaction import SignedTransaction, is_governance
 
 TRANSACTIONS_MAX = 20_000
 """Ten full blocks."""
@@ -199,7 +199,8 @@ class Mempool:
     # Blocks.
 
     def select(self, *, skip: Container[bytes] = frozenset()) -> list[SignedTransaction]:
-        """What the next block should hold, in the order of arrival, within a block's limits.
+        """What the next block should hold, within a block's limits: government first, because a
+        block takes it nowhere else, then in the order of arrival.
 
         `skip` holds the txids of blocks that are proposed and not final yet. Free ones take at
         most their share and are passed over from the first that finds it full; any other that
@@ -208,7 +209,8 @@ class Mempool:
         chosen: list[SignedTransaction] = []
         room, free_room = Room(), Room(FREE_SHARE)
         is_free_full = False
-        for txid, entry in self._entries.items():
+        for txid in self._in_order():
+            entry = self._entries[txid]
             if txid in skip or (entry.is_free and is_free_full):
                 continue
             tx = entry.tx
@@ -222,6 +224,10 @@ class Mempool:
             room.take(tx)
             chosen.append(tx)
         return chosen
+
+    def _in_order(self) -> Iterable[bytes]:
+        led = [txid for txid in self._licensed if is_governance(self._entries[txid].tx.body)]
+        return dict.fromkeys((*led, *self._entries)) if led else self._entries
 
     def drop_committed(
         self, height: int, transactions: Sequence[SignedTransaction]

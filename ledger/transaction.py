@@ -8,7 +8,8 @@ serves every input and operation that needs that key.
 `txid` hashes the body. `wtxid` hashes the txid and the witness: caches and the memory of refused
 transactions key on it, because two encodings of one body may differ in validity.
 
-Conservation, per asset, as an equality: inputs + minted = outputs + burned + fee.
+Conservation, per asset, as an equality:
+inputs + minted + taken from objects = outputs + burned + put into objects + fee.
 """
 
 from __future__ import annotations
@@ -29,7 +30,19 @@ from ledger.block import TRANSACTION_BYTES_MAX, VotePayload, vote_hash
 from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
 from ledger.locks import Condition, check_condition, is_satisfied, lock_hash
-from ledger.operations import Burn, Evidence, Governance, Mint, Operation, ValidatorReady
+from ledger.operations import (
+    Apply,
+    Burn,
+    ByHolder,
+    DepositBond,
+    Evidence,
+    Governance,
+    Mint,
+    OpenChallenge,
+    Operation,
+    WithdrawBond,
+    keys_that_sign,
+)
 from ledger.reasons import Invalid, Reason
 
 INPUTS_MAX = 64
@@ -207,7 +220,7 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
     if len({(spent.txid, spent.index) for spent in body.inputs}) != len(body.inputs):
         raise Invalid(Reason.DUPLICATE_INPUT, "one output is spent twice")
     _check_operations(body)
-    _check_burns(body)
+    _check_holders(body)
     _check_conservation(body)
     _check_fee(tx, fees)
     check_witness(tx)
@@ -226,7 +239,7 @@ def check_witness(tx: SignedTransaction) -> None:
     signers = frozenset(keys)
     if is_governance(tx.body):  # the state says whose signatures count, and how many
         return
-    actors = {item.key for item in tx.body.operations if isinstance(item, Mint | ValidatorReady)}
+    actors = {key for item in tx.body.operations for key in keys_that_sign(item)}
     if not _is_authorised(witness.conditions, actors, signers):
         raise Invalid(Reason.MISSING_SIGNATURE, "a condition or an operation lacks a signature")
     for key in keys:
@@ -248,7 +261,7 @@ def check_signatures(
 
 
 def is_governance(body: Transaction) -> bool:
-    """Whether a quorum of validators carries it instead of the keys that it names."""
+    """Whether validators or regulator carry it instead of the keys that it names."""
     return any(isinstance(item, Governance) for item in body.operations)
 
 
@@ -292,19 +305,37 @@ def _check_votes(
             raise Invalid(Reason.BAD_SIGNATURE, f"a vote in the evidence, by {evidence.key.hex()}")
 
 
-def _check_burns(body: Transaction) -> None:
-    """What is burned is spent: nobody's licensed operations stand in for the holder's inputs."""
+def flows(operation: Operation, chain_id: bytes) -> tuple[bytes, int]:
+    """The asset and amount that an operation brings into its transaction, negative where it takes
+    them out: burned, or put into an object. Nothing for most."""
+    match operation:
+        case Mint():
+            return asset_id(chain_id, operation.issuer), operation.amount
+        case WithdrawBond():
+            return operation.asset, operation.amount
+        case Burn() | OpenChallenge() | DepositBond():
+            return operation.asset, -operation.amount
+        case _:
+            return ZERO_HASH, 0
+
+
+def _check_holders(body: Transaction) -> None:
+    """What a holder's operations take is spent: nobody's licensed operations stand in for the
+    holder's inputs."""
+    if not any(isinstance(item, ByHolder) for item in body.operations):
+        return
+    if not body.inputs and any(isinstance(item, Apply) for item in body.operations):
+        raise Invalid(Reason.FEE_TOO_LOW, "an application is paid for: it needs an input")
     left: Counter[bytes] = Counter()
     for operation in body.operations:
-        if isinstance(operation, Burn):
-            left[operation.asset] += operation.amount
-    if left:
-        for spent in body.inputs:
-            left[spent.asset] -= spent.amount
-        for asset, amount in sorted(left.items()):
-            if amount > 0:
-                detail = f"asset {asset.hex()}: burns {format_amount(amount)} more than it spends"
-                raise Invalid(Reason.UNBALANCED, detail)
+        asset, amount = flows(operation, body.chain_id)
+        left[asset] -= min(0, amount)
+    for spent in body.inputs:
+        left[spent.asset] -= spent.amount
+    for asset, amount in sorted(left.items()):
+        if amount > 0:
+            detail = f"asset {asset.hex()}: takes {format_amount(amount)} more than it spends"
+            raise Invalid(Reason.UNBALANCED, detail)
 
 
 def _check_conservation(body: Transaction) -> None:
@@ -312,10 +343,9 @@ def _check_conservation(body: Transaction) -> None:
     for spent in body.inputs:
         left[spent.asset] += spent.amount
     for operation in body.operations:
-        if isinstance(operation, Mint):
-            left[asset_id(body.chain_id, operation.issuer)] += operation.amount
-        elif isinstance(operation, Burn):
-            left[operation.asset] -= operation.amount
+        asset, amount = flows(operation, body.chain_id)
+        if amount:
+            left[asset] += amount
     for output in body.outputs:
         left[output.asset] -= output.amount
     left[body.fee.asset] -= body.fee.amount
@@ -355,8 +385,9 @@ _REASON_BY_PATH: tuple[tuple[re.Pattern[str], Reason], ...] = (
 )
 
 _OPERATION_FIELD = re.compile(r"\$\[0\]\[5\]\[(\d+)\]\[(\d+)\]")
-_AMOUNTS_OF_OPERATIONS = {(1, 5), (2, 2)}
-"""(number, field): of a mint and of a burn; with other numbers these fields are others."""
+_AMOUNTS_OF_OPERATIONS = {(1, 5), (2, 2), (21, 4), (26, 3), (27, 6)}
+"""(number, field) of mint, burn, challenge, deposit and withdrawal; with other numbers these fields
+are others."""
 
 
 class _Numbered(msgspec.Struct, array_like=True):

@@ -6,7 +6,8 @@ from here is public by design: whoever reads the genesis can derive it.
 
 Each validator is a licensed provider; they are in the order of their consensus keys, so that the
 first is the primary of view 0. The first four issue coins, backed by hours of two device classes
-that three independent attestors vouch for. Far less is outstanding than may be: minting has room.
+that three independent attestors vouch for; five more are there to rule on challenges. Far less is
+outstanding than may be: minting has room. Times that last days elsewhere last minutes here.
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, tagged_hash
-from ledger.economy.capacity import (
-    HORIZON_MS_MAX,
-    Attestation,
-    Attestor,
-    CapacityCommitment,
-    attestation_hash,
-)
+from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import HORIZON_MS_MAX, CommitmentTerms
 from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.parameters import DAY_MS, MINUTE_MS, EconomyParameters
+from ledger.economy.regulator import RegulatorKeys
 from ledger.economy.standard import Factor
-from ledger.genesis import Allocation, Authority, Genesis, check
+from ledger.genesis import (
+    Allocation,
+    Authority,
+    Genesis,
+    GenesisBond,
+    GenesisCommitment,
+    SignedAttestation,
+    attestation_hash,
+    check,
+)
 from ledger.locks import Key, lock_hash
 from ledger.parameters import PPM, Parameters
 from p2p.licence_cert import issue_authority_certificate, issue_licence_certificate
@@ -64,20 +71,32 @@ FAUCET_COINS = 20_000 * COIN
 FAUCET_OUTPUTS = 8
 """Of each issuer, so that several can be paid at once before the change is final."""
 
-_HOURS = (("h100", 100, ("training", "fine-tuning", "inference")), ("l40s", 200, ("inference",)))
-"""Device class, number of devices, workloads of each issuer's two commitments."""
-_FACTORS = (
-    Factor("h100", "training", 1_000_000),
-    Factor("h100", "fine-tuning", 1_000_000),
-    Factor("h100", "inference", 1_250_000),
-    Factor("l40s", "inference", 300_000),
+BOND_COINS = 25_000 * COIN
+"""What each issuer puts up in the coins of each other issuer."""
+
+_HOURS = (
+    ("h100x8", 20, ("fine-tuning", "inference", "training")),
+    ("l40sx8", 25, ("inference",)),
 )
-_ATTESTORS = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
-"""Attestors of three groups, and what percentage of the devices each of them found."""
+"""Device class (machines of eight cards), machines and workloads of each issuer's commitments."""
+_FACTORS = (
+    Factor("h100x8", "training", 8_000_000),
+    Factor("h100x8", "fine-tuning", 8_000_000),
+    Factor("h100x8", "inference", 10_000_000),
+    Factor("l40sx8", "inference", 2_400_000),
+)
+REGION = "devnet-1"
+ATTESTORS = "meridian northlight plumbline quorum-lab ridgeway stillwater truepoint vantage".split()
+"""Each is a group of its own."""
+_ATTESTED = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
+"""Who vouches at the beginning, and for what percentage of the hours."""
+REGULATOR_KEYS = 3
+REGULATOR_NEEDED = 2
 
 _key_seed = tagged_hash("devnet-key")
 _nonce_of_seed = tagged_hash("devnet-seed")
 _document_hash = tagged_hash("devnet-document")
+_device_id = tagged_hash("devnet-device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +151,15 @@ class Blueprint:
         return self.seed(provider, role)
 
     @cached_property
+    def regulator_seeds(self) -> tuple[bytes, ...]:
+        """Of the regulator's keys, in the order of their public keys."""
+        seeds = [self.seed("regulator", str(index)) for index in range(REGULATOR_KEYS)]
+        return tuple(sorted(seeds, key=lambda seed: SigningKey(seed).public))
+
+    def attestor_seed(self, name: str) -> bytes:
+        return self.seed("attestor", name)
+
+    @cached_property
     def holders(self) -> tuple[Account, ...]:
         """The funded accounts, and the faucet last."""
         more = (f"user{number}" for number in range(len(NAMES), self.accounts))
@@ -154,10 +182,20 @@ class Blueprint:
             authority=Authority(certificate, SigningKey(self.seed("authority")).public),
             parameters=_parameters(self.period_ms),
             standard=_FACTORS,
-            attestors=tuple(self._attestor(name) for name, _ in _ATTESTORS),
+            regulator=RegulatorKeys(
+                REGULATOR_NEEDED,
+                tuple(SigningKey(seed).public for seed in self.regulator_seeds),
+            ),
+            attestors=tuple(self._attestor(name) for name in ATTESTORS),
             licences=tuple(self._grant(name, certificate) for name in self.providers),
             commitments=tuple(
                 self._commitment(issuer, *hours) for issuer in self.issuers for hours in _HOURS
+            ),
+            bonds=tuple(
+                GenesisBond(issuer, coin, BOND_COINS)
+                for issuer in self.issuers
+                for coin in self.issuers
+                if coin != issuer
             ),
             allocations=tuple(self._allocations()),
         )
@@ -173,9 +211,9 @@ class Blueprint:
         """The licence of a provider that joins later; that of genesis where it has one."""
         return codec.checked(self._grant(provider, genesis.authority.certificate))
 
-    def _attestor(self, name: str) -> Attestor:
-        key = SigningKey(self.seed("attestor", name)).public
-        return Attestor(name, f"{name.capitalize()} Audit", f"{name}-group", key)
+    def _attestor(self, name: str) -> AttestorGrant:
+        key = SigningKey(self.attestor_seed(name)).public
+        return AttestorGrant(name, f"{name.capitalize()} Audit", f"{name}-group", key)
 
     def _grant(self, provider: str, authority_certificate: bytes) -> LicenceGrant:
         seeds = (self.role_seed(provider, role) for role in RoleKeys.__struct_fields__)
@@ -197,29 +235,34 @@ class Blueprint:
         )
 
     def _commitment(
-        self, issuer: str, device_class: str, devices: int, workloads: tuple[str, ...]
-    ) -> CapacityCommitment:
+        self, issuer: str, device_class: str, machines: int, workloads: tuple[str, ...]
+    ) -> GenesisCommitment:
         begins = self.time_ms - self.time_ms % self.period_ms
         horizon = HORIZON_MS_MAX - HORIZON_MS_MAX % self.period_ms
-        bare = CapacityCommitment(
+        terms = CommitmentTerms(
             id=f"{issuer}-{device_class}",
             issuer=issuer,
             device_class=device_class,
-            region="devnet-1",
+            region=REGION,
             workloads=workloads,
             from_ms=begins,
             to_ms=begins + horizon,
-            microhours=devices * PPM * self.period_ms // HOUR_MS,
-            attestations=(),
+            microhours=machines * PPM * self.period_ms // HOUR_MS,
         )
-        found = tuple(self._attestation(bare, name, percent) for name, percent in _ATTESTORS)
+        devices = sorted(self.device(issuer, device_class, index) for index in range(machines))
+        bare = GenesisCommitment(terms, tuple(devices), ())
+        found = tuple(self._attestation(bare, name, percent) for name, percent in _ATTESTED)
         return msgspec.structs.replace(bare, attestations=found)
 
-    def _attestation(self, bare: CapacityCommitment, name: str, percent: int) -> Attestation:
-        figure = bare.microhours * percent // 100
+    def device(self, issuer: str, device_class: str, index: int) -> bytes:
+        """The id of one machine."""
+        return _device_id(self.nonce, f"{issuer}/{device_class}/{index}".encode("ascii"))
+
+    def _attestation(self, bare: GenesisCommitment, name: str, percent: int) -> SignedAttestation:
+        figure = bare.terms.microhours * percent // 100
         message = attestation_hash(self.nonce, bare, name, figure)
-        signature = SigningKey(self.seed("attestor", name)).sign(message)
-        return Attestation(name, figure, signature)
+        signature = SigningKey(self.attestor_seed(name)).sign(message)
+        return SignedAttestation(name, figure, signature)
 
     def _allocations(self) -> list[Allocation]:
         """Each account holds coins of two issuers, in turn; the faucet of all."""
@@ -255,4 +298,23 @@ def _parameters(period_ms: int) -> Parameters:
         view_timeout_ms_max=60_000,
         epoch_blocks=EPOCH_BLOCKS,
         epoch_ms=EPOCH_MS,
+        economy=EconomyParameters(
+            deliverability_ppm=50_000,
+            mint_cap_ppm=20_000,
+            bond_ppm=100_000,
+            deposit_ppm=10_000,
+            attestation_life_ms=max(10 * MINUTE_MS, 4 * period_ms),
+            lower_ms=2 * MINUTE_MS,
+            proposal_ms=10 * MINUTE_MS,
+            contest_ms=5 * MINUTE_MS,
+            cure_ms=10 * MINUTE_MS,
+            bond_cure_ms=20 * MINUTE_MS,
+            application_ms=30 * MINUTE_MS,
+            suspension_ms=60 * MINUTE_MS,
+            rotation_ms=MINUTE_MS,
+            regulator_rotation_ms=2 * MINUTE_MS,
+            winddown_ms=DAY_MS,
+            order_ms_max=90 * DAY_MS,
+            audit_devices=150,
+        ),
     )

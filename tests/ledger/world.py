@@ -17,22 +17,38 @@ from ledger import transaction
 from ledger.address import encode_address
 from ledger.block import PREPARE, Block, VotePayload, vote_hash
 from ledger.crypto import SigningKey
-from ledger.economy.capacity import (
-    Attestation,
-    Attestor,
-    CapacityCommitment,
-    attestation_hash,
-)
+from ledger.draft import Draft
+from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.licence import Licence, LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.parameters import EconomyParameters
+from ledger.economy.regulator import Carrier, RegulatorKeys
 from ledger.economy.standard import Factor
 from ledger.epochs import Epoch
 from ledger.execution import Execution
-from ledger.genesis import Allocation, Authority, Genesis, chain_id
+from ledger.genesis import (
+    Allocation,
+    Authority,
+    Genesis,
+    GenesisBond,
+    GenesisCommitment,
+    SignedAttestation,
+    attestation_hash,
+    chain_id,
+)
 from ledger.genesis_state import genesis_state
 from ledger.locks import Condition, Key, lock_hash
-from ledger.objects import load, load_one
-from ledger.operations import EndEpoch, Evidence, Mint, Operation, ValidatorReady
+from ledger.objects import load_one
+from ledger.operations import (
+    EndEpoch,
+    Evidence,
+    Governance,
+    Mint,
+    Operation,
+    ValidatorReady,
+)
 from ledger.parameters import Parameters
+from ledger.registers import LICENCES
 from ledger.transaction import (
     NO_FEE,
     Fee,
@@ -53,6 +69,13 @@ DAY_MS = 86_400_000
 COIN = 1_000_000
 ROLES = ("operations", "treasury", "metering", "consensus", "link")
 GROUPS = ("north", "south", "west")
+"""Of the attestors that vouch at the beginning."""
+PANEL_GROUPS = ("east", "upper", "lower", "inner", "outer")
+"""Of those that do not, and may sit on a panel."""
+REGULATORS = ("reg-0", "reg-1", "reg-2")
+MACHINES = 60
+"""Pledged to each commitment: they can deliver a million µh a minute."""
+BOND_COINS = 300
 
 
 @cache
@@ -81,7 +104,40 @@ def parameters() -> Parameters:
         view_timeout_ms_max=60_000,
         epoch_blocks=1_000,
         epoch_ms=600_000,
+        economy=economy(),
     )
+
+
+def economy() -> EconomyParameters:
+    """As a chain in production has them, but for deliverability: commitments here last a month."""
+    return EconomyParameters(
+        deliverability_ppm=50_000,
+        mint_cap_ppm=1_000_000,
+        bond_ppm=100_000,
+        deposit_ppm=10_000,
+        attestation_life_ms=7 * DAY_MS,
+        lower_ms=DAY_MS,
+        proposal_ms=7 * DAY_MS,
+        contest_ms=7 * DAY_MS,
+        cure_ms=7 * DAY_MS,
+        bond_cure_ms=30 * DAY_MS,
+        application_ms=30 * DAY_MS,
+        suspension_ms=180 * DAY_MS,
+        rotation_ms=DAY_MS,
+        regulator_rotation_ms=30 * DAY_MS,
+        winddown_ms=5 * 365 * DAY_MS,
+        order_ms_max=90 * DAY_MS,
+        audit_devices=150,
+    )
+
+
+def regulator_keys(needed: int = 2) -> RegulatorKeys:
+    return RegulatorKeys(needed, tuple(sorted(key(name).public for name in REGULATORS)))
+
+
+def device(name: str) -> bytes:
+    """The id of a machine."""
+    return sha256(f"device {name}".encode()).digest()
 
 
 def grant(name: str, *, validator: bool = True, issuer: bool = True) -> LicenceGrant:
@@ -100,25 +156,23 @@ def grant(name: str, *, validator: bool = True, issuer: bool = True) -> LicenceG
     )
 
 
-def attest(
-    nonce: bytes, commitment: CapacityCommitment, figures: dict[str, int]
-) -> CapacityCommitment:
+def attest(nonce: bytes, item: GenesisCommitment, figures: dict[str, int]) -> GenesisCommitment:
     """The commitment with an attestation by each named attestor."""
     attestations = tuple(
-        Attestation(
+        SignedAttestation(
             name,
             figure,
-            key(f"attestor/{name}").sign(attestation_hash(nonce, commitment, name, figure)),
+            key(f"attestor/{name}").sign(attestation_hash(nonce, item, name, figure)),
         )
         for name, figure in figures.items()
     )
-    return msgspec.structs.replace(commitment, attestations=attestations)
+    return msgspec.structs.replace(item, attestations=attestations)
 
 
-def commitment(
+def terms(
     issuer: str, *, name: str = "", microhours: int = 1_000_000, days: int = 30
-) -> CapacityCommitment:
-    return CapacityCommitment(
+) -> CommitmentTerms:
+    return CommitmentTerms(
         id=name or f"capacity-{issuer}",
         issuer=issuer,
         device_class="gpu-80g",
@@ -127,7 +181,30 @@ def commitment(
         from_ms=TIME_MS,
         to_ms=TIME_MS + days * DAY_MS,
         microhours=microhours,
-        attestations=(),
+    )
+
+
+def commitment(
+    issuer: str,
+    *,
+    name: str = "",
+    microhours: int = 1_000_000,
+    days: int = 30,
+    machines: int = MACHINES,
+) -> GenesisCommitment:
+    devices = sorted(device(f"{issuer}/{name}/{index}") for index in range(machines))
+    made = terms(issuer, name=name, microhours=microhours, days=days)
+    return GenesisCommitment(made, tuple(devices), ())
+
+
+def bonds_of(names: Sequence[str]) -> tuple[GenesisBond, ...]:
+    """Each of the first three issuers, whose coins exist, is bonded in those of the others."""
+    first = names[:3]
+    return tuple(
+        GenesisBond(issuer, coin, BOND_COINS * COIN)
+        for issuer in first
+        for coin in first
+        if coin != issuer
     )
 
 
@@ -155,12 +232,16 @@ def make_genesis(
             Factor("gpu-80g", "inference", 1_500_000),
             Factor("gpu-80g", "training", 1_000_000),
         ),
+        regulator=regulator_keys(),
         attestors=tuple(
-            Attestor(f"att-{group}", f"Lab {group}", group, key(f"attestor/att-{group}").public)
-            for group in GROUPS
+            AttestorGrant(
+                f"att-{group}", f"Lab {group}", group, key(f"attestor/att-{group}").public
+            )
+            for group in (*GROUPS, *PANEL_GROUPS)
         ),
         licences=tuple(grant(name) for name in names),
         commitments=tuple(attest(nonce, commitment(name), figures) for name in names),
+        bonds=bonds_of(names),
         allocations=tuple(
             Allocation(name, 1_000 * COIN, encode_address(lock_of(account), "mrst"))
             for account in accounts
@@ -224,6 +305,11 @@ class World:
         return self.state.head.header.time_ms
 
     @property
+    def draft(self) -> Draft:
+        """The state as rules read it, as of the last block."""
+        return Draft(self.state, self.time_ms)
+
+    @property
     def epoch(self) -> Epoch:
         """That of the next block."""
         return load_one(self.state, Epoch)
@@ -239,7 +325,7 @@ class World:
         return {member.licence for member in self.validators.members}
 
     def licence(self, name: str) -> Licence:
-        found = load(self.state, Licence, name.encode())
+        found = LICENCES.get(self.draft, name.encode())
         assert found is not None
         return found
 
@@ -315,11 +401,22 @@ class World:
     def govern(
         self, *operations: Operation, approvers: Sequence[str] | None = None
     ) -> SignedTransaction:
-        """Operations with the approval of the first members, as many as needed, or of others."""
+        """Operations with the approvals that they want: the first validators, the first keys of
+        the regulator; or with those of others, named by key."""
         if approvers is None:
+            approvers = self.approvers(*operations)
+        return sign(self.body(operations=operations), [], approvers)
+
+    def approvers(self, *operations: Operation) -> list[str]:
+        """The least that carries the operations; validators where either may."""
+        wanted = {item.carrier for item in operations if isinstance(item, Governance)}
+        names = []
+        if wanted != {Carrier.REGULATOR}:
             members = self.validators.members[: self.validators.quorum]
-            approvers = [member.licence for member in members]
-        return sign(self.body(operations=operations), [], [f"{x}/operations" for x in approvers])
+            names += [f"{member.licence}/operations" for member in members]
+        if wanted & {Carrier.REGULATOR, Carrier.BOTH}:
+            names += list(REGULATORS[: self.genesis.regulator.needed])
+        return names
 
     def ready(self, name: str) -> SignedTransaction:
         """The node of `name` says that it holds the chain up to the epoch's base."""
