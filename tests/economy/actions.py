@@ -208,6 +208,14 @@ class Actions(Model):
         held = self.commitments.get(place)
         return held if held is not None and held.state != "void" else None
 
+    def commitment_state(self, place: tuple[str, str]) -> str:
+        """As people see it: a live one that nobody attests of late is stale."""
+        held = self.commitments.get(place)
+        if held is None:
+            return "none"
+        is_stale = held.state == "live" and len(self._best(held)) < self.times.groups
+        return "stale" if is_stale else held.state
+
     def pledge(self, place: tuple[str, str], key: str, version: int, devices: list[bytes]) -> bool:
         held = self._standing(place)
         if not self._promises(place[0], key) or held is None or held.version != version:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from ledger import transaction
 from ledger.address import encode_address
 from ledger.backing import Yardstick
+from ledger.catalogue import ANY, TABLE
 from ledger.draft import Draft
 from ledger.economy.attestor import Attestor
 from ledger.economy.bond import Bond
@@ -21,9 +23,9 @@ from ledger.execution import Execution
 from ledger.genesis import Allocation, Genesis, GenesisBond, supply_by_issuer
 from ledger.invariants import recount
 from ledger.objects import LedgerClock, load_one
-from ledger.operations import Operation
+from ledger.operations import Commit, Operation
 from ledger.parameters import PPM
-from ledger.reasons import Invalid
+from ledger.reasons import Invalid, Reason
 from ledger.registers import (
     CHALLENGES,
     COMMITMENTS,
@@ -44,6 +46,8 @@ ACCOUNTS = ("alice", "bob", "carol")
 FEE = 3_000
 FACTORS = {"gpu-80g": 1_000_000, "gpu-24g": 300_000}
 """Of the least workload of each class."""
+
+ROWS = {row.operation: row for row in TABLE}
 
 
 class Disagreement(AssertionError):
@@ -210,14 +214,34 @@ class Stage:
             asset, _ = transaction.flows(operation, self.world.chain_id)
             outputs.append(Output(asset, mints, lock_of("alice")))
         body = self.world.body(body_inputs, outputs, fee=fee, operations=[operation])
-        self.try_out(type(operation).__name__, sign(body, owners, signers), allowed)
+        row = ROWS[type(operation)]
+        before = self._state(row.kind, operation)
+        reason = self.try_out(row.name, sign(body, owners, signers), allowed)
+        if reason is None and before and row.states != ANY and before not in row.states:
+            raise Disagreement(f"{row.name} on a {row.kind} that is {before}: not in the table")
+        if reason is not None and reason not in (*row.reasons, Reason.FROZEN):
+            raise Disagreement(f"{row.name} is refused as {reason.value}: not in the table")
+
+    def _state(self, kind: str, operation: Any) -> str:
+        """What the operation finds, as the table names it; empty where the model does not say."""
+        if kind == "licence":
+            name: str = operation.grant.id if hasattr(operation, "grant") else operation.licence
+            held = self.model.licences.get(name)
+            return "none" if held is None else held.state
+        if kind == "commitment":
+            if isinstance(operation, Commit):
+                return "none"
+            return self.model.commitment_state((operation.issuer, operation.commitment))
+        return ""
 
     def transfer(self, owner: str, to: str, coin: Input, amount: int) -> None:
         tx = self.world.transfer(owner, to, amount, coin=coin, fee=FEE)
         self.try_out("Transfer", tx, lambda: self.model.spend(owner))
 
-    def try_out(self, name: str, tx: SignedTransaction, allowed: Callable[[], bool]) -> None:
-        """On the rules, then on the model; raises Disagreement."""
+    def try_out(
+        self, name: str, tx: SignedTransaction, allowed: Callable[[], bool]
+    ) -> Reason | None:
+        """On the rules, then on the model: why it is refused. Raises Disagreement."""
         self.actions += 1
         reason = None
         try:
@@ -230,11 +254,12 @@ class Stage:
             says = "allows" if agreed else "refuses"
             ours = "allowed" if reason is None else str(reason)
             raise Disagreement(f"action {self.actions} {name}: model {says}, rules: {ours}")
-        if reason is None:
-            self.taken[name] += 1
-            self._spent.update(item.outpoint for item in tx.body.inputs)
-        else:
+        if reason is not None:
             self.refused[reason.reason.value] += 1
+            return reason.reason
+        self.taken[name] += 1
+        self._spent.update(item.outpoint for item in tx.body.inputs)
+        return None
 
     def end(self, *, counted: bool) -> None:
         """Finish the block and compare; `counted` recounts the whole state too."""
