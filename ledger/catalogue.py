@@ -368,3 +368,7 @@ def markdown() -> str:
             f"| `{row.name}` | {row.signer} | {row.kind} | {states} | {row.leaves} | {reasons} |"
         )
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())  # noqa: T201
