@@ -104,6 +104,15 @@ def devnet_operations_keys(
     return tuple(found for found, key in made if found.public.hex() == key)
 
 
+def devnet_regulator_keys(genesis: Genesis, wanted: Iterable[str]) -> tuple[SigningKey, ...]:
+    """Those of the regulator's keys (in hex) that follow from the genesis of a devnet."""
+    if genesis.network != "devnet":
+        return ()
+    public = set(wanted)
+    made = (SigningKey(seed) for seed in _blueprint(genesis).regulator_seeds)
+    return tuple(found for found in made if found.public.hex() in public)
+
+
 def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:
     """The key that licenses providers of a devnet; None for a genesis that is not derived."""
     seed = _blueprint(genesis).seed("authority")
