@@ -335,26 +335,6 @@ class Issuer(Answer, frozen=True, kw_only=True):
     reserve: IssuerReserve
 
 
-class Commitment(Answer, frozen=True, kw_only=True):
-    """Capacity that an issuer promised, in millionths of a device hour for each period.
-
-    `counted_microhours` is what its attestations let count.
-    """
-
-    id: str
-    issuer: str
-    device_class: str
-    region: str
-    workloads: list[str]
-    from_ms: Count
-    to_ms: Count
-    from_time: str
-    to_time: str
-    microhours: Amount
-    counted_microhours: Amount
-    attestors: list[str]
-
-
 class Validator(Answer, frozen=True, kw_only=True):
     index: Count
     licence: str
