@@ -449,6 +449,28 @@ class Fees(Answer, frozen=True, kw_only=True):
     per_new_output: Amount
 
 
+class EconomyParams(Answer, frozen=True, kw_only=True):
+    """Those of the economy; `ledger.economy.parameters` says what each means."""
+
+    deliverability_ppm: Count
+    mint_cap_ppm: Count
+    bond_ppm: Count
+    deposit_ppm: Count
+    attestation_life_ms: Count
+    lower_ms: Count
+    proposal_ms: Count
+    contest_ms: Count
+    cure_ms: Count
+    bond_cure_ms: Count
+    application_ms: Count
+    suspension_ms: Count
+    rotation_ms: Count
+    regulator_rotation_ms: Count
+    winddown_ms: Count
+    order_ms_max: Count
+    audit_devices: Count
+
+
 class Params(Answer, frozen=True, kw_only=True):
     """Constants of the chain, from its genesis."""
 
@@ -468,6 +490,7 @@ class Params(Answer, frozen=True, kw_only=True):
     block_transactions_max: Count
     block_bytes_max: Count
     lifetime_ms_max: Count
+    economy: EconomyParams
 
 
 class Check(Answer, frozen=True, kw_only=True):
