@@ -37,8 +37,8 @@ class AttestorAgent:
         me = seen.attestors.get(self.name)
         if me is None or me.state != "active":
             return []
-        number = next((item.next_number for item in me.lanes if item.lane == 0), 0)
-        return [*self._nonces(seen), *(self._attest(seen, number) if self.vouches else ())]
+        numbers = {item.lane: item.next_number for item in me.lanes}
+        return [*self._nonces(seen), *(self._attest(seen, numbers) if self.vouches else ())]
 
     def _nonces(self, seen: Seen) -> Iterator[Operation]:
         present = seen.audits.period
@@ -55,7 +55,8 @@ class AttestorAgent:
     def _nonce_of(self, period: int) -> bytes:
         return _nonce(self._secret, period.to_bytes(8, "big"))
 
-    def _attest(self, seen: Seen, number: int) -> Iterator[Operation]:
+    def _attest(self, seen: Seen, numbers: dict[int, int]) -> Iterator[Operation]:
+        """Each in a lane of its own: a lane takes one operation a block."""
         due = []
         for item in seen.commitments:
             own = next((x.since_ms for x in item.attestations if x.attestor == self.name), 0)
@@ -64,5 +65,6 @@ class AttestorAgent:
             is_old = seen.now_ms - own > seen.attestation_life_ms // RENEW_SHARE
             if item.state in ("proposed", "live", "stale") and figure and is_old:
                 due.append((own, item.issuer, item.id, figure))
-        for offset, (_, issuer, commitment, figure) in enumerate(sorted(due)[:ATTESTED_MAX]):
-            yield Attest(self.name, self._public, 0, number + offset, issuer, commitment, figure)
+        for lane, (_, issuer, commitment, figure) in enumerate(sorted(due)[:ATTESTED_MAX]):
+            number = numbers.get(lane, 0)
+            yield Attest(self.name, self._public, lane, number, issuer, commitment, figure)
