@@ -23,6 +23,7 @@ from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.licence import Licence, LicenceGrant, RoleKeys, certificate_fingerprint
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import Carrier, RegulatorKeys
+from ledger.economy.reserve import Reserve
 from ledger.economy.standard import Factor
 from ledger.epochs import Epoch
 from ledger.execution import Execution
@@ -48,7 +49,7 @@ from ledger.operations import (
     ValidatorReady,
 )
 from ledger.parameters import Parameters
-from ledger.registers import LICENCES
+from ledger.registers import LICENCES, RESERVES
 from ledger.transaction import (
     NO_FEE,
     Fee,
@@ -274,7 +275,7 @@ class MemoryState:
         self.outputs.update(changes.created)
         for name, data in changes.objects.items():
             if data is None:
-                del self.stored[name]
+                self.stored.pop(name, None)  # Or made and removed by this very block.
             else:
                 self.stored[name] = data
 
@@ -326,6 +327,12 @@ class World:
 
     def licence(self, name: str) -> Licence:
         found = LICENCES.get(self.draft, name.encode())
+        assert found is not None
+        return found
+
+    def reserve(self, issuer: str = "val0") -> Reserve:
+        """How an issuer's coin stands now."""
+        found = RESERVES.get(self.draft, self.asset(issuer))
         assert found is not None
         return found
 
@@ -443,7 +450,7 @@ class World:
 
     def end_epoch(self, txs: Sequence[SignedTransaction] = ()) -> Block:
         """A block with `txs` that ends the epoch, applied."""
-        return self.advance([*txs, self.govern(EndEpoch(self.epoch.number))])
+        return self.advance([self.govern(EndEpoch(self.epoch.number)), *txs])
 
     def execution(self, after_ms: int = 1_000) -> Execution:
         member = self.validators.members[0]
