@@ -136,6 +136,14 @@ ORDERS: Register[Order] = Register(
 )
 
 
+def pledged_until(draft: Draft, held: CapacityCommitment) -> int:
+    """When it is to be asked whether a device of the commitment is free: at the end of what the
+    commitment is now. A proposal may lapse long before its schedule ends, and its name be taken
+    again; the device must not wait for that one."""
+    moment = COMMITMENTS.deadline(draft, held)
+    return held.terms.to_ms if moment is None else moment
+
+
 def licences_by_name(draft: Draft) -> dict[str, Licence]:
     """All as of now."""
     return {item.grant.id: item for item in LICENCES.all(draft)}

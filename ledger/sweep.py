@@ -37,6 +37,7 @@ from ledger.registers import (
     RESERVES,
     Register,
     name,
+    pledged_until,
 )
 from ledger.transaction import Output
 
@@ -94,13 +95,13 @@ def _sweep_plain(draft: Draft, register: Register[Any], identity: bytes) -> None
 
 
 def _sweep_device(draft: Draft, identity: bytes) -> None:
-    """Free when its commitment is over; one whose schedule became longer keeps it."""
+    """Free when its commitment is over; one that went live, or became longer, keeps it."""
     held = DEVICES.get(draft, identity)
     if held is None:
         DEVICES.remove(draft, identity)
         return
     pledged = COMMITMENTS.get(draft, CapacityCommitment.identity(held.issuer, held.commitment))
-    until_ms = max(held.until_ms, pledged.terms.to_ms if pledged else 0)
+    until_ms = held.until_ms if pledged is None else pledged_until(draft, pledged)
     if until_ms < draft.clock_ms:  # contested over its end: asked again in the next period
         until_ms = draft.clock_ms + draft.parameters.period_ms
     DEVICES.put(draft, msgspec.structs.replace(held, until_ms=until_ms))

@@ -35,7 +35,7 @@ from ledger.operations import (
     SealNonce,
 )
 from ledger.reasons import Invalid, Reason
-from ledger.registers import CHALLENGES, COMMITMENTS, DEVICES, OPENINGS
+from ledger.registers import CHALLENGES, COMMITMENTS, DEVICES, OPENINGS, pledged_until
 from ledger.transaction import asset_id
 
 PROMISING = (
@@ -72,13 +72,13 @@ def pledge(draft: Draft, operation: PledgeDevices) -> None:
     need_version(operation.version, held.version, operation.commitment)
     if any(a >= b for a, b in pairwise(operation.devices)):
         raise Invalid(Reason.DEVICE_PLEDGED, "devices ascend, each once")
+    until_ms = pledged_until(draft, held)
     for device in operation.devices:
         other = DEVICES.get(draft, device)
         if other is not None:
             where = f"'{other.commitment}' of '{other.issuer}'"
             raise Invalid(Reason.DEVICE_PLEDGED, f"{device.hex()} is pledged to {where}")
-        pledged = Device(device, operation.issuer, operation.commitment, held.terms.to_ms, 0)
-        DEVICES.put(draft, pledged)
+        DEVICES.put(draft, Device(device, operation.issuer, operation.commitment, until_ms, 0))
     after = msgspec.structs.replace(
         held, version=held.version + 1, devices=held.devices + len(operation.devices)
     )
