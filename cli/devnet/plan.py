@@ -279,6 +279,9 @@ def write_everything(directory: Path, blueprint: Blueprint) -> None:
     write_atomic(directory / "authority-key.pem", pem, keys.PRIVATE_MODE)
     for provider in blueprint.providers:
         _write_keys(directory / "nodes" / provider, blueprint, provider)
+    for number, seed in enumerate(blueprint.regulator_seeds, 1):
+        data = _json({"regulator": f"regulator {number}", "key": seed.hex()})
+        write_private(directory / "regulator" / f"{number}.json", data, replace=False)
 
 
 def write_founding(directory: Path, blueprint: Blueprint) -> None:
