@@ -19,11 +19,13 @@ from ledger.economy.issuance import TREASURY, Lane
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve
 from ledger.epochs import Epoch
+from ledger.locks import Key, Moment
 from ledger.objects import LedgerClock, key_of, load, load_all, load_one
 from ledger.operations import Admit, Burn, EndEpoch, Evidence, Mint, OnLicence, ValidatorReady
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.schema import DamagedChain
+from ledger.spending import check_open
 from ledger.transaction import (
     LIFETIME_MS_MAX,
     SignedTransaction,
@@ -47,7 +49,7 @@ class Effects:
 def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Effects:
     """Everything that needs state or time, cheapest first; raises Invalid.
 
-    `time_ms` is the header time of the block that would hold it.
+    `time_ms` is the header time of the block that would hold it, the next after `view`.
     """
     body = tx.body
     if time_ms > body.expires_at_ms:
@@ -57,6 +59,7 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
         raise Invalid(Reason.EXPIRES_TOO_LATE, f"in {late} ms, at most {LIFETIME_MS_MAX} ms ahead")
     spent = _find_inputs(view, body)
     _check_conditions(tx.locks, spent)
+    _check_limits(view, tx, time_ms)
     if is_governance(body):
         approvals = [item.key for item in tx.witness.signatures]
         membership.check_approvals(approvals, load_one(view, Epoch), load_all(view, Licence))
@@ -91,6 +94,18 @@ def _check_conditions(
     for lock in revealed:
         if lock not in locks:
             raise Invalid(Reason.SPARE_CONDITION, f"no input has lock {lock.hex()}")
+
+
+def _check_limits(view: View, tx: SignedTransaction, time_ms: int) -> None:
+    """The revealed conditions, which are complete, hold in the next block."""
+    conditions = tx.witness.conditions
+    trees = [condition for condition in conditions if not isinstance(condition, Key)]
+    if not trees:
+        return
+    at = Moment(view.head.header.height + 1, time_ms)
+    signers, digests = frozenset(tx.witness.keys), frozenset(tx.witness.digests)
+    for condition, lock in zip(conditions, tx.locks, strict=True):
+        check_open(condition, lock, signers, digests, at)
 
 
 def _operate(view: View, body: Transaction) -> dict[bytes, bytes]:

@@ -230,7 +230,7 @@ def sign(terms: Terms, draft: Draft, keys: Iterable[SigningKey]) -> SignedTransa
     signatures = tuple(
         KeySignature(public, by_public[public].sign(message)) for public in draft.keys
     )
-    tx = seal(draft.body, Witness(draft.conditions, signatures))
+    tx = seal(draft.body, Witness(draft.conditions, signatures, ()))
     check_stateless(tx, terms.chain_id, terms.fees)
     check_signatures(tx)
     return tx
@@ -269,7 +269,7 @@ def _fee(terms: Terms, body: Transaction, coins: Sequence[Coin], conditions: Con
     """What a node asks for this body once it is signed."""
     revealed = _revealed(coins, conditions)
     unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in _signers(revealed))
-    return terms.fees.required(seal(body, Witness(revealed, unsigned)))
+    return terms.fees.required(seal(body, Witness(revealed, unsigned, ())))
 
 
 def _revealed(coins: Sequence[Coin], conditions: Conditions) -> tuple[Condition, ...]:

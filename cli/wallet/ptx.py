@@ -210,7 +210,7 @@ def finalize(
             kept.remove(key)
     revealed = (item for item in ptx.conditions if locks is None or lock_hash(item) in locks)
     chosen = tuple(item for item in ptx.signatures if item.key in kept)
-    tx = seal(ptx.body, Witness(tuple(revealed), chosen))
+    tx = seal(ptx.body, Witness(tuple(revealed), chosen, ()))
     check_stateless(tx, ptx.body.chain_id, fees)
     check_signatures(tx)
     return tx

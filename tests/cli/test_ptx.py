@@ -18,7 +18,7 @@ from cli.wallet.ptx import Approvers, Ptx, add, combine, create, finalize, needs
 from ledger import codec
 from ledger.crypto import SigningKey, verify
 from ledger.economy.licence import Licence
-from ledger.locks import Condition, HashLock, Key, Threshold, lock_hash
+from ledger.locks import Condition, Key, Threshold, lock_hash
 from ledger.membership import check_approvals
 from ledger.objects import load_all
 from ledger.operations import (
@@ -288,8 +288,8 @@ def test_nothing_but_a_refusal_leaves_the_reader(data: bytes) -> None:
 
 
 def test_what_cannot_be_signed_is_not_created() -> None:
-    """Conditions that the ledger does not enforce, and bodies without a shape."""
-    assert refusal(payment, HashLock(b"\x01" * 32)) is Reason.UNSUPPORTED_LOCK
+    """Conditions that the ledger refuses, and bodies without a shape."""
+    assert refusal(payment, Threshold(2, TWO_OF_FOUR.keys[:1])) is Reason.BAD_LOCK
     bad = WORLD.body(memo=b"x" * 300)
     assert isinstance(bad, Transaction)
     assert refusal(create, bad, "devnet") is Reason.MALFORMED

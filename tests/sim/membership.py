@@ -149,4 +149,4 @@ class Membership:
         chosen = self._rng.sample(members, reference_quorum(len(members)))
         keys = [world.key(f"{name}/operations") for name in chosen]
         signed = [KeySignature(key.public, key.sign(message)) for key in keys]
-        return transaction.seal(body, Witness((), tuple(sorted(signed, key=lambda s: s.key))))
+        return transaction.seal(body, Witness((), tuple(sorted(signed, key=lambda s: s.key)), ()))
