@@ -1,4 +1,4 @@
-"""`marsa tx sign`: look at what a file would do, and add a signature.
+"""`marsa tx sign`: look at what a file would do, and add a signature or a secret.
 
 No node is asked: the file holds all that is signed, and the genesis file says whom to trust.
 """
@@ -15,6 +15,7 @@ from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import confirm, emit, note
 from cli.passwords import password_options, read_password
 from cli.tx_create import PTX
+from cli.tx_lock import read_secret
 from cli.tx_text import body_text
 
 if TYPE_CHECKING:
@@ -34,13 +35,15 @@ GENESIS = click.option("--genesis", type=PTX, metavar="FILE", help="The chain's 
         examples(
             "marsa tx sign rent.ptx --from savings",
             "marsa tx sign admit.ptx --key kite-keys/roles.json --genesis genesis.json",
+            "marsa tx sign swap.ptx --from bob --secret swap.secret",
         )
     }
 
 Show what a file would do, and sign it. A wallet or account signs payments, the role keys of a
 provider (roles.json, or the directory that holds it) operations of the validators; on a devnet
 --validator ID stands for such a file. No node is asked. Whoever signs an admission checks the
-certificate in it against the authority in the genesis file.
+certificate in it against the authority in the genesis file. A secret (see `tx secret`) goes into
+the file for a lock that asks for it, with a signature or alone.
 """,
 )
 @click.argument("file", type=PTX, metavar="FILE.ptx")
@@ -49,6 +52,7 @@ certificate in it against the authority in the genesis file.
     "--key", type=click.Path(path_type=Path), metavar="FILE", help="Role keys of a provider."
 )
 @click.option("--validator", metavar="ID", help="The role keys of this validator of a devnet.")
+@click.option("--secret", type=PTX, metavar="FILE", help="Reveal the secret of a hash lock.")
 @GENESIS
 @password_options
 def sign(
@@ -56,6 +60,7 @@ def sign(
     sender: str | None,
     key: Path | None,
     validator: str | None,
+    secret: Path | None,
     genesis: Path | None,
     password_fd: int | None,
     password_file: Path | None,
@@ -64,7 +69,8 @@ def sign(
     from cli import payments, tx_file
     from cli.wallet import ptx as ptxs
 
-    if [sender, key, validator].count(None) != 2:
+    signers = [item for item in (sender, key, validator) if item is not None]
+    if len(signers) > 1 or not (signers or secret):
         raise usage_error("usage", "say who signs: one of --from, --key and --validator")
     ptx = tx_file.read(file)
     if ptx.is_governance and sender is not None:
@@ -72,11 +78,19 @@ def sign(
         raise usage_error("usage", detail, f"marsa tx sign {file} --key roles.json")
     tx_file.check_not_expired(file, ptx, payments.now_ms())
     _check_admissions(ptx, genesis)
+    preimages = [] if secret is None else [read_secret(secret)]
+    with tx_file.refusing(file):
+        ptxs.reveal(ptx, preimages)
     if sender is not None:
         keys = _wallet_keys(ptx, sender, password_fd, password_file)
     else:
-        keys = _role_keys(ptx, key, validator)
-    before, after = tx_file.update(file, lambda found: ptxs.sign(_same(ptx, found), keys))
+        keys = _role_keys(ptx, key, validator) if signers else ()
+
+    def change(found: Ptx) -> Ptx:
+        revealed = ptxs.reveal(_same(ptx, found), preimages)
+        return ptxs.sign(revealed, keys) if keys else revealed
+
+    before, after = tx_file.update(file, change)
     added = sorted(after.signers - before.signers)
     value = {
         "file": str(file),
@@ -84,11 +98,13 @@ def sign(
         "signed_by": [item.public.hex() for item in keys if item.public in after.signers],
         "added": len(added),
         "signatures": len(after.signatures),
+        "secrets": len(after.preimages),
     }
-    said = (
-        f"{len(added)} new, {len(after.signatures)} in all" if added else "was signed by it before"
-    )
-    emit("marsa.tx.sign/1", value, f"signed: {said}; next: marsa tx inspect {file}")
+    said = [f"secrets in it: {len(after.preimages)}"] if secret else []
+    if keys:
+        count = f"{len(added)} new, {len(after.signatures)} in all"
+        said.append(f"signed: {count if added else 'was signed by it before'}")
+    emit("marsa.tx.sign/1", value, f"{'; '.join(said)}; next: marsa tx inspect {file}")
 
 
 def _check_admissions(ptx: Ptx, genesis: Path | None) -> None:
