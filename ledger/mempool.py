@@ -260,14 +260,16 @@ class Mempool:
 
         Headroom, licences and epochs change under operations, and a `before` in a lock passes.
         What else only spends is lost to a final conflict or to its expiry, and `drop_committed` and
-        `drop_expired` saw to that.
+        `drop_expired` saw to that. Whoever is not yet due by the time of the last block was let in
+        by the clock, and stays.
         """
         dropped = []
         for txid in list(islice(self._rechecked, RECHECKED_MAX)):
             try:
                 check(self._entries[txid].tx)
             except Invalid as error:
-                dropped.append(self._reject_waiting(txid, error))
+                if error.reason is not Reason.NOT_YET:
+                    dropped.append(self._reject_waiting(txid, error))
         return dropped
 
     def reject(self, tx: SignedTransaction, error: Invalid) -> None:

@@ -9,14 +9,15 @@ from ledger.block import COMMIT, Certificate, header_hash
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
+from ledger.locks import TIME, After, All, Before, Key, lock_hash
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import SignedTransaction
+from ledger.transaction import Fee, Output, SignedTransaction
 from node.building import ExecutedBlock, build_block
 from node.executor import BlockExecutor
 from node.intake import Intake
 from node.verify import Verifier
-from tests.ledger.world import World
+from tests.ledger.world import COIN, World, key, lock_of, sign
 from tests.vectors.lock_plan import OFFER, OFFER_HEIGHT, REFUND_HEIGHT, SECRETS, fund, spend, swap
 
 
@@ -97,6 +98,33 @@ def test_who_waits_too_long_leaves_with_the_block_that_ends_it() -> None:
     assert rejection is not None and rejection.reason is Reason.TOO_LATE
     assert rejection.detail.endswith(f"was closed from height {OFFER_HEIGHT}, this is 3")
     assert bench.build(bench.mempool).transactions == [taken]
+
+
+def test_who_is_due_by_the_clock_stays_when_a_block_is_behind_it() -> None:
+    """A window of time has begun by this node's clock and not by the header of the block that comes
+    next, made by another's: whoever was let in keeps his place, until the window ends."""
+    bench = Bench()
+    opens_ms = bench.now.wall_ms + 2_000
+    alice = Key(key("alice").public)
+    window = All((After(TIME, opens_ms), Before(TIME, opens_ms + 2_000), alice))
+    coin = bench.world.coin("alice")
+    fee, rest = Fee(coin.asset, 3_000), coin.amount - COIN - 3_000
+    outputs = [
+        Output(coin.asset, COIN, lock_hash(window)),
+        Output(coin.asset, rest, lock_of("alice")),
+    ]
+    bench.intake.admit(sign(bench.world.body([coin], outputs, fee=fee), ["alice"]), bench.now)
+    bench.decide(bench.build(bench.mempool))
+    tx = spend(bench.world, window, ["alice"])
+    bench.intake.admit(tx, Now(0, opens_ms))
+    bench.decide(bench.build(Mempool()))
+    assert bench.chain.head.header.time_ms + 1 < opens_ms
+    assert (len(bench.mempool), bench.dropped) == (1, [])
+    for _ in range(3):
+        bench.decide(bench.build(Mempool()))
+    assert bench.dropped == [tx]
+    rejection = bench.mempool.rejection(tx.txid)
+    assert rejection is not None and rejection.reason is Reason.TOO_LATE
 
 
 def test_what_became_too_late_is_selected_once() -> None:
