@@ -6,7 +6,7 @@ from hashlib import sha256
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.codec import decode_payload, encode_payload
@@ -65,6 +65,7 @@ digests = st.sets(st.sampled_from(DIGESTS))
 moments = st.builds(Moment, st.integers(0, 5), st.integers(0, 5))
 
 
+@settings(deadline=None)
 @given(conditions)
 def test_every_type_travels(condition: Condition) -> None:
     """Conditions go unchanged through the bytes of a witness."""
@@ -72,12 +73,14 @@ def test_every_type_travels(condition: Condition) -> None:
     assert decode_payload(data, Witness, size_max=len(data)).conditions == (condition,)
 
 
+@settings(deadline=None)
 @given(conditions, conditions)
 def test_different_conditions_have_different_locks(one: Condition, two: Condition) -> None:
     """Equal locks mean equal conditions."""
     assert (lock_hash(one) == lock_hash(two)) == (one == two)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5))
 def test_threshold_counts_its_own_keys(needed: int, size: int) -> None:
     """Satisfied by exactly the sets that hold at least `needed` of its keys."""
@@ -108,6 +111,7 @@ def test_after_begins_at_its_value_and_before_ends_there(unit: int) -> None:
     assert is_satisfied(Before(unit, 7), (), (), None)
 
 
+@settings(deadline=None)
 @given(conditions, signers, digests, signers, digests, st.none() | moments)
 def test_more_never_hurts(
     condition: Condition,

@@ -6,7 +6,7 @@ from itertools import product
 
 import msgpack
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ledger.codec import encode_payload
@@ -64,6 +64,7 @@ def needed_by_trying(condition: Condition, keys: set[bytes], hashes: set[bytes])
     return found
 
 
+@settings(deadline=None)
 @given(conditions, signers, digests)
 @example(SWAP, {BOB.key, ALICE.key}, {SECRET.digest})
 @example(All((Any((SECRET, After(TIME, 2))), BOB)), {BOB.key}, {SECRET.digest})
@@ -76,6 +77,7 @@ def test_needed_is_what_trying_every_assignment_finds(
         assert found == needed_by_trying(condition, keys, hashes)
 
 
+@settings(deadline=None)
 @given(conditions, moments)
 def test_what_opens_a_lock_at_some_moment_is_never_spare(condition: Condition, at: Moment) -> None:
     """Leave out one by one what is not needed at a moment: whatever remains is no spare item,
@@ -90,6 +92,7 @@ def test_what_opens_a_lock_at_some_moment_is_never_spare(condition: Condition, a
     assert needed(condition, sorted(keys), sorted(hashes)) == keys | hashes
 
 
+@settings(deadline=None)
 @given(conditions, signers, digests)
 def test_what_is_missing_is_named_by_kind(
     condition: Condition, keys: set[bytes], hashes: set[bytes]
@@ -116,6 +119,7 @@ def verdict(condition: Condition, keys: set[bytes], hashes: set[bytes], at: Mome
     return "open"
 
 
+@settings(deadline=None)
 @given(conditions, signers, digests, moments)
 def test_refusals_say_when(
     condition: Condition, keys: set[bytes], hashes: set[bytes], at: Moment
@@ -173,6 +177,7 @@ def test_an_offer_that_ends_by_either_clock() -> None:
     assert by_time == "too_late: was closed from header time 4, this is 9"
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_parts_of_two_locks_are_judged_apart(data: st.DataObject) -> None:
     """A signature that one of two conditions needs is needed, whatever the other says."""
