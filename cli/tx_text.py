@@ -83,6 +83,7 @@ def need_text(need: Need, names: Mapping[bytes, str]) -> str:
 def condition_text(condition: Condition, names: Mapping[bytes, str]) -> str:
     """A condition in one line; keys by their names where these are known."""
     from ledger.locks import HEIGHT, After, All, Any, Before, HashLock, Key, Threshold
+    from node.api.convert import rfc3339
 
     def name(key: bytes) -> str:
         return names.get(key) or short_hex(key.hex())
@@ -93,8 +94,9 @@ def condition_text(condition: Condition, names: Mapping[bytes, str]) -> str:
         case Threshold():
             return f"{condition.needed} of {', '.join(map(name, condition.keys))}"
         case After() | Before():
-            unit = "height" if condition.unit == HEIGHT else "time"
-            return f"{condition.name} {unit} {condition.value}"
+            is_height = condition.unit == HEIGHT
+            value = f"height {condition.value}" if is_height else rfc3339(condition.value)
+            return f"{condition.name} {value}"
         case HashLock():
             return f"secret {short_hex(condition.digest.hex())}"
         case All() | Any():

@@ -12,6 +12,7 @@ import pytest
 
 from cli import payments
 from cli.errors import ExitCode
+from node.api.convert import rfc3339
 from tests.cli.conftest import Marsa, Result
 from tests.cli.devnet_node import devnet_node
 from tests.cli.live_node import LiveNode
@@ -154,7 +155,9 @@ def test_an_offer_ends_at_a_time(marsa: Marsa, node: LiveNode, tmp_path: Path) -
     file = tmp_path / "a.ptx"
     assert marsa("tx", "create", file, "carol", "29", "--condition", offer).code == 0
     assert marsa("tx", "sign", file, "--from", "carol").code == 0
-    assert marsa("tx", "inspect", file).out.splitlines()[-1].startswith("complete")
+    shown = marsa("tx", "inspect", file).out
+    assert f"all(before {rfc3339(end_ms)}; carol)" in shown
+    assert shown.splitlines()[-1].startswith("complete")
     for _ in range(2):
         assert marsa("tx", "send", "dave", "1", "--from", "alice").code == 0
     refused = marsa("tx", "submit", file, "--json")
