@@ -111,7 +111,7 @@ class Agents:
             memo=b"",
         )
         signature = KeySignature(key.public, key.sign(transaction.sighash(body)))
-        return transaction.seal(body, Witness((), (signature,))).raw
+        return transaction.seal(body, Witness((), (signature,), ())).raw
 
     def _wait(self, seconds: float) -> None:
         """In short steps, so that a signal ends it soon."""

@@ -29,6 +29,7 @@ from tests.ledger.second_membership import (
 )
 from tests.ledger.second_rules import (
     asset_of,
+    check_moment,
     identities,
     is_licensed_key,
     is_of_the_validators,
@@ -314,6 +315,8 @@ def add_transaction(state: State, raw: bytes, height: int, time_ms: int) -> None
     needed, revealed = {item[4] for item in spent}, set(found["locks"])
     need(needed <= revealed, "missing_condition")
     need(revealed <= needed, "spare_condition")
+    for condition in found["witness"][0]:
+        check_moment(condition, found["witness"], height, time_ms)
     if is_of_the_validators(operations):
         check_approvals(state, [key for key, _ in found["witness"][1]])
     for operation in operations:

@@ -78,6 +78,7 @@ GOOD = table("transactions.json")
 REFUSED = table("refused.json")
 CHAIN = table("chain.json")
 EPOCHS = table("epochs.json")
+LOCKS = table("locks.json")
 KEYS = table("ed25519.json")
 
 
@@ -123,7 +124,7 @@ def test_both_codecs_read_and_write_the_same_bytes(row: dict[str, Any]) -> None:
     kind = TYPES[name]
     if name in CONDITIONS:
         witness = codec.decode_payload(
-            b"\x92\x91" + payload + b"\x90", transaction.Witness, size_max=SIZE_MAX
+            b"\x93\x91" + payload + b"\x90\x90", transaction.Witness, size_max=SIZE_MAX
         )
         ours: Wire = witness.conditions[0]
         assert type(ours) is kind
@@ -241,7 +242,13 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "rows"), [("devnet_genesis.json", CHAIN), ("epochs_genesis.json", EPOCHS)]
+    ("file", "rows"),
+    [
+        ("devnet_genesis.json", CHAIN),
+        ("epochs_genesis.json", EPOCHS),
+        ("devnet_genesis.json", LOCKS),
+    ],
+    ids=["chain", "epochs", "locks"],
 )
 def test_both_reach_the_same_roots_at_every_height(file: str, rows: dict[str, Any]) -> None:
     """From genesis on: chain id, every root, header hash, validators, certificate; and what each
@@ -298,6 +305,26 @@ def test_the_epochs_of_the_vectors_tell_what_they_should() -> None:
             *(Reason.NOT_ALONE, Reason.NEEDS_QUORUM, Reason.BAD_GRANT, Reason.UNKNOWN_LICENCE),
             *(Reason.WRONG_VERSION, Reason.HAS_SEAT, Reason.NO_SEAT, Reason.WRONG_EPOCH),
             Reason.NO_CONFLICT,
+        )
+    }
+
+
+def test_the_locks_of_the_vectors_tell_what_they_should() -> None:
+    """Every type of condition is spent, and every reason that only they have is met."""
+    spent = [
+        condition
+        for row in LOCKS["heights"]
+        for item in row["transactions"]
+        for condition in second_rules.identities(raw(item))["witness"][0]
+    ]
+    numbers = {node[0] for item in spent for node in second_rules.nodes(item)}
+    assert numbers == set(range(1, 8))
+    assert {item["reason"] for row in LOCKS["heights"] for item in row["refused"]} == {
+        reason.value
+        for reason in (
+            *(Reason.NOT_YET, Reason.TOO_LATE),
+            *(Reason.MISSING_SIGNATURE, Reason.SPARE_SIGNATURE),
+            *(Reason.MISSING_PREIMAGE, Reason.SPARE_PREIMAGE),
         )
     }
 

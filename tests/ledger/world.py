@@ -479,10 +479,11 @@ def sign(
     actors: Sequence[str] = (),
     *,
     conditions: Sequence[Condition] = (),
+    preimages: Sequence[bytes] = (),
 ) -> SignedTransaction:
     """Seal a body: `owners` reveal their key lock and sign, `actors` sign alone.
 
-    `conditions` are revealed beside those; whoever must sign for them is an actor.
+    `conditions` and `preimages` are revealed beside those; whoever must sign for them is an actor.
     """
     revealed = [*conditions, *(Key(key(name).public) for name in dict.fromkeys(owners))]
     signers = {key(name).public: key(name) for name in (*owners, *actors)}
@@ -494,5 +495,6 @@ def sign(
             signatures=tuple(
                 KeySignature(public, signers[public].sign(message)) for public in sorted(signers)
             ),
+            preimages=tuple(sorted(preimages, key=lambda item: sha256(item).digest())),
         ),
     )

@@ -8,7 +8,7 @@ runs it, and the difference shows in the commit which bytes moved.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ from ledger.validators import Member, ValidatorSet
 from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import COIN, World, grant, key, lock_of, sign
 from tests.vectors.ed25519_cases import ed25519_cases
-from tests.vectors.epoch_plan import make_world, steps
+from tests.vectors.epoch_plan import Step, make_world, steps
+from tests.vectors.lock_plan import SECRETS, hash_of, lock_steps
 from tests.vectors.snapshot_values import snapshot_values
 
 FOLDER = Path(__file__).parent
@@ -78,7 +79,8 @@ def make_files() -> dict[str, bytes]:
         "transactions.json": transactions(world),
         "refused.json": refused(world),
         "chain.json": chain(),
-        "epochs.json": epochs(),
+        "epochs.json": story(make_world(), steps()),
+        "locks.json": story(World(), lock_steps()),
     }
     files = {name: (json.dumps(table, indent=1) + "\n").encode() for name, table in tables.items()}
     return {
@@ -140,9 +142,9 @@ def transaction_values(world: World) -> list[Wire]:
         Key(alice),
         Threshold(2, (alice, bob)),
         After(0, 17),
-        Before(1, 2**63 - 1),
+        Before(1, 2**53 - 1),
         HashLock(bytes(32)),
-        All((Key(alice), AnyOf((Key(bob), After(1, 0))))),
+        All((Key(alice), AnyOf((Key(bob), After(1, 1))))),
         AnyOf((Key(alice),)),
     ]
     sealed = [transaction.SealedTransaction(tx.body, tx.witness) for tx in good(world)]
@@ -253,12 +255,15 @@ def good(world: World) -> list[SignedTransaction]:
     locked = world.body(
         [coin], [Output(coin.asset, coin.amount - 2_000, lock_hash(shared))], fee=fee
     )
+    early, late = All((hash_of(SECRETS[0]), Before(1, 9))), All((hash_of(SECRETS[2]), After(0, 9)))
+    timed = All((Key(key("bob").public), AnyOf((early, late))))
     return [
         world.transfer("alice", "bob"),
         world.mint(),
         sign(burned, ["alice"]),
         sign(locked, ["alice"]),
         sign(locked, [], names[:2], conditions=[shared]),
+        sign(locked, [], ["bob"], conditions=[timed], preimages=[SECRETS[0], SECRETS[2]]),
         world.govern(
             Admit(grant("new"), 0), Remove("val0", 0), Suspend("val1", 0), Revoke("val2", 0)
         ),
@@ -328,11 +333,10 @@ def chain() -> dict[str, Any]:
     return {"chain_id": world.chain_id.hex(), "heights": rows}
 
 
-def epochs() -> dict[str, Any]:
-    """Boundaries, seats, shares, every operation; after each height what its state refuses."""
-    world = make_world()
+def story(world: World, plan: Iterable[Step]) -> dict[str, Any]:
+    """Block after block of a plan; after each height what its state refuses."""
     rows = [{**height_row(world, [], None, world.validators), "refused": []}]
-    for step in steps():
+    for step in plan:
         row = next_row(world, step.transactions(world), step.after_ms)
         row["refused"] = [
             {"name": name, "raw": tx.raw.hex(), "reason": reason.value}
