@@ -165,6 +165,7 @@ def live(genesis: Genesis, item: GenesisCommitment) -> CapacityCommitment:
         state=CommitmentState.LIVE,
         version=0,
         since_ms=genesis.time_ms,
+        born=0,
         devices=len(item.devices),
         attestations=tuple(
             [
@@ -275,7 +276,9 @@ def _check_commitment(genesis: Genesis, item: GenesisCommitment) -> None:
         pair = (terms.device_class, workload)
         _need(pair in pairs, f"{where}: no factor for {terms.device_class}/{workload}")
     try:
-        capacity.propose(terms, genesis.time_ms, genesis.parameters.period_ms)
+        capacity.propose(
+            terms, clock_ms=genesis.time_ms, period_ms=genesis.parameters.period_ms, height=0
+        )
     except Invalid as error:
         raise Invalid(Reason.BAD_GENESIS, f"{where}: {error.detail}") from None
     is_ordered = list(item.devices) == sorted(set(item.devices))

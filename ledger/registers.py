@@ -73,9 +73,11 @@ def name(text: str) -> bytes:
 
 
 def _device_as_of_now(draft: Draft, held: Device) -> Device | None:
-    """Pledged as long as its commitment stands, whose schedule may have become longer."""
+    """Pledged as long as its very commitment stands, whose schedule may have become longer."""
     pledged = COMMITMENTS.get(draft, CapacityCommitment.identity(held.issuer, held.commitment))
-    return held if pledged is not None and pledged.state is not CommitmentState.VOID else None
+    if pledged is None or pledged.born != held.born or pledged.state is CommitmentState.VOID:
+        return None
+    return held
 
 
 LICENCES: Register[Licence] = Register(
@@ -138,8 +140,7 @@ ORDERS: Register[Order] = Register(
 
 def pledged_until(draft: Draft, held: CapacityCommitment) -> int:
     """When it is to be asked whether a device of the commitment is free: at the end of what the
-    commitment is now. A proposal may lapse long before its schedule ends, and its name be taken
-    again; the device must not wait for that one."""
+    commitment is now. A proposal may lapse long before its schedule ends."""
     moment = COMMITMENTS.deadline(draft, held)
     return held.terms.to_ms if moment is None else moment
 

@@ -95,6 +95,8 @@ class CapacityCommitment(Wire, frozen=True):
     version: UInt
     since_ms: UInt
     """When `state` began, on the ledger clock."""
+    born: UInt
+    """The height of its block: a later one of the same name is another."""
     devices: UInt
     """How many are pledged."""
     attestations: Annotated[tuple[Attestation, ...], Meta(max_length=ATTESTATIONS_MAX)]
@@ -121,7 +123,10 @@ class Device(Wire, frozen=True):
     id: Bytes32
     issuer: Slug
     commitment: Slug
+    born: UInt
+    """Of the commitment."""
     until_ms: UInt
+    """When it is asked whether the commitment is over."""
     opened: UInt
     """The last period for which it was opened in a spot audit; 0 before the first."""
 
@@ -164,14 +169,16 @@ def matured(
     return held if moment is None or clock_ms <= moment else None
 
 
-def propose(terms: CommitmentTerms, clock_ms: int, period_ms: int) -> CapacityCommitment:
+def propose(
+    terms: CommitmentTerms, *, clock_ms: int, period_ms: int, height: int
+) -> CapacityCommitment:
     """Over whole periods, not over, at most 365 days from now; raises Invalid(BAD_SCHEDULE)."""
     check_schedule(terms.from_ms, terms.to_ms, clock_ms, period_ms)
     if list(terms.workloads) != sorted(set(terms.workloads)):
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': workloads ascend, each once")
     if terms.microhours == 0:
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': no hours")
-    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, 0, ())
+    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, ())
 
 
 def check_schedule(from_ms: int, to_ms: int, clock_ms: int, period_ms: int) -> None:

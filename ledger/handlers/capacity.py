@@ -60,7 +60,12 @@ def commit(draft: Draft, operation: Commit) -> None:
     held = COMMITMENTS.all(draft)
     if len(held) >= COMMITMENTS_MAX:
         raise Invalid(Reason.TOO_MANY, f"{COMMITMENTS_MAX} commitments stand already")
-    proposed = capacity.propose(terms, draft.clock_ms, draft.parameters.period_ms)
+    proposed = capacity.propose(
+        terms,
+        clock_ms=draft.clock_ms,
+        period_ms=draft.parameters.period_ms,
+        height=draft.height,
+    )
     _check_line(held, terms)
     COMMITMENTS.put(draft, proposed)
 
@@ -78,7 +83,10 @@ def pledge(draft: Draft, operation: PledgeDevices) -> None:
         if other is not None:
             where = f"'{other.commitment}' of '{other.issuer}'"
             raise Invalid(Reason.DEVICE_PLEDGED, f"{device.hex()} is pledged to {where}")
-        DEVICES.put(draft, Device(device, operation.issuer, operation.commitment, until_ms, 0))
+        pledged = Device(
+            device, operation.issuer, operation.commitment, held.born, until_ms, opened=0
+        )
+        DEVICES.put(draft, pledged)
     after = msgspec.structs.replace(
         held, version=held.version + 1, devices=held.devices + len(operation.devices)
     )

@@ -208,6 +208,11 @@ class Actions(Model):
         held = self.commitments.get(place)
         return held if held is not None and held.state != "void" else None
 
+    def _is_pledged(self, device: bytes) -> bool:
+        """To a commitment that stands still; a later one of its name is another."""
+        held = self.devices.get(device)
+        return any(held is other and other.state != "void" for other in self.commitments.values())
+
     def commitment_state(self, place: tuple[str, str]) -> str:
         """As people see it: a live one that nobody attests of late is stale."""
         held = self.commitments.get(place)
@@ -220,9 +225,9 @@ class Actions(Model):
         held = self._standing(place)
         if not self._promises(place[0], key) or held is None or held.version != version:
             return False
-        if any(self._standing(self.devices[x]) for x in devices if x in self.devices):
+        if any(self._is_pledged(device) for device in devices):
             return False
-        self.devices.update(dict.fromkeys(devices, place))
+        self.devices.update(dict.fromkeys(devices, held))
         held.devices += len(devices)
         held.version += 1
         self.touched.add(place[0])

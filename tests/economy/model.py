@@ -117,7 +117,7 @@ class Model:
     attestors: set[str] = field(default_factory=set)
     """Those that count."""
     commitments: dict[tuple[str, str], CommitmentModel] = field(default_factory=dict)
-    devices: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    devices: dict[bytes, CommitmentModel] = field(default_factory=dict)
     challenges: dict[tuple[str, str], ChallengeModel] = field(default_factory=dict)
     orders: dict[str, OrderModel] = field(default_factory=dict)
     sealed: dict[tuple[int, str], bytes] = field(default_factory=dict)

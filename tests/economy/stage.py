@@ -155,7 +155,7 @@ def model_of(genesis: Genesis) -> Actions:
             devices=len(promised.devices),
             said={x.attestor: Said(x.microhours, genesis.time_ms) for x in promised.attestations},
         )
-        model.devices.update(dict.fromkeys(promised.devices, place))
+        model.devices.update(dict.fromkeys(promised.devices, model.commitments[place]))
     model.judge(set(model.coins))
     return model
 

@@ -198,12 +198,14 @@ def commitment(
     return GenesisCommitment(made, tuple(devices), ())
 
 
-def bonds_of(names: Sequence[str], coins: int = BOND_COINS) -> tuple[GenesisBond, ...]:
-    """Each issuer is bonded in the coins of the first three, which exist; none in its own."""
+def bonds_of(
+    names: Sequence[str], first: Sequence[str], coins: int = BOND_COINS
+) -> tuple[GenesisBond, ...]:
+    """Each of `names` is bonded in the coins of `first`, but for its own."""
     return tuple(
         GenesisBond(issuer, coin, coins * COIN)
         for issuer in names
-        for coin in names[:3]
+        for coin in first
         if coin != issuer
     )
 
@@ -215,8 +217,10 @@ def make_genesis(
     epoch_blocks: int = 1_000,
     epoch_ms: int = 600_000,
     bond_coins: int = BOND_COINS,
+    all_bonded: bool = False,
 ) -> Genesis:
-    """n validators that all issue; each account gets 1,000 coins of each of the first three."""
+    """n validators that all issue; each account gets 1,000 coins of each of the first three, and
+    these, or all, are bonded in their coins."""
     names = [f"val{index}" for index in range(n)]
     nonce = sha256(b"nonce").digest()
     figures = {f"att-{group}": 900_000 + index for index, group in enumerate(GROUPS)}
@@ -242,7 +246,7 @@ def make_genesis(
         ),
         licences=tuple(grant(name) for name in names),
         commitments=tuple(attest(nonce, commitment(name), figures) for name in names),
-        bonds=bonds_of(names, bond_coins),
+        bonds=bonds_of(names if all_bonded else names[:3], names[:3], bond_coins),
         allocations=tuple(
             Allocation(name, 1_000 * COIN, encode_address(lock_of(account), "mrst"))
             for account in accounts

@@ -118,7 +118,7 @@ def sim_world(
     n: int, window: int, *, mocked: bool, epoch_blocks: int = 1_000, epoch_ms: int = 600_000
 ) -> SimWorld:
     """Made once a process: genesis is the same for all seeds of its size."""
-    made = world.make_genesis(n, ACCOUNTS, bond_coins=BOND_COINS)
+    made = world.make_genesis(n, ACCOUNTS, bond_coins=BOND_COINS, all_bonded=True)
     economy = msgspec.structs.replace(made.parameters.economy, bond_ppm=BOND_PPM)
     parameters = msgspec.structs.replace(
         made.parameters,
