@@ -16,14 +16,15 @@ from ledger.accumulator import StateRoots
 from ledger.block import Header
 from ledger.economy.reserve import (
     RATIO_PPM_MAX,
-    ReserveStatus,
+    Solvency,
     SupplyLine,
+    margin_limit,
     supply_leaf,
 )
 from ledger.genesis import Genesis, chain_id
 from ledger.genesis_state import genesis_state
 from ledger.merkle import merkle_root
-from ledger.parameters import PPM
+from ledger.parameters import PPM, Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import asset_id
 from node.api import schemas
@@ -31,6 +32,7 @@ from node.api.convert import read_certificate, read_header
 from node.api.epoch_schemas import SetChange
 
 ROOTS_BYTES_MAX = 256
+_HEALTHY, _WARN, _DEFICIT, _CAGED = (item.name.lower() for item in Solvency)
 
 
 def verify_reserve(
@@ -49,13 +51,13 @@ def verify_reserve(
     if merkle_root([supply_leaf(line) for line in lines]) != roots.supply_root:
         raise Invalid(Reason.BAD_PROOF, "the figures are not those of the supply root")
     for row in reserve.issuers:
-        _check_row(row, header.chain_id)
+        _check_row(row, header.chain_id, genesis.parameters)
     return header
 
 
 def deficits(rows: Sequence[schemas.IssuerReserve]) -> list[str]:
-    """Issuers with more outstanding than reserve."""
-    return [row.issuer for row in rows if row.status != ReserveStatus.HEALTHY.value]
+    """Issuers whose coins are not all backed."""
+    return [row.issuer for row in rows if row.status in (_DEFICIT, _CAGED)]
 
 
 def _final_header(
@@ -87,8 +89,11 @@ def _line(row: schemas.IssuerReserve) -> SupplyLine:
     )
 
 
-def _check_row(row: schemas.IssuerReserve, chain: bytes) -> None:
-    """What follows from the committed figures: whose asset it is, its coverage, its status."""
+def _check_row(row: schemas.IssuerReserve, chain: bytes, parameters: Parameters) -> None:
+    """What follows from the committed figures: whose asset it is, its coverage, its status.
+
+    That a coin is caged does not: it may be so for good, whatever its figures.
+    """
     if asset_id(chain, row.issuer).hex() != row.asset:
         raise Invalid(Reason.BAD_PROOF, f"'{row.issuer}' is not the issuer of asset {row.asset}")
     supply, reserve = int(row.outstanding), int(row.reserve)
@@ -96,7 +101,15 @@ def _check_row(row: schemas.IssuerReserve, chain: bytes) -> None:
     if coverage != row.coverage_ppm:
         detail = f"'{row.issuer}': coverage {row.coverage_ppm} ppm, counted {coverage} ppm"
         raise Invalid(Reason.BAD_PROOF, detail)
-    status = ReserveStatus.HEALTHY if supply <= reserve else ReserveStatus.DEFICIT
-    if row.status != status.value:
-        detail = f"'{row.issuer}': status {row.status}, its figures say {status.value}"
+    status = _status(supply, reserve, row.deliverability_ppm, parameters)
+    if row.status not in (status, _CAGED):
+        detail = f"'{row.issuer}': status {row.status}, its figures say {status}"
         raise Invalid(Reason.BAD_PROOF, detail)
+
+
+def _status(supply: int, reserve: int, deliverability_ppm: int, parameters: Parameters) -> str:
+    if supply > reserve:
+        return _DEFICIT
+    is_thin = deliverability_ppm < parameters.economy.deliverability_ppm
+    above_margin = supply > margin_limit(reserve, parameters.margin_ppm)
+    return _WARN if above_margin or is_thin else _HEALTHY

@@ -352,7 +352,7 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
 
 
 def _operation_texts(form: TransactionForm) -> list[str]:
-    from cli.wallet.ptx_document import describe_operation
+    from cli.wallet.operation_text import describe_operation
     from ledger import transaction
     from node.api.convert import read_transaction
 

@@ -19,7 +19,16 @@ from cli.nodes import Node
 from cli.wallet import ptx_document
 from cli.wallet.ptx import Approvers, Ptx
 from ledger.economy.licence import LicenceGrant
-from ledger.operations import Admit, EndEpoch, Governance, Remove, Revoke, Suspend
+from ledger.operations import (
+    Admit,
+    EndEpoch,
+    Governance,
+    OnLicence,
+    Reinstate,
+    Remove,
+    RotateRegulator,
+    Suspend,
+)
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import asset_id
 from node.api.epoch_schemas import Epoch
@@ -112,25 +121,31 @@ def ask_node(node: Node, path: Path, ptx: Ptx) -> Facts:
 
 
 def approvers_of(epoch: Epoch) -> Approvers:
-    """The present validators, by their operations keys."""
+    """The present validators, by their operations keys, and the regulator."""
     names = {bytes.fromhex(item.operations_key): item.licence for item in epoch.members}
-    return Approvers(epoch.number, epoch.quorum, names)
+    regulator = epoch.regulator
+    keys = tuple(bytes.fromhex(key) for key in regulator.keys)
+    return Approvers(epoch.number, epoch.quorum, names, regulator.needed, keys)
 
 
 def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
-    """Why the validators' operation would be refused now, as far as licences and epoch tell."""
+    """Why government would be refused now, as far as licences, regulator and epoch tell."""
     if isinstance(operation, EndEpoch):
         detail = f"it ends epoch {operation.epoch}, this is {epoch.number}"
         return None if operation.epoch == epoch.number else _fault(Reason.WRONG_EPOCH, detail)
+    if isinstance(operation, RotateRegulator):
+        return _fault_of_version(operation.version, epoch.regulator.version, "the regulator")
+    if not isinstance(operation, Admit | OnLicence):
+        return None
     name = operation.grant.id if isinstance(operation, Admit) else operation.licence
     held = next((item for item in epoch.licences if item.id == name), None)
     if held is None and not isinstance(operation, Admit):
         known = ", ".join(item.id for item in epoch.licences)
         return _fault(Reason.UNKNOWN_LICENCE, f"there is no licence '{name}' (licences: {known})")
     version = 0 if held is None else held.version
-    if operation.version != version:
-        detail = f"it names version {operation.version} of '{name}', which is at {version} now"
-        return _fault(Reason.WRONG_VERSION, detail)
+    fault = _fault_of_version(operation.version, version, f"'{name}'")
+    if fault is not None:
+        return fault
     if isinstance(operation, Admit):
         taken = _fault_of_grant(epoch, operation.grant)
         if taken is not None:
@@ -142,16 +157,23 @@ def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
     return _fault_of_seat(operation, name, held.state, held.seat)
 
 
+def _fault_of_version(named: int, held: int, what: str) -> CliError | None:
+    detail = f"it names version {named} of {what}, which is at {held} now"
+    return None if named == held else _fault(Reason.WRONG_VERSION, detail)
+
+
 def _fault_of_seat(
-    operation: Admit | Remove | Suspend | Revoke, name: str, state: str, seat: str
+    operation: Admit | OnLicence, name: str, state: str, seat: str
 ) -> CliError | None:
     match operation:
         case Admit() if seat != "none":
             return _fault(Reason.HAS_SEAT, f"'{name}' is {seat}; remove it first")
         case Remove() if seat in ("none", "leaving"):
             return _fault(Reason.NO_SEAT, f"'{name}' has no seat to lose: {seat}")
-        case Suspend() if state not in ("active", "expired"):
+        case Suspend() if state != "active":
             return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {state}")
+        case Reinstate() if state != "suspended":
+            return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {state}, not suspended")
         case _:
             return None
 

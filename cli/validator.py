@@ -1,7 +1,7 @@
-"""`marsa validator`: who validates, and how a quorum of the validators decides who does next.
+"""`marsa validator`: who validates, and how validators and regulator decide who does next.
 
-On a devnet every validator's key is at hand, so that one command gathers the signatures and sends.
-Elsewhere `--ptx FILE` writes the operation for the operators to sign, one after the other.
+On a devnet every key is at hand, so that one command gathers the signatures and sends. Elsewhere
+`--ptx FILE` writes the operation for the operators and the regulator to sign, one after the other.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TABLE = {
     help=f"""{examples("marsa validator status", "marsa validator admit kite.json --ptx admit.ptx")}
 
 Who validates: look, admit, remove. A quorum of the present validators decides, each with its
-operations key; seats change only when an epoch ends.
+operations key, and the regulator with them over licences; seats change only when an epoch ends.
 """,
 )
 def validator() -> None:
@@ -53,7 +53,7 @@ def validator() -> None:
 
 
 def carried(command: F) -> F:
-    """The options of everything that a quorum of validators must sign."""
+    """The options of everything that validators or regulator must sign."""
     for option in (
         click.option("--wait", default="10s", show_default=True, help="Wait so long for finality."),
         click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it."),
@@ -236,18 +236,25 @@ def _carry(
 ) -> None:
     """Write it to a file, or sign with the keys of a devnet and send."""
     from cli import tx_file, tx_ptx
-    from cli.wallet import ptx_document
+    from cli.wallet import ptx as ptxs
+    from cli.wallet.operation_text import describe_operation
 
     fault = tx_file.fault_of(epoch, operation)
     if fault is not None:
         raise fault
     schema = f"marsa.validator.{operation.name}/1"
-    does = ptx_document.describe_operation(operation)
+    does = describe_operation(operation)
     if file is not None:
         ptx = _unsigned(node, operation, days * DAY_MS)
         tx_file.create(file, ptx)
-        value = {"file": str(file), "txid": ptx.txid.hex(), "needed": epoch.quorum}
-        text = f"{does}\nwritten to {file}; {epoch.quorum} of {epoch.n} validators must sign it"
+        wanted = ptxs.needs(ptx, approvers=tx_file.approvers_of(epoch))
+        signers = " and ".join(f"{item.needed} of {len(item.keys)}, {item.what}" for item in wanted)
+        value = {
+            "file": str(file),
+            "txid": ptx.txid.hex(),
+            "needed": sum(item.needed for item in wanted),
+        }
+        text = f"{does}\nwritten to {file}; who must sign it: {signers}"
         emit(schema, value, f"{text}\nnext: marsa tx sign {file} --key roles.json")
         return
     tx = approved_by_devnet(node, epoch, operation)
@@ -275,23 +282,26 @@ def _unsigned(node: Node, operation: Governance, life_ms: int) -> Ptx:
 
 
 def approved_by_devnet(node: Node, epoch: Epoch, operation: Governance) -> SignedTransaction:
-    """Signed by a quorum whose keys are on this machine; raises CliError with how many are."""
+    """Signed with keys that are on this machine; raises CliError with how many are."""
     from cli import payments, tx_file, validator_keys
     from cli.wallet import ptx as ptxs
 
     genesis = validator_keys.devnet_genesis(node.chain_id)
     members = [(item.licence, item.operations_key) for item in epoch.members]
     keys = () if genesis is None else validator_keys.devnet_operations_keys(genesis, members)
-    if len(keys) < epoch.quorum:
-        raise CliError(
-            "needs_quorum",
-            f"{epoch.quorum} of {epoch.n} validators must sign; "
-            f"the keys of {len(keys)} are on this machine",
-            hint="write it to a file that goes from operator to operator: --ptx FILE",
-            exit_code=ExitCode.NOT_FOUND,
-        )
-    ptx = ptxs.sign(_unsigned(node, operation, payments.LIFETIME_MS), keys)
-    approvers = tx_file.approvers_of(epoch)
+    if genesis is not None:
+        keys += validator_keys.devnet_regulator_keys(genesis, epoch.regulator.keys)
+    ptx = _unsigned(node, operation, payments.LIFETIME_MS)
+    ptx, approvers = ptxs.sign(ptx, keys) if keys else ptx, tx_file.approvers_of(epoch)
+    for need in ptxs.needs(ptx, approvers=approvers):
+        if need.left:
+            raise CliError(
+                "needs_quorum",
+                f"{need.needed} of {len(need.keys)}, {need.what}, must sign; "
+                f"the keys of {len(need.signed)} are on this machine",
+                hint="write it to a file that goes from operator to operator: --ptx FILE",
+                exit_code=ExitCode.NOT_FOUND,
+            )
     return ptxs.finalize(ptx, node.fees, approvers=approvers)
 
 

@@ -1,13 +1,14 @@
 """Keys with which providers act, and the genesis of the chain on which they do.
 
-A provider keeps the keys of its roles in roles.json, beside those of its node. The keys of a
-devnet all follow from its genesis and are public by design, so that one command there speaks for
-all its validators.
+A provider keeps the keys of its roles in roles.json, beside those of its node; whoever holds a key
+of the regulator keeps it in a file of its own. The keys of a devnet all follow from its genesis and
+are public by design, so that one command there speaks for all its validators and its regulator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -38,26 +39,35 @@ class RoleKeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metering: Seed
 
 
-def load_role_keys(path: Path) -> RoleKeysFile:
-    """The file, or the one in a directory of keys; raises CliError."""
+class RegulatorKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the regulator's keys; `regulator` says whose it is, for people."""
+
+    regulator: str
+    key: Seed
+
+
+def load_keys(path: Path) -> tuple[str, tuple[SigningKey, ...]]:
+    """Name and keys of a provider's or regulator's file, or of roles.json in a directory; the key
+    for government comes first. Raises CliError."""
     file = path / ROLES_NAME if path.is_dir() else path
     if not file.is_file():
         hint = "give roles.json of the directory in which the keys were made"
         raise not_found("no_key_file", f"there is no file {file}", hint)
-    try:
-        return msgspec.json.decode(read_private(file), type=RoleKeysFile)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise CliError(
-            "bad_key_file",
-            f"{file} does not hold the keys of a provider's roles",
-            hint="restore it from a backup",
-            exit_code=ExitCode.CHECK_FAILED,
-        ) from None
-
-
-def signing_keys(file: RoleKeysFile) -> tuple[SigningKey, ...]:
-    """The keys by which a provider acts on the chain."""
-    return tuple(SigningKey(bytes.fromhex(seed)) for seed in (file.operations, file.treasury))
+    data = read_private(file)
+    kinds: tuple[type[RoleKeysFile | RegulatorKeyFile], ...] = (RoleKeysFile, RegulatorKeyFile)
+    for kind in kinds:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = msgspec.json.decode(data, type=kind)
+            if isinstance(found, RegulatorKeyFile):
+                return found.regulator, (SigningKey(bytes.fromhex(found.key)),)
+            seeds = (found.operations, found.treasury)
+            return found.licence, tuple(SigningKey(bytes.fromhex(seed)) for seed in seeds)
+    raise CliError(
+        "bad_key_file",
+        f"{file} holds neither the keys of a provider's roles nor one of the regulator's",
+        hint="restore it from a backup",
+        exit_code=ExitCode.CHECK_FAILED,
+    )
 
 
 def find_genesis(chain: str, file: Path | None) -> Genesis:
@@ -102,6 +112,15 @@ def devnet_operations_keys(
     source = _blueprint(genesis)
     made = ((SigningKey(source.seed(name, "operations")), key) for name, key in wanted)
     return tuple(found for found, key in made if found.public.hex() == key)
+
+
+def devnet_regulator_keys(genesis: Genesis, wanted: Iterable[str]) -> tuple[SigningKey, ...]:
+    """Those of the regulator's keys (in hex) that follow from the genesis of a devnet."""
+    if genesis.network != "devnet":
+        return ()
+    public = set(wanted)
+    made = (SigningKey(seed) for seed in _blueprint(genesis).regulator_seeds)
+    return tuple(found for found in made if found.public.hex() in public)
 
 
 def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:

@@ -4,8 +4,8 @@ It holds the body, the conditions revealed so far, and one verified signature a 
 body combine in any order to the same, and no operation loses a signature (the lessons of BIP 174).
 `cli.wallet.ptx_document` writes it as text.
 
-What is not in it, because it may change on the way: whose approvals count for an operation of the
-validators, and how many. `Approvers` brings that from a node when the transaction is finalized;
+What is not in it, because it may change on the way: whose approvals count for an operation of
+government, and how many. `Approvers` brings that from a node when the transaction is finalized;
 signatures beyond what the rules ask for stay in the document and are left out of the witness.
 """
 
@@ -17,11 +17,9 @@ from dataclasses import dataclass, replace
 from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, verify
+from ledger.economy.regulator import Carrier
 from ledger.locks import Condition, Threshold, check_condition, keys_of, lock_hash
-from ledger.operations import (
-    Mint,
-    ValidatorReady,
-)
+from ledger.operations import Governance, keys_that_sign
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
     INPUTS_MAX,
@@ -65,11 +63,14 @@ class Ptx:
 
 @dataclass(frozen=True, slots=True)
 class Approvers:
-    """Who may approve operations of the validators: licence by operations key, and how many."""
+    """Who may approve government: licence by operations key, the regulator's keys, and how many
+    of each."""
 
     epoch: int
     needed: int
     names: Mapping[bytes, str]
+    regulator_needed: int
+    regulator_keys: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +163,13 @@ def needs(
     """What must be signed, by whom, and who has signed.
 
     `locks` are those of the spent outputs, from a node: conditions of others do not count, and
-    one that was not revealed is a need that no key fills. `approvers` must be given for an
-    operation of the validators.
+    one that was not revealed is a need that no key fills. `approvers` must be given for
+    government.
     """
     if ptx.is_governance:
         if approvers is None:
             raise Invalid(Reason.NEEDS_QUORUM, "a node tells who may approve it, and how many must")
-        what = f"the validators of epoch {approvers.epoch}"
-        return (_need(ptx, what, approvers.needed, approvers.names),)
+        return _government(ptx, approvers)
     found = [
         _need(ptx, f"operation '{name}'", 1, [key])
         for key, name in sorted(_actors(ptx.body).items())
@@ -221,8 +221,25 @@ def _need(ptx: Ptx, what: str, needed: int, keys: Iterable[bytes]) -> Need:
     return Need(what, needed, ordered, tuple(key for key in ordered if key in ptx.signers))
 
 
+def _government(ptx: Ptx, approvers: Approvers) -> tuple[Need, ...]:
+    """Validators, regulator or both, as the operations want. Where either may, it is the validators
+    unless the regulator alone has signed, or alone as often as needed."""
+    what = f"the validators of epoch {approvers.epoch}"
+    validators = _need(ptx, what, approvers.needed, approvers.names)
+    regulator = _need(ptx, "the regulator", approvers.regulator_needed, approvers.regulator_keys)
+    wanted = {item.carrier for item in ptx.body.operations if isinstance(item, Governance)}
+    if wanted == {Carrier.EITHER}:
+        is_done = not regulator.left and validators.left > 0
+        is_alone = bool(regulator.signed) and not validators.signed
+        return (regulator,) if is_done or is_alone else (validators,)
+    found = []
+    if wanted & {Carrier.VALIDATORS, Carrier.BOTH}:
+        found.append(validators)
+    if wanted & {Carrier.REGULATOR, Carrier.BOTH}:
+        found.append(regulator)
+    return tuple(found)
+
+
 def _actors(body: Transaction) -> dict[bytes, str]:
     """Keys that operations name as theirs."""
-    return {
-        item.key: item.name for item in body.operations if isinstance(item, Mint | ValidatorReady)
-    }
+    return {key: item.name for item in body.operations for key in keys_that_sign(item)}

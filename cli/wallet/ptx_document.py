@@ -8,28 +8,17 @@ format, with another number.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta
 
+from cli.wallet.operation_text import describe_operation, rfc3339
 from cli.wallet.ptx import Ptx, add, create
 from ledger import codec, json_form
 from ledger.address import HRP_BY_NETWORK, encode_address
-from ledger.amounts import format_amount
 from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import Amount, Bytes32, Wire
-from ledger.economy.licence import RoleKeys
 from ledger.locks import Condition
-from ledger.operations import (
-    Admit,
-    Burn,
-    EndEpoch,
-    Evidence,
-    Mint,
-    Operation,
-    ValidatorReady,
-)
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
     INPUTS_MAX,
@@ -45,10 +34,6 @@ from ledger.transaction import (
 FORMAT = "marsa.ptx/1"
 PTX_BYTES_MAX = 256 * 1024
 """Several times the text of the largest transaction, in hex and in words."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_MS_MAX = 253_402_300_799_999
-"""The last millisecond of the year 9999, where calendars of RFC 3339 end."""
 
 Text = Annotated[str, Meta(max_length=4_096)]
 
@@ -140,50 +125,6 @@ def describe(ptx: Ptx) -> Summary:
         ),
         fee=body.fee,
         operations=tuple(describe_operation(item) for item in body.operations),
-        expires=_rfc3339(body.expires_at_ms),
+        expires=rfc3339(body.expires_at_ms),
         memo=ascii(body.memo.decode("utf-8", "backslashreplace"))[1:-1],
     )
-
-
-def describe_operation(operation: Operation) -> str:
-    """One operation in words; of certificates and votes only their hashes."""
-    match operation:
-        case Mint():
-            amount = f"{format_amount(operation.amount)} coins of '{operation.issuer}'"
-            where = f"lane {operation.lane}, number {operation.number}"
-            return f"mint {amount}, {where}, by key {operation.key.hex()}"
-        case Burn():
-            return f"burn {format_amount(operation.amount)} of asset {operation.asset.hex()}"
-        case Admit():
-            return _describe_admission(operation)
-        case EndEpoch():
-            return f"end epoch {operation.epoch} with the block that holds this"
-        case ValidatorReady():
-            block = f"block {operation.block_hash.hex()} at height {operation.height}"
-            return f"'{operation.licence}' holds {block}, by key {operation.key.hex()}"
-        case Evidence():
-            first, second = operation.first, operation.second
-            place = f"epoch {first.epoch}, view {first.view}, height {first.height}"
-            blocks = f"{first.block_hash.hex()} and {second.block_hash.hex()}"
-            return f"'{operation.licence}' voted at {place} for {blocks}"
-        case _:
-            return f"{operation.name} '{operation.licence}', version {operation.version}"
-
-
-def _describe_admission(operation: Admit) -> str:
-    grant = operation.grant
-    roles = (("validate", grant.validator), ("issue coins", grant.issuer))
-    may = " and ".join(role for role, granted in roles if granted) or "do nothing"
-    keys = ", ".join(
-        f"{role} {getattr(grant.keys, role).hex()}" for role in RoleKeys.__struct_fields__
-    )
-    return (
-        f"admit '{grant.id}' ({grant.name}; {grant.jurisdiction}), version {operation.version}, "
-        f"to {may} until {_rfc3339(grant.expires_ms)}; keys: {keys}; "
-        f"document {grant.document_hash.hex()}, certificate {grant.certificate_hash.hex()}"
-    )
-
-
-def _rfc3339(time_ms: int) -> str:
-    moment = _EPOCH + timedelta(milliseconds=min(time_ms, _TIME_MS_MAX))
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

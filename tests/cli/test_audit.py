@@ -13,6 +13,7 @@ from cli.client import Client
 from ledger import codec
 from ledger import genesis as genesis_rules
 from ledger.block import Block
+from ledger.economy.reserve import Solvency
 from node.api import schemas
 from tests.cli.conftest import Marsa
 from tests.cli.live_node import LiveNode, live_node
@@ -138,7 +139,9 @@ def test_deficit_is_shown_with_code_9(
 ) -> None:
     """A signed deficit: the rows, `ok` false and exit code 9; another issuer alone is fine."""
     first, *rest = reserves_of(World())
-    short = signed([msgspec.structs.replace(first, reserve=first.supply - 1), *rest]).answer
+    short = signed(
+        [msgspec.structs.replace(first, reserve=first.supply - 1, solvency=Solvency.DEFICIT), *rest]
+    ).answer
     monkeypatch.setattr(Client, "reserve", lambda self: short)
     result = marsa("audit", "reserve", "--json")
     assert (result.code, result.json["ok"]) == (9, False)

@@ -10,7 +10,7 @@ import pytest
 from cli.audit_reserve import deficits, verify_reserve
 from ledger import codec
 from ledger.accumulator import StateRoots
-from ledger.economy.reserve import Reserve, supply_root
+from ledger.economy.reserve import Reserve, Solvency, supply_root
 from ledger.execution import build_header
 from ledger.objects import load_all
 from ledger.reasons import Invalid, Reason
@@ -60,7 +60,7 @@ def row_of(reserve: Reserve) -> schemas.IssuerReserve:
     return schemas.IssuerReserve(
         issuer=reserve.issuer,
         asset=reserve.asset.hex(),
-        status=reserve.status.value,
+        status=reserve.solvency.name.lower(),
         outstanding=str(reserve.supply),
         reserve=str(reserve.reserve),
         headroom="0",
@@ -151,10 +151,34 @@ def test_another_chain_is_found() -> None:
     assert caught.value.reason is Reason.WRONG_CHAIN
 
 
+@pytest.mark.parametrize(
+    ("reserve", "deliverable", "status"),
+    [(2, 2, "healthy"), (1, 2, "warn"), (2, 0, "warn"), (1, 0, "warn"), (2, 2, "caged")],
+)
+def test_status_follows_from_the_figures(reserve: int, deliverable: int, status: str) -> None:
+    """At the margin and with nothing to deliver an issuer is warned of; caged it may be for good.
+    No other status passes, and none of these is a deficit."""
+    first, *rest = reserves_of(World())
+    first = msgspec.structs.replace(
+        first,
+        reserve=first.supply * reserve,
+        deliverable=first.supply * deliverable,
+        solvency=Solvency[status.upper()],
+    )
+    case = signed([first, *rest])
+    verify_reserve(case.answer, case.world.genesis)
+    assert deficits(case.answer.issuers) == ([first.issuer] if status == "caged" else [])
+    for other in {"healthy", "warn", "deficit"} - {status}:
+        if status != "caged":
+            row = msgspec.structs.replace(case.answer.issuers[0], status=other)
+            answer = msgspec.structs.replace(case.answer, issuers=[row, *case.answer.issuers[1:]])
+            assert reason_of(case, answer) is Reason.BAD_PROOF
+
+
 def test_a_deficit_is_proved_and_listed() -> None:
     """More outstanding than reserve: the figures hold, and the issuer is named."""
     first, *rest = reserves_of(World())
-    short = msgspec.structs.replace(first, reserve=first.supply - 1)
+    short = msgspec.structs.replace(first, reserve=first.supply - 1, solvency=Solvency.DEFICIT)
     case = signed([short, *rest])
     verify_reserve(case.answer, case.world.genesis)
     assert deficits(case.answer.issuers) == [short.issuer]

@@ -17,22 +17,16 @@ from cli.wallet import ptx_document
 from cli.wallet.ptx import Approvers, Ptx, add, combine, create, finalize, needs, sign
 from ledger import codec
 from ledger.crypto import SigningKey, verify
-from ledger.economy.licence import Licence
 from ledger.locks import Condition, HashLock, Key, Threshold, lock_hash
-from ledger.membership import check_approvals
-from ledger.objects import load_all
 from ledger.operations import (
     Admit,
-    Burn,
-    EndEpoch,
     Mint,
     Operation,
     Remove,
-    Revoke,
     Suspend,
-    ValidatorReady,
 )
 from ledger.reasons import Invalid, Reason
+from ledger.state import check_transaction
 from ledger.transaction import (
     Fee,
     KeySignature,
@@ -42,12 +36,19 @@ from ledger.transaction import (
     decode,
     sighash,
 )
-from tests.ledger.world import COIN, World, grant, key, lock_of
+from tests.ledger.world import COIN, REGULATORS, World, grant, key, lock_of
 
 WORLD = World()
 NAMES = ("val0", "val1", "val2", "val3")
 OPERATORS = [key(f"{name}/operations") for name in NAMES]
-APPROVERS = Approvers(0, 3, {k.public: n for k, n in zip(OPERATORS, NAMES, strict=True)})
+REGULATOR = [key(name) for name in REGULATORS]
+APPROVERS = Approvers(
+    0,
+    3,
+    {k.public: n for k, n in zip(OPERATORS, NAMES, strict=True)},
+    2,
+    tuple(sorted(k.public for k in REGULATOR)),
+)
 STRANGER = key("stranger")
 OWNERS = sorted((key(name) for name in ("ann", "ben", "cid", "dot")), key=lambda k: k.public)
 TWO_OF_FOUR = Threshold(2, tuple(owner.public for owner in OWNERS))
@@ -105,8 +106,32 @@ def test_exactly_a_quorum_goes_into_the_witness(signers: set[SigningKey], strang
     tx = finalize(ptx, WORLD.fees, approvers=APPROVERS)
     used = [item.key for item in tx.witness.signatures]
     assert used == sorted(item.public for item in signers)[:3]
-    check_approvals(used, WORLD.epoch, load_all(WORLD.state, Licence))
+    check_transaction(WORLD.state, tx, time_ms=WORLD.time_ms + 1)
     assert len(ptx.signatures) == len(signers) + strange
+
+
+@pytest.mark.parametrize(
+    ("operation", "validators", "regulators", "expected"),
+    [
+        (Admit(grant("val9", issuer=False), 0), 4, 3, (3, 2)),
+        (Remove("val3", 0), 3, 3, (3, 0)),
+        (Suspend("val3", 0), 4, 0, (3, 0)),
+        (Suspend("val3", 0), 0, 3, (0, 2)),
+        (Suspend("val3", 0), 2, 2, (0, 2)),
+        (Suspend("val3", 0), 3, 2, (3, 0)),
+    ],
+)
+def test_government_is_carried_by_those_whom_it_wants(
+    operation: Operation, validators: int, regulators: int, expected: tuple[int, int]
+) -> None:
+    """Exactly a quorum of validators, exactly as many of the regulator's keys, or both; where
+    either may, whoever is complete. The ledger accepts each."""
+    signers = [*OPERATORS[:validators], *REGULATOR[:regulators]]
+    tx = finalize(sign(governance(operation), signers), WORLD.fees, approvers=APPROVERS)
+    used = {item.key for item in tx.witness.signatures}
+    found = [len(used & {key.public for key in keys}) for keys in (OPERATORS, REGULATOR)]
+    assert tuple(found) == expected
+    check_transaction(WORLD.state, tx, time_ms=WORLD.time_ms + 1)
 
 
 def test_fewer_than_a_quorum_is_refused_with_the_number() -> None:
@@ -293,31 +318,6 @@ def test_what_cannot_be_signed_is_not_created() -> None:
     bad = WORLD.body(memo=b"x" * 300)
     assert isinstance(bad, Transaction)
     assert refusal(create, bad, "devnet") is Reason.MALFORMED
-
-
-def test_the_words_of_every_operation() -> None:
-    """They are a part of the format: other words would be another format."""
-    hexed = "01" * 32
-    admitted = ptx_document.describe_operation(Admit(grant("val9", issuer=False), 0))
-    assert admitted.startswith("admit 'val9' (Cloud val9; EU), version 0, to validate until 2029-")
-    for role in ("operations", "treasury", "metering", "consensus", "link"):
-        assert f"{role} {key(f'val9/{role}').public.hex()}" in admitted
-    words = {
-        Remove("kite", 3): "remove 'kite', version 3",
-        Suspend("kite", 0): "suspend 'kite', version 0",
-        Revoke("kite", 1): "revoke 'kite', version 1",
-        EndEpoch(7): "end epoch 7 with the block that holds this",
-        Burn(b"\x01" * 32, 1_500_000): f"burn 1.500000 of asset {hexed}",
-        Mint("kite", b"\x01" * 32, 2, 5, COIN): (
-            f"mint 1.000000 coins of 'kite', lane 2, number 5, by key {hexed}"
-        ),
-        ValidatorReady("kite", b"\x01" * 32, 9, b"\x01" * 32): (
-            f"'kite' holds block {hexed} at height 9, by key {hexed}"
-        ),
-    }
-    assert [ptx_document.describe_operation(item) for item in words] == list(words.values())
-    accused = ptx_document.describe_operation(WORLD.evidence("val0"))
-    assert accused == f"'val0' voted at epoch 0, view 2, height 7 for {'01' * 32} and {'02' * 32}"
 
 
 def test_the_largest_transaction_fits_its_document() -> None:

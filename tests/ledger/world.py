@@ -198,13 +198,12 @@ def commitment(
     return GenesisCommitment(made, tuple(devices), ())
 
 
-def bonds_of(names: Sequence[str]) -> tuple[GenesisBond, ...]:
-    """Each of the first three issuers, whose coins exist, is bonded in those of the others."""
-    first = names[:3]
+def bonds_of(names: Sequence[str], coins: int = BOND_COINS) -> tuple[GenesisBond, ...]:
+    """Each issuer is bonded in the coins of the first three, which exist; none in its own."""
     return tuple(
-        GenesisBond(issuer, coin, BOND_COINS * COIN)
-        for issuer in first
-        for coin in first
+        GenesisBond(issuer, coin, coins * COIN)
+        for issuer in names
+        for coin in names[:3]
         if coin != issuer
     )
 
@@ -215,6 +214,7 @@ def make_genesis(
     *,
     epoch_blocks: int = 1_000,
     epoch_ms: int = 600_000,
+    bond_coins: int = BOND_COINS,
 ) -> Genesis:
     """n validators that all issue; each account gets 1,000 coins of each of the first three."""
     names = [f"val{index}" for index in range(n)]
@@ -242,7 +242,7 @@ def make_genesis(
         ),
         licences=tuple(grant(name) for name in names),
         commitments=tuple(attest(nonce, commitment(name), figures) for name in names),
-        bonds=bonds_of(names),
+        bonds=bonds_of(names, bond_coins),
         allocations=tuple(
             Allocation(name, 1_000 * COIN, encode_address(lock_of(account), "mrst"))
             for account in accounts

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.amounts import format_amount
 from node.api import schemas
 from node.api.schemas import Page
-from tests.ledger.world import COIN
-from tests.node.api.harness import open_api
+from tests.ledger.world import COIN, World, make_genesis
+from tests.node.api.harness import Node, open_api
 
 
 async def test_mint_moves_supply_headroom_and_lane() -> None:
@@ -28,8 +29,11 @@ async def test_mint_moves_supply_headroom_and_lane() -> None:
 
 
 async def test_headroom_is_what_minting_may_use() -> None:
-    """Mints one unit above the headroom that is shown: refused; exactly it: taken."""
-    async with open_api() as api:
+    """Mints one unit above the headroom that is shown: refused; exactly it, by an issuer with
+    bonds to match: taken."""
+    genesis = make_genesis()
+    bonds = tuple(replace(item, amount=2_000 * COIN) for item in genesis.bonds)
+    async with open_api(Node(World(replace(genesis, bonds=bonds)))) as api:
         issuer = await api.read("/issuers/val1", schemas.Issuer)
         headroom = int(issuer.reserve.headroom)
         above = await api.ask("/transactions", api.node.world.mint("val1", headroom + 1).raw)

@@ -280,7 +280,7 @@ JSON_CASES: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "unsafe integer": ("malformed", lambda form: form["body"].update(expires_at_ms=1 << 53)),
     "unknown operation": (
         "unknown_operation",
-        lambda form: form["body"].update(operations=[{"type": "freeze"}]),
+        lambda form: form["body"].update(operations=[{"type": "melt"}]),
     ),
     "unknown lock": (
         "bad_lock",
