@@ -8,7 +8,6 @@ import pytest
 from ledger.economy.capacity import (
     HORIZON_MS_MAX,
     CommitmentState,
-    CommitmentTerms,
     Device,
 )
 from ledger.objects import load
@@ -20,7 +19,7 @@ from ledger.operations import (
 from ledger.reasons import Invalid, Reason
 from ledger.registers import DEVICES
 from ledger.transaction import decode
-from tests.ledger.economy_world import EconomyWorld
+from tests.ledger.economy_world import EconomyWorld, more, proposed
 from tests.ledger.world import (
     DAY_MS,
     GROUPS,
@@ -28,31 +27,10 @@ from tests.ledger.world import (
     TIME_MS,
     device,
     key,
-    terms,
 )
 
 replace = msgspec.structs.replace
 LIFE = 7 * DAY_MS // PERIOD_MS
-
-
-def more(world: EconomyWorld, issuer: str = "val0", **changes: object) -> CommitmentTerms:
-    """Terms of another line, for a hundred days from the present period on."""
-    begins = world.clock_ms // PERIOD_MS * PERIOD_MS
-    made = replace(
-        terms(issuer, name="more"),
-        region="us-east",
-        from_ms=begins,
-        to_ms=begins + 100 * DAY_MS,
-    )
-    return replace(made, **changes)
-
-
-def proposed(world: EconomyWorld, machines: int = 60) -> CommitmentTerms:
-    """A commitment with its devices, which nobody has attested."""
-    made = more(world)
-    names = [f"more/{index}" for index in range(machines)]
-    world.run(world.commits(made), world.pledges("val0", "more", *names, version=0))
-    return made
 
 
 def state_of(world: EconomyWorld, name: str = "more") -> CommitmentState | None:
