@@ -36,6 +36,8 @@ WORKLOADS_MAX = 8
 ATTESTATIONS_MAX = 16
 PLEDGE_DEVICES_MAX = 256
 """Devices in one operation."""
+COMMITMENTS_OF_ISSUER_MAX = 32
+"""So that no issuer keeps others from renewing theirs."""
 COMMITMENTS_MAX = 1_024
 """On a chain: all are read at each period's start, in a few milliseconds."""
 

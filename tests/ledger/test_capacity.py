@@ -10,6 +10,7 @@ from ledger.economy.capacity import (
     CommitmentState,
     Device,
 )
+from ledger.handlers import capacity as handlers
 from ledger.objects import load
 from ledger.operations import (
     Commit,
@@ -89,6 +90,18 @@ def test_only_operations_keys_promise() -> None:
     assert world.reason(world.does(wrong, "val0/treasury")) is Reason.WRONG_ROLE_KEY
     world.run(world.govern(Suspend("val0", 0)))
     world.run(world.commits(more(world)))
+
+
+def test_no_issuer_keeps_others_from_promising(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its own limit it is refused, another is not; at the limit of all everybody is."""
+    monkeypatch.setattr(handlers, "COMMITMENTS_OF_ISSUER_MAX", 2)
+    world = EconomyWorld()
+    world.run(world.commits(more(world)))
+    one_more = world.commits(more(world, id="third", region="ap-south"))
+    assert world.reason(one_more) is Reason.TOO_MANY
+    world.run(world.commits(more(world, "val1")))
+    monkeypatch.setattr(handlers, "COMMITMENTS_MAX", 6)
+    assert world.reason(world.commits(more(world, "val2"))) is Reason.TOO_MANY
 
 
 # From proposed to over.
