@@ -169,7 +169,7 @@ def live(genesis: Genesis, item: GenesisCommitment) -> CapacityCommitment:
         devices=len(item.devices),
         attestations=tuple(
             [
-                Attestation(entry.attestor, entry.microhours, genesis.time_ms, ())
+                Attestation(entry.attestor, entry.microhours, genesis.time_ms, item.terms.to_ms, ())
                 for entry in attestations
             ]
         ),

@@ -15,7 +15,7 @@ of the k, else only by ruling. So one hostile attestor changes nothing for holde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
@@ -36,6 +36,8 @@ WORKLOADS_MAX = 8
 ATTESTATIONS_MAX = 16
 PLEDGE_DEVICES_MAX = 256
 """Devices in one operation."""
+COMMITMENTS_OF_ISSUER_MAX = 32
+"""So that no issuer keeps others from renewing theirs."""
 COMMITMENTS_MAX = 1_024
 """On a chain: all are read at each period's start, in a few milliseconds."""
 
@@ -60,11 +62,15 @@ class LowerFigure(Wire, frozen=True):
 
 
 class Attestation(Wire, frozen=True):
-    """`attestor` vouches for so many µh a period of one commitment since `since_ms`."""
+    """`attestor` vouches for so many µh a period of one commitment since `since_ms`.
+
+    `until_ms` is where the schedule ended then: who amends it later gets no hours by that.
+    """
 
     attestor: Slug
     microhours: MicroHours
     since_ms: UInt
+    until_ms: UInt
     lower: Annotated[tuple[LowerFigure, ...], Meta(max_length=1)]
 
 
@@ -140,6 +146,10 @@ class Measure:
     period_ms: int
     life_ms: int
     clock_ms: int
+
+    def hears(self, item: Attestation) -> bool:
+        """Whether it counts at all: of a licensed attestor, and not faded."""
+        return item.attestor in self.groups and self.weight(item.since_ms, MICROHOURS_MAX) > 0
 
     def weight(self, since_ms: int, figure: int) -> int:
         """A figure after decay: whole for half its life, then less with each whole period."""
@@ -228,7 +238,9 @@ def attested(
         raise Invalid(Reason.ABOVE_COMMITMENT, detail)
     found = {item.attestor: item for item in held.attestations}
     before = found.get(attestor)
-    found[attestor] = _said(before, attestor, figure, counted(held, measure), measure)
+    found[attestor] = _said(before, attestor, figure, held, measure)
+    if len(found) > ATTESTATIONS_MAX:  # who says nothing any more makes room
+        found = {name: item for name, item in found.items() if measure.hears(item)}
     if len(found) > ATTESTATIONS_MAX:
         detail = f"'{terms.id}' has {ATTESTATIONS_MAX} attestations"
         raise Invalid(Reason.TOO_MANY, detail)
@@ -240,15 +252,20 @@ def attested(
 
 
 def _said(
-    before: Attestation | None, attestor: str, figure: int, counts: int, measure: Measure
+    before: Attestation | None,
+    attestor: str,
+    figure: int,
+    held: CapacityCommitment,
+    measure: Measure,
 ) -> Attestation:
     clock_ms = measure.clock_ms
     is_known = before is not None and measure.weight(before.since_ms, 1_000_000) > 0
     if before is not None and is_known and figure < before.microhours:
         since_ms = before.lower[0].since_ms if before.lower else clock_ms
         return msgspec.structs.replace(before, lower=(LowerFigure(figure, since_ms),))
-    lower = (LowerFigure(figure, clock_ms),) if not is_known and figure < counts else ()
-    return Attestation(attestor, figure, clock_ms, lower)
+    is_lower = not is_known and figure < counted(held, measure)
+    lower = (LowerFigure(figure, clock_ms),) if is_lower else ()
+    return Attestation(attestor, figure, clock_ms, held.terms.to_ms, lower)
 
 
 def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> CapacityCommitment:
@@ -264,7 +281,10 @@ def _settled(item: Attestation, among: set[str], measure: Measure, lower_ms: int
         return item
     if item.attestor not in among:
         return msgspec.structs.replace(item, lower=())
-    return Attestation(item.attestor, item.lower[0].microhours, item.lower[0].since_ms, ())
+    figure = item.lower[0]
+    return msgspec.structs.replace(
+        item, microhours=figure.microhours, since_ms=figure.since_ms, lower=()
+    )
 
 
 def is_frozen(held: CapacityCommitment) -> bool:
@@ -272,10 +292,11 @@ def is_frozen(held: CapacityCommitment) -> bool:
     return held.counts and any(item.lower for item in held.attestations)
 
 
-def counted(held: CapacityCommitment, measure: Measure) -> int:
-    """µh a period that count: the k-th highest figure among groups, 0 where fewer attest; never
-    more than is committed, or than the pledged devices can deliver."""
-    best = _best_by_group(held, measure)
+def counted(held: CapacityCommitment, measure: Measure, at_ms: int | None = None) -> int:
+    """µh a period that count now, or in what lies before `at_ms`: the k-th highest figure among
+    groups, 0 where fewer attest; never more than is committed, or than the pledged devices can
+    deliver."""
+    best = _best_by_group(held, measure, measure.clock_ms if at_ms is None else at_ms)
     figures = sorted((figure for figure, _ in best.values()), reverse=True)
     if len(figures) < measure.needed:
         return 0
@@ -283,18 +304,30 @@ def counted(held: CapacityCommitment, measure: Measure) -> int:
     return min(figures[measure.needed - 1], held.terms.microhours, able)
 
 
+def stretches(held: CapacityCommitment, measure: Measure) -> Iterator[tuple[int, int, int]]:
+    """(µh a period that count, from, to) in order of time: the schedule, cut where those who
+    attested a shorter one end."""
+    begin_ms = held.terms.from_ms
+    for end_ms in sorted({item.until_ms for item in held.attestations}):
+        yield counted(held, measure, end_ms), begin_ms, end_ms
+        begin_ms = end_ms
+
+
 def is_stale(held: CapacityCommitment, measure: Measure) -> bool:
     """Fewer groups than needed attest of late."""
-    return len(_best_by_group(held, measure)) < measure.needed
+    return len(_best_by_group(held, measure, measure.clock_ms)) < measure.needed
 
 
-def _best_by_group(held: CapacityCommitment, measure: Measure) -> dict[str, tuple[int, str]]:
-    """Of each group its highest figure and whose it is; a group counts once."""
+def _best_by_group(
+    held: CapacityCommitment, measure: Measure, at_ms: int
+) -> dict[str, tuple[int, str]]:
+    """Of each group that vouches that far its highest figure and whose it is; a group counts
+    once."""
     best: dict[str, tuple[int, str]] = {}
     for item in held.attestations:
-        group = measure.groups.get(item.attestor)
-        if group is None or measure.weight(item.since_ms, MICROHOURS_MAX) == 0:
+        if item.until_ms < at_ms or not measure.hears(item):
             continue
+        group = measure.groups[item.attestor]
         figure = measure.weight(item.since_ms, item.microhours)
         best[group] = max((figure, item.attestor), best.get(group, (-1, "")))
     return best
@@ -302,16 +335,12 @@ def _best_by_group(held: CapacityCommitment, measure: Measure) -> dict[str, tupl
 
 def _counted_attestors(held: CapacityCommitment, measure: Measure) -> set[str]:
     """The authors of the k highest figures."""
-    best = sorted(_best_by_group(held, measure).values(), reverse=True)
+    best = sorted(_best_by_group(held, measure, measure.clock_ms).values(), reverse=True)
     return {name for _, name in best[: measure.needed]}
 
 
-def periods_left(terms: CommitmentTerms, clock_ms: int, period_ms: int) -> int:
-    """Current and future periods of the schedule; the current one counts as a whole."""
-    return periods_within(terms, clock_ms, period_ms, terms.to_ms // period_ms)
-
-
 def periods_within(terms: CommitmentTerms, clock_ms: int, period_ms: int, end: int) -> int:
-    """As `periods_left`, and before the period number `end`."""
+    """Current and future periods of the schedule before the period number `end`; the current one
+    counts as a whole."""
     first = max(terms.from_ms, clock_ms) // period_ms
     return max(0, min(terms.to_ms // period_ms, end) - first)

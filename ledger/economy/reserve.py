@@ -28,10 +28,9 @@ from ledger.crypto import tagged_hash
 from ledger.economy.capacity import (
     CapacityCommitment,
     Measure,
-    counted,
     is_frozen,
-    periods_left,
     periods_within,
+    stretches,
 )
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.standard import FactorTable, least_factor
@@ -156,9 +155,15 @@ def hours_of(
         if not item.counts:
             continue
         terms = item.terms
-        worth = counted(item, measure) * least_factor(factors, terms.device_class, terms.workloads)
-        total += worth * periods_left(terms, clock_ms, period_ms)
-        due += worth * periods_within(terms, clock_ms, period_ms, soon)
+        factor = least_factor(factors, terms.device_class, terms.workloads)
+        for figure, from_ms, to_ms in stretches(item, measure):
+            first, last = from_ms // period_ms, to_ms // period_ms
+            before, within, near = [
+                periods_within(terms, clock_ms, period_ms, end)
+                for end in (first, last, min(max(first, soon), last))
+            ]
+            total += figure * factor * (within - before)
+            due += figure * factor * (near - before)
         frozen = frozen or is_frozen(item)
     return Hours(total // PPM, due // PPM, frozen)
 

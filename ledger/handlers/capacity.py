@@ -13,6 +13,7 @@ from ledger.economy import capacity, challenge, spot_audit
 from ledger.economy.attestor import Attestor, draw_panel, groups_of
 from ledger.economy.capacity import (
     COMMITMENTS_MAX,
+    COMMITMENTS_OF_ISSUER_MAX,
     CapacityCommitment,
     CommitmentState,
     Device,
@@ -58,8 +59,10 @@ def commit(draft: Draft, operation: Commit) -> None:
             detail = f"the standard has no factor for {terms.device_class}/{workload}"
             raise Invalid(Reason.UNKNOWN_CLASS, detail)
     held = COMMITMENTS.all(draft)
-    if len(held) >= COMMITMENTS_MAX:
-        raise Invalid(Reason.TOO_MANY, f"{COMMITMENTS_MAX} commitments stand already")
+    own = [item for item in held if item.terms.issuer == terms.issuer]
+    if len(own) >= COMMITMENTS_OF_ISSUER_MAX or len(held) >= COMMITMENTS_MAX:
+        detail = f"{len(held)} commitments stand already, {len(own)} of '{terms.issuer}'"
+        raise Invalid(Reason.TOO_MANY, detail)
     proposed = capacity.propose(
         terms,
         clock_ms=draft.clock_ms,

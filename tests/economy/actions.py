@@ -260,7 +260,7 @@ class Actions(Model):
             before.lower = figure
         else:
             counts = self.counted(held)
-            held.said[name] = Said(figure, self.clock)
+            held.said[name] = Said(figure, self.clock, held.end)
             if not known and figure < counts:
                 held.said[name].lower, held.said[name].lower_at = figure, self.clock
         if held.state == "proposed" and len(self._best(held)) >= self.times.groups:

@@ -56,6 +56,8 @@ class LicenceModel:
 class Said:
     figure: int
     at: int
+    until: int
+    """Where the schedule ended that it was said of."""
     lower: int | None = None
     lower_at: int = 0
 
@@ -240,19 +242,20 @@ class Model:
         half = life // 2
         return figure if age <= half else figure * max(0, life - age) // (life - half)
 
-    def _best(self, held: CommitmentModel) -> list[tuple[int, str]]:
-        """The best (figure, attestor) of each group, highest first."""
+    def _best(self, held: CommitmentModel, at: int | None = None) -> list[tuple[int, str]]:
+        """The best (figure, attestor) of each group that vouches so far, highest first."""
+        at = self.clock if at is None else at
         best: dict[str, tuple[int, str]] = {}
         for name in sorted(held.said):
             said = held.said[name]
-            if name in self.attestors and self.weighted(said, 1 << 40):
+            if name in self.attestors and said.until >= at and self.weighted(said, 1 << 40):
                 entry = (self.weighted(said, said.figure), name)
                 group = self.groups[name]
                 best[group] = max(best.get(group, (-1, "")), entry)
         return sorted(best.values(), reverse=True)
 
-    def counted(self, held: CommitmentModel) -> int:
-        best = self._best(held)
+    def counted(self, held: CommitmentModel, at: int | None = None) -> int:
+        best = self._best(held, at)
         if len(best) < self.times.groups:
             return 0
         able = held.devices * PPM * self.times.period // HOUR_MS
@@ -264,7 +267,13 @@ class Model:
         if until is not None:
             last = min(last, until)
         first = max(held.begin, self.clock) // self.times.period
-        return self.counted(held) * held.factor * max(0, last - first)
+        total = 0
+        for end in sorted({said.until for said in held.said.values()}):
+            stop = min(last, end // self.times.period)
+            if stop > first:
+                total += self.counted(held, end) * held.factor * (stop - first)
+                first = stop
+        return total
 
     def judge(self, names: set[str]) -> None:
         """Fresh figures of these issuers, then their bonds."""

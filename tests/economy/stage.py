@@ -153,7 +153,10 @@ def model_of(genesis: Genesis) -> Actions:
             state="live",
             since=genesis.time_ms,
             devices=len(promised.devices),
-            said={x.attestor: Said(x.microhours, genesis.time_ms) for x in promised.attestations},
+            said={
+                x.attestor: Said(x.microhours, genesis.time_ms, promised.terms.to_ms)
+                for x in promised.attestations
+            },
         )
         model.devices.update(dict.fromkeys(promised.devices, model.commitments[place]))
     model.judge(set(model.coins))

@@ -24,6 +24,7 @@ from ledger.registers import COMMITMENTS
 from ledger.transaction import Fee, Output, SignedTransaction
 from tests.ledger.world import (
     COIN,
+    DAY_MS,
     GROUPS,
     PERIOD_MS,
     World,
@@ -34,6 +35,7 @@ from tests.ledger.world import (
     lock_of,
     make_genesis,
     sign,
+    terms,
 )
 
 FEE = 5_000
@@ -46,11 +48,12 @@ def well_bonded(genesis: Genesis, coins: int = 2_000) -> Genesis:
 
 
 def lasting(genesis: Genesis, days: int = 300) -> Genesis:
-    """The same with hours for longer, all attestors of one mind."""
+    """The same with hours for longer, all attestors of one mind; val3 has no bond and no coins."""
     figures = {f"att-{group}": 900_000 for group in GROUPS}
     items = [commitment(item.terms.issuer, days=days) for item in genesis.commitments]
     made = tuple(attest(genesis.nonce, item, figures) for item in items)
-    return msgspec.structs.replace(genesis, commitments=made)
+    bonds = tuple(item for item in genesis.bonds if item.issuer != "val3")
+    return msgspec.structs.replace(genesis, commitments=made, bonds=bonds)
 
 
 def with_economy(genesis: Genesis, **changes: int) -> Genesis:
@@ -194,3 +197,31 @@ class EconomyWorld(World):
     def version(self, issuer: str, name: str) -> int:
         held = self.capacity(issuer, name)
         return 0 if held is None else held.version
+
+
+def short_lived(days: int = 3) -> EconomyWorld:
+    """val0 has hours for a few days, the others for long; three cover less than val0's coins."""
+    good = well_bonded(lasting(make_genesis()), 1_000)
+    figures = {f"att-{group}": 900_000 for group in GROUPS}
+    item = attest(good.nonce, commitment("val0", days=days), figures)
+    return EconomyWorld(msgspec.structs.replace(good, commitments=(item, *good.commitments[1:])))
+
+
+def more(world: EconomyWorld, issuer: str = "val0", **changes: object) -> CommitmentTerms:
+    """Terms of another line, for a hundred days from the present period on."""
+    begins = world.clock_ms // PERIOD_MS * PERIOD_MS
+    made = msgspec.structs.replace(
+        terms(issuer, name="more"),
+        region="us-east",
+        from_ms=begins,
+        to_ms=begins + 100 * DAY_MS,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def proposed(world: EconomyWorld, machines: int = 60) -> CommitmentTerms:
+    """A commitment with its devices, which nobody has attested."""
+    made = more(world)
+    names = [f"more/{index}" for index in range(machines)]
+    world.run(world.commits(made), world.pledges("val0", "more", *names, version=0))
+    return made

@@ -7,6 +7,7 @@ import dataclasses
 import msgspec
 import pytest
 
+from ledger.economy import capacity
 from ledger.economy.capacity import (
     Attestation,
     CapacityCommitment,
@@ -23,7 +24,7 @@ from ledger.operations import (
     RemoveAttestor,
 )
 from ledger.reasons import Reason
-from tests.ledger.economy_world import EconomyWorld
+from tests.ledger.economy_world import EconomyWorld, proposed
 from tests.ledger.world import (
     DAY_MS,
     GROUPS,
@@ -46,7 +47,7 @@ def attested(*figures: tuple[str, int, int], devices: int = 60) -> CapacityCommi
         TIME_MS,
         devices,
         tuple(
-            Attestation(name, figure, TIME_MS - ago * PERIOD_MS, ())
+            Attestation(name, figure, TIME_MS - ago * PERIOD_MS, terms("val0").to_ms, ())
             for name, figure, ago in figures
         ),
     )
@@ -117,6 +118,43 @@ def test_a_week_of_outage_punishes_nobody() -> None:
     assert world.clock_ms == TIME_MS + 30_000
     assert [world.reserve(f"val{i}").reserve for i in range(4)] == start
     world.run(world.minting())
+
+
+def test_a_longer_schedule_counts_as_far_as_it_was_attested() -> None:
+    """The issuer alone gains nothing by an amendment; with each two groups that vouch anew it
+    does, and where they disagree it is the second highest of those that vouch so far."""
+    world = EconomyWorld()
+    made = proposed(world)
+    world.run(*(world.attests(group, "val0", of="more") for group in GROUPS))
+    before = world.reserve()
+    world.run(world.amends("val0", "more", made.microhours, made.to_ms + 100 * DAY_MS))
+    assert world.reserve() == before
+    world.run(world.attests("north", "val0", 800_000, of="more"))
+    world.run(world.attests("north", "val0", 900_000, of="more"))
+    assert world.reserve().reserve == before.reserve
+    world.run(world.attests("east", "val0", 900_000, of="more"))
+    more_hours = 900_000 * 100 * DAY_MS // PERIOD_MS
+    assert world.reserve().reserve == before.reserve + more_hours
+    held = world.capacity("val0", "more")
+    assert held is not None
+    assert counted(held, _measure(world)) == 900_000
+    world.until(made.to_ms - 3 * DAY_MS)
+    world.run(*(world.attests(group, "val0", of="more") for group in ("north", "east")))
+    world.until(made.to_ms + 1)
+    assert world.reserve().reserve == more_hours
+
+
+def test_who_says_nothing_any_more_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for three, a fourth is one too many until one of them is removed."""
+    monkeypatch.setattr(capacity, "ATTESTATIONS_MAX", 3)
+    world = EconomyWorld()
+    fourth = world.attests("east", "val0")
+    assert world.reason(fourth) is Reason.TOO_MANY
+    world.run(world.govern(RemoveAttestor("att-north", 1)))
+    world.run(fourth)
+    held = world.capacity()
+    assert held is not None
+    assert [item.attestor for item in held.attestations] == ["att-east", "att-south", "att-west"]
 
 
 # Lower figures.

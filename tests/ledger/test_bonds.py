@@ -9,11 +9,20 @@ from hypothesis import strategies as st
 from ledger.economy.bond import Bond, required, slash, worth
 from ledger.economy.licence import Cause, LicenceState
 from ledger.economy.reserve import Solvency
-from ledger.operations import Burn, DepositBond, Reinstate, Revoke, Suspend, WithdrawBond
+from ledger.operations import (
+    Admit,
+    Apply,
+    Burn,
+    DepositBond,
+    Reinstate,
+    Revoke,
+    Suspend,
+    WithdrawBond,
+)
 from ledger.reasons import Reason
 from ledger.transaction import Output, SignedTransaction
 from tests.ledger.economy_world import EconomyWorld
-from tests.ledger.world import COIN, DAY_MS, key, lock_of, sign
+from tests.ledger.world import COIN, DAY_MS, grant, key, lock_of, sign
 
 COINS = tuple(bytes([index]) * 32 for index in range(4))
 
@@ -81,6 +90,16 @@ def test_a_bond_is_made_of_coins_of_others_that_exist() -> None:
     before = bond_of(world, "val0", "val1")
     world.run(deposits(world, "val0", "val1", 7))
     assert bond_of(world, "val0", "val1") == before + 7
+
+
+def test_nothing_is_put_up_for_an_application() -> None:
+    """It may lapse, and then nobody could take the coins back; once granted it has a bond."""
+    world = EconomyWorld()
+    asked = grant("new", validator=False)
+    world.run(world.spends("alice", Apply(asked), 0, "val0", "new/operations"))
+    assert world.reason(deposits(world, "new", "val1")) is Reason.UNKNOWN_ISSUER
+    world.run(world.govern(Admit(asked, 0)))
+    world.run(deposits(world, "new", "val1"))
 
 
 def test_what_nobody_put_up_mints_nothing() -> None:

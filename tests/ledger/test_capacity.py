@@ -8,9 +8,9 @@ import pytest
 from ledger.economy.capacity import (
     HORIZON_MS_MAX,
     CommitmentState,
-    CommitmentTerms,
     Device,
 )
+from ledger.handlers import capacity as handlers
 from ledger.objects import load
 from ledger.operations import (
     Commit,
@@ -20,7 +20,7 @@ from ledger.operations import (
 from ledger.reasons import Invalid, Reason
 from ledger.registers import DEVICES
 from ledger.transaction import decode
-from tests.ledger.economy_world import EconomyWorld
+from tests.ledger.economy_world import EconomyWorld, more, proposed
 from tests.ledger.world import (
     DAY_MS,
     GROUPS,
@@ -28,31 +28,10 @@ from tests.ledger.world import (
     TIME_MS,
     device,
     key,
-    terms,
 )
 
 replace = msgspec.structs.replace
 LIFE = 7 * DAY_MS // PERIOD_MS
-
-
-def more(world: EconomyWorld, issuer: str = "val0", **changes: object) -> CommitmentTerms:
-    """Terms of another line, for a hundred days from the present period on."""
-    begins = world.clock_ms // PERIOD_MS * PERIOD_MS
-    made = replace(
-        terms(issuer, name="more"),
-        region="us-east",
-        from_ms=begins,
-        to_ms=begins + 100 * DAY_MS,
-    )
-    return replace(made, **changes)
-
-
-def proposed(world: EconomyWorld, machines: int = 60) -> CommitmentTerms:
-    """A commitment with its devices, which nobody has attested."""
-    made = more(world)
-    names = [f"more/{index}" for index in range(machines)]
-    world.run(world.commits(made), world.pledges("val0", "more", *names, version=0))
-    return made
 
 
 def state_of(world: EconomyWorld, name: str = "more") -> CommitmentState | None:
@@ -111,6 +90,18 @@ def test_only_operations_keys_promise() -> None:
     assert world.reason(world.does(wrong, "val0/treasury")) is Reason.WRONG_ROLE_KEY
     world.run(world.govern(Suspend("val0", 0)))
     world.run(world.commits(more(world)))
+
+
+def test_no_issuer_keeps_others_from_promising(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its own limit it is refused, another is not; at the limit of all everybody is."""
+    monkeypatch.setattr(handlers, "COMMITMENTS_OF_ISSUER_MAX", 2)
+    world = EconomyWorld()
+    world.run(world.commits(more(world)))
+    one_more = world.commits(more(world, id="third", region="ap-south"))
+    assert world.reason(one_more) is Reason.TOO_MANY
+    world.run(world.commits(more(world, "val1")))
+    monkeypatch.setattr(handlers, "COMMITMENTS_MAX", 6)
+    assert world.reason(world.commits(more(world, "val2"))) is Reason.TOO_MANY
 
 
 # From proposed to over.

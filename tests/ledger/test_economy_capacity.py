@@ -14,7 +14,6 @@ from ledger.economy.capacity import (
     CommitmentState,
     Measure,
     counted,
-    periods_left,
     periods_within,
 )
 from ledger.genesis import attestation_hash
@@ -27,7 +26,10 @@ replace = msgspec.structs.replace
 
 
 def held(devices: int = 60, **figures: int) -> CapacityCommitment:
-    attestations = tuple(Attestation(name, value, TIME_MS, ()) for name, value in figures.items())
+    attestations = tuple(
+        Attestation(name, value, TIME_MS, terms("val0").to_ms, ())
+        for name, value in figures.items()
+    )
     return CapacityCommitment(
         terms("val0"), CommitmentState.LIVE, 0, TIME_MS, devices, attestations
     )
@@ -82,7 +84,7 @@ def test_current_and_future_periods_count_as_whole_ones() -> None:
         (item.to_ms, 0),
         (item.to_ms + 5 * DAY_MS, 0),
     ):
-        assert periods_left(item, clock_ms, PERIOD_MS) == left
+        assert periods_within(item, clock_ms, PERIOD_MS, item.to_ms // PERIOD_MS) == left
 
 
 def test_periods_within_stops_at_the_end_of_the_window() -> None:

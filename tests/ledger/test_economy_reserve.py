@@ -51,7 +51,8 @@ def hours(
             since_ms=TIME_MS,
             devices=60,
             attestations=tuple(
-                Attestation(name, figure, TIME_MS, ()) for name in ("north", "south")
+                Attestation(name, figure, TIME_MS, TIME_MS + DAY_MS, ())
+                for name in ("north", "south")
             ),
         )
         for index, figure in enumerate(figures)

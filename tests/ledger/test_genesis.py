@@ -44,6 +44,9 @@ from tests.ledger.world import (
 )
 
 GOOD = make_genesis()
+GOOD = msgspec.structs.replace(
+    GOOD, bonds=tuple(item for item in GOOD.bonds if item.issuer != "val3")
+)
 REGULATOR = regulator_keys()
 replace = msgspec.structs.replace
 

@@ -11,7 +11,13 @@ from ledger.economy.reserve import Solvency, margin_limit
 from ledger.operations import Burn, Suspend, WindDown
 from ledger.reasons import Reason
 from ledger.transaction import Input, SignedTransaction
-from tests.ledger.economy_world import EconomyWorld, lasting, well_bonded, with_economy
+from tests.ledger.economy_world import (
+    EconomyWorld,
+    lasting,
+    short_lived,
+    well_bonded,
+    with_economy,
+)
 from tests.ledger.world import (
     DAY_MS,
     GROUPS,
@@ -29,14 +35,6 @@ MARGIN = 200_000
 
 def standing(world: EconomyWorld) -> Solvency:
     return world.reserve().solvency
-
-
-def short_lived(days: int = 3) -> EconomyWorld:
-    """val0 has hours for a few days, and as many coins as they allow; the others are sound."""
-    good = well_bonded(lasting(make_genesis()), 1_000)
-    figures = {f"att-{group}": 900_000 for group in GROUPS}
-    item = attest(good.nonce, commitment("val0", days=days), figures)
-    return EconomyWorld(replace(good, commitments=(item, *good.commitments[1:])))
 
 
 def holders_go_on(world: EconomyWorld) -> None:
