@@ -149,10 +149,10 @@ def licence_faults(world: World) -> list[Fault]:
         ),
         ("end of another epoch", (EndEpoch(1),), Reason.WRONG_EPOCH),
         ("end of an epoch twice", (EndEpoch(0), EndEpoch(0)), Reason.WRONG_EPOCH),
-        ("admission of who is seated", (Admit(grant("val0"), 0),), Reason.HAS_SEAT),
+        ("admission of who is seated", (Admit(moved_grant("val0"), 0),), Reason.HAS_SEAT),
         (
             "admission of who leaves",
-            (Remove("val0", 0), Admit(grant("val0"), 1)),
+            (Remove("val0", 0), Admit(moved_grant("val0"), 1)),
             Reason.HAS_SEAT,
         ),
         ("admission at a later version", (Admit(grant("new"), 1),), Reason.WRONG_VERSION),
@@ -272,6 +272,12 @@ def evidence_faults(world: World) -> list[Fault]:
             True,
         ),
     ]
+
+
+def moved_grant(name: str) -> LicenceGrant:
+    """The grant of a licence with another consensus key: no seat goes over to that."""
+    held = grant(name)
+    return replace(held, keys=replace(held.keys, consensus=key(f"{name}/moved").public))
 
 
 def _renamed(evidence: Evidence) -> Evidence:

@@ -34,9 +34,16 @@ from ledger.execution import execute_block
 from ledger.merkle import merkle_root
 from ledger.reasons import Invalid, Reason
 from ledger.validators import ValidatorSet
-from tests.ledger import second_codec, second_rules, second_state
+from tests.ledger import (
+    second_codec,
+    second_genesis,
+    second_roots,
+    second_rules,
+    second_shape,
+    second_state,
+)
 from tests.ledger.faults import judge
-from tests.ledger.second_codec import Refused
+from tests.ledger.second_shape import Refused
 from tests.ledger.world import MemoryState, World
 from tests.vectors.generate import FOLDER, make_files, plain
 
@@ -78,6 +85,7 @@ GOOD = table("transactions.json")
 REFUSED = table("refused.json")
 CHAIN = table("chain.json")
 EPOCHS = table("epochs.json")
+ECONOMY = table("economy.json")
 KEYS = table("ed25519.json")
 
 
@@ -173,10 +181,10 @@ def test_both_hash_the_same(row: dict[str, Any]) -> None:
     if "tag" in row:
         parts = [raw(part) for part in row["parts"]]
         assert tagged_hash(row["tag"])(*parts) == raw(row["digest"])
-        assert second_codec.digest(row["tag"], *parts) == raw(row["digest"])
+        assert second_shape.digest(row["tag"], *parts) == raw(row["digest"])
     else:
         leaves = [raw(leaf) for leaf in row["leaves"]]
-        assert merkle_root(leaves) == second_state.merkle_root(leaves) == raw(row["root"])
+        assert merkle_root(leaves) == second_roots.merkle_root(leaves) == raw(row["root"])
 
 
 @pytest.mark.parametrize("row", KEYS, ids=lambda row: row["name"])
@@ -230,7 +238,7 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
     """On the state of genesis; those that need none are refused before it is looked at."""
     world, data = World(), raw(row["raw"])
     assert reason_of_ours(world, data) == row["reason"]
-    second = second_state.genesis_state(second_state.genesis_value(genesis.dump(world.genesis)))
+    second = second_genesis.genesis_state(second_genesis.genesis_value(genesis.dump(world.genesis)))
     assert reason_of_second(world, second, data) == row["reason"]
     chain_id, fees = raw(REFUSED["chain_id"]), tuple(REFUSED["fees"])
     if row["needs_state"]:
@@ -241,16 +249,21 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "rows"), [("devnet_genesis.json", CHAIN), ("epochs_genesis.json", EPOCHS)]
+    ("file", "rows"),
+    [
+        ("devnet_genesis.json", CHAIN),
+        ("epochs_genesis.json", EPOCHS),
+        ("economy_genesis.json", ECONOMY),
+    ],
 )
 def test_both_reach_the_same_roots_at_every_height(file: str, rows: dict[str, Any]) -> None:
     """From genesis on: chain id, every root, header hash, validators, certificate; and what each
     state refuses, with the reason."""
     text = (FOLDER / file).read_bytes()
     world = World(genesis.load(text))
-    value = second_state.genesis_value(text)
-    second_state.check_genesis(value)
-    second = second_state.genesis_state(value)
+    value = second_genesis.genesis_value(text)
+    second_genesis.check_genesis(value)
+    second = second_genesis.genesis_state(value)
     assert world.chain_id == second.chain_id == raw(rows["chain_id"])
     for number, row in enumerate(rows["heights"]):
         header_bytes = raw(row["header"])
@@ -308,7 +321,7 @@ def reason_of_ours(world: World, data: bytes) -> str:
     return caught.value.reason.value
 
 
-def reason_of_second(world: World, state: second_state.State, data: bytes) -> str:
+def reason_of_second(world: World, state: second_roots.State, data: bytes) -> str:
     """What the second implementation says to a transaction in the block after `world`."""
     head, again = world.state.head, state.copy()
     height, time_ms = head.header.height + 1, head.header.time_ms + 1_000
@@ -316,12 +329,12 @@ def reason_of_second(world: World, state: second_state.State, data: bytes) -> st
     with pytest.raises(Refused) as caught:
         second_rules.check(data, state.chain_id, tuple(fees))
         second_state.start_block(again, height, time_ms, (head.hash, head.header.time_ms))
-        second_state.add_transaction(again, data, height, time_ms)
+        second_state.add_transaction(again, data)
     return caught.value.code
 
 
 def check_roots(
-    state: MemoryState, second: second_state.State, row: dict[str, Any], fields: list[Any]
+    state: MemoryState, second: second_roots.State, row: dict[str, Any], fields: list[Any]
 ) -> None:
     roots, again = state.head.commitments.roots, second.roots()
     assert roots.outputs_count == len(second.outputs) == row["outputs_count"]
@@ -332,13 +345,13 @@ def check_roots(
     assert roots.state_root == again["state"] == raw(row["state_root"]) == fields[8]
     assert state.stored == second.objects
     wtxids = [second_rules.identities(raw(item))["wtxid"] for item in row["transactions"]]
-    assert second_state.merkle_root(wtxids) == raw(row["tx_root"]) == fields[5]
+    assert second_roots.merkle_root(wtxids) == raw(row["tx_root"]) == fields[5]
 
 
 def check_proofs_of_height(
     header: Header, row: dict[str, Any], chain_id: bytes, validators: ValidatorSet
 ) -> None:
-    digest = second_codec.digest
+    digest = second_shape.digest
     payload = raw(row["header"])[2:]
     assert header_hash(header) == digest("header", payload) == raw(row["hash"])
     prepare = [header.epoch, 1, 0, header.height, raw(row["hash"])]

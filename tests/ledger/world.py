@@ -49,6 +49,7 @@ from ledger.operations import (
 )
 from ledger.parameters import Parameters
 from ledger.registers import LICENCES
+from ledger.registers import REGULATORS as REGULATOR_HELD
 from ledger.transaction import (
     NO_FEE,
     Fee,
@@ -274,7 +275,7 @@ class MemoryState:
         self.outputs.update(changes.created)
         for name, data in changes.objects.items():
             if data is None:
-                del self.stored[name]
+                self.stored.pop(name, None)  # Or made and removed by this very block.
             else:
                 self.stored[name] = data
 
@@ -415,7 +416,9 @@ class World:
             members = self.validators.members[: self.validators.quorum]
             names += [f"{member.licence}/operations" for member in members]
         if wanted & {Carrier.REGULATOR, Carrier.BOTH}:
-            names += list(REGULATORS[: self.genesis.regulator.needed])
+            regulator = REGULATOR_HELD.get(self.draft)
+            assert regulator is not None
+            names += REGULATORS[: regulator.keys.needed]
         return names
 
     def ready(self, name: str) -> SignedTransaction:
