@@ -294,7 +294,6 @@ TYPE_BYTES = {
     "Lane": 40,
     "Genesis": 41,
     "Epoch": 42,
-    "Due": 43,
     "Regulator": 44,
     "Device": 45,
     "Bond": 46,
@@ -303,6 +302,7 @@ TYPE_BYTES = {
     "Opening": 49,
     "Order": 50,
     "Freeze": 51,
+    "Due": 52,
 }
 
 
