@@ -16,6 +16,7 @@ from ledger.operations import Admit, EndEpoch, Evidence, Operation, Remove, Revo
 from ledger.reasons import Reason
 from ledger.transaction import Fee, Output
 from tests.ledger.faults import SMALL_ORDER_KEY, Fault, transaction_faults
+from tests.ledger.faults_economy import economy_faults
 from tests.ledger.world import World, grant, key, lock_of, sign
 
 replace = msgspec.structs.replace
@@ -23,7 +24,7 @@ replace = msgspec.structs.replace
 
 def all_faults(world: World) -> list[Fault]:
     """Of every operation and of transactions as such."""
-    return [*transaction_faults(world), *membership_faults(world)]
+    return [*transaction_faults(world), *membership_faults(world), *economy_faults(world)]
 
 
 def membership_faults(world: World) -> list[Fault]:

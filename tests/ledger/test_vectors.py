@@ -315,6 +315,49 @@ def test_the_epochs_of_the_vectors_tell_what_they_should() -> None:
     }
 
 
+def test_the_economy_of_the_vectors_tells_what_it_should() -> None:
+    """Every operation that epochs do not tell of, every object, each state of a licence, each way
+    that an issuer stands, and each reason that capacity, bonds and orders brought."""
+    heights = ECONOMY["heights"]
+    numbers = {
+        operation[0]
+        for row in heights
+        for item in row["transactions"]
+        for operation in second_rules.identities(raw(item))["body"][5]
+    }
+    assert numbers >= {1, 3, 5, 7, 9, *range(10, 31)}
+    reasons = {item["reason"] for row in heights for item in row["refused"]}
+    reasons |= {row["reason"] for row in REFUSED["transactions"]}
+    names = [reason.name for reason in Reason]
+    brought = names[names.index("BAD_ROLE") : names.index("MEMPOOL_FULL")]
+    untold = {"TOO_MANY", "LOW_DELIVERABILITY", "NOT_FIRST"}
+    assert {Reason[name].value for name in brought if name not in untold} <= reasons
+
+
+def test_the_economy_passes_through_every_state() -> None:
+    """A licence is applied for, granted, suspended, accused, revoked, wound down and closed; a coin
+    is healthy, in warning, in deficit, caged; a commitment proposed, live, contested, void."""
+    text = (FOLDER / "economy_genesis.json").read_bytes()
+    second = second_genesis.genesis_state(second_genesis.genesis_value(text))
+    seen: dict[str, set[int]] = {"Licence": set(), "Reserve": set(), "CapacityCommitment": set()}
+    kinds: set[int] = set()
+    parent = (raw(ECONOMY["heights"][0]["hash"]), second.time_ms)
+    for row in ECONOMY["heights"][1:]:
+        fields = second_codec.read("Header", raw(row["header"]), SIZE_MAX)
+        second_state.apply_block(
+            second, [raw(item) for item in row["transactions"]], fields, parent
+        )
+        parent = (raw(row["hash"]), fields[11])
+        for kind, place in (("Licence", 1), ("Reserve", 5), ("CapacityCommitment", 1)):
+            seen[kind] |= {item[place] for item in second.all(kind)}
+        kinds |= {key[0] for key in second.objects}
+    assert seen["Licence"] == set(range(1, 8))
+    assert seen["CapacityCommitment"] == set(range(1, 5))
+    assert seen["Reserve"] >= {1, 3, 4}
+    objects = {number for number in second_codec.TYPE_BYTES.values() if number >= 32}
+    assert kinds == objects - {second_codec.TYPE_BYTES["Genesis"]}
+
+
 def reason_of_ours(world: World, data: bytes) -> str:
     with pytest.raises(Invalid) as caught:
         judge(world, data)

@@ -13,18 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from ledger import operations as ops
-from ledger.economy.attestor import AttestorGrant
 from ledger.economy.challenge import Challenge
 from ledger.economy.parameters import EconomyParameters
-from ledger.economy.spot_audit import nonce_digest
 from ledger.objects import load
-from ledger.operations import Operation
 from ledger.reasons import Reason
-from ledger.transaction import Fee, Output, SignedTransaction
+from ledger.transaction import Output, SignedTransaction
 from tests.ledger.world import (
     COIN,
     DAY_MS,
-    PERIOD_MS,
     TIME_MS,
     World,
     device,
@@ -37,13 +33,27 @@ from tests.ledger.world import (
     sign,
     terms,
 )
+from tests.vectors.economy_acts import (
+    FIRST_PERIOD,
+    MACHINES,
+    MINUTE_MS,
+    NEW_LAB,
+    act,
+    attest,
+    challenge,
+    commit,
+    hold,
+    issuer_key,
+    mint,
+    nonce,
+    open_devices,
+    pledge,
+    reveal,
+    rule,
+    seal,
+)
 from tests.vectors.epoch_plan import Refusals, Step
 
-MINUTE_MS = 60_000
-FEE = 9_000
-FIRST_PERIOD = TIME_MS // PERIOD_MS
-ATTESTORS = ("att-north", "att-south", "att-west")
-NEW_LAB = AttestorGrant("att-new", "New Lab", "new", key("attestor/att-new").public)
 replace = msgspec.structs.replace
 
 
@@ -54,111 +64,19 @@ def make_world() -> World:
         economy(),
         attestation_life_ms=12 * MINUTE_MS,
         lower_ms=MINUTE_MS,
+        mint_cap_ppm=20_000,
         proposal_ms=2 * MINUTE_MS,
         contest_ms=2 * MINUTE_MS,
         cure_ms=2 * MINUTE_MS,
-        bond_cure_ms=3 * MINUTE_MS,
+        bond_cure_ms=8 * MINUTE_MS,
         application_ms=MINUTE_MS,
         suspension_ms=2 * MINUTE_MS,
         rotation_ms=MINUTE_MS,
         regulator_rotation_ms=2 * MINUTE_MS,
         winddown_ms=2 * MINUTE_MS,
-        audit_devices=100,
+        audit_devices=59,
     )
     return World(replace(made, parameters=replace(made.parameters, economy=short)))
-
-
-def act(world: World, signers: str | Sequence[str], *operations: Operation) -> SignedTransaction:
-    """Operations signed by the keys that they name, without inputs."""
-    names = [signers] if isinstance(signers, str) else signers
-    return sign(world.body(operations=operations), [], names)
-
-
-def hold(
-    world: World,
-    owner: str,
-    issuer: str,
-    amount: int,
-    *operations: Operation,
-    actors: Sequence[str] = (),
-) -> SignedTransaction:
-    """Operations that take `amount` of a coin of `owner`."""
-    coin = world.coin(owner, issuer)
-    change = Output(coin.asset, coin.amount - amount - FEE, lock_of(owner))
-    body = world.body([coin], [change], fee=Fee(coin.asset, FEE), operations=operations)
-    return sign(body, [owner], actors)
-
-
-def attest(
-    world: World, name: str, issuer: str, commitment: str, figure: int, number: int
-) -> SignedTransaction:
-    signer = f"attestor/{name}"
-    public = key(signer).public
-    return act(world, signer, ops.Attest(name, public, 0, number, issuer, commitment, figure))
-
-
-def challenge(
-    world: World, issuer: str, commitment: str, coin: str, amount: int = 300 * COIN
-) -> SignedTransaction:
-    operation = ops.OpenChallenge(issuer, commitment, world.asset(coin), amount, lock_of("carol"))
-    return hold(world, "bob", coin, amount, operation)
-
-
-def rule(world: World, issuer: str, commitment: str, seat: int, upheld: bool) -> SignedTransaction:
-    """The word of the panel member at this seat."""
-    held = load(world.state, Challenge, f"{issuer}\0{commitment}".encode())
-    assert held is not None
-    signer = f"attestor/{held.panel[seat]}"
-    word = (issuer, commitment, upheld, held.since_ms)
-    return act(world, signer, ops.Rule(held.panel[seat], key(signer).public, *word))
-
-
-def mint(world: World, issuer: str, number: int = 0, lane: int = 0) -> SignedTransaction:
-    return world.mint(issuer, COIN, number=number, lane=lane)
-
-
-def issuer_key(issuer: str, role: str = "operations") -> bytes:
-    return key(f"{issuer}/{role}").public
-
-
-def commit(world: World, name: str, number: int, region: str) -> SignedTransaction:
-    wanted = replace(terms("val0", name=name), region=region, to_ms=TIME_MS + DAY_MS)
-    return act(world, "val0/operations", ops.Commit(issuer_key("val0"), 0, number, wanted))
-
-
-def pledge(world: World, name: str, version: int, *machines: str) -> SignedTransaction:
-    devices = tuple(sorted(device(item) for item in machines))
-    return act(
-        world,
-        "val0/operations",
-        ops.PledgeDevices("val0", issuer_key("val0"), name, version, devices),
-    )
-
-
-def seal(world: World, name: str, period: int) -> SignedTransaction:
-    sealed = nonce_digest(name.encode(), nonce(name))
-    public = key(f"attestor/{name}").public
-    return act(world, f"attestor/{name}", ops.SealNonce(name, public, period, sealed))
-
-
-def reveal(world: World, name: str, period: int) -> SignedTransaction:
-    public = key(f"attestor/{name}").public
-    return act(world, f"attestor/{name}", ops.RevealNonce(name, public, period, nonce(name)))
-
-
-def nonce(name: str) -> bytes:
-    return key(f"nonce of {name}").public
-
-
-def open_devices(world: World, issuer: str, period: int, opened: int) -> SignedTransaction:
-    """The first two machines; all are drawn where there are so few."""
-    machines = tuple(sorted(device(f"{issuer}//{index}") for index in (2 * opened, 1 + 2 * opened)))
-    public = issuer_key(issuer)
-    return act(
-        world,
-        f"{issuer}/operations",
-        ops.OpenDevices(issuer, public, period, opened, machines),
-    )
 
 
 def steps() -> Iterator[Step]:
@@ -186,6 +104,7 @@ def _beginning() -> Iterator[Step]:
             hold(world, "bob", "val0", 0, ops.Apply(grant("newco")), actors=["newco/operations"]),
             commit(world, "extra", 0, "us-east"),
             pledge(world, "extra", 0, *(f"extra/{index}" for index in range(60))),
+            pledge(world, "capacity-val0", 0, *MACHINES[60:]),
             seal(world, "att-north", FIRST_PERIOD + 1),
             seal(world, "att-south", FIRST_PERIOD + 1),
         ],
@@ -267,7 +186,6 @@ def _challenges() -> Iterator[Step]:
                 Reason.UNKNOWN_CHALLENGE,
             ),
         ],
-        after_ms=29_000,
     )
     yield _step(
         lambda world: [
@@ -275,11 +193,10 @@ def _challenges() -> Iterator[Step]:
             challenge(world, "val2", "capacity-val2", "val1", 400 * COIN),
         ],
         _after_void,
-        after_ms=31_000,
     )
     yield _step(
         lambda world: [
-            open_devices(world, "val0", FIRST_PERIOD + 1, 0),
+            open_devices(world, FIRST_PERIOD + 1, 0),
             *(rule(world, "val1", "capacity-val1", seat, upheld=False) for seat in range(3)),
             attest(world, "att-south", "val0", "capacity-val0", 100_000, 1),
         ],
@@ -302,8 +219,8 @@ def _challenges() -> Iterator[Step]:
 
 def _silence() -> Iterator[Step]:
     """Attestors say nothing any more."""
-    for _ in range(24):
-        yield _step(lambda _: [])
+    for number in range(28):
+        yield _step(lambda _: [], _in_deficit if number == 15 else lambda _: [])
     yield _step(lambda _: [], _at_the_end)
 
 
@@ -374,6 +291,7 @@ def _after_attestation(world: World) -> Refusals:
     )
     return [
         ("minted while suspended", mint(world, "val3"), Reason.LICENCE_INACTIVE),
+        ("more than a period's share", world.mint("val2", 800 * COIN), Reason.ABOVE_MINT_CAP),
         ("a bond that is needed", sign(body, [], ["val0/treasury"]), Reason.SHORT_BOND),
         (
             "suspended by half of each",
@@ -405,11 +323,6 @@ def _after_attestation(world: World) -> Refusals:
             "an order without end",
             world.govern(ops.RenewOrder("case-1", 2, TIME_MS + 365 * DAY_MS)),
             Reason.NO_EXPIRY,
-        ),
-        (
-            "minted without a bond",
-            world.mint("val3", 1),
-            Reason.LICENCE_INACTIVE,
         ),
     ]
 
@@ -471,8 +384,18 @@ def _after_opening(world: World) -> Refusals:
     return [
         (
             "opened again",
-            open_devices(world, "val0", FIRST_PERIOD + 1, 0),
+            open_devices(world, FIRST_PERIOD + 1, 0),
             Reason.REPLAYED_OPERATION,
+        ),
+        (
+            "one that is not drawn",
+            open_devices(world, FIRST_PERIOD + 1, 2, drawn=False),
+            Reason.NOT_DRAWN,
+        ),
+        (
+            "another count of opened ones",
+            open_devices(world, FIRST_PERIOD + 1, 4),
+            Reason.WRONG_VERSION,
         ),
         ("minted while figures differ", mint(world, "val0", 2), Reason.MINT_FROZEN),
     ]
@@ -486,6 +409,10 @@ def _after_wind_down(world: World) -> Refusals:
             Reason.LICENCE_INACTIVE,
         ),
     ]
+
+
+def _in_deficit(world: World) -> Refusals:
+    return [("minted in deficit", mint(world, "val0", 2), Reason.NOT_HEALTHY)]
 
 
 def _at_the_end(world: World) -> Refusals:
