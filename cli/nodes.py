@@ -32,9 +32,11 @@ HINTS = {
     "above_headroom": "marsa coin supply",
     "double_spend": "wait until the other transaction is final, then send again",
     "fee_too_low": "marsa query params",
+    "not_yet": "wait until then and send the same again",
     "operation_gap": "wait until the operations before it are final, or use another --lane",
     "replayed_operation": "run the command again, or use another --lane",
     "spent_input": "marsa wallet coins NAME",
+    "too_late": "spend the coins in another way that their lock allows",
     "wrong_chain": "marsa query params",
 }
 """The next command, where the node's own hint speaks of the API."""

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli import payments
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import read_limited, write_private
 from cli.nodes import Node
 from cli.wallet import ptx_document
-from cli.wallet.ptx import Approvers, Ptx
+from cli.wallet.ptx import Approvers, Need, Ptx, refusals_at
 from ledger.economy.licence import LicenceGrant
+from ledger.locks import Moment
 from ledger.operations import (
     Admit,
     EndEpoch,
@@ -45,6 +47,8 @@ class Facts:
 
     approvers: Approvers | None
     locks: frozenset[bytes]
+    at: Moment
+    """The next block, as far as the node and this machine's clock tell."""
     faults: tuple[CliError, ...]
     issuers: dict[bytes, str]
 
@@ -117,7 +121,7 @@ def ask_node(node: Node, path: Path, ptx: Ptx) -> Facts:
     epoch = node.client.epoch()
     found = [fault_of(epoch, item) for item in ptx.body.operations if isinstance(item, Governance)]
     faults = tuple(fault for fault in found if fault is not None)
-    return Facts(approvers_of(epoch), frozenset(), faults, {})
+    return Facts(approvers_of(epoch), frozenset(), _next_moment(node), faults, {})
 
 
 def approvers_of(epoch: Epoch) -> Approvers:
@@ -208,7 +212,17 @@ def _ask_coins(node: Node, ptx: Ptx) -> Facts:
         else:
             detail = f"no final transaction made {coin}"
             faults.append(_fault(Reason.UNKNOWN_INPUT, detail))
-    return Facts(None, frozenset(locks), tuple(faults), issuers)
+    return Facts(None, frozenset(locks), _next_moment(node), tuple(faults), issuers)
+
+
+def _next_moment(node: Node) -> Moment:
+    tip = node.client.status().sync
+    return Moment(tip.height + 1, max(tip.header_time_ms + 1, payments.now_ms()))
+
+
+def limit_faults(ptx: Ptx, needs: Sequence[Need], facts: Facts) -> list[CliError]:
+    """Why the network would refuse it now and not at another time."""
+    return [_fault(item.reason, item.detail) for item in refusals_at(ptx, needs, facts.at)]
 
 
 def _fault(reason: Reason, detail: str) -> CliError:
@@ -246,10 +260,14 @@ def _locked(path: Path) -> Iterator[None]:
 _HINTS = {
     Reason.SPARE_SIGNATURE: "marsa tx inspect {}",
     Reason.MISSING_SIGNATURE: "marsa tx inspect {}",
+    Reason.MISSING_PREIMAGE: "marsa tx sign {} --secret FILE",
+    Reason.SPARE_PREIMAGE: "marsa tx inspect {}",
     Reason.NEEDS_QUORUM: "marsa tx inspect {}",
     Reason.UNSUPPORTED_VERSION: "use the release of marsa that wrote it",
 }
 _FAULT_HINTS = {
     Reason.SPENT_INPUT: "make a new one; this can never be final",
+    Reason.NOT_YET: "wait; the file stays as it is, and good",
+    Reason.TOO_LATE: "spend the coins in another way that their lock allows",
     Reason.UNKNOWN_INPUT: "wait until the payment that makes the coin is final",
 }

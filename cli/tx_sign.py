@@ -1,4 +1,4 @@
-"""`marsa tx sign`: look at what a file would do, and add a signature.
+"""`marsa tx sign`: look at what a file would do, and add a signature or a secret.
 
 No node is asked: the file holds all that is signed, and the genesis file says whom to trust.
 """
@@ -15,6 +15,7 @@ from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import confirm, emit, note
 from cli.passwords import password_options, read_password
 from cli.tx_create import PTX
+from cli.tx_lock import read_secret
 from cli.tx_text import body_text
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ GENESIS = click.option("--genesis", type=PTX, metavar="FILE", help="The chain's 
         examples(
             "marsa tx sign rent.ptx --from savings",
             "marsa tx sign admit.ptx --key kite-keys/roles.json --genesis genesis.json",
+            "marsa tx sign swap.ptx --from bob --secret swap.secret",
         )
     }
 
@@ -43,7 +45,8 @@ Show what a file would do, and sign it. A wallet or account signs payments, the 
 provider (roles.json, or the directory that holds it) and the regulator's keys, one a file,
 government; on a devnet --validator ID and --regulator NUMBER stand for such files. No node is
 asked. Whoever signs an admission checks the certificate in it against the authority in the genesis
-file.
+file. A secret (see `tx secret`) goes into the file for a lock that asks for it, with a signature or
+alone.
 """,
 )
 @click.argument("file", type=PTX, metavar="FILE.ptx")
@@ -60,6 +63,7 @@ file.
     type=Number(1, REGULATOR_KEYS),
     help="This one of the keys of a devnet's regulator.",
 )
+@click.option("--secret", type=PTX, metavar="FILE", help="Reveal the secret of a hash lock.")
 @GENESIS
 @password_options
 def sign(
@@ -68,6 +72,7 @@ def sign(
     key: Path | None,
     validator: str | None,
     regulator: int | None,
+    secret: Path | None,
     genesis: Path | None,
     password_fd: int | None,
     password_file: Path | None,
@@ -76,7 +81,8 @@ def sign(
     from cli import payments, tx_file
     from cli.wallet import ptx as ptxs
 
-    if [sender, key, validator, regulator].count(None) != 3:
+    signers = [item for item in (sender, key, validator, regulator) if item is not None]
+    if len(signers) > 1 or not (signers or secret):
         detail = "say who signs: one of --from, --key, --validator and --regulator"
         raise usage_error("usage", detail)
     ptx = tx_file.read(file)
@@ -85,11 +91,19 @@ def sign(
         raise usage_error("usage", detail, f"marsa tx sign {file} --key roles.json")
     tx_file.check_not_expired(file, ptx, payments.now_ms())
     _check_admissions(ptx, genesis)
+    preimages = [] if secret is None else [read_secret(secret)]
+    with tx_file.refusing(file):
+        ptxs.reveal(ptx, preimages)
     if sender is not None:
         keys = _wallet_keys(ptx, sender, password_fd, password_file)
     else:
-        keys = _role_keys(ptx, key, validator, regulator)
-    before, after = tx_file.update(file, lambda found: ptxs.sign(_same(ptx, found), keys))
+        keys = _role_keys(ptx, key, validator, regulator) if signers else ()
+
+    def change(found: Ptx) -> Ptx:
+        revealed = ptxs.reveal(_same(ptx, found), preimages)
+        return ptxs.sign(revealed, keys) if keys else revealed
+
+    before, after = tx_file.update(file, change)
     added = sorted(after.signers - before.signers)
     value = {
         "file": str(file),
@@ -97,11 +111,13 @@ def sign(
         "signed_by": [item.public.hex() for item in keys if item.public in after.signers],
         "added": len(added),
         "signatures": len(after.signatures),
+        "secrets": len(after.preimages),
     }
-    said = (
-        f"{len(added)} new, {len(after.signatures)} in all" if added else "was signed by it before"
-    )
-    emit("marsa.tx.sign/1", value, f"signed: {said}; next: marsa tx inspect {file}")
+    said = [f"secrets in it: {len(after.preimages)}"] if secret else []
+    if keys:
+        count = f"{len(added)} new, {len(after.signatures)} in all"
+        said.append(f"signed: {count if added else 'was signed by it before'}")
+    emit("marsa.tx.sign/1", value, f"{'; '.join(said)}; next: marsa tx inspect {file}")
 
 
 def _check_admissions(ptx: Ptx, genesis: Path | None) -> None:

@@ -171,7 +171,7 @@ class Execution:
         created = self._system_outputs | self._created
         spent = self._spent
         self._check_supply(created)
-        objects = self._objects
+        objects = self._lasting_objects()
         commitments, nodes = self._base.head.commitments.advance(
             created=[output_leaf(outpoint, entry) for outpoint, entry in created.items()],
             spent=[entry.leaf for entry in spent.values()],
@@ -193,6 +193,14 @@ class Execution:
             objects=objects,
             nodes=nodes,
         )
+
+    def _lasting_objects(self) -> dict[bytes, bytes | None]:
+        """Without those that the block made and removed again."""
+        return {
+            key: data
+            for key, data in self._objects.items()
+            if data is not None or self._base.object(key) is not None
+        }
 
     def _limit_reached(self, tx: SignedTransaction) -> Invalid | None:
         if not self._room.holds(tx):

@@ -18,11 +18,13 @@ from ledger.economy.compliance import Freeze, frozen_until
 from ledger.economy.regulator import Carriers, check_approvals
 from ledger.epochs import Epoch
 from ledger.handlers import capacity, compliance, issuance, licences
+from ledger.locks import Key, Moment
 from ledger.objects import load
 from ledger.operations import Operation
 from ledger.reasons import Invalid, Reason
 from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
+from ledger.spending import check_open
 from ledger.transaction import (
     LIFETIME_MS_MAX,
     SignedTransaction,
@@ -45,7 +47,7 @@ class Effects:
 def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Effects:
     """Everything that needs state or time, cheapest first; raises Invalid.
 
-    `time_ms` is the header time of the block that would hold it.
+    `time_ms` is the header time of the block that would hold it, the next after `view`.
     """
     body = tx.body
     if time_ms > body.expires_at_ms:
@@ -55,6 +57,7 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
         raise Invalid(Reason.EXPIRES_TOO_LATE, f"in {late} ms, at most {LIFETIME_MS_MAX} ms ahead")
     spent = _find_inputs(view, body)
     _check_conditions(tx.locks, spent)
+    _check_limits(view, tx, time_ms)
     for lock in tx.locks:
         _check_freeze(view, lock, time_ms)
     return Effects(spent, _operate(view, tx, time_ms) if body.operations else {})
@@ -96,6 +99,18 @@ def _check_freeze(view: View, lock: bytes, time_ms: int) -> None:
     if frozen is not None:
         detail = f"lock {lock.hex()}, by order '{frozen.order}' until {frozen.until_ms}"
         raise Invalid(Reason.FROZEN, detail)
+
+
+def _check_limits(view: View, tx: SignedTransaction, time_ms: int) -> None:
+    """The revealed conditions, which are complete, hold in the next block."""
+    conditions = tx.witness.conditions
+    trees = [condition for condition in conditions if not isinstance(condition, Key)]
+    if not trees:
+        return
+    at = Moment(view.head.header.height + 1, time_ms)
+    signers, digests = frozenset(tx.witness.keys), frozenset(tx.witness.digests)
+    for condition, lock in zip(conditions, tx.locks, strict=True):
+        check_open(condition, lock, signers, digests, at)
 
 
 def _operate(view: View, tx: SignedTransaction, time_ms: int) -> dict[bytes, bytes | None]:

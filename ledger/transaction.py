@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
@@ -29,7 +30,7 @@ from ledger.amounts import format_amount
 from ledger.block import TRANSACTION_BYTES_MAX, VotePayload, vote_hash
 from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
-from ledger.locks import Condition, check_condition, is_satisfied, lock_hash
+from ledger.locks import Condition, Key, check_condition, lock_hash
 from ledger.operations import (
     Apply,
     Burn,
@@ -44,11 +45,15 @@ from ledger.operations import (
     keys_that_sign,
 )
 from ledger.reasons import Invalid, Reason
+from ledger.spending import Items
 
 INPUTS_MAX = 64
 OUTPUTS_MAX = 64
 OPERATIONS_MAX = 16
 SIGNATURES_MAX = 64
+PREIMAGES_MAX = 64
+PREIMAGE_BYTES_MAX = 64
+"""Twice the digest; what opens coins on two chains is kept within the limits of both."""
 MEMO_BYTES_MAX = 256
 LIFETIME_MS_MAX = 7 * 24 * 3_600_000
 
@@ -120,11 +125,25 @@ class KeySignature(Wire, frozen=True):
 
 
 class Witness(Wire, frozen=True):
-    """The conditions of the spent outputs (by ascending lock hash, each once) and signatures
-    (by ascending key, one for each distinct key)."""
+    """The conditions of the spent outputs (by ascending lock hash, each once), signatures (by
+    ascending key, one for each distinct key) and preimages (by ascending SHA-256, each once)."""
 
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=INPUTS_MAX)]
     signatures: Annotated[tuple[KeySignature, ...], Meta(max_length=SIGNATURES_MAX)]
+    preimages: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=PREIMAGE_BYTES_MAX)], ...],
+        Meta(max_length=PREIMAGES_MAX),
+    ]
+
+    @property
+    def keys(self) -> list[bytes]:
+        """Of the signatures, in their order."""
+        return [item.key for item in self.signatures]
+
+    @property
+    def digests(self) -> list[bytes]:
+        """Of the preimages, in their order: plain SHA-256."""
+        return [sha256(preimage).digest() for preimage in self.preimages]
 
 
 class SealedTransaction(Wire, frozen=True):
@@ -227,24 +246,42 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
 
 
 def check_witness(tx: SignedTransaction) -> None:
-    """The witness is ordered, complete and minimal; signatures are not verified here."""
+    """The witness is ordered, complete and minimal; signatures are not verified here, and limits
+    of time are for the state."""
     witness = tx.witness
     if not _is_ascending(tx.locks):
         raise Invalid(Reason.WITNESS_ORDER, "conditions are not in ascending order of lock hash")
-    keys = [item.key for item in witness.signatures]
+    keys, digests = witness.keys, witness.digests
+    signers = frozenset(keys)
     if not _is_ascending(keys):
         raise Invalid(Reason.WITNESS_ORDER, "signatures are not in ascending order of key")
+    if digests and not _is_ascending(digests):
+        raise Invalid(Reason.WITNESS_ORDER, "preimages are not in ascending order of SHA-256")
     for condition in witness.conditions:
         check_condition(condition)
-    signers = frozenset(keys)
     if is_governance(tx.body):  # the state says whose signatures count, and how many
+        _check_spare(frozenset(), frozenset(digests))
         return
-    actors = {key for item in tx.body.operations for key in keys_that_sign(item)}
-    if not _is_authorised(witness.conditions, actors, signers):
-        raise Invalid(Reason.MISSING_SIGNATURE, "a condition or an operation lacks a signature")
-    for key in keys:
-        if _is_authorised(witness.conditions, actors, signers - {key}):
-            raise Invalid(Reason.SPARE_SIGNATURE, f"nothing needs the signature of {key.hex()}")
+    needed_keys = {key for item in tx.body.operations for key in keys_that_sign(item)}
+    if not needed_keys <= signers:
+        raise Invalid(Reason.MISSING_SIGNATURE, "an operation lacks a signature")
+    needed_digests: set[bytes] = set()
+    trees: list[tuple[Condition, bytes]] = []
+    for condition, lock in zip(witness.conditions, tx.locks, strict=True):
+        if not isinstance(condition, Key):
+            trees.append((condition, lock))
+        elif condition.key in signers:
+            needed_keys.add(condition.key)
+        else:
+            raise Invalid(Reason.MISSING_SIGNATURE, f"lock {lock.hex()} lacks its signature")
+    if trees:
+        items, bits = Items(keys, digests), 0
+        for condition, lock in trees:
+            items.check_complete(condition, lock)
+            bits |= items.needed(condition)
+        needed_keys.update(key for key, bit in items.keys.items() if bits & bit)
+        needed_digests.update(digest for digest, bit in items.digests.items() if bits & bit)
+    _check_spare(signers - needed_keys, set(digests) - needed_digests)
 
 
 def check_signatures(
@@ -265,10 +302,11 @@ def is_governance(body: Transaction) -> bool:
     return any(isinstance(item, Governance) for item in body.operations)
 
 
-def _is_authorised(
-    conditions: Iterable[Condition], actors: set[bytes], signers: frozenset[bytes]
-) -> bool:
-    return actors <= signers and all(is_satisfied(item, signers) for item in conditions)
+def _check_spare(keys: Set[bytes], digests: Set[bytes]) -> None:
+    if keys:
+        raise Invalid(Reason.SPARE_SIGNATURE, f"nothing needs that of {min(keys).hex()}")
+    if digests:
+        raise Invalid(Reason.SPARE_PREIMAGE, f"nothing needs that of {min(digests).hex()}")
 
 
 def _is_ascending(values: Iterable[bytes]) -> bool:

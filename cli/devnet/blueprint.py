@@ -91,6 +91,9 @@ ATTESTORS = tuple(_ATTESTORS.split())
 """Each is a group of its own."""
 _ATTESTED = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
 """Who vouches at the beginning, and for what percentage of the hours."""
+VOUCHING = tuple(name for name, _ in _ATTESTED)
+COMMITTED = tuple(kind for kind, *_ in _HOURS)
+"""Device classes of the commitments that each issuer has from the beginning."""
 REGULATOR_KEYS = 3
 REGULATOR_NEEDED = 2
 

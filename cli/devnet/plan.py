@@ -52,6 +52,7 @@ class Founding:
     period_ms: int | None = None
     faults: bool | None = None
     observers: int | None = None
+    agents: bool | None = None
 
 
 def found(name: str, founding: Founding) -> Place:
@@ -81,6 +82,7 @@ def found(name: str, founding: Founding) -> Place:
         seed=founding.seed,
         faults=faults,
         observers=observers,
+        agents=founding.agents is not False,
     )
 
 
@@ -97,6 +99,7 @@ def recreate(place: Place) -> Place:
         seed=None,
         faults=old.faults,
         observers=len(old.observers),
+        agents=old.agents,
     )
 
 
@@ -141,6 +144,7 @@ def create(
     seed: int | None,
     faults: bool = False,
     observers: int = 0,
+    agents: bool = True,
 ) -> Place:
     """Make a devnet on disk. An existing one of that name is replaced."""
     directory = devnets_dir() / checked_name(name, "devnet")
@@ -148,7 +152,7 @@ def create(
     if draft.exists():
         shutil.rmtree(draft)
     devnet = describe(name, blueprint, base_port=base_port, seed=seed, observers=observers)
-    devnet = msgspec.structs.replace(devnet, faults=faults)
+    devnet = msgspec.structs.replace(devnet, faults=faults, agents=agents)
     place = Place(draft, devnet)
     write_founding(draft, blueprint)
     for node in devnet.nodes:
@@ -195,6 +199,13 @@ def route(place: Place, *, faults: bool) -> Place:
     """Lead the links of a devnet, whose nodes are all down, through a forwarder, or past it."""
     check_links(len(place.devnet.nodes), faults=faults)
     return _change(place, msgspec.structs.replace(place.devnet, faults=faults))
+
+
+def with_agents(place: Place, *, agents: bool) -> Place:
+    """Whether agents keep capacity fresh, from the next start of the devnet on."""
+    devnet = msgspec.structs.replace(place.devnet, agents=agents)
+    write_private(place.directory / "devnet.json", _json(devnet), replace=True)
+    return Place(place.directory, devnet)
 
 
 def check_links(nodes: int, *, faults: bool) -> None:

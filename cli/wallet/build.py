@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from cli.wallet import selection
 from cli.wallet.selection import Coin
 from ledger.codec import AMOUNT_LIMIT
-from ledger.crypto import SIGNATURE_BYTES, SigningKey
-from ledger.locks import Condition, Key, Threshold
+from ledger.crypto import SIGNATURE_BYTES, ZERO_HASH, SigningKey
+from ledger.locks import After, All, Any, Before, Condition, HashLock, Key, Threshold
 from ledger.operations import Burn, Mint, Operation
 from ledger.transaction import (
     NO_FEE,
+    PREIMAGE_BYTES_MAX,
     Fee,
     FeeSchedule,
     Input,
@@ -45,7 +46,7 @@ INPUT_BYTES = 88
 CHANGE_BYTES = 80
 
 Conditions = Mapping[bytes, Condition]
-"""What opens each of the sender's locks, by lock hash: single keys or thresholds."""
+"""What opens each of the sender's locks, by lock hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class Draft:
     conditions: tuple[Condition, ...]
     """Of the locks of its coins, by ascending lock hash."""
     keys: tuple[bytes, ...]
-    """Public keys that sign, ascending; of a threshold as many as it needs, others do as well."""
+    """Public keys that sign, ascending; of a threshold as many as it needs, others do as well. For
+    other locks of several keys whoever signs decides."""
     parts: tuple[Part, ...]
     change: Mapping[bytes, int]
 
@@ -230,10 +232,27 @@ def sign(terms: Terms, draft: Draft, keys: Iterable[SigningKey]) -> SignedTransa
     signatures = tuple(
         KeySignature(public, by_public[public].sign(message)) for public in draft.keys
     )
-    tx = seal(draft.body, Witness(draft.conditions, signatures))
+    tx = seal(draft.body, Witness(draft.conditions, signatures, ()))
     check_stateless(tx, terms.chain_id, terms.fees)
     check_signatures(tx)
     return tx
+
+
+def dearest_way(condition: Condition) -> tuple[int, int]:
+    """Signatures and preimages, at most, that open a condition with nothing to spare."""
+    match condition:
+        case Key():
+            return 1, 0
+        case Threshold():
+            return condition.needed, 0
+        case HashLock():
+            return 0, 1
+        case After() | Before():
+            return 0, 0
+        case All() | Any():
+            pick = sum if isinstance(condition, All) else max
+            signatures, preimages = zip(*map(dearest_way, condition.parts), strict=True)
+            return pick(signatures), pick(preimages)
 
 
 def _body(
@@ -266,10 +285,17 @@ def _body(
 
 
 def _fee(terms: Terms, body: Transaction, coins: Sequence[Coin], conditions: Conditions) -> int:
-    """What a node asks for this body once it is signed."""
+    """What a node asks for this body once it is signed, in the dearest way in which it may be."""
     revealed = _revealed(coins, conditions)
-    unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in _signers(revealed))
-    return terms.fees.required(seal(body, Witness(revealed, unsigned)))
+    keys, preimages = list(_signers(revealed)), 0
+    for condition in revealed:
+        if not isinstance(condition, Key | Threshold):
+            signatures, secrets = dearest_way(condition)
+            keys += [ZERO_HASH] * signatures
+            preimages += secrets
+    unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in keys)
+    longest = (bytes(PREIMAGE_BYTES_MAX),) * preimages
+    return terms.fees.required(seal(body, Witness(revealed, unsigned, longest)))
 
 
 def _revealed(coins: Sequence[Coin], conditions: Conditions) -> tuple[Condition, ...]:

@@ -1,28 +1,43 @@
 """Partially signed transactions: a body that travels from signer to signer. Pure.
 
-It holds the body, the conditions revealed so far, and one verified signature a key. Several of one
-body combine in any order to the same, and no operation loses a signature (the lessons of BIP 174).
+It holds the body, the conditions and preimages revealed so far, and one verified signature a key.
+Several of one body combine in any order to the same, and no operation loses a signature (the
+lessons of BIP 174).
 `cli.wallet.ptx_document` writes it as text.
 
 What is not in it, because it may change on the way: whose approvals count for an operation of
 government, and how many. `Approvers` brings that from a node when the transaction is finalized;
-signatures beyond what the rules ask for stay in the document and are left out of the witness.
+signatures and preimages beyond what the rules ask for stay in the document and are left out of the
+witness.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, verify
 from ledger.economy.regulator import Carrier
-from ledger.locks import Condition, Threshold, check_condition, keys_of, lock_hash
+from ledger.locks import (
+    Condition,
+    Key,
+    Moment,
+    Threshold,
+    check_condition,
+    digests_of,
+    is_satisfied,
+    keys_of,
+    lock_hash,
+)
 from ledger.operations import Governance, keys_that_sign
 from ledger.reasons import Invalid, Reason
+from ledger.spending import check_open
 from ledger.transaction import (
     INPUTS_MAX,
+    PREIMAGES_MAX,
     SIGNATURES_MAX,
     FeeSchedule,
     KeySignature,
@@ -41,12 +56,13 @@ from ledger.transaction import (
 @dataclass(frozen=True, slots=True)
 class Ptx:
     """A body and what is known of its witness: conditions by ascending lock hash, signatures by
-    ascending key, each of them verified."""
+    ascending key, each of them verified, preimages by ascending digest."""
 
     network: str
     body: Transaction
     conditions: tuple[Condition, ...] = ()
     signatures: tuple[KeySignature, ...] = ()
+    preimages: tuple[bytes, ...] = ()
 
     @property
     def txid(self) -> bytes:
@@ -59,6 +75,11 @@ class Ptx:
     @property
     def signers(self) -> frozenset[bytes]:
         return frozenset(item.key for item in self.signatures)
+
+    @property
+    def digests(self) -> frozenset[bytes]:
+        """Of the preimages."""
+        return frozenset(digest_of(item) for item in self.preimages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +96,38 @@ class Approvers:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing that wants signatures: `needed` of `keys`; `signed` are those that are there."""
+    """One thing that wants signatures: `needed` of `keys`; `signed` are those that are there.
+
+    A `tree`, any condition but a key or a threshold, has a need of its own kind: it may be opened
+    in several ways, also by preimages of `digests`, of which `known` are there. `needed` is then 1
+    way.
+    """
 
     what: str
     needed: int
     keys: tuple[bytes, ...]
     signed: tuple[bytes, ...]
+    tree: Condition | None = None
+    digests: tuple[bytes, ...] = ()
+    known: tuple[bytes, ...] = ()
 
     @property
     def left(self) -> int:
-        return max(0, self.needed - len(self.signed))
+        if self.tree is None:
+            return max(0, self.needed - len(self.signed))
+        return 0 if self.is_met(self.signed, self.known, None) else 1
+
+    def is_met(
+        self, signers: Collection[bytes], digests: Collection[bytes], at: Moment | None
+    ) -> bool:
+        """By these, in a block of this moment, or at some time when it is None."""
+        if self.tree is None:
+            return len(set(self.keys).intersection(signers)) >= self.needed
+        return is_satisfied(self.tree, signers, digests, at)
+
+
+def digest_of(preimage: bytes) -> bytes:
+    return sha256(preimage).digest()
 
 
 def create(body: Transaction, network: str, conditions: Iterable[Condition] = ()) -> Ptx:
@@ -145,8 +188,23 @@ def add(ptx: Ptx, signatures: Iterable[KeySignature]) -> Ptx:
     return replace(ptx, signatures=merged)
 
 
+def reveal(ptx: Ptx, preimages: Iterable[bytes]) -> Ptx:
+    """The union with these preimages; raises Invalid for one that no condition names."""
+    useful = {digest for condition in ptx.conditions for digest in digests_of(condition)}
+    by_digest = {digest_of(item): item for item in ptx.preimages}
+    for item in preimages:
+        digest = digest_of(item)
+        if digest not in useful:
+            raise Invalid(Reason.SPARE_PREIMAGE, f"nothing in it has the hash {digest.hex()}")
+        by_digest[digest] = item
+    if len(by_digest) > PREIMAGES_MAX:
+        detail = f"{len(by_digest)} preimages, a transaction holds {PREIMAGES_MAX}"
+        raise Invalid(Reason.TOO_LARGE, detail)
+    return replace(ptx, preimages=tuple(by_digest[digest] for digest in sorted(by_digest)))
+
+
 def combine(first: Ptx, *others: Ptx) -> Ptx:
-    """All conditions and signatures of documents of one body; raises Invalid for another body."""
+    """All that documents of one body hold; raises Invalid for another body."""
     conditions = list(first.conditions)
     for other in others:
         if (other.network, other.txid) != (first.network, first.txid):
@@ -154,6 +212,7 @@ def combine(first: Ptx, *others: Ptx) -> Ptx:
             raise Invalid(Reason.BAD_BODY, detail)
         conditions += other.conditions
     merged = create(first.body, first.network, conditions)
+    merged = reveal(merged, [item for ptx in (first, *others) for item in ptx.preimages])
     return add(merged, [item for ptx in (first, *others) for item in ptx.signatures])
 
 
@@ -182,7 +241,12 @@ def needs(
             continue
         condition = revealed[lock]
         needed = condition.needed if isinstance(condition, Threshold) else 1
-        found.append(_need(ptx, address, needed, keys_of(condition)))
+        need = _need(ptx, address, needed, keys_of(condition))
+        if not isinstance(condition, Key | Threshold):
+            digests = tuple(sorted(set(digests_of(condition))))
+            known = tuple(digest for digest in digests if digest in ptx.digests)
+            need = replace(need, tree=condition, digests=digests, known=known)
+        found.append(need)
     return tuple(found)
 
 
@@ -192,28 +256,57 @@ def finalize(
     *,
     approvers: Approvers | None = None,
     locks: Collection[bytes] | None = None,
+    at: Moment | None = None,
 ) -> SignedTransaction:
     """The transaction with exactly the witness that the rules need; raises Invalid with what is
     missing.
 
-    Which signatures are taken of more than enough depends on the document alone: those of the
-    smallest keys.
+    What is taken of more than enough depends on the document and, for locks that open with time,
+    on the moment `at`: the signatures of the smallest keys that open every lock then. What opens
+    at another time only is finished all the same.
     """
     wanted = needs(ptx, approvers=approvers, locks=locks)
-    lacking = [f"{need.left} of {need.what}" for need in wanted if need.left]
-    if lacking:
-        reason = Reason.NEEDS_QUORUM if ptx.is_governance else Reason.MISSING_SIGNATURE
-        raise Invalid(reason, f"still needed: {'; '.join(lacking)}")
-    kept = set(ptx.signers) & {key for need in wanted for key in need.keys}
-    for key in sorted(kept, reverse=True):
-        if all(len(kept.intersection(need.keys) - {key}) >= need.needed for need in wanted):
-            kept.remove(key)
+    _check_complete(ptx, wanted)
+    signers = set(ptx.signers) & {key for need in wanted for key in need.keys}
+    digests = {digest for need in wanted for digest in need.known}
+    if not all(need.is_met(signers, digests, at) for need in wanted):
+        at = None
+    for kept in (signers, digests):
+        for item in sorted(kept, reverse=True):
+            kept.remove(item)
+            if not all(need.is_met(signers, digests, at) for need in wanted):
+                kept.add(item)
     revealed = (item for item in ptx.conditions if locks is None or lock_hash(item) in locks)
-    chosen = tuple(item for item in ptx.signatures if item.key in kept)
-    tx = seal(ptx.body, Witness(tuple(revealed), chosen))
+    chosen = tuple(item for item in ptx.signatures if item.key in signers)
+    shown = tuple(item for item in ptx.preimages if digest_of(item) in digests)
+    tx = seal(ptx.body, Witness(tuple(revealed), chosen, shown))
     check_stateless(tx, ptx.body.chain_id, fees)
     check_signatures(tx)
     return tx
+
+
+def refusals_at(ptx: Ptx, wanted: Iterable[Need], at: Moment) -> list[Invalid]:
+    """Why locks that are complete do not open at this moment."""
+    found = []
+    for need in wanted:
+        if need.tree is not None and not need.left:
+            try:
+                check_open(need.tree, lock_hash(need.tree), ptx.signers, ptx.digests, at)
+            except Invalid as error:
+                found.append(error)
+    return found
+
+
+def _check_complete(ptx: Ptx, wanted: Iterable[Need]) -> None:
+    lacking = [need for need in wanted if need.left]
+    if not lacking:
+        return
+    reason = Reason.NEEDS_QUORUM if ptx.is_governance else Reason.MISSING_SIGNATURE
+    hashes = [digest for need in lacking for digest in need.digests]
+    if all(need.is_met(ptx.signers, hashes, None) for need in lacking):
+        reason = Reason.MISSING_PREIMAGE
+    said = [f"{need.left} {'way of' if need.tree else 'of'} {need.what}" for need in lacking]
+    raise Invalid(reason, f"still needed: {'; '.join(said)}")
 
 
 def _need(ptx: Ptx, what: str, needed: int, keys: Iterable[bytes]) -> Need:

@@ -13,7 +13,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from cli.wallet.operation_text import describe_operation, rfc3339
-from cli.wallet.ptx import Ptx, add, create
+from cli.wallet.ptx import Ptx, add, create, digest_of, reveal
 from ledger import codec, json_form
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.block import TRANSACTION_BYTES_MAX
@@ -24,6 +24,8 @@ from ledger.transaction import (
     INPUTS_MAX,
     OPERATIONS_MAX,
     OUTPUTS_MAX,
+    PREIMAGE_BYTES_MAX,
+    PREIMAGES_MAX,
     SIGNATURES_MAX,
     Fee,
     Input,
@@ -31,7 +33,7 @@ from ledger.transaction import (
     Transaction,
 )
 
-FORMAT = "marsa.ptx/1"
+FORMAT = "marsa.ptx/2"
 PTX_BYTES_MAX = 256 * 1024
 """Several times the text of the largest transaction, in hex and in words."""
 
@@ -64,7 +66,7 @@ class Revealed(Wire, frozen=True):
 
 
 class Document(Wire, frozen=True):
-    """The fields of a .ptx file, in their order. All but four are there to be compared."""
+    """The fields of a .ptx file, in their order. All but five are there to be compared."""
 
     format: Text
     network: Text
@@ -74,6 +76,10 @@ class Document(Wire, frozen=True):
     body: Annotated[bytes, Meta(max_length=TRANSACTION_BYTES_MAX)]
     conditions: Annotated[bytes, Meta(max_length=TRANSACTION_BYTES_MAX)]
     signatures: Annotated[tuple[KeySignature, ...], Meta(max_length=SIGNATURES_MAX)]
+    preimages: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=PREIMAGE_BYTES_MAX)], ...],
+        Meta(max_length=PREIMAGES_MAX),
+    ]
 
 
 def dump(ptx: Ptx) -> bytes:
@@ -88,6 +94,7 @@ def dump(ptx: Ptx) -> bytes:
             body=codec.encode_payload(ptx.body),
             conditions=codec.encode_payload(Revealed(ptx.conditions)),
             signatures=ptx.signatures,
+            preimages=ptx.preimages,
         )
     )
 
@@ -104,6 +111,8 @@ def load(data: bytes) -> Ptx:
     keys = [item.key for item in found.signatures]
     if len(set(keys)) != len(keys):
         raise Invalid(Reason.MALFORMED, "two signatures by one key")
+    if len(set(map(digest_of, found.preimages))) != len(found.preimages):
+        raise Invalid(Reason.MALFORMED, "a preimage stands in it twice")
     facts = (
         ("chain_id", found.chain_id, body.chain_id),
         ("txid", found.txid, bare.txid),
@@ -112,7 +121,7 @@ def load(data: bytes) -> Ptx:
     for name, said, made in facts:
         if said != made:
             raise Invalid(Reason.BAD_BODY, f"its {name} is not that of its body; trust none of it")
-    return add(bare, found.signatures)
+    return add(reveal(bare, found.preimages), found.signatures)
 
 
 def describe(ptx: Ptx) -> Summary:

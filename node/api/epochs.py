@@ -122,11 +122,12 @@ def epoch_of(services: Services) -> schemas.Epoch:
             needed=regulator.keys.needed,
             keys=[key.hex() for key in regulator.keys.keys],
         ),
-        licences=[_licence(granted[name]) for name in sorted(granted)],
+        licences=[licence_answer(granted[name]) for name in sorted(granted)],
     )
 
 
-def _licence(item: Licence) -> schemas.Licence:
+def licence_answer(item: Licence) -> schemas.Licence:
+    """A licence as of now."""
     grant = item.grant
     keys = {role: getattr(grant.keys, role).hex() for role in grant.keys.__struct_fields__}
     return schemas.Licence(

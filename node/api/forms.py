@@ -390,6 +390,7 @@ class SignatureForm(Form, frozen=True, kw_only=True):
 class WitnessForm(Form, frozen=True, kw_only=True):
     conditions: list[ConditionForm]
     signatures: list[SignatureForm]
+    preimages: list[Hex]
 
 
 class TransactionForm(Form, frozen=True, kw_only=True):

@@ -81,6 +81,10 @@ _ROWS: dict[str, _Row] = {
     Reason.EXPIRED: _Row(
         HTTPStatus.UNPROCESSABLE_ENTITY, "sign it again with a later expires_at_ms"
     ),
+    Reason.NOT_YET: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "send the same again from then on"),
+    Reason.TOO_LATE: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "spend the output in another way that its lock allows"
+    ),
     Reason.MEMPOOL_FULL: _Row(HTTPStatus.TOO_MANY_REQUESTS, _WAIT),
     Reason.SENDER_QUOTA: _Row(HTTPStatus.TOO_MANY_REQUESTS, _WAIT),
     Reason.FREE_QUOTA: _Row(HTTPStatus.TOO_MANY_REQUESTS, _WAIT),

@@ -27,6 +27,7 @@ from node.api import (
     assets,
     blocks,
     consensus,
+    economy,
     epochs,
     operations,
     problems,
@@ -44,7 +45,7 @@ LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _HEADER_OVERHEAD = len(": \r\n")
 
-_TOPICS = (status, blocks, transactions, addresses, assets, validators, epochs, consensus)
+_TOPICS = (status, blocks, transactions, addresses, assets, validators, epochs, consensus, economy)
 
 
 def public_app(

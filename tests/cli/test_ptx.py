@@ -14,10 +14,22 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp
 
 from cli.wallet import ptx_document
-from cli.wallet.ptx import Approvers, Ptx, add, combine, create, finalize, needs, sign
+from cli.wallet.ptx import (
+    Approvers,
+    Ptx,
+    add,
+    combine,
+    create,
+    finalize,
+    needs,
+    refusals_at,
+    reveal,
+    sign,
+)
 from ledger import codec
 from ledger.crypto import SigningKey, verify
-from ledger.locks import Condition, HashLock, Key, Threshold, lock_hash
+from ledger.locks import HEIGHT, After, All, Condition, HashLock, Key, Moment, Threshold, lock_hash
+from ledger.locks import Any as AnyOf
 from ledger.operations import (
     Admit,
     Mint,
@@ -188,6 +200,48 @@ def test_copies_add_what_each_reveals() -> None:
     assert refusal(payment, *many) is Reason.TOO_LARGE
 
 
+def test_preimages_travel_and_combine_like_signatures() -> None:
+    """Copies of which one has the secret and one the signature make a whole in any order; with two
+    ways open the witness holds one, with a moment the one that is open then."""
+    ann, ben = OWNERS[:2]
+    secret, digest = b"secret", HashLock(sha256(b"secret").digest())
+    late = All((After(HEIGHT, 5), Key(ben.public)))
+    lock = AnyOf((All((digest, Key(ann.public))), late))
+    bare = payment(lock)
+    known, signed = reveal(bare, [secret, secret]), sign(bare, [ann])
+    assert refusal(reveal, bare, [b"other"]) is Reason.SPARE_PREIMAGE
+    assert refusal(finalize, known, WORLD.fees) is Reason.MISSING_SIGNATURE
+    assert refusal(finalize, signed, WORLD.fees) is Reason.MISSING_PREIMAGE
+    both = combine(known, signed)
+    assert both == combine(signed, known)
+    assert ptx_document.load(ptx_document.dump(both)) == both
+    twice = json.loads(ptx_document.dump(both))["preimages"] * 2
+    assert refusal(ptx_document.load, edited(both, preimages=twice)) is Reason.MALFORMED
+    (need,) = needs(known)
+    assert (need.tree, need.left, need.known) == (lock, 1, (digest.digest,))
+    assert needs(both)[0].left == 0
+    every = sign(both, [ben])
+    for height, names, shown in ((4, [ann], 1), (5, [ann], 1), (None, [ann], 1)):
+        at = None if height is None else Moment(height, 0)
+        witness = finalize(every, WORLD.fees, at=at).witness
+        assert (witness.keys, len(witness.preimages)) == ([k.public for k in names], shown)
+    refund = sign(bare, [ben])
+    assert finalize(refund, WORLD.fees, at=Moment(4, 0)).witness.keys == [ben.public]
+    for height, reasons in ((4, [Reason.NOT_YET]), (5, [])):
+        found = refusals_at(refund, needs(refund), Moment(height, 0))
+        assert [item.reason for item in found] == reasons
+
+
+def test_only_the_way_that_is_open_is_taken() -> None:
+    """The smaller key's way opens later: before that the other's is taken."""
+    ann, ben = OWNERS[:2]
+    ways = All((After(HEIGHT, 5), Key(ann.public))), Key(ben.public)
+    ptx = sign(payment(AnyOf(ways)), [ann, ben])
+    for height, signer in ((4, ben), (5, ann)):
+        tx = finalize(ptx, WORLD.fees, at=Moment(height, 0))
+        assert tx.witness.keys == [signer.public]
+
+
 def test_needs_say_who_may_sign_and_who_has() -> None:
     """For each lock and each acting key: how many, of whom, who is there."""
     (need,) = needs(sign(payment(), OWNERS[:1]))
@@ -259,7 +313,7 @@ def test_too_many_signatures_are_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("format", "marsa.ptx/2", Reason.UNSUPPORTED_VERSION),
+        ("format", "marsa.ptx/1", Reason.UNSUPPORTED_VERSION),
         ("network", "moon", Reason.MALFORMED),
         ("network", "main", Reason.BAD_BODY),
         ("chain_id", "00" * 32, Reason.BAD_BODY),
@@ -267,6 +321,8 @@ def test_too_many_signatures_are_refused() -> None:
         ("body", "00", Reason.MALFORMED),
         ("conditions", "91c0", Reason.MALFORMED),
         ("signatures", [{"key": "00" * 32, "signature": "00" * 64}], Reason.SPARE_SIGNATURE),
+        ("preimages", ["00"], Reason.SPARE_PREIMAGE),
+        ("preimages", ["00" * 65], Reason.MALFORMED),
         ("note", "please sign", Reason.MALFORMED),
     ],
 )
@@ -313,8 +369,8 @@ def test_nothing_but_a_refusal_leaves_the_reader(data: bytes) -> None:
 
 
 def test_what_cannot_be_signed_is_not_created() -> None:
-    """Conditions that the ledger does not enforce, and bodies without a shape."""
-    assert refusal(payment, HashLock(b"\x01" * 32)) is Reason.UNSUPPORTED_LOCK
+    """Conditions that the ledger refuses, and bodies without a shape."""
+    assert refusal(payment, Threshold(2, TWO_OF_FOUR.keys[:1])) is Reason.BAD_LOCK
     bad = WORLD.body(memo=b"x" * 300)
     assert isinstance(bad, Transaction)
     assert refusal(create, bad, "devnet") is Reason.MALFORMED

@@ -41,7 +41,7 @@ PATH = many(HASH, 0, 63)
 def condition(value: Any) -> None:
     """Seven types; the last two hold conditions."""
     parts = many(condition, 1, 16)
-    limit = struct(integer(0, 7), integer(0, 1), UINT)
+    limit = struct(integer(0, 7), integer(0, 1), integer(1, 2**53 - 1))
     union(
         {
             1: struct(integer(1, 1), HASH),
@@ -116,7 +116,11 @@ TRANSACTION = struct(
     binary(0, 256, "memo_too_long"),
 )
 KEY_SIGNATURE = struct(HASH, SIGNATURE)
-WITNESS = struct(many(coded(condition, "bad_lock"), 0, 64), many(KEY_SIGNATURE, 0, 64))
+WITNESS = struct(
+    many(coded(condition, "bad_lock"), 0, 64),
+    many(KEY_SIGNATURE, 0, 64),
+    many(binary(0, 64), 0, 64),
+)
 HEADER = struct(
     integer(1, 1), HASH, UINT, UINT, HASH, HASH, HASH, HASH, HASH, HASH, HASH, UINT, HASH
 )

@@ -7,7 +7,9 @@ libsodium has built in are worked out here from the curve itself.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import pairwise, product
 from typing import Any
 
 import msgpack
@@ -205,34 +207,80 @@ def _check_fee(
 
 
 def _check_witness(locks: list[bytes], witness: Any, operations: Any) -> None:
-    conditions, signatures = witness
+    conditions, signatures, preimages = witness
     keys = [item[0] for item in signatures]
-    for values in (locks, keys):
+    digests = [sha256(item).digest() for item in preimages]
+    for values in (locks, keys, digests):
         need(all(a < b for a, b in pairwise(values)), "witness_order")
     for item in conditions:
         _check_condition(item)
     if is_government(operations):
+        need(not digests, "spare_preimage")
         return
     actors = {item[KEY_PLACE[item[0]]] for item in operations if item[0] in KEY_PLACE}
     actors |= {item[5] for item in operations if item[0] == ROTATE}
     actors |= {item[1][6][0] for item in operations if item[0] == APPLY}
-
-    def suffices(signers: set[bytes]) -> bool:
-        return actors <= signers and all(_holds(item, signers) for item in conditions)
-
-    need(suffices(set(keys)), "missing_signature")
+    need(actors <= set(keys), "missing_signature")
+    for item in conditions:
+        everything = {node[1] for node in nodes(item) if node[0] == 5}
+        always = dict.fromkeys(limits_of(item), True)
+        could = holds(item, set(keys), everything, always)
+        need(could, "missing_signature")
+        need(holds(item, set(keys), set(digests), always), "missing_preimage")
     for key in keys:
-        need(not suffices(set(keys) - {key}), "spare_signature")
+        others = (set(keys) - {key}, set(digests))
+        is_used = any(_is_needed(item, keys, digests, *others) for item in conditions)
+        need(key in actors or is_used, "spare_signature")
+    for digest_ in digests:
+        others = (set(keys), set(digests) - {digest_})
+        is_used = any(_is_needed(item, keys, digests, *others) for item in conditions)
+        need(is_used, "spare_preimage")
+
+
+def _is_needed(item: Any, keys: Any, digests: Any, fewer_keys: Any, fewer_digests: Any) -> bool:
+    """Under some truth of the limits it holds with all and fails with fewer: each is tried."""
+    limits = limits_of(item)
+    for truth in product((False, True), repeat=len(limits)):
+        assigned = dict(zip(limits, truth, strict=True))
+        if holds(item, set(keys), set(digests), assigned) and not holds(
+            item, fewer_keys, fewer_digests, assigned
+        ):
+            return True
+    return False
+
+
+def check_moment(item: Any, witness: Any, height: int, time_ms: int) -> None:
+    """The condition holds in this block; else it will, or it will not any more."""
+    keys = {entry[0] for entry in witness[1]}
+    digests = {sha256(entry).digest() for entry in witness[2]}
+
+    def at(*moment: int) -> bool:
+        truth = {}
+        for path in limits_of(item):
+            kind, unit, value = _at(item, path)
+            truth[path] = (moment[unit] >= value) == (kind == 3)
+        return holds(item, keys, digests, truth)
+
+    if at(height, time_ms):
+        return
+    later = [_at(item, path)[1:] for path in limits_of(item)]
+    heights = {height} | {value for unit, value in later if unit == 0 and value > height}
+    times = {time_ms} | {value for unit, value in later if unit == 1 and value > time_ms}
+    need(not any(at(h, t) for h in heights for t in times), "not_yet")
+    raise Refused("too_late")
 
 
 def _check_condition(item: Any) -> None:
     need(_depth(item) <= 6, "bad_lock", "depth")
-    keys = _keys(item)
+    everything = list(nodes(item))
+    keys = [key for node in everything for key in _keys(node)]
+    need(len(everything) <= 64, "bad_lock", "parts")
     need(len(keys) <= 16, "bad_lock", "keys")
-    need(item[0] in (1, 2), "unsupported_lock")
-    if item[0] == 2:
-        need(item[1] <= len(keys), "bad_lock", "more than there are")
-        need(all(a < b for a, b in pairwise(keys)), "bad_lock", "order")
+    need(len(limits_of(item)) <= 8, "bad_lock", "limits")
+    for node in everything:
+        if node[0] == 2:
+            need(node[1] <= len(node[2]), "bad_lock", "more than there are")
+            need(all(a < b for a, b in pairwise(node[2])), "bad_lock", "order")
     for key in keys:
         need(is_canonical_key(key), "bad_key")
 
@@ -241,15 +289,48 @@ def _depth(item: Any) -> int:
     return 1 + max(map(_depth, item[1])) if item[0] in (6, 7) else 1
 
 
-def _keys(item: Any) -> list[bytes]:
+def nodes(item: Any) -> Iterator[Any]:
+    yield item
     if item[0] in (6, 7):
-        return [key for part in item[1] for key in _keys(part)]
-    return {1: lambda: [item[1]], 2: lambda: list(item[2])}.get(item[0], list)()
+        for part in item[1]:
+            yield from nodes(part)
 
 
-def _holds(item: Any, signers: set[bytes]) -> bool:
+Path = tuple[int, ...]
+"""Where a node stands: the positions of its parents and its own."""
+
+
+def limits_of(item: Any, path: Path = ()) -> list[Path]:
+    if item[0] in (6, 7):
+        return [
+            found for index, part in enumerate(item[1]) for found in limits_of(part, (*path, index))
+        ]
+    return [path] if item[0] in (3, 4) else []
+
+
+def _at(item: Any, path: Path) -> Any:
+    for index in path:
+        item = item[1][index]
+    return item
+
+
+def _keys(node: Any) -> list[bytes]:
+    return {1: lambda: [node[1]], 2: lambda: list(node[2])}.get(node[0], list)()
+
+
+def holds(
+    item: Any, signers: set[bytes], digests: set[bytes], truth: dict[Path, bool], path: Path = ()
+) -> bool:
+    """With these signatures, preimages and truths of the limits."""
     if item[0] == 1:
         return item[1] in signers
     if item[0] == 2:
         return len(signers & set(item[2])) >= item[1]
-    raise Refused("unsupported_lock")
+    if item[0] == 5:
+        return item[1] in digests
+    if item[0] in (3, 4):
+        return truth[path]
+    parts = [
+        holds(part, signers, digests, truth, (*path, index)) for index, part in enumerate(item[1])
+    ]
+    return all(parts) if item[0] == 6 else any(parts)

@@ -19,7 +19,7 @@ from tests.ledger.second_reserve import (
     withdraw_bond,
 )
 from tests.ledger.second_roots import State
-from tests.ledger.second_rules import identities, is_government
+from tests.ledger.second_rules import check_moment, identities, is_government
 from tests.ledger.second_shape import digest, need
 from tests.ledger.second_standing import point_at_deadlines
 from tests.ledger.second_system import begin_period, sweep
@@ -66,6 +66,8 @@ def add_transaction(state: State, raw: bytes) -> None:
     needed, revealed = {item[4] for item in spent}, set(found["locks"])
     need(needed <= revealed, "missing_condition")
     need(revealed <= needed, "spare_condition")
+    for condition in found["witness"][0]:
+        check_moment(condition, found["witness"], state.height, state.time_ms)
     for lock in revealed:
         check_free(state, lock)
     by_members = False

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from ledger import membership
-from ledger.economy.licence import Licence, LicenceState, Seat
+from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.epochs import Epoch
 from ledger.execution import FREE_PER_IDENTITY_MAX
 from ledger.membership import EVIDENCE_EPOCHS
-from ledger.operations import EndEpoch, Remove
+from ledger.operations import EndEpoch
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from tests.ledger.faults import judge
@@ -36,7 +36,7 @@ def reason_of(run: Callable[[], object]) -> Reason:
 
 
 def licence(state: LicenceState = LicenceState.ACTIVE, seat: Seat = Seat.NONE) -> Licence:
-    return Licence(GRANT, state, 3, seat, 5)
+    return Licence(GRANT, state, 3, seat, 5, TIME_MS, Cause.NONE, ())
 
 
 def epoch(number: int = 20) -> Epoch:
@@ -46,8 +46,8 @@ def epoch(number: int = 20) -> Epoch:
 @pytest.mark.parametrize("seat", Seat)
 @pytest.mark.parametrize("state", LicenceState)
 def test_evidence_against_every_state_and_seat(state: LicenceState, seat: Seat) -> None:
-    """An active one is accused until the boundary; a suspended one that still has a seat, or
-    wants one, loses it; the others are judged already."""
+    """An active one is accused until the boundary; one that is suspended or winds down and
+    still has a seat, or wants one, loses it; the others are judged already."""
     item, held = World().evidence("new", epoch=20), licence(state, seat)
 
     def run() -> Licence:
@@ -56,7 +56,7 @@ def test_evidence_against_every_state_and_seat(state: LicenceState, seat: Seat) 
     losing = {Seat.WAITING: Seat.NONE, Seat.READY: Seat.NONE, Seat.SEATED: Seat.LEAVING}
     if state is LicenceState.ACTIVE:
         assert run() == replace(held, state=LicenceState.ACCUSED)
-    elif state is LicenceState.SUSPENDED and seat in losing:
+    elif state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN) and seat in losing:
         assert run() == replace(held, seat=losing[seat], seat_height=HEIGHT)
     else:
         assert reason_of(run) is Reason.LICENCE_INACTIVE
@@ -77,17 +77,21 @@ def test_votes_count_for_ten_epochs(voted: int) -> None:
 def test_an_offender_is_suspended_and_leaves_at_the_boundary() -> None:
     """Accused it mints and approves on; from the boundary it does neither."""
     world = World(make_genesis(7))
-    world.advance([world.accuse("val3")])
-    assert world.licence("val3").state is LicenceState.ACCUSED
-    members = ["val3", "val0", "val1", "val2", "val4"]
-    judge(world, world.mint("val3").raw)
+    world.advance([world.accuse("val2")])
+    assert world.licence("val2").state is LicenceState.ACCUSED
+    members = [f"val{index}/operations" for index in (3, 0, 1, 2, 4)]
+    judge(world, world.mint("val2").raw)
     last = world.advance([world.govern(EndEpoch(0), approvers=members)]).header.height
-    held = world.licence("val3")
-    assert (held.state, held.seat) == (LicenceState.SUSPENDED, Seat.NONE)
+    held = world.licence("val2")
+    assert (held.state, held.cause, held.seat) == (
+        LicenceState.SUSPENDED,
+        Cause.EVIDENCE,
+        Seat.NONE,
+    )
     assert (held.version, held.seat_height) == (0, last)
-    assert "val3" not in world.seats
+    assert "val2" not in world.seats
     assert len(world.seats) == 6
-    assert refused(world, world.mint("val3")).reason is Reason.LICENCE_INACTIVE
+    assert refused(world, world.mint("val2")).reason is Reason.LICENCE_INACTIVE
 
 
 def test_an_offender_waits_for_its_turn_to_leave() -> None:
@@ -111,7 +115,7 @@ def test_anybody_may_send_evidence_beside_a_payment() -> None:
 
 
 def test_an_offender_cannot_crowd_out_the_evidence_against_it() -> None:
-    """Its own free transactions fill its quota; evidence, removal and others' mints pass."""
+    """Its own free transactions fill its quota; evidence and others' mints pass."""
     world = World()
     execution = world.execution()
     for number in range(FREE_PER_IDENTITY_MAX):
@@ -120,5 +124,5 @@ def test_an_offender_cannot_crowd_out_the_evidence_against_it() -> None:
     with pytest.raises(Invalid) as caught:
         execution.add(late)
     assert caught.value.reason is Reason.FREE_QUOTA
-    for tx in (world.accuse("val0"), world.govern(Remove("val0", 0)), world.mint("val1", COIN)):
+    for tx in (world.accuse("val0"), world.mint("val1", COIN)):
         execution.add(tx)

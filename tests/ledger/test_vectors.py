@@ -86,6 +86,7 @@ REFUSED = table("refused.json")
 CHAIN = table("chain.json")
 EPOCHS = table("epochs.json")
 ECONOMY = table("economy.json")
+LOCKS = table("locks.json")
 KEYS = table("ed25519.json")
 
 
@@ -131,7 +132,7 @@ def test_both_codecs_read_and_write_the_same_bytes(row: dict[str, Any]) -> None:
     kind = TYPES[name]
     if name in CONDITIONS:
         witness = codec.decode_payload(
-            b"\x92\x91" + payload + b"\x90", transaction.Witness, size_max=SIZE_MAX
+            b"\x93\x91" + payload + b"\x90\x90", transaction.Witness, size_max=SIZE_MAX
         )
         ours: Wire = witness.conditions[0]
         assert type(ours) is kind
@@ -254,7 +255,9 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
         ("devnet_genesis.json", CHAIN),
         ("epochs_genesis.json", EPOCHS),
         ("economy_genesis.json", ECONOMY),
+        ("devnet_genesis.json", LOCKS),
     ],
+    ids=["chain", "epochs", "economy", "locks"],
 )
 def test_both_reach_the_same_roots_at_every_height(file: str, rows: dict[str, Any]) -> None:
     """From genesis on: chain id, every root, header hash, validators, certificate; and what each
@@ -356,6 +359,26 @@ def test_the_economy_passes_through_every_state() -> None:
     assert seen["Reserve"] >= {1, 3, 4}
     objects = {number for number in second_codec.TYPE_BYTES.values() if number >= 32}
     assert kinds == objects - {second_codec.TYPE_BYTES["Genesis"]}
+
+
+def test_the_locks_of_the_vectors_tell_what_they_should() -> None:
+    """Every type of condition is spent, and every reason that only they have is met."""
+    spent = [
+        condition
+        for row in LOCKS["heights"]
+        for item in row["transactions"]
+        for condition in second_rules.identities(raw(item))["witness"][0]
+    ]
+    numbers = {node[0] for item in spent for node in second_rules.nodes(item)}
+    assert numbers == set(range(1, 8))
+    assert {item["reason"] for row in LOCKS["heights"] for item in row["refused"]} == {
+        reason.value
+        for reason in (
+            *(Reason.NOT_YET, Reason.TOO_LATE),
+            *(Reason.MISSING_SIGNATURE, Reason.SPARE_SIGNATURE),
+            *(Reason.MISSING_PREIMAGE, Reason.SPARE_PREIMAGE),
+        )
+    }
 
 
 def reason_of_ours(world: World, data: bytes) -> str:

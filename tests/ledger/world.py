@@ -23,6 +23,7 @@ from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.licence import Licence, LicenceGrant, RoleKeys, certificate_fingerprint
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import Carrier, RegulatorKeys
+from ledger.economy.reserve import Reserve
 from ledger.economy.standard import Factor
 from ledger.epochs import Epoch
 from ledger.execution import Execution
@@ -48,7 +49,7 @@ from ledger.operations import (
     ValidatorReady,
 )
 from ledger.parameters import Parameters
-from ledger.registers import LICENCES
+from ledger.registers import LICENCES, RESERVES
 from ledger.registers import REGULATORS as REGULATOR_HELD
 from ledger.transaction import (
     NO_FEE,
@@ -330,6 +331,12 @@ class World:
         assert found is not None
         return found
 
+    def reserve(self, issuer: str = "val0") -> Reserve:
+        """How an issuer's coin stands now."""
+        found = RESERVES.get(self.draft, self.asset(issuer))
+        assert found is not None
+        return found
+
     def asset(self, issuer: str = "val0") -> bytes:
         return asset_id(self.chain_id, issuer)
 
@@ -446,7 +453,7 @@ class World:
 
     def end_epoch(self, txs: Sequence[SignedTransaction] = ()) -> Block:
         """A block with `txs` that ends the epoch, applied."""
-        return self.advance([*txs, self.govern(EndEpoch(self.epoch.number))])
+        return self.advance([self.govern(EndEpoch(self.epoch.number)), *txs])
 
     def execution(self, after_ms: int = 1_000) -> Execution:
         member = self.validators.members[0]
@@ -475,10 +482,11 @@ def sign(
     actors: Sequence[str] = (),
     *,
     conditions: Sequence[Condition] = (),
+    preimages: Sequence[bytes] = (),
 ) -> SignedTransaction:
     """Seal a body: `owners` reveal their key lock and sign, `actors` sign alone.
 
-    `conditions` are revealed beside those; whoever must sign for them is an actor.
+    `conditions` and `preimages` are revealed beside those; whoever must sign for them is an actor.
     """
     revealed = [*conditions, *(Key(key(name).public) for name in dict.fromkeys(owners))]
     signers = {key(name).public: key(name) for name in (*owners, *actors)}
@@ -490,5 +498,6 @@ def sign(
             signatures=tuple(
                 KeySignature(public, signers[public].sign(message)) for public in sorted(signers)
             ),
+            preimages=tuple(sorted(preimages, key=lambda item: sha256(item).digest())),
         ),
     )

@@ -153,4 +153,4 @@ class Membership:
             names += REGULATORS[: world.genesis.regulator.needed]
         keys = [world.key(name) for name in names]
         signed = [KeySignature(key.public, key.sign(message)) for key in keys]
-        return transaction.seal(body, Witness((), tuple(sorted(signed, key=lambda s: s.key))))
+        return transaction.seal(body, Witness((), tuple(sorted(signed, key=lambda s: s.key)), ()))

@@ -110,7 +110,7 @@ class SimWorld:
         message = transaction.sighash(body)
         signatures = [KeySignature(public, keys[public].sign(message)) for public in sorted(keys)]
         conditions = tuple(sorted(revealed, key=lock_hash))
-        return transaction.seal(body, Witness(conditions, tuple(signatures)))
+        return transaction.seal(body, Witness(conditions, tuple(signatures), ()))
 
 
 @cache

@@ -39,6 +39,7 @@ from tests.vectors import economy_plan, epoch_plan
 from tests.vectors.economy_values import object_values
 from tests.vectors.ed25519_cases import ed25519_cases
 from tests.vectors.epoch_plan import Step
+from tests.vectors.lock_plan import lock_steps
 from tests.vectors.wire_values import block_values, certify, good, transaction_values
 
 FOLDER = Path(__file__).parent
@@ -61,6 +62,7 @@ def make_files() -> dict[str, bytes]:
         "refused.json": refused(world),
         "chain.json": chain(),
         "epochs.json": story(epoch_plan.make_world(), epoch_plan.steps()),
+        "locks.json": story(World(), lock_steps()),
         "economy.json": story(economy_plan.make_world(), economy_plan.steps()),
     }
     files = {name: (json.dumps(table, indent=1) + "\n").encode() for name, table in tables.items()}

@@ -27,6 +27,7 @@ from ledger.transaction import Fee, OutPoint, Output, SignedTransaction
 from ledger.validators import Member, ValidatorSet
 from tests.ledger.world import World, grant, key, lock_of, sign
 from tests.vectors.economy_values import economy_operations
+from tests.vectors.lock_plan import SECRETS, hash_of
 from tests.vectors.snapshot_values import snapshot_values
 
 
@@ -37,9 +38,9 @@ def transaction_values(world: World) -> list[Wire]:
         Key(alice),
         Threshold(2, (alice, bob)),
         After(0, 17),
-        Before(1, 2**63 - 1),
+        Before(1, 2**53 - 1),
         HashLock(bytes(32)),
-        All((Key(alice), AnyOf((Key(bob), After(1, 0))))),
+        All((Key(alice), AnyOf((Key(bob), After(1, 1))))),
         AnyOf((Key(alice),)),
     ]
     sealed = [transaction.SealedTransaction(tx.body, tx.witness) for tx in good(world)]
@@ -119,6 +120,8 @@ def good(world: World) -> list[SignedTransaction]:
     locked = world.body(
         [coin], [Output(coin.asset, coin.amount - 2_000, lock_hash(shared))], fee=fee
     )
+    early, late = All((hash_of(SECRETS[0]), Before(1, 9))), All((hash_of(SECRETS[2]), After(0, 9)))
+    timed = All((Key(key("bob").public), AnyOf((early, late))))
     applied = world.body(
         [coin],
         [Output(coin.asset, coin.amount - 9_000, lock_of("alice"))],
@@ -131,6 +134,7 @@ def good(world: World) -> list[SignedTransaction]:
         sign(burned, ["alice"]),
         sign(locked, ["alice"]),
         sign(locked, [], names[:2], conditions=[shared]),
+        sign(locked, [], ["bob"], conditions=[timed], preimages=[SECRETS[0], SECRETS[2]]),
         world.govern(
             Admit(grant("new"), 0), Remove("val0", 0), Suspend("val1", 0), Revoke("val2", 0)
         ),

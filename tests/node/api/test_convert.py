@@ -15,7 +15,7 @@ from ledger.block import Certificate, Header
 from ledger.codec import AMOUNT_LIMIT
 from ledger.economy.licence import LicenceGrant
 from ledger.json_form import from_json, to_json
-from ledger.locks import After, All, Before, HashLock, Key, Threshold
+from ledger.locks import LIMIT_VALUE_MAX, After, All, Before, HashLock, Key, Threshold
 from ledger.locks import Any as AnyOf
 from ledger.merkle import MerkleProof
 from ledger.operations import Admit, Operation
@@ -49,8 +49,8 @@ def tuples(items: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[tu
 LEAF_LOCKS = st.one_of(
     st.builds(Key, HASHES),
     st.builds(Threshold, st.integers(1, 16), st.lists(HASHES, min_size=1, max_size=3).map(tuple)),
-    st.builds(After, st.integers(0, 1), NUMBERS),
-    st.builds(Before, st.integers(0, 1), NUMBERS),
+    st.builds(After, st.integers(0, 1), st.integers(1, LIMIT_VALUE_MAX)),
+    st.builds(Before, st.integers(0, 1), st.integers(1, LIMIT_VALUE_MAX)),
     st.builds(HashLock, HASHES),
 )
 LOCKS = st.recursive(
@@ -73,7 +73,12 @@ BODIES = st.builds(
     expires_at_ms=NUMBERS,
     memo=st.binary(max_size=256),
 )
-WITNESSES = st.builds(Witness, tuples(LOCKS), tuples(st.builds(KeySignature, HASHES, SIGNATURES)))
+WITNESSES = st.builds(
+    Witness,
+    tuples(LOCKS),
+    tuples(st.builds(KeySignature, HASHES, SIGNATURES)),
+    tuples(st.binary(max_size=64)),
+)
 
 
 @given(BODIES, WITNESSES)
@@ -112,7 +117,7 @@ def test_every_operation_has_a_form_under_its_own_name(kind: type[Any]) -> None:
     form = next(item for item in get_args(OperationForm) if item.__struct_config__.tag == kind.name)
     assert form.__struct_fields__ == kind.__struct_fields__
     operation = find(any_of(kind, JSON_INT_MAX), lambda _: True)
-    raw = codec.encode(SealedTransaction(WORLD.body(operations=[operation]), Witness((), ())))
+    raw = codec.encode(SealedTransaction(WORLD.body(operations=[operation]), Witness((), (), ())))
     answer = json.loads(msgspec.json.encode(convert.transaction_answer(transaction.decode(raw))))
     (found,) = answer["body"]["operations"]
     assert found.pop("type") == kind.name
@@ -125,7 +130,9 @@ def test_every_operation_has_a_form_under_its_own_name(kind: type[Any]) -> None:
 @given(any_of(LicenceGrant, JSON_INT_MAX))
 def test_a_grant_is_written_as_in_genesis(item: LicenceGrant) -> None:
     """An admission's grant is, key for key, what genesis.json holds for a licence."""
-    raw = codec.encode(SealedTransaction(WORLD.body(operations=[Admit(item, 0)]), Witness((), ())))
+    raw = codec.encode(
+        SealedTransaction(WORLD.body(operations=[Admit(item, 0)]), Witness((), (), ()))
+    )
     answer = json.loads(msgspec.json.encode(convert.transaction_answer(transaction.decode(raw))))
     written = answer["body"]["operations"][0]["grant"]
     assert written == to_json(item, LicenceGrant)
