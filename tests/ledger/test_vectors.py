@@ -32,6 +32,7 @@ from ledger.codec import Wire
 from ledger.crypto import SigningKey, tagged_hash
 from ledger.execution import execute_block
 from ledger.merkle import merkle_root
+from ledger.operations import EndEpoch
 from ledger.reasons import Invalid, Reason
 from ledger.validators import ValidatorSet
 from tests.ledger import (
@@ -379,6 +380,30 @@ def test_the_locks_of_the_vectors_tell_what_they_should() -> None:
             *(Reason.MISSING_PREIMAGE, Reason.SPARE_PREIMAGE),
         )
     }
+
+
+def test_both_want_government_first() -> None:
+    """In a block that holds a payment already neither takes an order, alone both do."""
+    world = World()
+    text = genesis.dump(world.genesis)
+    order = world.govern(EndEpoch(0))
+    for earlier in ([], [world.transfer("alice", "bob")]):
+        execution = world.execution()
+        second = second_genesis.genesis_state(second_genesis.genesis_value(text))
+        head = world.state.head
+        second_state.start_block(second, 1, world.time_ms + 1_000, (head.hash, world.time_ms))
+        for tx in earlier:
+            execution.add(tx)
+            second_state.add_transaction(second, tx.raw)
+        if not earlier:
+            execution.add(order)
+            second_state.add_transaction(second, order.raw)
+            continue
+        with pytest.raises(Invalid) as ours:
+            execution.add(order)
+        with pytest.raises(Refused) as theirs:
+            second_state.add_transaction(second, order.raw)
+        assert ours.value.reason.value == theirs.value.code == "not_first"
 
 
 def reason_of_ours(world: World, data: bytes) -> str:
