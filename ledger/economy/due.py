@@ -36,7 +36,7 @@ class DueKind(IntEnum):
 class Due(Wire, frozen=True):
     """One deadline. Identity: clock, deadline, kind, identity of the object."""
 
-    TYPE: ClassVar[int] = 43
+    TYPE: ClassVar[int] = 52
     deadline_ms: UInt
     kind: DueKind
     object: Annotated[bytes, Meta(max_length=IDENTITY_BYTES_MAX)]

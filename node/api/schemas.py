@@ -352,9 +352,6 @@ class Validators(Answer, frozen=True, kw_only=True):
     members: list[Validator]
 
 
-# The node and its network.
-
-
 class NetworkInfo(Answer, frozen=True, kw_only=True):
     name: str
     chain_id: Hex32

@@ -16,7 +16,8 @@ import msgpack
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.ledger.second_codec import Refused, digest, need, read
+from tests.ledger.second_codec import read
+from tests.ledger.second_shape import Refused, digest, need
 
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -24,9 +25,13 @@ D = -121665 * pow(121666, -1, P) % P
 SQRT_MINUS_ONE = pow(2, (P - 1) // 4, P)
 NEUTRAL = (0, 1)
 
-BY_QUORUM = {3, 4, 5, 6, 7}
-EVIDENCE = 9
+GOVERNMENT = {3, 4, 5, 6, 7, 11, 14, 15, 16, 28, 29, 30}
+MINT, BURN, EVIDENCE, APPLY, ROTATE = 1, 2, 9, 10, 13
+CHALLENGE, DEPOSIT, WITHDRAW = 21, 26, 27
 """Numbers of operations."""
+KEY_PLACE = {1: 2, 8: 2, 12: 2, 13: 2, 17: 1, 27: 2, **dict.fromkeys(range(18, 21), 2)}
+KEY_PLACE |= dict.fromkeys(range(22, 26), 2)
+"""Where an operation names the key that signs it."""
 
 Point = tuple[int, int]
 
@@ -127,6 +132,7 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
     points = [(item[0], item[1]) for item in inputs]
     need(len(set(points)) == len(points), "duplicate_input")
     _check_company(inputs, operations)
+    _check_holders(inputs, operations)
     _check_amounts(chain_id, inputs, outputs, fee, operations)
     _check_fee(len(raw), inputs, outputs, fee, witness, fees)
     _check_witness(found["locks"], witness, operations)
@@ -140,36 +146,52 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
     return found
 
 
-def is_of_the_validators(operations: Any) -> bool:
-    """Whether a quorum has to carry the transaction."""
-    return any(item[0] in BY_QUORUM for item in operations)
+def is_government(operations: Any) -> bool:
+    """Whether validators, regulator or both have to carry the transaction."""
+    return any(item[0] in GOVERNMENT for item in operations)
 
 
 def _check_company(inputs: Any, operations: Any) -> None:
-    if is_of_the_validators(operations):
-        need(not inputs and {item[0] for item in operations} <= BY_QUORUM, "not_alone")
+    if is_government(operations):
+        need(not inputs and {item[0] for item in operations} <= GOVERNMENT, "not_alone")
     for item in operations:
         if item[0] == EVIDENCE:
             need(item[3][:4] == item[5][:4] and item[3][4] < item[5][4], "no_conflict")
 
 
-def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operations: Any) -> None:
+def _taken(operations: Any) -> Counter[bytes]:
+    """What operations of holders take out: burned, deposited, put into a bond."""
+    taken: Counter[bytes] = Counter()
+    for item in operations:
+        if item[0] in (BURN, CHALLENGE, DEPOSIT):
+            place = {BURN: 1, CHALLENGE: 3, DEPOSIT: 2}[item[0]]
+            taken[item[place]] += item[place + 1]
+    return taken
+
+
+def _check_holders(inputs: Any, operations: Any) -> None:
+    """What they take comes out of inputs, however much is minted beside; wishes are paid for."""
+    need(bool(inputs) or all(item[0] != APPLY for item in operations), "fee_too_low")
     spent: Counter[bytes] = Counter()
-    minted: Counter[bytes] = Counter()
-    burned: Counter[bytes] = Counter()
-    out: Counter[bytes] = Counter({fee[0]: fee[1]})
     for item in inputs:
         spent[item[2]] += item[3]
+    need(all(amount <= spent[asset] for asset, amount in _taken(operations).items()), "unbalanced")
+
+
+def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operations: Any) -> None:
+    into: Counter[bytes] = Counter()
+    out = _taken(operations)
+    out[fee[0]] += fee[1]
+    for item in inputs:
+        into[item[2]] += item[3]
     for item in operations:
-        if item[0] == 1:
-            minted[asset_of(chain_id, item[1])] += item[5]
-        elif item[0] == 2:
-            burned[item[1]] += item[2]
+        if item[0] == MINT:
+            into[asset_of(chain_id, item[1])] += item[5]
+        elif item[0] == WITHDRAW:
+            into[item[5]] += item[6]
     for item in outputs:
         out[item[0]] += item[1]
-    for asset in {*spent, *minted, *burned, *out}:
-        need(burned[asset] <= spent[asset], "unbalanced")
-        need(spent[asset] + minted[asset] == burned[asset] + out[asset], "unbalanced")
+    need(all(into[asset] == out[asset] for asset in {*into, *out}), "unbalanced")
 
 
 def _check_fee(
@@ -192,10 +214,12 @@ def _check_witness(locks: list[bytes], witness: Any, operations: Any) -> None:
         need(all(a < b for a, b in pairwise(values)), "witness_order")
     for item in conditions:
         _check_condition(item)
-    if is_of_the_validators(operations):
+    if is_government(operations):
         need(not digests, "spare_preimage")
         return
-    actors = {item[2] for item in operations if item[0] in (1, 8)}
+    actors = {item[KEY_PLACE[item[0]]] for item in operations if item[0] in KEY_PLACE}
+    actors |= {item[5] for item in operations if item[0] == ROTATE}
+    actors |= {item[1][6][0] for item in operations if item[0] == APPLY}
     need(actors <= set(keys), "missing_signature")
     for item in conditions:
         everything = {node[1] for node in nodes(item) if node[0] == 5}

@@ -32,11 +32,19 @@ from ledger.codec import Wire
 from ledger.crypto import SigningKey, tagged_hash
 from ledger.execution import execute_block
 from ledger.merkle import merkle_root
+from ledger.operations import EndEpoch
 from ledger.reasons import Invalid, Reason
 from ledger.validators import ValidatorSet
-from tests.ledger import second_codec, second_rules, second_state
+from tests.ledger import (
+    second_codec,
+    second_genesis,
+    second_roots,
+    second_rules,
+    second_shape,
+    second_state,
+)
 from tests.ledger.faults import judge
-from tests.ledger.second_codec import Refused
+from tests.ledger.second_shape import Refused
 from tests.ledger.world import MemoryState, World
 from tests.vectors.generate import FOLDER, make_files, plain
 
@@ -78,6 +86,7 @@ GOOD = table("transactions.json")
 REFUSED = table("refused.json")
 CHAIN = table("chain.json")
 EPOCHS = table("epochs.json")
+ECONOMY = table("economy.json")
 LOCKS = table("locks.json")
 KEYS = table("ed25519.json")
 
@@ -174,10 +183,10 @@ def test_both_hash_the_same(row: dict[str, Any]) -> None:
     if "tag" in row:
         parts = [raw(part) for part in row["parts"]]
         assert tagged_hash(row["tag"])(*parts) == raw(row["digest"])
-        assert second_codec.digest(row["tag"], *parts) == raw(row["digest"])
+        assert second_shape.digest(row["tag"], *parts) == raw(row["digest"])
     else:
         leaves = [raw(leaf) for leaf in row["leaves"]]
-        assert merkle_root(leaves) == second_state.merkle_root(leaves) == raw(row["root"])
+        assert merkle_root(leaves) == second_roots.merkle_root(leaves) == raw(row["root"])
 
 
 @pytest.mark.parametrize("row", KEYS, ids=lambda row: row["name"])
@@ -231,7 +240,7 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
     """On the state of genesis; those that need none are refused before it is looked at."""
     world, data = World(), raw(row["raw"])
     assert reason_of_ours(world, data) == row["reason"]
-    second = second_state.genesis_state(second_state.genesis_value(genesis.dump(world.genesis)))
+    second = second_genesis.genesis_state(second_genesis.genesis_value(genesis.dump(world.genesis)))
     assert reason_of_second(world, second, data) == row["reason"]
     chain_id, fees = raw(REFUSED["chain_id"]), tuple(REFUSED["fees"])
     if row["needs_state"]:
@@ -246,18 +255,19 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
     [
         ("devnet_genesis.json", CHAIN),
         ("epochs_genesis.json", EPOCHS),
+        ("economy_genesis.json", ECONOMY),
         ("devnet_genesis.json", LOCKS),
     ],
-    ids=["chain", "epochs", "locks"],
+    ids=["chain", "epochs", "economy", "locks"],
 )
 def test_both_reach_the_same_roots_at_every_height(file: str, rows: dict[str, Any]) -> None:
     """From genesis on: chain id, every root, header hash, validators, certificate; and what each
     state refuses, with the reason."""
     text = (FOLDER / file).read_bytes()
     world = World(genesis.load(text))
-    value = second_state.genesis_value(text)
-    second_state.check_genesis(value)
-    second = second_state.genesis_state(value)
+    value = second_genesis.genesis_value(text)
+    second_genesis.check_genesis(value)
+    second = second_genesis.genesis_state(value)
     assert world.chain_id == second.chain_id == raw(rows["chain_id"])
     for number, row in enumerate(rows["heights"]):
         header_bytes = raw(row["header"])
@@ -309,6 +319,49 @@ def test_the_epochs_of_the_vectors_tell_what_they_should() -> None:
     }
 
 
+def test_the_economy_of_the_vectors_tells_what_it_should() -> None:
+    """Every operation that epochs do not tell of, every object, each state of a licence, each way
+    that an issuer stands, and each reason that capacity, bonds and orders brought."""
+    heights = ECONOMY["heights"]
+    numbers = {
+        operation[0]
+        for row in heights
+        for item in row["transactions"]
+        for operation in second_rules.identities(raw(item))["body"][5]
+    }
+    assert numbers >= {1, 3, 5, 7, 9, *range(10, 31)}
+    reasons = {item["reason"] for row in heights for item in row["refused"]}
+    reasons |= {row["reason"] for row in REFUSED["transactions"]}
+    names = [reason.name for reason in Reason]
+    brought = names[names.index("BAD_ROLE") : names.index("MEMPOOL_FULL")]
+    untold = {"TOO_MANY", "LOW_DELIVERABILITY", "NOT_FIRST"}
+    assert {Reason[name].value for name in brought if name not in untold} <= reasons
+
+
+def test_the_economy_passes_through_every_state() -> None:
+    """A licence is applied for, granted, suspended, accused, revoked, wound down and closed; a coin
+    is healthy, in warning, in deficit, caged; a commitment proposed, live, contested, void."""
+    text = (FOLDER / "economy_genesis.json").read_bytes()
+    second = second_genesis.genesis_state(second_genesis.genesis_value(text))
+    seen: dict[str, set[int]] = {"Licence": set(), "Reserve": set(), "CapacityCommitment": set()}
+    kinds: set[int] = set()
+    parent = (raw(ECONOMY["heights"][0]["hash"]), second.time_ms)
+    for row in ECONOMY["heights"][1:]:
+        fields = second_codec.read("Header", raw(row["header"]), SIZE_MAX)
+        second_state.apply_block(
+            second, [raw(item) for item in row["transactions"]], fields, parent
+        )
+        parent = (raw(row["hash"]), fields[11])
+        for kind, place in (("Licence", 1), ("Reserve", 5), ("CapacityCommitment", 1)):
+            seen[kind] |= {item[place] for item in second.all(kind)}
+        kinds |= {key[0] for key in second.objects}
+    assert seen["Licence"] == set(range(1, 8))
+    assert seen["CapacityCommitment"] == set(range(1, 5))
+    assert seen["Reserve"] >= {1, 3, 4}
+    objects = {number for number in second_codec.TYPE_BYTES.values() if number >= 32}
+    assert kinds == objects - {second_codec.TYPE_BYTES["Genesis"]}
+
+
 def test_the_locks_of_the_vectors_tell_what_they_should() -> None:
     """Every type of condition is spent, and every reason that only they have is met."""
     spent = [
@@ -329,13 +382,37 @@ def test_the_locks_of_the_vectors_tell_what_they_should() -> None:
     }
 
 
+def test_both_want_government_first() -> None:
+    """In a block that holds a payment already neither takes an order, alone both do."""
+    world = World()
+    text = genesis.dump(world.genesis)
+    order = world.govern(EndEpoch(0))
+    for earlier in ([], [world.transfer("alice", "bob")]):
+        execution = world.execution()
+        second = second_genesis.genesis_state(second_genesis.genesis_value(text))
+        head = world.state.head
+        second_state.start_block(second, 1, world.time_ms + 1_000, (head.hash, world.time_ms))
+        for tx in earlier:
+            execution.add(tx)
+            second_state.add_transaction(second, tx.raw)
+        if not earlier:
+            execution.add(order)
+            second_state.add_transaction(second, order.raw)
+            continue
+        with pytest.raises(Invalid) as ours:
+            execution.add(order)
+        with pytest.raises(Refused) as theirs:
+            second_state.add_transaction(second, order.raw)
+        assert ours.value.reason.value == theirs.value.code == "not_first"
+
+
 def reason_of_ours(world: World, data: bytes) -> str:
     with pytest.raises(Invalid) as caught:
         judge(world, data)
     return caught.value.reason.value
 
 
-def reason_of_second(world: World, state: second_state.State, data: bytes) -> str:
+def reason_of_second(world: World, state: second_roots.State, data: bytes) -> str:
     """What the second implementation says to a transaction in the block after `world`."""
     head, again = world.state.head, state.copy()
     height, time_ms = head.header.height + 1, head.header.time_ms + 1_000
@@ -343,12 +420,12 @@ def reason_of_second(world: World, state: second_state.State, data: bytes) -> st
     with pytest.raises(Refused) as caught:
         second_rules.check(data, state.chain_id, tuple(fees))
         second_state.start_block(again, height, time_ms, (head.hash, head.header.time_ms))
-        second_state.add_transaction(again, data, height, time_ms)
+        second_state.add_transaction(again, data)
     return caught.value.code
 
 
 def check_roots(
-    state: MemoryState, second: second_state.State, row: dict[str, Any], fields: list[Any]
+    state: MemoryState, second: second_roots.State, row: dict[str, Any], fields: list[Any]
 ) -> None:
     roots, again = state.head.commitments.roots, second.roots()
     assert roots.outputs_count == len(second.outputs) == row["outputs_count"]
@@ -359,13 +436,13 @@ def check_roots(
     assert roots.state_root == again["state"] == raw(row["state_root"]) == fields[8]
     assert state.stored == second.objects
     wtxids = [second_rules.identities(raw(item))["wtxid"] for item in row["transactions"]]
-    assert second_state.merkle_root(wtxids) == raw(row["tx_root"]) == fields[5]
+    assert second_roots.merkle_root(wtxids) == raw(row["tx_root"]) == fields[5]
 
 
 def check_proofs_of_height(
     header: Header, row: dict[str, Any], chain_id: bytes, validators: ValidatorSet
 ) -> None:
-    digest = second_codec.digest
+    digest = second_shape.digest
     payload = raw(row["header"])[2:]
     assert header_hash(header) == digest("header", payload) == raw(row["hash"])
     prepare = [header.epoch, 1, 0, header.height, raw(row["hash"])]

@@ -50,6 +50,7 @@ from ledger.operations import (
 )
 from ledger.parameters import Parameters
 from ledger.registers import LICENCES, RESERVES
+from ledger.registers import REGULATORS as REGULATOR_HELD
 from ledger.transaction import (
     NO_FEE,
     Fee,
@@ -426,7 +427,9 @@ class World:
             members = self.validators.members[: self.validators.quorum]
             names += [f"{member.licence}/operations" for member in members]
         if wanted & {Carrier.REGULATOR, Carrier.BOTH}:
-            names += list(REGULATORS[: self.genesis.regulator.needed])
+            regulator = REGULATOR_HELD.get(self.draft)
+            assert regulator is not None
+            names += REGULATORS[: regulator.keys.needed]
         return names
 
     def ready(self, name: str) -> SignedTransaction:
