@@ -15,7 +15,7 @@ from ledger.economy.attestor import Attestor, groups_of
 from ledger.economy.bond import Bond, required, worth
 from ledger.economy.capacity import CapacityCommitment, Measure
 from ledger.economy.issuance import Backing
-from ledger.economy.licence import Licence, LicenceState
+from ledger.economy.licence import Licence
 from ledger.economy.reserve import Hours, Reserve, Solvency, hours_of, judged
 from ledger.economy.standard import FactorTable, Standard, factor_table
 from ledger.objects import key_of
@@ -52,19 +52,19 @@ class Yardstick:
 def sound_assets(draft: Draft) -> frozenset[bytes]:
     """Coins that count in bonds: their issuers are active and not in deficit."""
     good = (Solvency.HEALTHY, Solvency.WARN)
-    reserves = RESERVES.all(draft)
+    reserves, clock_ms = RESERVES.all(draft), draft.clock_ms
     return frozenset(
         [
             held.asset
             for held in reserves
-            if held.solvency in good and is_active(LICENCES.get(draft, name(held.issuer)))
+            if held.solvency in good and is_sound(LICENCES.get(draft, name(held.issuer)), clock_ms)
         ]
     )
 
 
-def is_active(held: Licence | None) -> bool:
-    """As of now: whoever read it did so through a register."""
-    return held is not None and held.state in (LicenceState.ACTIVE, LicenceState.ACCUSED)
+def is_sound(held: Licence | None, clock_ms: int) -> bool:
+    """Whether coins of this issuer count for somebody else's obligations."""
+    return held is not None and held.is_active(clock_ms)
 
 
 def backing_of(draft: Draft, issuer: str) -> Backing | None:

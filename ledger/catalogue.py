@@ -88,8 +88,8 @@ TABLE: tuple[Row, ...] = (
         ops.Revoke,
         BOTH,
         "licence",
-        ("active", "accused", "suspended", "winddown"),
-        "revoked, its seat gone with the epoch",
+        ("applied", "active", "accused", "suspended", "winddown"),
+        "revoked, its seat gone with the epoch; an application is gone at once",
         (*_GOVERNED, *_VERSIONED, Reason.LICENCE_INACTIVE),
     ),
     Row(
@@ -228,7 +228,14 @@ TABLE: tuple[Row, ...] = (
         "commitment",
         _COUNTING,
         "live once enough groups attest",
-        (*_ATTESTING, *_LANED, *_STANDING, Reason.ABOVE_COMMITMENT, Reason.TOO_MANY),
+        (
+            *_ATTESTING,
+            *_LANED,
+            *_STANDING,
+            Reason.WRONG_VERSION,
+            Reason.ABOVE_COMMITMENT,
+            Reason.TOO_MANY,
+        ),
     ),
     Row(
         ops.OpenChallenge,
@@ -316,7 +323,13 @@ TABLE: tuple[Row, ...] = (
         "issuer",
         ANY,
         "a smaller bond, still enough",
-        (*_ISSUING, *_LANED, Reason.LICENCE_INACTIVE, Reason.SHORT_BOND),
+        (
+            *_ISSUING,
+            *_LANED,
+            Reason.LICENCE_INACTIVE,
+            Reason.NOT_HEALTHY,
+            Reason.SHORT_BOND,
+        ),
     ),
     Row(
         ops.FreezeOrder,

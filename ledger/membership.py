@@ -123,10 +123,13 @@ def ready(
     return held.with_seat(Seat.READY, height)
 
 
-def accuse(operation: Evidence, held: Licence, epoch: Epoch, *, height: int) -> Licence:
+def accuse(
+    operation: Evidence, held: Licence, epoch: Epoch, *, clock_ms: int, height: int
+) -> Licence:
     """The licence with two conflicting votes against it; raises Invalid.
 
-    One that is suspended otherwise, or winds down, votes on: it loses its seat at once.
+    One that is suspended otherwise, or winds down, votes on: it is suspended for this at once, and
+    its seat goes with the epoch.
     """
     name, voted = operation.licence, operation.first.epoch
     _check_role(operation.key, held.grant.keys.consensus, name)
@@ -135,10 +138,10 @@ def accuse(operation: Evidence, held: Licence, epoch: Epoch, *, height: int) -> 
         raise Invalid(Reason.WRONG_EPOCH, f"{detail}, {EVIDENCE_EPOCHS} back count")
     if held.state is LicenceState.ACTIVE:
         return msgspec.structs.replace(held, state=LicenceState.ACCUSED)
-    punished, votes_on = held.vacated(height), (LicenceState.SUSPENDED, LicenceState.WINDDOWN)
-    if held.state not in votes_on or punished == held:
+    votes_on = held.state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN)
+    if not votes_on or held.cause is Cause.EVIDENCE:
         raise Invalid(Reason.LICENCE_INACTIVE, f"'{name}' is {held.state.name.lower()} already")
-    return punished
+    return held.entered(LicenceState.SUSPENDED, clock_ms, Cause.EVIDENCE).vacated(height)
 
 
 def check_new_keys(keys: Iterable[bytes], taken: Mapping[bytes, str], who: str) -> None:

@@ -239,6 +239,8 @@ class Attest(Wire, frozen=True, tag=20):
     number: UInt
     issuer: Slug
     commitment: Slug
+    version: UInt
+    """Of the commitment that the attestor saw."""
     microhours: MicroHours
 
 

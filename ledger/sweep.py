@@ -130,7 +130,7 @@ def _sweep_reserve(draft: Draft, asset: bytes) -> None:
 
 
 def _settle_challenge(draft: Draft, identity: bytes) -> list[Output]:
-    """The loser pays: upheld, the issuer's bond as much as the deposit; dismissed, the deposit goes
+    """The loser pays: upheld, the issuer's bond the penalty; dismissed, the deposit goes
     to the issuer; a panel that stayed silent changes nothing."""
     held = draft.load(Challenge, identity)
     if held is None:
@@ -156,7 +156,7 @@ def _settle_challenge(draft: Draft, identity: bytes) -> list[Output]:
 
 def _slash(draft: Draft, held: Challenge) -> list[Output]:
     outputs = []
-    for item, amount in slash(draft.all(Bond, Bond.prefix(held.issuer)), held.deposit):
+    for item, amount in slash(draft.all(Bond, Bond.prefix(held.issuer)), held.penalty):
         if not amount:
             continue
         identity = Bond.identity(item.issuer, item.asset)

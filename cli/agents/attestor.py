@@ -64,7 +64,16 @@ class AttestorAgent:
             figure = min(int(item.microhours), able)
             is_old = seen.now_ms - own > seen.attestation_life_ms // RENEW_SHARE
             if item.state in ("proposed", "live", "stale") and figure and is_old:
-                due.append((own, item.issuer, item.id, figure))
-        for lane, (_, issuer, commitment, figure) in enumerate(sorted(due)[:ATTESTED_MAX]):
-            number = numbers.get(lane, 0)
-            yield Attest(self.name, self._public, lane, number, issuer, commitment, figure)
+                due.append((own, figure, item))
+        due.sort(key=lambda entry: (entry[0], entry[2].issuer, entry[2].id))
+        for lane, (_, figure, item) in enumerate(due[:ATTESTED_MAX]):
+            yield Attest(
+                attestor=self.name,
+                key=self._public,
+                lane=lane,
+                number=numbers.get(lane, 0),
+                issuer=item.issuer,
+                commitment=item.id,
+                version=item.version,
+                microhours=figure,
+            )

@@ -1,6 +1,6 @@
 """Challenges: whoever doubts a commitment puts up a deposit, a panel decides, the loser pays.
 
-    CONTESTED -> upheld (commitment VOID, deposit back, bond slashed for the challenger)
+    CONTESTED -> upheld (commitment VOID, deposit back, a penalty from the bond to the challenger)
               -> dismissed (deposit to the issuer)
               -> silent panel (deposit back, nothing changes)
 
@@ -44,6 +44,8 @@ class Challenge(Wire, frozen=True):
     commitment: Slug
     asset: Bytes32
     deposit: Amount
+    penalty: Amount
+    """What the bond pays when it is upheld: the deposit that was needed, however much was given."""
     refund_lock: Bytes32
     """Where the deposit goes back to, and what the bond pays."""
     since_ms: UInt

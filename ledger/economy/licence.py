@@ -211,7 +211,7 @@ def reinstated(held: Licence, clock_ms: int) -> Licence:
 
 def revoked(held: Licence, clock_ms: int, height: int) -> Licence:
     """The end of a licence, from any state but the last ones; raises Invalid."""
-    if held.state in (LicenceState.REVOKED, LicenceState.CLOSED, LicenceState.APPLIED):
+    if held.state in (LicenceState.REVOKED, LicenceState.CLOSED):
         raise not_in_state(held, LicenceState.ACTIVE)
     return held.entered(LicenceState.REVOKED, clock_ms).vacated(height)
 

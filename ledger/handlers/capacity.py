@@ -118,6 +118,7 @@ def attest(draft: Draft, operation: Attest) -> None:
     need_attestor(draft, operation.attestor, operation.key)
     use_number(draft, operation)
     held = _need_standing(draft, operation.issuer, operation.commitment)
+    need_version(operation.version, held.version, operation.commitment)
     measure = Yardstick.of(draft).measure
     COMMITMENTS.put(
         draft, capacity.attested(held, operation.attestor, operation.microhours, measure)
@@ -150,6 +151,7 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         commitment=operation.commitment,
         asset=operation.asset,
         deposit=operation.amount,
+        penalty=needed,
         refund_lock=operation.refund_lock,
         since_ms=draft.clock_ms,
         panel=draw_panel(groups, parties, draft.parent_hash + held.key),

@@ -7,7 +7,7 @@ from ledger.draft import Draft
 from ledger.economy import bond, issuance
 from ledger.economy.bond import Bond
 from ledger.economy.licence import Licence, LicenceState
-from ledger.economy.reserve import Reserve
+from ledger.economy.reserve import Reserve, Solvency
 from ledger.handlers.common import need_issuer, use_number
 from ledger.operations import TREASURY, Burn, DepositBond, Mint, WithdrawBond
 from ledger.reasons import Invalid, Reason
@@ -34,8 +34,8 @@ def check_backing(draft: Draft, issuer: str, amount: int) -> None:
 
 
 def need_minting(held: Licence, clock_ms: int) -> None:
-    """Suspended, winding down or past its end an issuer mints nothing; raises Invalid."""
-    if not held.is_active(clock_ms):
+    """Accused, suspended, winding down or past its end an issuer mints nothing; raises Invalid."""
+    if held.state is not LicenceState.ACTIVE or clock_ms > held.grant.expires_ms:
         expires_ms = held.grant.expires_ms
         detail = f"'{held.grant.id}' is {held.state.name.lower()}, licensed until {expires_ms}"
         raise Invalid(Reason.LICENCE_INACTIVE, f"{detail}, ledger clock {clock_ms}")
@@ -61,8 +61,8 @@ def deposit_bond(draft: Draft, operation: DepositBond) -> None:
 
 
 def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
-    """The treasury takes what is not required; of a closed licence, all. A suspended issuer takes
-    nothing: what holders may be owed stays."""
+    """The treasury takes what is not required; of a closed licence, all. An issuer that is
+    suspended or does not cover its coins takes nothing: what holders may be owed stays."""
     held = need_issuer(draft, operation.issuer, TREASURY, operation.key)
     if held.state in (LicenceState.SUSPENDED, LicenceState.REVOKED):
         detail = f"'{operation.issuer}' is {held.state.name.lower()}"
@@ -77,6 +77,9 @@ def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
         draft.put(after, identity)
     backing = backing_of(draft, operation.issuer)
     supply = 0 if backing is None else backing.reserve.supply
+    if backing is not None and backing.reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED):
+        detail = f"'{operation.issuer}' is in {backing.reserve.solvency.name.lower()}"
+        raise Invalid(Reason.NOT_HEALTHY, f"{detail}: its bond stays")
     needed = bond.required(supply, draft.economy.bond_ppm)
     left = draft.all(Bond, Bond.prefix(operation.issuer))
     if bond.worth(left, sound_assets(draft), needed) < needed:

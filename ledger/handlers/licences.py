@@ -71,6 +71,9 @@ def change(
         case Suspend():
             cause = Cause.VALIDATORS if carriers.validators else Cause.REGULATOR
             after = licence.suspended(held, cause, clock_ms)
+        case Revoke() if held.state is LicenceState.APPLIED:
+            LICENCES.remove(draft, name(operation.licence))  # whoever squats a name loses it
+            return
         case Revoke():
             after = licence.revoked(held, clock_ms, height)
         case Reinstate():
@@ -151,7 +154,9 @@ def ready(draft: Draft, operation: ValidatorReady) -> None:
 def accuse(draft: Draft, operation: Evidence) -> None:
     """Two votes that prove themselves."""
     held = need_licence(draft, operation.licence)
-    LICENCES.put(draft, membership.accuse(operation, held, draft.one(Epoch), height=draft.height))
+    epoch, clock_ms, height = draft.one(Epoch), draft.clock_ms, draft.height
+    after = membership.accuse(operation, held, epoch, clock_ms=clock_ms, height=height)
+    LICENCES.put(draft, after)
 
 
 def _next_version(held: Licence) -> Licence:

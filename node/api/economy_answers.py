@@ -120,6 +120,7 @@ def challenge_answer(draft: Draft, held: challenge.Challenge) -> schemas.Challen
         commitment=held.commitment,
         asset=held.asset.hex(),
         deposit=str(held.deposit),
+        penalty=str(held.penalty),
         refund_lock=held.refund_lock.hex(),
         since_ms=held.since_ms,
         panel=list(held.panel),

@@ -108,6 +108,8 @@ class Challenge(Stateful, frozen=True, kw_only=True):
     commitment: str
     asset: Hex32
     deposit: Amount
+    penalty: Amount
+    """What the issuer's bond pays to the challenger when it is upheld."""
     refund_lock: Hex32
     since_ms: Count
     panel: list[str]

@@ -224,6 +224,7 @@ class AttestForm(Form, frozen=True, kw_only=True, tag_field="type", tag="attest"
     number: Count
     issuer: str
     commitment: str
+    version: Count
     microhours: Count
 
 

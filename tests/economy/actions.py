@@ -77,6 +77,8 @@ class Actions(Model):
         bond = self.coins[name].bond
         if item.state in ("suspended", "revoked") or bond.get(coin, 0) < amount:
             return False
+        if self.coins[name].solvency in ("deficit", "caged"):
+            return False
         before = dict(bond)
         bond[coin] -= amount
         if not bond[coin]:
@@ -138,9 +140,12 @@ class Actions(Model):
         if item is None or item.version != version:
             return False
         wanted = {"suspend": ("active",), "reinstate": ("suspended",)}
-        allowed = wanted.get(what, ("active", "suspended", "winddown"))
+        allowed = wanted.get(what, ("applied", "active", "suspended", "winddown"))
         if item.state not in allowed:
             return False
+        if item.state == "applied":
+            del self.licences[name]
+            return True
         item.state = {"suspend": "suspended", "reinstate": "active", "revoke": "revoked"}[what]
         item.cause = "validators" if what == "suspend" else ""
         item.since, item.version = self.clock, version + 1
@@ -249,9 +254,11 @@ class Actions(Model):
         self.touched.add(place[0])
         return True
 
-    def attest(self, name: str, place: tuple[str, str], figure: int) -> bool:
+    def attest(self, name: str, place: tuple[str, str], figure: int, version: int) -> bool:
         held = self._standing(place)
         if name not in self.attestors or held is None or figure > held.hours:
+            return False
+        if version != held.version:
             return False
         before = held.said.get(name)
         known = before is not None and self.weighted(before, PPM) > 0
@@ -279,7 +286,8 @@ class Actions(Model):
             return False
         groups = {name: self.groups[name] for name in self.attestors}
         panel = panel_of(groups, set(held.said), seed)
-        self.challenges[place] = ChallengeModel(coin, deposit, self.clock, panel)
+        penalty = max(1, needed)
+        self.challenges[place] = ChallengeModel(coin, deposit, penalty, self.clock, panel)
         held.state, held.since, held.version = "contested", self.clock, held.version + 1
         self.touched.add(place[0])
         return True

@@ -93,6 +93,7 @@ class CoinModel:
 class ChallengeModel:
     coin: str
     deposit: int
+    penalty: int
     since: int
     panel: tuple[str, ...]
     votes: dict[str, bool] = field(default_factory=dict)
@@ -160,7 +161,7 @@ class Model:
             if upheld:
                 bond = self.coins[place[0]].bond
                 total = sum(bond.values())
-                due = min(item.deposit, total)
+                due = min(item.penalty, total)
                 for coin in list(bond):
                     bond[coin] -= bond[coin] * due // total
                 self.coins[place[0]].bond = {coin: left for coin, left in bond.items() if left}

@@ -356,8 +356,11 @@ class Stream:
         figure = hours * self.rng.choice((100, 100, 98, 95, 95, 60, 0, 101)) // 100
         signer = f"attestor/{name}"
         lane = self.lane(name, "attestor")
-        operation = ops.Attest(name, key(signer).public, *lane, place[0], place[1], figure)
-        self.stage.act(operation, lambda: self.model.attest(name, place, figure), signers=[signer])
+        version = self.commitment_version(place)
+        operation = ops.Attest(name, key(signer).public, *lane, place[0], place[1], version, figure)
+        self.stage.act(
+            operation, lambda: self.model.attest(name, place, figure, version), signers=[signer]
+        )
 
     def challenge(self) -> None:
         place = self.place()

@@ -1,9 +1,9 @@
 """Commitments, devices, attestations, challenges and spot audits a second time; it imports nothing
 of the node.
 
-A commitment is [terms, state, version, since, devices, attestations]; terms are [id, issuer, class,
-region, workloads, from, to, µh]; a challenge is [issuer, commitment, asset, deposit, refund lock,
-since, panel, votes, decided].
+A commitment is [terms, state, version, since, born, devices, attestations]; terms are [id, issuer,
+class, region, workloads, from, to, µh]; a challenge is [issuer, commitment, asset, deposit, refund
+lock, since, panel, votes, decided].
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def commit(state: State, key: bytes, lane: int, number: int, terms: list[Any]) -
     _check_schedule(state, terms[5], terms[6])
     need(terms[4] == sorted(set(terms[4])) and terms[7] > 0, "bad_schedule")
     _check_line(state, terms, others)
-    keep(state, "CapacityCommitment", [terms, PROPOSED, 0, state.clock_ms, 0, []])
+    keep(state, "CapacityCommitment", [terms, PROPOSED, 0, state.clock_ms, state.height, 0, []])
 
 
 def pledge(
@@ -104,9 +104,9 @@ def pledge(
     until_ms = pledged_until(state, held)
     for device in devices:
         need(now(state, "Device", device) is None, "device_pledged")
-        keep(state, "Device", [device, issuer, name, until_ms, 0])
+        keep(state, "Device", [device, issuer, name, held[4], until_ms, 0])
     held[2] += 1
-    held[4] += len(devices)
+    held[5] += len(devices)
     keep(state, "CapacityCommitment", held)
 
 
@@ -132,9 +132,9 @@ def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *sai
     use_number(state, attestor, "attestor", lane, number)
     held = _standing(state, issuer, name)
     need(figure <= held[0][7], "above_commitment")
-    clock_ms, before = state.clock_ms, [item for item in held[5] if item[0] == attestor]
+    clock_ms, before = state.clock_ms, [item for item in held[6] if item[0] == attestor]
     counts = counted(state, held)
-    others = [item for item in held[5] if item[0] != attestor]
+    others = [item for item in held[6] if item[0] != attestor]
     fresh = bool(before) and weight(state, before[0][2], 10**6) > 0
     if fresh and figure < before[0][1]:
         waits_ms = before[0][3][0][1] if before[0][3] else clock_ms
@@ -144,7 +144,7 @@ def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *sai
     else:
         entry = [attestor, figure, clock_ms, []]
     need(len(others) < 16, "too_many")
-    held[5] = sorted([*others, entry])
+    held[6] = sorted([*others, entry])
     if held[1] == PROPOSED and len(best_by_group(state, held)) >= state.get("Parameters")[5]:
         held[1], held[3] = LIVE, clock_ms
     keep(state, "CapacityCommitment", held)
@@ -161,7 +161,7 @@ def challenge(
     worth = hours(state, [held])[0]
     need(amount >= max(1, -(-worth * state.economy.deposit_ppm // 10**6)), "low_deposit")
     seed = state.parent_hash + f"{issuer}\0{name}".encode()
-    panel = _panel(state, [item[0] for item in held[5]], seed)
+    panel = _panel(state, [item[0] for item in held[6]], seed)
     keep(
         state,
         "Challenge",
@@ -238,8 +238,8 @@ def open_devices(
     for item in devices:
         device = now(state, "Device", item)
         need(device is not None and device[1] == issuer, "unknown_device")
-        need(device[4] < period, "replayed_operation")
-        keep(state, "Device", [*device[:4], period])
+        need(device[5] < period, "replayed_operation")
+        keep(state, "Device", [*device[:5], period])
     need(held is not None, "bad_period")
     need(opened == held[4], "wrong_version")
     seed, pledged = held[2], held[3]

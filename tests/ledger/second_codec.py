@@ -233,8 +233,10 @@ SHAPES: dict[str, Shape] = {
     "LowerFigure": struct(MICROHOURS, UINT),
     "Attestation": ATTESTATION,
     "CommitmentTerms": TERMS,
-    "CapacityCommitment": struct(TERMS, integer(1, 4), UINT, UINT, UINT, many(ATTESTATION, 0, 16)),
-    "Device": struct(HASH, SLUG, SLUG, UINT, UINT),
+    "CapacityCommitment": struct(
+        TERMS, integer(1, 4), UINT, UINT, UINT, UINT, many(ATTESTATION, 0, 16)
+    ),
+    "Device": struct(HASH, SLUG, SLUG, UINT, UINT, UINT),
     "Vote": PANEL_VOTE,
     "Challenge": struct(
         *(SLUG, SLUG, HASH, AMOUNT, HASH, UINT),

@@ -46,7 +46,7 @@ def weight(state: State, since_ms: int, figure: int) -> int:
 def best_by_group(state: State, commitment: list[Any]) -> dict[str, tuple[int, str]]:
     """Of each group of attestors that count its highest figure, and whose it is."""
     best: dict[str, tuple[int, str]] = {}
-    for name, figure, since_ms, _ in commitment[5]:
+    for name, figure, since_ms, _ in commitment[6]:
         attestor = state.get("Attestor", name.encode())
         if attestor is None or not attestor[1] or not weight(state, since_ms, 2**40):
             continue
@@ -61,7 +61,7 @@ def counted(state: State, commitment: list[Any]) -> int:
     figures = sorted((figure for figure, _ in best_by_group(state, commitment).values()))
     if len(figures) < wanted:
         return 0
-    able = commitment[4] * MILLION * state.period_ms // HOUR_MS
+    able = commitment[5] * MILLION * state.period_ms // HOUR_MS
     return min(figures[-wanted], commitment[0][7], able)
 
 
@@ -80,7 +80,7 @@ def hours(state: State, commitments: list[Any]) -> tuple[int, int, bool]:
         left = range(max(from_ms // state.period_ms, state.period), to_ms // state.period_ms)
         total += worth * len(left)
         soon += worth * len(range(left.start, min(left.stop, week)))
-        frozen = frozen or any(lower for _, _, _, lower in item[5])
+        frozen = frozen or any(lower for _, _, _, lower in item[6])
     return total // MILLION, soon // MILLION, frozen
 
 

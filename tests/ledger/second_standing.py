@@ -4,9 +4,9 @@ A deadline is met while time <= deadline. Every deadline of the state has one ob
 it: here they are all made anew from the objects after each block.
 
 Positions: a licence is [grant, state, version, seat, height of the seat, since, cause, rotations],
-a grant has its keys at 6 and its expiry at 7; a commitment is [terms, state, version, since,
-devices, attestations]; a reserve [asset, issuer, supply, reserve, deliverable, solvency, since, is
-frozen, period, minted, short since].
+a grant has its keys at 6 and its expiry at 7; a commitment is [terms, state, version, since, height
+of its birth, devices, attestations]; a reserve [asset, issuer, supply, reserve, deliverable,
+solvency, since, is frozen, period, minted, short since].
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def deadline(state: State, kind: str, value: list[Any]) -> int | None:
         case "Challenge":
             moments.append(value[8] or value[5] + economy.contest_ms)
         case _:
-            moments.append(value[{"Device": 3, "Opening": 5, "Order": 3}[kind]])
+            moments.append(value[{"Device": 4, "Opening": 5, "Order": 3}[kind]])
     return min(moments, default=None)
 
 
@@ -116,7 +116,7 @@ def stands(state: State, kind: str, held: list[Any]) -> Any:
             return held
         case "Device":
             pledged = now(state, "CapacityCommitment", f"{held[1]}\0{held[2]}".encode())
-            return held if pledged is not None and pledged[1] != VOID else None
+            return held if pledged and pledged[4] == held[3] and pledged[1] != VOID else None
         case "Challenge":
             return held
         case "Order":

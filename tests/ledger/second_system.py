@@ -77,12 +77,12 @@ def _sweep_reserve(state: State, held: list[Any]) -> None:
 def _sweep_device(state: State, held: list[Any]) -> None:
     """It goes with its commitment, which may stand for longer than it did."""
     pledged = now(state, "CapacityCommitment", f"{held[1]}\0{held[2]}".encode())
-    if pledged is None or pledged[1] == VOID:
+    if now(state, "Device", held[0]) is None or pledged is None:
         state.drop("Device", held[0])
         return
-    held[3] = pledged_until(state, pledged)
-    if held[3] < state.clock_ms:
-        held[3] = state.clock_ms + state.period_ms
+    held[4] = pledged_until(state, pledged)
+    if held[4] < state.clock_ms:
+        held[4] = state.clock_ms + state.period_ms
     keep(state, "Device", held)
 
 
@@ -139,12 +139,12 @@ def _lowered(state: State, commitment: list[Any]) -> list[Any]:
     ranked = sorted(best_by_group(state, commitment).values(), reverse=True)
     among = {name for _, name in ranked[: state.get("Parameters")[5]]}
     entries = []
-    for name, figure, since_ms, lower in commitment[5]:
+    for name, figure, since_ms, lower in commitment[6]:
         entry = [name, figure, since_ms, lower]
         if lower and state.clock_ms > lower[0][1] + state.economy.lower_ms:
             entry = [name, *lower[0], []] if name in among else [name, figure, since_ms, []]
         entries.append(entry)
-    return [*commitment[:5], entries]
+    return [*commitment[:6], entries]
 
 
 def _close_nonces(state: State) -> None:
@@ -161,7 +161,7 @@ def _close_nonces(state: State) -> None:
     nonces = [nonce for _, _, nonce in held[1] if nonce != NOTHING]
     seed = digest("audit/seed", *nonces) if nonces else NOTHING
     devices: dict[str, int] = {}
-    for terms, standing, _, _, pledged, _ in all_now(state, "CapacityCommitment"):
+    for terms, standing, _, _, _, pledged, _ in all_now(state, "CapacityCommitment"):
         if standing in (LIVE, CONTESTED) and pledged:
             devices[terms[1]] = devices.get(terms[1], 0) + pledged
     until_ms = (state.period + 1) * state.period_ms - 1
