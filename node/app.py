@@ -317,8 +317,7 @@ class RunningNode:
     def recover(self) -> None:
         """The operator's word that this key may vote again; raises Refused."""
         self._stores.guard.recover()
-        self._engine.allow_voting()
-        self._driver.tick()
+        self._look_at_voting()
 
     def _start_network(self, services: Services) -> Network:
         config, stores = self._config, self._stores
@@ -402,22 +401,25 @@ class RunningNode:
 
     async def _watch_disk(self) -> None:
         """Stop taking transactions, then voting, before a write can fail; later go on."""
-        storage = self._config.storage
         while True:
-            free = free_bytes(self._config.directory)
-            self._driver.accepts_transactions = free >= storage.reject_below_bytes
-            if self._disk_has_room != (free >= storage.stop_voting_below_bytes):
-                self._switch_voting(not self._disk_has_room, free >> 20)
+            self._look_at_disk(free_bytes(self._config.directory))
             await asyncio.sleep(DISK_CHECK_S)
 
-    def _switch_voting(self, may_vote: bool, free_mib: int) -> None:
-        if may_vote:
-            log.info("voting again, free_mib=%d", free_mib)
+    def _look_at_disk(self, free: int) -> None:
+        storage = self._config.storage
+        self._driver.accepts_transactions = free >= storage.reject_below_bytes
+        has_room = free >= storage.stop_voting_below_bytes
+        if has_room == self._disk_has_room:
+            return
+        self._disk_has_room = has_room
+        free_mib, needed_mib = free >> 20, storage.stop_voting_below_mib
+        why = "" if has_room else f"{free_mib} MiB of disk are free, {needed_mib} MiB are needed"
+        self._stores.guard.withhold(why)
+        if has_room:
+            log.info("the disk has room again, free_mib=%d", free_mib)
         else:
-            needed = self._config.storage.stop_voting_below_mib
-            log.error("not voting: %d MiB are free, %d MiB are needed", free_mib, needed)
-        self._disk_has_room = may_vote
-        self._vote_if_possible()
+            log.error("not voting: %s", why)
+        self._look_at_voting()
 
     def _look_at_signer(self) -> None:
         """The process that holds the key went away, came back, or fails in another way."""
@@ -427,13 +429,10 @@ class RunningNode:
             log.info("the signer is here")
         else:
             log.error("not voting: %s", key.trouble)
-        self._vote_if_possible()
+        self._look_at_voting()
 
-    def _vote_if_possible(self) -> None:
-        if self._disk_has_room and self._stores.guard.can_sign:
-            self._engine.allow_voting()
-        else:
-            self._engine.stop_voting()
+    def _look_at_voting(self) -> None:
+        self._engine.review_voting()
         self._driver.tick()
 
     def _on_fault(self, fault: OSError) -> None:

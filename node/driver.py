@@ -153,7 +153,7 @@ class Driver:
             log.warning("%s", describe_rival(sorted(telling)))
         if self.engine.guard.distrust_key():
             log.warning("guard %s", self.engine.guard.reason)
-            self.engine.stop_voting()
+            self.engine.review_voting()
             self.tick()
 
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:

@@ -73,8 +73,6 @@ from node.vote_guard import Refused
 from p2p.gossip import batches
 from p2p.wire import RESENT
 
-OF_NO_EPOCH = (Tick, VotingAllowed, VotingStopped)
-"""Events that hold whatever epoch begins."""
 MESSAGE_BYTES_MAX = 1 << 20  # NEW-VIEW; the link enforces each message's own limit before
 
 log = logging.getLogger("marsa.engine")
@@ -185,14 +183,15 @@ class Engine:
         self._note_links()
         self._run(now)
 
-    def allow_voting(self) -> None:
-        """The guard's permission changed: tell the replica. The next `tick` acts on it."""
+    def review_voting(self) -> None:
+        """Tell the replica whether the guard signs now. The next `tick` acts on it.
+
+        Called whenever the answer may have changed; nothing else lets a replica vote.
+        """
         if self.guard.can_sign:
             self._inbox.append(VotingAllowed(self.guard.vote_above, self.guard.view_min))
-
-    def stop_voting(self) -> None:
-        """Follow without voting until `allow_voting`. The next `tick` acts on it."""
-        self._inbox.append(VotingStopped())
+        else:
+            self._inbox.append(VotingStopped())
 
     # Epochs.
 
@@ -225,17 +224,15 @@ class Engine:
         rules = self._rules.following(validators_of(self.chain))
         index_by_key = rules.validators.index_by_key
         heard = [index for key, index in index_by_key.items() if key in keys]
-        self._inbox = deque(item for item in self._inbox if isinstance(item, OF_NO_EPOCH))
-        was_allowed = self.guard.can_sign
+        self._inbox.clear()
         self.guard.enter_epoch(rules, self.chain.height)
         self.sync.enter_epoch(rules)
         self._oversight.forget()
         self._begin_epoch(rules, self.guard.restored(self.chain.height), heard, now)
         log.info("epoch %d begins members=%d", rules.epoch, rules.validators.n)
+        self.review_voting()
         self._note_links()
         self._inbox.append(Pending(self._pending_since_ms))
-        if self.guard.can_sign and (before.voting or not was_allowed):
-            self._inbox.appendleft(VotingAllowed(self.guard.vote_above, self.guard.view_min))
         for peer, message in self._early.take():
             if peer in index_by_key and epoch_of(message) == rules.epoch:
                 self._inbox.append(Received(index_by_key[peer], message))
@@ -338,10 +335,9 @@ class Engine:
     def _on_permission(self) -> None:
         if self.guard.can_sign:
             log.info("guard %s", self.guard.permission.value)
-            self.allow_voting()
         else:
             log.warning("guard %s", self.guard.reason)
-            self.stop_voting()
+        self.review_voting()
 
     # Execute.
 

@@ -16,7 +16,8 @@ from node import app
 from node.config import NodeConfig
 from node.errors import NodeError
 from node.guards import NoVotes
-from node.vote_guard import Refused, VoteGuard
+from node.vote_guard import Permission, Refused, VoteGuard
+from p2p.handshake import SESSION_BYTES
 
 BLUEPRINT = Blueprint(nonce_of_seed(0), SEEDED_TIME_MS)
 GENESIS = BLUEPRINT.genesis
@@ -101,3 +102,23 @@ def test_an_observer_trusts_the_authority_of_genesis_alone(tmp_path: Path) -> No
     with pytest.raises(NodeError) as caught:
         app.check_node(config)
     assert caught.value.code == "wrong_key"
+
+
+def test_a_disk_that_fills_stops_transactions_and_then_votes(tmp_path: Path) -> None:
+    """Whoever asks the guard hears of it, so that neither an epoch nor the operator passes it by;
+    with room again it goes on."""
+    config = make(tmp_path / "kite", "kite", keys_of_joiner(tmp_path / "keys"))
+    storage = config.storage
+    with opened(config) as stores:
+        guard = stores.guard
+        guard.permission = Permission.ALLOWED
+        node = app.RunningNode(config, stores, bytes(SESSION_BYTES))
+        node._look_at_disk(storage.reject_below_bytes - 1)
+        assert (node._driver.accepts_transactions, guard.can_sign) == (False, True)
+        node._look_at_disk(storage.stop_voting_below_bytes - 1)
+        assert not guard.can_sign
+        assert guard.reason == "255 MiB of disk are free, 256 MiB are needed"
+        assert not node._engine.replica.state.voting
+        node._look_at_disk(storage.reject_below_bytes)
+        assert (node._driver.accepts_transactions, guard.can_sign) == (True, True)
+        assert node._engine.replica.state.voting
