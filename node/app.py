@@ -35,6 +35,7 @@ from node.api.listener import Limits, Listener
 from node.api.server import admin_app, operations_app, public_app
 from node.api.services import Services as ApiServices
 from node.config import NodeConfig
+from node.config import load as load_config
 from node.directory import Directory
 from node.disk import DirectoryLock, free_bytes
 from node.driver import Driver, NetworkOutbox, read_clocks
@@ -337,10 +338,7 @@ class RunningNode:
             self._driver,
             services.spawn,
             client_tls=client_context(config.authority_path, licence),
-            peers={
-                name: Endpoint(address.host, address.port)
-                for name, address in config.p2p.peer_addresses.items()
-            },
+            peers=_endpoints(config),
             limits=LinkLimits(
                 unauthenticated_max=config.p2p.unauthenticated_max,
                 unauthenticated_per_address_max=config.p2p.unauthenticated_per_address_max,
@@ -443,6 +441,25 @@ class RunningNode:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._dial_new_peers)
+
+    def _dial_new_peers(self) -> None:
+        """Those that marsa.toml names by now; every other change waits for the next start."""
+        network = self._driver.network
+        try:
+            peers = _endpoints(load_config(self._config.directory))
+        except NodeError as error:
+            log.error("peers were not read again: %s", error)
+            return
+        if network is not None:
+            log.info("new_peers=%s", ",".join(network.dial_too(peers)) or "none")
+
+
+def _endpoints(config: NodeConfig) -> dict[str, Endpoint]:
+    return {
+        name: Endpoint(address.host, address.port)
+        for name, address in config.p2p.peer_addresses.items()
+    }
 
 
 def _fresh_log(path: Path) -> WriteAheadLog:

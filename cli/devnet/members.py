@@ -9,6 +9,7 @@ the node says at once that it is ready.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,6 +87,7 @@ def add(place: Place, licence: str | None) -> Added:
             _wait_following(place, node, waiting)
             operation = Admit(blueprint.newcomer(provider, genesis), _version(epoch, provider))
             state = _seat(place, node, governor, operation, waiting)
+        _tell_observers(place)
         epoch = governor.client.epoch()
     return Added(place, node, state, epoch.number)
 
@@ -257,6 +259,14 @@ def _pause(place: Place, node: DevnetNode, waiting: Waiting) -> None:
         what = f"does not vote after {ADD_MS // 1_000} s: {waiting.reason}"
         raise control.failed(place, node, what, ExitCode.TIMEOUT)
     time.sleep(POLL_S)
+
+
+def _tell_observers(place: Place) -> None:
+    """The new node dials all validators; observers are dialled by nobody, and have to dial it."""
+    alive = control.running(place)
+    for node in place.devnet.observers:
+        if node.name in alive:
+            processes.send(alive[node.name], signal.SIGUSR1)
 
 
 def _alive(place: Place, node: DevnetNode) -> NodeState:
