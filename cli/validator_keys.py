@@ -15,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta
 
-from cli.accounts import devnets
+from cli.accounts import describe_devnet, devnets
 from cli.devnet.blueprint import Blueprint
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.genesis import read_genesis
@@ -102,6 +102,21 @@ def devnet_operations_keys(
     source = _blueprint(genesis)
     made = ((SigningKey(source.seed(name, "operations")), key) for name, key in wanted)
     return tuple(found for found, key in made if found.public.hex() == key)
+
+
+def devnet_provider_keys(chain: str, licence: str) -> tuple[SigningKey, ...]:
+    """The operations key of a provider that the devnet with this chain knows: it was in genesis,
+    or `devnet add` made it a node. None for whoever made keys of its own."""
+    genesis = devnet_genesis(chain)
+    if genesis is None:
+        return ()
+    found = [described for path in devnets(chain) if (described := describe_devnet(path))]
+    known = {item.id for item in genesis.licences}
+    known.update(node.licence for devnet in found for node in devnet.nodes)
+    if not licence or licence not in known:
+        return ()
+    grant = _blueprint(genesis).newcomer(licence, genesis)
+    return devnet_operations_keys(genesis, [(licence, grant.keys.operations.hex())])
 
 
 def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:

@@ -13,6 +13,7 @@ from msgspec import structs
 from cli import payments
 from cli.devnet.blueprint import Blueprint
 from cli.errors import ExitCode
+from ledger.crypto import SigningKey
 from ledger.economy.licence import LicenceState, Seat
 from ledger.genesis import dump
 from tests.cli.conftest import Marsa, Result
@@ -141,6 +142,22 @@ def test_a_devnet_validator_signs_by_name(marsa: Marsa, node: LiveNode, tmp_path
         assert signed.json["signatures"] == count
     assert marsa("tx", "submit", file).code == 0
     assert seat(node, "acme")[1] is Seat.LEAVING
+
+
+def test_a_provider_that_joined_a_devnet_signs_by_name(
+    marsa: Marsa, node: LiveNode, tmp_path: Path, marsa_home: Path
+) -> None:
+    """`devnet add` left it in devnet.json; whom that does not name has keys of its own."""
+    file, described = tmp_path / "remove.ptx", marsa_home / "devnets/default/devnet.json"
+    assert marsa("validator", "remove", "acme", "--ptx", file, "--days", "1").code == 0
+    sign = ("tx", "sign", file, "--validator", "kite", "--json")
+    assert code_of(marsa(*sign)) == (ExitCode.NOT_FOUND, "unknown_validator_key")
+    devnet = json.loads(described.read_text())
+    devnet["nodes"].append({"name": "val4", "api": node.url, "licence": "kite"})
+    described.write_text(json.dumps(devnet))
+    signed = marsa(*sign).json
+    public = SigningKey(BLUEPRINT.role_seed("kite", "operations")).public
+    assert signed["signed_by"] == [public.hex()]
 
 
 def test_a_wallet_does_not_sign_for_a_validator(
