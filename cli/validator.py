@@ -235,14 +235,13 @@ def _carry(
     wait_ms: int | None,
 ) -> None:
     """Write it to a file, or sign with the keys of a devnet and send."""
-    from cli import tx_file, tx_ptx
-    from cli.wallet import ptx_document
+    from cli import tx_file, tx_ptx, tx_text
 
     fault = tx_file.fault_of(epoch, operation)
     if fault is not None:
         raise fault
     schema = f"marsa.validator.{operation.name}/1"
-    does = ptx_document.describe_operation(operation)
+    does = "\n".join(tx_text.operation_lines("does     ", operation))
     if file is not None:
         ptx = _unsigned(node, operation, days * DAY_MS)
         tx_file.create(file, ptx)

@@ -19,7 +19,7 @@ from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.amounts import format_amount
 from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import Amount, Bytes32, Wire
-from ledger.economy.licence import RoleKeys
+from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.locks import Condition
 from ledger.operations import (
     Admit,
@@ -140,7 +140,7 @@ def describe(ptx: Ptx) -> Summary:
         ),
         fee=body.fee,
         operations=tuple(describe_operation(item) for item in body.operations),
-        expires=_rfc3339(body.expires_at_ms),
+        expires=rfc3339(body.expires_at_ms),
         memo=ascii(body.memo.decode("utf-8", "backslashreplace"))[1:-1],
     )
 
@@ -172,18 +172,23 @@ def describe_operation(operation: Operation) -> str:
 
 def _describe_admission(operation: Admit) -> str:
     grant = operation.grant
-    roles = (("validate", grant.validator), ("issue coins", grant.issuer))
-    may = " and ".join(role for role, granted in roles if granted) or "do nothing"
     keys = ", ".join(
         f"{role} {getattr(grant.keys, role).hex()}" for role in RoleKeys.__struct_fields__
     )
     return (
         f"admit '{grant.id}' ({grant.name}; {grant.jurisdiction}), version {operation.version}, "
-        f"to {may} until {_rfc3339(grant.expires_ms)}; keys: {keys}; "
+        f"to {rights(grant)} until {rfc3339(grant.expires_ms)}; keys: {keys}; "
         f"document {grant.document_hash.hex()}, certificate {grant.certificate_hash.hex()}"
     )
 
 
-def _rfc3339(time_ms: int) -> str:
+def rights(grant: LicenceGrant) -> str:
+    """What its holder may do."""
+    roles = (("validate", grant.validator), ("issue coins", grant.issuer))
+    return " and ".join(role for role, granted in roles if granted) or "do nothing"
+
+
+def rfc3339(time_ms: int) -> str:
+    """Of any number that a transaction can hold: later than year 9999 is its end."""
     moment = _EPOCH + timedelta(milliseconds=min(time_ms, _TIME_MS_MAX))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -170,6 +170,29 @@ def test_a_wallet_does_not_sign_for_a_validator(
     assert code_of(refused) == (ExitCode.USAGE, "usage")
 
 
+def test_an_admission_is_shown_in_lines(
+    marsa: Marsa, node: LiveNode, grant: Path, tmp_path: Path
+) -> None:
+    """Whoever signs compares eight hashes and a time: one a line, on a terminal of 80 columns,
+    wherever it is shown."""
+    file, public = tmp_path / "admit.ptx", json.loads(grant.read_text())
+    facts = {f"  {role:13}{key}" for role, key in public["keys"].items()}
+    facts |= {f"  document     {public['document_hash']}"}
+    offline = ("tx", "inspect", file, "--offline")
+    shown = [
+        marsa("validator", "admit", grant, "--ptx", file, "--days", "5").out,
+        marsa(*offline).out,
+        marsa("tx", "inspect", file).out,
+        marsa("tx", "sign", file, "--validator", "acme").err,
+    ]
+    for text in shown:
+        lines = text.splitlines()
+        assert "does     admit 'kite' (Kite Compute; Devnet), version 0" in lines
+        assert facts < set(lines)
+        assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
+    assert marsa("validator", "admit", grant).out.splitlines()[0] in shown[0].splitlines()
+
+
 def test_operations_that_the_state_refuses(marsa: Marsa, node: LiveNode, grant: Path) -> None:
     """Unknown, seatless, suspended, seated, revoked: refused before anybody has to sign."""
     absent = marsa("validator", "admit", grant.with_name("none.json"), "--json")
