@@ -107,6 +107,17 @@ def check_node(config: NodeConfig) -> str:
         raise NodeError("storage", str(error)) from error
 
 
+def stored_height(config: NodeConfig) -> int:
+    """Of the chain in a directory in which no node runs; raises NodeError."""
+    try:
+        with DirectoryLock(config.directory), ExitStack() as stack:
+            kv = LevelDB.open(config.chain_path)
+            stack.callback(kv.close)
+            return Chain.open(kv).height
+    except StorageError as error:
+        raise NodeError("storage", str(error)) from error
+
+
 def run_node(config: NodeConfig) -> int:
     """Run until SIGTERM, SIGINT or a failure; the exit code. Raises NodeError before it runs."""
     if not __debug__:
