@@ -17,7 +17,7 @@ from cli.errors import CliError, ExitCode, usage_error
 from cli.output import Waiting
 from ledger.genesis import Genesis, chain_id, dump
 from ledger.kv import DataDirectoryInUse
-from node import app, config, keys
+from node import app, config, config_text, keys
 from node.api import schemas
 from node.config import NodeConfig
 from node.disk import DirectoryLock
@@ -70,7 +70,7 @@ def init(
         keys.save_certificate(draft / "authority.pem", genesis.authority.certificate)
         write_atomic(draft / "genesis.json", dump(genesis), keys.PUBLIC_MODE)
         write_atomic(
-            draft / config.CONFIG_NAME, config.template(options).encode(), keys.PUBLIC_MODE
+            draft / config.CONFIG_NAME, config_text.template(options).encode(), keys.PUBLIC_MODE
         )
         app.init_node(config.load(draft))
         if directory.exists():

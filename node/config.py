@@ -1,7 +1,7 @@
 """A node's own settings: `marsa.toml` in its directory, validated once and frozen.
 
 What all nodes of a chain must agree on is in genesis.json and never here. An option is documented
-where it is declared, and `template` writes that text into the file that `marsa node init` makes.
+where it is declared, and `node.config_text` writes that text into the file of `marsa node init`.
 Precedence: flag (`--set api.listen=...`), then the environment (`MARSA_API_LISTEN`), then the
 file, then what is built in. Unknown keys are errors: a misspelt limit must not be ignored.
 
@@ -11,7 +11,6 @@ A node's directory holds everything that belongs to it; paths in the file are re
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -403,57 +402,6 @@ def convert(table: Mapping[str, object], source: str) -> Options:
 def environment_name(option: str) -> str:
     """The variable that overrides `section.key`."""
     return ENVIRONMENT_PREFIX + option.replace(".", "_").upper()
-
-
-def template(options: Options) -> str:
-    """marsa.toml with these options, every one explained; defaults are commented out."""
-    lines = [
-        "# Settings of one Marsa node. What is commented out is the default. An option can also be",
-        "# set by the environment (api.listen as MARSA_API_LISTEN) or by a flag of `marsa node",
-        "# run` (--set api.listen=127.0.0.1:8641), which wins over both.",
-    ]
-    sections = []
-    for field in msgspec.structs.fields(Options):
-        value = getattr(options, field.name)
-        if isinstance(value, Section):
-            sections.append((field.name, value))
-        else:
-            lines += ["", *_option(field, value)]
-    for name, section in sections:
-        lines += ["", f"# {type(section).__doc__}", f"[{name}]"]
-        for field in msgspec.structs.fields(type(section)):
-            lines += _option(field, getattr(section, field.name))
-    return "\n".join(lines) + "\n"
-
-
-def with_peers(text: str, peers: Mapping[str, str]) -> str:
-    """A file that `template` wrote with other peers, and whatever else was changed in it.
-
-    Where somebody wrote its peers in another way they stay as they are.
-    """
-    return re.sub(r"(?m)^(?:# )?peers = .*$", lambda _: f"peers = {_toml(dict(peers))}", text)
-
-
-def _option(field: msgspec.structs.FieldInfo, value: Any) -> list[str]:
-    default = () if field.default_factory is not msgspec.NODEFAULT else field.default
-    is_default = not value if field.default_factory is not msgspec.NODEFAULT else value == default
-    mark = "# " if is_default else ""
-    return [f"# {_description(field)}", f"{mark}{field.name} = {_toml(value)}"]
-
-
-def _description(field: msgspec.structs.FieldInfo) -> str:
-    metas = [item for item in field.type.__metadata__ if isinstance(item, Meta)]
-    return next(meta.description for meta in metas if meta.description is not None)
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML; strings of JSON are strings of TOML."""
-    if isinstance(value, dict):
-        inner = ", ".join(f"{name} = {_toml(item)}" for name, item in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(value)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

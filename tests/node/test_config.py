@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from node import config
+from node import config, config_text
 from node.config import Address, LinksSection, NetworkSection, Options
 from node.errors import NodeError
 
@@ -33,7 +33,7 @@ def minimal(extra: str = "") -> str:
 
 def test_template_reads_back(tmp_path: Path) -> None:
     """What `template` writes is the options that it was given, and every option stands in it."""
-    text = config.template(OPTIONS)
+    text = config_text.template(OPTIONS)
     found = config.load(directory_with(tmp_path, text))
     assert (found.licence, found.p2p, found.api) == ("acme", OPTIONS.p2p, OPTIONS.api)
     assert found.p2p.peer_addresses["coral"] == Address("::1", 8742)
@@ -44,7 +44,7 @@ def test_template_reads_back(tmp_path: Path) -> None:
 
 def test_template_with_defaults_uncommented_is_the_same(tmp_path: Path) -> None:
     """The values shown as defaults are the defaults: uncommented, they change nothing."""
-    text = re.sub(r"^# (?=[a-z_]+ = )", "", config.template(OPTIONS), flags=re.MULTILINE)
+    text = re.sub(r"^# (?=[a-z_]+ = )", "", config_text.template(OPTIONS), flags=re.MULTILINE)
     assert "\nreject_below_mib = 1024\n" in text
     assert config.load(directory_with(tmp_path, text)) == config.NodeConfig.of(tmp_path, OPTIONS)
 
@@ -52,7 +52,7 @@ def test_template_with_defaults_uncommented_is_the_same(tmp_path: Path) -> None:
 def test_an_observer_has_a_name(tmp_path: Path) -> None:
     """Its own one, in place of the licence that a validator is called by."""
     options = Options(role="observer", name="watcher", network=NetworkSection(genesis_hash=HASH))
-    found = config.load(directory_with(tmp_path, config.template(options)))
+    found = config.load(directory_with(tmp_path, config_text.template(options)))
     assert (found.name, found.licence, found.is_observer) == ("watcher", "", True)
     validator = config.NodeConfig.of(tmp_path, OPTIONS)
     assert (validator.name, validator.is_observer) == ("acme", False)
@@ -63,11 +63,11 @@ def test_other_peers_leave_the_rest_of_a_file_as_it_is(tmp_path: Path) -> None:
     peers = {"delta": "127.0.0.1:1", "ember": "[::1]:2"}
     for before in (OPTIONS.p2p.peers, {}):
         options = msgspec.structs.replace(OPTIONS, p2p=LinksSection(peers=before))
-        text = config.template(options).replace('# level = "info"', 'level = "debug"')
-        found = config.load(directory_with(tmp_path, config.with_peers(text, peers)))
+        text = config_text.template(options).replace('# level = "info"', 'level = "debug"')
+        found = config.load(directory_with(tmp_path, config_text.with_peers(text, peers)))
         assert (found.p2p.peers, found.log.level) == (peers, "debug")
     table = minimal() + '[p2p.peers]\nbolt = "127.0.0.1:1"\n'
-    assert config.with_peers(table, peers) == table
+    assert config_text.with_peers(table, peers) == table
 
 
 def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
