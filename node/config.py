@@ -16,11 +16,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
+from ledger.amounts import parse_number
 from ledger.codec import Slug
 from node.errors import NodeError
 
@@ -377,23 +378,24 @@ def load(
     """
     path = directory / CONFIG_NAME
     table = _read_toml(path)
-    for name in _environment_options():
-        value = (environment or {}).get(environment_name(name))
+    types = dict(_scalar_options(Options, ""))
+    for name, kind in types.items():
+        variable = environment_name(name)
+        value = (environment or {}).get(variable)
         if value is not None:
-            _put(table, name, value)
+            _put(table, name, _of_text(kind, value, variable))
     for name, value in (flags or {}).items():
-        if name not in _environment_options():
-            known = ", ".join(_environment_options())
+        if name not in types:
+            known = ", ".join(types)
             raise NodeError("bad_config", f"there is no option '{name}'", f"the options: {known}")
-        _put(table, name, value)
+        _put(table, name, _of_text(types[name], value, f"--set {name}"))
     return NodeConfig.of(directory, convert(table, str(path)))
 
 
 def convert(table: Mapping[str, object], source: str) -> Options:
     """Options from a table; raises NodeError that names the key. `source` is where it is from."""
     try:
-        # Not strict: what comes from the environment is text, whatever the option's type.
-        return msgspec.convert(table, Options, strict=False)
+        return msgspec.convert(table, Options)
     except msgspec.ValidationError as error:
         sentence = str(error).replace(" - at `$.", " - at `").replace("field `", "key `")
         raise NodeError("bad_config", f"{source}: {sentence}", f"correct {source}") from None
@@ -422,20 +424,29 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise NodeError("bad_config", f"{path}: {error}", f"correct {path}") from None
 
 
-def _environment_options() -> list[str]:
-    return list(_scalar_options(Options, ""))
-
-
-def _scalar_options(kind: type[Section], prefix: str) -> Iterator[str]:
-    """The options that one line of text can set: all but lists and tables."""
+def _scalar_options(kind: type[Section], prefix: str) -> Iterator[tuple[str, object]]:
+    """The options that one line of text can set, all but lists and tables, with their types."""
     for field in msgspec.structs.fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, Section):
             yield from _scalar_options(field.type, f"{field.name}.")
         elif field.name not in ("peers", "hosts"):
-            yield prefix + field.name
+            yield prefix + field.name, get_args(field.type)[0]
 
 
-def _put(table: dict[str, Any], name: str, value: str) -> None:
+def _of_text(kind: object, text: str, source: str) -> int | bool | str:
+    """The value that a variable or flag means; raises NodeError."""
+    found: int | bool | str | None = text
+    wanted = ""
+    if kind is int:
+        found, wanted = parse_number(text), "a number: write it in digits 0-9"
+    elif kind is bool:
+        found, wanted = {"true": True, "false": False}.get(text), "true or false"
+    if found is None:
+        raise NodeError("bad_config", f"{source}: {text!r} is not {wanted}", f"correct {source}")
+    return found
+
+
+def _put(table: dict[str, Any], name: str, value: int | bool | str) -> None:
     section, _, key = name.rpartition(".")
     target = table.setdefault(section, {}) if section else table
     if isinstance(target, dict):  # else the conversion names the fault

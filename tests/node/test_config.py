@@ -95,6 +95,44 @@ def test_archive_and_snapshots_are_options(tmp_path: Path) -> None:
         config.load(tmp_path, flags={"sync.snapshot_distance": "-1"})
 
 
+@pytest.mark.parametrize(
+    "text", ["1e3", "1.0", "\u0663", "\uff13", "+3", " 3", "1_0", "0x10", "", "-1"]
+)
+def test_numbers_are_written_in_digits(tmp_path: Path, text: str) -> None:
+    """Not as floats, nor in digits of other scripts, which look like other numbers or like none."""
+    directory = directory_with(tmp_path, minimal())
+    option = "storage.reject_below_mib"
+    for source, given in (
+        (
+            "MARSA_STORAGE_REJECT_BELOW_MIB",
+            {"environment": {"MARSA_STORAGE_REJECT_BELOW_MIB": text}},
+        ),
+        (f"--set {option}", {"flags": {option: text}}),
+    ):
+        with pytest.raises(NodeError) as caught:
+            config.load(directory, **given)
+        assert caught.value.code == "bad_config"
+        assert (
+            caught.value.sentence == f"{source}: {text!r} is not a number: write it in digits 0-9"
+        )
+
+
+@pytest.mark.parametrize("value", ["1e3", "1000.0", '"1000"', "true"])
+def test_numbers_of_the_file_are_integers(tmp_path: Path, value: str) -> None:
+    """TOML has numbers of its own: a float or a text is none of them."""
+    text = minimal() + f"[storage]\nreject_below_mib = {value}\n"
+    with pytest.raises(NodeError, match="reject_below_mib") as caught:
+        config.load(directory_with(tmp_path, text))
+    assert caught.value.code == "bad_config"
+
+
+@pytest.mark.parametrize("text", ["1", "yes", "TRUE", ""])
+def test_true_and_false_are_written_so(tmp_path: Path, text: str) -> None:
+    """As in the file."""
+    with pytest.raises(NodeError, match="is not true or false"):
+        config.load(directory_with(tmp_path, minimal()), flags={"storage.archive": text})
+
+
 def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:
     """MARSA_HOME and MARSA_NODE belong to the command line and mean nothing here."""
     directory = directory_with(tmp_path, minimal())
