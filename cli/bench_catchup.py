@@ -219,7 +219,7 @@ def _choose(target: Target) -> DevnetNode:
         consensus = client.status().consensus
     if consensus.connected < consensus.validators:
         raise CliError(
-            "node_down",
+            "devnet_not_well",
             f"{', '.join(consensus.missing)} is not connected: one more away, and nothing moves",
             hint="marsa devnet up",
             exit_code=ExitCode.UNREACHABLE,

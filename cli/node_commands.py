@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.base import Group, examples
-from cli.errors import ExitCode, usage_error
+from cli.errors import usage_error
 from cli.output import confirm, emit
 from cli.units import parse_duration
 
@@ -146,7 +146,7 @@ def check(directory: Path, assignments: tuple[str, ...]) -> None:
     from cli import node_setup
     from cli.node_errors import node_errors_mapped
 
-    with node_errors_mapped(ExitCode.CHECK_FAILED):
+    with node_errors_mapped():
         config = node_setup.load(directory, assignments)
         fault = node_setup.check(config)
     value = {

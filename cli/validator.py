@@ -283,7 +283,7 @@ def approved_by_devnet(node: Node, epoch: Epoch, operation: Governance) -> Signe
     keys = () if genesis is None else validator_keys.devnet_operations_keys(genesis, members)
     if len(keys) < epoch.quorum:
         raise CliError(
-            "needs_quorum",
+            "too_few_keys",
             f"{epoch.quorum} of {epoch.n} validators must sign; "
             f"the keys of {len(keys)} are on this machine",
             hint="write it to a file that goes from operator to operator: --ptx FILE",

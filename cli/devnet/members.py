@@ -257,7 +257,7 @@ def _wait(
 def _pause(place: Place, node: DevnetNode, waiting: Waiting) -> None:
     if waiting.left_ms == 0:
         what = f"does not vote after {ADD_MS // 1_000} s: {waiting.reason}"
-        raise control.failed(place, node, what, ExitCode.TIMEOUT)
+        raise control.not_ready(place, node, what)
     time.sleep(POLL_S)
 
 
@@ -273,7 +273,7 @@ def _alive(place: Place, node: DevnetNode) -> NodeState:
     processes.reap()
     state = control.look_at(place, node)
     if not state.alive:
-        raise control.failed(place, node, "ended while it was joining", ExitCode.INTERNAL)
+        raise control.ended(place, node, "ended while it was joining")
     return state
 
 
@@ -311,10 +311,11 @@ def _choose(place: Place, epoch: Epoch, licence: str | None) -> str:
             "choose another provider, or leave the name out",
         )
     if held is not None and (held.seat != "none" or held.state == "revoked"):
-        raise usage_error(
+        raise CliError(
             Reason.HAS_SEAT.value,
             f"'{licence}' cannot be admitted: its licence is {held.state}, its seat {held.seat}",
-            "choose another provider, or leave the name out",
+            hint="choose another provider, or leave the name out",
+            exit_code=ExitCode.REJECTED,
         )
     return licence
 

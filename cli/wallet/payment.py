@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from cli.errors import CliError, ExitCode, usage_error
+from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.units import format_time
 from cli.wallet.build import (
     Conditions,
@@ -87,7 +87,7 @@ def _plan_given(terms: Terms, holding: Holding, wish: Wish) -> Draft:
     coins = [coin for coin in holding.coins if coin.outpoint in wish.only]
     for txid, index in wish.only:
         if not any(coin.outpoint == (txid, index) for coin in coins):
-            raise usage_error(
+            raise not_found(
                 "unknown_coin",
                 f"{holding.name} has no unspent coin {txid.hex()}:{index}",
                 f"marsa wallet coins {holding.name}",

@@ -329,7 +329,7 @@ def test_the_genesis_must_be_that_of_the_chain(
     (marsa_home / "devnets" / "default" / "genesis.json").unlink()
     assert code_of(marsa(*sign)) == (ExitCode.USAGE, "genesis_needed")
     lacking = marsa("validator", "remove", "acme", "--json", "--node", node.url)
-    assert code_of(lacking) == (ExitCode.NOT_FOUND, "needs_quorum")
+    assert code_of(lacking) == (ExitCode.NOT_FOUND, "too_few_keys")
     assert "--ptx" in lacking.json["error"]["hint"]
 
 

@@ -66,7 +66,7 @@ def test_second_process_on_one_directory(cluster: Cluster) -> None:
     """The second one ends at once and names the first; the first goes on."""
     cluster.up()
     pid = cluster.nodes()["val0"]["pid"]
-    second = cluster.marsa("node", "run", cluster.node_dir("val0"), "--json", code=1)
+    second = cluster.marsa("node", "run", cluster.node_dir("val0"), "--json", code=9)
     assert second.error["code"] == "directory_in_use"
     assert str(pid) in second.error["message"]
     assert cluster.nodes()["val0"]["pid"] == pid
@@ -98,7 +98,7 @@ def test_port_in_use(cluster: Cluster) -> None:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", cluster.base_port + 2))
         taken.listen()
-        failed = cluster.marsa("devnet", "up", "--base-port", cluster.base_port, "--json", code=1)
+        failed = cluster.marsa("devnet", "up", "--base-port", cluster.base_port, "--json", code=9)
         assert failed.error["code"] == "port_in_use"
         assert str(cluster.base_port + 2) in failed.error["message"]
         assert str(os.getpid()) in failed.error["message"]
