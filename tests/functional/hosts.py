@@ -1,0 +1,197 @@
+"""Validators on hosts of their own, as far as one machine can show it.
+
+A `Host` is where commands run: this machine, or a network namespace with an address of its own on a
+bridge. `marsa network init` makes the directories, `marsa node run` is what starts them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.hosts_file import ISSUERS, write_hosts
+from tests.functional.cluster import COMMAND_S, DEADLINE_S, MARSA, Cluster, Ended, until
+
+TOOLS = ("ip", "unshare", "nsenter")
+ETHERNET = "eth0"
+NODE_STOP_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One provider's host."""
+
+    licence: str
+    api: str
+    enter: tuple[str, ...] = ()
+    """What stands before a command that runs there."""
+
+
+class Hosts:
+    """A network of `marsa network init`, and a wallet with the coins of its holder."""
+
+    def __init__(self, cluster: Cluster, hosts: Sequence[Host]) -> None:
+        self.hosts = list(hosts)
+        self.directory = cluster.home / "harbour"
+        self._cluster = cluster
+        self._password = cluster.home / "password"
+        self._password.touch(mode=0o600)
+        self._password.write_text("correct horse battery\n")
+
+    def found(self, tables: Sequence[str]) -> None:
+        """Make the network, and restore the wallet."""
+        file = write_hosts(self._cluster.home / "hosts.toml", tables)
+        self._cluster.marsa("network", "init", "--hosts", file, "--out", self.directory)
+        words = self.directory / "holders" / "alice.words"
+        password = ("--password-file", self._password)
+        self._cluster.marsa("wallet", "import", "alice", "--words-file", words, *password)
+        self._cluster.marsa("wallet", "new", "bob", *password)
+
+    @contextmanager
+    def running(self, at: Host) -> Iterator[subprocess.Popen[bytes]]:
+        """The node of a host, as its operator starts it, until the end of the block."""
+        directory = self.directory / "hosts" / at.licence
+        command = [*at.enter, str(MARSA), "node", "run", str(directory)]
+        with (directory / "node.log").open("ab") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stderr=log, env=self._cluster.environment
+            )
+            try:
+                yield child
+            finally:
+                child.terminate()
+                child.wait(NODE_STOP_S)
+
+    def marsa(self, at: Host, *arguments: object, code: int | None = 0) -> Ended:
+        """A command that is typed on a host, to the node there."""
+        done = subprocess.run(
+            [*at.enter, str(MARSA), *map(str, arguments), "--node", at.api, "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_S,
+            stdin=subprocess.DEVNULL,
+            env=self._cluster.environment,
+        )
+        ended = Ended(done.returncode, done.stdout, done.stderr)
+        assert code is None or ended.code == code, (ended, self.logs())
+        return ended
+
+    def status(self, at: Host) -> Any:
+        """What a node says of itself; nothing before it answers."""
+        ended = self.marsa(at, "node", "status", code=None)
+        return ended.json if ended.code == 0 else None
+
+    def pay(self, at: Host) -> Any:
+        """A payment that is sent to the node of this host, and is final."""
+        password = ("--password-file", self._password)
+        send = ("tx", "send", "bob", "5", "--from", "alice", *password, "--wait", "20s")
+        return self.marsa(at, *send).json
+
+    def mint(self, at: Host, issuer: str) -> Any:
+        """New coins, with the issuer's treasury key from its file."""
+        key = self.directory / "roles" / issuer
+        mint = ("coin", "mint", "7", "--issuer", issuer, "--to", "bob", "--key")
+        return self.marsa(at, *mint, key, "--wait", "20s").json
+
+    def logs(self) -> str:
+        """The ends of all logs, for whoever reads a failure."""
+        files = sorted(self.directory.glob("hosts/*/node.log"))
+        return "\n".join(f"{file.parent.name}: {file.read_text()[-1_000:]}" for file in files)
+
+
+def assert_network_works(network: Hosts) -> None:
+    """All vote, a payment is final and known everywhere, an issuer mints; it goes on without one
+    of them."""
+    first, *others = network.hosts
+    with ExitStack() as stack:
+        running = {host: stack.enter_context(network.running(host)) for host in network.hosts}
+
+        def all_vote() -> bool:
+            found = [network.status(host) for host in network.hosts]
+            return all(item and item["consensus"]["is_voting"] for item in found)
+
+        until(all_vote, "all vote")
+        paid = network.pay(first)
+        assert paid["status"] == "final"
+        for host in others:
+            shown = network.marsa(host, "tx", "wait", paid["txid"]).json
+            assert shown["height"] == paid["height"]
+        assert network.mint(first, ISSUERS[0])["status"] == "final"
+        running[others[-1]].kill()
+        running[others[-1]].wait(NODE_STOP_S)
+        for host in (first, others[0]):
+            assert network.pay(host)["status"] == "final"
+
+
+@contextmanager
+def namespaces(addresses: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
+    """A network namespace for each address, on one bridge: how to enter each.
+
+    A namespace lives as long as the process in it, and those end with this one, however it ends:
+    nothing has a name that could stay behind. Skips where the user may not make any.
+    """
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)} (util-linux and iproute2) for network namespaces")
+    with ExitStack() as stack:
+        switch = _enter(stack.enter_context(_namespace()))
+        _run(switch, "ip link add br0 type bridge")
+        _run(switch, "ip link set br0 up")
+        found = []
+        for number, address in enumerate(addresses):
+            process = stack.enter_context(_namespace())
+            inside = _enter(process)
+            pair = f"type veth peer name {ETHERNET} netns {process}"
+            _run(switch, f"ip link add port{number} {pair}")
+            _run(switch, f"ip link set port{number} master br0 up")
+            _run(inside, "ip link set lo up")
+            _run(inside, f"ip address add {address}/24 dev {ETHERNET}")
+            _run(inside, f"ip link set {ETHERNET} up")
+            found.append(inside)
+        yield found
+
+
+@contextmanager
+def _namespace() -> Iterator[int]:
+    """The process that holds one open: it reads what nobody writes."""
+    child = subprocess.Popen(
+        ["unshare", "--net", "cat"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    own = Path("/proc/self/ns/net").readlink()
+    try:
+
+        def is_apart() -> bool:
+            if child.poll() is not None:
+                assert child.stderr is not None
+                said = child.stderr.read().decode().strip()
+                pytest.skip(f"this user may not make a network namespace: {said}")
+            return Path(f"/proc/{child.pid}/ns/net").readlink() != own
+
+        until(is_apart, "a network namespace", DEADLINE_S)
+        yield child.pid
+    finally:
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _enter(process: int) -> tuple[str, ...]:
+    return ("nsenter", "--target", str(process), "--net")
+
+
+def _run(inside: tuple[str, ...], command: str) -> None:
+    done = subprocess.run(
+        [*inside, *command.split()], capture_output=True, text=True, check=False, timeout=COMMAND_S
+    )
+    if done.returncode != 0:
+        pytest.skip(f"this machine cannot do `{command}`: {done.stderr.strip()}")
