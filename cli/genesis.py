@@ -84,7 +84,7 @@ def new(
         raise usage_error(
             "usage",
             "a genesis whose keys are not public is put together by the licence authority",
-            "for a test network: marsa genesis new --devnet",
+            "with all it begins with: marsa network init; for a devnet: marsa genesis new --devnet",
         )
     blueprint = plan.make_blueprint(
         seed, validators=validators, accounts=accounts, period_ms=parse_period(period)

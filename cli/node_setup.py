@@ -65,7 +65,8 @@ def init(
     table = _options(genesis, licence, addresses, peers, is_observer=is_observer)
     # Converted rather than constructed: what was typed is checked like what is read.
     options = config.convert(table, source)
-    draft = directory.with_name(f".{directory.resolve().name}.new")
+    directory = directory.absolute()  # "." has no name beside which another could stand
+    draft = directory.with_name(f".{directory.name}.new")
     if draft.exists():
         shutil.rmtree(draft)
     draft.mkdir(parents=True)
