@@ -103,7 +103,7 @@ def create(directory: Path, hosts: Hosts, source: Path, now_ms: int) -> Genesis:
         genesis = make_genesis(hosts, founders, now_ms)
     except Invalid as error:
         raise bad_hosts(source, error.detail) from None
-    draft = directory.with_name(f".{directory.resolve().name}.new")
+    draft = directory.with_name(f".{directory.name}.new")
     if draft.exists():
         shutil.rmtree(draft)
     draft.mkdir(parents=True, mode=0o700)

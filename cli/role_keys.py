@@ -84,7 +84,7 @@ def save(directory: Path, provider: ProviderKeys) -> None:
     file = RoleKeysFile(
         licence, *(seeds[role].hex() for role in ("operations", "treasury", "metering"))
     )
-    draft = directory.with_name(f".{directory.resolve().name}.new")
+    draft = directory.with_name(f".{directory.name}.new")
     if draft.exists():  # left by a crash; nobody has a licence for these keys
         shutil.rmtree(draft)
     draft.mkdir(parents=True, mode=0o700)

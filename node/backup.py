@@ -103,17 +103,18 @@ def backup(node: NodeConfig, file: Path, report: Report) -> Header:
 def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeConfig]:
     """Make a node in a new or empty directory; raises NodeError before anything is written where
     the file is not whole."""
+    directory = directory.absolute()  # "." has no name beside which another could stand
     with _storage_errors(), file.open("rb") as raw:
         _check_private(file, raw)
         size = os.fstat(raw.fileno()).st_size
         header = _read_header(file, raw)
         _check_digest(file, raw, size, report)
-        parent = directory.absolute().parent
+        parent = directory.parent
         parent.mkdir(parents=True, exist_ok=True)
         if free_bytes(parent) < size:
             detail = f"{parent} has {free_bytes(parent) >> 20} MiB free, {size >> 20} are needed"
             raise NodeError("disk_full", detail, "free some space, or restore elsewhere")
-        draft = directory.with_name(f".{directory.absolute().name}.new")
+        draft = directory.with_name(f".{directory.name}.new")
         if draft.exists():
             shutil.rmtree(draft)
         draft.mkdir()

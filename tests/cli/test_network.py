@@ -13,6 +13,7 @@ from node import config
 from tests.cli.conftest import Marsa
 from tests.cli.hosts_file import ISSUERS, PROVIDERS, host, hosts_text, write_hosts
 
+ROOT = Path(__file__).parent.parent.parent
 HOSTS = [host(name, f"198.51.100.{at}:8740") for at, name in enumerate(PROVIDERS, 7)]
 
 
@@ -124,6 +125,18 @@ def test_what_is_said_is_what_is_made(marsa: Marsa, tmp_path: Path) -> None:
     listens = (found.p2p.listen, found.api.listen, found.operations.listen)
     assert listens == ("10.0.0.7:8740", "127.0.0.1:9640", "127.0.0.1:9840")
     assert config.load(out / "hosts" / "bolt").p2p.peers["acme"] == "acme.example:8740"
+
+
+def test_example_of_the_document_is_taken(marsa: Marsa, tmp_path: Path) -> None:
+    """docs/NETWORK.md shows one table of each kind; with three hosts and an attestor more it is a
+    network."""
+    text = (ROOT / "docs" / "NETWORK.md").read_text()
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    more = "\n".join(HOSTS[1:])
+    attestor = '[[attestor]]\nid = "plumb"\nname = "Plumb"\ngroup = "plumb-group"\n'
+    (tmp_path / "h.toml").write_text(f"{example}\n{more}\n{attestor}")
+    made = marsa("network", "init", "--hosts", tmp_path / "h.toml", "--out", tmp_path / "net")
+    assert made.code == ExitCode.OK, made
 
 
 @pytest.mark.parametrize(

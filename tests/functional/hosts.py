@@ -101,16 +101,30 @@ class Hosts:
         mint = ("coin", "mint", "7", "--issuer", issuer, "--to", "bob", "--key")
         return self.marsa(at, *mint, key, "--wait", "20s").json
 
+    def admit(self, at: Host, licence: str) -> Any:
+        """A provider that made its keys itself: the authority licenses it, three operators sign."""
+        home = self._cluster.home
+        keys, grant, ptx = (home / f"{licence}{end}" for end in ("-keys", ".json", ".ptx"))
+        authority = self.directory / "authority" / "authority-key.pem"
+        chain = ("--genesis", self.directory / "genesis.json")
+        named = ("--id", licence, "--name", licence.capitalize(), "--keys", keys)
+        self.marsa(at, "validator", "keys", "new", keys, "--id", licence)
+        self.marsa(at, "validator", "grant", grant, *named, *chain, "--authority", authority)
+        self.marsa(at, "validator", "admit", grant, *chain, "--ptx", ptx)
+        for host in self.hosts[:3]:
+            roles = self.directory / "roles" / host.licence / "roles.json"
+            self.marsa(at, "tx", "sign", ptx, "--key", roles, *chain, "--yes")
+        return self.marsa(at, "tx", "submit", ptx).json
+
     def logs(self) -> str:
         """The ends of all logs, for whoever reads a failure."""
         files = sorted(self.directory.glob("hosts/*/node.log"))
         return "\n".join(f"{file.parent.name}: {file.read_text()[-1_000:]}" for file in files)
 
 
-def assert_network_works(network: Hosts) -> None:
-    """All vote, a payment is final and known everywhere, an issuer mints; it goes on without one
-    of them."""
-    first, *others = network.hosts
+@contextmanager
+def all_voting(network: Hosts) -> Iterator[dict[Host, subprocess.Popen[bytes]]]:
+    """Every node runs and votes."""
     with ExitStack() as stack:
         running = {host: stack.enter_context(network.running(host)) for host in network.hosts}
 
@@ -119,16 +133,22 @@ def assert_network_works(network: Hosts) -> None:
             return all(item and item["consensus"]["is_voting"] for item in found)
 
         until(all_vote, "all vote")
-        paid = network.pay(first)
-        assert paid["status"] == "final"
-        for host in others:
-            shown = network.marsa(host, "tx", "wait", paid["txid"]).json
-            assert shown["height"] == paid["height"]
-        assert network.mint(first, ISSUERS[0])["status"] == "final"
-        running[others[-1]].kill()
-        running[others[-1]].wait(NODE_STOP_S)
-        for host in (first, others[0]):
-            assert network.pay(host)["status"] == "final"
+        yield running
+
+
+def assert_works(network: Hosts, running: dict[Host, subprocess.Popen[bytes]]) -> None:
+    """A payment is final and known everywhere, an issuer mints; it goes on without one of them."""
+    first, *others = network.hosts
+    paid = network.pay(first)
+    assert paid["status"] == "final"
+    for host in others:
+        shown = network.marsa(host, "tx", "wait", paid["txid"]).json
+        assert shown["height"] == paid["height"]
+    assert network.mint(first, ISSUERS[0])["status"] == "final"
+    running[others[-1]].kill()
+    running[others[-1]].wait(NODE_STOP_S)
+    for host in (first, others[0]):
+        assert network.pay(host)["status"] == "final"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from cli.devnet.state import ports
 from tests.cli.hosts_file import PROVIDERS, host
 from tests.functional.cluster import Cluster
-from tests.functional.hosts import Host, Hosts, assert_network_works, namespaces
+from tests.functional.hosts import Host, Hosts, all_voting, assert_works, namespaces
 
 pytestmark = pytest.mark.functional
 
@@ -16,7 +16,8 @@ SUBNET = "10.87.40"
 
 
 def test_four_ports_of_one_machine(cluster: Cluster) -> None:
-    """Loopback addresses: everything stays on loopback, and a payment is final."""
+    """Loopback addresses: everything stays on loopback, a payment is final, and with the keys that
+    lie apart another provider is licensed and admitted."""
     tables, hosts = [], []
     for index, name in enumerate(PROVIDERS):
         api, operations, p2p = ports(cluster.base_port, index)
@@ -25,7 +26,11 @@ def test_four_ports_of_one_machine(cluster: Cluster) -> None:
         hosts.append(Host(name, f"http://127.0.0.1:{api}"))
     network = Hosts(cluster, hosts)
     network.found(tables)
-    assert_network_works(network)
+    with all_voting(network) as running:
+        assert network.admit(hosts[0], "kite")["status"] == "final"
+        status = network.marsa(hosts[1], "validator", "status").json
+        assert status["candidates"] == ["kite"]
+        assert_works(network, running)
 
 
 def test_four_hosts(cluster: Cluster) -> None:
@@ -37,4 +42,5 @@ def test_four_hosts(cluster: Cluster) -> None:
         hosts = [Host(name, api, enter) for name, enter in zip(PROVIDERS, places, strict=True)]
         network = Hosts(cluster, hosts)
         network.found([host(n, f"{a}:8740") for n, a in zip(PROVIDERS, addresses, strict=True)])
-        assert_network_works(network)
+        with all_voting(network) as running:
+            assert_works(network, running)
