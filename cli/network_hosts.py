@@ -229,8 +229,8 @@ def _check_addresses(host: Host) -> None:
             listen = parse_listen(text) if text else None
         except ValueError:
             _fail(f"{where}: {key}", f"{text!r} is no address of a machine, as in 127.0.0.1:8640")
-        if key == "api" and listen is not None and not listen.is_loopback:
-            _fail(f"{where}: api", f"{text} is not loopback; a proxy on the host makes it public")
+        if key != "listen" and listen is not None and not listen.is_loopback:
+            _fail(f"{where}: {key}", f"{text} is not loopback; a proxy on the host makes it public")
 
 
 def _check_holder(holder: HolderTable, issuers: list[str], hrp: str) -> None:

@@ -166,6 +166,7 @@ def test_where_a_host_listens(marsa: Marsa, tmp_path: Path, address: str, listen
         ('p2p = "198.51.100.8:8740"\n', "", "host 2: the table missing required key `p2p`"),
         ('p2p = "198.51.100.8:8740"', 'p2p="b:1"\nlisten="bolt.example:1"', "'bolt': listen: "),
         ('p2p = "198.51.100.8:8740"', 'p2p="b:1"\napi="0.0.0.0:1"', "host 'bolt': api: "),
+        ('p2p = "198.51.100.8:8740"', 'p2p="b:1"\noperations="[::]:1"', "'bolt': operations: "),
         ('p2p = "198.51.100.8:8740"', 'p2p = "b:1"\nport = 7', "unknown key `port`"),
         ('licence = "bolt"', 'licence = "Bolt"', "host 2: licence: "),
         ('licence = "bolt"', 'licence = "acme"', "licence 'acme'"),

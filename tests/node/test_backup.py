@@ -91,6 +91,28 @@ def test_all_but_votes_comes_back(node: NodeConfig, file: Path, tmp_path: Path) 
     assert "restore from a backup" in app.check_node(found)
 
 
+def test_observer_has_no_keys(tmp_path: Path) -> None:
+    """Neither keys nor a licence are there, and none are asked for."""
+    genesis = BLUEPRINT.genesis
+    init(tmp_path / "watcher", genesis, "watcher", None, addresses={}, peers={"acme": "a:1"})
+    backup(config.load(tmp_path / "watcher"), tmp_path / "file", nothing)
+    _, found = restore(tmp_path / "file", tmp_path / "again", nothing)
+    assert found.is_observer
+    assert not (found.directory / "keys").exists()
+    assert app.check_node(found) == ""
+
+
+def test_key_of_a_signer_is_not_there(node: NodeConfig, tmp_path: Path) -> None:
+    """The process with the key is not asked either."""
+    path = node.directory / "marsa.toml"
+    path.write_text(path.read_text().replace('# signer = ""', 'signer = "/nowhere/signer.sock"'))
+    node.consensus_key_path.unlink()
+    backup(config.load(node.directory), tmp_path / "file", nothing)
+    _, found = restore(tmp_path / "file", tmp_path / "again", nothing)
+    assert found.signer == "/nowhere/signer.sock"
+    assert [path.name for path in (found.directory / "keys").iterdir()] == ["link.pem"]
+
+
 def test_file_is_private_and_tar_lists_it(node: NodeConfig, file: Path) -> None:
     """0600, no draft left beside it, readable by any tool for archives."""
     assert file.stat().st_mode & 0o777 == 0o600
