@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from tests.functional.cluster import COMMAND_S, DEADLINE_S, MARSA, Cluster, Ende
 TOOLS = ("ip", "unshare", "nsenter")
 ETHERNET = "eth0"
 NODE_STOP_S = 20
+NODES_START_S = 90
+"""Four interpreters start from nothing, and another one for each question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,10 @@ class Hosts:
         assert code is None or ended.code == code, (ended, self.logs())
         return ended
 
-    def status(self, at: Host) -> Any:
-        """What a node says of itself; nothing before it answers."""
+    def is_voting(self, at: Host) -> bool:
+        """As its node says; not before it answers."""
         ended = self.marsa(at, "node", "status", code=None)
-        return ended.json if ended.code == 0 else None
+        return ended.code == 0 and bool(ended.json["consensus"]["is_voting"])
 
     def pay(self, at: Host) -> Any:
         """A payment that is sent to the node of this host, and is final."""
@@ -127,12 +130,8 @@ def all_voting(network: Hosts) -> Iterator[dict[Host, subprocess.Popen[bytes]]]:
     """Every node runs and votes."""
     with ExitStack() as stack:
         running = {host: stack.enter_context(network.running(host)) for host in network.hosts}
-
-        def all_vote() -> bool:
-            found = [network.status(host) for host in network.hosts]
-            return all(item and item["consensus"]["is_voting"] for item in found)
-
-        until(all_vote, "all vote")
+        for host in network.hosts:
+            until(partial(network.is_voting, host), f"{host.licence} votes", NODES_START_S)
         yield running
 
 
