@@ -12,13 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.hosts_file import ISSUERS, write_hosts
-from tests.functional.cluster import COMMAND_S, DEADLINE_S, MARSA, Cluster, Ended, until
+from tests.functional.cluster import COMMAND_S, MARSA, Cluster, Ended, until
 
 TOOLS = ("ip", "unshare", "nsenter")
 ETHERNET = "eth0"
@@ -181,27 +180,18 @@ def namespaces(addresses: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
 @contextmanager
 def _namespace() -> Iterator[int]:
     """The process that holds one open: it reads what nobody writes."""
-    child = subprocess.Popen(
-        ["unshare", "--net", "cat"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    own = Path("/proc/self/ns/net").readlink()
-    try:
-
-        def is_apart() -> bool:
-            if child.poll() is not None:
-                assert child.stderr is not None
-                said = child.stderr.read().decode().strip()
-                pytest.skip(f"this user may not make a network namespace: {said}")
-            return Path(f"/proc/{child.pid}/ns/net").readlink() != own
-
-        until(is_apart, "a network namespace", DEADLINE_S)
-        yield child.pid
-    finally:
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stderr):
-            if pipe is not None:
-                pipe.close()
+    command = ["unshare", "--net", "sh", "-c", "echo inside; exec cat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+        if not child.stdout.readline():  # it has ended instead
+            pytest.skip(
+                f"this user may not make a network namespace: {child.stderr.read().strip()}"
+            )
+        try:
+            yield child.pid
+        finally:
+            child.stdin.close()  # the end of what it reads, and so its own
 
 
 def _enter(process: int) -> tuple[str, ...]:
