@@ -122,12 +122,12 @@ def _wallet_keys(
 
 def _role_keys(ptx: Ptx, key: Path | None, validator: str | None) -> Sequence[SigningKey]:
     """Operations of the validators want the operations key alone."""
-    from cli import validator_keys
+    from cli import role_keys
     from cli.wallet import ptx as ptxs
 
     if key is not None:
-        file = validator_keys.load_role_keys(key)
-        name, keys = file.licence, validator_keys.signing_keys(file)
+        file = role_keys.load_role_keys(key)
+        name, keys = file.licence, role_keys.signing_keys(file)
     else:
         name, keys = str(validator), _devnet_keys(ptx, str(validator))
     if ptx.is_governance:

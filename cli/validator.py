@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 _TABLE = {
-    "grant": ("cli.validator_new:grant", "Make the keys and the grant of a new validator."),
+    "keys": ("cli.validator_role_keys:keys", "The keys of a provider's five roles."),
+    "grant": (
+        "cli.validator_new:grant",
+        "Make the grant of a new validator, and its keys if it has none.",
+    ),
     "signer": (
         "cli.validator_signer:signer",
         "Hold a consensus key, and sign for one node over a socket.",

@@ -1,63 +1,23 @@
-"""Keys with which providers act, and the genesis of the chain on which they do.
+"""The genesis of a chain, and the keys of its providers where it is that of a devnet.
 
-A provider keeps the keys of its roles in roles.json, beside those of its node. The keys of a
-devnet all follow from its genesis and are public by design, so that one command there speaks for
-all its validators.
+The keys of a devnet all follow from its genesis and are public by design, so that one command there
+speaks for all its validators.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Meta
 
 from cli.accounts import describe_devnet, devnets
 from cli.devnet.blueprint import Blueprint
-from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.errors import CliError, ExitCode, usage_error
 from cli.genesis import read_genesis
-from cli.home import read_private
 from ledger.crypto import SigningKey
 from ledger.genesis import Genesis, chain_id
 from ledger.reasons import Reason
-
-ROLES_NAME = "roles.json"
-
-Seed = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-
-
-class RoleKeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """roles.json: what a provider's people sign with; the node has the other keys."""
-
-    licence: str
-    operations: Seed
-    treasury: Seed
-    metering: Seed
-
-
-def load_role_keys(path: Path) -> RoleKeysFile:
-    """The file, or the one in a directory of keys; raises CliError."""
-    file = path / ROLES_NAME if path.is_dir() else path
-    if not file.is_file():
-        hint = "give roles.json of the directory in which the keys were made"
-        raise not_found("no_key_file", f"there is no file {file}", hint)
-    try:
-        return msgspec.json.decode(read_private(file), type=RoleKeysFile)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise CliError(
-            "bad_key_file",
-            f"{file} does not hold the keys of a provider's roles",
-            hint="restore it from a backup",
-            exit_code=ExitCode.CHECK_FAILED,
-        ) from None
-
-
-def signing_keys(file: RoleKeysFile) -> tuple[SigningKey, ...]:
-    """The keys by which a provider acts on the chain."""
-    return tuple(SigningKey(bytes.fromhex(seed)) for seed in (file.operations, file.treasury))
 
 
 def find_genesis(chain: str, file: Path | None) -> Genesis:

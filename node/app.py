@@ -196,7 +196,7 @@ def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitSta
         stack.callback(log_.close)
         return VoteGuard(key, rules, log_, records, new_log=new_log)
     except FileNotFoundError:
-        why = f"{config.votes_path} is missing"
+        why = f"{config.votes_path} is missing, as after a restore from a backup"
     except (LogDamaged, Invalid) as error:
         why = str(error)
     return VoteGuard(key, rules, None, new_log=new_log, why=why)

@@ -15,25 +15,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cli import founding
+from cli.founding import FACTORS, Capacity, LicenceAuthority, Provider
 from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, tagged_hash
-from ledger.economy.capacity import (
-    HORIZON_MS_MAX,
-    Attestation,
-    Attestor,
-    CapacityCommitment,
-    attestation_hash,
-)
-from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
-from ledger.economy.standard import Factor
+from ledger.economy.capacity import HORIZON_MS_MAX, Attestor, CapacityCommitment
+from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.genesis import Allocation, Authority, Genesis, check
 from ledger.locks import Key, lock_hash
-from ledger.parameters import PPM, Parameters
-from p2p.licence_cert import issue_authority_certificate, issue_licence_certificate
+from p2p.licence_cert import issue_authority_certificate
 
 NETWORK: Final = "devnet"
 _PROVIDERS = (
@@ -54,7 +47,6 @@ EPOCH_BLOCKS = 20
 EPOCH_MS = 60_000
 LICENCE_MS = 10 * HORIZON_MS_MAX
 PERIOD_MS = 60_000
-HOUR_MS = 3_600_000
 
 COIN = 1_000_000
 MAIN_COINS = 10_000 * COIN
@@ -64,14 +56,17 @@ FAUCET_COINS = 20_000 * COIN
 FAUCET_OUTPUTS = 8
 """Of each issuer, so that several can be paid at once before the change is final."""
 
-_HOURS = (("h100", 100, ("training", "fine-tuning", "inference")), ("l40s", 200, ("inference",)))
-"""Device class, number of devices, workloads of each issuer's two commitments."""
-_FACTORS = (
-    Factor("h100", "training", 1_000_000),
-    Factor("h100", "fine-tuning", 1_000_000),
-    Factor("h100", "inference", 1_250_000),
-    Factor("l40s", "inference", 300_000),
+_REGION = "devnet-1"
+_CAPACITY = (
+    Capacity(
+        device_class="h100",
+        devices=100,
+        region=_REGION,
+        workloads=("training", "fine-tuning", "inference"),
+    ),
+    Capacity(device_class="l40s", devices=200, region=_REGION, workloads=("inference",)),
 )
+"""What each issuer commits."""
 _ATTESTORS = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
 """Attestors of three groups, and what percentage of the devices each of them found."""
 
@@ -152,12 +147,16 @@ class Blueprint:
             nonce=self.nonce,
             time_ms=self.time_ms,
             authority=Authority(certificate, SigningKey(self.seed("authority")).public),
-            parameters=_parameters(self.period_ms),
-            standard=_FACTORS,
+            parameters=founding.parameters(
+                period_ms=self.period_ms, epoch_blocks=EPOCH_BLOCKS, epoch_ms=EPOCH_MS
+            ),
+            standard=FACTORS,
             attestors=tuple(self._attestor(name) for name, _ in _ATTESTORS),
             licences=tuple(self._grant(name, certificate) for name in self.providers),
             commitments=tuple(
-                self._commitment(issuer, *hours) for issuer in self.issuers for hours in _HOURS
+                self._commitment(issuer, capacity)
+                for issuer in self.issuers
+                for capacity in _CAPACITY
             ),
             allocations=tuple(self._allocations()),
         )
@@ -180,46 +179,21 @@ class Blueprint:
     def _grant(self, provider: str, authority_certificate: bytes) -> LicenceGrant:
         seeds = (self.role_seed(provider, role) for role in RoleKeys.__struct_fields__)
         keys = RoleKeys(*(SigningKey(seed).public for seed in seeds))
-        certificate = issue_licence_certificate(
-            self.authority_key, authority_certificate, keys.link, provider
-        )
-        return LicenceGrant(
+        provided = Provider(
             id=provider,
             name=f"{provider.capitalize()} Compute",
             jurisdiction="Devnet",
             document_hash=_document_hash(provider.encode("ascii")),
-            certificate=certificate,
-            certificate_hash=certificate_fingerprint(certificate),
-            keys=keys,
             expires_ms=self.time_ms + LICENCE_MS,
-            validator=True,
             issuer=provider in self.issuers,
         )
+        authority = LicenceAuthority(self.authority_key, authority_certificate)
+        return founding.grant_licence(authority, provided, keys)
 
-    def _commitment(
-        self, issuer: str, device_class: str, devices: int, workloads: tuple[str, ...]
-    ) -> CapacityCommitment:
-        begins = self.time_ms - self.time_ms % self.period_ms
-        horizon = HORIZON_MS_MAX - HORIZON_MS_MAX % self.period_ms
-        bare = CapacityCommitment(
-            id=f"{issuer}-{device_class}",
-            issuer=issuer,
-            device_class=device_class,
-            region="devnet-1",
-            workloads=workloads,
-            from_ms=begins,
-            to_ms=begins + horizon,
-            microhours=devices * PPM * self.period_ms // HOUR_MS,
-            attestations=(),
-        )
-        found = tuple(self._attestation(bare, name, percent) for name, percent in _ATTESTORS)
-        return msgspec.structs.replace(bare, attestations=found)
-
-    def _attestation(self, bare: CapacityCommitment, name: str, percent: int) -> Attestation:
-        figure = bare.microhours * percent // 100
-        message = attestation_hash(self.nonce, bare, name, figure)
-        signature = SigningKey(self.seed("attestor", name)).sign(message)
-        return Attestation(name, figure, signature)
+    def _commitment(self, issuer: str, capacity: Capacity) -> CapacityCommitment:
+        bare = founding.commitment(issuer, capacity, time_ms=self.time_ms, period_ms=self.period_ms)
+        keys = ((name, SigningKey(self.seed("attestor", name)), part) for name, part in _ATTESTORS)
+        return founding.attested(self.nonce, bare, keys)
 
     def _allocations(self) -> list[Allocation]:
         """Each account holds coins of two issuers, in turn; the faucet of all."""
@@ -238,21 +212,3 @@ class Blueprint:
 def nonce_of_seed(seed: int) -> bytes:
     """The nonce that --seed stands for."""
     return _nonce_of_seed(seed.to_bytes(8, "big"))
-
-
-def _parameters(period_ms: int) -> Parameters:
-    return Parameters(
-        fee_per_byte=1,
-        fee_per_signature=50,
-        fee_per_new_output=200,
-        margin_ppm=200_000,
-        period_ms=period_ms,
-        attestation_groups=2,
-        window=1,
-        block_interval_ms=5,
-        heartbeat_ms=10_000,
-        view_timeout_ms=2_000,
-        view_timeout_ms_max=60_000,
-        epoch_blocks=EPOCH_BLOCKS,
-        epoch_ms=EPOCH_MS,
-    )

@@ -355,7 +355,7 @@ def test_making_a_grant_is_refused_by_name(marsa: Marsa, node: LiveNode, tmp_pat
     wrong.write_text("{}")
     assert code_of(marsa(*make, "--id", "kite", "--genesis", wrong))[0] == CHECK_FAILED
     keys.mkdir()
-    assert code_of(marsa(*make, "--id", "kite")) == (ExitCode.USAGE, "directory_exists")
+    assert code_of(marsa(*make, "--id", "kite")) == (ExitCode.NOT_FOUND, "no_key_file")
     keys.rmdir()
     file.touch()
     assert code_of(marsa(*make, "--id", "kite")) == (ExitCode.USAGE, "file_exists")

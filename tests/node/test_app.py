@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from cli.devnet.blueprint import SEEDED_TIME_MS, Blueprint, nonce_of_seed
-from cli.genesis_licence import new_grant, write_keys
+from cli.genesis_licence import new_grant
 from cli.node_setup import init
+from cli.role_keys import KeyDirectory
 from ledger.genesis import Genesis
 from node import app
 from node.config import NodeConfig
@@ -31,10 +32,11 @@ def make(directory: Path, name: str, keys: Path | None, genesis: Genesis = GENES
 
 def keys_of_joiner(directory: Path) -> Path:
     """What `marsa validator grant` leaves for the provider 'kite'."""
-    grant, seeds = new_grant(
-        GENESIS, BLUEPRINT.authority_key, "kite", "Kite", "Devnet", expires_ms=SEEDED_TIME_MS + 1
-    )
-    write_keys(directory, grant, seeds)
+    place = KeyDirectory.of(directory, "kite")
+    expires_ms, named = SEEDED_TIME_MS + 1, ("kite", "Kite", "Devnet")
+    authority = BLUEPRINT.authority_key
+    grant = new_grant(GENESIS, authority, place.public, *named, expires_ms=expires_ms)
+    place.save(grant.certificate)
     return directory
 
 
