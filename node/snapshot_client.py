@@ -20,12 +20,14 @@ from typing import Protocol
 
 from consensus.view_change import Rules
 from ledger import codec
+from ledger.boundaries import boundary_of, keep_boundaries, keep_first
 from ledger.chain import Chain
-from ledger.kv import LevelDB
 from ledger.reasons import Invalid
+from ledger.schema import DamagedChain
 from ledger.snapshot_import import Import
 from node import snapshot_store
 from node.fetching import (
+    BOUNDARIES_MAX,
     GIVE_BYTES_MAX,
     Fetch,
     Give,
@@ -178,21 +180,18 @@ class SnapshotClient:
         return {link.link_key: link.identity for link in self._links.peers() if link.link_key}
 
     async def _try(self) -> bool:
-        chain, rules = self._chain, self._rules()
-        plan = SnapshotPlan(
-            rules.chain_id, rules.validators, chain.height, self._conduct, rules.is_valid
-        )
-        log.info("snapshot: far behind at height %d, looking for a newer one", chain.height)
-        self._attempt = attempt = _Attempt(plan, self._path)
+        log.info("snapshot: behind at height %d, looking for a newer one", self._chain.height)
+        rules = self._rules()
+        self._attempt = attempt = _Attempt(self._chain, rules, self._conduct, self._path)
         try:
-            while not plan.is_over and not attempt.is_finished:
+            while not attempt.plan.is_over and not attempt.is_finished:
                 self._ask(attempt)
                 await self._turn()
         finally:
             self._attempt = None
             attempt.close()
-        if plan.is_over:
-            log.warning("snapshot: none taken: %s; fetching blocks", plan.stage.value)
+        if attempt.plan.is_over:
+            log.warning("snapshot: none taken: %s; fetching blocks", attempt.plan.stage.value)
         return attempt.is_finished
 
     def _ask(self, attempt: _Attempt) -> None:
@@ -213,57 +212,93 @@ class SnapshotClient:
 
 
 class _Attempt:
-    """One plan and the store that it fills."""
+    """One plan and the store that it fills.
 
-    def __init__(self, plan: SnapshotPlan, path: Path) -> None:
-        self.plan = plan
+    The store gets the ends of all epochs before the snapshot: those that the chain has first, then
+    those of the walk. So whoever comes later can walk with this node as well.
+    """
+
+    def __init__(self, chain: Chain, rules: Rules, conduct: Conduct, path: Path) -> None:
         self.is_finished = False
+        self._chain = chain
+        self._rules = rules
+        self._conduct = conduct
         self._path = path
-        self._kv: LevelDB | None = None
+        self.plan = self._new_plan()
+        self._kv, self._held = snapshot_store.open_import(path)
+        self._copied = 0
+        """Epochs whose ends were copied from the chain."""
         self._import: Import | None = None
         self._done = 0
         self._logged_s = time.monotonic()
 
     def questions(self, linked: Collection[bytes]) -> list[tuple[bytes, Question]]:
-        plan = self.plan
-        plan.note_links(linked)
-        if plan.stage is Stage.MANIFEST and self._kv is None:
-            self._look_for_a_part()
+        if self._held is None and self._copied <= self._rules.epoch:
+            self._copy_ends()
+            return []
+        self.plan.note_links(linked)
+        if self.plan.stage is Stage.MANIFEST and self._held is not None:
+            self._look_at(self._held)
+            return []
         missing = () if self._import is None else self._import.missing
-        return plan.requests(missing, _now_ms())
+        return self.plan.requests(missing, _now_ms())
 
     def take(self, link: Link, given: GiveBoundaries | GiveManifest | GiveChunk) -> None:
         plan, key = self.plan, link.link_key
         if not plan.expects(key, given):
             return  # late: it was passed over, or nobody asked
-        chunk = plan.give(key, given, _now_ms())
+        try:
+            chunk = plan.give(key, given, _now_ms())
+        finally:
+            walked = plan.take_walked()
+            if walked and self._held is None:  # else they are there already
+                keep_boundaries(self._kv, walked)
         if self._import is None and plan.manifest is not None:
             self._begin()
         if chunk is not None:
             self._add(chunk)
 
     def close(self) -> None:
-        if self._kv is not None:
-            self._kv.close()
+        self._kv.close()
 
-    def _look_for_a_part(self) -> None:
-        """Go on with what an earlier attempt left, if it is of the newest epoch."""
-        self._kv, held = snapshot_store.open_import(self._path)
-        if held is None:
-            return
+    def _new_plan(self) -> SnapshotPlan:
+        rules = self._rules
+        return SnapshotPlan(
+            rules.chain_id, rules.validators, self._chain.height, self._conduct, rules.is_valid
+        )
+
+    def _copy_ends(self) -> None:
+        """Some of those that the chain has, so that no turn takes long."""
+        chain, first = self._chain, self._copied
+        if first == 0:
+            validators = chain.validators(0)
+            if validators is None:
+                raise DamagedChain("the validators of epoch 0 are missing")
+            keep_first(self._kv, validators)
+        epochs = range(first, min(first + BOUNDARIES_MAX, self._rules.epoch))
+        found = [boundary_of(chain, epoch) for epoch in epochs]
+        keep_boundaries(self._kv, [item for item in found if item is not None])
+        self._copied = first + BOUNDARIES_MAX
+
+    def _look_at(self, held: Import) -> None:
+        """Go on with what an earlier attempt left, if it is of the newest epoch; else begin anew,
+        and walk again, for what was walked was not written."""
+        self._held = None
         if held.manifest.header == self.plan.target:
             log.info("snapshot: going on with %d chunks missing", len(held.missing))
             self._import = held
+            self._copied = self._rules.epoch + 1
             self.plan.resume(held.manifest)
             self._finish_if_whole()
         else:
             self._kv.close()
             self._kv = snapshot_store.discard(self._path)
+            self.plan = self._new_plan()
 
     def _begin(self) -> None:
         plan = self.plan
-        if self._kv is None or plan.manifest is None:
-            raise AssertionError("a manifest before the store is open")
+        if plan.manifest is None:
+            raise AssertionError("begun without a manifest")
         header = plan.manifest.header
         log.info("snapshot: taking epoch %d, height %d", header.epoch, header.height)
         self._import = Import.begin(
@@ -279,7 +314,7 @@ class _Attempt:
             self._finish_if_whole()
 
     def _finish_if_whole(self) -> None:
-        if self._import is None or self._import.missing or self._kv is None:
+        if self._import is None or self._import.missing:
             return
         self._import.finish()
         self.is_finished = True

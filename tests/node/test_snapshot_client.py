@@ -12,25 +12,41 @@ import pytest
 
 from consensus.view_change import Rules, Timing
 from ledger import codec
+from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
 from ledger.crypto import ZERO_HASH
+from ledger.full_audit import audit_full
 from ledger.kv import LevelDB, MemoryKV
 from ledger.snapshot_import import Import
 from node import snapshot_client as module
 from node import snapshot_sync
-from node.fetching import FETCH_BYTES_MAX, Fetch, FetchBoundaries, FetchChunk, FetchManifest, Give
+from node.fetching import (
+    BOUNDARIES_MAX,
+    FETCH_BYTES_MAX,
+    Fetch,
+    FetchBoundaries,
+    FetchChunk,
+    FetchManifest,
+    Give,
+)
+from node.serving import answer
 from node.snapshot_client import SnapshotClient
-from node.snapshot_store import new_path, put_in_place
+from node.snapshot_held import HeldSnapshot
+from node.snapshot_store import new_path, open_import, put_in_place
 from node.snapshot_sync import Question
 from p2p.frames import encode_frame
 from p2p.peer import Peer
 from p2p.wire import FETCH, GIVE
 from tests.ledger.chain_world import CHAIN_ID, EPOCH_BLOCKS, World, is_valid, validators
+from tests.ledger.snapshot_world import begin, keep_ends
 from tests.node.test_snapshot_sync import (
     EPOCHS,
     LIARS,
     Serve,
     honest,
+    knows_nothing,
+    other_chain,
+    served,
     silent,
     without_snapshot,
 )
@@ -133,7 +149,10 @@ async def network(directory: Path, *serves: Serve) -> AsyncIterator[Links]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is slow is passed over in a moment."""
+    """Who is slow is passed over in a moment; the chains that are given from are made before."""
+    served()
+    served(EPOCHS - 1)
+    other_chain()
     monkeypatch.setattr(snapshot_sync, "ANSWER_MS", 300)
     monkeypatch.setattr(module, "LOOK_S", 0.02)
 
@@ -261,6 +280,57 @@ async def test_a_half_imported_snapshot_is_gone_on_with(
     assert first not in again
     assert "going on with" in caplog.text
     assert taker.height_in_place() == HEIGHT
+
+
+def served_from(path: Path) -> tuple[Serve, LevelDB]:
+    """What a node gives that holds this chain, and its store, to be closed."""
+    kv = LevelDB.open(path)
+    chain = Chain.open(kv)
+    audit_boot(chain, is_valid)
+    list(audit_full(chain, is_valid))
+    held = HeldSnapshot(chain)
+
+    def serve(question: Question) -> tuple[snapshot_sync.Answer | None, int]:
+        given = answer(question, chain, held, lambda _: None, lambda _: None)
+        assert isinstance(given, snapshot_sync.Answer)
+        return given, 0
+
+    return serve, kv
+
+
+async def test_an_imported_node_is_the_source_of_the_next(tmp_path: Path) -> None:
+    """B imports from A, C from B alone while A is gone: B shows the whole way from genesis, and C
+    holds it as well. Start and full audit accept both."""
+    serve: Serve = honest
+    for name in ("b", "c"):
+        (tmp_path / name).mkdir()
+        async with network(tmp_path / name, serve, knows_nothing) as links:
+            taker = Taker(links, tmp_path / name)
+            await until(lambda: taker.is_ready, f"{name} is whole")  # noqa: B023
+            await taker.stop()
+        assert taker.height_in_place() == HEIGHT
+        serve, kv = served_from(taker.path)
+        given, _ = serve(FetchBoundaries(0, BOUNDARIES_MAX))
+        assert given == honest(FetchBoundaries(0, BOUNDARIES_MAX))[0]
+    kv.close()
+
+
+async def test_a_part_of_an_older_epoch_is_begun_anew(tmp_path: Path) -> None:
+    """An epoch ended since the import was interrupted: the newer one is taken, and all ends."""
+    kv, _ = open_import(tmp_path / "chain")
+    older = served(EPOCHS - 1)
+    keep_ends(kv, older.chain, EPOCHS - 2)
+    manifest = older.held.manifest(EPOCHS - 2)
+    assert manifest is not None
+    begin(kv, manifest)
+    kv.close()
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path)
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert taker.height_in_place() == HEIGHT
+    _, kv = served_from(taker.path)
+    kv.close()
 
 
 async def test_where_nobody_has_one_blocks_are_fetched(
