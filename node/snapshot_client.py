@@ -1,5 +1,7 @@
 """Catching up by a snapshot, beside the running engine: the plan's clock, links and store.
 
+Far behind is who lacks so many blocks, or any that all peers have pruned.
+
 The engine follows meanwhile, and the API answers, so that the operator sees a node that catches up.
 Its own fetching of blocks rests, for the blocks that it would execute are those that the snapshot
 makes needless. Nothing of the chain is touched: the snapshot is imported beside it, and when it is
@@ -81,10 +83,12 @@ class Follower(Protocol):
     """The engine's own catching up, which rests meanwhile."""
 
     def pause(self, *, is_paused: bool) -> None: ...
+    def is_pruned(self, licensed: Collection[bytes], f: int) -> bool: ...
 
 
 class SnapshotClient:
-    """One a running node. `distance` is what counts as far behind; 0: never."""
+    """One a running node. `distance` is what counts as far behind; 0: never. `key_of` tells how the
+    follower names the peer of an identity."""
 
     def __init__(
         self,
@@ -96,6 +100,7 @@ class SnapshotClient:
         on_ready: Callable[[], None],
         *,
         distance: int,
+        key_of: Callable[[str], bytes],
     ) -> None:
         self._chain = chain
         self._path = chain_path
@@ -104,8 +109,11 @@ class SnapshotClient:
         self._links = links
         self._on_ready = on_ready
         self._distance = distance
+        self._key_of = key_of
         self._conduct = Conduct()
         self._warned: set[bytes] = set()
+        self._pruned_after = -1
+        """The height of which the log says that nobody has the block after it."""
         self._attempt: _Attempt | None = None
         self._is_tidy = False
         self._wake = asyncio.Event()
@@ -152,6 +160,7 @@ class SnapshotClient:
             await asyncio.sleep(RETRY_S)
 
     def _is_far_behind(self) -> bool:
+        is_pruned = self._is_pruned()
         if not self._distance:
             return False
         claims, f = self._claims(), self._f
@@ -162,11 +171,24 @@ class SnapshotClient:
                 self._warned.add(key)
                 name, height = self._names().get(key, "a peer"), claims[key]
                 log.warning("snapshot: %s alone claims height %d: not believed", name, height)
-        is_far = claimed_height(claims, f) >= self._chain.height + self._distance
+        is_far = is_pruned or claimed_height(claims, f) >= self._chain.height + self._distance
         if not is_far and not self._is_tidy:
             snapshot_store.forget(self._path)
         self._is_tidy = not is_far
         return is_far
+
+    def _is_pruned(self) -> bool:
+        links = [link for link in self._links.peers() if link.link_key]
+        licensed = [self._key_of(link.identity) for link in links]
+        is_pruned = self._follower.is_pruned(licensed, self._f)
+        if is_pruned and self._pruned_after != self._chain.height:
+            self._pruned_after = self._chain.height
+            log.warning(
+                "snapshot: all peers have pruned the blocks after height %d%s",
+                self._pruned_after,
+                "" if self._distance else ", and sync.snapshot_distance = 0 forbids a snapshot",
+            )
+        return is_pruned
 
     @property
     def _f(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -66,6 +66,10 @@ class Pauses:
 
     def __init__(self) -> None:
         self.is_paused = False
+        self.pruned_by: frozenset[bytes] = frozenset()
+
+    def is_pruned(self, licensed: Collection[bytes], f: int) -> bool:
+        return len(self.pruned_by.intersection(licensed)) > f
 
     def pause(self, *, is_paused: bool) -> None:
         self.is_paused = is_paused
@@ -97,6 +101,7 @@ class Taker:
             self.node.network,
             self._on_ready,
             distance=distance,
+            key_of=str.encode,
         )
         self.task = links.group.create_task(self.client.run())
 
@@ -373,6 +378,34 @@ async def test_the_height_that_is_aimed_at_is_told_meanwhile(tmp_path: Path) -> 
         await until(lambda: taker.client.target_height == CLAIMED, "an attempt is under way")
         await taker.stop()
         assert taker.client.target_height == 0
+
+
+async def test_a_snapshot_is_taken_where_all_have_pruned_the_blocks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Far less behind than the distance; the log says why. Not before peers enough say so."""
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path, distance=10_000)
+        await until(lambda: len(taker.node.linked()) == 2, "linked")
+        await until(lambda: not taker.follower.is_paused, "blocks are fetched")
+        taker.follower.pruned_by = frozenset((b"val0", b"val1"))
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert "all peers have pruned the blocks after height 0" in caplog.text
+    assert taker.height_in_place() == HEIGHT
+
+
+async def test_who_wants_every_block_is_told_that_nobody_has_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With distance 0 no snapshot is taken; the log names the option, once."""
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path, distance=0)
+        taker.follower.pruned_by = frozenset((b"val0", b"val1"))
+        await until(lambda: "sync.snapshot_distance = 0 forbids" in caplog.text, "told")
+        assert not taker.follower.is_paused
+        await taker.stop()
+    assert caplog.text.count("forbids") == 1
 
 
 async def test_never_means_never(tmp_path: Path) -> None:
