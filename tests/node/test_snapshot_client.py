@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -38,7 +39,7 @@ from p2p.frames import encode_frame
 from p2p.peer import Peer
 from p2p.wire import FETCH, GIVE
 from tests.ledger.chain_world import CHAIN_ID, EPOCH_BLOCKS, World, is_valid, validators
-from tests.ledger.snapshot_world import begin, keep_ends
+from tests.ledger.snapshot_world import begin, extend, grown, keep_ends
 from tests.node.test_snapshot_sync import (
     EPOCHS,
     LIARS,
@@ -347,6 +348,32 @@ async def test_where_nobody_has_one_blocks_are_fetched(
         await until(lambda: "nobody has it" in caplog.text, "the attempt is over")
         await until(lambda: not taker.follower.is_paused, "blocks are fetched")
         await taker.stop()
+
+
+async def test_after_a_restart_of_all_the_next_end_of_an_epoch_lets_it_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All peers were started inside an epoch and hold nothing; blocks without transactions end it,
+    and the node that waits takes the snapshot of that end."""
+    monkeypatch.setattr(module, "RETRY_S", 0.1)
+    world, chain = grown(MemoryKV(), seed=7, outputs=1_500, epochs=2)
+    extend(chain, world, Random(1), 1)
+    held = HeldSnapshot(chain)
+
+    def serve(question: Question) -> tuple[snapshot_sync.Answer | None, int]:
+        given = answer(question, chain, held, lambda _: None, lambda _: None)
+        assert isinstance(given, snapshot_sync.Answer)
+        return given, 0
+
+    async with network(tmp_path, serve, serve) as links:
+        taker = Taker(links, tmp_path)
+        await until(lambda: "nobody has it" in caplog.text, "the first attempt is in vain")
+        assert not taker.is_ready
+        extend(chain, world, Random(2), EPOCH_BLOCKS - 1, transfers=0)
+        held.renew()
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert taker.height_in_place() == chain.height == 3 * EPOCH_BLOCKS
 
 
 async def test_one_that_claims_a_great_height_is_not_believed(
