@@ -60,7 +60,9 @@ def all_chunks(state: FrozenState) -> dict[int, bytes]:
 
 def keep_ends(kv: KeyValue, chain: Chain, epoch: int) -> None:
     """The first set and the ends of all epochs before this one, as whoever imports walked them."""
-    keep_first(kv, validators(0))
+    first = chain.validators(0)
+    assert first is not None
+    keep_first(kv, first)
     for number in range(epoch):
         boundary = boundary_of(chain, number)
         assert boundary is not None
