@@ -35,6 +35,7 @@ from node.snapshot_client import SnapshotClient
 from node.snapshot_held import HeldSnapshot
 from node.snapshot_store import new_path, open_import, put_in_place
 from node.snapshot_sync import Question
+from node.sync import SyncPlan
 from p2p.frames import encode_frame
 from p2p.peer import Peer
 from p2p.wire import FETCH, GIVE
@@ -60,6 +61,7 @@ CLAIMED = 7
 DISTANCE = 5
 GIVERS = ("val0", "val1", "val2")
 DRIP_S = 0.02
+RULES = Rules(CHAIN_ID, ZERO_HASH, validators(0), None, 1, is_valid, Timing(2_000, 60_000, 10_000))
 
 
 class Pauses:
@@ -79,7 +81,14 @@ class Pauses:
 class Taker:
     """A node far behind: its client on its links, its chain at height 0 on the disk."""
 
-    def __init__(self, links: Links, directory: Path, *, distance: int = DISTANCE) -> None:
+    def __init__(
+        self,
+        links: Links,
+        directory: Path,
+        *,
+        distance: int = DISTANCE,
+        plan: SyncPlan | None = None,
+    ) -> None:
         self.path = directory / "chain"
         if not self.path.exists():
             kv = LevelDB.create(self.path)
@@ -91,14 +100,11 @@ class Taker:
         self.node.frame_hook = self._on_frame
         self.follower = Pauses()
         self.is_ready = False
-        rules = Rules(
-            CHAIN_ID, ZERO_HASH, validators(0), None, 1, is_valid, Timing(2_000, 60_000, 10_000)
-        )
         self.client = SnapshotClient(
             self.chain,
             self.path,
-            lambda: rules,
-            self.follower,
+            lambda: RULES,
+            self.follower if plan is None else plan,
             self.node.network,
             self._on_ready,
             distance=distance,
