@@ -34,7 +34,8 @@ BOOT_HEADERS = 1_000
 BOOT_BODIES = 32
 """Bodies looked at in every start: 1 s when all of them are full."""
 BOOT_ENDS = 64
-"""Ends of epochs below an imported base, looked at in every start: 0.02 s."""
+"""Ends of epochs below an imported base, looked at in every start: 0.01 s with signatures of four
+validators, 0.1 s with those of 32."""
 
 
 def audit_boot(chain: Chain, is_valid: IsValid = verify) -> None:
