@@ -171,10 +171,13 @@ class SnapshotClient:
                 self._warned.add(key)
                 name, height = self._names().get(key, "a peer"), claims[key]
                 log.warning("snapshot: %s alone claims height %d: not believed", name, height)
-        is_far = is_pruned or claimed_height(claims, f) >= self._chain.height + self._distance
-        if not is_far and not self._is_tidy:
+        claimed, height = claimed_height(claims, f), self._chain.height
+        is_far = is_pruned or claimed >= height + self._distance
+        if not is_far and claimed <= height and not self._is_tidy:
             snapshot_store.forget(self._path)
-        self._is_tidy = not is_far
+            self._is_tidy = True
+        elif is_far:
+            self._is_tidy = False
         return is_far
 
     def _is_pruned(self) -> bool:

@@ -172,8 +172,10 @@ class SyncPlan:
             self._fail(peer)
             detail = f"height {given.start} is pruned, and {given.lowest} is the lowest body"
             raise Invalid(Reason.MALFORMED, detail)
-        if peer not in self._failed:
-            self._asked = None
+        if peer in self._failed:
+            self._failed[peer] = True
+            return
+        self._asked = None
         self._fail(peer, is_pruned=True)
 
     def next_block(self, height: int) -> ProvedBlock | None:
@@ -209,7 +211,7 @@ class SyncPlan:
 
     def _fail(self, peer: bytes, *, is_pruned: bool = False) -> None:
         """It was asked for the next block and did not give it."""
-        if peer in self._failed or len(self._failed) < CLAIMS_MAX:
+        if peer in self._others or len(self._failed) < CLAIMS_MAX:  # followers displace no member
             self._failed[peer] = is_pruned or self._failed.get(peer, False)
         self._turn_to_next()
 

@@ -327,6 +327,29 @@ async def test_an_imported_node_is_the_source_of_the_next(tmp_path: Path) -> Non
     kv.close()
 
 
+async def test_a_part_is_kept_while_the_node_is_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Started again it does not know yet that all have pruned the blocks; once it does it goes on
+    with what was imported before."""
+    caplog.set_level(logging.INFO, "marsa.snapshot")
+    kv, _ = open_import(tmp_path / "chain")
+    keep_ends(kv, served().chain, EPOCHS - 1)
+    manifest = served().held.manifest(EPOCHS - 1)
+    assert manifest is not None
+    begin(kv, manifest)
+    kv.close()
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path, distance=10_000)
+        await until(lambda: len(taker.node.linked()) == 2, "linked")
+        await until(lambda: not taker.follower.is_paused, "blocks are fetched")
+        taker.follower.pruned_by = frozenset((b"val0", b"val1"))
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert "going on with" in caplog.text
+    assert taker.height_in_place() == HEIGHT
+
+
 async def test_a_part_of_an_older_epoch_is_begun_anew(tmp_path: Path) -> None:
     """An epoch ended since the import was interrupted: the newer one is taken, and all ends."""
     kv, _ = open_import(tmp_path / "chain")

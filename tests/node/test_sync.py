@@ -183,6 +183,39 @@ def test_where_all_have_pruned_no_block_is_to_be_had(plan: SyncPlan) -> None:
     assert plan.is_pruned(others, 1)
 
 
+def test_every_round_asks_all() -> None:
+    """Of four others none is left out in later rounds: one may have got the blocks meanwhile."""
+    kit = Kit(5)
+    keys = [member.key for member in kit.world.validators.members]
+    plan = SyncPlan(kit.rules, keys[1])
+    plan.want(keys[2], kit.certificate(COMMIT, kit.chain(6)[6]))
+    asked = []
+    for turn in range(12):
+        request = plan.request(0, turn * ANSWER_MS)
+        assert request is not None
+        asked.append(request[0])
+        plan.hear_pruned(request[0], pruned())
+    for begin in (0, 4, 8):
+        assert set(asked[begin : begin + 4]) == set(keys) - {keys[1]}
+
+
+def test_followers_that_fail_displace_no_member() -> None:
+    """So many are remembered; that a member has pruned the block is heard all the same."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    for number in range(CLAIMS_MAX):
+        plan.hear_claim(b"observer:%d" % number)
+    for turn in range(CLAIMS_MAX):
+        assert plan.request(0, turn * ANSWER_MS) is not None
+    assert plan.request(0, CLAIMS_MAX * ANSWER_MS) is None
+    for number in range(2):
+        plan.hear_claim((KEYS[0], KEYS[3])[number])
+        asked = plan.request(0, CLAIMS_MAX * ANSWER_MS + number)
+        assert asked is not None
+        plan.hear_pruned(asked[0], pruned())
+    assert plan.is_pruned((KEYS[0], KEYS[3]), 1)
+    assert len(plan._failed) == CLAIMS_MAX + 2
+
+
 def test_one_that_has_the_blocks_is_enough(plan: SyncPlan) -> None:
     """Two have pruned them, the third gives: the height moves, and what was said of the old one is
     forgotten."""
