@@ -1,4 +1,4 @@
-"""Taking a snapshot into an empty store, chunk by chunk, in any order, across restarts.
+"""Taking a snapshot into a new store, chunk by chunk, in any order, across restarts.
 
 `Import.begin` writes what is to be imported, `add` each chunk with everything that follows from it
 and the note that it is done, `finish` what makes the store a chain: each is one synced batch, so
@@ -6,7 +6,9 @@ that a process may be killed between any two of them and goes on with `Import.re
 finished `Chain.open` refuses the store by name.
 
 What is written is what a chain has that executed every block, except for what lies below: no
-headers, no bodies, no spenders, no histories, no transactions by their ids.
+bodies, no spenders, no histories, no transactions by their ids, and of headers and certificates
+those alone that end an epoch. The latter, with the sets of all epochs, are in the store before:
+`ledger.boundaries` writes them, who imports has walked them.
 
 Invariant: a chunk is verified against the manifest before anything of it is written.
 """
@@ -75,12 +77,13 @@ class Import:
         validators: ValidatorSet,
         is_valid: IsValid = verify,
     ) -> Import:
-        """Start in an empty store; raises Invalid for a manifest that `check_manifest` refuses."""
+        """Start in a store with the ends and sets of the epochs before, and nothing else; raises
+        Invalid for a manifest that `check_manifest` refuses."""
         check_manifest(manifest, chain_id, validators, is_valid)
-        if next(kv.scan(b"", limit=1), None) is not None:
-            raise AssertionError("a snapshot is imported into an empty store only")
+        _check_ancestry(kv, validators.epoch)
         source = Source(manifest, validators.members)
-        kv.write({schema.IMPORT_KEY: codec.encode_payload(source)}, ())
+        walked = schema.epoch_end_key(validators.epoch)  # the base, which has a place of its own
+        kv.write({schema.IMPORT_KEY: codec.encode_payload(source)}, [walked])
         return cls(kv, source)
 
     @classmethod
@@ -181,6 +184,18 @@ class Import:
 
 def _object_records(checked: CheckedObjects) -> dict[bytes, bytes]:
     return {schema.object_key(key): value for key, value in checked.objects.items()}
+
+
+def _check_ancestry(kv: KeyValue, epoch: int) -> None:
+    """Every epoch before has its end and its set: a store with a gap could show nobody the way."""
+    found = [key for key, _ in scan_all(kv, b"")]
+    own = [key for key in found if key[:1] not in (schema.EPOCH_END, schema.VALIDATORS)]
+    if own:
+        raise AssertionError("a snapshot is imported into a new store only")
+    needed = {schema.epoch_end_key(number) for number in range(epoch)}
+    needed |= {schema.validators_key(number) for number in range(epoch)}
+    if not needed.issubset(found):
+        raise AssertionError(f"ends or validators of epochs before {epoch} are missing")
 
 
 def _missing(kv: KeyValue, manifest: Manifest) -> dict[int, None]:

@@ -373,6 +373,7 @@ class RunningNode:
             network,
             self._on_snapshot,
             distance=self._config.sync.snapshot_distance,
+            key_of=self._directory.key,
         )
         self._driver.snapshots = client
         return client

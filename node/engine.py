@@ -37,11 +37,10 @@ from consensus.messages import MESSAGE_BY_TYPE, Message, NewViewBody, Status, Vi
 from consensus.replica import Replica
 from consensus.replica_state import Restored
 from consensus.view_change import Rules
-from ledger import codec, transaction
+from ledger import codec
 from ledger.block import PREPARE, Block, Certificate, Header, header_hash
 from ledger.chain import Chain
 from ledger.epochs import validators_of
-from ledger.execution import check_body
 from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
@@ -61,6 +60,7 @@ from node.fetching import (
     Fetch,
     Give,
     GiveBody,
+    GivePruned,
     GiveRange,
     GiveTransactions,
     Wanted,
@@ -383,22 +383,14 @@ class Engine:
             self._enter_epoch(now)
 
     def _apply_next_final(self, now: Now) -> bool:
-        """One block of a catch-up: its header is proved already; executed and appended here.
+        """One block of a catch-up: header and body are proved already; executed and appended here.
 
-        Another body than the header's is the fault of whoever gave it. The right body that fails
-        is ours: a quorum stands behind it.
+        One that fails is our fault, not the giver's: a quorum stands behind it.
         """
         item = self.sync.next_block(self.chain.height)
         if item is None:
             return False
-        try:
-            transactions = [transaction.decode(raw) for raw in item.block.transactions]
-            check_body(item.block.header, [tx.wtxid for tx in transactions])
-        except Invalid as error:
-            log.warning("catch-up: block %d refused: %s", item.block.header.height, error)
-            self.sync.pass_over()
-            return False
-        executed = self.executor.execute_final(item, transactions)
+        executed = self.executor.execute_final(item)
         self._append_executed(executed, item.certificate, now)
         self._oversight.forget()
         self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
@@ -440,14 +432,18 @@ class Engine:
             self._outbox.send(peer, Give.TYPE, codec.encode(Give(given)))
 
     def _take(self, peer: bytes, message: Give, now: Now) -> None:
-        match message.given:
-            case GiveTransactions() as given:
-                self._bodies.give_transactions(given)
-            case GiveBody() as given:
-                self._bodies.give_body(given, header_hash(given.block.header))
-            case GiveRange() as given:
-                self.sync.give(peer, given)
-        self._run(now)
+        try:
+            match message.given:
+                case GiveTransactions() as given:
+                    self._bodies.give_transactions(given)
+                case GiveBody() as given:
+                    self._bodies.give_body(given, header_hash(given.block.header))
+                case GiveRange() as given:
+                    self.sync.give(peer, given)
+                case GivePruned() as given:
+                    self.sync.hear_pruned(peer, given)
+        finally:
+            self._run(now)  # whatever was wrong with it, somebody else is asked
 
     def _ask_peers(self, now: Now) -> None:
         if self._bodies:

@@ -50,7 +50,8 @@ def put_in_place(chain: Path) -> None:
 def open_import(chain: Path) -> tuple[LevelDB, Import | None]:
     """The store beside the chain, made where there is none, and what is being imported in it.
 
-    One that is finished already was not put in place before a crash; it is begun anew.
+    One that is finished already was not put in place before a crash, and of one that was not begun
+    there are at most ends of epochs: both are begun anew.
     """
     path = new_path(chain)
     if path.exists() and not (path / "CURRENT").is_file():

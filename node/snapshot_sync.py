@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ledger.block import Header, IsValid
-from ledger.boundaries import check_boundary
+from ledger.boundaries import Boundary, check_boundary
 from ledger.reasons import Invalid, Reason
 from ledger.snapshot import Manifest, check_manifest
 from ledger.validators import ValidatorSet
@@ -130,6 +130,7 @@ class SnapshotPlan:
         self._next = validators
         self._proved: tuple[Header, ValidatorSet] | None = None
         self._slow: deque[bytes] = deque(maxlen=PEERS_MAX)
+        self._walked: list[Boundary] = []
         self._window_from_ms: int | None = None
         self._window_chunks = 0
         self.stage = Stage.WALK
@@ -191,6 +192,11 @@ class SnapshotPlan:
         slow = list(self._slow)
         self._slow.clear()
         return slow
+
+    def take_walked(self) -> list[Boundary]:
+        """What the last answer proved of the walk, in order; whoever imports keeps it."""
+        walked, self._walked = self._walked, []
+        return walked
 
     def expects(self, peer: bytes, answer: Answer) -> bool:
         """Whether it answers the question that this peer was asked last."""
@@ -306,6 +312,7 @@ class SnapshotPlan:
             following = check_boundary(boundary, self._chain_id, self._next, self.is_valid)
             self._proved = boundary.header, self._next
             self._next = following
+            self._walked.append(boundary)
 
     def _choose(self, peer: _Peer, answer: GiveManifest) -> None:
         target = self.target

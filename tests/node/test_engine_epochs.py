@@ -169,6 +169,24 @@ def test_what_was_prepared_outlives_the_chain_below_it(
     assert [entry.header.height for entry in sent.body.entries] == [3]  # type: ignore[union-attr]
 
 
+def test_a_snapshot_is_there_from_the_next_end_of_an_epoch_on(bench: tuple[Bench, Made]) -> None:
+    """Started on an epoch's last block the node has its snapshot at once; started inside an epoch
+    it has none, until a block ends it that needs no transaction."""
+    member, made = bench
+    member.restart(made)
+    found = member.engine.executor.snapshot.manifest(0)
+    assert found is not None
+    assert found.header == made[1][0].header
+    member.restart(made[:1])
+    assert member.engine.executor.snapshot.manifest(0) is None
+    member.hear(2, status(made[1][0].header, 1))
+    member.answer(made)
+    assert made[1][0].transactions == ()
+    held = member.engine.executor.snapshot.manifest(0)
+    assert held is not None
+    assert held.header == made[1][0].header
+
+
 def test_news_of_an_old_epoch_tells_the_guard_nothing(bench: tuple[Bench, Made]) -> None:
     """A laggard was heard in the epoch before; its STATUS of that epoch counts no more."""
     member, made = bench

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger.boundaries import boundary_of
+from ledger.boundaries import boundary_of, keep_boundaries, keep_first
 from ledger.chain import Chain
 from ledger.kv import MemoryKV
 from ledger.reasons import Invalid
@@ -181,6 +181,7 @@ class Attempt:
         self.peers = peers
         self.plan = SnapshotPlan(CHAIN_ID, validators(0), 0, conduct or Conduct(), is_valid)
         self.kv = MemoryKV()
+        keep_first(self.kv, validators(0))
         self.taking: Import | None = None
         self.refused: dict[bytes, Invalid] = {}
         self.slow: set[bytes] = set()
@@ -218,7 +219,10 @@ class Attempt:
         if not self.plan.expects(key, found):
             return
         try:
-            chunk = self.plan.give(key, found, self.now_ms)
+            try:
+                chunk = self.plan.give(key, found, self.now_ms)
+            finally:
+                keep_boundaries(self.kv, self.plan.take_walked())
             if self.taking is None and self.plan.manifest is not None:
                 self.taking = begin(self.kv, self.plan.manifest)
             if chunk is not None and self.taking is not None:
