@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cli.base import Command, examples
-from cli.errors import ExitCode, not_found, usage_error
+from cli.errors import not_found, usage_error
 from cli.output import emit
 from cli.progress import Progress
 
@@ -88,7 +88,7 @@ def restore(file: Path, directory: Path) -> None:
             f"{directory} is not empty and is not changed",
             f"choose a new directory; for a damaged chain alone: marsa node reset {directory}",
         )
-    with node_errors_mapped(ExitCode.CHECK_FAILED), _bar("restoring") as report:
+    with node_errors_mapped(), _bar("restoring") as report:
         header, node = backups.restore(file, directory, report)
     value = {
         "directory": str(directory),

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from cli.base import Group, examples
-from cli.errors import ExitCode
 from cli.output import emit, table
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -77,7 +76,7 @@ def show(directory: Path) -> None:
     from cli import role_keys
     from cli.node_errors import node_errors_mapped
 
-    with node_errors_mapped(ExitCode.CHECK_FAILED):
+    with node_errors_mapped():
         public = role_keys.public_keys(directory)
         licence = ""
         if (directory / role_keys.ROLES_NAME).is_file():

@@ -40,7 +40,6 @@ FROM_ELSEWHERE = {
     ("cli/proofs.py", "code"),
     ("cli/tx_file.py", "error.reason.value"),
     ("cli/tx_file.py", "reason.value"),
-    ("cli/validator_new.py", "what"),
 }
 """Where a code is not written out: what a node said, a reason of the ledger, a helper."""
 NAMED_OTHERWISE = {
