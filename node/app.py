@@ -361,7 +361,7 @@ class RunningNode:
             self._stores.chain,
             self._config.chain_path,
             lambda: self._engine.replica.state.rules,
-            self._engine.sync,
+            self._driver,
             network,
             self._on_snapshot,
             distance=self._config.sync.snapshot_distance,

@@ -178,6 +178,12 @@ class Driver:
         self.engine.receive(key, number, payload, read_clocks())
         self._after_engine()
 
+    def pause(self, *, is_paused: bool) -> None:
+        """Fetch no blocks for now, or again: at once, not with what a peer says a second later."""
+        self.engine.sync.pause(is_paused=is_paused)
+        if not is_paused:
+            self.tick()
+
     def tick(self) -> None:
         """Something outside changed what the engine may do: look at it now."""
         self.engine.tick(read_clocks())

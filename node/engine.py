@@ -451,13 +451,16 @@ class Engine:
                 self._bodies.give_body(given, header_hash(given.block.header))
             case GiveRange() as given:
                 self.sync.give(peer, given)
+                self._fetch(self.sync.request_ahead(now.monotonic_ms))
         self._run(now)
 
     def _ask_peers(self, now: Now) -> None:
         if self._bodies:
             for member, wanted in self._bodies.requests(now.monotonic_ms):
                 self._outbox.send(self._key_of(member), Fetch.TYPE, codec.encode(Fetch(wanted)))
-        request = self.sync.request(self.chain.height, now.monotonic_ms)
+        self._fetch(self.sync.request(self.chain.height, now.monotonic_ms))
+
+    def _fetch(self, request: tuple[bytes, Wanted] | None) -> None:
         if request is not None:
             self._outbox.send(request[0], Fetch.TYPE, codec.encode(Fetch(request[1])))
 

@@ -299,3 +299,23 @@ async def test_the_clock_is_judged_by_the_newest_block(
         "the clock of this machine is 3600 s behi",
         "the clock of this machine agrees with th",
     ]
+
+
+async def test_a_node_that_rested_asks_at_once(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim came while no blocks were fetched: what it is a reason for does not wait for another,
+    which comes a second later."""
+    asked: list[bytes] = []
+    monkeypatch.setattr(
+        NetworkOutbox,
+        "send",
+        lambda self, to, number, payload: asked.append(to) if number == FETCH else None,
+    )
+    peer = shell.world.validators.members[1].key
+    shell.driver.pause(is_paused=True)
+    shell.driver.engine.sync.hear_claim(peer)
+    shell.driver.tick()
+    assert not asked
+    shell.driver.pause(is_paused=False)
+    assert asked == [peer]
