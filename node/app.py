@@ -293,6 +293,7 @@ class RunningNode:
             listeners = await self._start_api(network)
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
+            services.start("serving", self._driver.serving.run())
             services.start("disk", self._watch_disk())
             if self._remote_key is not None:
                 services.start("signer", self._remote_key.keep(self._look_at_signer))

@@ -25,11 +25,13 @@ from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
 from node.directory import Directory
 from node.engine import Engine, FinalizedBlock
+from node.fetching import FETCH_BYTES_MAX, Fetch, FetchChunk, Give, GiveChunk
 from node.inbox import Inbox, Pushed
 from node.intake import Intake
 from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
 from node.snapshot_client import SnapshotClient
+from node.snapshot_serving import SnapshotServing
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
@@ -89,6 +91,11 @@ class Driver:
         self.engine = engine
         self.network: Network | None = None
         self.snapshots: SnapshotClient | None = None
+        self.serving = SnapshotServing(
+            engine.executor.snapshot,
+            lambda peer: peer in engine.validators.index_by_key,
+            self._give_chunk,
+        )
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
         self._clock_check = ClockCheck()
@@ -261,10 +268,19 @@ class Driver:
         now_s = time.monotonic()
         if not self._allowance.may_ask(who, now_s):
             return
+        wanted = codec.decode(payload, Fetch, size_max=FETCH_BYTES_MAX).wanted
+        if isinstance(wanted, FetchChunk):
+            self.serving.ask(peer, wanted)
+            return
         begun_s = time.thread_time()
         self.engine.receive(peer, wire.FETCH, payload, read_clocks())
         spent_s = time.thread_time() - begun_s
         self._allowance.charge(who, now_s, spent_s, shares=validators.n)
+
+    def _give_chunk(self, peer: bytes, chunk: GiveChunk) -> None:
+        if self.network is not None:
+            identity = self.directory.identity(peer)
+            self.network.send(identity, wire.GIVE, codec.encode(Give(chunk)))
 
     def _queue(
         self,

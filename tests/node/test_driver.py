@@ -27,14 +27,14 @@ from node import inbox
 from node.directory import Directory
 from node.driver import FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
-from node.fetching import Fetch, FetchRange
+from node.fetching import Fetch, FetchChunk, FetchRange, Give, GiveChunk
 from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
 from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
-from p2p.wire import FETCH, STATUS, TXS
+from p2p.wire import FETCH, GIVE, STATUS, TXS
 from tests.ledger.world import World, key
 
 DEADLINE_S = 5.0
@@ -199,6 +199,25 @@ def test_a_flood_of_questions_is_answered_in_part(
     assert asked == [members[1].key]
     shell.driver.on_frame(SimpleNamespace(identity=names[2]), FETCH, question)
     assert asked == [members[1].key, members[2].key]
+
+
+async def test_chunks_of_snapshots_wait_for_their_turn(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not made while the frame is read, but by the service, and then go to who asked."""
+    given: list[tuple[str, int, bytes]] = []
+    network = SimpleNamespace(send=lambda *sent: given.append(sent))
+    monkeypatch.setattr(shell.driver, "network", network)
+    question = codec.encode(Fetch(FetchChunk(3, 5)))
+    name = shell.world.genesis.validators.members[1].licence
+    shell.driver.on_frame(SimpleNamespace(identity=name), FETCH, question)
+    assert not given
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        service = group.create_task(shell.driver.serving.run())
+        while not given:  # noqa: ASYNC110 - the service is what is tested
+            await asyncio.sleep(0)
+        service.cancel()
+    assert given == [(name, GIVE, codec.encode(Give(GiveChunk(3, 5, b""))))]
 
 
 class Rumour:
