@@ -41,6 +41,9 @@ from p2p.peer import Peer
 SLICE_S = 0.002  # Python work between two awaits
 FOLLOWER_STATUS_MS = 200
 """To all that only follow, however many blocks there are: 32 of them cost a block or two."""
+BEHIND_BLOCKS = 16
+"""A node that lacks more takes nothing that peers push: it would verify what final blocks bring,
+against a state that refuses most of it. A node that is merely busy lacks one or two."""
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
@@ -290,8 +293,16 @@ class Driver:
         resent_by: bytes | None = None,
         from_follower: bool = False,
     ) -> None:
+        if self._is_behind():
+            self._inbox.dropped_bytes += len(payload)
+            return
         self._inbox.put(source, payload, resent_by, from_follower=from_follower)
         self._inbox_ready.set()
+
+    def _is_behind(self) -> bool:
+        state = self.engine.replica.state
+        takes_snapshot = self.snapshots is not None and self.snapshots.target_height > 0
+        return takes_snapshot or state.known_height > state.height + BEHIND_BLOCKS
 
     async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
         """`pushed` is the batch that they came in; None: a client of this node brought them."""

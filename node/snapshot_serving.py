@@ -15,10 +15,10 @@ from collections.abc import Callable
 from node.fetching import FetchChunk, GiveChunk
 from node.snapshot_held import HeldSnapshot
 
-SLICE_S = 0.001
+SLICE_S = 0.002
 """Of work between two pauses."""
-PAUSE_SLICES = 15
-"""A pause lasts so many times what the slice took: a sixteenth of the time is for snapshots. Four
+PAUSE_SLICES = 19
+"""A pause lasts so many times what the slice took: a twentieth of the time is for snapshots. Three
 validators give a million outputs in about a minute."""
 QUESTIONS_MAX = 64
 """Peers that wait for a chunk; more are not linked."""

@@ -25,7 +25,7 @@ from ledger.witnesses import Witnesses
 from node import driver as module
 from node import inbox
 from node.directory import Directory
-from node.driver import FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
+from node.driver import BEHIND_BLOCKS, FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.fetching import Fetch, FetchChunk, FetchRange, Give, GiveChunk
 from node.inbox import INBOX_ITEM_BYTES
@@ -199,6 +199,30 @@ def test_a_flood_of_questions_is_answered_in_part(
     assert asked == [members[1].key]
     shell.driver.on_frame(SimpleNamespace(identity=names[2]), FETCH, question)
     assert asked == [members[1].key, members[2].key]
+
+
+async def test_a_node_far_behind_takes_nothing_from_peers(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blocks that it lacks bring it. At the limit, and once it has caught up, it does; while it
+    takes a snapshot it does not. What a client of its own brings it takes always."""
+    pushed = shell.world.transfer("alice", "bob", 1_000)
+    state = shell.driver.engine.replica.state
+    state.known_height = BEHIND_BLOCKS + 1
+    shell.push([pushed.raw])
+    assert shell.driver.dropped_bytes > len(pushed.raw)
+    own = shell.world.transfer("bob", "alice", 1_000)
+    await shell.driver.submit([own.raw])
+    assert shell.is_waiting(own)
+    state.known_height = BEHIND_BLOCKS
+    monkeypatch.setattr(shell.driver, "snapshots", SimpleNamespace(target_height=1))
+    shell.push([pushed.raw])
+    await shell.admit_pushed()
+    assert not shell.is_waiting(pushed)
+    monkeypatch.setattr(shell.driver, "snapshots", SimpleNamespace(target_height=0))
+    shell.push([pushed.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(pushed)
 
 
 async def test_chunks_of_snapshots_wait_for_their_turn(
