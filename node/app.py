@@ -49,7 +49,7 @@ from node.metrics import Metrics
 from node.signer_client import RemoteKey
 from node.snapshot_client import SnapshotClient
 from node.supervise import Services
-from node.verify import Verifier
+from node.verify import Verifier, helpers_here
 from node.vote_guard import VoteGuard
 from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, Record, WriteAheadLog
 from node.watch import NodeWatch, software_version
@@ -153,7 +153,7 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
         )
     keys = _load_keys(config, genesis, chain)
     audit_boot(chain)
-    verifier = Verifier()
+    verifier = Verifier(helpers=helpers_here())
     rules = rules_at(chain, verifier.is_valid)
     guard = NoVotes() if keys is None else _open_guard(config, keys, rules, stack)
     return Stores(genesis, keys, chain, guard, rules, verifier, Witnesses(kv))
