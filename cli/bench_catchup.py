@@ -157,9 +157,12 @@ async def come_back(
     node: DevnetNode,
     other: str,
     assignments: Sequence[str] = (),
+    *,
+    goal: int | None = None,
     on_look: Callable[[int], object] = lambda height: None,
 ) -> list[Look]:
-    """Start a validator, and look at it until it has the height of the other; raises CliError."""
+    """Start a validator, and look at it until it has the height of the other, or that which is its
+    goal; raises CliError."""
     await asyncio.to_thread(launch.spawn, place.node_dir(node), assignments)
     deadline_s = time.monotonic() + CATCH_UP_S
     looks: list[Look] = []
@@ -172,7 +175,7 @@ async def come_back(
                 height = (await own.status()).sync.height
                 looks.append(Look(time.monotonic(), height))
                 on_look(height)
-                if height >= (await ahead.status()).sync.height:
+                if height >= ((await ahead.status()).sync.height if goal is None else goal):
                     return looks
             await asyncio.sleep(LOOK_EVERY_S)
     raise CliError(

@@ -80,8 +80,7 @@ def _snapshot_json(figures: SnapshotFigures) -> dict[str, object]:
     return {
         "node": figures.node,
         "outputs": figures.outputs,
-        "snapshot_seconds": round(figures.snapshot_s, 2),
-        "caught_up_seconds": round(figures.caught_up_s, 2),
+        "seconds": round(figures.seconds, 2),
         "network_before_tps": round(figures.before_tps, 1),
         "network_meanwhile_tps": round(figures.meanwhile_tps, 1),
         "kept": round(figures.kept, 3),
@@ -90,7 +89,6 @@ def _snapshot_json(figures: SnapshotFigures) -> dict[str, object]:
 
 def _snapshot_lines(figures: SnapshotFigures) -> list[str]:
     return [
-        f"snapshot      {figures.outputs:,} outputs in {figures.snapshot_s:.1f} s,"
-        f" all blocks after it in {figures.caught_up_s:.1f} s",
+        f"snapshot      {figures.outputs:,} outputs in {figures.seconds:.1f} s",
         _network(figures.meanwhile_tps, figures.before_tps, figures.kept),
     ]

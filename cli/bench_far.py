@@ -63,14 +63,12 @@ class BlocksFigures:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFigures:
-    """Times are from the validator's first answer on. Rates are transactions a second."""
+    """Rates are transactions a second."""
 
     node: str
     outputs: int
-    snapshot_s: float
-    """Until its chain was that of the snapshot."""
-    caught_up_s: float
-    """Until it had what the others have."""
+    seconds: float
+    """From the validator's first answer until its chain was that of the snapshot."""
     before_tps: float
     meanwhile_tps: float
     """While the snapshot was taken."""
@@ -99,7 +97,7 @@ class FarBench:
                 control.kill(self._place, self._node)
                 self._grow(raws, count)
                 with Progress(f"{self._node.name} catches up", count, "blocks") as progress:
-                    looks = uvloop.run(self._come_back(0, progress))
+                    looks = uvloop.run(self._come_back(0, None, progress))
             finally:
                 self._restore()
         return BlocksFigures(self._node.name, caught_up(self._node, looks, self._others[0]))
@@ -162,7 +160,7 @@ class FarBench:
         async def under_load() -> list[Look]:
             await asyncio.sleep(WARMUP_S + BEFORE_S)
             with Progress(f"{self._node.name} takes the snapshot", base, "blocks") as progress:
-                looks = await self._come_back(distance, progress)
+                looks = await self._come_back(distance, base, progress)
             for load in loads:
                 load.stop()
             return looks
@@ -178,13 +176,14 @@ class FarBench:
             under_load(),
         )
 
-    async def _come_back(self, distance: int, progress: Progress) -> list[Look]:
+    async def _come_back(self, distance: int, goal: int | None, progress: Progress) -> list[Look]:
         return await come_back(
             self._place,
             self._node,
             self._others[0],
             (f"sync.snapshot_distance={distance}",),
-            progress.reach,
+            goal=goal,
+            on_look=progress.reach,
         )
 
     def _restore(self) -> None:
@@ -199,8 +198,7 @@ def figures(
 ) -> SnapshotFigures:
     """`base` is the height of the snapshot; raises CliError where it was not taken."""
     first, last = looks[0], looks[-1]
-    taken = next((look for look in looks if look.height >= base), last)
-    if not first.height < base <= taken.height:
+    if first.height >= base:
         raise CliError(
             "nothing_measured",
             f"{node} stood at {first.height} first, and the snapshot at {base}",
@@ -210,8 +208,7 @@ def figures(
     return SnapshotFigures(
         node=node,
         outputs=outputs,
-        snapshot_s=taken.at_s - first.at_s,
-        caught_up_s=last.at_s - first.at_s,
+        seconds=last.at_s - first.at_s,
         before_tps=rate(record, record.started_s + WARMUP_S, first.at_s),
-        meanwhile_tps=rate(record, first.at_s, min(taken.at_s, record.sending_ended_s)),
+        meanwhile_tps=rate(record, first.at_s, min(last.at_s, record.sending_ended_s)),
     )

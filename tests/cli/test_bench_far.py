@@ -21,8 +21,7 @@ BLOCKS = BlocksFigures("val3", CatchUp(seconds=100.0, blocks=10_000, transaction
 SNAPSHOT = SnapshotFigures(
     node="val3",
     outputs=1_000_000,
-    snapshot_s=60.0,
-    caught_up_s=75.0,
+    seconds=60.0,
     before_tps=1_000.0,
     meanwhile_tps=850.0,
 )
@@ -34,18 +33,16 @@ def test_a_snapshot_is_timed_until_its_height_is_there() -> None:
     finals += [(0.0, WARMUP_S + 10 + at / 8) for at in range(160)]  # then 8
     finals += [(0.0, WARMUP_S + 30 + at) for at in range(10)]
     record = Record(0.0, WARMUP_S + 40, finals)
-    looks = [(10, 5), (20, 5), (30, 40), (35, 45)]
-    found = figures("val3", 99, record, [Look(WARMUP_S + at, height) for at, height in looks], 40)
-    assert (found.snapshot_s, found.caught_up_s) == (20.0, 25.0)
+    looks = [Look(WARMUP_S + at, height) for at, height in ((10, 5), (20, 5), (30, 40))]
+    found = figures("val3", 99, record, looks, 40)
+    assert found.seconds == 20.0
     assert (found.before_tps, found.meanwhile_tps, found.kept) == (10.0, 8.0, 0.8)
 
 
-@pytest.mark.parametrize("heights", [(40, 41), (5, 39)])
-def test_what_took_no_snapshot_is_no_figure(heights: tuple[int, int]) -> None:
-    """It had the blocks already, or never came to that height."""
-    looks = [Look(float(at), height) for at, height in enumerate(heights)]
+def test_who_had_the_blocks_took_no_snapshot() -> None:
+    """It caught up otherwise before its first answer: no figure."""
     with pytest.raises(CliError) as caught:
-        figures("val3", 99, Record(), looks, 40)
+        figures("val3", 99, Record(), [Look(0.0, 40), Look(1.0, 41)], 40)
     assert caught.value.code == "nothing_measured"
 
 
@@ -62,7 +59,7 @@ def test_both_forms_of_both_answers(monkeypatch: pytest.MonkeyPatch, marsa: Mars
     assert "90,000 transfers in 10,000 blocks, 100.0 s" in text
     found = json.loads(marsa("bench", "catchup", "--snapshot", "1000000", "--json").out)
     assert found["schema"] == "marsa.bench.catchup.snapshot/1"
-    assert (found["snapshot_seconds"], found["kept"]) == (60.0, 0.85)
+    assert (found["seconds"], found["kept"]) == (60.0, 0.85)
     assert len(found["load_average"]) == 2
     text = marsa("bench", "catchup", "--snapshot", "1000000").out
     assert "1,000,000 outputs in 60.0 s" in text
