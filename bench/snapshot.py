@@ -60,7 +60,7 @@ def main() -> None:
 
 def run(state: FrozenState, path: Path, options: argparse.Namespace) -> None:
     manifest, validators = state.manifest, ValidatorSet.of(MEMBERS)
-    kv = LevelDB.create(path)
+    kv = LevelDB.create(path, is_bulk=True)
     taking = Import.begin(kv, manifest, CHAIN_ID, validators)
     seconds = dict.fromkeys(("make", "check", "import"), 0.0)
     slowest = dict.fromkeys(seconds, 0.0)

@@ -41,6 +41,9 @@ from ledger.snapshot import (
 from ledger.spent_bitmap import CHUNK_BYTES
 from ledger.validators import Members, ValidatorSet
 
+BALANCES_KEPT = 100_000
+"""Running balances in memory, 25 MB of them: reading one takes longer than verifying an output."""
+
 _DONE = b"\0"
 _HALVED = b"\1"
 _CLEAR = bytes(CHUNK_BYTES)
@@ -61,12 +64,13 @@ class Source(Wire, frozen=True):
 class Import:
     """Made by `begin` or `resume`, never by its constructor."""
 
-    __slots__ = ("_kv", "_missing", "_source")
+    __slots__ = ("_balances", "_kv", "_missing", "_source")
 
     def __init__(self, kv: KeyValue, source: Source) -> None:
         self._kv = kv
         self._source = source
         self._missing = _missing(kv, source.manifest)
+        self._balances: dict[bytes, bytes] = {}  # some of the records, as they are in the store
 
     @classmethod
     def begin(
@@ -115,12 +119,17 @@ class Import:
             return False
         checked = check_chunk(self.manifest, number, data)
         halves: tuple[int, ...] = ()
+        balances: dict[bytes, bytes] = {}
         if isinstance(checked, CheckedOutputs):
-            puts = self._output_records(number, checked)
+            balances = self._balances_with(checked.unspent)
+            puts = _output_records(number, checked) | balances
         else:
             puts, halves = _object_records(checked), checked.halves
         puts[schema.progress_key(number)] = _HALVED if halves else _DONE
         self._kv.write(puts, ())
+        if len(self._balances) > BALANCES_KEPT:
+            self._balances.clear()
+        self._balances.update(balances)
         del self._missing[number]
         self._missing.update(dict.fromkeys(halves))
         return True
@@ -154,20 +163,7 @@ class Import:
         progress = [key for key, _ in scan_all(kv, schema.PROGRESS)]
         kv.write(puts, [schema.IMPORT_KEY, *progress])
 
-    def _output_records(self, number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
-        puts = {schema.node_key(position): node for position, node in checked.nodes}
-        if checked.flags != _CLEAR:
-            puts[schema.chunk_key(number)] = checked.flags
-        for item in checked.unspent:
-            entry = item.entry
-            name = schema.outpoint_value((item.outpoint.txid, item.outpoint.index))
-            puts[schema.OUTPUT + name] = codec.encode(entry)
-            puts[schema.unspent_key(entry.leaf)] = name
-            puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
-        puts |= self._balances(checked.unspent)
-        return puts
-
-    def _balances(self, unspent: tuple[Unspent, ...]) -> dict[bytes, bytes]:
+    def _balances_with(self, unspent: tuple[Unspent, ...]) -> dict[bytes, bytes]:
         """The running balances with the outputs of one chunk added."""
         added: defaultdict[bytes, list[int]] = defaultdict(lambda: [0, 0])
         for item in unspent:
@@ -176,10 +172,23 @@ class Import:
             sums[1] += 1
         balances = {}
         for key, (amount, coins) in added.items():
-            stored = self._kv.get(key)
+            stored = self._balances.get(key) or self._kv.get(key)
             before = (0, 0) if stored is None else schema.read_balance(stored)
             balances[key] = schema.balance_value(before[0] + amount, before[1] + coins)
         return balances
+
+
+def _output_records(number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
+    puts = {schema.node_key(position): node for position, node in checked.nodes}
+    if checked.flags != _CLEAR:
+        puts[schema.chunk_key(number)] = checked.flags
+    for item in checked.unspent:
+        entry = item.entry
+        name = schema.outpoint_value((item.outpoint.txid, item.outpoint.index))
+        puts[schema.OUTPUT + name] = codec.encode(entry)
+        puts[schema.unspent_key(entry.leaf)] = name
+        puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
+    return puts
 
 
 def _object_records(checked: CheckedObjects) -> dict[bytes, bytes]:

@@ -50,7 +50,7 @@ from node.metrics import Metrics
 from node.signer_client import RemoteKey
 from node.snapshot_client import SnapshotClient
 from node.supervise import Services
-from node.verify import Verifier
+from node.verify import Verifier, helpers_here
 from node.vote_guard import VoteGuard
 from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, Record, WriteAheadLog
 from node.watch import NodeWatch, software_version
@@ -165,7 +165,7 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
         )
     keys = _load_keys(config, genesis, chain)
     audit_boot(chain)
-    verifier = Verifier()
+    verifier = Verifier(helpers=helpers_here())
     rules = rules_at(chain, verifier.is_valid)
     guard = NoVotes() if keys is None else _open_guard(config, keys, rules, stack)
     return Stores(genesis, keys, chain, guard, rules, verifier, Witnesses(kv))
@@ -305,6 +305,7 @@ class RunningNode:
             listeners = await self._start_api(network)
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
+            services.start("serving", self._driver.serving.run())
             services.start("disk", self._watch_disk())
             if self._remote_key is not None:
                 services.start("signer", self._remote_key.keep(self._look_at_signer))
@@ -369,7 +370,7 @@ class RunningNode:
             self._stores.chain,
             self._config.chain_path,
             lambda: self._engine.replica.state.rules,
-            self._engine.sync,
+            self._driver,
             network,
             self._on_snapshot,
             distance=self._config.sync.snapshot_distance,

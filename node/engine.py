@@ -440,6 +440,7 @@ class Engine:
                     self._bodies.give_body(given, header_hash(given.block.header))
                 case GiveRange() as given:
                     self.sync.give(peer, given)
+                    self._fetch(self.sync.request_ahead(now.monotonic_ms))
                 case GivePruned() as given:
                     self.sync.hear_pruned(peer, given)
         finally:
@@ -449,7 +450,9 @@ class Engine:
         if self._bodies:
             for member, wanted in self._bodies.requests(now.monotonic_ms):
                 self._outbox.send(self._key_of(member), Fetch.TYPE, codec.encode(Fetch(wanted)))
-        request = self.sync.request(self.chain.height, now.monotonic_ms)
+        self._fetch(self.sync.request(self.chain.height, now.monotonic_ms))
+
+    def _fetch(self, request: tuple[bytes, Wanted] | None) -> None:
         if request is not None:
             self._outbox.send(request[0], Fetch.TYPE, codec.encode(Fetch(request[1])))
 

@@ -116,10 +116,10 @@ class BlockExecutor:
     def _execute(
         self, view: View, block: Block, transactions: list[SignedTransaction]
     ) -> ExecutedBlock:
-        for tx in transactions:
-            if self._mempool.get_by_wtxid(tx.wtxid) is None:
-                transaction.check_stateless(tx, self._chain.chain_id, self._parameters.fees)
-                self._verifier.check_transaction(tx)
+        unknown = [tx for tx in transactions if self._mempool.get_by_wtxid(tx.wtxid) is None]
+        for tx in unknown:
+            transaction.check_stateless(tx, self._chain.chain_id, self._parameters.fees)
+        self._verifier.check_transactions(unknown)
         changes = execute_block(view, block, transactions)
         return ExecutedBlock(block, transactions, changes)
 

@@ -221,8 +221,9 @@ class SnapshotPlan:
         asked, held.asked = held.asked, None
         if asked is None:
             raise AssertionError("an answer to no question")
-        asked_s, took_s = asked.at_ms / 1_000, (now_ms - asked.at_ms) / 1_000
-        self._allowance.charge(peer, asked_s, took_s, shares=self._next.n)
+        if not isinstance(answer, GiveChunk):  # whoever gives chunks paces itself
+            asked_s, took_s = asked.at_ms / 1_000, (now_ms - asked.at_ms) / 1_000
+            self._allowance.charge(peer, asked_s, took_s, shares=self._next.n)
         match answer:
             case GiveBoundaries():
                 self._walk(held, answer)

@@ -2,11 +2,11 @@
 
 A target counts only with its certificate. A peer that claims a later epoch, of which nothing can
 be proved yet, is only a reason to ask: blocks prove themselves. Ranges are asked of one peer at a
-time; one that is silent for `ANSWER_MS`, has pruned them or gives something wrong is passed over
-for the next. Each block is proved by its own certificate, and its body by the header, before it
-waits here. It is executed and compared before it is appended, by the same engine that appends
-decided blocks. An answer is used up to the end of an epoch: what follows is proved by members that
-only the applied block names.
+time, the next one while a range is executed; one that is silent for `ANSWER_MS`, has pruned them or
+gives something wrong is passed over for the next. Each block is proved by its own certificate, and
+its body by the header, before it waits here. It is executed and compared before it is appended, by
+the same engine that appends decided blocks. An answer is used up to the end of an epoch: what
+follows is proved by members that only the applied block names.
 """
 
 from __future__ import annotations
@@ -132,6 +132,18 @@ class SyncPlan:
         self._asked = _Asked(peer, height + 1, now_ms, is_proved)
         end = height + RANGE_BLOCKS_MAX
         return peer, FetchRange(height + 1, min(self.target, end) if is_proved else end)
+
+    def request_ahead(self, now_ms: int) -> tuple[bytes, FetchRange] | None:
+        """Whom to ask for the blocks after those that wait, so that they come while these are
+        executed; None where nothing is proved to follow in this epoch."""
+        if not self._waiting or self._asked is not None or self._is_paused or self._peer is None:
+            return None
+        last = self._waiting[-1].block.header
+        if last.height >= self.target or last.ends_epoch:
+            return None
+        self._asked = _Asked(self._peer, last.height + 1, now_ms, is_proved=True)
+        end = min(self.target, last.height + RANGE_BLOCKS_MAX)
+        return self._peer, FetchRange(last.height + 1, end)
 
     def deadline_ms(self) -> int | None:
         """When the asked peer is given up (monotonic)."""

@@ -94,9 +94,11 @@ def start(directories: Sequence[Path], run: Run = run_node_of) -> None:
         os.close(ready)
 
 
-def spawn(directory: Path) -> None:
-    """Start a node with an interpreter of its own."""
+def spawn(directory: Path, assignments: Sequence[str] = ()) -> None:
+    """Start a node with an interpreter of its own, and with options other than its file's."""
     command = [sys.executable, "-m", "cli.main", "node", "run", str(directory)]
+    for assignment in assignments:
+        command += ["--set", assignment]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("MARSA_")
     }

@@ -110,6 +110,13 @@ def retire(place: Place, node: DevnetNode) -> Retired:
     return Retired(_set_aside(place, node), node, last)
 
 
+def end_epoch(place: Place) -> int:
+    """End the present epoch now; the height of its last block. Raises CliError."""
+    with _asking(place) as governor:
+        governor.end_epoch(governor.client.epoch().number)
+        return governor.client.epoch().base_height
+
+
 def next_step(epoch: Epoch, licence: str, *, since: int, ended: int, waited_s: float) -> Step:
     """What to do for a node that follows since epoch `since`, where `ended` was ended last.
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import boot_audit, codec, schema
+from ledger import boot_audit, codec, schema, snapshot_import
 from ledger.block import header_hash
 from ledger.boot_audit import audit_boot
 from ledger.boundaries import boundary_of
@@ -168,6 +168,32 @@ def test_killed_between_any_two_writes_it_goes_on() -> None:
         assert Import.resume(image) is None
         assert dict(scan_all(image, b"")) == whole
     check_same_state(start(kv), original, world)
+
+
+@pytest.mark.parametrize("kept", [0, snapshot_import.BALANCES_KEPT])
+def test_balances_that_are_in_memory_are_not_read(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each at most once where there is room for all, anew for each chunk where there is none; the
+    store is the same."""
+    read: list[bytes] = []
+
+    class Counted(MemoryKV):
+        def get(self, key: bytes) -> bytes | None:
+            if key.startswith(schema.BALANCE):
+                read.append(key)
+            return super().get(key)
+
+    source = MemoryKV()
+    _, original = grown(source, seed=5, outputs=3 * CHUNK_FLAGS, big=0)
+    state = original.freeze()
+    monkeypatch.setattr(snapshot_import, "BALANCES_KEPT", kept)
+    kv = Counted()
+    taking = begin(kv, state.manifest)
+    pump(taking, all_chunks(state), Random(2))
+    assert (len(read) == len(set(read))) == bool(kept)
+    taking.finish()
+    assert records(kv) == records(source)
 
 
 def test_killed_at_every_second_chunk_on_a_disk(tmp_path: Path) -> None:

@@ -245,6 +245,22 @@ def test_blocks_of_a_catch_up_are_proved_executed_and_appended(bench: Bench) -> 
     assert bench.engine.replica.state.height == 1
 
 
+def test_a_range_is_executed_while_the_next_is_on_its_way(bench: Bench) -> None:
+    """It is asked for before the first block of the one that came is written."""
+    block, _ = bench.block()
+    above = msgspec.structs.replace(block.header, height=2, parent_hash=header_hash(block.header))
+    proof = KIT.certificate(COMMIT, above, signers=(0, 2, 3))
+    bench.hear(3, KIT.status(height=2, certificate=(proof,)))
+    bench.pass_ms(CATCH_UP_PATIENCE_MS)
+    certificate = KIT.certificate(COMMIT, block.header, signers=(0, 2, 3))
+    (giver,) = [to for to, number, _ in bench.sent if number == Fetch.TYPE]
+    assert giver is not None
+    bench.events.clear()
+    bench.hear(giver, Give(GiveRange((FinalBlock(block, certificate),))))
+    assert bench.sent[-1] == (giver, Fetch.TYPE, codec.encode(Fetch(FetchRange(2, 2))))
+    assert bench.events == [f"send {Fetch.TYPE}", "append"]
+
+
 def test_a_final_block_that_fails_here_stops_the_node(bench: Bench) -> None:
     """A quorum certified a state root that differs from ours: asking others would not help."""
     good, _ = bench.block()

@@ -166,7 +166,7 @@ def test_boundaries_are_given_from_an_epoch_on() -> None:
     assert len(answered.boundaries) == BOUNDARIES_MAX
 
 
-def test_the_snapshot_of_the_last_end_is_given_and_no_other() -> None:
+def test_the_snapshots_of_the_last_two_ends_are_given_and_no_other() -> None:
     """Every chunk by its number while the chain moves on; an older epoch, the present one and a
     chunk that is not there are answered with nothing, at once."""
     world, chain = grown(MemoryKV(), seed=2, outputs=2_000, epochs=2)
@@ -188,8 +188,13 @@ def test_the_snapshot_of_the_last_end_is_given_and_no_other() -> None:
     assert given(FetchChunk(1, (1 << 63) - 1)) == GiveChunk(1, (1 << 63) - 1, b"")
     extend(chain, world, Random(3), 1)
     held.renew()
+    for number, data in chunks.items():
+        assert given(FetchChunk(1, number)) == GiveChunk(1, number, data)
+    extend(chain, world, Random(4), EPOCH_BLOCKS)
+    held.renew()
     assert given(FetchManifest(1)) == GiveManifest(1, ())
-    renewed = given(FetchManifest(2))
+    assert given(FetchManifest(2)) != GiveManifest(2, ())
+    renewed = given(FetchManifest(3))
     assert isinstance(renewed, GiveManifest)
     assert renewed.manifest[0].header == chain.head.header
 

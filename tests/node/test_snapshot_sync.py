@@ -336,6 +336,23 @@ def test_one_chunk_in_ten_seconds_is_too_slow() -> None:
     assert WINDOW_MS // ANSWER_MS < WINDOW_CHUNKS_MIN
 
 
+def test_the_next_chunk_is_asked_for_when_one_came() -> None:
+    """A giver takes its time, pauses included, so that waiting longer would only be slower: a state
+    of some chunks takes what its answers take, and a turn for each."""
+    answers = 0
+
+    def takes_a_second(question: Question) -> tuple[Answer | None, int]:
+        nonlocal answers
+        answers += isinstance(question, FetchChunk)
+        found, delay_ms = honest(question)
+        return found, 1_000 if isinstance(question, FetchChunk) else delay_ms
+
+    attempt = Attempt(crowd(takes_a_second))
+    attempt.run()
+    assert answers > 3
+    assert attempt.now_ms < answers * (1_000 + STEP_MS) + 1_000
+
+
 def test_a_walk_longer_than_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """With two ends of epochs in an answer four are walked in two steps."""
     monkeypatch.setattr(module, "BOUNDARIES_MAX", 2)

@@ -78,6 +78,41 @@ def test_blocks_are_given_in_order(plan: SyncPlan) -> None:
     assert plan.request(3, 2) == (KEYS[2], FetchRange(4, 6))
 
 
+def test_the_next_range_is_asked_for_before_one_is_executed(plan: SyncPlan) -> None:
+    """Once, of the peer that answered, as far as the target; its answer continues what waits."""
+    plan.request(0, 0)
+    assert plan.request_ahead(0) is None
+    plan.give(KEYS[2], give(1, 2, 3))
+    assert plan.request_ahead(1) == (KEYS[2], FetchRange(4, 6))
+    assert plan.request_ahead(1) is None
+    for height in (0, 1, 2):
+        assert plan.next_block(height) is not None
+    assert plan.next_block(3) is None
+    assert plan.request(3, 2) is None
+    plan.give(KEYS[2], give(4, 5, 6))
+    assert plan.request_ahead(3) is None
+    assert plan.next_block(3) is not None
+
+
+def test_nothing_is_asked_ahead_that_is_not_proved_or_not_wanted(plan: SyncPlan) -> None:
+    """Beyond the end of an epoch, while paused, and on the word of a claimant alone."""
+    claimed = SyncPlan(KIT.rules, KEYS[1])
+    claimed.hear_claim(KEYS[3])
+    claimed.request(0, 0)
+    claimed.give(KEYS[3], give(1, 2))
+    assert claimed.request_ahead(1) is None
+    plan.request(0, 0)
+    last = msgspec.structs.replace(CHAIN[1], next_validators_hash=bytes(32))
+    plan.give(KEYS[2], GiveRange((final(last),)))
+    assert len(plan) == 1
+    assert plan.request_ahead(1) is None
+    plan.next_block(0)
+    plan.request(1, 2)
+    plan.give(KEYS[2], give(2))
+    plan.pause(is_paused=True)
+    assert plan.request_ahead(3) is None
+
+
 def test_what_was_decided_meanwhile_is_passed(plan: SyncPlan) -> None:
     """No block is handed out twice."""
     plan.request(0, 0)
