@@ -3,9 +3,9 @@
 Blocks: while it is away the others make small blocks as fast as they agree. Then nothing else
 happens, and it fetches, proves and executes all of them.
 
-Snapshot: while it is away so many coins are made, and an epoch is ended. Then the others take a
-full load, and it takes the state over the network: how long that lasts, and what the network keeps
-of its rate. Both times it starts with `sync.snapshot_distance` set to what decides which way it
+Snapshot: while it is away so many coins are made. Then the others take a full load, an epoch is
+ended, and it takes the state over the network: how long that lasts, and what the network keeps of
+its rate. Both times it starts with `sync.snapshot_distance` set to what decides which way it
 goes; after the measurement it is started anew without.
 """
 
@@ -111,9 +111,8 @@ class FarBench:
                 control.kill(self._place, self._node)
                 away = self._height()
                 raws = self._run.sign(self._fund(outputs, needed))
-                base = members.end_epoch(self._place)
-                note(f"a snapshot of height {base} is there; the network takes a full load")
-                record, looks = uvloop.run(self._take(raws, base, max(1, base - away)))
+                note("the network takes a full load")
+                record, looks, base = uvloop.run(self._take(raws, away))
             finally:
                 self._restore()
         return figures(self._node.name, outputs, record, looks, base)
@@ -152,20 +151,20 @@ class FarBench:
             note(f"{made:,} of {outputs:,} outputs are there")
         return replace(funds, coins=kept)
 
-    async def _take(
-        self, raws: Sequence[bytes], base: int, distance: int
-    ) -> tuple[Record, list[Look]]:
+    async def _take(self, raws: Sequence[bytes], away: int) -> tuple[Record, list[Look], int]:
+        """Also the height of the snapshot, which is made last: epochs of a devnet are short."""
         loads: list[Load] = []
 
-        async def under_load() -> list[Look]:
+        async def under_load() -> tuple[list[Look], int]:
             await asyncio.sleep(WARMUP_S + BEFORE_S)
+            base = await asyncio.to_thread(members.end_epoch, self._place)
             with Progress(f"{self._node.name} takes the snapshot", base, "blocks") as progress:
-                looks = await self._come_back(distance, base, progress)
+                looks = await self._come_back(base - away, base, progress)
             for load in loads:
                 load.stop()
-            return looks
+            return looks, base
 
-        return await asyncio.gather(
+        record, (looks, base) = await asyncio.gather(
             drive(
                 self._others,
                 [raws],
@@ -175,6 +174,7 @@ class FarBench:
             ),
             under_load(),
         )
+        return record, looks, base
 
     async def _come_back(self, distance: int, goal: int | None, progress: Progress) -> list[Look]:
         return await come_back(
