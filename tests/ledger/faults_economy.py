@@ -160,14 +160,17 @@ def attestor_faults(world: World) -> list[Fault]:
     public = key(signer).public
     period = TIME_MS // PERIOD_MS
 
-    def attest(attestor: str = name, commitment: str = NAME, figure: int = 1) -> Operation:
-        return ops.Attest(attestor, public, 0, 0, "val0", commitment, figure)
+    def attest(
+        attestor: str = name, commitment: str = NAME, figure: int = 1, version: int = 0
+    ) -> Operation:
+        return ops.Attest(attestor, public, 0, 0, "val0", commitment, version, figure)
 
     rows: tuple[tuple[str, Operation, Reason], ...] = (
         ("attestation by nobody", attest("nobody"), Reason.UNKNOWN_ATTESTOR),
         ("attestation by another", attest("att-south"), Reason.WRONG_ROLE_KEY),
         ("attestation of nothing", attest(commitment="none"), Reason.UNKNOWN_COMMITMENT),
         ("attestation of too much", attest(figure=1_000_001), Reason.ABOVE_COMMITMENT),
+        ("attestation of a later version", attest(version=1), Reason.WRONG_VERSION),
         (
             "ruling on no challenge",
             ops.Rule(name, public, "val0", NAME, True, TIME_MS),
