@@ -286,7 +286,9 @@ def test_an_attestor_is_admitted_by_both_with_a_key_of_its_own() -> None:
 def test_an_attestation_is_signed_by_its_attestor_and_used_once() -> None:
     """Another's key, the same number again, one too many."""
     world = EconomyWorld()
-    wrong = Attest("att-north", key("attestor/att-south").public, 0, 0, "val0", "capacity-val0", 0, 5)
+    wrong = Attest(
+        "att-north", key("attestor/att-south").public, 0, 0, "val0", "capacity-val0", 0, 5
+    )
     assert world.reason(world.does(wrong, "attestor/att-south")) is Reason.WRONG_ROLE_KEY
     tx = world.attests("north", "val0")
     world.run(tx)
