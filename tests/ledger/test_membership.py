@@ -298,8 +298,8 @@ CHANGES: list[tuple[Kind, LicenceState, Seat, object]] = [
 def test_each_edge_of_licence_and_seat(
     kind: Kind, state: LicenceState, seat: Seat, after: object
 ) -> None:
-    """Each from each state and seat: what follows (None: it is gone), or the reason; the version counts, and the
-    height of the seat moves with the seat alone."""
+    """Each from each state and seat: what follows (None: it is gone), or the reason; the version
+    counts, and the height of the seat moves with the seat alone."""
     held, draft = licence(state, seat), WORLD.draft
     LICENCES.put(draft, held)
 
