@@ -32,7 +32,7 @@ def back_from_backup(cluster: Cluster) -> Path:
         return bool(votes_in(directory))
 
     until(has_voted, "a vote of the victim")
-    running = cluster.marsa("node", "backup", directory, file, "--json", code=1).error
+    running = cluster.marsa("node", "backup", directory, file, "--json", code=9).error
     assert running["code"] == "directory_in_use"
     assert not file.exists()
     cluster.marsa("devnet", "kill", VICTIM)

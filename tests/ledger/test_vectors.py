@@ -48,7 +48,7 @@ from tests.ledger.second_shape import Refused
 from tests.ledger.world import MemoryState, World
 from tests.vectors.generate import FOLDER, make_files, plain
 
-LOCAL = {"Tip", "Base", "Source", "Movement", "HistoryEntry"}
+LOCAL = {"Tip", "Base", "Source", "Movement", "HistoryEntry", "EpochEnd"}
 """Records of a node's own store: never hashed, signed or sent."""
 CONDITIONS = {"Key", "Threshold", "After", "Before", "HashLock", "All", "Any"}
 """Read as parts of a witness, never alone."""
