@@ -165,7 +165,7 @@ def is_thin(state: State, supply: int, soon: int) -> bool:
 
 
 def judge_touched(state: State) -> None:
-    """Issuers whose coins, hours or bonds the block changed; all where an attestor came or went."""
+    """Issuers whose coins, hours or bonds the block changed; all where an attestor did."""
     issuers: set[str] = set()
     for key in state.touched:
         if key[0] == TYPE_BYTES["Attestor"]:

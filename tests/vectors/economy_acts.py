@@ -83,8 +83,8 @@ def rule(world: World, issuer: str, commitment: str, seat: int, upheld: bool) ->
     return act(world, signer, ops.Rule(held.panel[seat], key(signer).public, *word))
 
 
-def mint(world: World, issuer: str, number: int = 0, lane: int = 0) -> SignedTransaction:
-    return world.mint(issuer, COIN, number=number, lane=lane)
+def mint(world: World, issuer: str, number: int = 0, *, amount: int = COIN) -> SignedTransaction:
+    return world.mint(issuer, amount, number=number)
 
 
 def issuer_key(issuer: str, role: str = "operations") -> bytes:

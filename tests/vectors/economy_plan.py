@@ -4,7 +4,7 @@ Days last minutes. An issuer adds hours, attestors vouch for them, a schedule is
 attest the rest of it; one challenge is upheld, one dismissed, one forgotten; a lower figure waits
 and counts; devices are drawn; so many proposals lapse that a block cannot sweep them all; orders
 freeze and end; a licence is applied for, suspended, accused, wound down, closed; and when attestors
-fall silent, hours decay until issuers are in deficit and caged.
+fall silent, hours decay until issuers are in warning, in deficit and caged.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_world() -> World:
         economy(),
         attestation_life_ms=12 * MINUTE_MS,
         lower_ms=MINUTE_MS,
-        mint_cap_ppm=20_000,
+        mint_cap_ppm=200_000,
         proposal_ms=2 * MINUTE_MS,
         contest_ms=2 * MINUTE_MS,
         cure_ms=2 * MINUTE_MS,
@@ -133,7 +133,7 @@ def _beginning() -> Iterator[Step]:
             world.govern(ops.Suspend("val3", 0), approvers=["reg-0", "reg-1"]),
             attest(world, "att-north", "val0/extra", 1, 900_000, number=0),
             attest(world, "att-south", "val0/extra", 1, 800_000, number=0),
-            mint(world, "val0"),
+            mint(world, "val0", amount=3_000 * COIN),
             act(
                 world,
                 ["val1/operations", "val1 treasury 2"],
@@ -245,6 +245,11 @@ def _accusations() -> Iterator[Step]:
 
 def _silence() -> Iterator[Step]:
     """Attestors say nothing any more."""
-    told = {14: refusals.in_deficit, 19: refusals.caged, 30: refusals.at_the_end}
+    told = {
+        11: refusals.in_warning,
+        14: refusals.in_deficit,
+        19: refusals.caged,
+        30: refusals.at_the_end,
+    }
     for number in range(31):
         yield _step(lambda _: [], told.get(number, _nothing))

@@ -106,7 +106,11 @@ def after_commitment(world: World) -> Refusals:
 def after_attestation(world: World) -> Refusals:
     return [
         ("minted while suspended", mint(world, "val3"), Reason.LICENCE_INACTIVE),
-        ("more than a period's share", world.mint("val2", 800 * COIN), Reason.ABOVE_MINT_CAP),
+        (
+            "more than a period's share",
+            mint(world, "val2", amount=8_000 * COIN),
+            Reason.ABOVE_MINT_CAP,
+        ),
         ("a bond that is needed", withdraw(world, "val1", 300 * COIN, 1), Reason.SHORT_BOND),
         (
             "suspended by half of each",
@@ -248,6 +252,10 @@ def after_evidence(world: World) -> Refusals:
 def after_expiry(world: World) -> Refusals:
     opened = challenge(world, "val3", "capacity-val3", "val2", 400 * COIN)
     return [("a coin of the accused after its end", opened, Reason.UNKNOWN_ASSET)]
+
+
+def in_warning(world: World) -> Refusals:
+    return [("minted in warning", mint(world, "val0", 2), Reason.NOT_HEALTHY)]
 
 
 def in_deficit(world: World) -> Refusals:
