@@ -19,6 +19,7 @@ from tests.economy.model import (
 )
 
 PROMISING = ("active", "suspended", "winddown")
+COMMITMENTS_OF_ISSUER = 32
 
 
 class Actions(Model):
@@ -188,6 +189,8 @@ class Actions(Model):
             return False
         full = (place[0], *line)
         if self._overlaps(full, begin, end, None):
+            return False
+        if sum(issuer == place[0] for issuer, _ in self.commitments) >= COMMITMENTS_OF_ISSUER:
             return False
         self.commitments[place] = CommitmentModel(
             full, factor, begin, end, hours, "proposed", self.clock

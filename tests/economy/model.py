@@ -204,13 +204,14 @@ class Model:
                 self.touched.add(place[0])
 
     def _begin_period(self) -> None:
-        for held in self.commitments.values():
+        for (issuer, _), held in self.commitments.items():
             among = {name for _, name in self._best(held)[: self.times.groups]}
             for name, said in held.said.items():
                 if said.lower is not None and self.clock > said.lower_at + self.times.lower:
                     if name in among:
                         said.figure, said.at = said.lower, said.lower_at
                     said.lower = None
+                    self.touched.add(issuer)
         closed = self.now - 2
         for period, name in list(self.sealed):
             if period == closed:

@@ -285,8 +285,10 @@ class Stage:
         for place, item in model.challenges.items():
             found: Challenge = challenges[place]
             votes = {vote.attestor: vote.upheld for vote in found.votes}
-            ours = (found.panel, votes, found.decided_ms, found.deposit)
-            _same(f"challenge {place}", ours, (item.panel, item.votes, item.decided, item.deposit))
+            paid = (found.deposit, found.penalty)
+            ours = (found.panel, votes, found.decided_ms, paid)
+            theirs = (item.panel, item.votes, item.decided, (item.deposit, item.penalty))
+            _same(f"challenge {place}", ours, theirs)
         orders = {x.id: (x.until_ms, x.version) for x in ORDERS.all(draft)}
         _same("orders", orders, {n: (x.until, x.version) for n, x in model.orders.items()})
         strikes = {x.id: x.strikes for x in draft.all(Attestor) if x.strikes}
