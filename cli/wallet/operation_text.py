@@ -88,8 +88,8 @@ def _attestor(operation: ops.ByAttestor) -> str:
     by = f"by key {operation.key.hex()}"
     match operation:
         case ops.Attest():
-            what = f"'{operation.commitment}' of '{operation.issuer}'"
-            said = f"attest {operation.microhours} µh a period of {what} as '{operation.attestor}'"
+            what = f"'{operation.commitment}' of '{operation.issuer}', version {operation.version}"
+            said = f"attest {operation.microhours} µh a period of {what}, as '{operation.attestor}'"
             return f"{said}, lane {operation.lane}, number {operation.number}, {by}"
         case ops.Rule():
             verdict = "upheld" if operation.upheld else "dismissed"
