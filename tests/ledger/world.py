@@ -5,10 +5,12 @@ Everything derives from names, so that two runs see the same bytes.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -264,6 +266,8 @@ class MemoryState:
     outputs: dict[Outpoint, OutputEntry] = field(default_factory=dict)
     spent: set[Outpoint] = field(default_factory=set)
     stored: dict[bytes, bytes] = field(default_factory=dict)
+    names: list[bytes] = field(default_factory=list)
+    """Of what is stored, in order; renewed when it is asked for."""
 
     @classmethod
     def of(cls, genesis: Genesis) -> MemoryState:
@@ -273,7 +277,7 @@ class MemoryState:
         return state
 
     def apply(self, changes: Changes) -> None:
-        self.head = changes.head
+        self.head, self.names = changes.head, []
         for outpoint in changes.spent:
             del self.outputs[outpoint]
             self.spent.add(outpoint)
@@ -294,7 +298,11 @@ class MemoryState:
         return self.stored.get(name)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted(item for item in self.stored.items() if item[0].startswith(prefix)))
+        if len(self.names) != len(self.stored):
+            self.names = sorted(self.stored)
+        first = bisect_left(self.names, prefix)
+        found = takewhile(lambda name: name.startswith(prefix), islice(self.names, first, None))
+        return iter([(name, self.stored[name]) for name in found])
 
 
 class World:
