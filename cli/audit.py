@@ -125,7 +125,8 @@ def reserve(issuer: str | None, genesis_file: Path | None) -> int:
 def _genesis(node: Node, file: Path | None) -> Genesis:
     """The file given, or the one of the devnet whose chain the node is on."""
     from cli.accounts import devnets
-    from ledger import genesis as genesis_rules
+    from cli.genesis import read_genesis
+    from ledger.genesis import chain_id
 
     chosen = file
     if chosen is None:
@@ -133,13 +134,12 @@ def _genesis(node: Node, file: Path | None) -> Genesis:
         chosen = next((path for path in files if path.is_file()), None)
     if chosen is None:
         raise usage_error(
-            "no_genesis",
+            "genesis_needed",
             f"no devnet on this machine has the chain {node.chain_id} of {node.client.url}",
             "name the genesis file that you trust with --genesis FILE",
         )
-    with chosen.open("rb") as opened:
-        genesis = genesis_rules.load(opened.read(genesis_rules.GENESIS_BYTES_MAX + 1))
-    expected = genesis_rules.chain_id(genesis).hex()
+    genesis = read_genesis(chosen)
+    expected = chain_id(genesis).hex()
     if node.chain_id != expected:
         raise CliError(
             "wrong_chain",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -266,8 +266,8 @@ class MemoryState:
     outputs: dict[Outpoint, OutputEntry] = field(default_factory=dict)
     spent: set[Outpoint] = field(default_factory=set)
     stored: dict[bytes, bytes] = field(default_factory=dict)
-    names: list[bytes] = field(default_factory=list)
-    """Of what is stored, in order; renewed when it is asked for."""
+    names: dict[bytes, None] = field(default_factory=dict)
+    """Of what is stored, in order; made anew when others are stored."""
 
     @classmethod
     def of(cls, genesis: Genesis) -> MemoryState:
@@ -277,7 +277,7 @@ class MemoryState:
         return state
 
     def apply(self, changes: Changes) -> None:
-        self.head, self.names = changes.head, []
+        self.head = changes.head
         for outpoint in changes.spent:
             del self.outputs[outpoint]
             self.spent.add(outpoint)
@@ -298,10 +298,10 @@ class MemoryState:
         return self.stored.get(name)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        if len(self.names) != len(self.stored):
-            self.names = sorted(self.stored)
-        first = bisect_left(self.names, prefix)
-        found = takewhile(lambda name: name.startswith(prefix), islice(self.names, first, None))
+        if self.names.keys() != self.stored.keys():
+            self.names = dict.fromkeys(sorted(self.stored))
+        names = list(self.names)
+        found = takewhile(lambda name: name.startswith(prefix), names[bisect_left(names, prefix) :])
         return iter([(name, self.stored[name]) for name in found])
 
 
