@@ -20,8 +20,6 @@ from node.api.reply import answer
 from node.api.request import SERVICES, read_query
 from node.api.services import Services
 
-_COMMITMENTS = b"k"
-
 
 def routes() -> list[web.RouteDef]:
     return [

@@ -229,7 +229,7 @@ async def post_mint_quote(request: web.Request) -> web.Response:
 
 def _refusal(draft: Draft, issuer: str, amount: int) -> Invalid | None:
     held, backing = LICENCES.get(draft, name(issuer)), backing_of(draft, issuer)
-    if held is None or backing is None:
+    if held is None or not held.grant.issuer or backing is None:
         return Invalid(Reason.UNKNOWN_ISSUER, f"'{issuer}' holds no licence to issue")
     try:
         need_minting(held, draft.clock_ms)

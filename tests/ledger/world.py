@@ -5,10 +5,12 @@ Everything derives from names, so that two runs see the same bytes.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -264,6 +266,8 @@ class MemoryState:
     outputs: dict[Outpoint, OutputEntry] = field(default_factory=dict)
     spent: set[Outpoint] = field(default_factory=set)
     stored: dict[bytes, bytes] = field(default_factory=dict)
+    names: dict[bytes, None] = field(default_factory=dict)
+    """Of what is stored, in order; made anew when others are stored."""
 
     @classmethod
     def of(cls, genesis: Genesis) -> MemoryState:
@@ -294,7 +298,11 @@ class MemoryState:
         return self.stored.get(name)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted(item for item in self.stored.items() if item[0].startswith(prefix)))
+        if self.names.keys() != self.stored.keys():
+            self.names = dict.fromkeys(sorted(self.stored))
+        names = list(self.names)
+        found = takewhile(lambda name: name.startswith(prefix), names[bisect_left(names, prefix) :])
+        return iter([(name, self.stored[name]) for name in found])
 
 
 class World:

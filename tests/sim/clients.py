@@ -72,16 +72,16 @@ class Clients:
 
     def refused(self, item: Asked, reason: str) -> None:
         """A node's answer. Only a mint can become impossible without anything final: where its
-        issuer has no headroom, or lost its licence for lying."""
+        issuer has no headroom, or is accused of a lie."""
         item.refused = reason
         if item.is_forged:
             if reason in (Reason.ALREADY_KNOWN.value, Reason.ALREADY_FINAL.value):
                 raise Violation("admission", "clients", f"a forged transaction is {reason}")
             self.asked.pop(item.tx.txid, None)
         issuers = {op.issuer for op in item.tx.body.operations if isinstance(op, Mint)}
-        is_suspended = bool(issuers & self._reference.epochs.suspended)
+        is_barred = bool(issuers & self._reference.epochs.barred)
         if reason == Reason.ABOVE_HEADROOM.value or (
-            reason == Reason.LICENCE_INACTIVE.value and is_suspended
+            reason == Reason.LICENCE_INACTIVE.value and is_barred
         ):
             self.asked.pop(item.tx.txid, None)
 

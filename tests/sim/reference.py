@@ -107,7 +107,7 @@ class Reference:
             left[operation.asset] -= operation.amount
             self.supply[operation.asset] -= operation.amount
             return
-        if operation.issuer in self.epochs.suspended:
+        if operation.issuer in self.epochs.barred:
             raise NotValid(f"{name} mints for {operation.issuer}, who lied")
         lane = (operation.issuer, operation.lane)
         if operation.number != self.lanes.get(lane, 0):
