@@ -148,8 +148,10 @@ class Measure:
     clock_ms: int
 
     def hears(self, item: Attestation) -> bool:
-        """Whether it counts at all: of a licensed attestor, and not faded."""
-        return item.attestor in self.groups and self.weight(item.since_ms, MICROHOURS_MAX) > 0
+        """Whether it counts at all: of a licensed attestor, not faded, and of a schedule that has
+        not ended since."""
+        is_fresh = self.weight(item.since_ms, MICROHOURS_MAX) > 0 and item.until_ms >= self.clock_ms
+        return is_fresh and item.attestor in self.groups
 
     def weight(self, since_ms: int, figure: int) -> int:
         """A figure after decay: whole for half its life, then less with each whole period."""
@@ -259,7 +261,7 @@ def _said(
     measure: Measure,
 ) -> Attestation:
     clock_ms = measure.clock_ms
-    is_known = before is not None and measure.weight(before.since_ms, 1_000_000) > 0
+    is_known = before is not None and measure.hears(before)
     if before is not None and is_known and figure < before.microhours:
         since_ms = before.lower[0].since_ms if before.lower else clock_ms
         return msgspec.structs.replace(before, lower=(LowerFigure(figure, since_ms),))

@@ -264,7 +264,7 @@ class Actions(Model):
         if version != held.version:
             return False
         before = held.said.get(name)
-        known = before is not None and self.weighted(before, PPM) > 0
+        known = before is not None and before.until >= self.clock and self.weighted(before, PPM)
         if before is not None and known and figure < before.figure:
             before.lower_at = self.clock if before.lower is None else before.lower_at
             before.lower = figure

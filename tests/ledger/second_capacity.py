@@ -19,7 +19,6 @@ from tests.ledger.second_reserve import (
     is_sound,
     need_issuer,
     use_number,
-    weight,
 )
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import asset_of
@@ -139,7 +138,7 @@ def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *sai
     clock_ms, before = state.clock_ms, [item for item in held[6] if item[0] == attestor]
     counts = counted(state, held, clock_ms)
     others = [item for item in held[6] if item[0] != attestor]
-    fresh = bool(before) and weight(state, before[0][2], 10**6) > 0
+    fresh = bool(before) and is_heard(state, before[0])
     if fresh and figure < before[0][1]:
         waits_ms = before[0][4][0][1] if before[0][4] else clock_ms
         entry = [*before[0][:4], [[figure, waits_ms]]]

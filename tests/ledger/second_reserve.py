@@ -44,9 +44,11 @@ def weight(state: State, since_ms: int, figure: int) -> int:
 
 
 def is_heard(state: State, entry: list[Any]) -> bool:
-    """Whether an attestation is of a licensed attestor and has not faded."""
-    attestor = state.get("Attestor", entry[0].encode())
-    return attestor is not None and attestor[1] and weight(state, entry[2], 2**40) > 0
+    """Whether an attestation is of a licensed attestor, has not faded and of no past schedule."""
+    name, _, since_ms, until_ms, _ = entry
+    attestor = state.get("Attestor", name.encode())
+    is_licensed = attestor is not None and attestor[1]
+    return is_licensed and until_ms >= state.clock_ms and weight(state, since_ms, 2**40) > 0
 
 
 def best_by_group(state: State, commitment: list[Any], end_ms: int) -> dict[str, tuple[int, str]]:

@@ -7,7 +7,7 @@ objects by key. Every root is worked out from scratch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from tests.ledger.second_codec import TYPE_BYTES, read_payload, write
@@ -91,7 +91,13 @@ class State:
 
     def copy(self) -> State:
         """Another state that begins as this one."""
-        return State(self.chain_id, list(self.outputs), set(self.spent), dict(self.objects))
+        return replace(
+            self,
+            outputs=list(self.outputs),
+            spent=set(self.spent),
+            objects=dict(self.objects),
+            touched=set(self.touched),
+        )
 
     def put(self, kind: str, identity: bytes, value: Any) -> None:
         key = bytes([TYPE_BYTES[kind]]) + identity

@@ -33,6 +33,11 @@ def apply_block(state: State, raws: Sequence[bytes], header: list[Any], parent: 
     start_block(state, header[3], header[11], parent)
     for raw in raws:
         add_transaction(state, raw)
+    return end_block(state)
+
+
+def end_block(state: State) -> bytes:
+    """What the system does last; the hash of the next block's validators."""
     judge_touched(state)
     following = close_epoch(state)
     point_at_deadlines(state)

@@ -158,6 +158,22 @@ def test_who_says_nothing_any_more_makes_room(monkeypatch: pytest.MonkeyPatch) -
     assert [item.attestor for item in held.attestations] == ["att-east", "att-south", "att-west"]
 
 
+def test_of_a_schedule_that_ended_an_attestor_may_say_less_of_the_rest_at_once() -> None:
+    """What it said of the first part binds it no more: its first word on the rest is no lower
+    figure, which would wait for a day and then be dropped."""
+    world = EconomyWorld()
+    made = proposed(world)
+    world.run(*(world.attests(group, "val0", of="more") for group in GROUPS))
+    world.until(made.to_ms - 3 * DAY_MS)
+    world.run(*(world.attests(group, "val0", of="more") for group in GROUPS))
+    world.run(world.amends("val0", "more", made.microhours, made.to_ms + 100 * DAY_MS))
+    world.until(made.to_ms + 1)
+    assert world.reserve().reserve == 0
+    world.run(*(world.attests(group, "val0", 800_000, of="more") for group in ("north", "south")))
+    assert world.reserve().reserve == 800_000 * 100 * DAY_MS // PERIOD_MS
+    assert not world.reserve().is_frozen
+
+
 # Lower figures.
 
 
