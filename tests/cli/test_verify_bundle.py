@@ -1,0 +1,400 @@
+"""A bundle holds as a node makes it, and with nothing changed: every byte, every object, every
+signature and every figure is looked at."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import cache
+
+import msgpack
+import pytest
+from msgspec.structs import replace
+
+from cli.verify_bundle import BUNDLE_BYTES_MAX, Report, verify
+from cli.verify_bytes import ITEMS_MAX, Fault, Refused
+from ledger import codec
+from ledger.block import PREPARE, Certificate, VotePayload, make_certificate, vote_hash
+from ledger.economy.capacity import Attestor, CapacityCommitment
+from ledger.economy.licence import Licence
+from ledger.economy.reserve import Reserve
+from ledger.epochs import Epoch
+from ledger.genesis import Genesis
+from ledger.objects import LedgerClock, key_of, load, load_all, load_one
+from node.reserve_bundle import ReserveBundle
+from tests.cli.audit_world import certify
+from tests.cli.bundle_world import (
+    bundle_of,
+    changed_node,
+    fault_of,
+    genesis_text,
+    lie,
+    read,
+    reserve_of,
+    small_node,
+    trust_of,
+    verified,
+)
+from tests.ledger.world import (
+    DAY_MS,
+    GROUPS,
+    PERIOD_MS,
+    TIME_MS,
+    World,
+    attest,
+    key,
+    make_genesis,
+)
+from tests.node.api.harness import Node
+
+
+@cache
+def small() -> tuple[Node, bytes, bytes]:
+    """A node, its bundle, its genesis file."""
+    node = small_node()
+    return node, bundle_of(node), genesis_text(node)
+
+
+@cache
+def changed() -> tuple[Node, bytes, bytes]:
+    node = changed_node()
+    return node, bundle_of(node), genesis_text(node)
+
+
+def test_figures_are_those_of_the_state() -> None:
+    """A whole bundle holds; its rows are the reserves of the chain, its signers a quorum."""
+    node, data, text = small()
+    report = verified(data, text)
+    reserves = sorted(load_all(node.chain, Reserve), key=lambda item: item.issuer)
+    assert [row.issuer for row in report.rows] == [item.issuer for item in reserves]
+    for row, item in zip(report.rows, reserves, strict=True):
+        assert (row.outstanding, row.reserve, row.due) == (
+            item.supply,
+            item.reserve,
+            item.deliverable,
+        )
+        assert (row.coverage_ppm, row.deliverability_ppm) == (
+            item.coverage_ppm,
+            item.deliverability_ppm,
+        )
+        assert (row.licence, row.commitments, row.attested_ms) == ("active", 1, 1_000)
+    assert (report.height, report.epoch, len(report.signers)) == (1, 0, 3)
+    assert report.ledger_ms == load_one(node.chain, LedgerClock).time_ms
+    assert [item.what for item in report.checks] == [
+        "genesis",
+        "file",
+        "validators",
+        "header",
+        "state root",
+        "supply",
+        "objects",
+        "attestations",
+        "figures",
+    ]
+
+
+def test_validators_that_changed_are_followed() -> None:
+    """Two changes lead to the set that signed; without one of them, twice or in another order
+    they do not."""
+    _, data, text = changed()
+    report = verified(data, text)
+    assert (report.epoch, set(report.signers) <= {"val1", "val2", "val3", "val9"}) == (4, True)
+    bundle = read(data)
+    first, second = bundle.changes
+    for changes in ((), (first,), (second,), (second, first), (first, first, second)):
+        spoiled = codec.encode(replace(bundle, changes=changes))
+        assert fault_of(spoiled, text) == "bad_set"
+
+
+def flips(data: bytes, step: int) -> list[str]:
+    """Positions at which a changed byte is not refused."""
+    text = small()[2] if data == small()[1] else changed()[2]
+    missed = []
+    for position in range(0, len(data), step):
+        spoiled = bytearray(data)
+        spoiled[position] ^= 1 << position % 8
+        if not fault_of(bytes(spoiled), text):
+            missed.append(f"byte {position}")
+    return missed
+
+
+def test_each_changed_byte_is_refused() -> None:
+    """Turns over a bit of every byte of a small bundle, and of many of a larger one."""
+    assert flips(small()[1], 1) == []
+    assert flips(changed()[1], 7) == []
+
+
+def test_each_missing_or_added_byte_is_refused() -> None:
+    """Cuts the file short, takes bytes out and puts bytes in, all over it."""
+    _, data, text = small()
+    for position in range(0, len(data), 29):
+        assert fault_of(data[:position], text)
+        assert fault_of(data[:position] + data[position + 1 :], text)
+        for extra in (b"\x00", b"\xc0", data[position : position + 1]):
+            assert fault_of(data[:position] + extra + data[position:], text)
+    assert fault_of(data + b"\x00", text) == "trailing_bytes"
+
+
+HOSTILE = {
+    "empty": b"",
+    "envelope alone": b"\x0e\x01",
+    "another type": b"\x0d\x01\x90",
+    "another version": b"\x0e\x02\x90",
+    "deep arrays": b"\x0e\x01" + b"\x91" * 200_000,
+    "deep arrays that end": b"\x0e\x01" + b"\x91" * 1_000 + b"\xc0",
+    "deep inside": b"\x0e\x01\x97" + b"\x91" * 900 + b"\xc0" * 7,
+    "a huge array": b"\x0e\x01\xdd\xff\xff\xff\xff",
+    "huge arrays in each other": b"\x0e\x01" + (b"\xdd" + ITEMS_MAX.to_bytes(4, "big")) * 1_000,
+    "huge bytes": b"\x0e\x01\xc6\xff\xff\xff\xff",
+    "a map": b"\x0e\x01\x80",
+    "a map with a list for a key": b"\x0e\x01\x81\x90\x90",
+    "an extension": b"\x0e\x01\xd4\x05\x00",
+    "a timestamp": b"\x0e\x01\xd6\xff\x00\x00\x00\x00",
+    "text that is no UTF-8": b"\x0e\x01\xa2\xff\xff",
+    "a float": b"\x0e\x01\x97" + b"\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00" * 7,
+    "nothing in it": b"\x0e\x01\x97" + b"\xc0" * 7,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes_have_a_reason(name: str) -> None:
+    """Whatever the bytes are, they are refused by a named reason and raise nothing else."""
+    code = fault_of(HOSTILE[name], small()[2])
+    assert code == ("unsupported_version" if name == "another version" else "malformed")
+
+
+def test_random_bytes_have_a_reason() -> None:
+    """Bytes drawn at random, alone and in the place of a part of a good bundle."""
+    _, data, text = small()
+    draw = random.Random(7)
+    for _ in range(300):
+        noise = draw.randbytes(draw.randrange(1, 200))
+        at = draw.randrange(len(data))
+        for spoiled in (b"\x0e\x01" + noise, data[:at] + noise + data[at + len(noise) :]):
+            assert fault_of(spoiled, text)
+
+
+def test_too_much_is_not_read() -> None:
+    """A byte more than the largest bundle is refused before anything is unpacked."""
+    assert fault_of(bytes(BUNDLE_BYTES_MAX + 1), small()[2]) == "too_large"
+
+
+def test_another_encoding_of_the_same_value_is_refused() -> None:
+    """The counts of the certificate in two bytes where one is enough, and a list in long form."""
+    _, data, text = small()
+    value = msgpack.unpackb(data[2:], raw=False)
+    assert b"\x0e\x01" + msgpack.packb(value) == data
+    epoch_first = msgpack.packb(value[3])
+    longer = b"\x97\xcc\x00" + epoch_first[2:]
+    spoiled = data.replace(epoch_first, longer)
+    assert (len(spoiled), fault_of(spoiled, text)) == (len(data) + 1, "non_canonical")
+    assert fault_of(b"\x0e\x01\xdc\x00\x07" + data[3:], text) == "non_canonical"
+
+
+def test_another_chain_is_refused_by_name() -> None:
+    """The genesis of a chain that differs in one parameter, and files that are no genesis."""
+    _, data, text = small()
+    other = genesis_text(Node(World(make_genesis(epoch_blocks=77))))
+    assert fault_of(data, other) == "wrong_chain"
+    for wrong in (
+        b"",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        text[:-5],
+        text.replace(b'"format": 1', b'"format": 1.0'),
+        text.replace(b'"format": 1', b'"format": 1, "format": 1'),
+        text.replace(b'"format": 1', b'"format": 1, "colour": 1'),
+        text.replace(b'"format": 1', b'"format": "1"'),
+        text.replace(key("val0/consensus").public.hex().encode(), b"00" * 32),
+        text.replace(key("val0/consensus").public.hex().encode(), b"01" + b"00" * 31),
+    ):
+        assert fault_of(data, wrong) == "bad_genesis", wrong[:40]
+
+
+def test_white_space_in_the_genesis_file_does_not_count() -> None:
+    """The same values in one line hash to the same chain."""
+    _, data, text = small()
+    assert fault_of(data, b" ".join(text.split())) == ""
+
+
+def spoiled_certificates() -> dict[str, Callable[[Certificate], Certificate]]:
+    """Certificates that no q distinct members gave for exactly this block."""
+    node, data, _ = small()
+    header = read(data).header
+
+    def of_phase(certificate: Certificate) -> Certificate:
+        payload = VotePayload(0, PREPARE, 0, header.height, certificate.block_hash)
+        message = vote_hash(node.world.chain_id, payload)
+        members = node.world.validators.members
+        keys = {i: key(f"{members[i].licence}/consensus") for i in certificate.signer_indices}
+        return make_certificate(payload, {i: item.sign(message) for i, item in keys.items()})
+
+    return {
+        "too few": lambda _: certify(node.world, header, 2),
+        "too many": lambda _: certify(node.world, header, 4),
+        "one twice": lambda it: replace(it, signatures=(*it.signatures[:2], it.signatures[1])),
+        "a bit without a member": lambda it: replace(it, signers=0b10000011),
+        "a prepare": of_phase,
+        "another view": lambda it: replace(it, view=1),
+        "nobody": lambda it: replace(it, signers=0, signatures=()),
+    }
+
+
+@pytest.mark.parametrize("name", spoiled_certificates())
+def test_only_a_quorum_makes_a_header_final(name: str) -> None:
+    """The header is good, its certificate is not."""
+    _, data, text = small()
+    bundle = read(data)
+    spoil = spoiled_certificates()[name]
+    spoiled = replace(bundle, certificate=spoil(bundle.certificate))
+    expected = "bad_signature" if name in ("one twice", "another view") else "bad_certificate"
+    assert fault_of(codec.encode(spoiled), text) == expected
+
+
+def test_each_object_is_needed_in_its_place() -> None:
+    """Objects left out, given twice, in another order, under another's proof or of another kind."""
+    node, data, text = small()
+    bundle = read(data)
+    items = bundle.objects
+    for index, item in enumerate(items):
+        left = replace(bundle, objects=items[:index] + items[index + 1 :])
+        assert fault_of(codec.encode(left), text) in (
+            "bad_object",
+            "bad_supply",
+            "bad_figure",
+            "bad_attestation",
+        )
+        twice = replace(bundle, objects=(*items[: index + 1], item, *items[index + 1 :]))
+        assert fault_of(codec.encode(twice), text) == "bad_object"
+    swapped = replace(bundle, objects=(items[1], items[0], *items[2:]))
+    assert fault_of(codec.encode(swapped), text) == "bad_object"
+    proof = node.chain.head.commitments.objects.prove(key_of(Epoch)).path
+    epoch = replace(
+        items[-1], key=key_of(Epoch), value=codec.encode(load_one(node.chain, Epoch)), path=proof
+    )
+    assert fault_of(codec.encode(replace(bundle, objects=(*items, epoch))), text) == "bad_object"
+
+
+def commitment_of(node: Node, issuer: str) -> tuple[bytes, CapacityCommitment]:
+    name = f"capacity-{issuer}".encode()
+    found = load(node.chain, CapacityCommitment, name)
+    assert found is not None
+    return key_of(CapacityCommitment, name), found
+
+
+def test_a_quorum_that_lies_about_a_reserve_is_found() -> None:
+    """All validators sign a state whose reserve, or what is due of it, is one unit off: proofs and
+    signatures hold, and the figure does not follow from the commitments."""
+    node, _, text = small()
+    name, found = reserve_of(node, "val1")
+    assert fault_of(lie(node, {}), text) == ""
+    for wrong in (
+        replace(found, reserve=found.reserve + 1),
+        replace(found, reserve=found.reserve - 1),
+        replace(found, deliverable=found.deliverable + 1),
+    ):
+        assert fault_of(lie(node, {name: wrong}), text) == "bad_figure"
+
+
+def test_a_quorum_that_lies_about_capacity_is_found() -> None:
+    """Commitments and attestations that no attestor signed, however many validators sign them."""
+    node, _, text = small()
+    name, found = commitment_of(node, "val1")
+    first, *rest = found.attestations
+    more = replace(first, microhours=first.microhours + 1)
+    foreign = replace(first, attestor="att-nobody")
+    west = load(node.chain, Attestor, b"att-west")
+    assert west is not None
+    for changed_objects, code in (
+        ({name: replace(found, microhours=found.microhours + 1)}, "bad_attestation"),
+        ({name: replace(found, attestations=(more, *rest))}, "bad_attestation"),
+        ({name: replace(found, attestations=(foreign, *rest))}, "bad_attestation"),
+        ({name: replace(found, workloads=("mining",))}, "bad_object"),
+        ({name: replace(found, attestations=found.attestations[:-1])}, "bad_figure"),
+        ({name: None}, "bad_figure"),
+        ({key_of(Attestor, b"att-west"): replace(west, key=key("x").public)}, "bad_attestation"),
+        ({key_of(Attestor, b"att-west"): replace(west, group="south")}, "bad_figure"),
+        ({key_of(Licence, b"val1"): None}, "bad_object"),
+    ):
+        assert fault_of(lie(node, changed_objects), text) == code, changed_objects  # type: ignore[arg-type]
+
+
+def test_lines_that_are_not_of_the_reserves_are_found() -> None:
+    """A reserve under another issuer's asset, and a line left out of the supply."""
+    node, data, text = small()
+    name, found = reserve_of(node, "val1")
+    other = replace(found, issuer="val2")
+    assert fault_of(lie(node, {name: other}), text) == "bad_supply"
+    bundle = read(data)
+    for supply in (bundle.supply[1:], bundle.supply[::-1], (*bundle.supply, bundle.supply[0])):
+        assert fault_of(codec.encode(replace(bundle, supply=supply)), text) == "bad_supply"
+
+
+def test_a_deficit_is_proved_and_named() -> None:
+    """More outstanding than reserve: the bundle holds, and the issuer is in deficit."""
+    node, _, text = small()
+    name, found = reserve_of(node, "val1")
+    short = replace(found, supply=found.reserve + 1)
+    assert verified(lie(node, {name: short}), text).deficits == ["val1"]
+
+
+def test_figures_hold_where_a_week_is_no_number_of_periods() -> None:
+    """The last period that is due changes within a period of delivery; figures are of the moment
+    when that began, and hold at a later one."""
+    week_ms = 7 * DAY_MS
+    period_ms = next(
+        length
+        for length in range(PERIOD_MS + 1_000, DAY_MS, 1_000)
+        if 0 < length - week_ms % length - TIME_MS % length <= 10_000
+    )
+    node = Node(World(replace_period(make_genesis(), period_ms)))
+    for _ in range(20):
+        node.decide([])
+    clock_ms = load_one(node.chain, LedgerClock).time_ms
+    assert clock_ms // period_ms == TIME_MS // period_ms
+    assert (clock_ms + week_ms) // period_ms == (TIME_MS + week_ms) // period_ms + 1
+    assert fault_of(bundle_of(node), genesis_text(node)) == ""
+    name, found = reserve_of(node, "val1")
+    wrong = replace(found, deliverable=found.deliverable + found.deliverable // 100)
+    assert fault_of(lie(node, {name: wrong}), genesis_text(node)) == "bad_figure"
+
+
+def replace_period(genesis: Genesis, period_ms: int) -> Genesis:
+    """The same capacity over whole periods of another length; attested anew."""
+    first = TIME_MS // period_ms * period_ms
+    figures = {f"att-{group}": 900_000 + index for index, group in enumerate(GROUPS)}
+    commitments = [
+        attest(
+            genesis.nonce,
+            replace(item, from_ms=first, to_ms=first + 5_000 * period_ms, attestations=()),
+            figures,
+        )
+        for item in genesis.commitments
+    ]
+    return replace(
+        genesis,
+        parameters=replace(genesis.parameters, period_ms=period_ms),
+        commitments=tuple(commitments),
+    )
+
+
+def test_the_report_says_what_held_before_a_fault() -> None:
+    """A wrong supply line: everything up to the state root is listed, and no figure."""
+    _, data, text = small()
+    bundle = read(data)
+    spoiled = codec.encode(replace(bundle, supply=bundle.supply[1:]))
+    report = Report()
+    with pytest.raises(Refused) as caught:
+        verify(report, spoiled, trust_of(text))
+    assert caught.value.fault is Fault.BAD_SUPPLY
+    assert [item.what for item in report.checks][-1] == "state root"
+    assert report.rows == []
+
+
+def test_the_same_state_gives_the_same_bytes() -> None:
+    """Two nodes with the same blocks and certificates, and the structs written again."""
+    _, data, _ = small()
+    assert bundle_of(small_node()) == data
+    assert codec.encode(read(data)) == data
+    assert isinstance(read(data), ReserveBundle)
