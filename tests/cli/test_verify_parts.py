@@ -12,6 +12,7 @@ import pytest
 from cli import verify_bundle, verify_chain, verify_keys, verify_layouts
 from cli.verify_bytes import (
     Bin,
+    Fault,
     Flag,
     Int,
     Many,
@@ -179,3 +180,29 @@ def test_a_fault_says_where_it_is() -> None:
         unpack(b"\x99\xa2\xc3\xbc" + b"\xc0" * 8, COMMITMENT)
     with pytest.raises(Refused, match="9 bytes"):
         check(verify_layouts.HASH, bytes(9), "here")
+
+
+def rows_under(heading: str) -> list[list[str]]:
+    """Cells of the tables of a section of docs/AUDIT.md, without their heads."""
+    text = (ROOT / "docs" / "AUDIT.md").read_text("utf-8")
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    heads = [index - 1 for index, line in enumerate(lines) if line.startswith("| ---")]
+    skipped = {*heads, *(index + 1 for index in heads)}
+    return [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for index, line in enumerate(lines)
+        if index not in skipped
+    ]
+
+
+def test_the_document_lists_fields_limits_kinds_and_reasons() -> None:
+    """The tables of docs/AUDIT.md are those of the code."""
+    rows = rows_under("The file")
+    fields = {row[0]: row[2] for row in rows if not row[0].isdigit()}
+    assert fields == {
+        name: f"{shape.high:,}" if isinstance(shape, Many) else "" for name, shape in BUNDLE.fields
+    }
+    kinds = {int(row[0]): row[1] for row in rows if row[0].isdigit()}
+    assert kinds == {number: kind.name for number, kind in OBJECTS.items()}
+    assert [row[0] for row in rows_under("Reasons")] == [fault.value for fault in Fault]
