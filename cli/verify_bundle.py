@@ -83,6 +83,7 @@ def verify(report: Report, data: bytes, trust: Trust) -> None:
     proved = _prove_objects(objects, named(ROOTS, roots).objects_root)
     report.holds("objects", f"{len(objects)} proved under the objects root: {_counted(proved)}")
     report.ledger_ms = named(CLOCK, proved[CLOCK.name][0]).time_ms
+    report.holds("rules", _rules(proved, trust))
     count = check_attestations(proved, trust)
     report.holds("attestations", f"{count} signatures of attestors")
     rows = check_figures(proved, supply, trust)
@@ -172,6 +173,14 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
         paired = [digest("merkle/node", *level[i : i + 2]) for i in range(0, len(level) - 1, 2)]
         level = paired + level[len(paired) * 2 :]
     return digest("merkle/root", len(leaves).to_bytes(COUNT_BYTES, "big"), *level)
+
+
+def _rules(proved: Objects, trust: Trust) -> str:
+    """What hours are worth and who may vouch for them: whether that is as genesis had it."""
+    changed = [name for name, held in trust.rules.items() if proved[name] != held]
+    if changed:
+        return f"other than in the genesis file: {', '.join(changed)}"
+    return "parameters, standard and attestors are those of the genesis file"
 
 
 def _counted(proved: Objects) -> str:

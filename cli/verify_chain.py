@@ -13,12 +13,21 @@ from typing import Any, NoReturn
 
 from cli.verify_bytes import Fault, Refused, digest, from_json, named, pack
 from cli.verify_keys import is_signed, is_usable_key
-from cli.verify_layouts import CERTIFICATE, CHANGE, GENESIS, HEADER
+from cli.verify_layouts import (
+    ATTESTOR,
+    CERTIFICATE,
+    CHANGE,
+    GENESIS,
+    HEADER,
+    PARAMETERS,
+    STANDARD,
+)
 
 GENESIS_BYTES_MAX = 4 * 1024 * 1024
 MEMBERS_MIN = 4
 MEMBERS_MAX = 32
 COMMIT = 2
+FIRST_STANDARD = 1
 
 Members = list[list[Any]]
 """(consensus key, licence) in ascending order of key: a member is named by its place."""
@@ -32,6 +41,8 @@ class Trust:
     nonce: bytes
     time_ms: int
     members: Members
+    rules: dict[str, list[Any]]
+    """Parameters, standard and attestors, positional, by the name of their kind."""
 
     @classmethod
     def of(cls, text: bytes) -> Trust:
@@ -44,8 +55,14 @@ class Trust:
             _check_members(members)
         except Refused as error:
             raise Refused(Fault.BAD_GENESIS, error.detail) from None
+        place = {name: entry for (name, _), entry in zip(GENESIS.fields, value, strict=True)}
+        rules = {
+            PARAMETERS.name: [place["parameters"]],
+            STANDARD.name: [[FIRST_STANDARD, place["standard"]]],
+            ATTESTOR.name: sorted(place["attestors"]),
+        }
         chain_id = digest("genesis", pack(value))
-        return cls(chain_id, genesis.nonce, genesis.time_ms, members)
+        return cls(chain_id, genesis.nonce, genesis.time_ms, members, rules)
 
 
 def quorum_of(members: Members) -> int:

@@ -46,7 +46,7 @@ def is_signed(key: bytes, message: bytes, signature: bytes) -> bool:
         return False
     try:
         _public_key(key).verify(signature, message)
-    except InvalidSignature:
+    except (InvalidSignature, ValueError):  # of which the second is a key that is no point
         return False
     return True
 

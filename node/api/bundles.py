@@ -15,6 +15,7 @@ from aiohttp import web
 from ledger import codec
 from ledger.boundaries import Boundary, boundary_of
 from ledger.chain import Chain
+from ledger.validators import ValidatorSet
 from node.api.problems import ApiCode, ApiError, not_found, pruned
 from node.api.request import MSGPACK, read_query
 from node.api.services import Services
@@ -41,6 +42,8 @@ class Bundles:
         self._changes: list[Boundary] = []
         self._walked = 0
         """Epochs before this one were looked at."""
+        self._members: ValidatorSet | None = None
+        """Those of that epoch, once one was looked at."""
         self._made: bytes | ApiError | None = None
         self._height = 0
         """Of `_made`."""
@@ -104,7 +107,8 @@ class Bundles:
                 await asyncio.sleep(0)
 
     def _look(self, epoch: int) -> None:
-        before, after = self._chain.validators(epoch), self._chain.validators(epoch + 1)
+        before = self._members or self._chain.validators(epoch)
+        after = self._members = self._chain.validators(epoch + 1)
         if before is None or after is None:
             raise AssertionError(f"epoch {epoch} is over, and its validators are not stored")
         if before.members == after.members:

@@ -88,6 +88,7 @@ def test_figures_are_those_of_the_state() -> None:
         "state root",
         "supply",
         "objects",
+        "rules",
         "attestations",
         "figures",
     ]
@@ -318,6 +319,18 @@ def test_a_quorum_that_lies_about_capacity_is_found() -> None:
         ({key_of(Licence, b"val1"): None}, "bad_object"),
     ):
         assert fault_of(lie(node, changed_objects), text) == code, changed_objects  # type: ignore[arg-type]
+
+
+def test_changed_rules_are_told() -> None:
+    """An attestor that joined after genesis vouches for nothing: the figures hold, and the report
+    says that attestors are others; nothing else does."""
+    node, data, text = small()
+    told = {item.what: item.found for item in verified(data, text).checks}["rules"]
+    assert told == "parameters, standard and attestors are those of the genesis file"
+    joined = Attestor("att-east", "Lab east", "east", key("attestor/att-east").public)
+    spoiled = lie(node, {key_of(Attestor, b"att-east"): joined})
+    told = {item.what: item.found for item in verified(spoiled, text).checks}["rules"]
+    assert told == "other than in the genesis file: attestor"
 
 
 def test_lines_that_are_not_of_the_reserves_are_found() -> None:
