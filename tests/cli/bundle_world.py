@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
-import msgspec
 from msgspec.structs import replace
 
 from cli.verify_bundle import Report, verify
@@ -14,7 +13,9 @@ from cli.verify_bytes import Refused
 from cli.verify_chain import Trust
 from ledger import codec
 from ledger import genesis as genesis_rules
-from ledger.economy.reserve import Reserve, supply_line, supply_root
+from ledger.codec import Wire
+from ledger.economy.reserve import Reserve, SupplyLine, supply_leaf, supply_line
+from ledger.merkle import merkle_root
 from ledger.object_tree import ObjectTree
 from ledger.objects import hash_of_value, key_of, load_all
 from node.api.bundles import Bundles
@@ -74,10 +75,17 @@ def fault_of(data: bytes, text: bytes) -> str:
     return ""
 
 
-def lie(node: Node, changed: Mapping[bytes, msgspec.Struct | None]) -> bytes:
-    """A bundle of the state with some objects set or removed, signed by a quorum all the same."""
+def lie(
+    node: Node,
+    changed: Mapping[bytes, Wire | None],
+    *,
+    lines: Callable[[list[SupplyLine]], list[SupplyLine]] = list,
+    **fields: object,
+) -> bytes:
+    """A bundle of the state with some objects set or removed, other lines of supply or fields of
+    the header, signed by a quorum all the same."""
     honest = read(bundle_of(node))
-    values = {key: codec.encode(value) if value else None for key, value in changed.items()}  # type: ignore[arg-type]
+    values = {key: codec.encode(value) if value else None for key, value in changed.items()}
     hashes = {key: None if value is None else hash_of_value(value) for key, value in values.items()}
     tree: ObjectTree = node.chain.head.commitments.objects.update(hashes)
     objects = {item.key: item.value for item in honest.objects} | values
@@ -88,15 +96,17 @@ def lie(node: Node, changed: Mapping[bytes, msgspec.Struct | None]) -> bytes:
         for key, value in rows
         if key.startswith(prefix)
     ]
-    roots = replace(honest.roots, objects_root=tree.root, supply_root=supply_root(reserves))
-    header = replace(honest.header, state_root=roots.state_root)
+    supply = lines([supply_line(item) for item in reserves])
+    supply_root = merkle_root([supply_leaf(line) for line in supply])
+    roots = replace(honest.roots, objects_root=tree.root, supply_root=supply_root)
+    header = replace(honest.header, state_root=roots.state_root, **fields)
     return codec.encode(
         replace(
             honest,
             header=header,
             certificate=certify(node.world, header),
             roots=roots,
-            supply=tuple([supply_line(item) for item in reserves]),
+            supply=tuple(supply),
             objects=tuple([ProvedObject(key, value, tree.prove(key).path) for key, value in rows]),
         )
     )

@@ -14,13 +14,17 @@ from msgspec.structs import replace
 from cli.verify_bundle import BUNDLE_BYTES_MAX, Report, verify
 from cli.verify_bytes import ITEMS_MAX, Fault, Refused
 from ledger import codec
+from ledger import genesis as genesis_rules
 from ledger.block import PREPARE, Certificate, VotePayload, make_certificate, vote_hash
+from ledger.boundaries import Boundary, boundary_of
+from ledger.codec import Wire
 from ledger.economy.capacity import Attestor, CapacityCommitment
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve
 from ledger.epochs import Epoch
 from ledger.genesis import Genesis
 from ledger.objects import LedgerClock, key_of, load, load_all, load_one
+from ledger.validators import Member, ValidatorSet
 from node.reserve_bundle import ReserveBundle
 from tests.cli.audit_world import certify
 from tests.cli.bundle_world import (
@@ -105,6 +109,51 @@ def test_validators_that_changed_are_followed() -> None:
     for changes in ((), (first,), (second,), (second, first), (first, first, second)):
         spoiled = codec.encode(replace(bundle, changes=changes))
         assert fault_of(spoiled, text) == "bad_set"
+
+
+def test_a_set_that_a_quorum_must_not_name_is_found() -> None:
+    """Members out of order, with one licence twice, with a key of small order, too few of them,
+    other ones than the header names, and the same as before: each signed by the set before."""
+    node, data, text = small()
+    bundle = read(data)
+    members = node.world.validators.members
+    weak = Member((1).to_bytes(32, "little"), "weak")
+    cases = {
+        "out of order": members[::-1],
+        "twice": (*members[:3], replace(members[3], licence=members[0].licence)),
+        "small order": tuple(sorted((*members, weak), key=lambda item: item.key)),
+        "too few": members[:3],
+        "the same": members,
+        "others": None,
+    }
+    for name, named in cases.items():
+        following = members if named is None else named
+        hashed = bytes(32) if named is None else ValidatorSet(1, following).hash
+        header = replace(bundle.header, next_validators_hash=hashed)
+        change = Boundary(header, certify(node.world, header), following)
+        later = replace(bundle.header, epoch=1, height=2)
+        code = fault_of(codec.encode(replace(bundle, changes=(change,), header=later)), text)
+        expected = {"small order": "bad_key", "too few": "malformed"}.get(name, "bad_set")
+        assert code == expected, name
+
+
+def test_a_boundary_without_a_change_has_no_place() -> None:
+    """The end of epoch 0, true and signed, at which nobody came or went."""
+    node, data, text = changed()
+    bundle, spare = read(data), boundary_of(node.chain, 0)
+    assert spare is not None
+    spoiled = replace(bundle, changes=(spare, *bundle.changes))
+    assert fault_of(codec.encode(spoiled), text) == "bad_set"
+
+
+def test_a_header_before_the_last_change_is_found() -> None:
+    """A quorum signs a header of the present epoch that is not after its beginning."""
+    node, data, text = changed()
+    last = read(data).changes[-1].header
+    for field, value in (("height", last.height), ("time_ms", last.time_ms)):
+        assert fault_of(lie(node, {}, **{field: value}), text) == "bad_header"
+    assert fault_of(lie(node, {}), text) == ""
+    assert fault_of(lie(node, {}, validators_hash=bytes(32)), text) == "bad_set"
 
 
 def flips(data: bytes, step: int) -> list[str]:
@@ -195,8 +244,12 @@ def test_another_encoding_of_the_same_value_is_refused() -> None:
 def test_another_chain_is_refused_by_name() -> None:
     """The genesis of a chain that differs in one parameter, and files that are no genesis."""
     _, data, text = small()
-    other = genesis_text(Node(World(make_genesis(epoch_blocks=77))))
-    assert fault_of(data, other) == "wrong_chain"
+    foreign = Node(World(make_genesis(epoch_blocks=77)))
+    foreign.decide([])
+    assert fault_of(data, genesis_text(foreign)) == "wrong_chain"
+    renamed = replace(read(bundle_of(foreign)), chain_id=read(data).chain_id)
+    assert fault_of(codec.encode(renamed), text) == "wrong_chain"
+    nonce = small()[0].world.genesis.nonce.hex().encode()
     for wrong in (
         b"",
         b"[]",
@@ -207,6 +260,10 @@ def test_another_chain_is_refused_by_name() -> None:
         text.replace(b'"format": 1', b'"format": 1, "format": 1'),
         text.replace(b'"format": 1', b'"format": 1, "colour": 1'),
         text.replace(b'"format": 1', b'"format": "1"'),
+        text.replace(nonce, nonce.upper()),
+        text.replace(b'"1000000000"', b'"1_000000000"'),
+        text.replace(b'"1000000000"', b"1000000000"),
+        genesis_rules.dump(make_genesis(3, ())),
         text.replace(key("val0/consensus").public.hex().encode(), b"00" * 32),
         text.replace(key("val0/consensus").public.hex().encode(), b"01" + b"00" * 31),
     ):
@@ -239,6 +296,9 @@ def spoiled_certificates() -> dict[str, Callable[[Certificate], Certificate]]:
         "a prepare": of_phase,
         "another view": lambda it: replace(it, view=1),
         "nobody": lambda it: replace(it, signers=0, signatures=()),
+        "another block": lambda it: replace(it, block_hash=bytes(32)),
+        "another epoch": lambda it: replace(it, epoch=1),
+        "another height": lambda it: replace(it, height=2),
     }
 
 
@@ -307,18 +367,21 @@ def test_a_quorum_that_lies_about_capacity_is_found() -> None:
     foreign = replace(first, attestor="att-nobody")
     west = load(node.chain, Attestor, b"att-west")
     assert west is not None
-    for changed_objects, code in (
+    cases: list[tuple[dict[bytes, Wire | None], str]] = [
         ({name: replace(found, microhours=found.microhours + 1)}, "bad_attestation"),
         ({name: replace(found, attestations=(more, *rest))}, "bad_attestation"),
         ({name: replace(found, attestations=(foreign, *rest))}, "bad_attestation"),
         ({name: replace(found, workloads=("mining",))}, "bad_object"),
         ({name: replace(found, attestations=found.attestations[:-1])}, "bad_figure"),
         ({name: None}, "bad_figure"),
+        ({key_of(CapacityCommitment, b"twice"): found}, "bad_object"),
         ({key_of(Attestor, b"att-west"): replace(west, key=key("x").public)}, "bad_attestation"),
         ({key_of(Attestor, b"att-west"): replace(west, group="south")}, "bad_figure"),
+        ({name: replace(found, issuer="nobody", attestations=())}, "bad_object"),
         ({key_of(Licence, b"val1"): None}, "bad_object"),
-    ):
-        assert fault_of(lie(node, changed_objects), text) == code, changed_objects  # type: ignore[arg-type]
+    ]
+    for changed_objects, code in cases:
+        assert fault_of(lie(node, changed_objects), text) == code, changed_objects
 
 
 def test_changed_rules_are_told() -> None:
@@ -339,6 +402,14 @@ def test_lines_that_are_not_of_the_reserves_are_found() -> None:
     name, found = reserve_of(node, "val1")
     other = replace(found, issuer="val2")
     assert fault_of(lie(node, {name: other}), text) == "bad_supply"
+    for lines in (
+        lambda them: them[1:],
+        lambda them: them[::-1],
+        lambda them: [*them, them[-1]],
+        lambda them: [replace(them[0], coverage_ppm=them[0].coverage_ppm + 1), *them[1:]],
+        lambda them: [replace(them[0], supply=them[0].supply - 1), *them[1:]],
+    ):
+        assert fault_of(lie(node, {}, lines=lines), text) == "bad_supply"
     bundle = read(data)
     for supply in (bundle.supply[1:], bundle.supply[::-1], (*bundle.supply, bundle.supply[0])):
         assert fault_of(codec.encode(replace(bundle, supply=supply)), text) == "bad_supply"
