@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from cli import verify_bundle, verify_chain, verify_keys, verify_layouts
 from cli.verify_bytes import (
+    ITEMS_MAX,
     Bin,
     Fault,
     Flag,
@@ -31,6 +35,7 @@ from ledger.genesis import Genesis
 from ledger.validators import ValidatorSet, quorum_size
 from node import reserve_bundle
 from node.reserve_bundle import KINDS, ReserveBundle
+from tests.cli.bundle_world import bundle_of, genesis_text, small_node
 from tests.ledger import second_rules
 from tests.ledger.second_rules import P, multiply, point_of
 
@@ -112,6 +117,7 @@ def test_limits_are_those_of_the_node() -> None:
     assert limits["objects"].high == reserve_bundle.OBJECTS_MAX
     assert verify_bundle.BUNDLE_BYTES_MAX == reserve_bundle.BUNDLE_BYTES_MAX
     assert verify_chain.GENESIS_BYTES_MAX == genesis_rules.GENESIS_BYTES_MAX
+    assert max(shape.high for shape in limits.values()) <= ITEMS_MAX
 
 
 @pytest.mark.parametrize(
@@ -180,6 +186,34 @@ def test_a_fault_says_where_it_is() -> None:
         unpack(b"\x99\xa2\xc3\xbc" + b"\xc0" * 8, COMMITMENT)
     with pytest.raises(Refused, match="9 bytes"):
         check(verify_layouts.HASH, bytes(9), "here")
+
+
+ALONE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from cli.verify_bundle import Report, verify
+from cli.verify_chain import Trust
+report = Report()
+verify(report, Path("a.reserve").read_bytes(), Trust.of(Path("genesis.json").read_bytes()))
+print(report.height, *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_the_files_run_by_themselves(tmp_path: Path) -> None:
+    """Six files and two libraries, in a directory of their own: as docs/AUDIT.md says."""
+    (tmp_path / "cli").mkdir()
+    for file in (ROOT / "cli").glob("verify_*.py"):
+        shutil.copy(file, tmp_path / "cli")
+    node = small_node()
+    (tmp_path / "a.reserve").write_bytes(bundle_of(node))
+    (tmp_path / "genesis.json").write_bytes(genesis_text(node))
+    command = [sys.executable, "-I", "-c", ALONE, str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    height, *modules = done.stdout.split()
+    assert height == "1"
+    assert not {"ledger", "consensus", "p2p", "node", "msgspec", "nacl", "click"} & set(modules)
 
 
 def rows_under(heading: str) -> list[list[str]]:
