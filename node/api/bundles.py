@@ -23,13 +23,34 @@ from node.reserve_bundle import BUNDLE_BYTES_MAX, CHANGES_MAX, Contents, ProvedO
 
 HELD_FACTOR = 20
 """A bundle serves everybody for so many times as long as it took: requests cost a node at most a
-twentieth of its time, and a small state is never shown later than it is."""
+twentieth of its time, and a small state is shown late by some hundredths of a second at most."""
 SLICE_EPOCHS = 32
 """Looked at between two looks at other work: about 2 ms."""
 SLICE_OBJECTS = 100
 """The same for proofs."""
 PART_BYTES = 64 * 1024
 """Handed to a connection at once: one that does not read holds no more."""
+
+
+class Turns:
+    """The time that one task takes of the event loop; what others take between is not counted."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._since_ms = now_ms()
+        self.taken_ms = 0
+
+    async def pause(self) -> None:
+        """Let others work."""
+        self.stop()
+        await asyncio.sleep(0)
+        self._since_ms = self._now_ms()
+
+    def stop(self) -> int:
+        """The time now; the turn is over."""
+        now_ms = self._now_ms()
+        self.taken_ms += now_ms - self._since_ms
+        return now_ms
 
 
 class Bundles:
@@ -62,17 +83,15 @@ class Bundles:
 
     async def _renew(self) -> None:
         """Keep the next bundle, or why there is none; nothing when it is cancelled."""
-        started_ms = self._now_ms()
-        height = self._chain.height
+        turns, height = Turns(self._now_ms), self._chain.height
         try:
-            self._made, self._height = await self._make()
+            self._made, self._height = await self._make(turns)
         except ApiError as error:
             self._made, self._height = error, height
-        ended_ms = self._now_ms()
-        self._held_until_ms = ended_ms + HELD_FACTOR * (ended_ms - started_ms)
+        self._held_until_ms = turns.stop() + HELD_FACTOR * turns.taken_ms
 
-    async def _make(self) -> tuple[bytes, int]:
-        await self._walk()
+    async def _make(self, turns: Turns) -> tuple[bytes, int]:
+        await self._walk(turns)
         try:
             contents = Contents.of(self._chain)
         except TooLarge as error:
@@ -83,14 +102,14 @@ class Bundles:
         proved: list[ProvedObject] = []
         for start in range(0, len(contents.objects), SLICE_OBJECTS):
             proved += contents.prove(start, start + SLICE_OBJECTS)
-            await asyncio.sleep(0)
+            await turns.pause()
         data = codec.encode(contents.bundle(changes, proved))
         if len(data) > BUNDLE_BYTES_MAX:
             detail = f"{len(data)} bytes, a bundle has at most {BUNDLE_BYTES_MAX}"
             raise ApiError(ApiCode.BUNDLE_TOO_LARGE, detail)
         return data, contents.head.header.height
 
-    async def _walk(self) -> None:
+    async def _walk(self, turns: Turns) -> None:
         """Find the changes of members before the epoch of the last block.
 
         The last look at the chain and the return are in one turn of the loop: the caller finds
@@ -104,7 +123,7 @@ class Bundles:
             self._look(self._walked)
             self._walked += 1
             if self._walked % SLICE_EPOCHS == 0:
-                await asyncio.sleep(0)
+                await turns.pause()
 
     def _look(self, epoch: int) -> None:
         before = self._members or self._chain.validators(epoch)

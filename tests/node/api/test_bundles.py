@@ -66,10 +66,11 @@ async def test_the_walk_goes_on_where_it_was_cut_off(monkeypatch: pytest.MonkeyP
 
 
 async def test_it_is_held_as_long_as_its_cost_asks_for() -> None:
-    """Making one takes 10 ms: for 200 ms more everybody gets it, though there is a new block."""
+    """Making one takes 10 ms, while others take 490: for 200 ms more everybody gets it, though
+    there is a new block."""
     node = small_node()
-    end_ms = 10 + HELD_FACTOR * 10
-    ticks = iter((0, 10, end_ms - 1, end_ms, end_ms, end_ms))
+    end_ms = 500 + HELD_FACTOR * 10
+    ticks = iter((0, 10, 500, 500, end_ms - 1, end_ms, *[end_ms] * 4))
     made = Bundles(node.chain, lambda: next(ticks))
     first = await made.get()
     node.decide([])
