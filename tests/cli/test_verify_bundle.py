@@ -365,6 +365,9 @@ def test_a_quorum_that_lies_about_capacity_is_found() -> None:
     first, *rest = found.attestations
     more = replace(first, microhours=first.microhours + 1)
     foreign = replace(first, attestor="att-nobody")
+    figures = {"att-north": found.microhours + 1, "att-south": 900_001, "att-west": 900_002}
+    nonce = node.world.genesis.nonce
+    overstated = attest(nonce, replace(found, attestations=()), figures)
     west = load(node.chain, Attestor, b"att-west")
     assert west is not None
     cases: list[tuple[dict[bytes, Wire | None], str]] = [
@@ -373,6 +376,7 @@ def test_a_quorum_that_lies_about_capacity_is_found() -> None:
         ({name: replace(found, attestations=(foreign, *rest))}, "bad_attestation"),
         ({name: replace(found, workloads=("mining",))}, "bad_object"),
         ({name: replace(found, attestations=found.attestations[:-1])}, "bad_figure"),
+        ({name: overstated}, "bad_attestation"),
         ({name: None}, "bad_figure"),
         ({key_of(CapacityCommitment, b"twice"): found}, "bad_object"),
         ({key_of(Attestor, b"att-west"): replace(west, key=key("x").public)}, "bad_attestation"),
@@ -400,8 +404,11 @@ def test_lines_that_are_not_of_the_reserves_are_found() -> None:
     """A reserve under another issuer's asset, and a line left out of the supply."""
     node, data, text = small()
     name, found = reserve_of(node, "val1")
+    second, held = reserve_of(node, "val2")
     other = replace(found, issuer="val2")
     assert fault_of(lie(node, {name: other}), text) == "bad_supply"
+    exchanged = {name: other, second: replace(held, issuer="val1")}
+    assert fault_of(lie(node, exchanged), text) == "bad_supply"
     for lines in (
         lambda them: them[1:],
         lambda them: them[::-1],
