@@ -125,7 +125,7 @@ def find_issuer_key(issuer: str, chain_id: str) -> SigningKey:
     raise not_found(
         "unknown_issuer_key",
         f"there is no treasury key of issuer '{issuer}' for this chain on this machine",
-        f"it is expected as {devnets_dir()}/NAME/issuers/{issuer}.json",
+        f"give the role keys of '{issuer}': --key FILE",
     )
 
 

@@ -90,7 +90,7 @@ def genesis_path(node: Node, file: Path | None) -> Path:
         chosen = next((path for path in files if path.is_file()), None)
     if chosen is None:
         raise usage_error(
-            "no_genesis",
+            "genesis_needed",
             f"no devnet on this machine has the chain {node.chain_id} of {node.client.url}",
             "name the genesis file that you trust with --genesis FILE",
         )
@@ -99,12 +99,12 @@ def genesis_path(node: Node, file: Path | None) -> Path:
 
 def _genesis(node: Node, file: Path | None) -> Genesis:
     """What is trusted, of the chain that the node is on."""
-    from ledger import genesis as genesis_rules
+    from cli.genesis import read_genesis
+    from ledger.genesis import chain_id
 
     chosen = genesis_path(node, file)
-    with chosen.open("rb") as opened:
-        genesis = genesis_rules.load(opened.read(genesis_rules.GENESIS_BYTES_MAX + 1))
-    expected = genesis_rules.chain_id(genesis).hex()
+    genesis = read_genesis(chosen)
+    expected = chain_id(genesis).hex()
     if node.chain_id != expected:
         raise CliError(
             "wrong_chain",

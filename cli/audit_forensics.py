@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from consensus.view_change import Rules
     from ledger.block import Certificate
     from ledger.genesis import Genesis
+    from ledger.reasons import Invalid
 
 SCHEMA = "marsa.audit.forensics/1"
 FILES_MAX = 32
@@ -64,8 +65,7 @@ def forensics(one: Path, other: Path, more: tuple[Path, ...], genesis_file: Path
         rules = rules_for(materials[0], genesis)
         finding = investigate(materials, rules)
     except Invalid as error:
-        names = ", ".join(map(str, files))
-        raise usage_error(error.reason.value, f"{names}: {error.detail}", HINT_EXPORT) from None
+        raise _bad_export(", ".join(map(str, files)), error) from None
     emit(SCHEMA, to_json(finding, rules), lambda: to_text(finding, rules))
     return ExitCode.OK if finding is None else ExitCode.CHECK_FAILED
 
@@ -84,8 +84,18 @@ def read_material(file: Path) -> Material:
     try:
         return codec.decode(data, Material, size_max=MATERIAL_BYTES_MAX)
     except Invalid as error:
-        detail = f"{file} is no export: {error.detail}"
-        raise usage_error(error.reason.value, detail, HINT_EXPORT) from None
+        raise _bad_export(f"{file} is no export", error) from None
+
+
+def _bad_export(what: str, error: Invalid) -> CliError:
+    """Not exit code 9: that is the verdict that the files contradict each other."""
+    return CliError(
+        "bad_export",
+        f"{what}: {error.detail}",
+        hint=HINT_EXPORT,
+        exit_code=ExitCode.USAGE,
+        details={"reason": error.reason.value},
+    )
 
 
 def rules_for(material: Material, genesis: Genesis) -> Rules:
@@ -197,7 +207,7 @@ def _genesis(chain_id: bytes, source: Path, file: Path | None) -> Genesis:
         chosen = next((path for path in found if path.is_file()), None)
     if chosen is None:
         raise usage_error(
-            "no_genesis",
+            "genesis_needed",
             f"no devnet on this machine has the chain {wanted} of {source}",
             "name the genesis file that you trust with --genesis FILE",
         )
@@ -209,7 +219,7 @@ def _genesis(chain_id: bytes, source: Path, file: Path | None) -> Genesis:
             "wrong_chain",
             f"{source} is of chain {wanted}, {chosen} of chain {expected}",
             hint="use the genesis file of that chain",
-            exit_code=ExitCode.USAGE,
+            exit_code=ExitCode.CHECK_FAILED,
         )
     return genesis
 

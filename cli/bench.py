@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.base import Group, Number, examples, settings
-from cli.errors import ExitCode
+from cli.errors import ExitCode, usage_error
 from cli.output import emit, note
 from cli.units import parse_duration
 
 if TYPE_CHECKING:
-    from cli import bench_catchup
+    from cli import bench_catchup, bench_far
     from cli.bench_run import Figures
 
 TPS_SCHEMA = "marsa.bench.tps/1"
-CATCHUP_SCHEMA = "marsa.bench.catchup/1"
 AWAY_S = 20
 ACCOUNTS = 500
 SECONDS = 60
@@ -84,11 +84,21 @@ def tps(seconds: int, warmup: str, accounts: int) -> int:
 @bench.command(
     "catchup",
     short_help="How fast a validator that was away comes back.",
-    help=f"""{examples("marsa bench catchup", "marsa bench catchup --seconds 60 --json")}
+    help=f"""{
+        examples(
+            "marsa bench catchup --seconds 60 --json",
+            "marsa bench catchup --blocks 10000",
+            "marsa bench catchup --snapshot 1000000",
+        )
+    }
 
 Kill one validator while the others take a full load, end the load, start it again and time how it
 catches up: blocks and transactions a second, against the rate of the load in the same run. Then
 once more with a load that goes on: what the network keeps of its rate meanwhile.
+
+With --blocks it fetches and executes so many small blocks instead, and nothing else happens. With
+--snapshot it takes the state with so many unspent outputs over the network, which goes on with a
+full load. Each ends by itself and says what the load average of the machine was.
 """,
 )
 @click.option(
@@ -98,64 +108,39 @@ once more with a load that goes on: what the network keeps of its rate meanwhile
     show_default=True,
     help="How long it is away, each time.",
 )
+@click.option("--blocks", type=Number(100, 20_000), help="So many small blocks behind, instead.")
+@click.option(
+    "--snapshot",
+    "outputs",
+    type=Number(1_000, 2_000_000),
+    help="Take a state with so many more outputs, instead.",
+)
 @click.option(
     "--accounts",
-    type=Number(2, 10_000),
+    type=Number(2, 100_000),
     default=ACCOUNTS,
     show_default=True,
     help="That send and receive.",
 )
-def catchup(seconds: int, accounts: int) -> int:
+def catchup(seconds: int, blocks: int | None, outputs: int | None, accounts: int) -> int:
     """Figures on standard output; what happens meanwhile on standard error."""
-    from cli import bench_catchup, bench_target, nodes
+    from cli import bench_catchup, bench_catchup_text, bench_far, bench_target, nodes
 
+    if blocks is not None and outputs is not None:
+        message = "--blocks and --snapshot are two measurements: give one of them"
+        raise usage_error("two_measurements", message)
+    before = os.getloadavg()[0]
     with nodes.errors_mapped():
-        bench_ = bench_catchup.Bench(bench_target.find(settings().node), float(seconds), accounts)
-        figures = bench_.measure()
-    emit(CATCHUP_SCHEMA, _catchup_json(figures), lambda: _catchup_text(figures))
+        target = bench_target.find(settings().node)
+        figures: bench_catchup.Figures | bench_far.BlocksFigures | bench_far.SnapshotFigures
+        if blocks is not None:
+            figures = bench_far.FarBench(target, accounts).blocks(blocks)
+        elif outputs is not None:
+            figures = bench_far.FarBench(target, accounts).snapshot(outputs)
+        else:
+            figures = bench_catchup.Bench(target, float(seconds), accounts).measure()
+    bench_catchup_text.show(figures, before, os.getloadavg()[0])
     return ExitCode.OK
-
-
-def _catchup_json(figures: bench_catchup.Figures) -> dict[str, object]:
-    def of(round_: bench_catchup.CatchUp) -> dict[str, object]:
-        return {
-            "seconds": round(round_.seconds, 2),
-            "blocks": round_.blocks,
-            "transactions": round_.transactions,
-            "blocks_per_second": round(round_.blocks_a_second, 1),
-            "tps": round(round_.tps, 1),
-        }
-
-    return {
-        "node": figures.node,
-        "peak_tps": round(figures.peak_tps, 1),
-        "quiet": of(figures.quiet),
-        "ratio": round(figures.ratio, 2),
-        "busy": of(figures.busy),
-        "network_before_tps": round(figures.before_tps, 1),
-        "network_meanwhile_tps": round(figures.meanwhile_tps, 1),
-        "kept": round(figures.kept, 3),
-    }
-
-
-def _catchup_text(figures: bench_catchup.Figures) -> str:
-    def of(round_: bench_catchup.CatchUp) -> str:
-        return (
-            f"{round_.tps:,.0f} tx/s, {round_.blocks_a_second:,.0f} blocks/s:"
-            f" {round_.transactions:,} transfers in {round_.blocks:,} blocks,"
-            f" {round_.seconds:.1f} s"
-        )
-
-    return "\n".join(
-        [
-            f"peak          {figures.peak_tps:,.0f} tx/s without {figures.node}",
-            f"catch-up      {of(figures.quiet)}",
-            f"ratio         {figures.ratio:.2f}",
-            f"under load    {of(figures.busy)}",
-            f"network       {figures.meanwhile_tps:,.0f} tx/s meanwhile,"
-            f" {figures.before_tps:,.0f} before: {figures.kept:.0%}",
-        ]
-    )
 
 
 def _json(figures: Figures) -> dict[str, object]:

@@ -22,7 +22,7 @@ from cli.bench_run import SPARE, UNDER_WAY_MAX, Plan, Run
 from cli.bench_target import Target
 from cli.client import Client, ClientError, all_items
 from cli.devnet import control, launch
-from cli.devnet.state import DevnetNode
+from cli.devnet.state import DevnetNode, Place
 from cli.errors import CliError, ExitCode
 from cli.output import note
 from cli.progress import Progress
@@ -91,7 +91,7 @@ class Bench:
         self._target = target
         self._seconds = seconds
         self._run = Run(target, Plan(seconds, WARMUP_S, accounts))
-        self._node = _choose(target)
+        self._node = choose(target)
         validators = target.place.devnet.validators
         self._others = [node.api for node in validators if node != self._node]
 
@@ -145,45 +145,64 @@ class Bench:
         return await drive(self._others, [raws], under_way_max=UNDER_WAY_MAX, seconds=seconds)
 
     async def _come_back(self, after_s: float) -> list[Look]:
-        """Start the validator, and look at it until it has the height of another."""
         await asyncio.sleep(after_s)
-        await asyncio.to_thread(launch.spawn, self._target.place.node_dir(self._node))
-        deadline_s = time.monotonic() + CATCH_UP_S
-        looks: list[Look] = []
-        async with (
-            AsyncClient(self._node.api, timeout_s=ASK_S) as own,
-            AsyncClient(self._others[0], timeout_s=ASK_S) as other,
-        ):
-            while time.monotonic() < deadline_s:
-                with contextlib.suppress(ClientError):
-                    height = (await own.status()).sync.height
-                    looks.append(Look(time.monotonic(), height))
-                    if height >= (await other.status()).sync.height:
-                        return looks
-                await asyncio.sleep(LOOK_EVERY_S)
-        raise CliError(
-            "behind",
-            f"{self._node.name} did not catch up within {CATCH_UP_S:g} s",
-            hint=f"see its log: marsa devnet logs {self._node.name}",
-            exit_code=ExitCode.TIMEOUT,
-        )
+        return await come_back(self._target.place, self._node, self._others[0])
 
     def _catch_up(self, looks: Sequence[Look]) -> CatchUp:
-        first, last = looks[0], looks[-1]
-        if last.height <= first.height:
-            raise CliError(
-                "nothing_measured",
-                f"{self._node.name} had caught up before its first answer",
-                hint="let it be away for longer: --seconds 60",
-                exit_code=ExitCode.CHECK_FAILED,
-            )
-        with Client(self._others[0]) as client:
-            count = transactions_between(
-                lambda cursor: client.blocks(limit=PAGE_ITEMS_MAX, cursor=cursor),
-                first.height,
-                last.height,
-            )
-        return CatchUp(last.at_s - first.at_s, last.height - first.height, count)
+        return caught_up(self._node, looks, self._others[0])
+
+
+async def come_back(
+    place: Place,
+    node: DevnetNode,
+    other: str,
+    assignments: Sequence[str] = (),
+    *,
+    goal: int | None = None,
+    on_look: Callable[[int], object] = lambda height: None,
+) -> list[Look]:
+    """Start a validator, and look at it until it has the height of the other, or that which is its
+    goal; raises CliError."""
+    await asyncio.to_thread(launch.spawn, place.node_dir(node), assignments)
+    deadline_s = time.monotonic() + CATCH_UP_S
+    looks: list[Look] = []
+    async with (
+        AsyncClient(node.api, timeout_s=ASK_S) as own,
+        AsyncClient(other, timeout_s=ASK_S) as ahead,
+    ):
+        while time.monotonic() < deadline_s:
+            with contextlib.suppress(ClientError):
+                height = (await own.status()).sync.height
+                looks.append(Look(time.monotonic(), height))
+                on_look(height)
+                if height >= ((await ahead.status()).sync.height if goal is None else goal):
+                    return looks
+            await asyncio.sleep(LOOK_EVERY_S)
+    raise CliError(
+        "behind",
+        f"{node.name} did not catch up within {CATCH_UP_S:g} s",
+        hint=f"see its log: marsa devnet logs {node.name}",
+        exit_code=ExitCode.TIMEOUT,
+    )
+
+
+def caught_up(node: DevnetNode, looks: Sequence[Look], other: str) -> CatchUp:
+    """What the node did between its first answer and its last; raises CliError for nothing."""
+    first, last = looks[0], looks[-1]
+    if last.height <= first.height:
+        raise CliError(
+            "nothing_measured",
+            f"{node.name} had caught up before its first answer",
+            hint="let it be away for longer: --seconds 60",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
+    with Client(other) as client:
+        count = transactions_between(
+            lambda cursor: client.blocks(limit=PAGE_ITEMS_MAX, cursor=cursor),
+            first.height,
+            last.height,
+        )
+    return CatchUp(last.at_s - first.at_s, last.height - first.height, count)
 
 
 def transactions_between(
@@ -212,14 +231,14 @@ def rate(record: Record, begin_s: float, end_s: float) -> float:
     return count / (end_s - begin_s)
 
 
-def _choose(target: Target) -> DevnetNode:
+def choose(target: Target) -> DevnetNode:
     """The last validator that is not the primary; raises CliError where too few run."""
     nodes = target.place.devnet.validators
     with Client(target.urls[0]) as client:
         consensus = client.status().consensus
     if consensus.connected < consensus.validators:
         raise CliError(
-            "node_down",
+            "devnet_not_well",
             f"{', '.join(consensus.missing)} is not connected: one more away, and nothing moves",
             hint="marsa devnet up",
             exit_code=ExitCode.UNREACHABLE,

@@ -59,21 +59,29 @@ class Load:
         clients: Sequence[AsyncClient],
         *,
         under_way_max: int,
+        batch: int = BATCH,
         on_final: Callable[[int], object] = lambda count: None,
     ) -> None:
         self._clients = clients
         self._under_way_max = under_way_max
+        self._batch = batch
         self._on_final = on_final
         self._sent: dict[bytes, float] = {}
         self._has_room = asyncio.Event()
         self._senders = 0
+        self._is_stopped = False
         self.record = Record()
+
+    def stop(self) -> None:
+        """Send nothing more; `run` returns when what was sent is final."""
+        self._is_stopped = True
 
     async def run(self, raws: Sequence[bytes], *, seconds: float | None = None) -> Record:
         """Send all, or as many as `seconds` allow, and wait until what was sent is final on every
         node; raises CliError and what the clients raise."""
         heights = [(await client.status()).sync.height for client in self._clients]
-        batches = iter([raws[at : at + BATCH] for at in range(0, len(raws), BATCH)])
+        size = self._batch
+        batches = iter([raws[at : at + size] for at in range(0, len(raws), size)])
         self.record.started_s = time.monotonic()
         until_s = None if seconds is None else self.record.started_s + seconds
         senders = [
@@ -91,11 +99,12 @@ class Load:
     ) -> None:
         """One request after another to one node, until there is no batch or no time left."""
         while True:
-            while len(self._sent) + BATCH > self._under_way_max:
+            while len(self._sent) + self._batch > self._under_way_max:
                 self._has_room.clear()
                 await self._has_room.wait()
             now = time.monotonic()
-            batch = next(batches, ()) if until_s is None or now < until_s else ()
+            is_over = self._is_stopped or (until_s is not None and now >= until_s)
+            batch = () if is_over else next(batches, ())
             if not batch:
                 break
             self._sent.update(dict.fromkeys(batch, now))
@@ -186,7 +195,9 @@ async def drive(
     *,
     under_way_max: int,
     seconds: float | None = None,
+    batch: int = BATCH,
     on_final: Callable[[int], object] = lambda count: None,
+    on_start: Callable[[Load], object] = lambda load: None,
 ) -> Record:
     """Run loads one after another, each when all of the one before is final; the last record."""
     record = Record()
@@ -200,7 +211,8 @@ async def drive(
             on_final(done + count)
 
         for raws in loads:
-            load = Load(clients, under_way_max=under_way_max, on_final=report)
+            load = Load(clients, under_way_max=under_way_max, batch=batch, on_final=report)
+            on_start(load)
             record = await load.run(raws, seconds=seconds)
             done += len(record.finals)
     return record

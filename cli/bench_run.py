@@ -106,6 +106,15 @@ class Figures:
         return self.tps / self.ceiling_tps
 
 
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """Coins of accounts that are made from a seed."""
+
+    terms: Terms
+    seed: bytes
+    coins: list[Coin]
+
+
 @dataclass(slots=True)
 class Run:
     """One run against one devnet."""
@@ -146,11 +155,16 @@ class Run:
 
     def prepare(self, count: int) -> list[bytes]:
         """`count` signed transfers whose coins are there."""
+        return self.sign(self.fund(count))
+
+    def fund(self, count: int, seed: bytes | None = None) -> Funds:
+        """`count` coins, each for one transfer, final on every node; of new accounts, or of those
+        of an earlier seed."""
         params = self.target.params
         terms = Terms(
             bytes.fromhex(params.chain_id), self.target.fees, payments.now_ms() + LIFETIME_MS
         )
-        seed = secrets.token_bytes(SEED_BYTES)
+        seed = seed or secrets.token_bytes(SEED_BYTES)
         owners = Owners(seed, self.plan.accounts)
         needed = amount_needed(terms, count)
         coin = bench_target.largest_coin(self.target, 2 * needed)
@@ -167,7 +181,11 @@ class Run:
                     on_final=progress.reach,
                 )
             )
-        return _sign(terms, seed, self.plan.accounts, spread.coins)
+        return Funds(terms, seed, spread.coins)
+
+    def sign(self, funds: Funds) -> list[bytes]:
+        """A transfer of each coin."""
+        return _sign(funds.terms, funds.seed, self.plan.accounts, funds.coins)
 
     def _drive(self, raws: Sequence[bytes]) -> Record:
         seconds = self.plan.warmup + self.plan.seconds

@@ -40,17 +40,21 @@ def coin() -> None:
     help=f"""{
         examples(
             "marsa coin mint 100 --issuer acme --to alice",
-            "marsa coin mint 0.5 --issuer acme --to mrst1… --lane 3 --json",
+            "marsa coin mint 0.5 --issuer acme --to mrst1… --key roles/acme/roles.json",
         )
     }
 
-Mint AMOUNT coins of an issuer to an address, signed by the issuer's treasury key. Refused with
-figures when the issuer's reserve does not back them. Minting is free.
+Mint AMOUNT coins of an issuer to an address, signed by the issuer's treasury key: that of a devnet
+on this machine, or that of the role keys in --key. Refused with figures when the issuer's reserve
+does not back them. Minting is free.
 """,
 )
 @click.argument("amount")
 @click.option("--issuer", required=True, metavar="ID", help="Whose coins.")
 @click.option("--to", required=True, metavar="ADDRESS", help="Who receives them.")
+@click.option(
+    "--key", type=click.Path(path_type=Path), metavar="FILE", help="Role keys of the issuer."
+)
 @click.option(
     "--lane",
     type=Number(0, LANE_MAX),
@@ -62,7 +66,14 @@ figures when the issuer's reserve does not back them. Minting is free.
 @click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
 @click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
 def mint(
-    amount: str, issuer: str, to: str, lane: int, memo: str | None, no_wait: bool, wait: str
+    amount: str,
+    issuer: str,
+    to: str,
+    key: Path | None,
+    lane: int,
+    memo: str | None,
+    no_wait: bool,
+    wait: str,
 ) -> None:
     """The number in the lane comes from the node; the key from this machine."""
     from cli import accounts, nodes, payments
@@ -72,14 +83,13 @@ def mint(
     wait_ms = None if no_wait else parse_duration(wait)
     with nodes.connected() as node:
         found = node.client.issuer(issuer)
-        key = accounts.find_issuer_key(issuer, node.chain_id)
-        _check_treasury(found, key)
+        treasury = _treasury_key(found, key, node.chain_id)
         number = next((item.next_number for item in found.lanes if item.lane == lane), 0)
         terms = payments.make_terms(node, memo)
         draft = draft_mint(
             terms,
             issuer=issuer,
-            key=key.public,
+            key=treasury.public,
             lane=lane,
             number=number,
             amount=units,
@@ -91,7 +101,7 @@ def mint(
             click.echo(
                 f"txid    {draft.txid.hex()}\nmint    {format_amount(units)} {issuer} to {to}"
             )
-        outcome = payments.submit(node, terms, draft, lambda: (key,), wait_ms)
+        outcome = payments.submit(node, terms, draft, lambda: (treasury,), wait_ms)
     value = {
         "txid": outcome.txid,
         "status": outcome.status,
@@ -218,12 +228,20 @@ def _supply_text(height: int, rows: list[schemas.IssuerReserve]) -> str:
     return f"{shown}\ntotal supply {total} at height {height}"
 
 
-def _check_treasury(issuer: schemas.Issuer, key: SigningKey) -> None:
+def _treasury_key(issuer: schemas.Issuer, file: Path | None, chain_id: str) -> SigningKey:
+    """Of the role keys in a file, else of a devnet here; raises CliError for another issuer's."""
+    from cli import accounts, role_keys
+
+    if file is None:
+        key = accounts.find_issuer_key(issuer.id, chain_id)
+    else:
+        _, key = role_keys.signing_keys(role_keys.load_role_keys(file))
     if issuer.treasury_key != key.public.hex():
         raise CliError(
             "wrong_role_key",
-            f"the treasury key on this machine is {key.public.hex()}, "
-            f"that of issuer '{issuer.id}' is {issuer.treasury_key}",
-            hint="use the node of the devnet that the key belongs to",
+            f"the treasury key {'on this machine' if file is None else f'in {file}'} is "
+            f"{key.public.hex()}, that of issuer '{issuer.id}' is {issuer.treasury_key}",
+            hint=f"give the role keys of '{issuer.id}': --key FILE",
             exit_code=ExitCode.REJECTED,
         )
+    return key

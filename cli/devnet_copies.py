@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.base import Command, examples
-from cli.output import emit
+from cli.output import confirm, emit
 
 named = click.option("--name", metavar="NAME", help="Which devnet; the only one, or 'default'.")
 
@@ -44,8 +44,8 @@ def snapshot(snapshot: str, name: str | None) -> None:
     cls=Command,
     help=f"""{examples("marsa devnet restore before", "marsa devnet restore before --name big")}
 
-Put a snapshot in the place of a devnet: what happened since is gone, on all nodes together. It is
-started if the devnet ran.
+Put a snapshot in the place of a devnet: what happened since is gone, on all nodes together, so that
+this asks before it takes blocks back. It is started if the devnet ran.
 """,
 )
 @click.argument("snapshot")
@@ -56,7 +56,9 @@ def restore(snapshot: str, name: str | None) -> None:
 
     place = state.find(name)
     with control.exclusive(place.devnet.name):
-        copies.read_snapshot(place, snapshot)
+        lost = copies.losses(place, snapshot)
+        if lost:
+            confirm(f"Devnet '{place.devnet.name}' loses for good: {lost}. Go back?")
         was_running = control.down(place) > 0
         try:
             place = copies.restore(place, snapshot)

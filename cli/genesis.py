@@ -84,7 +84,7 @@ def new(
         raise usage_error(
             "usage",
             "a genesis whose keys are not public is put together by the licence authority",
-            "for a test network: marsa genesis new --devnet",
+            "with all it begins with: marsa network init; for a devnet: marsa genesis new --devnet",
         )
     blueprint = plan.make_blueprint(
         seed, validators=validators, accounts=accounts, period_ms=parse_period(period)
@@ -111,9 +111,9 @@ def new(
         )
     }
 
-Make the five role keys of a new validator in a new directory, sign its licence certificate with
-the authority's key, and add the licence to the file. The chain's identity changes: do it before
-any node was initialised.
+Sign the licence certificate of a new validator with the authority's key, and add the licence to the
+file. Its keys are those that `marsa validator keys new` made, or else are made here in a new
+directory. The chain's identity changes: do it before any node was initialised.
 """,
 )
 @click.argument("file", type=FILE)
@@ -123,9 +123,7 @@ any node was initialised.
 @click.option(
     "--authority", type=FILE, required=True, metavar="FILE", help="The authority's private key."
 )
-@click.option(
-    "--keys", type=DIRECTORY, required=True, metavar="DIRECTORY", help="Where the keys are put."
-)
+@click.option("--keys", type=DIRECTORY, required=True, metavar="DIRECTORY", help="Its keys.")
 def add_validator(
     file: Path, licence: str, name: str, jurisdiction: str, authority: Path, keys: Path
 ) -> None:
@@ -135,8 +133,6 @@ def add_validator(
     from ledger.genesis import chain_id, dump
     from node.files import write_atomic
 
-    if keys.exists():
-        raise usage_error("directory_exists", f"{keys} exists and is not changed")
     with node_errors_mapped():
         extended = genesis_licence.add_validator(
             read_genesis(file), licence, name, jurisdiction, authority, keys

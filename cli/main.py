@@ -22,6 +22,7 @@ from ledger.reasons import Invalid
 _TABLE = {
     "devnet": ("cli.devnet_commands:devnet", "Real validators on this machine, ready to use."),
     "node": ("cli.node_commands:node", "One node in a directory of its own."),
+    "network": ("cli.network_commands:network", "Validators on hosts of their own."),
     "genesis": ("cli.genesis:genesis", "The file that a chain begins with."),
     "wallet": ("cli.wallet_commands:wallet", "Keys, addresses, coins and signed messages."),
     "tx": ("cli.tx:tx", "Send coins; follow and prove transactions."),

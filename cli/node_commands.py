@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.base import Group, examples
-from cli.errors import ExitCode, usage_error
+from cli.errors import usage_error
 from cli.output import confirm, emit
 from cli.units import parse_duration
 
@@ -35,6 +35,8 @@ set_option = click.option(
     "node",
     cls=Group,
     table={
+        "backup": ("cli.node_backup:backup", "Copy a stopped node, but for its votes, to a file."),
+        "restore": ("cli.node_backup:restore", "Make a node from such a file."),
         "reset": ("cli.node_reset:reset", "Delete the chain of a node, to fetch it again."),
         "export-forensics": (
             "cli.node_export:export_forensics",
@@ -146,7 +148,7 @@ def check(directory: Path, assignments: tuple[str, ...]) -> None:
     from cli import node_setup
     from cli.node_errors import node_errors_mapped
 
-    with node_errors_mapped(ExitCode.CHECK_FAILED):
+    with node_errors_mapped():
         config = node_setup.load(directory, assignments)
         fault = node_setup.check(config)
     value = {

@@ -17,7 +17,7 @@ from cli.errors import CliError, ExitCode, usage_error
 from cli.output import Waiting
 from ledger.genesis import Genesis, chain_id, dump
 from ledger.kv import DataDirectoryInUse
-from node import app, config, keys
+from node import app, config, config_text, keys
 from node.api import schemas
 from node.config import NodeConfig
 from node.disk import DirectoryLock
@@ -48,10 +48,12 @@ def init(
     *,
     addresses: Mapping[str, str],
     peers: Mapping[str, str],
+    source: str = "the command line",
 ) -> NodeConfig:
     """Make a directory under another name and move it into place when a node could start in it.
 
-    Without keys it is that of an observer, which `licence` names.
+    Without keys it is that of an observer, which `licence` names. `source` is where the addresses
+    are from, for messages.
     """
     if directory.exists() and any(directory.iterdir()):
         raise usage_error(
@@ -59,8 +61,12 @@ def init(
             f"{directory} is not empty and is not changed",
             "choose a new directory, or start the node that lives there: marsa node run",
         )
-    options = _options(genesis, licence, addresses, peers, is_observer=key_directory is None)
-    draft = directory.with_name(f".{directory.resolve().name}.new")
+    is_observer = key_directory is None
+    table = _options(genesis, licence, addresses, peers, is_observer=is_observer)
+    # Converted rather than constructed: what was typed is checked like what is read.
+    options = config.convert(table, source)
+    directory = directory.absolute()  # "." has no name beside which another could stand
+    draft = directory.with_name(f".{directory.name}.new")
     if draft.exists():
         shutil.rmtree(draft)
     draft.mkdir(parents=True)
@@ -70,7 +76,7 @@ def init(
         keys.save_certificate(draft / "authority.pem", genesis.authority.certificate)
         write_atomic(draft / "genesis.json", dump(genesis), keys.PUBLIC_MODE)
         write_atomic(
-            draft / config.CONFIG_NAME, config.template(options).encode(), keys.PUBLIC_MODE
+            draft / config.CONFIG_NAME, config_text.template(options).encode(), keys.PUBLIC_MODE
         )
         app.init_node(config.load(draft))
         if directory.exists():
@@ -149,8 +155,8 @@ def _options(
     peers: Mapping[str, str],
     *,
     is_observer: bool,
-) -> config.Options:
-    """Converted rather than constructed: what was typed is checked like what is read."""
+) -> dict[str, object]:
+    """What marsa.toml will say."""
     who = {"role": "observer", "name": licence} if is_observer else {"licence": licence}
     table: dict[str, object] = {
         **who,
@@ -159,7 +165,7 @@ def _options(
     }
     for section, listen in addresses.items():
         table[section] = {"listen": listen, **({"peers": dict(peers)} if section == "p2p" else {})}
-    return config.convert(table, "the command line")
+    return table
 
 
 def _check_port(section: str, address: config.Address) -> None:

@@ -44,7 +44,10 @@ HINTS = {
 ABOUT_ROUTES = ("bad_request", "malformed", "not_found")
 """Whose hints describe the API's routes; a user of commands has the help of the command."""
 
-HTTP_NOT_FOUND = 404
+EXIT_CODES = {404: ExitCode.NOT_FOUND, 410: ExitCode.NOT_FOUND}
+"""By HTTP status: nothing of that name, or nothing any more. All else was rejected."""
+DEADLINE = "deadline"
+"""The node gave up in the middle: what was sent may still take effect."""
 HTTP_BUSY = 429
 
 
@@ -108,7 +111,9 @@ def errors_mapped() -> Iterator[None]:
 
 def problem_error(problem: ApiProblem) -> CliError:
     """What the node refused, with its own code and hint."""
-    missing = problem.status == HTTP_NOT_FOUND
+    exit_code = EXIT_CODES.get(problem.status, ExitCode.REJECTED)
+    if problem.code == DEADLINE:
+        exit_code = ExitCode.TIMEOUT
     hint = HINTS.get(problem.code, problem.hint)
     context = click.get_current_context(silent=True)
     if problem.code in ABOUT_ROUTES and context is not None:
@@ -119,7 +124,7 @@ def problem_error(problem: ApiProblem) -> CliError:
         problem.code,
         problem.detail,
         hint=hint,
-        exit_code=ExitCode.NOT_FOUND if missing else ExitCode.REJECTED,
+        exit_code=exit_code,
         details={"status": problem.status},
     )
 

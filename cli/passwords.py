@@ -11,7 +11,7 @@ from typing import TypeVar
 import click
 
 from cli.base import Number
-from cli.errors import CliError, ExitCode, usage_error
+from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import read_private
 from cli.output import is_interactive
 from cli.wallet.keystore import PASSWORD_CHARS_MIN
@@ -71,7 +71,7 @@ def _given(password_fd: int | None, password_file: Path | None) -> str | None:
             ) from None
     elif password_file is not None:
         if not password_file.is_file():
-            raise usage_error("no_password_file", f"there is no file {password_file}")
+            raise not_found("no_password_file", f"there is no file {password_file}")
         data = read_private(password_file)
     else:
         return None

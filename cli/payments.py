@@ -97,7 +97,11 @@ def make_holding(holder: Owner, coins: list[schemas.Coin], held: Reservations) -
     return Holding(
         name=holder.name,
         coins=own,
-        reserved=frozenset(coin.outpoint for coin in own if coin.outpoint in held),
+        reserved={
+            coin.outpoint: held.expiry_by_outpoint[coin.outpoint]
+            for coin in own
+            if coin.outpoint in held
+        },
         conditions=holder.conditions,
         issuers={bytes.fromhex(coin.asset): coin.issuer for coin in coins},
     )

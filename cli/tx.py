@@ -346,7 +346,7 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
             address = encode_address(bytes.fromhex(output.lock), node.hrp)
             lines.append(f"output  {format_amount(int(output.amount))} to {address}")
         lines.append(f"fee     {format_amount(int(body.fee.amount))}")
-        lines += [f"does    {text}" for text in _operation_texts(found.transaction)]
+        lines += _operation_lines(found.transaction)
         if body.memo:
             lines.append(f"memo    {bytes.fromhex(body.memo)!r}")
     if found.proof is not None:
@@ -355,13 +355,13 @@ def _status_text(found: schemas.TransactionStatus, node: Node) -> str:
     return "\n".join(lines)
 
 
-def _operation_texts(form: TransactionForm) -> list[str]:
-    from cli.wallet.operation_text import describe_operation
+def _operation_lines(form: TransactionForm) -> list[str]:
+    from cli.tx_text import operation_lines
     from ledger import transaction
     from node.api.convert import read_transaction
 
     body = transaction.decode(read_transaction(form)).body
-    return [describe_operation(item) for item in body.operations]
+    return [line for item in body.operations for line in operation_lines("does    ", item)]
 
 
 def read_asset(node: Node, asset: str | None, issuer: str | None) -> bytes | None:

@@ -153,11 +153,11 @@ def _role_keys(
     ptx: Ptx, key: Path | None, validator: str | None, regulator: int | None
 ) -> Sequence[SigningKey]:
     """Government wants the operations key alone."""
-    from cli import validator_keys
+    from cli import regulator_keys
     from cli.wallet import ptx as ptxs
 
     if key is not None:
-        name, keys = validator_keys.load_keys(key)
+        name, keys = regulator_keys.load_any(key)
     elif validator is not None:
         name, keys = validator, _devnet_keys(ptx, validator)
     else:
@@ -174,10 +174,7 @@ def _role_keys(
 def _devnet_keys(ptx: Ptx, validator: str) -> tuple[SigningKey, ...]:
     from cli import validator_keys
 
-    genesis = validator_keys.devnet_genesis(ptx.body.chain_id.hex())
-    grants = [] if genesis is None else [item for item in genesis.licences if item.id == validator]
-    wanted = [(item.id, item.keys.operations.hex()) for item in grants]
-    keys = () if genesis is None else validator_keys.devnet_operations_keys(genesis, wanted)
+    keys = validator_keys.devnet_provider_keys(ptx.body.chain_id.hex(), validator)
     if not keys:
         detail = f"there is no key of validator '{validator}' of a devnet with this chain here"
         raise not_found("unknown_validator_key", detail, "give the key itself with --key FILE")

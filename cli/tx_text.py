@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from cli.tx_file import Facts
     from cli.wallet.ptx import Need, Ptx
     from ledger.locks import Condition
+    from ledger.operations import Operation
+
+LINE_CHARS = 80
+"""A terminal's; a hash of 64 digits and its label fit."""
 
 
 def body_text(ptx: Ptx, issuers: Mapping[bytes, str] | None = None) -> str:
@@ -25,17 +30,58 @@ def body_text(ptx: Ptx, issuers: Mapping[bytes, str] | None = None) -> str:
         return f"{format_amount(units)} {name}"
 
     summary = ptx_document.describe(ptx)
-    lines = [f"txid     {ptx.txid.hex()}", f"chain    {ptx.body.chain_id.hex()} ({ptx.network})"]
+    lines = [
+        f"txid     {ptx.txid.hex()}",
+        f"chain    {ptx.body.chain_id.hex()}",
+        f"network  {ptx.network}",
+    ]
     for spent in summary.spends:
         coin = f"{short_hex(spent.txid.hex())}:{spent.index}"
-        lines.append(f"spends   {amount(spent.amount, spent.asset)}, coin {coin}")
-    lines += [f"pays     {amount(o.amount, o.asset)} to {o.address}" for o in summary.pays]
+        lines += folded("spends   ", f"{amount(spent.amount, spent.asset)}, coin {coin}")
+    for paid in summary.pays:
+        lines += folded("pays     ", f"{amount(paid.amount, paid.asset)} to {paid.address}")
     if summary.fee.amount:
         lines.append(f"fee      {amount(summary.fee.amount, summary.fee.asset)}")
-    lines += [f"does     {text}" for text in summary.operations]
+    for operation in ptx.body.operations:
+        lines += operation_lines("does     ", operation)
     if summary.memo:
         lines.append(f"memo     {summary.memo}")
     return "\n".join([*lines, f"expires  {summary.expires}"])
+
+
+def operation_lines(label: str, operation: Operation) -> list[str]:
+    """One operation, in lines that a terminal holds; of an admission each fact has its own."""
+    from cli.wallet import operation_text
+    from ledger.economy.licence import RoleKeys
+    from ledger.operations import Admit, Apply
+
+    if not isinstance(operation, Admit | Apply):
+        return folded(label, operation_text.describe_operation(operation))
+    grant = operation.grant
+    who = f"'{grant.id}' ({grant.name}; {grant.jurisdiction})"
+    if isinstance(operation, Admit):
+        who = f"admit {who}, version {operation.version}"
+    else:
+        who = f"apply for {who}"
+    facts = [
+        ("may", f"{operation_text.rights(grant)} until {operation_text.rfc3339(grant.expires_ms)}"),
+        *((role, getattr(grant.keys, role).hex()) for role in RoleKeys.__struct_fields__),
+        ("document", grant.document_hash.hex()),
+        ("certificate", grant.certificate_hash.hex()),
+    ]
+    return [*folded(label, who), *(f"  {name:13}{value}" for name, value in facts)]
+
+
+def folded(label: str, text: str) -> list[str]:
+    """Broken at blanks, under each other."""
+    return textwrap.wrap(
+        text,
+        LINE_CHARS,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def signers_text(ptx: Ptx) -> str:

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 _TABLE = {
-    "grant": ("cli.validator_new:grant", "Make the keys and the grant of a new validator."),
+    "keys": ("cli.validator_role_keys:keys", "The keys of a provider's five roles."),
+    "grant": (
+        "cli.validator_new:grant",
+        "Make the grant of a new validator, and its keys if it has none.",
+    ),
     "signer": (
         "cli.validator_signer:signer",
         "Hold a consensus key, and sign for one node over a socket.",
@@ -235,15 +239,14 @@ def _carry(
     wait_ms: int | None,
 ) -> None:
     """Write it to a file, or sign with the keys of a devnet and send."""
-    from cli import tx_file, tx_ptx
+    from cli import tx_file, tx_ptx, tx_text
     from cli.wallet import ptx as ptxs
-    from cli.wallet.operation_text import describe_operation
 
     fault = tx_file.fault_of(epoch, operation)
     if fault is not None:
         raise fault
     schema = f"marsa.validator.{operation.name}/1"
-    does = describe_operation(operation)
+    does = "\n".join(tx_text.operation_lines("does     ", operation))
     if file is not None:
         ptx = _unsigned(node, operation, days * DAY_MS)
         tx_file.create(file, ptx)
@@ -296,7 +299,7 @@ def approved_by_devnet(node: Node, epoch: Epoch, operation: Governance) -> Signe
     for need in ptxs.needs(ptx, approvers=approvers):
         if need.left:
             raise CliError(
-                "needs_quorum",
+                "too_few_keys",
                 f"{need.needed} of {len(need.keys)}, {need.what}, must sign; "
                 f"the keys of {len(need.signed)} are on this machine",
                 hint="write it to a file that goes from operator to operator: --ptx FILE",

@@ -1,73 +1,23 @@
-"""Keys with which providers act, and the genesis of the chain on which they do.
+"""The genesis of a chain, and the keys of its providers where it is that of a devnet.
 
-A provider keeps the keys of its roles in roles.json, beside those of its node; whoever holds a key
-of the regulator keeps it in a file of its own. The keys of a devnet all follow from its genesis and
-are public by design, so that one command there speaks for all its validators and its regulator.
+The keys of a devnet all follow from its genesis and are public by design, so that one command there
+speaks for all its validators and its regulator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Meta
 
-from cli.accounts import devnets
+from cli.accounts import describe_devnet, devnets
 from cli.devnet.blueprint import Blueprint
-from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.errors import CliError, ExitCode, usage_error
 from cli.genesis import read_genesis
-from cli.home import read_private
 from ledger.crypto import SigningKey
 from ledger.genesis import Genesis, chain_id
 from ledger.reasons import Reason
-
-ROLES_NAME = "roles.json"
-
-Seed = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-
-
-class RoleKeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """roles.json: what a provider's people sign with; the node has the other keys."""
-
-    licence: str
-    operations: Seed
-    treasury: Seed
-    metering: Seed
-
-
-class RegulatorKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the regulator's keys; `regulator` says whose it is, for people."""
-
-    regulator: str
-    key: Seed
-
-
-def load_keys(path: Path) -> tuple[str, tuple[SigningKey, ...]]:
-    """Name and keys of a provider's or regulator's file, or of roles.json in a directory; the key
-    for government comes first. Raises CliError."""
-    file = path / ROLES_NAME if path.is_dir() else path
-    if not file.is_file():
-        hint = "give roles.json of the directory in which the keys were made"
-        raise not_found("no_key_file", f"there is no file {file}", hint)
-    data = read_private(file)
-    kinds: tuple[type[RoleKeysFile | RegulatorKeyFile], ...] = (RoleKeysFile, RegulatorKeyFile)
-    for kind in kinds:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found = msgspec.json.decode(data, type=kind)
-            if isinstance(found, RegulatorKeyFile):
-                return found.regulator, (SigningKey(bytes.fromhex(found.key)),)
-            seeds = (found.operations, found.treasury)
-            return found.licence, tuple(SigningKey(bytes.fromhex(seed)) for seed in seeds)
-    raise CliError(
-        "bad_key_file",
-        f"{file} holds neither the keys of a provider's roles nor one of the regulator's",
-        hint="restore it from a backup",
-        exit_code=ExitCode.CHECK_FAILED,
-    )
 
 
 def find_genesis(chain: str, file: Path | None) -> Genesis:
@@ -121,6 +71,21 @@ def devnet_regulator_keys(genesis: Genesis, wanted: Iterable[str]) -> tuple[Sign
     public = set(wanted)
     made = (SigningKey(seed) for seed in _blueprint(genesis).regulator_seeds)
     return tuple(found for found in made if found.public.hex() in public)
+
+
+def devnet_provider_keys(chain: str, licence: str) -> tuple[SigningKey, ...]:
+    """The operations key of a provider that the devnet with this chain knows: it was in genesis,
+    or `devnet add` made it a node. None for whoever made keys of its own."""
+    genesis = devnet_genesis(chain)
+    if genesis is None:
+        return ()
+    found = [described for path in devnets(chain) if (described := describe_devnet(path))]
+    known = {item.id for item in genesis.licences}
+    known.update(node.licence for devnet in found for node in devnet.nodes)
+    if not licence or licence not in known:
+        return ()
+    grant = _blueprint(genesis).newcomer(licence, genesis)
+    return devnet_operations_keys(genesis, [(licence, grant.keys.operations.hex())])
 
 
 def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:

@@ -1,4 +1,4 @@
-"""`marsa validator grant`: the keys of a new validator and the grant that others admit."""
+"""`marsa validator grant`: the grant of a new validator that others admit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAYS_MAX = 3_650
 @click.command(
     "grant",
     cls=Command,
-    short_help="Make the keys and the grant of a new validator.",
+    short_help="Make the grant of a new validator, and its keys if it has none.",
     help=f"""{
         examples(
             "marsa validator grant kite.json --id kite --name 'Kite Compute' --keys kite-keys",
@@ -35,16 +35,16 @@ DAYS_MAX = 3_650
         )
     }
 
-Make the five role keys of a new validator in a new directory, have the authority's key sign its
-licence certificate, and write the grant that the present validators admit. On a devnet genesis and
-authority are those of the devnet.
+Have the authority's key sign the licence certificate of a new validator, and write the grant that
+the present validators admit. Its keys are those that `marsa validator keys new` made, or else are
+made here in a new directory. On a devnet genesis and authority are those of the devnet.
 """,
 )
 @click.argument("file", type=FILE, metavar="GRANT.json")
 @click.option("--id", "licence", required=True, metavar="ID", help="Licence id: a-z, 0-9 and -.")
 @click.option("--name", required=True, metavar="TEXT", help="Name of the provider, for people.")
 @click.option("--jurisdiction", default="Devnet", show_default=True, help="Where it is licensed.")
-@click.option("--keys", type=DIRECTORY, required=True, metavar="DIRECTORY", help="Put keys here.")
+@click.option("--keys", type=DIRECTORY, required=True, metavar="DIRECTORY", help="Its keys.")
 @click.option("--genesis", type=FILE, metavar="FILE", help="The chain's genesis file.")
 @click.option("--authority", type=FILE, metavar="FILE", help="The authority's private key.")
 @click.option(
@@ -67,25 +67,27 @@ def grant(
     """Grant last: a grant without keys would be of no use."""
     from cli import genesis_licence, payments, validator_grant
     from cli.node_errors import node_errors_mapped
+    from cli.role_keys import KeyDirectory
     from node.files import write_atomic
     from node.keys import PUBLIC_MODE
 
-    for path, what in ((file, "file_exists"), (keys, "directory_exists")):
-        if path.exists():
-            raise usage_error(what, f"{path} exists and is not changed")
+    if file.exists():
+        raise usage_error("file_exists", f"{file} exists and is not changed")
     trusted = _genesis(genesis)
     with node_errors_mapped():
+        place = KeyDirectory.of(keys, licence)
         signer = _authority(trusted, authority)
-        made, seeds = genesis_licence.new_grant(
+        made = genesis_licence.new_grant(
             trusted,
             signer,
+            place.public,
             licence,
             name,
             jurisdiction,
             expires_ms=payments.now_ms() + days * DAY_MS,
         )
         validator_grant.check(made, trusted, payments.now_ms())
-        genesis_licence.write_keys(keys, made, seeds)
+        place.save(made.certificate)
     write_atomic(file, validator_grant.dump(made), PUBLIC_MODE)
     value = {"file": str(file), "licence": licence, "keys": str(keys)}
     text = f"grant of '{licence}' in {file}, its keys in {keys}; next: marsa validator admit {file}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.base import Command, examples
-from cli.errors import ExitCode, usage_error
+from cli.errors import usage_error
 from cli.output import confirm, emit
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def signer(
             "A key that signs twice for one place breaks the chain's safety and costs the licence. "
             "Is what you say of this key true, and does no other copy of it run?"
         )
-    with node_errors_mapped(ExitCode.CHECK_FAILED), signers.lock(home):
+    with node_errors_mapped(), signers.lock(home):
         os.chdir(home)  # a socket's path may have some 100 bytes only
         found = signers.open_signer(home, beginning)
         place = Path(signers.SOCKET_NAME) if socket_path is None else socket_path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.base import Group, Number, examples
-from cli.errors import CliError, ExitCode, usage_error
+from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import checked_name, read_private, write_private
 from cli.output import emit, is_interactive, note, table
 from cli.passwords import password_options, read_password
@@ -351,7 +351,7 @@ def _write_words(file: Path, words: list[str]) -> None:
 def _read_words(file: Path | None) -> str:
     if file is not None:
         if not file.is_file():
-            raise usage_error("no_words_file", f"there is no file {file}")
+            raise not_found("no_words_file", f"there is no file {file}")
         return read_private(file).decode("utf-8", "replace")
     if not is_interactive():
         raise usage_error(

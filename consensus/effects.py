@@ -104,7 +104,7 @@ class VotingAllowed:
 
 @dataclass(frozen=True, slots=True)
 class VotingStopped:
-    """The guard must not sign now: the disk could fail under the log."""
+    """The guard does not sign now: no permission, no key at hand, or a disk that is nearly full."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def _is_short(draft: Draft, held: Reserve, sound: frozenset[bytes]) -> bool:
 
 def touched_issuers(draft: Draft, changed: Iterable[bytes]) -> set[str] | None:
     """Issuers whose coins, hours or bond are among the changed keys; None for all, where an
-    attestor came or went."""
+    attestor came, went or was struck."""
     issuers: set[str] = set()
     reserve, attestor = key_of(Reserve), key_of(Attestor)
     by_issuer = (key_of(CapacityCommitment), key_of(Bond))

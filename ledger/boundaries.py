@@ -3,18 +3,24 @@
 Whoever knows the set of an epoch checks the certificate of its last block; that block's header
 names the next set. So the sets of all epochs follow from genesis, or from one that is configured,
 at the price of one header and one certificate an epoch, and no block in between is needed.
+
+A store that begins at a snapshot keeps them for all epochs below it, so that any node can show
+the way from genesis to whoever comes after.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
+from ledger import codec, schema
 from ledger.block import Certificate, Header, IsValid
 from ledger.chain import Chain
 from ledger.codec import Wire
 from ledger.crypto import verify
+from ledger.kv import KeyValue
 from ledger.reasons import Invalid, Reason
-from ledger.schema import DamagedChain
+from ledger.schema import DamagedChain, EpochEnd
 from ledger.snapshot import check_last_block
 from ledger.validators import Members, ValidatorSet
 
@@ -44,14 +50,39 @@ def check_boundary(
 
 
 def boundary_of(chain: Chain, epoch: int) -> Boundary | None:
-    """The boundary of an epoch; None where it has not ended, or ended below the chain's base."""
-    header = _last_header(chain, epoch)
-    if header is None:
-        return None
-    certificate, following = chain.certificate(header.height), chain.validators(epoch + 1)
-    if certificate is None or following is None:
-        raise DamagedChain(f"the end of epoch {epoch}, height {header.height}, is not whole")
-    return Boundary(header, certificate, following.members)
+    """The boundary of an epoch; None where it has not ended."""
+    end = chain.epoch_end(epoch)
+    if end is None:
+        header = _last_header(chain, epoch)
+        if header is None:
+            return None
+        certificate = chain.certificate(header.height)
+        if certificate is None:
+            raise DamagedChain(f"the end of epoch {epoch}, height {header.height}, is not whole")
+        end = EpochEnd(header, certificate)
+    following = chain.validators(epoch + 1)
+    if following is None:
+        raise DamagedChain(f"the validators of epoch {epoch + 1} are missing")
+    return Boundary(end.header, end.certificate, following.members)
+
+
+def keep_first(kv: KeyValue, validators: ValidatorSet) -> None:
+    """Write the set of epoch 0 into a store for an import."""
+    if validators.epoch != 0:
+        raise AssertionError(f"the validators of epoch {validators.epoch} are not the first")
+    kv.write({schema.validators_key(0): codec.encode_payload(validators)}, ())
+
+
+def keep_boundaries(kv: KeyValue, boundaries: Iterable[Boundary]) -> None:
+    """Write boundaries, which are checked, into a store for an import, in one batch."""
+    puts = {}
+    for item in boundaries:
+        epoch = item.header.epoch
+        following = ValidatorSet(epoch + 1, item.following)
+        end = EpochEnd(item.header, item.certificate)
+        puts[schema.epoch_end_key(epoch)] = codec.encode_payload(end)
+        puts[schema.validators_key(epoch + 1)] = codec.encode_payload(following)
+    kv.write(puts, ())
 
 
 def _last_header(chain: Chain, epoch: int) -> Header | None:

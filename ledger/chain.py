@@ -48,7 +48,7 @@ from ledger.merkle import merkle_proof
 from ledger.objects import decode, key_of
 from ledger.proofs import TransactionProof, UnspentProof
 from ledger.pruning import add_pruning
-from ledger.schema import DamagedChain, Tip
+from ledger.schema import DamagedChain, EpochEnd, Tip
 from ledger.snapshot_make import FrozenState
 from ledger.spent_bitmap import SpentBitmap
 from ledger.transaction import OutPoint, SignedTransaction
@@ -128,6 +128,12 @@ class Chain:
     def base(self) -> int:
         """The lowest height that is there."""
         return 0 if self.imported is None else self.imported.height
+
+    @property
+    def first_epoch(self) -> int:
+        """That of the lowest block that is there."""
+        header = None if self.imported is None else self.header(self.base)
+        return 0 if header is None else header.epoch
 
     @property
     def first_listed(self) -> int:
@@ -224,15 +230,25 @@ class Chain:
         )
 
     def validators(self, epoch: int) -> ValidatorSet | None:
-        """The set of an epoch that has begun; None for a later one, and before that of the base."""
-        data = self._kv.get(schema.validators_key(epoch))
+        """The set of an epoch that has begun, from genesis on; None for a later one."""
+        data = None if epoch < 0 else self._kv.get(schema.validators_key(epoch))
         if data is None:
-            if self._first_epoch() <= epoch <= epoch_after(self._head.header):
+            if 0 <= epoch <= epoch_after(self._head.header):
                 raise DamagedChain(f"the validators of epoch {epoch} are missing")
             return None
         what = f"the validators of epoch {epoch}"
         size_max = schema.VALIDATOR_SET_BYTES_MAX
         return schema.read_payload(data, ValidatorSet, size_max=size_max, what=what)
+
+    def epoch_end(self, epoch: int) -> EpochEnd | None:
+        """The last block of an epoch that ended below an imported base; None for all others."""
+        if not 0 <= epoch < self.first_epoch:
+            return None
+        data = self._kv.get(schema.epoch_end_key(epoch))
+        if data is None:
+            raise DamagedChain(f"the end of epoch {epoch} is missing")
+        what = f"the end of epoch {epoch}"
+        return schema.read_payload(data, EpochEnd, size_max=schema.EPOCH_END_BYTES_MAX, what=what)
 
     def height_of(self, block_hash: bytes) -> int | None:
         """The height of a final block."""
@@ -339,13 +355,6 @@ class Chain:
         elif len(data) % HASH_BYTES:
             raise DamagedChain(f"the list of transactions at height {height} is cut")
         return data
-
-    def _first_epoch(self) -> int:
-        """The first whose validators are there."""
-        if self.imported is None:
-            return 0
-        header = self.header(self.base)
-        return self._head.header.epoch if header is None else header.epoch
 
     def _expect_absent(self, height: int, lowest: int, what: str) -> None:
         if lowest <= height <= self.height:

@@ -347,7 +347,7 @@ def build_header(
 def check_body(header: Header, wtxids: Sequence[bytes]) -> None:
     """The transactions are those that the header names; raises Invalid(BAD_BODY).
 
-    A body that does not match accuses nobody: it is fetched elsewhere.
+    A body that does not match accuses whoever gave it, never who made the header.
     """
     if merkle_root(wtxids) != header.tx_root:
         raise Invalid(Reason.BAD_BODY, f"{len(wtxids)} transactions do not hash to the tx root")

@@ -4,8 +4,10 @@ Blocks prove themselves by hashes and certificates; indexes are counted again fr
 from unspent outputs, unspent outputs from the leaves and flags that the last header commits to.
 The rules of the economy are not run: `invariants.recount(chain, chain.outputs())` does that.
 
-It begins where the store begins. Of blocks whose bodies are pruned it sees header, certificate and
-leaves; what indexes say of them cannot be compared any more, except for the number of transactions.
+It begins where the store begins; of what lies below an imported base it sees the ends of all
+epochs, each with the set that made it final. Of blocks whose bodies are pruned it sees header,
+certificate and leaves; what indexes say of them cannot be compared any more, except for the number
+of transactions.
 
 A walk holds a block in memory, never the set of outputs.
 """
@@ -20,6 +22,7 @@ from ledger import schema
 from ledger.block import Header, IsValid
 from ledger.boot_audit import (
     check_base,
+    check_ends,
     check_final,
     check_leaves,
     check_top,
@@ -57,6 +60,7 @@ def audit_full(chain: Chain, is_valid: IsValid = verify) -> Iterator[Progress]:
     yield from _audit_nodes(chain)
     yield from _audit_outputs(chain)
     check_base(chain)
+    check_ends(chain, 0, is_valid)
     check_top(chain)
 
 
@@ -87,8 +91,8 @@ def _audit_blocks(chain: Chain, is_valid: IsValid) -> Iterator[Progress]:
         counts[prefix] = tip - base + 1
     counts[schema.LEAVES] = tip - chain.first_listed + 1
     counts[schema.CERTIFICATE] = tip - base + (imported is not None)
-    first_epoch = 0 if above is None else above.epoch
-    counts[schema.VALIDATORS] = epoch_after(chain.head.header) + 1 - first_epoch
+    counts[schema.VALIDATORS] = epoch_after(chain.head.header) + 1
+    counts[schema.EPOCH_END] = chain.first_epoch
     counts[schema.PROGRESS] = 0
     if chain.bodies_from <= chain.first_listed:
         counts[schema.HISTORY] += system_outputs

@@ -17,6 +17,7 @@ vary in length; they are last in their key.
 | `r` | height u64, position u16 | sealed transaction | bodies, one record a transaction |
 | `e` | epoch u64 | `ValidatorSet` | who voted in an epoch: certificates are checked against it |
 | `c` | height u64 | `Certificate` | q COMMIT signatures; height 0 has none |
+| `d` | epoch u64 | `EpochEnd` | the last block of an epoch that ended below an imported base |
 | `t` | txid 32 | height u64, position u16 | a final transaction by its id |
 | `o` | txid 32, index u32 | `OutputEntry` | unspent outputs |
 | `u` | leaf u64 | txid 32, index u32 | unspent outputs in the order of their leaves |
@@ -42,6 +43,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from ledger import codec
+from ledger.block import Certificate, Header
 from ledger.codec import AmountOrZero, Bytes32, T, UInt, Wire, WireT
 from ledger.errors import StorageError
 from ledger.reasons import Invalid
@@ -57,6 +59,7 @@ LEAVES: Final = b"l"
 BODY: Final = b"r"
 VALIDATORS: Final = b"e"
 CERTIFICATE: Final = b"c"
+EPOCH_END: Final = b"d"
 TRANSACTION: Final = b"t"
 OUTPUT: Final = b"o"
 SPENT_BY: Final = b"x"
@@ -121,6 +124,13 @@ class Base(Wire, frozen=True):
     outputs_count: UInt
 
 
+class EpochEnd(Wire, frozen=True):
+    """The last block of an epoch without its body, and what made it final."""
+
+    header: Header
+    certificate: Certificate
+
+
 class Movement(Wire, frozen=True):
     """What one transaction gave to and took from an address, in one asset."""
 
@@ -144,6 +154,7 @@ TIP_BYTES_MAX: Final = 128
 OUTPUT_ENTRY_BYTES_MAX: Final = 192
 CERTIFICATE_BYTES_MAX: Final = 4096
 VALIDATOR_SET_BYTES_MAX: Final = 4096
+EPOCH_END_BYTES_MAX: Final = 5120
 
 
 def header_key(height: int) -> bytes:
@@ -168,6 +179,10 @@ def body_key(height: int, position: int) -> bytes:
 
 def certificate_key(height: int) -> bytes:
     return CERTIFICATE + height.to_bytes(8, "big")
+
+
+def epoch_end_key(epoch: int) -> bytes:
+    return EPOCH_END + epoch.to_bytes(8, "big")
 
 
 def transaction_key(txid: bytes) -> bytes:

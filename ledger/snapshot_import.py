@@ -1,4 +1,4 @@
-"""Taking a snapshot into an empty store, chunk by chunk, in any order, across restarts.
+"""Taking a snapshot into a new store, chunk by chunk, in any order, across restarts.
 
 `Import.begin` writes what is to be imported, `add` each chunk with everything that follows from it
 and the note that it is done, `finish` what makes the store a chain: each is one synced batch, so
@@ -6,7 +6,9 @@ that a process may be killed between any two of them and goes on with `Import.re
 finished `Chain.open` refuses the store by name.
 
 What is written is what a chain has that executed every block, except for what lies below: no
-headers, no bodies, no spenders, no histories, no transactions by their ids.
+bodies, no spenders, no histories, no transactions by their ids, and of headers and certificates
+those alone that end an epoch. The latter, with the sets of all epochs, are in the store before:
+`ledger.boundaries` writes them, who imports has walked them.
 
 Invariant: a chunk is verified against the manifest before anything of it is written.
 """
@@ -39,6 +41,9 @@ from ledger.snapshot import (
 from ledger.spent_bitmap import CHUNK_BYTES
 from ledger.validators import Members, ValidatorSet
 
+BALANCES_KEPT = 100_000
+"""Running balances in memory, 25 MB of them: reading one takes longer than verifying an output."""
+
 _DONE = b"\0"
 _HALVED = b"\1"
 _CLEAR = bytes(CHUNK_BYTES)
@@ -59,12 +64,13 @@ class Source(Wire, frozen=True):
 class Import:
     """Made by `begin` or `resume`, never by its constructor."""
 
-    __slots__ = ("_kv", "_missing", "_source")
+    __slots__ = ("_balances", "_kv", "_missing", "_source")
 
     def __init__(self, kv: KeyValue, source: Source) -> None:
         self._kv = kv
         self._source = source
         self._missing = _missing(kv, source.manifest)
+        self._balances: dict[bytes, bytes] = {}  # some of the records, as they are in the store
 
     @classmethod
     def begin(
@@ -75,12 +81,13 @@ class Import:
         validators: ValidatorSet,
         is_valid: IsValid = verify,
     ) -> Import:
-        """Start in an empty store; raises Invalid for a manifest that `check_manifest` refuses."""
+        """Start in a store with the ends and sets of the epochs before, and nothing else; raises
+        Invalid for a manifest that `check_manifest` refuses."""
         check_manifest(manifest, chain_id, validators, is_valid)
-        if next(kv.scan(b"", limit=1), None) is not None:
-            raise AssertionError("a snapshot is imported into an empty store only")
+        _check_ancestry(kv, validators.epoch)
         source = Source(manifest, validators.members)
-        kv.write({schema.IMPORT_KEY: codec.encode_payload(source)}, ())
+        walked = schema.epoch_end_key(validators.epoch)  # the base, which has a place of its own
+        kv.write({schema.IMPORT_KEY: codec.encode_payload(source)}, [walked])
         return cls(kv, source)
 
     @classmethod
@@ -112,12 +119,17 @@ class Import:
             return False
         checked = check_chunk(self.manifest, number, data)
         halves: tuple[int, ...] = ()
+        balances: dict[bytes, bytes] = {}
         if isinstance(checked, CheckedOutputs):
-            puts = self._output_records(number, checked)
+            balances = self._balances_with(checked.unspent)
+            puts = _output_records(number, checked) | balances
         else:
             puts, halves = _object_records(checked), checked.halves
         puts[schema.progress_key(number)] = _HALVED if halves else _DONE
         self._kv.write(puts, ())
+        if len(self._balances) > BALANCES_KEPT:
+            self._balances.clear()
+        self._balances.update(balances)
         del self._missing[number]
         self._missing.update(dict.fromkeys(halves))
         return True
@@ -151,20 +163,7 @@ class Import:
         progress = [key for key, _ in scan_all(kv, schema.PROGRESS)]
         kv.write(puts, [schema.IMPORT_KEY, *progress])
 
-    def _output_records(self, number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
-        puts = {schema.node_key(position): node for position, node in checked.nodes}
-        if checked.flags != _CLEAR:
-            puts[schema.chunk_key(number)] = checked.flags
-        for item in checked.unspent:
-            entry = item.entry
-            name = schema.outpoint_value((item.outpoint.txid, item.outpoint.index))
-            puts[schema.OUTPUT + name] = codec.encode(entry)
-            puts[schema.unspent_key(entry.leaf)] = name
-            puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
-        puts |= self._balances(checked.unspent)
-        return puts
-
-    def _balances(self, unspent: tuple[Unspent, ...]) -> dict[bytes, bytes]:
+    def _balances_with(self, unspent: tuple[Unspent, ...]) -> dict[bytes, bytes]:
         """The running balances with the outputs of one chunk added."""
         added: defaultdict[bytes, list[int]] = defaultdict(lambda: [0, 0])
         for item in unspent:
@@ -173,14 +172,39 @@ class Import:
             sums[1] += 1
         balances = {}
         for key, (amount, coins) in added.items():
-            stored = self._kv.get(key)
+            stored = self._balances.get(key) or self._kv.get(key)
             before = (0, 0) if stored is None else schema.read_balance(stored)
             balances[key] = schema.balance_value(before[0] + amount, before[1] + coins)
         return balances
 
 
+def _output_records(number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
+    puts = {schema.node_key(position): node for position, node in checked.nodes}
+    if checked.flags != _CLEAR:
+        puts[schema.chunk_key(number)] = checked.flags
+    for item in checked.unspent:
+        entry = item.entry
+        name = schema.outpoint_value((item.outpoint.txid, item.outpoint.index))
+        puts[schema.OUTPUT + name] = codec.encode(entry)
+        puts[schema.unspent_key(entry.leaf)] = name
+        puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
+    return puts
+
+
 def _object_records(checked: CheckedObjects) -> dict[bytes, bytes]:
     return {schema.object_key(key): value for key, value in checked.objects.items()}
+
+
+def _check_ancestry(kv: KeyValue, epoch: int) -> None:
+    """Every epoch before has its end and its set: a store with a gap could show nobody the way."""
+    found = [key for key, _ in scan_all(kv, b"")]
+    own = [key for key in found if key[:1] not in (schema.EPOCH_END, schema.VALIDATORS)]
+    if own:
+        raise AssertionError("a snapshot is imported into a new store only")
+    needed = {schema.epoch_end_key(number) for number in range(epoch)}
+    needed |= {schema.validators_key(number) for number in range(epoch)}
+    if not needed.issubset(found):
+        raise AssertionError(f"ends or validators of epochs before {epoch} are missing")
 
 
 def _missing(kv: KeyValue, manifest: Manifest) -> dict[int, None]:

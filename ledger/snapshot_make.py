@@ -1,12 +1,15 @@
 """Cutting a frozen state into the chunks of a snapshot, one at a time, as they are asked for.
 
-`Chain.freeze` makes the state at the end of an epoch; it is held, and served, until the next ends.
-A chunk reads some thousand records: 10 ms.
+`Chain.freeze` makes the state at the end of an epoch; it is held, and served, for a while. A chunk
+reads some thousand records, which takes 10 ms and more: `chunk_steps` makes it piece by piece for
+whoever has something else to do meanwhile.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Generator
+from typing import TypeAlias
 
 from ledger import codec, schema
 from ledger.block import Certificate
@@ -29,6 +32,12 @@ from ledger.snapshot import (
 from ledger.spent_bitmap import CHUNK_FLAGS
 from ledger.transaction import OutPoint
 from ledger.view import Head, Outpoint
+
+STEP_RECORDS = 32
+"""Read in one step: half a millisecond, where all are unspent."""
+
+Steps: TypeAlias = Generator[None, None, bytes | None]
+"""Ends with the encoded chunk, or None."""
 
 
 class FrozenState:
@@ -58,33 +67,51 @@ class FrozenState:
 
 def make_chunk(state: FrozenState, number: int) -> bytes | None:
     """The encoded chunk of this number; None where the snapshot has none."""
+    steps = chunk_steps(state, number)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            chunk: bytes | None = done.value
+            return chunk
+
+
+def chunk_steps(state: FrozenState, number: int) -> Steps:
+    """`make_chunk` in small steps; the state must be open at each."""
     if 0 <= number < state.manifest.output_chunks:
-        return codec.encode(_output_chunk(state, number))
+        return codec.encode((yield from _output_chunk(state, number)))
     subtree = state.manifest.subtree(number)
     chunk = None if subtree is None else _object_chunk(state, subtree)
     return None if chunk is None else codec.encode(chunk)
 
 
-def _output_chunk(state: FrozenState, number: int) -> OutputChunk:
+def _output_chunk(state: FrozenState, number: int) -> Generator[None, None, OutputChunk]:
     commitments = state.head.commitments
     first = number * CHUNK_FLAGS
     last = min(first + CHUNK_FLAGS, commitments.outputs.count)
     proof = commitments.spent.prove(first)
     flags = int.from_bytes(proof.chunk, "little")
-    leaves = [leaf for leaf in range(first, last) if not flags >> leaf - first & 1]
-    spent = [leaf for leaf in range(first, last) if flags >> leaf - first & 1]
-    return OutputChunk(
-        path=commitments.outputs.prove_range(
-            number, RANGE_HEIGHT, lambda position: read_node(state.image, position)
-        ),
-        flags=proof,
-        spent=tuple([read_node(state.image, size_of(leaf)) for leaf in spent]),
-        unspent=_unspent(state.image, first, leaves),
+    spent: list[bytes] = []
+    unspent: list[Unspent] = []
+    for start in range(first, last, STEP_RECORDS):
+        leaves = range(start, min(start + STEP_RECORDS, last))
+        is_spent = [flags >> leaf - first & 1 for leaf in leaves]
+        spent += [
+            read_node(state.image, size_of(leaf))
+            for leaf, gone in zip(leaves, is_spent, strict=True)
+            if gone
+        ]
+        left = [leaf for leaf, gone in zip(leaves, is_spent, strict=True) if not gone]
+        unspent += _unspent(state.image, start, left)
+        yield
+    path = commitments.outputs.prove_range(
+        number, RANGE_HEIGHT, lambda position: read_node(state.image, position)
     )
+    return OutputChunk(path, proof, tuple(spent), tuple(unspent))
 
 
-def _unspent(image: Reader, first: int, leaves: list[int]) -> tuple[Unspent, ...]:
-    """The unspent outputs of a range that begins with leaf `first`."""
+def _unspent(image: Reader, first: int, leaves: list[int]) -> list[Unspent]:
+    """The unspent outputs among those from leaf `first` on."""
     rows = image.scan(schema.UNSPENT, start=schema.unspent_key(first), limit=len(leaves))
     found = []
     for leaf, (key, value) in zip(leaves, rows, strict=False):
@@ -95,7 +122,7 @@ def _unspent(image: Reader, first: int, leaves: list[int]) -> tuple[Unspent, ...
         found.append(Unspent(OutPoint(*outpoint), entry))
     if len(found) != len(leaves):
         raise DamagedChain(f"unspent output with leaf {leaves[len(found)]} is not found by it")
-    return tuple(found)
+    return found
 
 
 def _object_chunk(state: FrozenState, subtree: int) -> ObjectChunk | None:

@@ -35,6 +35,7 @@ from node.api.listener import Limits, Listener
 from node.api.server import admin_app, operations_app, public_app
 from node.api.services import Services as ApiServices
 from node.config import NodeConfig
+from node.config import load as load_config
 from node.directory import Directory
 from node.disk import DirectoryLock, free_bytes
 from node.driver import Driver, NetworkOutbox, read_clocks
@@ -49,7 +50,7 @@ from node.metrics import Metrics
 from node.signer_client import RemoteKey
 from node.snapshot_client import SnapshotClient
 from node.supervise import Services
-from node.verify import Verifier
+from node.verify import Verifier, helpers_here
 from node.vote_guard import VoteGuard
 from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, Record, WriteAheadLog
 from node.watch import NodeWatch, software_version
@@ -106,6 +107,17 @@ def check_node(config: NodeConfig) -> str:
         raise NodeError("storage", str(error)) from error
 
 
+def stored_height(config: NodeConfig) -> int:
+    """Of the chain in a directory in which no node runs; raises NodeError."""
+    try:
+        with DirectoryLock(config.directory), ExitStack() as stack:
+            kv = LevelDB.open(config.chain_path)
+            stack.callback(kv.close)
+            return Chain.open(kv).height
+    except StorageError as error:
+        raise NodeError("storage", str(error)) from error
+
+
 def run_node(config: NodeConfig) -> int:
     """Run until SIGTERM, SIGINT or a failure; the exit code. Raises NodeError before it runs."""
     if not __debug__:
@@ -153,7 +165,7 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
         )
     keys = _load_keys(config, genesis, chain)
     audit_boot(chain)
-    verifier = Verifier()
+    verifier = Verifier(helpers=helpers_here())
     rules = rules_at(chain, verifier.is_valid)
     guard = NoVotes() if keys is None else _open_guard(config, keys, rules, stack)
     return Stores(genesis, keys, chain, guard, rules, verifier, Witnesses(kv))
@@ -184,7 +196,7 @@ def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitSta
         stack.callback(log_.close)
         return VoteGuard(key, rules, log_, records, new_log=new_log)
     except FileNotFoundError:
-        why = f"{config.votes_path} is missing"
+        why = f"{config.votes_path} is missing, as after a restore from a backup"
     except (LogDamaged, Invalid) as error:
         why = str(error)
     return VoteGuard(key, rules, None, new_log=new_log, why=why)
@@ -293,6 +305,7 @@ class RunningNode:
             listeners = await self._start_api(network)
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
+            services.start("serving", self._driver.serving.run())
             services.start("disk", self._watch_disk())
             if self._remote_key is not None:
                 services.start("signer", self._remote_key.keep(self._look_at_signer))
@@ -317,8 +330,7 @@ class RunningNode:
     def recover(self) -> None:
         """The operator's word that this key may vote again; raises Refused."""
         self._stores.guard.recover()
-        self._engine.allow_voting()
-        self._driver.tick()
+        self._look_at_voting()
 
     def _start_network(self, services: Services) -> Network:
         config, stores = self._config, self._stores
@@ -338,10 +350,7 @@ class RunningNode:
             self._driver,
             services.spawn,
             client_tls=client_context(config.authority_path, licence),
-            peers={
-                name: Endpoint(address.host, address.port)
-                for name, address in config.p2p.peer_addresses.items()
-            },
+            peers=_endpoints(config),
             limits=LinkLimits(
                 unauthenticated_max=config.p2p.unauthenticated_max,
                 unauthenticated_per_address_max=config.p2p.unauthenticated_per_address_max,
@@ -361,10 +370,11 @@ class RunningNode:
             self._stores.chain,
             self._config.chain_path,
             lambda: self._engine.replica.state.rules,
-            self._engine.sync,
+            self._driver,
             network,
             self._on_snapshot,
             distance=self._config.sync.snapshot_distance,
+            key_of=self._directory.key,
         )
         self._driver.snapshots = client
         return client
@@ -402,22 +412,25 @@ class RunningNode:
 
     async def _watch_disk(self) -> None:
         """Stop taking transactions, then voting, before a write can fail; later go on."""
-        storage = self._config.storage
         while True:
-            free = free_bytes(self._config.directory)
-            self._driver.accepts_transactions = free >= storage.reject_below_bytes
-            if self._disk_has_room != (free >= storage.stop_voting_below_bytes):
-                self._switch_voting(not self._disk_has_room, free >> 20)
+            self._look_at_disk(free_bytes(self._config.directory))
             await asyncio.sleep(DISK_CHECK_S)
 
-    def _switch_voting(self, may_vote: bool, free_mib: int) -> None:
-        if may_vote:
-            log.info("voting again, free_mib=%d", free_mib)
+    def _look_at_disk(self, free: int) -> None:
+        storage = self._config.storage
+        self._driver.accepts_transactions = free >= storage.reject_below_bytes
+        has_room = free >= storage.stop_voting_below_bytes
+        if has_room == self._disk_has_room:
+            return
+        self._disk_has_room = has_room
+        free_mib, needed_mib = free >> 20, storage.stop_voting_below_mib
+        why = "" if has_room else f"{free_mib} MiB of disk are free, {needed_mib} MiB are needed"
+        self._stores.guard.withhold(why)
+        if has_room:
+            log.info("the disk has room again, free_mib=%d", free_mib)
         else:
-            needed = self._config.storage.stop_voting_below_mib
-            log.error("not voting: %d MiB are free, %d MiB are needed", free_mib, needed)
-        self._disk_has_room = may_vote
-        self._vote_if_possible()
+            log.error("not voting: %s", why)
+        self._look_at_voting()
 
     def _look_at_signer(self) -> None:
         """The process that holds the key went away, came back, or fails in another way."""
@@ -427,13 +440,10 @@ class RunningNode:
             log.info("the signer is here")
         else:
             log.error("not voting: %s", key.trouble)
-        self._vote_if_possible()
+        self._look_at_voting()
 
-    def _vote_if_possible(self) -> None:
-        if self._disk_has_room and self._stores.guard.can_sign:
-            self._engine.allow_voting()
-        else:
-            self._engine.stop_voting()
+    def _look_at_voting(self) -> None:
+        self._engine.review_voting()
         self._driver.tick()
 
     def _on_fault(self, fault: OSError) -> None:
@@ -444,6 +454,25 @@ class RunningNode:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._dial_new_peers)
+
+    def _dial_new_peers(self) -> None:
+        """Those that marsa.toml names by now; every other change waits for the next start."""
+        network = self._driver.network
+        try:
+            peers = _endpoints(load_config(self._config.directory))
+        except NodeError as error:
+            log.error("peers were not read again: %s", error)
+            return
+        if network is not None:
+            log.info("new_peers=%s", ",".join(network.dial_too(peers)) or "none")
+
+
+def _endpoints(config: NodeConfig) -> dict[str, Endpoint]:
+    return {
+        name: Endpoint(address.host, address.port)
+        for name, address in config.p2p.peer_addresses.items()
+    }
 
 
 def _fresh_log(path: Path) -> WriteAheadLog:

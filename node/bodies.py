@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from ledger import transaction
 from ledger.block import BLOCK_BYTES_MAX, Header
-from ledger.merkle import merkle_root
+from ledger.execution import check_body
+from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from node.fetching import FetchBody, FetchTransactions, GiveBody, GiveTransactions, Wanted
 
@@ -138,27 +139,28 @@ class Bodies:
         return len(self._assemblies)
 
     def give_transactions(self, given: GiveTransactions) -> None:
-        """Take what was asked for; raises Invalid for bytes that are no transaction."""
+        """Take what was asked for; raises Invalid for what is no transaction of this block."""
         assembly = self._assemblies.get(given.block_hash)
-        if assembly is None:
+        if assembly is None or assembly.leaves is None:
             return
-        wanted = set(assembly.missing)
+        leaves = set(assembly.leaves)
         for raw in given.transactions:
             tx = transaction.decode(raw)
-            if tx.wtxid in wanted:
-                assembly.add(tx)
+            if tx.wtxid not in leaves:
+                raise Invalid(Reason.BAD_BODY, f"{tx.txid.hex()} is not in the block")
+            assembly.add(tx)
 
     def give_body(self, given: GiveBody, block_hash: bytes) -> None:
-        """Take a whole body; one that does not hash to its header's root is of no use."""
+        """Take a whole body; raises Invalid for one that does not hash to its header's root."""
         assembly = self._assemblies.get(block_hash)
         if assembly is None:
             return
         transactions = [transaction.decode(raw) for raw in given.block.transactions]
         leaves = tuple([tx.wtxid for tx in transactions])
-        if merkle_root(leaves) == assembly.header.tx_root:
-            assembly.leaves = leaves
-            assembly.found = {tx.wtxid: tx for tx in transactions}
-            assembly.size_bytes = sum([len(tx.raw) for tx in transactions])
+        check_body(assembly.header, leaves)
+        assembly.leaves = leaves
+        assembly.found = {tx.wtxid: tx for tx in transactions}
+        assembly.size_bytes = sum([len(tx.raw) for tx in transactions])
 
     def drop_through(self, height: int) -> None:
         """Heights that are final need no body."""

@@ -1,7 +1,7 @@
 """A node's own settings: `marsa.toml` in its directory, validated once and frozen.
 
 What all nodes of a chain must agree on is in genesis.json and never here. An option is documented
-where it is declared, and `template` writes that text into the file that `marsa node init` makes.
+where it is declared, and `node.config_text` writes that text into the file of `marsa node init`.
 Precedence: flag (`--set api.listen=...`), then the environment (`MARSA_API_LISTEN`), then the
 file, then what is built in. Unknown keys are errors: a misspelt limit must not be ignored.
 
@@ -11,17 +11,17 @@ A node's directory holds everything that belongs to it; paths in the file are re
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
+from ledger.amounts import parse_number
 from ledger.codec import Slug
 from node.errors import NodeError
 
@@ -378,23 +378,24 @@ def load(
     """
     path = directory / CONFIG_NAME
     table = _read_toml(path)
-    for name in _environment_options():
-        value = (environment or {}).get(environment_name(name))
+    types = dict(_scalar_options(Options, ""))
+    for name, kind in types.items():
+        variable = environment_name(name)
+        value = (environment or {}).get(variable)
         if value is not None:
-            _put(table, name, value)
+            _put(table, name, _of_text(kind, value, variable))
     for name, value in (flags or {}).items():
-        if name not in _environment_options():
-            known = ", ".join(_environment_options())
+        if name not in types:
+            known = ", ".join(types)
             raise NodeError("bad_config", f"there is no option '{name}'", f"the options: {known}")
-        _put(table, name, value)
+        _put(table, name, _of_text(types[name], value, f"--set {name}"))
     return NodeConfig.of(directory, convert(table, str(path)))
 
 
 def convert(table: Mapping[str, object], source: str) -> Options:
     """Options from a table; raises NodeError that names the key. `source` is where it is from."""
     try:
-        # Not strict: what comes from the environment is text, whatever the option's type.
-        return msgspec.convert(table, Options, strict=False)
+        return msgspec.convert(table, Options)
     except msgspec.ValidationError as error:
         sentence = str(error).replace(" - at `$.", " - at `").replace("field `", "key `")
         raise NodeError("bad_config", f"{source}: {sentence}", f"correct {source}") from None
@@ -403,57 +404,6 @@ def convert(table: Mapping[str, object], source: str) -> Options:
 def environment_name(option: str) -> str:
     """The variable that overrides `section.key`."""
     return ENVIRONMENT_PREFIX + option.replace(".", "_").upper()
-
-
-def template(options: Options) -> str:
-    """marsa.toml with these options, every one explained; defaults are commented out."""
-    lines = [
-        "# Settings of one Marsa node. What is commented out is the default. An option can also be",
-        "# set by the environment (api.listen as MARSA_API_LISTEN) or by a flag of `marsa node",
-        "# run` (--set api.listen=127.0.0.1:8641), which wins over both.",
-    ]
-    sections = []
-    for field in msgspec.structs.fields(Options):
-        value = getattr(options, field.name)
-        if isinstance(value, Section):
-            sections.append((field.name, value))
-        else:
-            lines += ["", *_option(field, value)]
-    for name, section in sections:
-        lines += ["", f"# {type(section).__doc__}", f"[{name}]"]
-        for field in msgspec.structs.fields(type(section)):
-            lines += _option(field, getattr(section, field.name))
-    return "\n".join(lines) + "\n"
-
-
-def with_peers(text: str, peers: Mapping[str, str]) -> str:
-    """A file that `template` wrote with other peers, and whatever else was changed in it.
-
-    Where somebody wrote its peers in another way they stay as they are.
-    """
-    return re.sub(r"(?m)^(?:# )?peers = .*$", lambda _: f"peers = {_toml(dict(peers))}", text)
-
-
-def _option(field: msgspec.structs.FieldInfo, value: Any) -> list[str]:
-    default = () if field.default_factory is not msgspec.NODEFAULT else field.default
-    is_default = not value if field.default_factory is not msgspec.NODEFAULT else value == default
-    mark = "# " if is_default else ""
-    return [f"# {_description(field)}", f"{mark}{field.name} = {_toml(value)}"]
-
-
-def _description(field: msgspec.structs.FieldInfo) -> str:
-    metas = [item for item in field.type.__metadata__ if isinstance(item, Meta)]
-    return next(meta.description for meta in metas if meta.description is not None)
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML; strings of JSON are strings of TOML."""
-    if isinstance(value, dict):
-        inner = ", ".join(f"{name} = {_toml(item)}" for name, item in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return json.dumps(value)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -474,20 +424,29 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise NodeError("bad_config", f"{path}: {error}", f"correct {path}") from None
 
 
-def _environment_options() -> list[str]:
-    return list(_scalar_options(Options, ""))
-
-
-def _scalar_options(kind: type[Section], prefix: str) -> Iterator[str]:
-    """The options that one line of text can set: all but lists and tables."""
+def _scalar_options(kind: type[Section], prefix: str) -> Iterator[tuple[str, object]]:
+    """The options that one line of text can set, all but lists and tables, with their types."""
     for field in msgspec.structs.fields(kind):
         if isinstance(field.type, type) and issubclass(field.type, Section):
             yield from _scalar_options(field.type, f"{field.name}.")
         elif field.name not in ("peers", "hosts"):
-            yield prefix + field.name
+            yield prefix + field.name, get_args(field.type)[0]
 
 
-def _put(table: dict[str, Any], name: str, value: str) -> None:
+def _of_text(kind: object, text: str, source: str) -> int | bool | str:
+    """The value that a variable or flag means; raises NodeError."""
+    found: int | bool | str | None = text
+    wanted = ""
+    if kind is int:
+        found, wanted = parse_number(text), "a number: write it in digits 0-9"
+    elif kind is bool:
+        found, wanted = {"true": True, "false": False}.get(text), "true or false"
+    if found is None:
+        raise NodeError("bad_config", f"{source}: {text!r} is not {wanted}", f"correct {source}")
+    return found
+
+
+def _put(table: dict[str, Any], name: str, value: int | bool | str) -> None:
     section, _, key = name.rpartition(".")
     target = table.setdefault(section, {}) if section else table
     if isinstance(target, dict):  # else the conversion names the fault

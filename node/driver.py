@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 
 from consensus.effects import Now
@@ -25,11 +25,13 @@ from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
 from node.directory import Directory
 from node.engine import Engine, FinalizedBlock
+from node.fetching import FETCH_BYTES_MAX, Fetch, FetchChunk, Give, GiveChunk
 from node.inbox import Inbox, Pushed
 from node.intake import Intake
 from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
 from node.snapshot_client import SnapshotClient
+from node.snapshot_serving import SnapshotServing
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
@@ -39,6 +41,9 @@ from p2p.peer import Peer
 SLICE_S = 0.002  # Python work between two awaits
 FOLLOWER_STATUS_MS = 200
 """To all that only follow, however many blocks there are: 32 of them cost a block or two."""
+BEHIND_BLOCKS = 16
+"""A node that lacks more takes nothing that peers push: it would verify what final blocks bring,
+against a state that refuses most of it. A node that is merely busy lacks one or two."""
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
@@ -89,6 +94,11 @@ class Driver:
         self.engine = engine
         self.network: Network | None = None
         self.snapshots: SnapshotClient | None = None
+        self.serving = SnapshotServing(
+            engine.executor.snapshot,
+            lambda peer: peer in engine.validators.index_by_key,
+            self._give_chunk,
+        )
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
         self._clock_check = ClockCheck()
@@ -153,7 +163,7 @@ class Driver:
             log.warning("%s", describe_rival(sorted(telling)))
         if self.engine.guard.distrust_key():
             log.warning("guard %s", self.engine.guard.reason)
-            self.engine.stop_voting()
+            self.engine.review_voting()
             self.tick()
 
     def on_frame(self, peer: Peer, number: int, payload: bytes) -> None:
@@ -177,6 +187,16 @@ class Driver:
             return
         self.engine.receive(key, number, payload, read_clocks())
         self._after_engine()
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Fetch no blocks for now, or again: at once, not with what a peer says a second later."""
+        self.engine.sync.pause(is_paused=is_paused)
+        if not is_paused:
+            self.tick()
+
+    def is_pruned(self, licensed: Collection[bytes], f: int) -> bool:
+        """Whether so many peers have pruned the next block that a snapshot is the way."""
+        return self.engine.sync.is_pruned(licensed, f)
 
     def tick(self) -> None:
         """Something outside changed what the engine may do: look at it now."""
@@ -255,10 +275,19 @@ class Driver:
         now_s = time.monotonic()
         if not self._allowance.may_ask(who, now_s):
             return
+        wanted = codec.decode(payload, Fetch, size_max=FETCH_BYTES_MAX).wanted
+        if isinstance(wanted, FetchChunk):
+            self.serving.ask(peer, wanted)
+            return
         begun_s = time.thread_time()
         self.engine.receive(peer, wire.FETCH, payload, read_clocks())
         spent_s = time.thread_time() - begun_s
         self._allowance.charge(who, now_s, spent_s, shares=validators.n)
+
+    def _give_chunk(self, peer: bytes, chunk: GiveChunk) -> None:
+        if self.network is not None:
+            identity = self.directory.identity(peer)
+            self.network.send(identity, wire.GIVE, codec.encode(Give(chunk)))
 
     def _queue(
         self,
@@ -268,8 +297,16 @@ class Driver:
         resent_by: bytes | None = None,
         from_follower: bool = False,
     ) -> None:
+        if self._is_behind():
+            self._inbox.dropped_bytes += len(payload)
+            return
         self._inbox.put(source, payload, resent_by, from_follower=from_follower)
         self._inbox_ready.set()
+
+    def _is_behind(self) -> bool:
+        state = self.engine.replica.state
+        takes_snapshot = self.snapshots is not None and self.snapshots.target_height > 0
+        return takes_snapshot or state.known_height > state.height + BEHIND_BLOCKS
 
     async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
         """`pushed` is the batch that they came in; None: a client of this node brought them."""

@@ -37,11 +37,10 @@ from consensus.messages import MESSAGE_BY_TYPE, Message, NewViewBody, Status, Vi
 from consensus.replica import Replica
 from consensus.replica_state import Restored
 from consensus.view_change import Rules
-from ledger import codec, transaction
+from ledger import codec
 from ledger.block import PREPARE, Block, Certificate, Header, header_hash
 from ledger.chain import Chain
 from ledger.epochs import validators_of
-from ledger.execution import check_body
 from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
@@ -61,6 +60,7 @@ from node.fetching import (
     Fetch,
     Give,
     GiveBody,
+    GivePruned,
     GiveRange,
     GiveTransactions,
     Wanted,
@@ -73,8 +73,6 @@ from node.vote_guard import Refused
 from p2p.gossip import batches
 from p2p.wire import RESENT
 
-OF_NO_EPOCH = (Tick, VotingAllowed, VotingStopped)
-"""Events that hold whatever epoch begins."""
 MESSAGE_BYTES_MAX = 1 << 20  # NEW-VIEW; the link enforces each message's own limit before
 
 log = logging.getLogger("marsa.engine")
@@ -185,14 +183,15 @@ class Engine:
         self._note_links()
         self._run(now)
 
-    def allow_voting(self) -> None:
-        """The guard's permission changed: tell the replica. The next `tick` acts on it."""
+    def review_voting(self) -> None:
+        """Tell the replica whether the guard signs now. The next `tick` acts on it.
+
+        Called whenever the answer may have changed; nothing else lets a replica vote.
+        """
         if self.guard.can_sign:
             self._inbox.append(VotingAllowed(self.guard.vote_above, self.guard.view_min))
-
-    def stop_voting(self) -> None:
-        """Follow without voting until `allow_voting`. The next `tick` acts on it."""
-        self._inbox.append(VotingStopped())
+        else:
+            self._inbox.append(VotingStopped())
 
     # Epochs.
 
@@ -225,17 +224,15 @@ class Engine:
         rules = self._rules.following(validators_of(self.chain))
         index_by_key = rules.validators.index_by_key
         heard = [index for key, index in index_by_key.items() if key in keys]
-        self._inbox = deque(item for item in self._inbox if isinstance(item, OF_NO_EPOCH))
-        was_allowed = self.guard.can_sign
+        self._inbox.clear()
         self.guard.enter_epoch(rules, self.chain.height)
         self.sync.enter_epoch(rules)
         self._oversight.forget()
         self._begin_epoch(rules, self.guard.restored(self.chain.height), heard, now)
         log.info("epoch %d begins members=%d", rules.epoch, rules.validators.n)
+        self.review_voting()
         self._note_links()
         self._inbox.append(Pending(self._pending_since_ms))
-        if self.guard.can_sign and (before.voting or not was_allowed):
-            self._inbox.appendleft(VotingAllowed(self.guard.vote_above, self.guard.view_min))
         for peer, message in self._early.take():
             if peer in index_by_key and epoch_of(message) == rules.epoch:
                 self._inbox.append(Received(index_by_key[peer], message))
@@ -338,10 +335,9 @@ class Engine:
     def _on_permission(self) -> None:
         if self.guard.can_sign:
             log.info("guard %s", self.guard.permission.value)
-            self.allow_voting()
         else:
             log.warning("guard %s", self.guard.reason)
-            self.stop_voting()
+        self.review_voting()
 
     # Execute.
 
@@ -387,22 +383,14 @@ class Engine:
             self._enter_epoch(now)
 
     def _apply_next_final(self, now: Now) -> bool:
-        """One block of a catch-up: its header is proved already; executed and appended here.
+        """One block of a catch-up: header and body are proved already; executed and appended here.
 
-        Another body than the header's is the fault of whoever gave it. The right body that fails
-        is ours: a quorum stands behind it.
+        One that fails is our fault, not the giver's: a quorum stands behind it.
         """
         item = self.sync.next_block(self.chain.height)
         if item is None:
             return False
-        try:
-            transactions = [transaction.decode(raw) for raw in item.block.transactions]
-            check_body(item.block.header, [tx.wtxid for tx in transactions])
-        except Invalid as error:
-            log.warning("catch-up: block %d refused: %s", item.block.header.height, error)
-            self.sync.pass_over()
-            return False
-        executed = self.executor.execute_final(item, transactions)
+        executed = self.executor.execute_final(item)
         self._append_executed(executed, item.certificate, now)
         self._oversight.forget()
         self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
@@ -444,20 +432,27 @@ class Engine:
             self._outbox.send(peer, Give.TYPE, codec.encode(Give(given)))
 
     def _take(self, peer: bytes, message: Give, now: Now) -> None:
-        match message.given:
-            case GiveTransactions() as given:
-                self._bodies.give_transactions(given)
-            case GiveBody() as given:
-                self._bodies.give_body(given, header_hash(given.block.header))
-            case GiveRange() as given:
-                self.sync.give(peer, given)
-        self._run(now)
+        try:
+            match message.given:
+                case GiveTransactions() as given:
+                    self._bodies.give_transactions(given)
+                case GiveBody() as given:
+                    self._bodies.give_body(given, header_hash(given.block.header))
+                case GiveRange() as given:
+                    self.sync.give(peer, given)
+                    self._fetch(self.sync.request_ahead(now.monotonic_ms))
+                case GivePruned() as given:
+                    self.sync.hear_pruned(peer, given)
+        finally:
+            self._run(now)  # whatever was wrong with it, somebody else is asked
 
     def _ask_peers(self, now: Now) -> None:
         if self._bodies:
             for member, wanted in self._bodies.requests(now.monotonic_ms):
                 self._outbox.send(self._key_of(member), Fetch.TYPE, codec.encode(Fetch(wanted)))
-        request = self.sync.request(self.chain.height, now.monotonic_ms)
+        self._fetch(self.sync.request(self.chain.height, now.monotonic_ms))
+
+    def _fetch(self, request: tuple[bytes, Wanted] | None) -> None:
         if request is not None:
             self._outbox.send(request[0], Fetch.TYPE, codec.encode(Fetch(request[1])))
 

@@ -2,7 +2,8 @@
 
 Members finish an epoch within moments of each other; without `EarlyMessages` the slowest would miss
 the first proposal and votes of the next, until they are sent again. The latest `EARLY_A_PEER` of
-each of `VALIDATORS_MAX` peers are kept: a liar displaces only its own.
+each peer are kept, and of all `EARLY_MAX`: where that is not enough, who has most gives way. So
+each peer has its share, whoever came first, and a loud one displaces only its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ledger.validators import VALIDATORS_MAX
 
 EARLY_A_PEER = 16
 """A proposal and two votes for each height of the largest window, and some to spare."""
+EARLY_MAX = EARLY_A_PEER * VALIDATORS_MAX
+"""As many as the largest set can need. More than a set may be linked: 64 peers have eight each."""
 
 
 def rules_at(chain: Chain, is_valid: IsValid) -> Rules:
@@ -59,8 +62,12 @@ class EarlyMessages:
         """Only what nobody sends again by itself."""
         if not isinstance(message, PrePrepare | Prepare | Commit):
             return
-        if peer in self._held or len(self._held) < VALIDATORS_MAX:
-            self._held.setdefault(peer, deque(maxlen=EARLY_A_PEER)).append(message)
+        held = self._held.setdefault(peer, deque(maxlen=EARLY_A_PEER))
+        held.append(message)
+        if len(self) > EARLY_MAX:
+            loudest = max(self._held, key=lambda name: len(self._held[name]))
+            self._held[loudest].popleft()
+            self._held = {name: items for name, items in self._held.items() if items}
 
     def take(self) -> list[tuple[bytes, Message]]:
         """All of them, in the order of each peer; none is held any more."""

@@ -25,8 +25,8 @@ from ledger.transaction import SignedTransaction
 from ledger.view import Overlay, View
 from node.bodies import Assembly
 from node.building import ExecutedBlock, build_block
-from node.fetching import FinalBlock
 from node.snapshot_held import HeldSnapshot
+from node.sync import ProvedBlock
 from node.verify import Verifier
 
 log = logging.getLogger("marsa.engine")
@@ -73,15 +73,13 @@ class BlockExecutor:
             return Reason.BREAKS_INVARIANT
         return None
 
-    def execute_final(
-        self, item: FinalBlock, transactions: list[SignedTransaction]
-    ) -> ExecutedBlock:
+    def execute_final(self, item: ProvedBlock) -> ExecutedBlock:
         """A block that continues the chain; raises ReplicaBroken: a quorum stands behind it."""
         held = self.executed.get(item.certificate.block_hash)
         if held is not None:
             return held
         try:
-            return self._execute(self._chain, item.block, transactions)
+            return self._execute(self._chain, item.block, item.transactions)
         except Invalid as error:
             height = item.block.header.height
             raise ReplicaBroken(f"final block {height} fails execution here: {error}") from None
@@ -118,10 +116,10 @@ class BlockExecutor:
     def _execute(
         self, view: View, block: Block, transactions: list[SignedTransaction]
     ) -> ExecutedBlock:
-        for tx in transactions:
-            if self._mempool.get_by_wtxid(tx.wtxid) is None:
-                transaction.check_stateless(tx, self._chain.chain_id, self._parameters.fees)
-                self._verifier.check_transaction(tx)
+        unknown = [tx for tx in transactions if self._mempool.get_by_wtxid(tx.wtxid) is None]
+        for tx in unknown:
+            transaction.check_stateless(tx, self._chain.chain_id, self._parameters.fees)
+        self._verifier.check_transactions(unknown)
         changes = execute_block(view, block, transactions)
         return ExecutedBlock(block, transactions, changes)
 

@@ -131,8 +131,16 @@ class GiveChunk(Wire, frozen=True, tag=6):
     data: Annotated[bytes, Meta(max_length=CHUNK_BYTES_MAX)]
 
 
+class GivePruned(Wire, frozen=True, tag=7):
+    """Of the range that was asked for the first block, at `start`, is final, and its body is not
+    here any more; `lowest` is the first that is."""
+
+    start: UInt
+    lowest: UInt
+
+
 Given: TypeAlias = (
-    GiveTransactions | GiveBody | GiveRange | GiveBoundaries | GiveManifest | GiveChunk
+    GiveTransactions | GiveBody | GiveRange | GiveBoundaries | GiveManifest | GiveChunk | GivePruned
 )
 
 
@@ -140,7 +148,15 @@ class Give(Wire, frozen=True):
     """Message 31."""
 
     TYPE: ClassVar[int] = 31
-    given: GiveTransactions | GiveBody | GiveRange | GiveBoundaries | GiveManifest | GiveChunk
+    given: (
+        GiveTransactions
+        | GiveBody
+        | GiveRange
+        | GiveBoundaries
+        | GiveManifest
+        | GiveChunk
+        | GivePruned
+    )
 
 
 GIVE_BYTES_MAX = BLOCK_FRAME_BYTES_MAX

@@ -59,6 +59,7 @@ class Guard(Protocol):
     def hear(self, member: int, status: Status) -> bool: ...
     def hear_self(self, height: int) -> bool: ...
     def distrust_key(self) -> bool: ...
+    def withhold(self, why: str) -> None: ...
     def recover(self) -> None: ...
 
 
@@ -110,6 +111,9 @@ class NoVotes:
 
     def distrust_key(self) -> bool:
         return False
+
+    def withhold(self, why: str) -> None:
+        """Nothing was to be had of it before."""
 
     def recover(self) -> None:
         raise Refused(NEVER)

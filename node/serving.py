@@ -29,6 +29,7 @@ from node.fetching import (
     GiveChunk,
     GiveManifest,
     Given,
+    GivePruned,
     GiveRange,
     GiveTransactions,
     Wanted,
@@ -74,7 +75,8 @@ def answer(
 ) -> Given | None:
     """What this node can give of what is wanted; None when that is nothing.
 
-    Who asks for a snapshot is told that there is none: it has to choose among many peers.
+    Who asks for a snapshot is told that there is none: it has to choose among many peers. Who asks
+    for blocks that are pruned is told so: where all peers prune, only a snapshot leads on.
     """
     match wanted:
         case FetchTransactions(block_hash, wtxids):
@@ -118,7 +120,9 @@ def _final_block(chain: Chain, block_hash: bytes) -> Block | None:
     return None if height is None else chain.block(height)
 
 
-def _range(chain: Chain, start: int, end: int) -> GiveRange | None:
+def _range(chain: Chain, start: int, end: int) -> GiveRange | GivePruned | None:
+    if start <= chain.height and start < chain.bodies_from:
+        return GivePruned(start, chain.bodies_from)
     blocks: list[FinalBlock] = []
     size = 0
     for height in range(max(1, start), min(end, chain.height, start + RANGE_BLOCKS_MAX - 1) + 1):

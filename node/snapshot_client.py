@@ -1,5 +1,7 @@
 """Catching up by a snapshot, beside the running engine: the plan's clock, links and store.
 
+Far behind is who lacks so many blocks, or any that all peers have pruned.
+
 The engine follows meanwhile, and the API answers, so that the operator sees a node that catches up.
 Its own fetching of blocks rests, for the blocks that it would execute are those that the snapshot
 makes needless. Nothing of the chain is touched: the snapshot is imported beside it, and when it is
@@ -20,12 +22,14 @@ from typing import Protocol
 
 from consensus.view_change import Rules
 from ledger import codec
+from ledger.boundaries import boundary_of, keep_boundaries, keep_first
 from ledger.chain import Chain
-from ledger.kv import LevelDB
 from ledger.reasons import Invalid
+from ledger.schema import DamagedChain
 from ledger.snapshot_import import Import
 from node import snapshot_store
 from node.fetching import (
+    BOUNDARIES_MAX,
     GIVE_BYTES_MAX,
     Fetch,
     Give,
@@ -79,10 +83,12 @@ class Follower(Protocol):
     """The engine's own catching up, which rests meanwhile."""
 
     def pause(self, *, is_paused: bool) -> None: ...
+    def is_pruned(self, licensed: Collection[bytes], f: int) -> bool: ...
 
 
 class SnapshotClient:
-    """One a running node. `distance` is what counts as far behind; 0: never."""
+    """One a running node. `distance` is what counts as far behind; 0: never. `key_of` tells how the
+    follower names the peer of an identity."""
 
     def __init__(
         self,
@@ -94,6 +100,7 @@ class SnapshotClient:
         on_ready: Callable[[], None],
         *,
         distance: int,
+        key_of: Callable[[str], bytes],
     ) -> None:
         self._chain = chain
         self._path = chain_path
@@ -102,8 +109,11 @@ class SnapshotClient:
         self._links = links
         self._on_ready = on_ready
         self._distance = distance
+        self._key_of = key_of
         self._conduct = Conduct()
         self._warned: set[bytes] = set()
+        self._pruned_after = -1
+        """The height of which the log says that nobody has the block after it."""
         self._attempt: _Attempt | None = None
         self._is_tidy = False
         self._wake = asyncio.Event()
@@ -150,6 +160,7 @@ class SnapshotClient:
             await asyncio.sleep(RETRY_S)
 
     def _is_far_behind(self) -> bool:
+        is_pruned = self._is_pruned()
         if not self._distance:
             return False
         claims, f = self._claims(), self._f
@@ -160,11 +171,27 @@ class SnapshotClient:
                 self._warned.add(key)
                 name, height = self._names().get(key, "a peer"), claims[key]
                 log.warning("snapshot: %s alone claims height %d: not believed", name, height)
-        is_far = claimed_height(claims, f) >= self._chain.height + self._distance
-        if not is_far and not self._is_tidy:
+        claimed, height = claimed_height(claims, f), self._chain.height
+        is_far = is_pruned or claimed >= height + self._distance
+        if not is_far and claimed <= height and not self._is_tidy:
             snapshot_store.forget(self._path)
-        self._is_tidy = not is_far
+            self._is_tidy = True
+        elif is_far:
+            self._is_tidy = False
         return is_far
+
+    def _is_pruned(self) -> bool:
+        links = [link for link in self._links.peers() if link.link_key]
+        licensed = [self._key_of(link.identity) for link in links]
+        is_pruned = self._follower.is_pruned(licensed, self._f)
+        if is_pruned and self._pruned_after != self._chain.height:
+            self._pruned_after = self._chain.height
+            log.warning(
+                "snapshot: all peers have pruned the blocks after height %d%s",
+                self._pruned_after,
+                "" if self._distance else ", and sync.snapshot_distance = 0 forbids a snapshot",
+            )
+        return is_pruned
 
     @property
     def _f(self) -> int:
@@ -178,21 +205,18 @@ class SnapshotClient:
         return {link.link_key: link.identity for link in self._links.peers() if link.link_key}
 
     async def _try(self) -> bool:
-        chain, rules = self._chain, self._rules()
-        plan = SnapshotPlan(
-            rules.chain_id, rules.validators, chain.height, self._conduct, rules.is_valid
-        )
-        log.info("snapshot: far behind at height %d, looking for a newer one", chain.height)
-        self._attempt = attempt = _Attempt(plan, self._path)
+        log.info("snapshot: behind at height %d, looking for a newer one", self._chain.height)
+        rules = self._rules()
+        self._attempt = attempt = _Attempt(self._chain, rules, self._conduct, self._path)
         try:
-            while not plan.is_over and not attempt.is_finished:
+            while not attempt.plan.is_over and not attempt.is_finished:
                 self._ask(attempt)
                 await self._turn()
         finally:
             self._attempt = None
             attempt.close()
-        if plan.is_over:
-            log.warning("snapshot: none taken: %s; fetching blocks", plan.stage.value)
+        if attempt.plan.is_over:
+            log.warning("snapshot: none taken: %s; fetching blocks", attempt.plan.stage.value)
         return attempt.is_finished
 
     def _ask(self, attempt: _Attempt) -> None:
@@ -213,57 +237,93 @@ class SnapshotClient:
 
 
 class _Attempt:
-    """One plan and the store that it fills."""
+    """One plan and the store that it fills.
 
-    def __init__(self, plan: SnapshotPlan, path: Path) -> None:
-        self.plan = plan
+    The store gets the ends of all epochs before the snapshot: those that the chain has first, then
+    those of the walk. So whoever comes later can walk with this node as well.
+    """
+
+    def __init__(self, chain: Chain, rules: Rules, conduct: Conduct, path: Path) -> None:
         self.is_finished = False
+        self._chain = chain
+        self._rules = rules
+        self._conduct = conduct
         self._path = path
-        self._kv: LevelDB | None = None
+        self.plan = self._new_plan()
+        self._kv, self._held = snapshot_store.open_import(path)
+        self._copied = 0
+        """Epochs whose ends were copied from the chain."""
         self._import: Import | None = None
         self._done = 0
         self._logged_s = time.monotonic()
 
     def questions(self, linked: Collection[bytes]) -> list[tuple[bytes, Question]]:
-        plan = self.plan
-        plan.note_links(linked)
-        if plan.stage is Stage.MANIFEST and self._kv is None:
-            self._look_for_a_part()
+        if self._held is None and self._copied <= self._rules.epoch:
+            self._copy_ends()
+            return []
+        self.plan.note_links(linked)
+        if self.plan.stage is Stage.MANIFEST and self._held is not None:
+            self._look_at(self._held)
+            return []
         missing = () if self._import is None else self._import.missing
-        return plan.requests(missing, _now_ms())
+        return self.plan.requests(missing, _now_ms())
 
     def take(self, link: Link, given: GiveBoundaries | GiveManifest | GiveChunk) -> None:
         plan, key = self.plan, link.link_key
         if not plan.expects(key, given):
             return  # late: it was passed over, or nobody asked
-        chunk = plan.give(key, given, _now_ms())
+        try:
+            chunk = plan.give(key, given, _now_ms())
+        finally:
+            walked = plan.take_walked()
+            if walked and self._held is None:  # else they are there already
+                keep_boundaries(self._kv, walked)
         if self._import is None and plan.manifest is not None:
             self._begin()
         if chunk is not None:
             self._add(chunk)
 
     def close(self) -> None:
-        if self._kv is not None:
-            self._kv.close()
+        self._kv.close()
 
-    def _look_for_a_part(self) -> None:
-        """Go on with what an earlier attempt left, if it is of the newest epoch."""
-        self._kv, held = snapshot_store.open_import(self._path)
-        if held is None:
-            return
+    def _new_plan(self) -> SnapshotPlan:
+        rules = self._rules
+        return SnapshotPlan(
+            rules.chain_id, rules.validators, self._chain.height, self._conduct, rules.is_valid
+        )
+
+    def _copy_ends(self) -> None:
+        """Some of those that the chain has, so that no turn takes long."""
+        chain, first = self._chain, self._copied
+        if first == 0:
+            validators = chain.validators(0)
+            if validators is None:
+                raise DamagedChain("the validators of epoch 0 are missing")
+            keep_first(self._kv, validators)
+        epochs = range(first, min(first + BOUNDARIES_MAX, self._rules.epoch))
+        found = [boundary_of(chain, epoch) for epoch in epochs]
+        keep_boundaries(self._kv, [item for item in found if item is not None])
+        self._copied = first + BOUNDARIES_MAX
+
+    def _look_at(self, held: Import) -> None:
+        """Go on with what an earlier attempt left, if it is of the newest epoch; else begin anew,
+        and walk again, for what was walked was not written."""
+        self._held = None
         if held.manifest.header == self.plan.target:
             log.info("snapshot: going on with %d chunks missing", len(held.missing))
             self._import = held
+            self._copied = self._rules.epoch + 1
             self.plan.resume(held.manifest)
             self._finish_if_whole()
         else:
             self._kv.close()
             self._kv = snapshot_store.discard(self._path)
+            self.plan = self._new_plan()
 
     def _begin(self) -> None:
         plan = self.plan
-        if self._kv is None or plan.manifest is None:
-            raise AssertionError("a manifest before the store is open")
+        if plan.manifest is None:
+            raise AssertionError("begun without a manifest")
         header = plan.manifest.header
         log.info("snapshot: taking epoch %d, height %d", header.epoch, header.height)
         self._import = Import.begin(
@@ -279,7 +339,7 @@ class _Attempt:
             self._finish_if_whole()
 
     def _finish_if_whole(self) -> None:
-        if self._import is None or self._import.missing or self._kv is None:
+        if self._import is None or self._import.missing:
             return
         self._import.finish()
         self.is_finished = True

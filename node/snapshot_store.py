@@ -50,16 +50,17 @@ def put_in_place(chain: Path) -> None:
 def open_import(chain: Path) -> tuple[LevelDB, Import | None]:
     """The store beside the chain, made where there is none, and what is being imported in it.
 
-    One that is finished already was not put in place before a crash; it is begun anew.
+    One that is finished already was not put in place before a crash, and of one that was not begun
+    there are at most ends of epochs: both are begun anew.
     """
     path = new_path(chain)
     if path.exists() and not (path / "CURRENT").is_file():
         shutil.rmtree(path)  # killed while it was made: LevelDB names its first table last
     if not path.exists():
-        made = LevelDB.create(path)
+        made = LevelDB.create(path, is_bulk=True)
         sync_directory(path.parent)
         return made, None
-    kv = LevelDB.open(path)
+    kv = LevelDB.open(path, is_bulk=True)
     taking = Import.resume(kv)
     if taking is not None or next(kv.scan(b"", limit=1), None) is None:
         return kv, taking
@@ -76,7 +77,7 @@ def forget(chain: Path) -> None:
 def discard(chain: Path) -> LevelDB:
     """An empty store instead of what was imported; that must be closed."""
     _delete(chain)
-    made = LevelDB.create(new_path(chain))
+    made = LevelDB.create(new_path(chain), is_bulk=True)
     sync_directory(chain.parent)
     return made
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ledger.block import Header, IsValid
-from ledger.boundaries import check_boundary
+from ledger.boundaries import Boundary, check_boundary
 from ledger.reasons import Invalid, Reason
 from ledger.snapshot import Manifest, check_manifest
 from ledger.validators import ValidatorSet
@@ -130,6 +130,7 @@ class SnapshotPlan:
         self._next = validators
         self._proved: tuple[Header, ValidatorSet] | None = None
         self._slow: deque[bytes] = deque(maxlen=PEERS_MAX)
+        self._walked: list[Boundary] = []
         self._window_from_ms: int | None = None
         self._window_chunks = 0
         self.stage = Stage.WALK
@@ -192,6 +193,11 @@ class SnapshotPlan:
         self._slow.clear()
         return slow
 
+    def take_walked(self) -> list[Boundary]:
+        """What the last answer proved of the walk, in order; whoever imports keeps it."""
+        walked, self._walked = self._walked, []
+        return walked
+
     def expects(self, peer: bytes, answer: Answer) -> bool:
         """Whether it answers the question that this peer was asked last."""
         held = self._peers.get(peer)
@@ -215,8 +221,9 @@ class SnapshotPlan:
         asked, held.asked = held.asked, None
         if asked is None:
             raise AssertionError("an answer to no question")
-        asked_s, took_s = asked.at_ms / 1_000, (now_ms - asked.at_ms) / 1_000
-        self._allowance.charge(peer, asked_s, took_s, shares=self._next.n)
+        if not isinstance(answer, GiveChunk):  # whoever gives chunks paces itself
+            asked_s, took_s = asked.at_ms / 1_000, (now_ms - asked.at_ms) / 1_000
+            self._allowance.charge(peer, asked_s, took_s, shares=self._next.n)
         match answer:
             case GiveBoundaries():
                 self._walk(held, answer)
@@ -306,6 +313,7 @@ class SnapshotPlan:
             following = check_boundary(boundary, self._chain_id, self._next, self.is_valid)
             self._proved = boundary.header, self._next
             self._next = following
+            self._walked.append(boundary)
 
     def _choose(self, peer: _Peer, answer: GiveManifest) -> None:
         target = self.target

@@ -2,26 +2,39 @@
 
 A target counts only with its certificate. A peer that claims a later epoch, of which nothing can
 be proved yet, is only a reason to ask: blocks prove themselves. Ranges are asked of one peer at a
-time; one that is silent for `ANSWER_MS` or gives something wrong is passed over for the next. Each
-block is proved by its own certificate, executed and compared before it is appended, by the same
-engine that appends decided blocks. An answer is used up to the end of an epoch: what follows is
-proved by members that only the applied block names.
+time, the next one while a range is executed; one that is silent for `ANSWER_MS`, has pruned them or
+gives something wrong is passed over for the next. Each block is proved by its own certificate, and
+its body by the header, before it waits here. It is executed and compared before it is appended, by
+the same engine that appends decided blocks. An answer is used up to the end of an epoch: what
+follows is proved by members that only the applied block names.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from consensus.view_change import Rules
-from ledger.block import COMMIT, check_certificate, header_hash
-from ledger.block import Certificate as Proof
+from ledger import transaction
+from ledger.block import COMMIT, Block, Certificate, check_certificate, header_hash
+from ledger.execution import check_body
 from ledger.reasons import Invalid, Reason
-from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GiveRange
+from ledger.transaction import SignedTransaction
+from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GivePruned, GiveRange
 
 ANSWER_MS = 2_000
 CLAIMS_MAX = 64
-"""Peers whose claim of a later epoch is remembered; more are not linked."""
+"""Peers whose claim of a later epoch, or whose failure, is remembered; more are not linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedBlock:
+    """A final block of this chain, whose body was read."""
+
+    block: Block
+    certificate: Certificate
+    transactions: list[SignedTransaction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,10 @@ class SyncPlan:
         self._asked: _Asked | None = None
         self._peer: bytes | None = None  # who is asked until it fails us
         self._claims: dict[bytes, None] = {}  # by the order in which they are asked
-        self._waiting: deque[FinalBlock] = deque()
+        self._waiting: deque[ProvedBlock] = deque()
+        self._height = 0
+        self._failed: dict[bytes, bool] = {}
+        """Who was asked for the block after `_height` in vain: whether it has pruned it."""
         self._linked: frozenset[bytes] = frozenset()
         self._is_paused = False
         self.enter_epoch(rules)
@@ -78,7 +94,14 @@ class SyncPlan:
             self._is_paused = is_paused
             self._asked = None
 
-    def want(self, peer: bytes, certificate: Proof) -> None:
+    def is_pruned(self, licensed: Collection[bytes], f: int) -> bool:
+        """Whether the next block is not to be had: more than `f` of these peers say that they have
+        pruned it, so one at least does not lie, and no other of them is left to be asked."""
+        told = sum(1 for peer in licensed if self._failed.get(peer))
+        able = self._linked.intersection(self._others).union(self._claims).intersection(licensed)
+        return told > f and able <= self._failed.keys()
+
+    def want(self, peer: bytes, certificate: Certificate) -> None:
         """`certificate` is verified: blocks up to its height exist and `peer` has them."""
         if certificate.height > self.target:
             self.target = certificate.height
@@ -91,6 +114,8 @@ class SyncPlan:
 
     def request(self, height: int, now_ms: int) -> tuple[bytes, FetchRange] | None:
         """Whom to ask for the blocks after `height`, or None while nothing is due."""
+        if height != self._height:
+            self._height, self._failed = height, {}
         is_proved = height < self.target
         if not is_proved:
             self._peer = None
@@ -99,7 +124,7 @@ class SyncPlan:
         if self._is_paused or self._waiting or self._is_awaited(is_proved, now_ms):
             return None
         if self._asked is not None:
-            self._turn_to_next()
+            self._fail(self._asked.peer)
         peer = self._next_peer() if is_proved else self._next_claimant()
         if peer is None:
             self._asked = None
@@ -107,6 +132,18 @@ class SyncPlan:
         self._asked = _Asked(peer, height + 1, now_ms, is_proved)
         end = height + RANGE_BLOCKS_MAX
         return peer, FetchRange(height + 1, min(self.target, end) if is_proved else end)
+
+    def request_ahead(self, now_ms: int) -> tuple[bytes, FetchRange] | None:
+        """Whom to ask for the blocks after those that wait, so that they come while these are
+        executed; None where nothing is proved to follow in this epoch."""
+        if not self._waiting or self._asked is not None or self._is_paused or self._peer is None:
+            return None
+        last = self._waiting[-1].block.header
+        if last.height >= self.target or last.ends_epoch:
+            return None
+        self._asked = _Asked(self._peer, last.height + 1, now_ms, is_proved=True)
+        end = min(self.target, last.height + RANGE_BLOCKS_MAX)
+        return self._peer, FetchRange(last.height + 1, end)
 
     def deadline_ms(self) -> int | None:
         """When the asked peer is given up (monotonic)."""
@@ -123,17 +160,37 @@ class SyncPlan:
         self._asked = None
         for offset, item in enumerate(given.blocks):
             try:
-                self._check(item, asked.start + offset)
+                proved = self._check(item, asked.start + offset)
             except Invalid:
-                self._turn_to_next()
+                self._fail(peer)
                 raise
-            self._waiting.append(item)
+            self._waiting.append(proved)
             if item.block.header.ends_epoch:
                 break
         if not asked.is_proved:
             self.hear_claim(peer)  # it kept its word: there may be more
 
-    def next_block(self, height: int) -> FinalBlock | None:
+    def hear_pruned(self, peer: bytes, given: GivePruned) -> None:
+        """What was asked for is gone; raises Invalid for an answer that contradicts itself.
+
+        Who says it again is waited for like one that is silent: else a round of all would follow
+        the other without a pause.
+        """
+        asked = self._asked
+        if asked is None or asked.peer != peer or asked.start != given.start:
+            return
+        if given.lowest <= given.start:
+            self._asked = None
+            self._fail(peer)
+            detail = f"height {given.start} is pruned, and {given.lowest} is the lowest body"
+            raise Invalid(Reason.MALFORMED, detail)
+        if peer in self._failed:
+            self._failed[peer] = True
+            return
+        self._asked = None
+        self._fail(peer, is_pruned=True)
+
+    def next_block(self, height: int) -> ProvedBlock | None:
         """The block after `height` if it waits; older ones are dropped."""
         while self._waiting and self._waiting[0].block.header.height <= height:
             self._waiting.popleft()
@@ -141,12 +198,6 @@ class SyncPlan:
             return self._waiting.popleft()
         self._waiting.clear()
         return None
-
-    def pass_over(self) -> None:
-        """A proved block had a body of another: drop what waits and ask somebody else."""
-        self._turn_to_next()
-        self._waiting.clear()
-        self._asked = None
 
     def _is_awaited(self, is_proved: bool, now_ms: int) -> bool:
         """What is proved to exist does not wait for the answer to a claim."""
@@ -170,6 +221,12 @@ class SyncPlan:
             del self._claims[peer]
         return peer
 
+    def _fail(self, peer: bytes, *, is_pruned: bool = False) -> None:
+        """It was asked for the next block and did not give it."""
+        if peer in self._others or len(self._failed) < CLAIMS_MAX:  # followers displace no member
+            self._failed[peer] = is_pruned or self._failed.get(peer, False)
+        self._turn_to_next()
+
     def _turn_to_next(self) -> None:
         """The member after the one that failed us, round the whole set."""
         if self._peer is None:
@@ -177,7 +234,7 @@ class SyncPlan:
         place = self._others.index(self._peer) if self._peer in self._others else -1
         self._peer = self._others[(place + 1) % len(self._others)]
 
-    def _check(self, item: FinalBlock, height: int) -> None:
+    def _check(self, item: FinalBlock, height: int) -> ProvedBlock:
         header, certificate = item.block.header, item.certificate
         names_block = (
             header.height == height
@@ -189,3 +246,6 @@ class SyncPlan:
             raise Invalid(Reason.BAD_CERTIFICATE, f"of another block than that at {height}")
         rules = self._rules
         check_certificate(certificate, rules.chain_id, rules.validators, COMMIT, rules.is_valid)
+        transactions = [transaction.decode(raw) for raw in item.block.transactions]
+        check_body(header, [tx.wtxid for tx in transactions])
+        return ProvedBlock(item.block, certificate, transactions)

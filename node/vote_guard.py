@@ -104,6 +104,7 @@ class VoteGuard:
         self._memory = VoteMemory(log, records)
         self._new_log = new_log
         self._why = why
+        self._withheld = ""
         self._staged: list[Signable] = []
         self._heard: dict[int, _Heard] = {}
         self.permission = Permission.WAITING
@@ -131,11 +132,20 @@ class VoteGuard:
     def is_sure_next(self) -> bool:
         """Whether this guard will vote in the next epoch, as far as it knows today."""
         will = 0 < self._state.from_epoch <= self._rules.epoch + 1
-        return self._key.is_at_hand and (self.permission is Permission.ALLOWED or will)
+        return self._is_fit and (self.permission is Permission.ALLOWED or will)
 
     @property
     def can_sign(self) -> bool:
-        return self.permission is Permission.ALLOWED and self._key.is_at_hand
+        """The one answer to whether this node may vote now, whoever asks and after whatever."""
+        return self.permission is Permission.ALLOWED and self._is_fit
+
+    @property
+    def _is_fit(self) -> bool:
+        return self._key.is_at_hand and not self._withheld
+
+    def withhold(self, why: str) -> None:
+        """The machine is not fit to vote, whatever is permitted; empty when it is again."""
+        self._withheld = why
 
     def sign_ready(self, body: Transaction) -> bytes:
         """Of a transaction that says nothing but that the validator is ready; raises Refused."""
@@ -156,8 +166,8 @@ class VoteGuard:
         """
         if self.permission is not Permission.ALLOWED or self._memory.log is None:
             raise Refused(self.permission.value)
-        if not self._key.is_at_hand:
-            raise Refused(self._key.trouble)
+        if not self._is_fit:
+            raise Refused(self._withheld or self._key.trouble)
         if not synced:
             raise Refused("this node is not synced")
         if isinstance(request, VoteRequest):
@@ -279,7 +289,7 @@ class VoteGuard:
     def reason(self) -> str:
         """A sentence on why this guard does not vote, empty when it does."""
         if self.permission is Permission.ALLOWED:
-            return self._key.trouble
+            return self._withheld or self._key.trouble
         from_epoch = self._state.from_epoch
         is_known = self._rules.epoch < from_epoch < NEVER
         later = f" or epoch {from_epoch}" if is_known else ""

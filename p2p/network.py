@@ -130,6 +130,14 @@ class Network:
         for name in sorted(self._endpoints):
             self._spawn(f"p2p-dial-{name}", self._dial_forever(name, self._endpoints[name]))
 
+    def dial_too(self, peers: Mapping[str, Endpoint]) -> list[str]:
+        """Dial those among `peers` that were not known at the start; their names."""
+        new = sorted(peers.keys() - self._endpoints.keys())
+        for name in new:
+            self._endpoints[name] = peers[name]
+            self._spawn(f"p2p-dial-{name}", self._dial_forever(name, peers[name]))
+        return new
+
     def close(self) -> None:
         """The last call, after every coroutine of the network has ended."""
         for sock in self._sockets:

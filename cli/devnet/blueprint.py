@@ -16,31 +16,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from cli import founding
+from cli.founding import FACTORS, Capacity, LicenceAuthority, Provider
 from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, tagged_hash
 from ledger.economy.attestor import AttestorGrant
-from ledger.economy.capacity import HORIZON_MS_MAX, CommitmentTerms
-from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.capacity import HORIZON_MS_MAX
+from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.economy.parameters import DAY_MS, MINUTE_MS, EconomyParameters
 from ledger.economy.regulator import RegulatorKeys
-from ledger.economy.standard import Factor
-from ledger.genesis import (
-    Allocation,
-    Authority,
-    Genesis,
-    GenesisBond,
-    GenesisCommitment,
-    SignedAttestation,
-    attestation_hash,
-    check,
-)
+from ledger.genesis import Allocation, Authority, Genesis, GenesisBond, GenesisCommitment, check
 from ledger.locks import Key, lock_hash
-from ledger.parameters import PPM, Parameters
-from p2p.licence_cert import issue_authority_certificate, issue_licence_certificate
+from p2p.licence_cert import issue_authority_certificate
 
 NETWORK: Final = "devnet"
 _PROVIDERS = (
@@ -61,7 +51,6 @@ EPOCH_BLOCKS = 20
 EPOCH_MS = 60_000
 LICENCE_MS = 10 * HORIZON_MS_MAX
 PERIOD_MS = 60_000
-HOUR_MS = 3_600_000
 
 COIN = 1_000_000
 MAIN_COINS = 10_000 * COIN
@@ -74,25 +63,24 @@ FAUCET_OUTPUTS = 8
 BOND_COINS = 25_000 * COIN
 """What each issuer puts up in the coins of each other issuer."""
 
-_HOURS = (
-    ("h100x8", 20, ("fine-tuning", "inference", "training")),
-    ("l40sx8", 25, ("inference",)),
-)
-"""Device class (machines of eight cards), machines and workloads of each issuer's commitments."""
-_FACTORS = (
-    Factor("h100x8", "training", 8_000_000),
-    Factor("h100x8", "fine-tuning", 8_000_000),
-    Factor("h100x8", "inference", 10_000_000),
-    Factor("l40sx8", "inference", 2_400_000),
-)
 REGION = "devnet-1"
+_CAPACITY = (
+    Capacity(
+        device_class="h100x8",
+        devices=20,
+        region=REGION,
+        workloads=("fine-tuning", "inference", "training"),
+    ),
+    Capacity(device_class="l40sx8", devices=25, region=REGION, workloads=("inference",)),
+)
+"""What each issuer commits: machines of eight cards."""
 _ATTESTORS = "meridian northlight plumbline quorum-lab ridgeway stillwater truepoint vantage"
 ATTESTORS = tuple(_ATTESTORS.split())
 """Each is a group of its own."""
 _ATTESTED = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
 """Who vouches at the beginning, and for what percentage of the hours."""
 VOUCHING = tuple(name for name, _ in _ATTESTED)
-COMMITTED = tuple(kind for kind, *_ in _HOURS)
+COMMITTED = tuple(item.device_class for item in _CAPACITY)
 """Device classes of the commitments that each issuer has from the beginning."""
 REGULATOR_KEYS = 3
 REGULATOR_NEEDED = 2
@@ -184,8 +172,13 @@ class Blueprint:
             nonce=self.nonce,
             time_ms=self.time_ms,
             authority=Authority(certificate, SigningKey(self.seed("authority")).public),
-            parameters=_parameters(self.period_ms),
-            standard=_FACTORS,
+            parameters=founding.parameters(
+                _economy(self.period_ms),
+                period_ms=self.period_ms,
+                epoch_blocks=EPOCH_BLOCKS,
+                epoch_ms=EPOCH_MS,
+            ),
+            standard=FACTORS,
             regulator=RegulatorKeys(
                 REGULATOR_NEEDED,
                 tuple(SigningKey(seed).public for seed in self.regulator_seeds),
@@ -193,7 +186,9 @@ class Blueprint:
             attestors=tuple(self._attestor(name) for name in ATTESTORS),
             licences=tuple(self._grant(name, certificate) for name in self.providers),
             commitments=tuple(
-                self._commitment(issuer, *hours) for issuer in self.issuers for hours in _HOURS
+                self._commitment(issuer, capacity)
+                for issuer in self.issuers
+                for capacity in _CAPACITY
             ),
             bonds=tuple(
                 GenesisBond(issuer, coin, BOND_COINS)
@@ -222,51 +217,30 @@ class Blueprint:
     def _grant(self, provider: str, authority_certificate: bytes) -> LicenceGrant:
         seeds = (self.role_seed(provider, role) for role in RoleKeys.__struct_fields__)
         keys = RoleKeys(*(SigningKey(seed).public for seed in seeds))
-        certificate = issue_licence_certificate(
-            self.authority_key, authority_certificate, keys.link, provider
-        )
-        return LicenceGrant(
+        provided = Provider(
             id=provider,
             name=f"{provider.capitalize()} Compute",
             jurisdiction="Devnet",
             document_hash=_document_hash(provider.encode("ascii")),
-            certificate=certificate,
-            certificate_hash=certificate_fingerprint(certificate),
-            keys=keys,
             expires_ms=self.time_ms + LICENCE_MS,
-            validator=True,
             issuer=provider in self.issuers,
         )
+        authority = LicenceAuthority(self.authority_key, authority_certificate)
+        return founding.grant_licence(authority, provided, keys)
 
-    def _commitment(
-        self, issuer: str, device_class: str, machines: int, workloads: tuple[str, ...]
-    ) -> GenesisCommitment:
-        begins = self.time_ms - self.time_ms % self.period_ms
-        horizon = HORIZON_MS_MAX - HORIZON_MS_MAX % self.period_ms
-        terms = CommitmentTerms(
-            id=f"{issuer}-{device_class}",
-            issuer=issuer,
-            device_class=device_class,
-            region=REGION,
-            workloads=workloads,
-            from_ms=begins,
-            to_ms=begins + horizon,
-            microhours=machines * PPM * self.period_ms // HOUR_MS,
+    def _commitment(self, issuer: str, capacity: Capacity) -> GenesisCommitment:
+        devices = [
+            self.device(issuer, capacity.device_class, index) for index in range(capacity.devices)
+        ]
+        bare = founding.commitment(
+            issuer, capacity, devices, time_ms=self.time_ms, period_ms=self.period_ms
         )
-        devices = sorted(self.device(issuer, device_class, index) for index in range(machines))
-        bare = GenesisCommitment(terms, tuple(devices), ())
-        found = tuple(self._attestation(bare, name, percent) for name, percent in _ATTESTED)
-        return msgspec.structs.replace(bare, attestations=found)
+        keys = ((name, SigningKey(self.attestor_seed(name)), part) for name, part in _ATTESTED)
+        return founding.attested(self.nonce, bare, keys)
 
     def device(self, issuer: str, device_class: str, index: int) -> bytes:
         """The id of one machine."""
         return _device_id(self.nonce, f"{issuer}/{device_class}/{index}".encode("ascii"))
-
-    def _attestation(self, bare: GenesisCommitment, name: str, percent: int) -> SignedAttestation:
-        figure = bare.terms.microhours * percent // 100
-        message = attestation_hash(self.nonce, bare, name, figure)
-        signature = SigningKey(self.attestor_seed(name)).sign(message)
-        return SignedAttestation(name, figure, signature)
 
     def _allocations(self) -> list[Allocation]:
         """Each account holds coins of two issuers, in turn; the faucet of all."""
@@ -287,38 +261,24 @@ def nonce_of_seed(seed: int) -> bytes:
     return _nonce_of_seed(seed.to_bytes(8, "big"))
 
 
-def _parameters(period_ms: int) -> Parameters:
-    return Parameters(
-        fee_per_byte=1,
-        fee_per_signature=50,
-        fee_per_new_output=200,
-        margin_ppm=200_000,
-        period_ms=period_ms,
-        attestation_groups=2,
-        window=1,
-        block_interval_ms=5,
-        heartbeat_ms=10_000,
-        view_timeout_ms=2_000,
-        view_timeout_ms_max=60_000,
-        epoch_blocks=EPOCH_BLOCKS,
-        epoch_ms=EPOCH_MS,
-        economy=EconomyParameters(
-            deliverability_ppm=50_000,
-            mint_cap_ppm=20_000,
-            bond_ppm=100_000,
-            deposit_ppm=10_000,
-            attestation_life_ms=max(10 * MINUTE_MS, 4 * period_ms),
-            lower_ms=2 * MINUTE_MS,
-            proposal_ms=10 * MINUTE_MS,
-            contest_ms=5 * MINUTE_MS,
-            cure_ms=10 * MINUTE_MS,
-            bond_cure_ms=20 * MINUTE_MS,
-            application_ms=30 * MINUTE_MS,
-            suspension_ms=60 * MINUTE_MS,
-            rotation_ms=MINUTE_MS,
-            regulator_rotation_ms=2 * MINUTE_MS,
-            winddown_ms=DAY_MS,
-            order_ms_max=90 * DAY_MS,
-            audit_devices=150,
-        ),
+def _economy(period_ms: int) -> EconomyParameters:
+    """What takes days elsewhere takes minutes here."""
+    return EconomyParameters(
+        deliverability_ppm=50_000,
+        mint_cap_ppm=20_000,
+        bond_ppm=100_000,
+        deposit_ppm=10_000,
+        attestation_life_ms=max(10 * MINUTE_MS, 4 * period_ms),
+        lower_ms=2 * MINUTE_MS,
+        proposal_ms=10 * MINUTE_MS,
+        contest_ms=5 * MINUTE_MS,
+        cure_ms=10 * MINUTE_MS,
+        bond_cure_ms=20 * MINUTE_MS,
+        application_ms=30 * MINUTE_MS,
+        suspension_ms=60 * MINUTE_MS,
+        rotation_ms=MINUTE_MS,
+        regulator_rotation_ms=2 * MINUTE_MS,
+        winddown_ms=DAY_MS,
+        order_ms_max=90 * DAY_MS,
+        audit_devices=150,
     )

@@ -103,6 +103,7 @@ def exclusive(name: str) -> Iterator[None]:
                 "devnet_busy",
                 f"another command is changing devnet '{name}' right now",
                 hint="wait until it has ended, then try again",
+                exit_code=ExitCode.CHECK_FAILED,
             ) from None
         yield
 
@@ -208,16 +209,16 @@ def _wait_ready(place: Place, waiting: Waiting) -> None:
         }
         while True:
             alive = running(place)
-            ended = next((node for node in pending if node.name not in alive), None)
-            if ended is not None:
-                raise failed(place, ended, "ended while it was starting", ExitCode.INTERNAL)
+            gone = next((node for node in pending if node.name not in alive), None)
+            if gone is not None:
+                raise ended(place, gone, "ended while it was starting")
             pending = [node for node in pending if not _is_ready(clients[node.name])]
             if not pending:
                 return
             reason = _why_not_ready(clients[pending[0].name])
             if waiting.left_ms == 0:
                 what = f"was not ready within {READY_MS // 1_000} s: {reason}"
-                raise failed(place, pending[0], what, ExitCode.TIMEOUT)
+                raise not_ready(place, pending[0], what)
             ready = len(place.devnet.nodes) - len(pending)
             waiting.because(f"{ready} ready, {pending[0].name}: {reason}")
             time.sleep(POLL_S)
@@ -246,7 +247,7 @@ def _wait_voting(place: Place, node: DevnetNode, target: int, waiting: Waiting) 
         processes.reap()
         state = look_at(place, node)
         if not state.alive:
-            raise failed(place, node, "ended while it was starting", ExitCode.INTERNAL)
+            raise ended(place, node, "ended while it was starting")
         if state.status is not None:
             sync, consensus = state.status.sync, state.status.consensus
             is_caught_up = sync.height >= target and not sync.catching_up
@@ -263,7 +264,7 @@ def _wait_voting(place: Place, node: DevnetNode, target: int, waiting: Waiting) 
             waiting.because("its API does not answer yet")
         if waiting.left_ms == 0:
             what = f"did not catch up and vote within {CATCH_UP_MS // 1_000} s: {waiting.reason}"
-            raise failed(place, node, what, ExitCode.TIMEOUT)
+            raise not_ready(place, node, what)
         time.sleep(POLL_S)
 
 
@@ -278,16 +279,34 @@ def _not_voting(place: Place, state: NodeState, reason: str) -> CliError:
     )
 
 
-def failed(place: Place, node: DevnetNode, what: str, exit_code: ExitCode) -> CliError:
-    """The error for a node that did not do what it was started for; its log is shown."""
+def ended(place: Place, node: DevnetNode, what: str) -> CliError:
+    """The error for a node whose process is gone; its log is shown."""
+    return CliError(
+        "node_failed",
+        f"{node.name} {what}",
+        hint=_whole_log(place, node),
+        details={"node": node.name, "log": _show_log(place, node)},
+    )
+
+
+def not_ready(place: Place, node: DevnetNode, what: str) -> CliError:
+    """The error for a node that runs and does not do in time what it was started for."""
+    return CliError(
+        "node_not_ready",
+        f"{node.name} {what}",
+        hint=_whole_log(place, node),
+        exit_code=ExitCode.TIMEOUT,
+        details={"node": node.name, "log": _show_log(place, node)},
+    )
+
+
+def _whole_log(place: Place, node: DevnetNode) -> str:
+    return f"its whole log: {place.node_dir(node) / LOG_NAME}"
+
+
+def _show_log(place: Place, node: DevnetNode) -> list[str]:
     lines = log_tail(place.node_dir(node), LOG_LINES_SHOWN)
     note(f"--- the last lines of {node.name}'s log", verbosity=-1)
     for line in lines:
         note(line, verbosity=-1)
-    return CliError(
-        "node_failed",
-        f"{node.name} {what}",
-        hint=f"its whole log: {place.node_dir(node) / LOG_NAME}",
-        exit_code=exit_code,
-        details={"node": node.name, "log": lines},
-    )
+    return lines

@@ -19,21 +19,29 @@ from pathlib import Path
 
 import msgspec
 
-from cli.devnet import control, plan
+from cli.devnet import control, launch, plan
 from cli.devnet.faults import LINKS_NAME
 from cli.devnet.history import HISTORIES_NAME
 from cli.devnet.launch import LOG_NAME
 from cli.devnet.processes import PROCESS_FILE
 from cli.devnet.state import Devnet, Place
 from cli.errors import CliError, ExitCode, not_found, usage_error
-from cli.home import checked_name, devnets_dir, home, read_private
+from cli.home import checked_name, devnets_dir, home, read_private, write_private
 from node.config import ADMIN_SOCKET_NAME
 from node.files import sync_directory
 
+TAKEN_NAME = "taken.json"
 _LEFT_OUT = shutil.ignore_patterns(
     PROCESS_FILE, ADMIN_SOCKET_NAME, LOG_NAME, f"{LOG_NAME}.1", LINKS_NAME, HISTORIES_NAME
 )
 """By whole names: a database has files that end in .log too."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """taken.json of a snapshot: where its chain stood."""
+
+    height: int | None
+    """None where no node's chain could be read."""
 
 
 def snapshots(devnet: str) -> list[str]:
@@ -46,8 +54,34 @@ def snapshot(place: Place, name: str) -> Path:
     target = check_new(place, name)
     _need_down(place)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _copy(place.directory, target.parent / f".{name}.new", target)
+    draft = target.parent / f".{name}.new"
+    _discard(draft)
+    shutil.copytree(place.directory, draft, ignore=_LEFT_OUT)
+    write_private(
+        draft / TAKEN_NAME, msgspec.json.encode(Taken(_stored_height(place))), replace=False
+    )
+    _sync(draft)
+    draft.rename(target)
+    sync_directory(target.parent)
     return target
+
+
+def losses(place: Place, name: str) -> str:
+    """What a devnet, running or not, has that a snapshot has not, in words; empty for nothing."""
+    source, described = read_snapshot(place, name)
+    kept, height = _taken(source).height, _present_height(place)
+    lost = []
+    if described.genesis_hash != place.devnet.genesis_hash:
+        lost.append(
+            f"the whole chain {place.devnet.genesis_hash[:16]}…, for it has another genesis"
+        )
+    elif kept is None or height is None:
+        lost.append("blocks since, how many cannot be told")
+    elif height > kept:
+        lost.append(f"blocks {kept + 1} to {height} with their payments")
+    then = {node.name for node in described.nodes}
+    lost += [node.name for node in place.devnet.nodes if node.name not in then]
+    return ", ".join(lost)
 
 
 def check_new(place: Place, name: str) -> Path:
@@ -69,7 +103,7 @@ def restore(place: Place, name: str) -> Place:
     _need_down(place)
     draft = home() / f".devnet-{devnet}.new"
     _discard(draft)
-    shutil.copytree(source, draft)
+    shutil.copytree(source, draft, ignore=shutil.ignore_patterns(TAKEN_NAME))
     _sync(draft)
     plan.remove(place)
     draft.rename(place.directory)
@@ -111,12 +145,24 @@ def _need_down(place: Place) -> None:
         raise AssertionError(f"{running[0]} runs: whoever copies stops all nodes first")
 
 
-def _copy(source: Path, draft: Path, target: Path) -> None:
-    _discard(draft)
-    shutil.copytree(source, draft, ignore=_LEFT_OUT)
-    _sync(draft)
-    draft.rename(target)
-    sync_directory(target.parent)
+def _present_height(place: Place) -> int | None:
+    """As the nodes say that run; else as their databases say."""
+    heights = [item.height for item in control.look(place) if item.height is not None]
+    return max(heights) if heights else _stored_height(place)
+
+
+def _stored_height(place: Place) -> int | None:
+    """Of the nodes that do not run."""
+    alive = control.running(place)
+    down = [place.node_dir(node) for node in place.devnet.nodes if node.name not in alive]
+    return launch.height_of(down)
+
+
+def _taken(source: Path) -> Taken:
+    try:
+        return msgspec.json.decode(read_private(source / TAKEN_NAME), type=Taken)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return Taken(None)
 
 
 def _discard(draft: Path) -> None:

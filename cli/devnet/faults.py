@@ -32,6 +32,7 @@ from cli.devnet.links import (
 from cli.devnet.processes import Process
 from cli.devnet.state import DEFAULT_NAME, HOST, DevnetNode, Place, link_port
 from cli.errors import CliError, ExitCode, usage_error
+from ledger.amounts import parse_number
 from node.files import write_atomic
 
 LINKS_NAME = "links"
@@ -113,7 +114,7 @@ def find_nodes(place: Place, names: Sequence[str]) -> list[DevnetNode]:
 
 
 def _node(place: Place, text: str) -> DevnetNode:
-    return place.node(f"val{text}" if text.isdecimal() else text)
+    return place.node(text if parse_number(text) is None else f"val{text}")
 
 
 def cut_rules(groups: Groups, *, one_way: bool = False) -> list[Rule]:

@@ -9,6 +9,7 @@ lose. On other systems than Linux libraries do not survive a fork, and nodes are
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -52,6 +53,30 @@ def initialise_nodes(directories: Sequence[Path]) -> None:
     run_in_child(initialise)
 
 
+def height_of(directories: Sequence[Path]) -> int | None:
+    """The highest chain of these directories, in which no node runs; None where none can be read.
+    Databases are opened in one process of its own; raises CliError."""
+    from node import app, config
+
+    reading, writing = os.pipe()
+
+    def look() -> int:
+        found = []
+        for directory in directories:
+            with contextlib.suppress(NodeError):
+                found.append(app.stored_height(config.load(directory)))
+        os.write(writing, str(max(found, default="")).encode())
+        return 0
+
+    with os.fdopen(reading, "rb") as pipe:
+        try:
+            run_in_child(look)
+        finally:
+            os.close(writing)
+        said = pipe.read()
+    return int(said) if said else None
+
+
 def start(directories: Sequence[Path], run: Run = run_node_of) -> None:
     """Start the nodes of these directories, none of which is running, and note their processes."""
     directories = [directory.resolve() for directory in directories]
@@ -69,9 +94,11 @@ def start(directories: Sequence[Path], run: Run = run_node_of) -> None:
         os.close(ready)
 
 
-def spawn(directory: Path) -> None:
-    """Start a node with an interpreter of its own."""
+def spawn(directory: Path, assignments: Sequence[str] = ()) -> None:
+    """Start a node with an interpreter of its own, and with options other than its file's."""
     command = [sys.executable, "-m", "cli.main", "node", "run", str(directory)]
+    for assignment in assignments:
+        command += ["--set", assignment]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("MARSA_")
     }

@@ -9,6 +9,7 @@ the node says at once that it is ready.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,6 +87,7 @@ def add(place: Place, licence: str | None) -> Added:
             _wait_following(place, node, waiting)
             operation = Admit(blueprint.newcomer(provider, genesis), _version(epoch, provider))
             state = _seat(place, node, governor, operation, waiting)
+        _tell_observers(place)
         epoch = governor.client.epoch()
     return Added(place, node, state, epoch.number)
 
@@ -106,6 +108,13 @@ def retire(place: Place, node: DevnetNode) -> Retired:
             with Waiting(f"waiting until {node.name} has no seat", RETIRE_MS) as waiting:
                 last = _unseat(node, governor, waiting)
     return Retired(_set_aside(place, node), node, last)
+
+
+def end_epoch(place: Place) -> int:
+    """End the present epoch now; the height of its last block. Raises CliError."""
+    with _asking(place) as governor:
+        governor.end_epoch(governor.client.epoch().number)
+        return governor.client.epoch().base_height
 
 
 def next_step(epoch: Epoch, licence: str, *, since: int, ended: int, waited_s: float) -> Step:
@@ -255,15 +264,23 @@ def _wait(
 def _pause(place: Place, node: DevnetNode, waiting: Waiting) -> None:
     if waiting.left_ms == 0:
         what = f"does not vote after {ADD_MS // 1_000} s: {waiting.reason}"
-        raise control.failed(place, node, what, ExitCode.TIMEOUT)
+        raise control.not_ready(place, node, what)
     time.sleep(POLL_S)
+
+
+def _tell_observers(place: Place) -> None:
+    """The new node dials all validators; observers are dialled by nobody, and have to dial it."""
+    alive = control.running(place)
+    for node in place.devnet.observers:
+        if node.name in alive:
+            processes.send(alive[node.name], signal.SIGUSR1)
 
 
 def _alive(place: Place, node: DevnetNode) -> NodeState:
     processes.reap()
     state = control.look_at(place, node)
     if not state.alive:
-        raise control.failed(place, node, "ended while it was joining", ExitCode.INTERNAL)
+        raise control.ended(place, node, "ended while it was joining")
     return state
 
 
@@ -301,10 +318,11 @@ def _choose(place: Place, epoch: Epoch, licence: str | None) -> str:
             "choose another provider, or leave the name out",
         )
     if held is not None and (held.seat != "none" or held.state == "revoked"):
-        raise usage_error(
+        raise CliError(
             Reason.HAS_SEAT.value,
             f"'{licence}' cannot be admitted: its licence is {held.state}, its seat {held.seat}",
-            "choose another provider, or leave the name out",
+            hint="choose another provider, or leave the name out",
+            exit_code=ExitCode.REJECTED,
         )
     return licence
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from cli import regulator_keys
 from cli.devnet import launch
 from cli.devnet.blueprint import NAMES, PERIOD_MS, SEEDED_TIME_MS, Blueprint, nonce_of_seed
 from cli.devnet.state import (
@@ -29,7 +30,7 @@ from cli.devnet.state import (
 from cli.errors import CliError, ExitCode, usage_error
 from cli.home import checked_name, devnets_dir, home, write_private
 from ledger.genesis import Genesis, chain_id, dump
-from node import config, keys
+from node import config, config_text, keys
 from node.files import sync_directory, write_atomic
 from p2p.licence_cert import private_key_pem
 
@@ -237,7 +238,7 @@ def with_nodes(place: Place, nodes: Sequence[DevnetNode]) -> Place:
     changed = Place(place.directory, devnet_with(place.devnet, nodes))
     for node in changed.devnet.nodes:
         path = changed.node_dir(node) / config.CONFIG_NAME
-        text = config.with_peers(path.read_text(), _peers(changed.devnet, node))
+        text = config_text.with_peers(path.read_text(), _peers(changed.devnet, node))
         write_atomic(path, text.encode(), keys.PUBLIC_MODE)
     write_private(place.directory / "devnet.json", _json(changed.devnet), replace=True)
     return changed
@@ -279,9 +280,7 @@ def write_everything(directory: Path, blueprint: Blueprint) -> None:
     write_atomic(directory / "authority-key.pem", pem, keys.PRIVATE_MODE)
     for provider in blueprint.providers:
         _write_keys(directory / "nodes" / provider, blueprint, provider)
-    for number, seed in enumerate(blueprint.regulator_seeds, 1):
-        data = _json({"regulator": f"regulator {number}", "key": seed.hex()})
-        write_private(directory / "regulator" / f"{number}.json", data, replace=False)
+    regulator_keys.save(directory / "regulator", blueprint.regulator_seeds)
 
 
 def write_founding(directory: Path, blueprint: Blueprint) -> None:
@@ -321,7 +320,7 @@ def write_node(place: Place, blueprint: Blueprint, genesis: Genesis, node: Devne
 
 
 def _write_config(place: Place, node: DevnetNode) -> None:
-    text = config.template(_options(place.devnet, node))
+    text = config_text.template(_options(place.devnet, node))
     path = place.node_dir(node) / config.CONFIG_NAME
     write_atomic(path, text.encode(), keys.PUBLIC_MODE)
 

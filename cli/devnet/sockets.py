@@ -18,7 +18,7 @@ from cli.devnet.state import (
     Place,
     ports,
 )
-from cli.errors import CliError
+from cli.errors import CliError, ExitCode
 
 LISTENING = "0A"
 """State of a listening socket in /proc/net/tcp."""
@@ -42,6 +42,7 @@ def check_ports_free(place: Place, wanted: Sequence[int]) -> None:
         "port_in_use",
         f"port {taken} of {HOST} is in use" + (f" by {owner}" if owner else ""),
         hint=f"marsa devnet up{named} --base-port {free}" if free else "end what uses it",
+        exit_code=ExitCode.CHECK_FAILED,
         details={"port": taken},
     )
 

@@ -88,8 +88,8 @@ def _attestor(operation: ops.ByAttestor) -> str:
     by = f"by key {operation.key.hex()}"
     match operation:
         case ops.Attest():
-            what = f"'{operation.commitment}' of '{operation.issuer}'"
-            said = f"attest {operation.microhours} µh a period of {what} as '{operation.attestor}'"
+            what = f"'{operation.commitment}' of '{operation.issuer}', version {operation.version}"
+            said = f"attest {operation.microhours} µh a period of {what}, as '{operation.attestor}'"
             return f"{said}, lane {operation.lane}, number {operation.number}, {by}"
         case ops.Rule():
             verdict = "upheld" if operation.upheld else "dismissed"
@@ -167,15 +167,19 @@ def _licence(
             return f"{operation.name} '{operation.licence}', version {operation.version}"
 
 
-def _grant(grant: LicenceGrant, version: str) -> str:
+def rights(grant: LicenceGrant) -> str:
+    """What its holder may do."""
     roles = (("validate", grant.validator), ("issue coins", grant.issuer))
-    may = " and ".join(role for role, granted in roles if granted) or "do nothing"
+    return " and ".join(role for role, granted in roles if granted) or "do nothing"
+
+
+def _grant(grant: LicenceGrant, version: str) -> str:
     keys = ", ".join(
         f"{role} {getattr(grant.keys, role).hex()}" for role in RoleKeys.__struct_fields__
     )
     return (
         f"'{grant.id}' ({grant.name}; {grant.jurisdiction}){version}, "
-        f"to {may} until {rfc3339(grant.expires_ms)}; keys: {keys}; "
+        f"to {rights(grant)} until {rfc3339(grant.expires_ms)}; keys: {keys}; "
         f"document {grant.document_hash.hex()}, certificate {grant.certificate_hash.hex()}"
     )
 

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from cli.errors import CliError, ExitCode, usage_error
+from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.units import format_time
 from cli.wallet.build import (
     Conditions,
     Draft,
@@ -29,11 +30,12 @@ from ledger.amounts import format_amount
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a sender has. Coins are all unspent ones, `reserved` those on their way already."""
+    """What a sender has. Coins are all unspent ones, `reserved` those that a payment which is not
+    final yet spends, with the time in ms at which it expires and they are free again."""
 
     name: str
     coins: tuple[Coin, ...]
-    reserved: frozenset[tuple[bytes, int]]
+    reserved: Mapping[tuple[bytes, int], int]
     conditions: Conditions
     issuers: Mapping[bytes, str]
     """Name of the issuer by asset, for sentences."""
@@ -85,7 +87,7 @@ def _plan_given(terms: Terms, holding: Holding, wish: Wish) -> Draft:
     coins = [coin for coin in holding.coins if coin.outpoint in wish.only]
     for txid, index in wish.only:
         if not any(coin.outpoint == (txid, index) for coin in coins):
-            raise usage_error(
+            raise not_found(
                 "unknown_coin",
                 f"{holding.name} has no unspent coin {txid.hex()}:{index}",
                 f"marsa wallet coins {holding.name}",
@@ -137,17 +139,26 @@ def _missing(holding: Holding, amount: int, coins: Sequence[Coin], what: str) ->
             exit_code=ExitCode.REJECTED,
         )
     if total(free) < total(coins) and total(coins) > amount:
-        reserved = format_amount(total(coins) - total(free))
-        return CliError(
-            "funds_reserved",
-            f"{holding.name} has {format_amount(total(coins))} {what}, "
-            f"of which {reserved} is on its way in payments that are not final",
-            hint="send again when they are final; what is lost is free after 10 minutes",
-            exit_code=ExitCode.REJECTED,
-            details={"reserved": str(total(coins) - total(free)), "held": _by_asset(holding)},
-        )
+        return _reserved(holding, coins, total(coins) - total(free), what)
     found = f"{format_amount(total(coins))} {what}"
     return _insufficient(holding.name, found, amount, details={"held": _by_asset(holding)})
+
+
+def _reserved(holding: Holding, coins: Sequence[Coin], reserved: int, what: str) -> CliError:
+    """A payment that waits for signatures may hold its coins for days."""
+    until_ms = max(holding.reserved.get(coin.outpoint, 0) for coin in coins)
+    return CliError(
+        "funds_reserved",
+        f"{holding.name} has {format_amount(total(coins))} {what}, "
+        f"of which {format_amount(reserved)} is reserved for payments that are not final",
+        hint=f"send again when they are; what never is, is free by {format_time(until_ms)}",
+        exit_code=ExitCode.REJECTED,
+        details={
+            "reserved": str(reserved),
+            "reserved_until_ms": until_ms,
+            "held": _by_asset(holding),
+        },
+    )
 
 
 def _insufficient(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from cli.errors import CliError
+from cli.errors import CliError, ExitCode
 from cli.home import home, locked, read_private, write_private
 
 RESERVATIONS_MAX = 10_000
@@ -38,6 +38,7 @@ class Reservations:
                 "too_many_reservations",
                 f"{RESERVATIONS_MAX} coins are reserved on this machine",
                 hint="wait until the pending payments are final",
+                exit_code=ExitCode.REJECTED,
             )
 
     def remove(self, outpoints: Iterable[Outpoint]) -> None:

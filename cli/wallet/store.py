@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.errors import CliError, not_found, usage_error
+from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import checked_name, locked, read_private, wallets_dir, write_private
 from cli.wallet import keystore as ks
 from cli.wallet.derivation import ACCOUNT_PATH, derive
@@ -34,7 +34,9 @@ class Wallet:
         keys = signing_keys(ks.decrypt(self.keystore, password), self.count)
         if tuple(key.public for key in keys) != self.public_keys:
             raise CliError(
-                "altered_keystore", f"the public keys in {self.file} are not those of its secret"
+                "altered_keystore",
+                f"the public keys in {self.file} are not those of its secret",
+                exit_code=ExitCode.CHECK_FAILED,
             )
         return keys
 

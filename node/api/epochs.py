@@ -7,11 +7,10 @@ other block in between: a quorum of each set signed who comes next.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 
 from aiohttp import web
 
-from ledger.chain import Chain
+from ledger.boundaries import boundary_of
 from ledger.draft import Draft
 from ledger.economy.licence import Licence
 from ledger.epochs import Epoch, epoch_after
@@ -19,9 +18,7 @@ from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
 from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
-from node.api.blocks import certificate_of
-from node.api.convert import header_answer, rfc3339
-from node.api.problems import not_found
+from node.api.convert import certificate_answer, header_answer, rfc3339
 from node.api.reply import answer
 from node.api.request import SERVICES, read_number, read_query
 from node.api.services import Services
@@ -49,8 +46,6 @@ async def get_changes(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     chain = services.chain
     present = epoch_after(chain.head.header)
-    if start < present and chain.validators(start) is None:
-        raise not_found(f"epoch {start} is not stored here any more")
     end = min(present, start + EPOCHS_A_REQUEST)
     items = []
     for epoch in range(start, end):
@@ -64,25 +59,18 @@ async def get_changes(request: web.Request) -> web.Response:
 
 
 def _change(services: Services, epoch: int, after: ValidatorSet) -> schemas.SetChange:
-    height = _last_height(services.chain, epoch)
-    header, certificate = services.chain.header(height), certificate_of(services, height)
-    if header is None or certificate is None:
-        raise AssertionError(f"epoch {epoch} ended at height {height}, which is not stored")
+    boundary = boundary_of(services.chain, epoch)
+    if boundary is None:
+        raise AssertionError(f"epoch {epoch} ended, and its last block is not stored")
+    before = services.validators_at(epoch)
     members = [
         schemas.SetMember(key=member.key.hex(), licence=member.licence) for member in after.members
     ]
-    return schemas.SetChange(header=header_answer(header), certificate=certificate, members=members)
-
-
-def _last_height(chain: Chain, epoch: int) -> int:
-    """Of an epoch that is over: heights and epochs grow together."""
-
-    def is_later(height: int) -> bool:
-        header = chain.header(height)
-        return header is None or header.epoch > epoch
-
-    first_later = bisect_left(range(chain.base + 1, chain.height + 1), True, key=is_later)
-    return chain.base + first_later
+    return schemas.SetChange(
+        header=header_answer(boundary.header),
+        certificate=certificate_answer(boundary.certificate, before),
+        members=members,
+    )
 
 
 def epoch_of(services: Services) -> schemas.Epoch:

@@ -90,7 +90,7 @@ def test_the_genesis_file_must_be_there_and_of_this_chain(
         assert (result.code, result.json["error"]["code"]) == (9, "wrong_chain")
     (marsa_home / "devnets" / "default" / "genesis.json").unlink()
     result = marsa("audit", "chain", "--json")
-    assert (result.code, result.json["error"]["code"]) == (2, "no_genesis")
+    assert (result.code, result.json["error"]["code"]) == (2, "genesis_needed")
     assert "--genesis" in result.json["error"]["hint"]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from cli import bench_target
-from cli.bench_catchup import Bench, CatchUp, Figures, Look, rate, transactions_between
+from cli.bench_catchup import Bench, CatchUp, Figures, Look, caught_up, rate, transactions_between
 from cli.bench_load import Record
+from cli.devnet.state import DevnetNode
 from cli.errors import CliError
 from node.api.schemas import BlockSummary, Page
 from tests.cli.conftest import Marsa
@@ -67,21 +69,24 @@ def test_figures_say_what_they_are_of() -> None:
 def test_both_forms_of_the_answer(monkeypatch: pytest.MonkeyPatch, marsa: Marsa) -> None:
     """JSON has every figure; the text has those that are asked about."""
     monkeypatch.setattr(bench_target, "find", lambda given: None)
+    loads = iter([(0.5, 0, 0), (1.5, 0, 0)] * 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: next(loads))
     monkeypatch.setattr(Bench, "__init__", lambda self, target, seconds, accounts: None)
     monkeypatch.setattr(Bench, "measure", lambda self: FIGURES)
     found = json.loads(marsa("bench", "catchup", "--json").out)
     assert found.pop("schema") == "marsa.bench.catchup/1"
     assert (found["ratio"], found["kept"], found["quiet"]["tps"]) == (4.0, 0.9, 4_000.0)
     assert found["busy"]["blocks"] == 150
+    assert found["load_average"] == [0.5, 1.5]
     text = marsa("bench", "catchup").out
     assert "4,000 tx/s, 20 blocks/s: 20,000 transfers in 100 blocks, 5.0 s" in text
     assert "810 tx/s meanwhile, 900 before: 90%" in text
+    assert "0.50 before, 1.50 after" in text
 
 
 def test_caught_up_before_the_first_answer_is_no_figure() -> None:
     """There is no time to divide by: it says what to do."""
-    made = Bench.__new__(Bench)
-    made._node = type("Node", (), {"name": "val3"})()
+    node = DevnetNode("val3", "delta", None, "", "", "")
     with pytest.raises(CliError) as caught:
-        made._catch_up([Look(1.0, 7), Look(2.0, 7)])
+        caught_up(node, [Look(1.0, 7), Look(2.0, 7)], "http://127.0.0.1:1")
     assert caught.value.code == "nothing_measured"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from cli import bench_load
-from cli.bench_load import drive
+from cli.bench_load import Load, drive
 from cli.errors import CliError
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import Fee, Input, Output, SignedTransaction
@@ -42,14 +42,11 @@ def _transfer(node: LiveNode, made: SignedTransaction, index: int, part: int) ->
     return node.world.transfer("alice", "bob", part // 2, coin=spent)
 
 
-async def test_all_that_is_sent_becomes_final_level_by_level(
-    node: LiveNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_all_that_is_sent_becomes_final_level_by_level(node: LiveNode) -> None:
     """Two loads of which the second spends the first: counted, timed, in blocks."""
-    monkeypatch.setattr(bench_load, "BATCH", 8)
     seen: list[int] = []
     loads = transfers(node)
-    record = await drive([node.url], loads, under_way_max=20, on_final=seen.append)
+    record = await drive([node.url], loads, under_way_max=20, batch=8, on_final=seen.append)
     assert len(record.finals) == COUNT
     assert sum(count for _, count in record.blocks) == COUNT
     assert all(sent <= final for sent, final in record.finals)
@@ -62,7 +59,6 @@ async def test_no_more_is_under_way_than_allowed(
     node: LiveNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pool never holds more than the limit, though four batches would fit into it."""
-    monkeypatch.setattr(bench_load, "BATCH", 5)
     loads = transfers(node)
     waiting: list[int] = []
     decide = node.decide
@@ -72,7 +68,7 @@ async def test_no_more_is_under_way_than_allowed(
         return decide(txs)
 
     monkeypatch.setattr(node, "decide", counting)
-    await drive([node.url], loads, under_way_max=10)
+    await drive([node.url], loads, under_way_max=10, batch=5)
     assert max(waiting) <= 10
 
 
@@ -136,3 +132,19 @@ async def test_sending_ends_with_the_time(node: LiveNode) -> None:
     first, _ = transfers(node)
     record = await drive([node.url], [first], under_way_max=100, seconds=0.0)
     assert (record.finals, record.blocks) == ([], [])
+
+
+async def test_a_load_that_is_stopped_ends_with_what_is_under_way(node: LiveNode) -> None:
+    """What was sent is counted, the rest is never sent."""
+    first, rest = transfers(node)
+    await drive([node.url], [first], under_way_max=100)
+    loads: list[Load] = []
+
+    def stop(done: int) -> None:
+        if done:
+            loads[0].stop()
+
+    record = await drive(
+        [node.url], [rest], under_way_max=5, batch=5, on_final=stop, on_start=loads.append
+    )
+    assert 0 < len(record.finals) < COUNT

@@ -38,7 +38,7 @@ def coins(*held: tuple[int, int]) -> tuple[Coin, ...]:
 
 
 def holding(own: Sequence[Coin], *reserved: int) -> Holding:
-    busy = frozenset(own[index].outpoint for index in reserved)
+    busy = dict.fromkeys([own[index].outpoint for index in reserved], 1)
     issuers = dict(zip(ASSETS, ("acme", "birch", "cedar"), strict=True))
     return Holding("alice", tuple(own), busy, CONDITIONS, issuers)
 

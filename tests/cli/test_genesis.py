@@ -168,6 +168,21 @@ def test_add_validator_then_init_and_check(marsa: Marsa, network: Path) -> None:
     assert (network / "node" / "marsa.toml").is_file()
 
 
+def test_init_in_the_present_directory(
+    marsa: Marsa, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`.` may be empty and then becomes the node's directory."""
+    add_validator(marsa, network)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    made = marsa(
+        *("node", "init", ".", "--genesis", network / "genesis.json"),
+        *("--licence", "kite", "--keys", network / "kite"),
+    )
+    assert made.code == ExitCode.OK, made
+    assert (tmp_path / "empty" / "marsa.toml").is_file()
+
+
 @pytest.mark.parametrize("licence", ["acme", "Kite", "-kite", "kite_1"])
 def test_bad_licence_changes_nothing(marsa: Marsa, network: Path, licence: str) -> None:
     """A licence id that exists or cannot be one is refused, file and keys untouched."""

@@ -242,6 +242,17 @@ def test_mint_moves_supply_and_headroom_refuses_with_figures(marsa: Marsa, node:
     )
 
 
+def test_mint_with_another_treasury_key_is_refused(
+    marsa: Marsa, node: LiveNode, tmp_path: Path
+) -> None:
+    """The role keys in a file are compared with the issuer's before anything is signed."""
+    assert marsa("validator", "keys", "new", tmp_path / "keys", "--id", "kite").code == 0
+    mint = ("coin", "mint", "1", "--issuer", ISSUER, "--to", "bob", "--json")
+    refused = marsa(*mint, "--key", tmp_path / "keys")
+    assert code_of(refused) == (ExitCode.REJECTED, "wrong_role_key")
+    assert str(tmp_path / "keys") in refused.json["error"]["message"]
+
+
 def test_burn_lowers_the_supply(marsa: Marsa, node: LiveNode, password_file: Path) -> None:
     """A public account burns without a question; a wallet needs --yes where nobody can answer."""
     before = int(marsa("coin", "supply", "--json").json["total"])

@@ -52,8 +52,9 @@ WORDS = {
     ops.Amend("kite", A, "fast", 1, 5, TIME_MS): (
         f"amend 'fast' of 'kite', version 1: 5 µh a period to {NOON}, by key {HEXED}"
     ),
-    ops.Attest("lab", A, 1, 2, "kite", "fast", 9): (
-        f"attest 9 µh a period of 'fast' of 'kite' as 'lab', lane 1, number 2, by key {HEXED}"
+    ops.Attest("lab", A, 1, 2, "kite", "fast", 3, 9): (
+        f"attest 9 µh a period of 'fast' of 'kite', version 3, as 'lab', lane 1, number 2, "
+        f"by key {HEXED}"
     ),
     ops.OpenChallenge("kite", "fast", A, COIN, B): (
         f"challenge commitment 'fast' of 'kite', deposit 1.000000 of asset {HEXED}, "

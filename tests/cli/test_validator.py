@@ -13,6 +13,7 @@ from msgspec import structs
 from cli import payments
 from cli.devnet.blueprint import Blueprint
 from cli.errors import ExitCode
+from ledger.crypto import SigningKey
 from ledger.economy.licence import LicenceState, Seat
 from ledger.genesis import dump
 from tests.cli.conftest import Marsa, Result
@@ -167,6 +168,22 @@ def test_a_devnets_regulator_signs_by_number(
     assert seat(node, "acme") == (LicenceState.SUSPENDED, Seat.SEATED)
 
 
+def test_a_provider_that_joined_a_devnet_signs_by_name(
+    marsa: Marsa, node: LiveNode, tmp_path: Path, marsa_home: Path
+) -> None:
+    """`devnet add` left it in devnet.json; whom that does not name has keys of its own."""
+    file, described = tmp_path / "remove.ptx", marsa_home / "devnets/default/devnet.json"
+    assert marsa("validator", "remove", "acme", "--ptx", file, "--days", "1").code == 0
+    sign = ("tx", "sign", file, "--validator", "kite", "--json")
+    assert code_of(marsa(*sign)) == (ExitCode.NOT_FOUND, "unknown_validator_key")
+    devnet = json.loads(described.read_text())
+    devnet["nodes"].append({"name": "val4", "api": node.url, "licence": "kite"})
+    described.write_text(json.dumps(devnet))
+    signed = marsa(*sign).json
+    public = SigningKey(BLUEPRINT.role_seed("kite", "operations")).public
+    assert signed["signed_by"] == [public.hex()]
+
+
 def test_a_wallet_does_not_sign_for_a_validator(
     marsa: Marsa, node: LiveNode, tmp_path: Path
 ) -> None:
@@ -175,6 +192,29 @@ def test_a_wallet_does_not_sign_for_a_validator(
     assert marsa("validator", "remove", "acme", "--ptx", file).code == 0
     refused = marsa("tx", "sign", file, "--from", "alice", "--json")
     assert code_of(refused) == (ExitCode.USAGE, "usage")
+
+
+def test_an_admission_is_shown_in_lines(
+    marsa: Marsa, node: LiveNode, grant: Path, tmp_path: Path
+) -> None:
+    """Whoever signs compares eight hashes and a time: one a line, on a terminal of 80 columns,
+    wherever it is shown."""
+    file, public = tmp_path / "admit.ptx", json.loads(grant.read_text())
+    facts = {f"  {role:13}{key}" for role, key in public["keys"].items()}
+    facts |= {f"  document     {public['document_hash']}"}
+    offline = ("tx", "inspect", file, "--offline")
+    shown = [
+        marsa("validator", "admit", grant, "--ptx", file, "--days", "5").out,
+        marsa(*offline).out,
+        marsa("tx", "inspect", file).out,
+        marsa("tx", "sign", file, "--validator", "acme").err,
+    ]
+    for text in shown:
+        lines = text.splitlines()
+        assert "does     admit 'kite' (Kite Compute; Devnet), version 0" in lines
+        assert facts < set(lines)
+        assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
+    assert marsa("validator", "admit", grant).out.splitlines()[0] in shown[0].splitlines()
 
 
 def test_operations_that_the_state_refuses(marsa: Marsa, node: LiveNode, grant: Path) -> None:
@@ -313,7 +353,7 @@ def test_the_genesis_must_be_that_of_the_chain(
     (marsa_home / "devnets" / "default" / "genesis.json").unlink()
     assert code_of(marsa(*sign)) == (ExitCode.USAGE, "genesis_needed")
     lacking = marsa("validator", "remove", "acme", "--json", "--node", node.url)
-    assert code_of(lacking) == (ExitCode.NOT_FOUND, "needs_quorum")
+    assert code_of(lacking) == (ExitCode.NOT_FOUND, "too_few_keys")
     assert "--ptx" in lacking.json["error"]["hint"]
 
 
@@ -339,7 +379,7 @@ def test_making_a_grant_is_refused_by_name(marsa: Marsa, node: LiveNode, tmp_pat
     wrong.write_text("{}")
     assert code_of(marsa(*make, "--id", "kite", "--genesis", wrong))[0] == CHECK_FAILED
     keys.mkdir()
-    assert code_of(marsa(*make, "--id", "kite")) == (ExitCode.USAGE, "directory_exists")
+    assert code_of(marsa(*make, "--id", "kite")) == (ExitCode.NOT_FOUND, "no_key_file")
     keys.rmdir()
     file.touch()
     assert code_of(marsa(*make, "--id", "kite")) == (ExitCode.USAGE, "file_exists")

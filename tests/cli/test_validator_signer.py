@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("options", "exit_code", "code"),
     [
         ((), ExitCode.CHECK_FAILED, "no_memory"),
-        (("--new-key", "--yes"), ExitCode.CHECK_FAILED, "genesis_needed"),
+        (("--new-key", "--yes"), ExitCode.USAGE, "genesis_needed"),
         (("--new-key",), ExitCode.REFUSED, "confirmation_needed"),
         (("--recover-above", "1/0/7"), ExitCode.REFUSED, "confirmation_needed"),
         (("--recover-above", "7"), ExitCode.USAGE, "usage"),

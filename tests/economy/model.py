@@ -216,6 +216,7 @@ class Model:
             if period == closed:
                 if (period, name) not in self.revealed:
                     self.strikes[name] = self.strikes.get(name, 0) + 1
+                    self.touched |= self.coins.keys()  # an attestor changed: all are judged
                 del self.sealed[period, name]
         before = {name: replace(coin) for name, coin in self.coins.items()}
         self.judge(set(self.coins))

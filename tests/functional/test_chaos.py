@@ -19,6 +19,9 @@ pytestmark = pytest.mark.functional
 BROKEN_NODE = Path(__file__).with_name("broken_node.py")
 SEED = 38
 """In 20 s one way of a node is cut, one is restarted, and one is killed."""
+HARD_SEED = 57
+"""With --hard in 20 s: of three one way is cut and the fourth is isolated, then two halves are
+parted and one of them is killed."""
 
 
 def test_paused_node(cluster: Cluster) -> None:
@@ -116,6 +119,35 @@ def test_chaos_is_clean(cluster: Cluster) -> None:
     assert cluster.send("5", "alice", "bob")["status"] == "final"
 
 
+def test_hard_chaos_is_safe_and_recovers(cluster: Cluster) -> None:
+    """All four are disturbed at once, then two halves parted and one of them killed, so that
+    nobody has a quorum: all that was told holds, and payments go on after it."""
+    cluster.up("--faults")
+    words = ("devnet", "chaos", "--seed", HARD_SEED, "--for", "20s", "--hard", "--json")
+    done = cluster.marsa(*words, code=None)
+    result = done.json
+    assert (done.code, result["ok"], result["safe"], result["findings"]) == (0, True, True, [])
+    assert result["command"] == f"marsa devnet chaos --seed {HARD_SEED} --for 20s --hard"
+    steps = result["schedule"]["steps"]
+    assert [step["fault"] for step in steps] == ["one-way", "isolate", "halves", "kill"]
+    assert result["schedule"]["limit"] == 1
+    records = history.read(Path(result["history"]))
+    stops = [item for item in records if isinstance(item, history.Happening)]
+    assert {item.node for item in stops} == {"val0", "val1", "val2", "val3"}
+    parted = [item for item in stops if item.fault in ("halves", "kill")]
+    begin, end = max(item.start_ms for item in parted), min(item.end_ms for item in parted)
+    assert begin < end, "half of the validators dead, and the other half cut off from it"
+    final = {item.txid for item in records if isinstance(item, Look) and item.outcome == "final"}
+    early = {item.txid for item in records if is_final_before(item, end)}
+    assert 0 < len(early) < len(final)
+    until(lambda: roots(cluster), "all nodes run and have one state root")
+    assert cluster.send("5", "alice", "bob")["status"] == "final"
+
+
+def is_final_before(record: history.Record, end_ms: int) -> bool:
+    return isinstance(record, Look) and record.outcome == "final" and record.end_ms < end_ms
+
+
 def test_interrupted_chaos_heals(cluster: Cluster) -> None:
     """Ctrl-C while nodes are paused: the command ends with 130 and leaves everybody running."""
     cluster.up()
@@ -146,13 +178,14 @@ def roots(cluster: Cluster) -> bool:
     return len(found) == 1 and all(node["state"] in ("voting", "primary") for node in nodes)
 
 
-def test_chaos_finds_a_lie(cluster: Cluster) -> None:
+@pytest.mark.parametrize("hard", [(), ("--hard",)], ids=["soft", "hard"])
+def test_chaos_finds_a_lie(cluster: Cluster, hard: tuple[str, ...]) -> None:
     """One node calls final what is only pending: the verdict is bad, names it, and exits with 9."""
     cluster.up()
     cluster.marsa("devnet", "kill", "val3")
     start_broken(cluster, "val3", "answer-early")
     until(lambda: cluster.nodes()["val3"]["state"] == "voting", "val3 votes")
-    words = ("devnet", "chaos", "--seed", 1, "--for", "6s", "--kinds", "pause")
+    words = ("devnet", "chaos", "--seed", 1, "--for", "6s", "--kinds", "pause", *hard)
     result = cluster.marsa(*words, "--json", code=9).json
     assert (result["ok"], result["safe"]) == (False, False)
     told = [item["what"] for item in result["findings"] if item["rule"] == "finality"]

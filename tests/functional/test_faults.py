@@ -66,7 +66,7 @@ def test_second_process_on_one_directory(cluster: Cluster) -> None:
     """The second one ends at once and names the first; the first goes on."""
     cluster.up()
     pid = cluster.nodes()["val0"]["pid"]
-    second = cluster.marsa("node", "run", cluster.node_dir("val0"), "--json", code=1)
+    second = cluster.marsa("node", "run", cluster.node_dir("val0"), "--json", code=9)
     assert second.error["code"] == "directory_in_use"
     assert str(pid) in second.error["message"]
     assert cluster.nodes()["val0"]["pid"] == pid
@@ -98,7 +98,7 @@ def test_port_in_use(cluster: Cluster) -> None:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", cluster.base_port + 2))
         taken.listen()
-        failed = cluster.marsa("devnet", "up", "--base-port", cluster.base_port, "--json", code=1)
+        failed = cluster.marsa("devnet", "up", "--base-port", cluster.base_port, "--json", code=9)
         assert failed.error["code"] == "port_in_use"
         assert str(cluster.base_port + 2) in failed.error["message"]
         assert str(os.getpid()) in failed.error["message"]
@@ -161,11 +161,12 @@ def test_little_space_left(cluster: Cluster) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A file system of its own that is soon full; making one takes the right to mount."""
     place = tmp_path / "small"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", place]
+    size = f"size={getattr(request, 'param', 6)}m"
+    command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", place]
     if sys.platform != "linux" or subprocess.run(command, check=False).returncode != 0:
         pytest.skip("this user may not mount a file system")
     try:
@@ -199,6 +200,36 @@ def test_full_disk(cluster: Cluster, small_disk: Path) -> None:
     back = cluster.marsa("devnet", "restart", "val3", "--json").json
     assert back["height"] >= 4
     assert cluster.send("1", "alice", "bob")["status"] == "final"
+
+
+@pytest.mark.parametrize("small_disk", [64], indirect=True)
+def test_nearly_full_disk(cluster: Cluster, small_disk: Path) -> None:
+    """Below the limit a validator follows without voting and says why; a new epoch changes nothing,
+    free space does."""
+    cluster.up()
+    cluster.marsa("devnet", "down")
+    node, moved = cluster.node_dir("val3"), small_disk / "val3"
+    shutil.move(node, moved)
+    node.symlink_to(moved)
+    config = moved / "marsa.toml"
+    text = config.read_text().replace("# reject_below_mib = 1024", "reject_below_mib = 24")
+    config.write_text(text.replace("# stop_voting_below_mib = 256", "stop_voting_below_mib = 24"))
+    cluster.up()
+    filling = small_disk / "filling"
+    filling.write_bytes(bytes(shutil.disk_usage(small_disk).free - (16 << 20)))
+
+    def reason() -> str:
+        shown = cluster.marsa("node", "status", "--node", cluster.api(3), "--json").json
+        return "" if shown["consensus"]["is_voting"] else str(shown["consensus"]["reason"])
+
+    until(lambda: "MiB of disk are free, 24 MiB are needed" in reason(), "val3 stops voting")
+    cluster.marsa("validator", "end-epoch", "--node", cluster.api(0))
+    until(lambda: cluster.marsa("validator", "status", "--json").json["epoch"]["number"], "epoch 1")
+    height = cluster.send("1", "alice", "bob", "--node", cluster.api(0))["height"]
+    until(lambda: cluster.nodes()["val3"]["height"] >= height, "val3 follows into the epoch")
+    assert "MiB of disk are free" in reason()
+    filling.unlink()
+    until(lambda: not reason(), "val3 votes again")
 
 
 def test_readable_key(cluster: Cluster) -> None:

@@ -320,7 +320,8 @@ def test_clock_is_off(cluster: Cluster, hours: int) -> None:
         assert "set it right" in text
         assert text.partition(" s ")[2] in (directory / "node.log").read_text()
         shown = cluster.marsa("node", "status", "--node", cluster.api(index)).out
-        assert f"warning: {text[:40]}" in shown
+        assert "warning: the clock of this machine is " in shown
+        assert text.partition(" s ")[2] in shown
     cluster.marsa("devnet", "restart", victim)
     for _ in range(2):
         cluster.send("1", "alice", "bob", "--node", other)

@@ -34,13 +34,15 @@ def roots_at_one_height(cluster: Cluster) -> set[str] | None:
 def test_a_fifth_joins_and_the_first_goes_under_load(cluster: Cluster, tmp_path: Path) -> None:
     """While payments run a validator is added and the first one retired: each payment is final,
     where it was reported so at the same height everywhere, state roots are equal, the observer
-    follows, and a proof that it gives holds with the genesis file alone."""
+    follows and links with the new one, and its proof holds with the genesis file alone."""
     made = cluster.up("--observers", "1")
     urls = [node["api"] for node in made["nodes"]]
     load = prepare([*urls[1:4], urls[4]], faucet_of(cluster), PAYMENTS)
     load.start()
     added = cluster.marsa("devnet", "add", "--json").json
     assert (added["name"], added["state"] in ("voting", "primary")) == ("val4", True)
+    with Client(urls[4]) as observer:
+        until(lambda: observer.status().consensus.missing == [], "the observer links with val4")
     retired = cluster.marsa("devnet", "retire", "val0", "--json").json
     assert retired["epoch"] > added["epoch"]
     load.join()

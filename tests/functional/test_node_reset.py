@@ -16,7 +16,7 @@ def test_reset_node_comes_back_and_votes(cluster: Cluster) -> None:
     for _ in range(3):
         cluster.send("5", "alice", "bob")
     directory = cluster.node_dir("val3")
-    running = cluster.marsa("node", "reset", directory, "--yes", "--json", code=1).error
+    running = cluster.marsa("node", "reset", directory, "--yes", "--json", code=9).error
     assert running["code"] == "directory_in_use"
     cluster.marsa("devnet", "kill", "val3")
     kept = {

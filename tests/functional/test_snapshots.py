@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.functional.cluster import Cluster
@@ -16,7 +18,14 @@ def test_snapshot_and_restore(cluster: Cluster) -> None:
     copied = cluster.marsa("devnet", "snapshot", "before", "--json").json
     before = cluster.balance("alice")
     lost = cluster.send("7", "alice", "bob")
-    cluster.marsa("devnet", "restore", "before")
+    blocks = (lost["height"], cluster.status()["nodes"][0]["height"])
+    refused = cluster.marsa("devnet", "restore", "before", "--json", code=8).error
+    assert refused["code"] == "confirmation_needed"
+    first = re.search(r"blocks (\d+) to (\d+) with their payments", refused["message"])
+    assert first is not None, refused
+    assert int(first[1]) <= blocks[0] and blocks[1] <= int(first[2])
+    assert all(node["alive"] for node in cluster.nodes().values())
+    cluster.marsa("devnet", "restore", "before", "--yes")
     assert cluster.balance("alice") == before
     assert cluster.marsa("tx", "show", kept["txid"], "--json").json["status"] == "final"
     assert cluster.marsa("tx", "show", lost["txid"], "--json", code=None).json.get("status") in (
@@ -42,5 +51,15 @@ def test_wrong_names(cluster: Cluster) -> None:
     assert cluster.marsa("devnet", "snapshot", "../x", "--json", code=2).error["code"] == "bad_name"
     assert all(node["alive"] for node in cluster.nodes().values())
     cluster.marsa("devnet", "down")
-    cluster.marsa("devnet", "restore", "before")
+    cluster.marsa("devnet", "snapshot", "after")
+    cluster.marsa("devnet", "restore", "after")  # nothing is lost: there is nothing to ask
+    cluster.up()
+    cluster.send("5", "alice", "bob")
+    cluster.marsa("devnet", "down")
+    refused = cluster.marsa("devnet", "restore", "after", "--json", code=8).error
+    assert "blocks" in refused["message"]
+    cluster.marsa("devnet", "reset")
+    refused = cluster.marsa("devnet", "restore", "after", "--json", code=8).error
+    assert "for it has another genesis" in refused["message"]
+    cluster.marsa("devnet", "restore", "after", "--yes")
     assert not any(node["alive"] for node in cluster.nodes().values())

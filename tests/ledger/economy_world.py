@@ -156,7 +156,8 @@ class EconomyWorld(World):
         who = f"att-{group}"
         number = self.number(who, "attestor", lane)
         name, signer = of or f"capacity-{issuer}", f"attestor/{who}"
-        operation = Attest(who, key(signer).public, lane, number, issuer, name, figure)
+        public, version = key(signer).public, self.version(issuer, name)
+        operation = Attest(who, public, lane, number, issuer, name, version, figure)
         return self.does(operation, signer)
 
     def renew(self, *issuers: str, figure: int = 900_000, groups: tuple[str, ...] = GROUPS) -> None:

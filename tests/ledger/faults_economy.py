@@ -160,13 +160,16 @@ def attestor_faults(world: World) -> list[Fault]:
     public = key(signer).public
     period = TIME_MS // PERIOD_MS
 
-    def attest(attestor: str = name, commitment: str = NAME, figure: int = 1) -> Operation:
-        return ops.Attest(attestor, public, 0, 0, "val0", commitment, figure)
+    def attest(
+        attestor: str = name, commitment: str = NAME, version: int = 0, figure: int = 1
+    ) -> Operation:
+        return ops.Attest(attestor, public, 0, 0, "val0", commitment, version, figure)
 
     rows: tuple[tuple[str, Operation, Reason], ...] = (
         ("attestation by nobody", attest("nobody"), Reason.UNKNOWN_ATTESTOR),
         ("attestation by another", attest("att-south"), Reason.WRONG_ROLE_KEY),
         ("attestation of nothing", attest(commitment="none"), Reason.UNKNOWN_COMMITMENT),
+        ("attestation of what was before", attest(version=1), Reason.WRONG_VERSION),
         ("attestation of too much", attest(figure=1_000_001), Reason.ABOVE_COMMITMENT),
         (
             "ruling on no challenge",

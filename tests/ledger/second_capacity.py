@@ -2,8 +2,9 @@
 of the node.
 
 A commitment is [terms, state, version, since, born, devices, attestations]; terms are [id, issuer,
-class, region, workloads, from, to, µh]; a challenge is [issuer, commitment, asset, deposit, refund
-lock, since, panel, votes, decided].
+class, region, workloads, from, to, µh]; an attestation is [attestor, µh, since, until, lower]; a
+challenge is [issuer, commitment, asset, deposit, penalty, refund lock, since, panel, votes,
+decided].
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tests.ledger.second_reserve import (
     best_by_group,
     counted,
     hours,
+    is_heard,
     is_sound,
     need_issuer,
     use_number,
@@ -87,7 +89,8 @@ def commit(state: State, key: bytes, lane: int, number: int, terms: list[Any]) -
     known = {(item[0], item[1]) for item in state.get("Standard")[1]}
     need(all((terms[2], work) in known for work in terms[4]), "unknown_class")
     others = all_now(state, "CapacityCommitment")
-    need(len(others) < 1_024, "too_many")
+    own = [item for item in others if item[0][1] == terms[1]]
+    need(len(others) < 1_024 and len(own) < 32, "too_many")
     _check_schedule(state, terms[5], terms[6])
     need(terms[4] == sorted(set(terms[4])) and terms[7] > 0, "bad_schedule")
     _check_line(state, terms, others)
@@ -127,25 +130,28 @@ def amend(
 
 
 def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *said: Any) -> None:
-    issuer, name, figure = said
+    issuer, name, version, figure = said
     _attestor(state, attestor, key)
     use_number(state, attestor, "attestor", lane, number)
     held = _standing(state, issuer, name)
+    need(version == held[2], "wrong_version")
     need(figure <= held[0][7], "above_commitment")
     clock_ms, before = state.clock_ms, [item for item in held[6] if item[0] == attestor]
-    counts = counted(state, held)
+    counts = counted(state, held, clock_ms)
     others = [item for item in held[6] if item[0] != attestor]
     fresh = bool(before) and weight(state, before[0][2], 10**6) > 0
     if fresh and figure < before[0][1]:
-        waits_ms = before[0][3][0][1] if before[0][3] else clock_ms
-        entry = [*before[0][:3], [[figure, waits_ms]]]
-    elif not fresh and figure < counts:
-        entry = [attestor, figure, clock_ms, [[figure, clock_ms]]]
+        waits_ms = before[0][4][0][1] if before[0][4] else clock_ms
+        entry = [*before[0][:4], [[figure, waits_ms]]]
     else:
-        entry = [attestor, figure, clock_ms, []]
+        lower = [[figure, clock_ms]] if not fresh and figure < counts else []
+        entry = [attestor, figure, clock_ms, held[0][6], lower]
+    if len(others) == 16:
+        others = [item for item in others if is_heard(state, item)]
     need(len(others) < 16, "too_many")
     held[6] = sorted([*others, entry])
-    if held[1] == PROPOSED and len(best_by_group(state, held)) >= state.get("Parameters")[5]:
+    agree = len(best_by_group(state, held, clock_ms))
+    if held[1] == PROPOSED and agree >= state.get("Parameters")[5]:
         held[1], held[3] = LIVE, clock_ms
     keep(state, "CapacityCommitment", held)
 
@@ -159,13 +165,14 @@ def challenge(
     need(asset != asset_of(state.chain_id, issuer), "own_coin")
     need(is_sound(state, asset), "unknown_asset")
     worth = hours(state, [held])[0]
-    need(amount >= max(1, -(-worth * state.economy.deposit_ppm // 10**6)), "low_deposit")
+    penalty = max(1, -(-worth * state.economy.deposit_ppm // 10**6))
+    need(amount >= penalty, "low_deposit")
     seed = state.parent_hash + f"{issuer}\0{name}".encode()
     panel = _panel(state, [item[0] for item in held[6]], seed)
     keep(
         state,
         "Challenge",
-        [issuer, name, asset, amount, refund_lock, state.clock_ms, panel, [], 0],
+        [issuer, name, asset, amount, penalty, refund_lock, state.clock_ms, panel, [], 0],
     )
     held[1:4] = [CONTESTED, held[2] + 1, state.clock_ms]
     keep(state, "CapacityCommitment", held)
@@ -187,21 +194,21 @@ def rule(
 ) -> None:
     _attestor(state, attestor, key)
     held = now(state, "Challenge", f"{issuer}\0{name}".encode())
-    need(held is not None and held[5] == since_ms, "unknown_challenge")
-    ends_ms = held[8] or since_ms + state.economy.contest_ms
+    need(held is not None and held[6] == since_ms, "unknown_challenge")
+    ends_ms = held[9] or since_ms + state.economy.contest_ms
     need(state.clock_ms <= ends_ms, "unknown_challenge")
-    need(attestor in held[6], "not_on_panel")
-    need(not held[8] and attestor not in [vote[0] for vote in held[7]], "replayed_operation")
-    held[7].append([attestor, upheld])
+    need(attestor in held[7], "not_on_panel")
+    need(not held[9] and attestor not in [vote[0] for vote in held[8]], "replayed_operation")
+    held[8].append([attestor, upheld])
     if verdict(held) is not None:
-        held[8] = state.clock_ms
+        held[9] = state.clock_ms
     keep(state, "Challenge", held)
 
 
 def verdict(held: list[Any]) -> bool | None:
     """Three of the panel decide."""
     for upheld in (True, False):
-        if [vote[1] for vote in held[7]].count(upheld) >= 3:
+        if [vote[1] for vote in held[8]].count(upheld) >= 3:
             return upheld
     return None
 

@@ -89,7 +89,7 @@ _FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
     17: ("Commit", (HASH, LANE, UINT, TERMS)),
     18: ("PledgeDevices", (SLUG, HASH, SLUG, UINT, DEVICES)),
     19: ("Amend", (SLUG, HASH, SLUG, UINT, MICROHOURS, UINT)),
-    20: ("Attest", (SLUG, HASH, LANE, UINT, SLUG, SLUG, MICROHOURS)),
+    20: ("Attest", (SLUG, HASH, LANE, UINT, SLUG, SLUG, UINT, MICROHOURS)),
     21: ("OpenChallenge", (SLUG, SLUG, HASH, AMOUNT, HASH)),
     22: ("Rule", (SLUG, HASH, SLUG, SLUG, boolean, UINT)),
     23: ("SealNonce", (SLUG, HASH, UINT, HASH)),
@@ -126,7 +126,7 @@ HEADER = struct(
 )
 FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
 FACTORS = many(FACTOR, 1, 256)
-ATTESTATION = struct(SLUG, MICROHOURS, UINT, many(struct(MICROHOURS, UINT), 0, 1))
+ATTESTATION = struct(SLUG, MICROHOURS, UINT, UINT, many(struct(MICROHOURS, UINT), 0, 1))
 SIGNED = struct(SLUG, MICROHOURS, SIGNATURE)
 FOUNDING = struct(TERMS, many(HASH, 0, 16_384), many(SIGNED, 0, 16))
 MINUTE, DAY = 60_000, 86_400_000
@@ -239,7 +239,7 @@ SHAPES: dict[str, Shape] = {
     "Device": struct(HASH, SLUG, SLUG, UINT, UINT, UINT),
     "Vote": PANEL_VOTE,
     "Challenge": struct(
-        *(SLUG, SLUG, HASH, AMOUNT, HASH, UINT),
+        *(SLUG, SLUG, HASH, AMOUNT, AMOUNT, HASH, UINT),
         *(many(SLUG, 0, 5), many(PANEL_VOTE, 0, 5), UINT),
     ),
     "Sealed": SEALED,

@@ -127,7 +127,7 @@ def genesis_state(value: list[Any]) -> State:
     for item in value[8]:
         state.put("Attestor", item[0].encode(), [item, True, 1, 0])
     for terms, devices, attestations in value[10]:
-        said = sorted([name, figure, value[3], []] for name, figure, _ in attestations)
+        said = sorted([name, figure, value[3], terms[6], []] for name, figure, _ in attestations)
         keep(state, "CapacityCommitment", [terms, LIVE, 0, value[3], 0, len(devices), said])
         for device in devices:
             keep(state, "Device", [device, terms[1], terms[0], 0, terms[6], 0])

@@ -84,7 +84,6 @@ def operate(state: State, number: int, fields: list[Any], has_members: bool) -> 
         _accuse(state, licence, fields)
     else:
         _change(state, licence, number, fields[1], has_members)
-    keep(state, "Licence", licence)
 
 
 def _end_epoch(state: State, number: int) -> None:
@@ -213,13 +212,17 @@ def _change(state: State, licence: list[Any], number: int, version: int, by_memb
     """4 removes, 5 suspends, 6 revokes, 11 reinstates."""
     need(version == licence[2], "wrong_version")
     licence[2] += 1
+    if number == 6 and licence[1] == APPLIED:
+        state.drop("Licence", licence[0][0].encode())
+        return
     if number == 4:
         need(licence[3] in (WAITING, READY, SEATED), "no_seat")
         _vacate(licence, state.height)
+        keep(state, "Licence", licence)
         return
     fits = {
         SUSPEND: licence[1] == ACTIVE,
-        6: licence[1] not in (REVOKED, CLOSED, APPLIED),
+        6: licence[1] not in (REVOKED, CLOSED),
         11: licence[1] == SUSPENDED,
     }
     need(fits[number], "licence_inactive")
@@ -229,6 +232,7 @@ def _change(state: State, licence: list[Any], number: int, version: int, by_memb
         licence[6] = BY_VALIDATORS if by_members else BY_REGULATOR
     if number == 6:
         _vacate(licence, state.height)
+    keep(state, "Licence", licence)
 
 
 def _vacate(licence: list[Any], height: int) -> None:
@@ -245,6 +249,7 @@ def _ready(state: State, licence: list[Any], fields: list[Any]) -> None:
     need(fields[1] == licence[0][6][CONSENSUS_KEY], "wrong_role_key")
     need(fields[2:4] == epoch[1:3], "wrong_epoch")
     licence[3:5] = [READY, state.height]
+    keep(state, "Licence", licence)
 
 
 def _accuse(state: State, licence: list[Any], fields: list[Any]) -> None:
@@ -253,10 +258,12 @@ def _accuse(state: State, licence: list[Any], fields: list[Any]) -> None:
     need(0 <= present - voted <= 10, "wrong_epoch")
     if licence[1] == ACTIVE:
         licence[1] = ACCUSED
-        return
-    votes_on = licence[1] in (SUSPENDED, WINDDOWN) and licence[3] in (WAITING, READY, SEATED)
-    need(votes_on, "licence_inactive")
-    _vacate(licence, state.height)
+    else:
+        need(licence[1] in (SUSPENDED, WINDDOWN), "licence_inactive")
+        need(licence[6] != BY_EVIDENCE, "licence_inactive")
+        licence[1], licence[5:7] = SUSPENDED, [state.clock_ms, BY_EVIDENCE]
+        _vacate(licence, state.height)
+    keep(state, "Licence", licence)
 
 
 def start_epoch(state: State) -> None:

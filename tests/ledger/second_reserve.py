@@ -43,22 +43,27 @@ def weight(state: State, since_ms: int, figure: int) -> int:
     return max(0, figure * (life - age) // (life - life // 2))
 
 
-def best_by_group(state: State, commitment: list[Any]) -> dict[str, tuple[int, str]]:
-    """Of each group of attestors that count its highest figure, and whose it is."""
+def is_heard(state: State, entry: list[Any]) -> bool:
+    """Whether an attestation is of a licensed attestor and has not faded."""
+    attestor = state.get("Attestor", entry[0].encode())
+    return attestor is not None and attestor[1] and weight(state, entry[2], 2**40) > 0
+
+
+def best_by_group(state: State, commitment: list[Any], end_ms: int) -> dict[str, tuple[int, str]]:
+    """Of each group that attested a schedule as long as this its highest figure, and whose."""
     best: dict[str, tuple[int, str]] = {}
-    for name, figure, since_ms, _ in commitment[6]:
-        attestor = state.get("Attestor", name.encode())
-        if attestor is None or not attestor[1] or not weight(state, since_ms, 2**40):
-            continue
-        group = attestor[0][2]
-        best[group] = max(best.get(group, (-1, "")), (weight(state, since_ms, figure), name))
+    for entry in commitment[6]:
+        name, figure, since_ms, until_ms, _ = entry
+        if until_ms >= end_ms and is_heard(state, entry):
+            group = state.get("Attestor", name.encode())[0][2]
+            best[group] = max(best.get(group, (-1, "")), (weight(state, since_ms, figure), name))
     return best
 
 
-def counted(state: State, commitment: list[Any]) -> int:
+def counted(state: State, commitment: list[Any], end_ms: int) -> int:
     """The k-th highest figure, within what is committed and what the devices deliver."""
     wanted = state.get("Parameters")[5]
-    figures = sorted((figure for figure, _ in best_by_group(state, commitment).values()))
+    figures = sorted((figure for figure, _ in best_by_group(state, commitment, end_ms).values()))
     if len(figures) < wanted:
         return 0
     able = commitment[5] * MILLION * state.period_ms // HOUR_MS
@@ -74,13 +79,17 @@ def hours(state: State, commitments: list[Any]) -> tuple[int, int, bool]:
     for item in commitments:
         if item[1] not in (LIVE, CONTESTED):
             continue
-        _, _, device_class, _, workloads, from_ms, to_ms, _ = item[0]
-        worth = counted(state, item) * min(factors[device_class, work] for work in workloads)
+        _, _, device_class, _, workloads, from_ms, *_ = item[0]
+        factor = min(factors[device_class, work] for work in workloads)
         week = state.period + WEEK_MS // state.period_ms
-        left = range(max(from_ms // state.period_ms, state.period), to_ms // state.period_ms)
-        total += worth * len(left)
-        soon += worth * len(range(left.start, min(left.stop, week)))
-        frozen = frozen or any(lower for _, _, _, lower in item[6])
+        start = max(from_ms // state.period_ms, state.period)
+        for until_ms in sorted({entry[3] for entry in item[6]}):
+            worth = counted(state, item, until_ms) * factor
+            left = range(start, until_ms // state.period_ms)
+            total += worth * len(left)
+            soon += worth * len(range(left.start, min(left.stop, week)))
+            start = max(start, left.stop)
+        frozen = frozen or any(entry[4] for entry in item[6])
     return total // MILLION, soon // MILLION, frozen
 
 
@@ -94,7 +103,8 @@ def is_sound(state: State, asset: bytes) -> bool:
     if reserve is None or reserve[5] not in (HEALTHY, WARN):
         return False
     licence = now(state, "Licence", reserve[1].encode())
-    return licence is not None and licence[1] in (ACTIVE, ACCUSED)
+    is_active = licence is not None and licence[1] in (ACTIVE, ACCUSED)
+    return is_active and bool(state.clock_ms <= licence[0][7])
 
 
 def bond_needed(state: State, supply: int) -> int:
@@ -155,7 +165,7 @@ def is_thin(state: State, supply: int, soon: int) -> bool:
 
 
 def judge_touched(state: State) -> None:
-    """Issuers whose coins, hours or bonds the block changed; all where an attestor came or went."""
+    """Issuers whose coins, hours or bonds the block changed; all where an attestor did."""
     issuers: set[str] = set()
     for key in state.touched:
         if key[0] == TYPE_BYTES["Attestor"]:
@@ -189,8 +199,7 @@ def use_number(state: State, owner: str, role: str, lane: int, number: int) -> N
 
 def mint(state: State, issuer: str, key: bytes, lane: int, number: int, amount: int) -> None:
     licence = need_issuer(state, issuer, TREASURY, key)
-    active = licence[1] in (ACTIVE, ACCUSED) and state.clock_ms <= licence[0][7]
-    need(active, "licence_inactive")
+    need(licence[1] == ACTIVE, "licence_inactive")
     use_number(state, issuer, "treasury", lane, number)
     held = now(state, "Reserve", asset_of(state.chain_id, issuer))
     _, _, supply, backing, soon, solvency, _, frozen, period, minted, _ = held
@@ -216,10 +225,10 @@ def burn(state: State, asset: bytes, amount: int) -> None:
 
 
 def deposit_bond(state: State, issuer: str, asset: bytes, amount: int) -> None:
-    licence = now(state, "Licence", issuer.encode())
-    need(licence is not None and licence[0][9], "unknown_issuer")
+    own = asset_of(state.chain_id, issuer)
+    need(state.get("Reserve", own) is not None, "unknown_issuer")
     need(state.get("Reserve", asset) is not None, "unknown_asset")
-    need(asset != asset_of(state.chain_id, issuer), "own_coin")
+    need(asset != own, "own_coin")
     identity = issuer.encode() + b"\0" + asset
     held = state.get("Bond", identity) or [issuer, asset, 0]
     state.put("Bond", identity, [issuer, asset, held[2] + amount])
@@ -233,6 +242,7 @@ def withdraw_bond(
     use_number(state, issuer, "treasury", lane, number)
     take_bond(state, issuer, asset, amount)
     held = now(state, "Reserve", asset_of(state.chain_id, issuer))
+    need(not held or held[5] in (HEALTHY, WARN), "not_healthy")
     need(not is_short(state, issuer, held[2] if held else 0), "short_bond")
 
 

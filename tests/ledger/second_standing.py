@@ -78,7 +78,7 @@ def deadline(state: State, kind: str, value: list[Any]) -> int | None:
             if value[1] == PROPOSED:
                 moments.append(value[3] + economy.proposal_ms)
         case "Challenge":
-            moments.append(value[8] or value[5] + economy.contest_ms)
+            moments.append(value[9] or value[6] + economy.contest_ms)
         case _:
             moments.append(value[{"Device": 4, "Opening": 5, "Order": 3}[kind]])
     return min(moments, default=None)

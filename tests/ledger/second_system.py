@@ -88,7 +88,7 @@ def _sweep_device(state: State, held: list[Any]) -> None:
 
 def _settle(state: State, held: list[Any]) -> list[list[Any]]:
     """The loser of a challenge pays."""
-    issuer, _, asset, deposit, refund_lock, *_ = held
+    issuer, _, asset, deposit, penalty, refund_lock, *_ = held
     identity = identity_of("Challenge", held)
     state.drop("Challenge", identity)
     outputs = [[asset, deposit, refund_lock]]
@@ -97,7 +97,7 @@ def _settle(state: State, held: list[Any]) -> list[list[Any]]:
         bonds = state.all("Bond", issuer.encode() + b"\0")
         total = sum(amount for _, _, amount in bonds)
         for _, coin, amount in bonds:
-            share = amount * min(deposit, total) // total
+            share = amount * min(penalty, total) // total
             if share:
                 take_bond(state, issuer, coin, share)
                 outputs.append([coin, share, refund_lock])
@@ -136,13 +136,14 @@ def begin_period(state: State) -> None:
 
 def _lowered(state: State, commitment: list[Any]) -> list[Any]:
     """A figure that waited long enough counts if its author is among the k, else is dropped."""
-    ranked = sorted(best_by_group(state, commitment).values(), reverse=True)
+    ranked = sorted(best_by_group(state, commitment, state.clock_ms).values(), reverse=True)
     among = {name for _, name in ranked[: state.get("Parameters")[5]]}
     entries = []
-    for name, figure, since_ms, lower in commitment[6]:
-        entry = [name, figure, since_ms, lower]
+    for name, figure, since_ms, until_ms, lower in commitment[6]:
+        entry = [name, figure, since_ms, until_ms, lower]
         if lower and state.clock_ms > lower[0][1] + state.economy.lower_ms:
-            entry = [name, *lower[0], []] if name in among else [name, figure, since_ms, []]
+            counts = lower[0] if name in among else [figure, since_ms]
+            entry = [name, *counts, until_ms, []]
         entries.append(entry)
     return [*commitment[:6], entries]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from ledger.boundaries import boundary_of, keep_boundaries, keep_first
 from ledger.chain import Chain
 from ledger.kv import KeyValue, MemoryKV
 from ledger.snapshot import CheckedObjects, Manifest, check_chunk
@@ -57,13 +58,26 @@ def all_chunks(state: FrozenState) -> dict[int, bytes]:
     return chunks
 
 
+def keep_ends(kv: KeyValue, chain: Chain, epoch: int) -> None:
+    """The first set and the ends of all epochs before this one, as whoever imports walked them."""
+    first = chain.validators(0)
+    assert first is not None
+    keep_first(kv, first)
+    for number in range(epoch):
+        boundary = boundary_of(chain, number)
+        assert boundary is not None
+        keep_boundaries(kv, [boundary])
+
+
 def begin(kv: KeyValue, manifest: Manifest) -> Import:
     return Import.begin(kv, manifest, CHAIN_ID, validators(manifest.header.epoch), is_valid)
 
 
-def imported(state: FrozenState) -> MemoryKV:
-    """A store that took the whole snapshot."""
+def imported(state: FrozenState, giver: Chain | None = None) -> MemoryKV:
+    """A store that took the whole snapshot; after epoch 0 the giver shows the way to it."""
     kv = MemoryKV()
+    if giver is not None:
+        keep_ends(kv, giver, state.manifest.header.epoch)
     taking = begin(kv, state.manifest)
     for number, data in all_chunks(state).items():
         assert taking.add(number, data)

@@ -45,6 +45,7 @@ def attested(*figures: tuple[str, int, int], devices: int = 60) -> CapacityCommi
         CommitmentState.LIVE,
         0,
         TIME_MS,
+        0,
         devices,
         tuple(
             Attestation(name, figure, TIME_MS - ago * PERIOD_MS, terms("val0").to_ms, ())
@@ -285,13 +286,15 @@ def test_an_attestor_is_admitted_by_both_with_a_key_of_its_own() -> None:
 def test_an_attestation_is_signed_by_its_attestor_and_used_once() -> None:
     """Another's key, the same number again, one too many."""
     world = EconomyWorld()
-    wrong = Attest("att-north", key("attestor/att-south").public, 0, 0, "val0", "capacity-val0", 5)
+    wrong = Attest(
+        "att-north", key("attestor/att-south").public, 0, 0, "val0", "capacity-val0", 0, 5
+    )
     assert world.reason(world.does(wrong, "attestor/att-south")) is Reason.WRONG_ROLE_KEY
     tx = world.attests("north", "val0")
     world.run(tx)
     assert world.reason(tx) is Reason.REPLAYED_OPERATION
     skipped = Attest(
-        "att-north", key("attestor/att-north").public, 0, 2, "val0", "capacity-val0", 5
+        "att-north", key("attestor/att-north").public, 0, 2, "val0", "capacity-val0", 0, 5
     )
     assert world.reason(world.does(skipped, "attestor/att-north")) is Reason.OPERATION_GAP
     unknown = world.attests("north", "val0", of="nothing")

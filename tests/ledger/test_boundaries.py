@@ -46,12 +46,13 @@ def test_a_chain_of_any_height_finds_its_boundaries() -> None:
         assert found == list(range(height // EPOCH_BLOCKS))
 
 
-def test_an_imported_chain_has_those_from_its_base_on() -> None:
-    """The base is a boundary itself; earlier ones are not there."""
+def test_an_imported_chain_has_them_all() -> None:
+    """The base is a boundary itself; earlier ones were walked and kept."""
     _, original = grown(MemoryKV(), seed=2, outputs=5, epochs=3)
-    chain = Chain.open(imported(original.freeze()))
-    assert boundary_of(chain, 2) == boundary_of(original, 2)
-    assert [boundary_of(chain, epoch) for epoch in (0, 1, 3)] == [None] * 3
+    chain = Chain.open(imported(original.freeze(), original))
+    for epoch in range(3):
+        assert boundary_of(chain, epoch) == boundary_of(original, epoch)
+    assert [boundary_of(chain, epoch) for epoch in (-1, 3)] == [None] * 2
 
 
 def test_lies_are_refused_by_name() -> None:

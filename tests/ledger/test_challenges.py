@@ -161,7 +161,7 @@ def test_a_vote_is_for_one_challenge_and_counts_once() -> None:
 
 
 def test_upheld_the_commitment_is_void_and_the_bond_pays() -> None:
-    """Three of five: deposit back, as much from the bond pro rata, hours gone, devices free."""
+    """Three of five: deposit back, the penalty from the bond pro rata, hours gone, devices free."""
     world = new_world()
     held, before = contested(world), bonds(world)
     assert before["val1"] == before["val2"]
@@ -192,15 +192,30 @@ def test_upheld_the_commitment_is_void_and_the_bond_pays() -> None:
         assert world.reason(tx) is Reason.COMMITMENT_OVER
 
 
+def test_a_larger_deposit_takes_no_more_from_the_bond() -> None:
+    """What was needed is what the bond pays: nobody empties it by putting up more."""
+    world = new_world()
+    penalty, before = needed(world), bonds(world)
+    world.run(challenges(world, 2 * penalty))
+    held = load(world.state, Challenge, NAME)
+    assert held is not None
+    assert (held.deposit, held.penalty) == (2 * penalty, penalty)
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert bonds(world) == {name: amount - penalty // 2 for name, amount in before.items()}
+    assert amount_of(world, "carol", "val1") == 2 * penalty + penalty // 2
+
+
 def test_a_bond_pays_no_more_than_it_holds() -> None:
-    """A deposit larger than the bond: all of it goes, what is missing goes unpaid."""
-    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30), 200))
+    """A penalty larger than the bond: all of it goes, what is missing goes unpaid."""
+    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30), 150))
+    assert needed(world) > 300 * COIN
     world.run(challenges(world, 500 * COIN))
     world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
     world.run()
     assert bonds(world) == {"val1": 0, "val2": 0}
-    assert amount_of(world, "carol", "val1") == 700 * COIN
-    assert amount_of(world, "carol", "val2") == 200 * COIN
+    assert amount_of(world, "carol", "val1") == 650 * COIN
+    assert amount_of(world, "carol", "val2") == 150 * COIN
     assert world.reserve().short_since_ms > 0
 
 

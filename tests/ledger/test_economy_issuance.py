@@ -50,9 +50,9 @@ def refusal(amount: int, backing: Backing, rules: Any = None) -> Invalid:
 
 @pytest.mark.parametrize("state", LicenceState)
 def test_only_an_active_licence_mints(state: LicenceState) -> None:
-    """Accused it is active until the epoch ends."""
+    """The accused, who is active until the epoch ends, does not."""
     held = LICENCE.entered(state, TIME_MS, Cause.REGULATOR)
-    if state in (LicenceState.ACTIVE, LicenceState.ACCUSED):
+    if state is LicenceState.ACTIVE:
         need_minting(held, TIME_MS)
         return
     with pytest.raises(Invalid) as caught:

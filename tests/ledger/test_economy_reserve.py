@@ -49,6 +49,7 @@ def hours(
             state=CommitmentState.LIVE,
             version=0,
             since_ms=TIME_MS,
+            born=0,
             devices=60,
             attestations=tuple(
                 Attestation(name, figure, TIME_MS, TIME_MS + DAY_MS, ())

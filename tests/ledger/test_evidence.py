@@ -12,7 +12,7 @@ from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.epochs import Epoch
 from ledger.execution import FREE_PER_IDENTITY_MAX
 from ledger.membership import EVIDENCE_EPOCHS
-from ledger.operations import EndEpoch
+from ledger.operations import EndEpoch, Evidence
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from tests.ledger.faults import judge
@@ -20,6 +20,7 @@ from tests.ledger.world import COIN, TIME_MS, World, grant, make_genesis, sign
 
 replace = msgspec.structs.replace
 HEIGHT = 9
+CLOCK_MS = TIME_MS + 5
 GRANT = grant("new")
 
 
@@ -43,21 +44,30 @@ def epoch(number: int = 20) -> Epoch:
     return Epoch(number, 70, b"\7" * 32, TIME_MS, False, (), ())
 
 
+def accused(item: Evidence, held: Licence) -> Licence:
+    return membership.accuse(item, held, epoch(), clock_ms=CLOCK_MS, height=HEIGHT)
+
+
 @pytest.mark.parametrize("seat", Seat)
 @pytest.mark.parametrize("state", LicenceState)
 def test_evidence_against_every_state_and_seat(state: LicenceState, seat: Seat) -> None:
-    """An active one is accused until the boundary; one that is suspended or winds down and
-    still has a seat, or wants one, loses it; the others are judged already."""
+    """An active one is accused until the boundary; one that is suspended or winds down is
+    suspended for this at once, and loses seat or wish; the others are judged already."""
     item, held = World().evidence("new", epoch=20), licence(state, seat)
 
     def run() -> Licence:
-        return membership.accuse(item, held, epoch(), height=HEIGHT)
+        return accused(item, held)
 
     losing = {Seat.WAITING: Seat.NONE, Seat.READY: Seat.NONE, Seat.SEATED: Seat.LEAVING}
     if state is LicenceState.ACTIVE:
         assert run() == replace(held, state=LicenceState.ACCUSED)
-    elif state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN) and seat in losing:
-        assert run() == replace(held, seat=losing[seat], seat_height=HEIGHT)
+    elif state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN):
+        after = run()
+        assert (after.state, after.cause) == (LicenceState.SUSPENDED, Cause.EVIDENCE)
+        assert (after.since_ms, after.version) == (CLOCK_MS, held.version)
+        assert after.seat is losing.get(seat, seat)
+        assert after.seat_height == (HEIGHT if seat in losing else held.seat_height)
+        assert reason_of(lambda: accused(item, after)) is Reason.LICENCE_INACTIVE
     else:
         assert reason_of(run) is Reason.LICENCE_INACTIVE
 
@@ -67,20 +77,20 @@ def test_votes_count_for_ten_epochs(voted: int) -> None:
     """In epoch 20 those of 10 to 20, and none of 9 or 21."""
     item = World().evidence("new", epoch=voted)
     if voted in (10, 20):
-        membership.accuse(item, licence(), epoch(), height=HEIGHT)
+        accused(item, licence())
     else:
-        found = reason_of(lambda: membership.accuse(item, licence(), epoch(), height=HEIGHT))
+        found = reason_of(lambda: accused(item, licence()))
         assert found is Reason.WRONG_EPOCH
     assert EVIDENCE_EPOCHS == 10
 
 
 def test_an_offender_is_suspended_and_leaves_at_the_boundary() -> None:
-    """Accused it mints and approves on; from the boundary it does neither."""
+    """Accused it approves on and mints nothing; from the boundary it does neither."""
     world = World(make_genesis(7))
     world.advance([world.accuse("val2")])
     assert world.licence("val2").state is LicenceState.ACCUSED
     members = [f"val{index}/operations" for index in (3, 0, 1, 2, 4)]
-    judge(world, world.mint("val2").raw)
+    assert refused(world, world.mint("val2")).reason is Reason.LICENCE_INACTIVE
     last = world.advance([world.govern(EndEpoch(0), approvers=members)]).header.height
     held = world.licence("val2")
     assert (held.state, held.cause, held.seat) == (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ledger.economy.due import Due
 from ledger.economy.licence import Cause, LicenceState, Seat
 from ledger.economy.regulator import Regulator, RegulatorKeys
 from ledger.economy.reserve import Solvency
@@ -83,12 +84,28 @@ def test_an_application_lapses_after_thirty_days() -> None:
     world.run(applies(world))
 
 
-@pytest.mark.parametrize("act", [Suspend, Revoke, Reinstate])
-def test_an_application_is_granted_or_lapses_and_nothing_else(act: type) -> None:
-    """There is nothing to suspend, revoke or reinstate."""
+@pytest.mark.parametrize("act", [Suspend, Reinstate])
+def test_an_application_is_neither_suspended_nor_reinstated(act: type) -> None:
+    """It has no power yet that could be stopped."""
     world = EconomyWorld()
     world.run(applies(world))
     assert world.reason(world.govern(act("new", 0))) is Reason.LICENCE_INACTIVE
+
+
+def test_an_application_is_revoked_by_both_and_its_name_is_free_at_once() -> None:
+    """Nobody keeps a name by asking for it: gone without a trace or a deadline, and whoever the
+    name belongs to asks anew."""
+    world = EconomyWorld()
+    deadlines = world.draft.all(Due)
+    world.run(applies(world))
+    assert world.reason(world.govern(Revoke("new", 1))) is Reason.WRONG_VERSION
+    alone = world.govern(Revoke("new", 0), approvers=VALIDATORS)
+    assert world.reason(alone) is Reason.NEEDS_QUORUM
+    world.run(world.govern(Revoke("new", 0)))
+    assert state_of(world, "new") is None
+    assert world.draft.all(Due) == deadlines
+    assert world.reason(world.govern(Revoke("new", 0))) is Reason.UNKNOWN_LICENCE
+    world.run(applies(world))
 
 
 # Suspension.
@@ -136,10 +153,10 @@ def test_both_end_a_suspension_early() -> None:
 
 
 def test_a_suspension_for_evidence_that_nobody_ends_ends_the_licence() -> None:
-    """Accused it mints until the epoch ends; after 180 days it is revoked."""
+    """Accused it mints nothing from then on; after 180 days it is revoked."""
     world = EconomyWorld()
     world.run(world.accuse("val0"))
-    world.run(world.minting())
+    assert world.reason(world.minting()) is Reason.LICENCE_INACTIVE
     world.end_epoch()
     held = world.licence("val0")
     assert (held.state, held.cause) == (LicenceState.SUSPENDED, Cause.EVIDENCE)

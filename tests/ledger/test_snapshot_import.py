@@ -14,28 +14,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import codec, schema
+from ledger import boot_audit, codec, schema, snapshot_import
+from ledger.block import header_hash
 from ledger.boot_audit import audit_boot
+from ledger.boundaries import boundary_of
 from ledger.chain import Chain
 from ledger.chain_load import scan_all
-from ledger.epochs import Epoch
+from ledger.epochs import Epoch, epoch_after
 from ledger.full_audit import audit_full
 from ledger.kv import KeyValue, LevelDB, MemoryKV, StorageError
 from ledger.objects import key_of, load_one
 from ledger.reasons import Invalid, Reason
-from ledger.schema import DamagedChain, UnfinishedImport
+from ledger.schema import DamagedChain, EpochEnd, UnfinishedImport
 from ledger.snapshot_import import Import
 from ledger.snapshot_make import FrozenState
 from ledger.spent_bitmap import CHUNK_FLAGS
+from ledger.view import Head
 from tests.ledger.chain_world import (
     CHAIN_ID,
     EPOCH_BLOCKS,
     LOCKS,
     World,
+    certificate_of,
     is_valid,
     validators,
 )
-from tests.ledger.snapshot_world import all_chunks, append, begin, grown, imported
+from tests.ledger.snapshot_world import all_chunks, append, begin, grown, imported, keep_ends
 
 BELOW = (
     schema.LEAVES,
@@ -164,6 +168,32 @@ def test_killed_between_any_two_writes_it_goes_on() -> None:
         assert Import.resume(image) is None
         assert dict(scan_all(image, b"")) == whole
     check_same_state(start(kv), original, world)
+
+
+@pytest.mark.parametrize("kept", [0, snapshot_import.BALANCES_KEPT])
+def test_balances_that_are_in_memory_are_not_read(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each at most once where there is room for all, anew for each chunk where there is none; the
+    store is the same."""
+    read: list[bytes] = []
+
+    class Counted(MemoryKV):
+        def get(self, key: bytes) -> bytes | None:
+            if key.startswith(schema.BALANCE):
+                read.append(key)
+            return super().get(key)
+
+    source = MemoryKV()
+    _, original = grown(source, seed=5, outputs=3 * CHUNK_FLAGS, big=0)
+    state = original.freeze()
+    monkeypatch.setattr(snapshot_import, "BALANCES_KEPT", kept)
+    kv = Counted()
+    taking = begin(kv, state.manifest)
+    pump(taking, all_chunks(state), Random(2))
+    assert (len(read) == len(set(read))) == bool(kept)
+    taking.finish()
+    assert records(kv) == records(source)
 
 
 def test_killed_at_every_second_chunk_on_a_disk(tmp_path: Path) -> None:
@@ -305,6 +335,24 @@ def test_begin_and_finish_refuse_what_they_must() -> None:
         Chain.create(kv, World().genesis([(0, 0, 1)]))
 
 
+def test_no_import_begins_with_a_gap_below_it() -> None:
+    """Of the ends and sets of the epochs before each one that is missing is noticed; the end of the
+    snapshot's own epoch is its base, and not kept twice."""
+    _, original = grown(MemoryKV(), seed=16, outputs=3, epochs=3)
+    manifest = original.freeze().manifest
+    whole = MemoryKV()
+    keep_ends(whole, original, 3)
+    for epoch in range(2):
+        for key in (schema.epoch_end_key(epoch), schema.validators_key(epoch)):
+            image = whole.copy()
+            image.write({}, [key])
+            with pytest.raises(AssertionError, match="epochs before 2 are missing"):
+                begin(image, manifest)
+    begin(whole, manifest)
+    assert whole.get(schema.epoch_end_key(1)) is not None
+    assert whole.get(schema.epoch_end_key(2)) is None
+
+
 def test_an_import_that_cannot_be_read_is_damage() -> None:
     """The record of what is imported, or a note, changed on the disk: said, never gone on with."""
     state = grown(MemoryKV(), seed=8, outputs=3)[1].freeze()
@@ -340,20 +388,19 @@ def test_validators_that_changed_on_the_disk_finish_nothing() -> None:
 
 
 def test_below_the_base_is_nothing() -> None:
-    """Blocks, certificates, sets and transactions from before are None, not damage."""
+    """Blocks, certificates and transactions from before are None, not damage; sets are there."""
     world, original = grown(MemoryKV(), seed=9, outputs=9, epochs=3)
     state = original.freeze()
-    chain = start(imported(state))
+    chain = start(imported(state, original))
     base = 3 * EPOCH_BLOCKS
     assert (chain.base, chain.height, chain.bodies_from) == (base, base, base + 1)
     assert chain.header(base) == state.manifest.header
     assert chain.certificate(base) == state.manifest.certificate
     assert chain.height_of(chain.head.hash) == base
-    assert (chain.validators(2), chain.validators(3)) == (validators(2), validators(3))
+    assert [chain.validators(epoch) for epoch in range(4)] == [validators(n) for n in range(4)]
     assert chain.block(base) is None
     assert chain.leaves(base) is None
-    for epoch in (0, 1, 4):
-        assert chain.validators(epoch) is None
+    assert (chain.validators(-1), chain.validators(4)) == (None, None)
     for made in world.blocks[:-1]:
         height = made.block.header.height
         assert chain.header(height) is None
@@ -371,8 +418,8 @@ def test_below_the_base_is_nothing() -> None:
 
 def longer_import() -> MemoryKV:
     """An imported store with an epoch and a block of its own."""
-    world, original = grown(MemoryKV(), seed=10, outputs=5, transfers=2)
-    kv = imported(original.freeze())
+    world, original = grown(MemoryKV(), seed=10, outputs=5, transfers=2, epochs=3)
+    kv = imported(original.freeze(), original)
     chain, random = Chain.open(kv), Random(2)
     for _ in range(EPOCH_BLOCKS + 1):
         made = world.random_block(random, 2)
@@ -420,6 +467,66 @@ def test_an_imported_chain_serves_snapshots_itself() -> None:
         made = world.random_block(random, 6)
         append(original, world, made)
         chain.append(made.block, made.certificate, made.changes)
-    second = imported(chain.freeze())
+    second = imported(chain.freeze(), chain)
     assert all_chunks(original.freeze()) == all_chunks(frozen_again(second))
     check_same_state(start(second), original, world)
+
+
+def test_a_chain_of_imports_keeps_the_way_from_genesis() -> None:
+    """B imports from A, C from B alone, each with blocks of its own between: the boundaries of all
+    epochs are those of A at every hand, and start and full audit accept them."""
+    world, original = grown(MemoryKV(), seed=12, outputs=9, epochs=3)
+    giver, random = original, Random(1)
+    for _ in range(3):
+        taken = Chain.open(imported(giver.freeze(), giver))
+        for _ in range(2 * EPOCH_BLOCKS):
+            made = world.random_block(random, 2)
+            append(original, world, made)
+            taken.append(made.block, made.certificate, made.changes)
+        ended = epoch_after(original.head.header)
+        for epoch in range(ended):
+            assert boundary_of(taken, epoch) == boundary_of(original, epoch)
+        assert boundary_of(taken, ended) is None
+        audit_boot(taken, is_valid)
+        list(audit_full(taken, is_valid))
+        giver = taken
+    assert giver.base == 7 * EPOCH_BLOCKS
+
+
+def test_a_start_looks_at_the_ends_next_to_the_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five below an imported base two: the third is left to the full audit."""
+    _, original = grown(MemoryKV(), seed=13, outputs=3, epochs=6)
+    kv = imported(original.freeze(), original)
+    monkeypatch.setattr(boot_audit, "BOOT_ENDS", 2)
+    for epoch, found in ((4, True), (3, True), (2, False)):
+        image = kv.copy()
+        image.write({}, [schema.epoch_end_key(epoch)])
+        chain = Chain.open(image)
+        if found:
+            with pytest.raises(DamagedChain, match=f"the end of epoch {epoch} is missing"):
+                audit_boot(chain, is_valid)
+        else:
+            audit_boot(chain, is_valid)
+        with pytest.raises(DamagedChain):
+            list(audit_full(chain, is_valid))
+
+
+def test_ends_of_another_history_are_found() -> None:
+    """One whose certificate another set signed, one that lies above the next."""
+    _, original = grown(MemoryKV(), seed=14, outputs=3, epochs=4)
+    _, other = grown(MemoryKV(), seed=15, outputs=3, epochs=4)
+    kv = imported(original.freeze(), original)
+    end, later = Chain.open(kv).epoch_end(1), Chain.open(kv).epoch_end(2)
+    assert end is not None
+    assert later is not None
+    foreign = boundary_of(other, 1)
+    assert foreign is not None
+    wrong = EpochEnd(foreign.header, end.certificate)
+    high = replace(end.header, height=later.header.height)
+    head = Head(high, header_hash(high), original.head.commitments)
+    raised = EpochEnd(high, certificate_of(head))
+    for value, said in ((wrong, "epoch 1: "), (later, "epoch 1: "), (raised, "below")):
+        image = kv.copy()
+        image.write({schema.epoch_end_key(1): codec.encode_payload(value)}, ())
+        with pytest.raises(DamagedChain, match=said):
+            audit_boot(Chain.open(image), is_valid)

@@ -60,7 +60,7 @@ def _licence(state: LicenceState, cause: Cause = Cause.NONE) -> Licence:
 
 def _commitment(state: CommitmentState, name: str = "x", days: int = 30) -> CapacityCommitment:
     made = replace(terms("val0", name=name, days=days), region="us-east")
-    return CapacityCommitment(made, state, 0, TIME_MS, 0, ())
+    return CapacityCommitment(made, state, 0, TIME_MS, 0, 0, ())
 
 
 def _reserve(**changes: Any) -> Reserve:
@@ -166,7 +166,7 @@ ROWS: list[Row] = [
     (
         "device",
         DEVICES,
-        Device(device("x"), "val0", "nothing", LATE_MS, 0),
+        Device(device("x"), "val0", "nothing", 0, LATE_MS, 0),
         device("x"),
         LATE_MS,
         lambda item: item is not None,
@@ -225,6 +225,7 @@ def test_orders_follow_the_calendar_and_challenges_the_ledger_clock(late_ms: int
             commitment="capacity-val0",
             asset=WORLD.asset("val1"),
             deposit=5,
+            penalty=5,
             refund_lock=lock,
             since_ms=LATE_MS - ECONOMY.contest_ms,
             panel=(),

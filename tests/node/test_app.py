@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from cli.devnet.blueprint import SEEDED_TIME_MS, Blueprint, nonce_of_seed
-from cli.genesis_licence import new_grant, write_keys
+from cli.genesis_licence import new_grant
 from cli.node_setup import init
+from cli.role_keys import KeyDirectory
 from ledger.genesis import Genesis
 from node import app
 from node.config import NodeConfig
 from node.errors import NodeError
 from node.guards import NoVotes
-from node.vote_guard import Refused, VoteGuard
+from node.vote_guard import Permission, Refused, VoteGuard
+from p2p.handshake import SESSION_BYTES
 
 BLUEPRINT = Blueprint(nonce_of_seed(0), SEEDED_TIME_MS)
 GENESIS = BLUEPRINT.genesis
@@ -30,10 +32,11 @@ def make(directory: Path, name: str, keys: Path | None, genesis: Genesis = GENES
 
 def keys_of_joiner(directory: Path) -> Path:
     """What `marsa validator grant` leaves for the provider 'kite'."""
-    grant, seeds = new_grant(
-        GENESIS, BLUEPRINT.authority_key, "kite", "Kite", "Devnet", expires_ms=SEEDED_TIME_MS + 1
-    )
-    write_keys(directory, grant, seeds)
+    place = KeyDirectory.of(directory, "kite")
+    expires_ms, named = SEEDED_TIME_MS + 1, ("kite", "Kite", "Devnet")
+    authority = BLUEPRINT.authority_key
+    grant = new_grant(GENESIS, authority, place.public, *named, expires_ms=expires_ms)
+    place.save(grant.certificate)
     return directory
 
 
@@ -101,3 +104,23 @@ def test_an_observer_trusts_the_authority_of_genesis_alone(tmp_path: Path) -> No
     with pytest.raises(NodeError) as caught:
         app.check_node(config)
     assert caught.value.code == "wrong_key"
+
+
+def test_a_disk_that_fills_stops_transactions_and_then_votes(tmp_path: Path) -> None:
+    """Whoever asks the guard hears of it, so that neither an epoch nor the operator passes it by;
+    with room again it goes on."""
+    config = make(tmp_path / "kite", "kite", keys_of_joiner(tmp_path / "keys"))
+    storage = config.storage
+    with opened(config) as stores:
+        guard = stores.guard
+        guard.permission = Permission.ALLOWED
+        node = app.RunningNode(config, stores, bytes(SESSION_BYTES))
+        node._look_at_disk(storage.reject_below_bytes - 1)
+        assert (node._driver.accepts_transactions, guard.can_sign) == (False, True)
+        node._look_at_disk(storage.stop_voting_below_bytes - 1)
+        assert not guard.can_sign
+        assert guard.reason == "255 MiB of disk are free, 256 MiB are needed"
+        assert not node._engine.replica.state.voting
+        node._look_at_disk(storage.reject_below_bytes)
+        assert (node._driver.accepts_transactions, guard.can_sign) == (True, True)
+        assert node._engine.replica.state.voting

@@ -81,14 +81,26 @@ def test_what_breaks_the_limit_of_a_block_is_held_no_longer(
 
 
 def test_the_missing_ones_arrive() -> None:
-    """From the pool or as an answer; others are ignored."""
+    """From the pool or as an answer, now or later; those of another block are ignored."""
     bodies = make([])
     bodies.want(HASH, HEADER, LEAVES, (0,), 0)
-    stranger = WORLD.transfer("alice", "bob", 5)
-    bodies.give_transactions(GiveTransactions(HASH, (stranger.raw, TXS[1].raw)))
+    bodies.give_transactions(GiveTransactions(HASH, (TXS[1].raw,)))
     assert bodies.complete() == []
     bodies.give_transactions(GiveTransactions(bytes(32), (TXS[0].raw,)))
     assert bodies.complete() == []
+    bodies.give_transactions(GiveTransactions(HASH, (TXS[0].raw,)))
+    assert bodies.complete()[0].transactions() == TXS
+
+
+def test_a_transaction_of_no_block_is_its_senders_fault() -> None:
+    """Invalid by name; what came before it is kept, and another peer completes the body."""
+    bodies = make([])
+    bodies.want(HASH, HEADER, LEAVES, (0,), 0)
+    stranger = WORLD.transfer("alice", "bob", 5)
+    with pytest.raises(Invalid) as caught:
+        bodies.give_transactions(GiveTransactions(HASH, (TXS[1].raw, stranger.raw)))
+    assert caught.value.reason is Reason.BAD_BODY
+    assert bodies.requests(GRACE_MS) == [(0, FetchTransactions(HASH, (TXS[0].wtxid,)))]
     bodies.give_transactions(GiveTransactions(HASH, (TXS[0].raw,)))
     assert bodies.complete()[0].transactions() == TXS
 
@@ -103,12 +115,15 @@ def test_bytes_that_are_no_transaction_are_their_senders_fault() -> None:
 
 
 def test_with_the_header_alone_the_whole_body_is_asked_for() -> None:
-    """After a view change nobody has a list; a body of another root is of no use."""
+    """After a view change nobody has a list; a body of another root is its sender's fault."""
     bodies = make([])
     bodies.want(HASH, HEADER, None, (3, 1), 0)
     assert bodies.requests(0) == [(3, FetchBody(HASH))]
-    bodies.give_body(GiveBody(Block(HEADER, (TXS[0].raw,))), HASH)
+    with pytest.raises(Invalid) as caught:
+        bodies.give_body(GiveBody(Block(HEADER, (TXS[0].raw,))), HASH)
+    assert caught.value.reason is Reason.BAD_BODY
     assert bodies.complete() == []
+    assert bodies.requests(RETRY_MS) != []
     bodies.give_body(GiveBody(Block(HEADER, tuple(tx.raw for tx in TXS))), HASH)
     assert bodies.complete()[0].transactions() == TXS
 

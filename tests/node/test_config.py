@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from node import config
+from node import config, config_text
 from node.config import Address, LinksSection, NetworkSection, Options
 from node.errors import NodeError
 
@@ -33,7 +33,7 @@ def minimal(extra: str = "") -> str:
 
 def test_template_reads_back(tmp_path: Path) -> None:
     """What `template` writes is the options that it was given, and every option stands in it."""
-    text = config.template(OPTIONS)
+    text = config_text.template(OPTIONS)
     found = config.load(directory_with(tmp_path, text))
     assert (found.licence, found.p2p, found.api) == ("acme", OPTIONS.p2p, OPTIONS.api)
     assert found.p2p.peer_addresses["coral"] == Address("::1", 8742)
@@ -44,7 +44,7 @@ def test_template_reads_back(tmp_path: Path) -> None:
 
 def test_template_with_defaults_uncommented_is_the_same(tmp_path: Path) -> None:
     """The values shown as defaults are the defaults: uncommented, they change nothing."""
-    text = re.sub(r"^# (?=[a-z_]+ = )", "", config.template(OPTIONS), flags=re.MULTILINE)
+    text = re.sub(r"^# (?=[a-z_]+ = )", "", config_text.template(OPTIONS), flags=re.MULTILINE)
     assert "\nreject_below_mib = 1024\n" in text
     assert config.load(directory_with(tmp_path, text)) == config.NodeConfig.of(tmp_path, OPTIONS)
 
@@ -52,7 +52,7 @@ def test_template_with_defaults_uncommented_is_the_same(tmp_path: Path) -> None:
 def test_an_observer_has_a_name(tmp_path: Path) -> None:
     """Its own one, in place of the licence that a validator is called by."""
     options = Options(role="observer", name="watcher", network=NetworkSection(genesis_hash=HASH))
-    found = config.load(directory_with(tmp_path, config.template(options)))
+    found = config.load(directory_with(tmp_path, config_text.template(options)))
     assert (found.name, found.licence, found.is_observer) == ("watcher", "", True)
     validator = config.NodeConfig.of(tmp_path, OPTIONS)
     assert (validator.name, validator.is_observer) == ("acme", False)
@@ -63,11 +63,11 @@ def test_other_peers_leave_the_rest_of_a_file_as_it_is(tmp_path: Path) -> None:
     peers = {"delta": "127.0.0.1:1", "ember": "[::1]:2"}
     for before in (OPTIONS.p2p.peers, {}):
         options = msgspec.structs.replace(OPTIONS, p2p=LinksSection(peers=before))
-        text = config.template(options).replace('# level = "info"', 'level = "debug"')
-        found = config.load(directory_with(tmp_path, config.with_peers(text, peers)))
+        text = config_text.template(options).replace('# level = "info"', 'level = "debug"')
+        found = config.load(directory_with(tmp_path, config_text.with_peers(text, peers)))
         assert (found.p2p.peers, found.log.level) == (peers, "debug")
     table = minimal() + '[p2p.peers]\nbolt = "127.0.0.1:1"\n'
-    assert config.with_peers(table, peers) == table
+    assert config_text.with_peers(table, peers) == table
 
 
 def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
@@ -93,6 +93,44 @@ def test_archive_and_snapshots_are_options(tmp_path: Path) -> None:
     assert (found.storage.archive, found.sync.snapshot_distance) == (False, 0)
     with pytest.raises(NodeError, match="snapshot_distance"):
         config.load(tmp_path, flags={"sync.snapshot_distance": "-1"})
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "1.0", "\u0663", "\uff13", "+3", " 3", "1_0", "0x10", "", "-1"]
+)
+def test_numbers_are_written_in_digits(tmp_path: Path, text: str) -> None:
+    """Not as floats, nor in digits of other scripts, which look like other numbers or like none."""
+    directory = directory_with(tmp_path, minimal())
+    option = "storage.reject_below_mib"
+    for source, given in (
+        (
+            "MARSA_STORAGE_REJECT_BELOW_MIB",
+            {"environment": {"MARSA_STORAGE_REJECT_BELOW_MIB": text}},
+        ),
+        (f"--set {option}", {"flags": {option: text}}),
+    ):
+        with pytest.raises(NodeError) as caught:
+            config.load(directory, **given)
+        assert caught.value.code == "bad_config"
+        assert (
+            caught.value.sentence == f"{source}: {text!r} is not a number: write it in digits 0-9"
+        )
+
+
+@pytest.mark.parametrize("value", ["1e3", "1000.0", '"1000"', "true"])
+def test_numbers_of_the_file_are_integers(tmp_path: Path, value: str) -> None:
+    """TOML has numbers of its own: a float or a text is none of them."""
+    text = minimal() + f"[storage]\nreject_below_mib = {value}\n"
+    with pytest.raises(NodeError, match="reject_below_mib") as caught:
+        config.load(directory_with(tmp_path, text))
+    assert caught.value.code == "bad_config"
+
+
+@pytest.mark.parametrize("text", ["1", "yes", "TRUE", ""])
+def test_true_and_false_are_written_so(tmp_path: Path, text: str) -> None:
+    """As in the file."""
+    with pytest.raises(NodeError, match="is not true or false"):
+        config.load(directory_with(tmp_path, minimal()), flags={"storage.archive": text})
 
 
 def test_environment_of_other_commands_is_no_option(tmp_path: Path) -> None:

@@ -25,16 +25,16 @@ from ledger.witnesses import Witnesses
 from node import driver as module
 from node import inbox
 from node.directory import Directory
-from node.driver import FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
+from node.driver import BEHIND_BLOCKS, FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
-from node.fetching import Fetch, FetchRange
+from node.fetching import Fetch, FetchChunk, FetchRange, Give, GiveChunk
 from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
 from node.signing import LocalKey
 from node.verify import Verifier
 from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
-from p2p.wire import FETCH, STATUS, TXS
+from p2p.wire import FETCH, GIVE, STATUS, TXS
 from tests.ledger.world import World, key
 
 DEADLINE_S = 5.0
@@ -201,6 +201,49 @@ def test_a_flood_of_questions_is_answered_in_part(
     assert asked == [members[1].key, members[2].key]
 
 
+async def test_a_node_far_behind_takes_nothing_from_peers(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blocks that it lacks bring it. At the limit, and once it has caught up, it does; while it
+    takes a snapshot it does not. What a client of its own brings it takes always."""
+    pushed = shell.world.transfer("alice", "bob", 1_000)
+    state = shell.driver.engine.replica.state
+    state.known_height = BEHIND_BLOCKS + 1
+    shell.push([pushed.raw])
+    assert shell.driver.dropped_bytes > len(pushed.raw)
+    own = shell.world.transfer("bob", "alice", 1_000)
+    await shell.driver.submit([own.raw])
+    assert shell.is_waiting(own)
+    state.known_height = BEHIND_BLOCKS
+    monkeypatch.setattr(shell.driver, "snapshots", SimpleNamespace(target_height=1))
+    shell.push([pushed.raw])
+    await shell.admit_pushed()
+    assert not shell.is_waiting(pushed)
+    monkeypatch.setattr(shell.driver, "snapshots", SimpleNamespace(target_height=0))
+    shell.push([pushed.raw])
+    await shell.admit_pushed()
+    assert shell.is_waiting(pushed)
+
+
+async def test_chunks_of_snapshots_wait_for_their_turn(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not made while the frame is read, but by the service, and then go to who asked."""
+    given: list[tuple[str, int, bytes]] = []
+    network = SimpleNamespace(send=lambda *sent: given.append(sent))
+    monkeypatch.setattr(shell.driver, "network", network)
+    question = codec.encode(Fetch(FetchChunk(3, 5)))
+    name = shell.world.genesis.validators.members[1].licence
+    shell.driver.on_frame(SimpleNamespace(identity=name), FETCH, question)
+    assert not given
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        service = group.create_task(shell.driver.serving.run())
+        while not given:  # noqa: ASYNC110 - the service is what is tested
+            await asyncio.sleep(0)
+        service.cancel()
+    assert given == [(name, GIVE, codec.encode(Give(GiveChunk(3, 5, b""))))]
+
+
 class Rumour:
     """A network without links, whose peers say that this key is linked already."""
 
@@ -299,3 +342,23 @@ async def test_the_clock_is_judged_by_the_newest_block(
         "the clock of this machine is 3600 s behi",
         "the clock of this machine agrees with th",
     ]
+
+
+async def test_a_node_that_rested_asks_at_once(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim came while no blocks were fetched: what it is a reason for does not wait for another,
+    which comes a second later."""
+    asked: list[bytes] = []
+    monkeypatch.setattr(
+        NetworkOutbox,
+        "send",
+        lambda self, to, number, payload: asked.append(to) if number == FETCH else None,
+    )
+    peer = shell.world.validators.members[1].key
+    shell.driver.pause(is_paused=True)
+    shell.driver.engine.sync.hear_claim(peer)
+    shell.driver.tick()
+    assert not asked
+    shell.driver.pause(is_paused=False)
+    assert asked == [peer]

@@ -235,13 +235,30 @@ def test_blocks_of_a_catch_up_are_proved_executed_and_appended(bench: Bench) -> 
     assert payload == codec.encode(Fetch(FetchRange(1, 1)))
     assert giver is not None
     bad = FinalBlock(Block(block.header, (payment().raw,)), certificate)
-    bench.hear(giver, Give(GiveRange((bad,))))
+    with pytest.raises(Invalid, match="tx root"):
+        bench.hear(giver, Give(GiveRange((bad,))))
     assert bench.chain.height == 0
     others = [to for to, number, _ in bench.sent if number == Fetch.TYPE]
     assert others[-1] not in (None, giver)
     bench.hear(others[-1], Give(GiveRange((FinalBlock(block, certificate),))))
     assert bench.chain.height == 1
     assert bench.engine.replica.state.height == 1
+
+
+def test_a_range_is_executed_while_the_next_is_on_its_way(bench: Bench) -> None:
+    """It is asked for before the first block of the one that came is written."""
+    block, _ = bench.block()
+    above = msgspec.structs.replace(block.header, height=2, parent_hash=header_hash(block.header))
+    proof = KIT.certificate(COMMIT, above, signers=(0, 2, 3))
+    bench.hear(3, KIT.status(height=2, certificate=(proof,)))
+    bench.pass_ms(CATCH_UP_PATIENCE_MS)
+    certificate = KIT.certificate(COMMIT, block.header, signers=(0, 2, 3))
+    (giver,) = [to for to, number, _ in bench.sent if number == Fetch.TYPE]
+    assert giver is not None
+    bench.events.clear()
+    bench.hear(giver, Give(GiveRange((FinalBlock(block, certificate),))))
+    assert bench.sent[-1] == (giver, Fetch.TYPE, codec.encode(Fetch(FetchRange(2, 2))))
+    assert bench.events == [f"send {Fetch.TYPE}", "append"]
 
 
 def test_a_final_block_that_fails_here_stops_the_node(bench: Bench) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from msgspec.structs import replace
 
 from consensus.messages import (
     Message,
@@ -34,9 +37,9 @@ from ledger.witnesses import Witnesses
 from node.engine import Engine
 from node.epochs import rules_at
 from node.fetching import Fetch, FinalBlock, Give, GiveRange
-from node.signing import LocalKey
+from node.signing import LocalKey, Request
 from node.verify import Verifier
-from node.vote_guard import Permission, VoteGuard
+from node.vote_guard import Permission, Refused, VoteGuard
 from node.wal import WriteAheadLog
 from tests.consensus.kit import Kit
 from tests.node import test_engine
@@ -54,14 +57,17 @@ Made = list[tuple[Block, Changes]]
 class Bench(test_engine.Bench):
     """Member 1 over epochs of two blocks; the test speaks for the others."""
 
-    def decide_empty(self, *, proposer: int) -> tuple[Block, Changes]:
+    def decide_empty(
+        self, *, proposer: int, others: tuple[int, ...] = (2,)
+    ) -> tuple[Block, Changes]:
         """One block without transactions, of an epoch that this bench stands in."""
         self.clock_ms += 1_500
         block, changes = self.block(proposer=proposer)
         signature = vote(proposer, PREPARE, block.header).signature
         self.hear(proposer, PrePrepare(0, block.header, (), signature))
-        self.hear(2, vote(2, PREPARE, block.header))
-        for member in (proposer, 2):
+        for member in others:
+            self.hear(member, vote(member, PREPARE, block.header))
+        for member in (proposer, *others):
             self.hear(member, vote(member, COMMIT, block.header))
         return block, changes
 
@@ -163,6 +169,24 @@ def test_what_was_prepared_outlives_the_chain_below_it(
     assert [entry.header.height for entry in sent.body.entries] == [3]  # type: ignore[union-attr]
 
 
+def test_a_snapshot_is_there_from_the_next_end_of_an_epoch_on(bench: tuple[Bench, Made]) -> None:
+    """Started on an epoch's last block the node has its snapshot at once; started inside an epoch
+    it has none, until a block ends it that needs no transaction."""
+    member, made = bench
+    member.restart(made)
+    found = member.engine.executor.snapshot.manifest(0)
+    assert found is not None
+    assert found.header == made[1][0].header
+    member.restart(made[:1])
+    assert member.engine.executor.snapshot.manifest(0) is None
+    member.hear(2, status(made[1][0].header, 1))
+    member.answer(made)
+    assert made[1][0].transactions == ()
+    held = member.engine.executor.snapshot.manifest(0)
+    assert held is not None
+    assert held.header == made[1][0].header
+
+
 def test_news_of_an_old_epoch_tells_the_guard_nothing(bench: tuple[Bench, Made]) -> None:
     """A laggard was heard in the epoch before; its STATUS of that epoch counts no more."""
     member, made = bench
@@ -175,3 +199,64 @@ def test_news_of_an_old_epoch_tells_the_guard_nothing(bench: tuple[Bench, Made])
     for other in (0, 3):
         member.hear(other, old)
     assert member.guard.permission is Permission.WAITING
+
+
+class Away:
+    """The key is in a process that is not there."""
+
+    public = KIT.world.member_key(test_engine.MEMBER).public
+    is_at_hand = False
+    trouble = "no signer"
+
+    def sign(self, request: Request) -> bytes:
+        raise Refused(self.trouble)
+
+
+def begin_unfit(monkeypatch: pytest.MonkeyPatch, lose: Callable[[VoteGuard], None]) -> Bench:
+    """It voted in epoch 0, then something happened to its machine; the others end the epoch."""
+    monkeypatch.setattr(test_engine, "KIT", KIT)
+    member = Bench()
+    assert member.engine.replica.state.voting
+    lose(member.guard)
+    member.engine.review_voting()
+    for _ in range(2):
+        member.decide_empty(proposer=0, others=(2, 3))
+    assert member.engine.validators.epoch == 1
+    return member
+
+
+def no_room(guard: VoteGuard) -> None:
+    guard.withhold("no room")
+
+
+def no_key(guard: VoteGuard) -> None:
+    guard._key = Away()
+
+
+def no_room_for_a_new_log(guard: VoteGuard) -> None:
+    """The epoch that begins is the one in which a lost log stops mattering."""
+    guard.withhold("no room")
+    guard.permission = Permission.FOLLOWING
+    guard._begin(replace(guard._memory.state, from_epoch=1))
+
+
+@pytest.mark.parametrize("lose", [no_room, no_key, no_room_for_a_new_log])
+def test_an_epoch_lets_no_unfit_machine_vote(
+    monkeypatch: pytest.MonkeyPatch, lose: Callable[[VoteGuard], None]
+) -> None:
+    """It has the permission; it takes room on the disk and the key at hand too."""
+    member = begin_unfit(monkeypatch, lose)
+    assert member.guard.permission is Permission.ALLOWED
+    member.pass_ms(1)
+    assert not member.engine.replica.state.voting
+    assert not member.said(PrePrepare)
+
+
+def test_a_machine_that_became_fit_votes_in_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Space was freed after the epoch began."""
+    member = begin_unfit(monkeypatch, no_room)
+    member.guard.withhold("")
+    member.engine.review_voting()
+    member.pass_ms(11_000)
+    assert member.engine.replica.state.voting
+    assert member.said(PrePrepare)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from msgspec.structs import replace
 
 from consensus.messages import Message
 from ledger.block import COMMIT, PREPARE
 from ledger.operations import EndEpoch
-from ledger.validators import VALIDATORS_MAX
-from node.epochs import EARLY_A_PEER, EarlyMessages, epoch_of, rules_at
+from node.epochs import EARLY_A_PEER, EARLY_MAX, EarlyMessages, epoch_of, rules_at
 from tests.consensus.kit import Kit
 from tests.ledger.world import World
 from tests.node.api.harness import Node
@@ -34,29 +35,33 @@ def test_the_latest_of_a_peer_are_kept() -> None:
         assert len(kept) == min(count, EARLY_A_PEER)
 
 
-def test_so_many_peers_have_a_place() -> None:
-    """The one above the limit finds none; those that have one go on."""
+def test_loud_peers_starve_nobody() -> None:
+    """Of 64 linked peers 63 fill all there is before the last one speaks: its proposal and its two
+    votes are kept, and so is an equal share of every other's."""
     early = EarlyMessages()
-    vote = KIT.vote(1, PREPARE, ONE)
-    for number, total in (
-        (VALIDATORS_MAX - 2, VALIDATORS_MAX - 1),
-        (VALIDATORS_MAX - 1, VALIDATORS_MAX),
-        (VALIDATORS_MAX, VALIDATORS_MAX),
-    ):
-        for peer in range(number + 1):
-            if peer.to_bytes(2, "big") not in {name for name, _ in list(held(early))}:
-                early.keep(peer.to_bytes(2, "big"), vote)
-        assert len(early) == total
-    early.keep(bytes(2), vote)
-    assert len(early) == VALIDATORS_MAX + 1
-
-
-def held(early: EarlyMessages) -> list[tuple[bytes, Message]]:
-    """Without letting go of them."""
+    for peer in range(63):
+        for message in votes(EARLY_A_PEER):
+            early.keep(bytes([peer]), message)
+    assert len(early) == EARLY_MAX
+    said = [KIT.pre_prepare(ONE), KIT.vote(0, PREPARE, ONE), KIT.vote(0, COMMIT, ONE)]
+    for message in said:
+        early.keep(b"honest", message)
+    assert len(early) == EARLY_MAX
     taken = early.take()
-    for peer, message in taken:
-        early.keep(peer, message)
-    return taken
+    kept = Counter(peer for peer, _ in taken)
+    assert [message for peer, message in taken if peer == b"honest"] == said
+    assert min(kept.values()) >= len(said)
+    assert len(kept) == 64
+
+
+def test_all_together_are_bounded() -> None:
+    """One below the limit and at it all are kept; above it who has most loses its oldest; where all
+    have one, the newcomer is no worse off than they."""
+    for count in (EARLY_MAX - 1, EARLY_MAX, EARLY_MAX + 1):
+        early = EarlyMessages()
+        for peer in range(count):
+            early.keep(peer.to_bytes(2, "big"), KIT.vote(1, PREPARE, ONE))
+        assert len(early) == min(count, EARLY_MAX)
 
 
 def test_taken_once_and_in_the_order_of_each_peer() -> None:

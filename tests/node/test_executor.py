@@ -16,7 +16,7 @@ from ledger.reasons import Reason
 from node.bodies import Assembly
 from node.building import ExecutedBlock
 from node.executor import BlockExecutor
-from node.fetching import FinalBlock
+from node.sync import ProvedBlock
 from node.verify import Verifier
 from tests.ledger.world import World
 
@@ -91,5 +91,6 @@ def test_a_false_header_is_refused_and_a_final_one_stops_the_node() -> None:
     assert bench.executor.execute(assembly, bench.chain) is Reason.BAD_STATE_ROOT
     assert header_hash(header) not in bench.executor.executed
     with pytest.raises(ReplicaBroken, match="final block 1"):
-        bench.executor.execute_final(FinalBlock(wrong, certificate(wrong)), [])
-    assert bench.executor.execute_final(FinalBlock(right, certificate(right)), []).block == right
+        bench.executor.execute_final(ProvedBlock(wrong, certificate(wrong), []))
+    item = ProvedBlock(right, certificate(right), [])
+    assert bench.executor.execute_final(item).block == right

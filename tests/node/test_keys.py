@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec import structs
 
 from cli.devnet.blueprint import SEEDED_TIME_MS, Blueprint, nonce_of_seed
-from cli.genesis_licence import new_grant, write_keys
+from cli.genesis_licence import new_grant
+from cli.role_keys import KeyDirectory
 from ledger.codec import encode
 from ledger.crypto import SigningKey
 from ledger.economy.licence import Licence
@@ -133,12 +134,14 @@ def joiner_directory(directory: Path, licence: str = "kite") -> NodeConfig:
     """The key files of a provider that genesis does not know, as `marsa validator grant` makes
     them."""
     genesis = BLUEPRINT.genesis
-    grant, seeds = new_grant(
-        genesis, BLUEPRINT.authority_key, licence, "Kite", "Devnet", expires_ms=genesis.time_ms + 1
-    )
+    place = KeyDirectory.of(directory / "keys", licence)
+    expires_ms = genesis.time_ms + 1
+    named = (licence, "Kite", "Devnet")
+    authority = BLUEPRINT.authority_key
+    grant = new_grant(genesis, authority, place.public, *named, expires_ms=expires_ms)
     options = Options(licence=licence, network=NetworkSection(genesis_hash=chain_id(genesis).hex()))
     config = NodeConfig.of(directory, options)
-    write_keys(directory / "keys", grant, seeds)
+    place.save(grant.certificate)
     (directory / "keys" / "licence.pem").rename(config.licence_path)
     keys.save_certificate(config.authority_path, genesis.authority.certificate)
     return config
@@ -191,11 +194,11 @@ def test_the_chain_knows_more_than_genesis(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     config = joiner_directory(tmp_path / "own")
     granted = structs.replace(BLUEPRINT.genesis.licences[0], id="kite")
-    reader = Objects({key_of(Licence, b"kite"): encode(Licence.granted(granted))})
+    reader = Objects({key_of(Licence, b"kite"): encode(Licence.granted(granted, 0))})
     with pytest.raises(NodeError) as caught:
         keys.load_node_keys(config, BLUEPRINT.genesis, reader)
     assert caught.value.code == "wrong_key"
-    issuer = Licence.granted(structs.replace(granted, validator=False))
+    issuer = Licence.granted(structs.replace(granted, validator=False), 0)
     reader = Objects({key_of(Licence, b"kite"): encode(issuer)})
     with pytest.raises(NodeError) as caught:
         keys.load_node_keys(config, BLUEPRINT.genesis, reader)

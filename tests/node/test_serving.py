@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ledger import codec
+from ledger import codec, pruning
 from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, Block
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
@@ -28,13 +28,16 @@ from node.fetching import (
     GiveChunk,
     GiveManifest,
     Given,
+    GivePruned,
+    GiveRange,
     GiveTransactions,
     Wanted,
 )
 from node.serving import SERVING_BURST_S, Allowance, answer
 from node.snapshot_held import HeldSnapshot
+from tests.ledger import chain_world
 from tests.ledger.chain_world import EPOCH_BLOCKS
-from tests.ledger.snapshot_world import all_chunks, extend, grown
+from tests.ledger.snapshot_world import all_chunks, extend, grown, imported
 from tests.ledger.world import World
 
 PROPOSED = bytes(32)
@@ -107,6 +110,28 @@ def test_nothing_is_given_of_what_is_not_there(chain: Chain) -> None:
     assert ask(chain, FetchRange(1, (1 << 63) - 1), []) is None
 
 
+def test_of_pruned_bodies_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, with the lowest that is there, for pruned ones and for those below a snapshot; what
+    is there is given; above the tip there is no answer."""
+    monkeypatch.setattr(pruning, "BODIES_KEPT", 3)
+    world = chain_world.World()
+    chain = Chain.create(MemoryKV(), world.genesis([(0, 0, 5)]), is_archive=False)
+    extend(chain, world, Random(1), 2 * EPOCH_BLOCKS, transfers=0)
+    lowest = chain.height - 2
+    assert chain.bodies_from == lowest
+    for start in (0, 1, lowest - 1):
+        assert ask(chain, FetchRange(start, 50), []) == GivePruned(start, lowest)
+    given = ask(chain, FetchRange(lowest, 50), [])
+    assert isinstance(given, GiveRange)
+    assert len(given.blocks) == 3
+    assert ask(chain, FetchRange(chain.height + 1, 50), []) is None
+    begun = Chain.open(imported(chain.freeze(), chain))
+    base = begun.height
+    for start in (1, base):
+        assert ask(begun, FetchRange(start, 50), []) == GivePruned(start, base + 1)
+    assert ask(begun, FetchRange(base + 1, 50), []) is None
+
+
 def test_questions_of_one_member_take_its_share_and_no_more() -> None:
     """Answers of 100 ms for one of four: a burst, then one in 400 ms; the others are free."""
     allowance = Allowance()
@@ -141,7 +166,7 @@ def test_boundaries_are_given_from_an_epoch_on() -> None:
     assert len(answered.boundaries) == BOUNDARIES_MAX
 
 
-def test_the_snapshot_of_the_last_end_is_given_and_no_other() -> None:
+def test_the_snapshots_of_the_last_two_ends_are_given_and_no_other() -> None:
     """Every chunk by its number while the chain moves on; an older epoch, the present one and a
     chunk that is not there are answered with nothing, at once."""
     world, chain = grown(MemoryKV(), seed=2, outputs=2_000, epochs=2)
@@ -163,8 +188,13 @@ def test_the_snapshot_of_the_last_end_is_given_and_no_other() -> None:
     assert given(FetchChunk(1, (1 << 63) - 1)) == GiveChunk(1, (1 << 63) - 1, b"")
     extend(chain, world, Random(3), 1)
     held.renew()
+    for number, data in chunks.items():
+        assert given(FetchChunk(1, number)) == GiveChunk(1, number, data)
+    extend(chain, world, Random(4), EPOCH_BLOCKS)
+    held.renew()
     assert given(FetchManifest(1)) == GiveManifest(1, ())
-    renewed = given(FetchManifest(2))
+    assert given(FetchManifest(2)) != GiveManifest(2, ())
+    renewed = given(FetchManifest(3))
     assert isinstance(renewed, GiveManifest)
     assert renewed.manifest[0].header == chain.head.header
 

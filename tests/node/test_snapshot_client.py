@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from consensus.view_change import Rules, Timing
 from ledger import codec
+from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
 from ledger.crypto import ZERO_HASH
+from ledger.full_audit import audit_full
 from ledger.kv import LevelDB, MemoryKV
 from ledger.snapshot_import import Import
 from node import snapshot_client as module
 from node import snapshot_sync
-from node.fetching import FETCH_BYTES_MAX, Fetch, FetchBoundaries, FetchChunk, FetchManifest, Give
+from node.fetching import (
+    BOUNDARIES_MAX,
+    FETCH_BYTES_MAX,
+    Fetch,
+    FetchBoundaries,
+    FetchChunk,
+    FetchManifest,
+    Give,
+)
+from node.serving import answer
 from node.snapshot_client import SnapshotClient
-from node.snapshot_store import new_path, put_in_place
+from node.snapshot_held import HeldSnapshot
+from node.snapshot_store import new_path, open_import, put_in_place
 from node.snapshot_sync import Question
+from node.sync import SyncPlan
 from p2p.frames import encode_frame
 from p2p.peer import Peer
 from p2p.wire import FETCH, GIVE
 from tests.ledger.chain_world import CHAIN_ID, EPOCH_BLOCKS, World, is_valid, validators
+from tests.ledger.snapshot_world import begin, extend, grown, keep_ends
 from tests.node.test_snapshot_sync import (
     EPOCHS,
     LIARS,
     Serve,
     honest,
+    knows_nothing,
+    other_chain,
+    served,
     silent,
     without_snapshot,
 )
@@ -43,6 +61,7 @@ CLAIMED = 7
 DISTANCE = 5
 GIVERS = ("val0", "val1", "val2")
 DRIP_S = 0.02
+RULES = Rules(CHAIN_ID, ZERO_HASH, validators(0), None, 1, is_valid, Timing(2_000, 60_000, 10_000))
 
 
 class Pauses:
@@ -50,6 +69,10 @@ class Pauses:
 
     def __init__(self) -> None:
         self.is_paused = False
+        self.pruned_by: frozenset[bytes] = frozenset()
+
+    def is_pruned(self, licensed: Collection[bytes], f: int) -> bool:
+        return len(self.pruned_by.intersection(licensed)) > f
 
     def pause(self, *, is_paused: bool) -> None:
         self.is_paused = is_paused
@@ -58,7 +81,14 @@ class Pauses:
 class Taker:
     """A node far behind: its client on its links, its chain at height 0 on the disk."""
 
-    def __init__(self, links: Links, directory: Path, *, distance: int = DISTANCE) -> None:
+    def __init__(
+        self,
+        links: Links,
+        directory: Path,
+        *,
+        distance: int = DISTANCE,
+        plan: SyncPlan | None = None,
+    ) -> None:
         self.path = directory / "chain"
         if not self.path.exists():
             kv = LevelDB.create(self.path)
@@ -70,17 +100,15 @@ class Taker:
         self.node.frame_hook = self._on_frame
         self.follower = Pauses()
         self.is_ready = False
-        rules = Rules(
-            CHAIN_ID, ZERO_HASH, validators(0), None, 1, is_valid, Timing(2_000, 60_000, 10_000)
-        )
         self.client = SnapshotClient(
             self.chain,
             self.path,
-            lambda: rules,
-            self.follower,
+            lambda: RULES,
+            self.follower if plan is None else plan,
             self.node.network,
             self._on_ready,
             distance=distance,
+            key_of=str.encode,
         )
         self.task = links.group.create_task(self.client.run())
 
@@ -133,7 +161,10 @@ async def network(directory: Path, *serves: Serve) -> AsyncIterator[Links]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is slow is passed over in a moment."""
+    """Who is slow is passed over in a moment; the chains that are given from are made before."""
+    served()
+    served(EPOCHS - 1)
+    other_chain()
     monkeypatch.setattr(snapshot_sync, "ANSWER_MS", 300)
     monkeypatch.setattr(module, "LOOK_S", 0.02)
 
@@ -263,6 +294,80 @@ async def test_a_half_imported_snapshot_is_gone_on_with(
     assert taker.height_in_place() == HEIGHT
 
 
+def served_from(path: Path) -> tuple[Serve, LevelDB]:
+    """What a node gives that holds this chain, and its store, to be closed."""
+    kv = LevelDB.open(path)
+    chain = Chain.open(kv)
+    audit_boot(chain, is_valid)
+    list(audit_full(chain, is_valid))
+    held = HeldSnapshot(chain)
+
+    def serve(question: Question) -> tuple[snapshot_sync.Answer | None, int]:
+        given = answer(question, chain, held, lambda _: None, lambda _: None)
+        assert isinstance(given, snapshot_sync.Answer)
+        return given, 0
+
+    return serve, kv
+
+
+async def test_an_imported_node_is_the_source_of_the_next(tmp_path: Path) -> None:
+    """B imports from A, C from B alone while A is gone: B shows the whole way from genesis, and C
+    holds it as well. Start and full audit accept both."""
+    serve: Serve = honest
+    for name in ("b", "c"):
+        (tmp_path / name).mkdir()
+        async with network(tmp_path / name, serve, knows_nothing) as links:
+            taker = Taker(links, tmp_path / name)
+            await until(lambda: taker.is_ready, f"{name} is whole")  # noqa: B023
+            await taker.stop()
+        assert taker.height_in_place() == HEIGHT
+        serve, kv = served_from(taker.path)
+        given, _ = serve(FetchBoundaries(0, BOUNDARIES_MAX))
+        assert given == honest(FetchBoundaries(0, BOUNDARIES_MAX))[0]
+    kv.close()
+
+
+async def test_a_part_is_kept_while_the_node_is_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Started again it does not know yet that all have pruned the blocks; once it does it goes on
+    with what was imported before."""
+    caplog.set_level(logging.INFO, "marsa.snapshot")
+    kv, _ = open_import(tmp_path / "chain")
+    keep_ends(kv, served().chain, EPOCHS - 1)
+    manifest = served().held.manifest(EPOCHS - 1)
+    assert manifest is not None
+    begin(kv, manifest)
+    kv.close()
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path, distance=10_000)
+        await until(lambda: len(taker.node.linked()) == 2, "linked")
+        await until(lambda: not taker.follower.is_paused, "blocks are fetched")
+        taker.follower.pruned_by = frozenset((b"val0", b"val1"))
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert "going on with" in caplog.text
+    assert taker.height_in_place() == HEIGHT
+
+
+async def test_a_part_of_an_older_epoch_is_begun_anew(tmp_path: Path) -> None:
+    """An epoch ended since the import was interrupted: the newer one is taken, and all ends."""
+    kv, _ = open_import(tmp_path / "chain")
+    older = served(EPOCHS - 1)
+    keep_ends(kv, older.chain, EPOCHS - 2)
+    manifest = older.held.manifest(EPOCHS - 2)
+    assert manifest is not None
+    begin(kv, manifest)
+    kv.close()
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path)
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert taker.height_in_place() == HEIGHT
+    _, kv = served_from(taker.path)
+    kv.close()
+
+
 async def test_where_nobody_has_one_blocks_are_fetched(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -272,6 +377,32 @@ async def test_where_nobody_has_one_blocks_are_fetched(
         await until(lambda: "nobody has it" in caplog.text, "the attempt is over")
         await until(lambda: not taker.follower.is_paused, "blocks are fetched")
         await taker.stop()
+
+
+async def test_after_a_restart_of_all_the_next_end_of_an_epoch_lets_it_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All peers were started inside an epoch and hold nothing; blocks without transactions end it,
+    and the node that waits takes the snapshot of that end."""
+    monkeypatch.setattr(module, "RETRY_S", 0.1)
+    world, chain = grown(MemoryKV(), seed=7, outputs=1_500, epochs=2)
+    extend(chain, world, Random(1), 1)
+    held = HeldSnapshot(chain)
+
+    def serve(question: Question) -> tuple[snapshot_sync.Answer | None, int]:
+        given = answer(question, chain, held, lambda _: None, lambda _: None)
+        assert isinstance(given, snapshot_sync.Answer)
+        return given, 0
+
+    async with network(tmp_path, serve, serve) as links:
+        taker = Taker(links, tmp_path)
+        await until(lambda: "nobody has it" in caplog.text, "the first attempt is in vain")
+        assert not taker.is_ready
+        extend(chain, world, Random(2), EPOCH_BLOCKS - 1, transfers=0)
+        held.renew()
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert taker.height_in_place() == chain.height == 3 * EPOCH_BLOCKS
 
 
 async def test_one_that_claims_a_great_height_is_not_believed(
@@ -303,6 +434,34 @@ async def test_the_height_that_is_aimed_at_is_told_meanwhile(tmp_path: Path) -> 
         await until(lambda: taker.client.target_height == CLAIMED, "an attempt is under way")
         await taker.stop()
         assert taker.client.target_height == 0
+
+
+async def test_a_snapshot_is_taken_where_all_have_pruned_the_blocks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Far less behind than the distance; the log says why. Not before peers enough say so."""
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path, distance=10_000)
+        await until(lambda: len(taker.node.linked()) == 2, "linked")
+        await until(lambda: not taker.follower.is_paused, "blocks are fetched")
+        taker.follower.pruned_by = frozenset((b"val0", b"val1"))
+        await until(lambda: taker.is_ready, "the snapshot is whole")
+        await taker.stop()
+    assert "all peers have pruned the blocks after height 0" in caplog.text
+    assert taker.height_in_place() == HEIGHT
+
+
+async def test_who_wants_every_block_is_told_that_nobody_has_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With distance 0 no snapshot is taken; the log names the option, once."""
+    async with network(tmp_path, honest, honest) as links:
+        taker = Taker(links, tmp_path, distance=0)
+        taker.follower.pruned_by = frozenset((b"val0", b"val1"))
+        await until(lambda: "sync.snapshot_distance = 0 forbids" in caplog.text, "told")
+        assert not taker.follower.is_paused
+        await taker.stop()
+    assert caplog.text.count("forbids") == 1
 
 
 async def test_never_means_never(tmp_path: Path) -> None:

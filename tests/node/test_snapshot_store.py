@@ -21,7 +21,7 @@ from node.snapshot_store import (
     settle,
 )
 from tests.ledger.chain_world import EPOCH_BLOCKS, World
-from tests.ledger.snapshot_world import all_chunks, begin, grown
+from tests.ledger.snapshot_world import all_chunks, begin, grown, keep_ends
 
 HEIGHT = 2 * EPOCH_BLOCKS
 
@@ -41,6 +41,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = original.freeze()
     made, held = open_import(home / "chain")
     assert held is None
+    keep_ends(made, original, 2)
     taking = begin(made, state.manifest)
     for number, data in all_chunks(state).items():
         taking.add(number, data)
@@ -137,6 +138,18 @@ def test_an_old_chain_without_a_new_one_comes_back(chain: Path) -> None:
     shutil.rmtree(new_path(chain))
     settle(chain)
     assert height_of(chain) == 0
+
+
+def test_a_walk_that_led_to_no_import_is_begun_anew(chain: Path) -> None:
+    """Ends of epochs alone: the next attempt may walk from elsewhere, and finds an empty store."""
+    _, original = grown(MemoryKV(), seed=3, outputs=3, epochs=2)
+    kv = discard(chain)
+    keep_ends(kv, original, 1)
+    kv.close()
+    kv, held = open_import(chain)
+    assert held is None
+    assert next(kv.scan(b"", limit=1), None) is None
+    kv.close()
 
 
 def test_a_part_is_gone_on_with(chain: Path) -> None:

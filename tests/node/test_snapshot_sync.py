@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger.boundaries import boundary_of
+from ledger.boundaries import boundary_of, keep_boundaries, keep_first
 from ledger.chain import Chain
 from ledger.kv import MemoryKV
 from ledger.reasons import Invalid
@@ -181,6 +181,7 @@ class Attempt:
         self.peers = peers
         self.plan = SnapshotPlan(CHAIN_ID, validators(0), 0, conduct or Conduct(), is_valid)
         self.kv = MemoryKV()
+        keep_first(self.kv, validators(0))
         self.taking: Import | None = None
         self.refused: dict[bytes, Invalid] = {}
         self.slow: set[bytes] = set()
@@ -218,7 +219,10 @@ class Attempt:
         if not self.plan.expects(key, found):
             return
         try:
-            chunk = self.plan.give(key, found, self.now_ms)
+            try:
+                chunk = self.plan.give(key, found, self.now_ms)
+            finally:
+                keep_boundaries(self.kv, self.plan.take_walked())
             if self.taking is None and self.plan.manifest is not None:
                 self.taking = begin(self.kv, self.plan.manifest)
             if chunk is not None and self.taking is not None:
@@ -330,6 +334,23 @@ def test_one_chunk_in_ten_seconds_is_too_slow() -> None:
     assert attempt.run() is Stage.TOO_SLOW
     assert attempt.now_ms <= 2 * WINDOW_MS
     assert WINDOW_MS // ANSWER_MS < WINDOW_CHUNKS_MIN
+
+
+def test_the_next_chunk_is_asked_for_when_one_came() -> None:
+    """A giver takes its time, pauses included, so that waiting longer would only be slower: a state
+    of some chunks takes what its answers take, and a turn for each."""
+    answers = 0
+
+    def takes_a_second(question: Question) -> tuple[Answer | None, int]:
+        nonlocal answers
+        answers += isinstance(question, FetchChunk)
+        found, delay_ms = honest(question)
+        return found, 1_000 if isinstance(question, FetchChunk) else delay_ms
+
+    attempt = Attempt(crowd(takes_a_second))
+    attempt.run()
+    assert answers > 3
+    assert attempt.now_ms < answers * (1_000 + STEP_MS) + 1_000
 
 
 def test_a_walk_longer_than_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from ledger.block import COMMIT, PREPARE, Block, Header
-from ledger.reasons import Invalid
-from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GiveRange
+from ledger.reasons import Invalid, Reason
+from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GivePruned, GiveRange
 from node.sync import ANSWER_MS, CLAIMS_MAX, SyncPlan
 from tests.consensus.kit import Kit
+from tests.node.test_engine import payment
 
 KIT = Kit(4)
 CHAIN = KIT.chain(6)
@@ -77,6 +78,41 @@ def test_blocks_are_given_in_order(plan: SyncPlan) -> None:
     assert plan.request(3, 2) == (KEYS[2], FetchRange(4, 6))
 
 
+def test_the_next_range_is_asked_for_before_one_is_executed(plan: SyncPlan) -> None:
+    """Once, of the peer that answered, as far as the target; its answer continues what waits."""
+    plan.request(0, 0)
+    assert plan.request_ahead(0) is None
+    plan.give(KEYS[2], give(1, 2, 3))
+    assert plan.request_ahead(1) == (KEYS[2], FetchRange(4, 6))
+    assert plan.request_ahead(1) is None
+    for height in (0, 1, 2):
+        assert plan.next_block(height) is not None
+    assert plan.next_block(3) is None
+    assert plan.request(3, 2) is None
+    plan.give(KEYS[2], give(4, 5, 6))
+    assert plan.request_ahead(3) is None
+    assert plan.next_block(3) is not None
+
+
+def test_nothing_is_asked_ahead_that_is_not_proved_or_not_wanted(plan: SyncPlan) -> None:
+    """Beyond the end of an epoch, while paused, and on the word of a claimant alone."""
+    claimed = SyncPlan(KIT.rules, KEYS[1])
+    claimed.hear_claim(KEYS[3])
+    claimed.request(0, 0)
+    claimed.give(KEYS[3], give(1, 2))
+    assert claimed.request_ahead(1) is None
+    plan.request(0, 0)
+    last = msgspec.structs.replace(CHAIN[1], next_validators_hash=bytes(32))
+    plan.give(KEYS[2], GiveRange((final(last),)))
+    assert len(plan) == 1
+    assert plan.request_ahead(1) is None
+    plan.next_block(0)
+    plan.request(1, 2)
+    plan.give(KEYS[2], give(2))
+    plan.pause(is_paused=True)
+    assert plan.request_ahead(3) is None
+
+
 def test_what_was_decided_meanwhile_is_passed(plan: SyncPlan) -> None:
     """No block is handed out twice."""
     plan.request(0, 0)
@@ -130,16 +166,156 @@ def test_a_liar_is_passed_over_and_pays(plan: SyncPlan, name: str, bad: FinalBlo
     assert asked[0] != KEYS[2]
 
 
-def test_a_body_that_fails_turns_to_somebody_else(plan: SyncPlan) -> None:
-    """The header was proved, the body was not: its giver is passed over, nothing is kept."""
+def test_a_wrong_body_costs_its_giver_and_turns_to_somebody_else(plan: SyncPlan) -> None:
+    """The header was proved, the body was not: Invalid for its giver, what came before is kept."""
     asked = plan.request(0, 0)
     assert asked is not None
-    plan.give(KEYS[2], give(1, 2))
-    plan.pass_over()
-    assert plan.next_block(0) is None
-    again = plan.request(0, 1)
+    bad = FinalBlock(Block(CHAIN[2], (payment().raw,)), final(CHAIN[2]).certificate)
+    with pytest.raises(Invalid) as caught:
+        plan.give(KEYS[2], GiveRange((final(CHAIN[1]), bad, final(CHAIN[3]))))
+    assert caught.value.reason is Reason.BAD_BODY
+    assert plan.next_block(0) is not None
+    assert plan.next_block(1) is None
+    again = plan.request(1, 1)
     assert again is not None
     assert again[0] != asked[0]
+
+
+def test_a_claimant_with_a_wrong_body_is_not_asked_again() -> None:
+    """Its claim is not renewed, as it is for one that kept its word."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    plan.hear_claim(b"liar")
+    assert plan.request(0, 0) is not None
+    bad = FinalBlock(Block(CHAIN[1], (payment().raw,)), final(CHAIN[1]).certificate)
+    with pytest.raises(Invalid):
+        plan.give(b"liar", GiveRange((bad,)))
+    assert plan.request(0, 1) is None
+
+
+# Bodies that peers have pruned.
+
+
+def pruned(start: int = 1) -> GivePruned:
+    return GivePruned(start, 9_000)
+
+
+def test_where_all_have_pruned_no_block_is_to_be_had(plan: SyncPlan) -> None:
+    """Each is asked once and at once; only when all have said it there is nothing left, and the
+    next round waits."""
+    others = frozenset(KEYS) - {KEYS[1]}
+    plan.note_links(others)
+    for turn in range(3):
+        assert not plan.is_pruned(others, 1)
+        asked = plan.request(0, turn)
+        assert asked is not None
+        plan.hear_pruned(asked[0], pruned())
+    assert plan.is_pruned(others, 1)
+    asked = plan.request(0, 3)
+    assert asked is not None
+    plan.hear_pruned(asked[0], pruned())
+    assert plan.request(0, 4) is None
+    assert plan.request(0, 3 + ANSWER_MS) is not None
+    assert plan.is_pruned(others, 1)
+
+
+def test_every_round_asks_all() -> None:
+    """Of four others none is left out in later rounds: one may have got the blocks meanwhile."""
+    kit = Kit(5)
+    keys = [member.key for member in kit.world.validators.members]
+    plan = SyncPlan(kit.rules, keys[1])
+    plan.want(keys[2], kit.certificate(COMMIT, kit.chain(6)[6]))
+    asked = []
+    for turn in range(12):
+        request = plan.request(0, turn * ANSWER_MS)
+        assert request is not None
+        asked.append(request[0])
+        plan.hear_pruned(request[0], pruned())
+    for begin in (0, 4, 8):
+        assert set(asked[begin : begin + 4]) == set(keys) - {keys[1]}
+
+
+def test_followers_that_fail_displace_no_member() -> None:
+    """So many are remembered; that a member has pruned the block is heard all the same."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    for number in range(CLAIMS_MAX):
+        plan.hear_claim(b"observer:%d" % number)
+    for turn in range(CLAIMS_MAX):
+        assert plan.request(0, turn * ANSWER_MS) is not None
+    assert plan.request(0, CLAIMS_MAX * ANSWER_MS) is None
+    for number in range(2):
+        plan.hear_claim((KEYS[0], KEYS[3])[number])
+        asked = plan.request(0, CLAIMS_MAX * ANSWER_MS + number)
+        assert asked is not None
+        plan.hear_pruned(asked[0], pruned())
+    assert plan.is_pruned((KEYS[0], KEYS[3]), 1)
+    assert len(plan._failed) == CLAIMS_MAX + 2
+
+
+def test_one_that_has_the_blocks_is_enough(plan: SyncPlan) -> None:
+    """Two have pruned them, the third gives: the height moves, and what was said of the old one is
+    forgotten."""
+    others = frozenset(KEYS) - {KEYS[1]}
+    plan.note_links(others)
+    for turn in range(2):
+        asked = plan.request(0, turn)
+        assert asked is not None
+        plan.hear_pruned(asked[0], pruned())
+    assert not plan.is_pruned(others, 1)
+    asked = plan.request(0, 2)
+    assert asked is not None
+    plan.give(asked[0], give(1, 2))
+    assert plan.next_block(0) is not None
+    assert plan.next_block(1) is not None
+    assert plan.request(2, 3) == (asked[0], FetchRange(3, 6))
+    plan.hear_pruned(asked[0], pruned(3))
+    assert not plan.is_pruned(others, 1)
+
+
+def test_f_liars_do_not_make_a_range_pruned(plan: SyncPlan) -> None:
+    """One says so, the others are silent: with f = 1 that is nobody's word."""
+    others = frozenset(KEYS) - {KEYS[1]}
+    plan.note_links(others)
+    for turn in range(6):
+        asked = plan.request(0, turn * ANSWER_MS)
+        assert asked is not None
+        if asked[0] == KEYS[0]:
+            plan.hear_pruned(KEYS[0], pruned())
+    assert not plan.is_pruned(others, 1)
+    assert plan.is_pruned(others, 0)
+
+
+def test_claimants_that_have_pruned_count_as_well() -> None:
+    """A node that is epochs behind has claims only: two of them say that it is gone."""
+    plan = SyncPlan(KIT.rules, KEYS[1])
+    others = frozenset((KEYS[0], KEYS[3]))
+    plan.note_links(others)
+    for peer in others:
+        plan.hear_claim(peer)
+    for turn in range(2):
+        assert not plan.is_pruned(others, 1)
+        asked = plan.request(0, turn)
+        assert asked is not None
+        plan.hear_pruned(asked[0], pruned())
+    assert plan.is_pruned(others, 1)
+    plan.hear_claim(KEYS[3])
+    assert plan.is_pruned(others, 1)
+
+
+def test_what_was_not_asked_or_cannot_be_is_no_answer(plan: SyncPlan) -> None:
+    """From another, of another range: ignored. With a body of its own below: Invalid."""
+    plan.request(0, 0)
+    plan.hear_pruned(KEYS[3], pruned())
+    plan.hear_pruned(KEYS[2], pruned(2))
+    assert plan.request(0, 1) is None
+    for lowest in (0, 1):
+        with pytest.raises(Invalid):
+            plan.hear_pruned(KEYS[2], GivePruned(1, lowest))
+        asked = plan.request(0, 1)
+        assert asked is not None
+        assert asked[0] != KEYS[2]
+        plan = SyncPlan(KIT.rules, KEYS[1])
+        plan.want(KEYS[2], KIT.certificate(COMMIT, CHAIN[6]))
+        plan.request(0, 1)
 
 
 def test_answers_that_nobody_asked_for_are_ignored(plan: SyncPlan) -> None:

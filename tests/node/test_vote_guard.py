@@ -108,6 +108,17 @@ class FarKey:
         return KEY.sign(request)
 
 
+def test_an_unfit_machine_signs_nothing(desk: Desk) -> None:
+    """As with a nearly full disk: nothing is logged, and the status says why."""
+    desk.guard.withhold("no room")
+    assert (desk.guard.can_sign, desk.guard.reason) == (False, "no room")
+    with pytest.raises(Refused, match="no room"):
+        desk.vote(ONE)
+    desk.guard.withhold("")
+    desk.vote(OTHER)
+    assert len(desk.guard.flush()) == 1
+
+
 def test_a_key_that_is_away_is_asked_for_nothing(desk: Desk) -> None:
     """Nothing is logged meanwhile, the reason is the key's own, and later it goes on."""
     key = desk.guard._key = FarKey()
@@ -406,6 +417,19 @@ def test_without_a_log_it_follows_and_says_why() -> None:
     assert guard.reason == "not voting until 'marsa node recover': the log is missing"
     guard.hear(0, KIT.status())
     assert guard.reason == "not voting until 'marsa node recover' or epoch 2: the log is missing"
+
+
+def test_recovery_does_not_make_a_machine_fit() -> None:
+    """The operator's word is about what was signed: on a full disk it changes nothing yet."""
+    guard = without_log()
+    guard.withhold("no room")
+    for member in (0, MEMBER, 2, 3):
+        guard.hear(member, KIT.status())
+    guard.recover()
+    assert (guard.permission, guard.reason) == (Permission.ALLOWED, "no room")
+    assert (guard.can_sign, guard.is_sure_next) == (False, False)
+    guard.withhold("")
+    assert (guard.can_sign, guard.is_sure_next, guard.reason) == (True, True, "")
 
 
 def test_recovery_needs_a_quorum_of_others_and_votes_above_what_they_prove() -> None:

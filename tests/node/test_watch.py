@@ -102,7 +102,7 @@ def test_a_guard_that_does_not_sign() -> None:
     """Another process has the key: the guard's own sentence; without a seat there is none."""
     bench = Bench()
     bench.guard.distrust_key()
-    bench.engine.stop_voting()
+    bench.engine.review_voting()
     bench.pass_ms(1)
     found = shown(bench)
     assert found.guard is not None

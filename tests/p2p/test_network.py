@@ -11,7 +11,7 @@ import pytest
 from p2p import wire
 from p2p.frames import encode_frame
 from p2p.handshake import Admission, LocalNode, RefusedReason, Role, hello_frame, read_refusal
-from p2p.network import SEEN_S
+from p2p.network import SEEN_S, Endpoint
 from p2p.streams import dial_tls, read_frame
 from p2p.wire import HANDSHAKE_SIZES
 from tests.p2p.harness import (
@@ -284,6 +284,26 @@ def test_observer_links_without_a_licence(run, tmp_path: Path) -> None:
                 ("observer:1", wire.FETCH, b"which"),
                 ("observer:1", wire.TXS, b"a payment"),
             ]
+
+    run(story())
+
+
+def test_an_observer_is_told_of_another_peer(run, tmp_path: Path) -> None:
+    """Nobody dials an observer: it dials who is new, and those that it knows only once."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            first, second = world.node("val0"), world.node("val1")
+            first.start({})
+            second.start({})
+            observer = world.node("watcher", role=Role.OBSERVER)
+            observer.start({"val0": first.port})
+            await until(lambda: observer.linked() == ["val0"], "the first link")
+            peers = {node.name: Endpoint("127.0.0.1", node.port) for node in (first, second)}
+            assert observer.network.dial_too(peers) == ["val1"]
+            assert observer.network.dial_too(peers) == []
+            await until(lambda: observer.linked() == ["val0", "val1"], "both links")
+            assert observer.events == [("up", "val0"), ("up", "val1")]
 
     run(story())
 

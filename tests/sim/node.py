@@ -186,7 +186,7 @@ class SimNode:
         assert self.engine is not None
         self.engine.guard.permission = Permission.ALLOWED
         self.engine.guard.hear = lambda member, status: False  # type: ignore[method-assign]
-        self.engine.allow_voting()
+        self.engine.review_voting()
 
     def recover(self) -> None:
         """The operator's word to a member that lost its memory; refused while too few answered."""
@@ -198,7 +198,7 @@ class SimNode:
             return
         if self.book is not None:
             self.book.renew(guard.vote_above)
-        self.engine.allow_voting()
+        self.engine.review_voting()
         self.engine.tick(self.now)
 
     def become_twin(self, other: SimNode) -> None:

@@ -250,7 +250,7 @@ def test_machine_without_its_log_follows_until_its_operator_recovers_it() -> Non
     assert node.book.signed == signed
     assert height_of(node) > height + 3
     guard.recover()
-    node.engine.allow_voting()
+    node.engine.review_voting()
     assert guard.vote_above >= height + 2 * cluster.plan.window
     cluster.pass_ms(5_000)
     assert node.book.signed > signed

@@ -20,6 +20,7 @@ from tests.ledger.world import (
     TIME_MS,
     World,
     device,
+    grant,
     key,
     lock_of,
     sign,
@@ -58,11 +59,12 @@ def hold(
 
 
 def attest(
-    world: World, name: str, issuer: str, commitment: str, figure: int, number: int
+    world: World, name: str, commitment: str, version: int, figure: int, *, number: int
 ) -> SignedTransaction:
+    """`commitment` is "issuer/id"."""
     signer = f"attestor/{name}"
-    public = key(signer).public
-    return act(world, signer, ops.Attest(name, public, 0, number, issuer, commitment, figure))
+    said = (*commitment.split("/"), version, figure)
+    return act(world, signer, ops.Attest(name, key(signer).public, 0, number, *said))
 
 
 def challenge(
@@ -81,26 +83,53 @@ def rule(world: World, issuer: str, commitment: str, seat: int, upheld: bool) ->
     return act(world, signer, ops.Rule(held.panel[seat], key(signer).public, *word))
 
 
-def mint(world: World, issuer: str, number: int = 0, lane: int = 0) -> SignedTransaction:
-    return world.mint(issuer, COIN, number=number, lane=lane)
+def mint(world: World, issuer: str, number: int = 0, *, amount: int = COIN) -> SignedTransaction:
+    return world.mint(issuer, amount, number=number)
 
 
 def issuer_key(issuer: str, role: str = "operations") -> bytes:
     return key(f"{issuer}/{role}").public
 
 
-def commit(world: World, name: str, number: int, region: str) -> SignedTransaction:
-    wanted = replace(terms("val0", name=name), region=region, to_ms=TIME_MS + DAY_MS)
-    return act(world, "val0/operations", ops.Commit(issuer_key("val0"), 0, number, wanted))
-
-
-def pledge(world: World, name: str, version: int, *machines: str) -> SignedTransaction:
-    devices = tuple(sorted(device(item) for item in machines))
-    return act(
-        world,
-        "val0/operations",
-        ops.PledgeDevices("val0", issuer_key("val0"), name, version, devices),
+def commitment_of(
+    issuer: str, name: str, number: int, region: str, *, first_day: int = 0
+) -> ops.Commit:
+    """A day's hours."""
+    begin_ms = TIME_MS + first_day * DAY_MS
+    wanted = replace(
+        terms(issuer, name=name), region=region, from_ms=begin_ms, to_ms=begin_ms + DAY_MS
     )
+    return ops.Commit(issuer_key(issuer), 0, number, wanted)
+
+
+def commit(world: World, name: str, number: int, region: str) -> SignedTransaction:
+    return act(world, "val0/operations", commitment_of("val0", name, number, region))
+
+
+def pledge(
+    world: World, name: str, version: int, *machines: str, issuer: str = "val0"
+) -> SignedTransaction:
+    devices = tuple(sorted(device(item) for item in machines))
+    operation = ops.PledgeDevices(issuer, issuer_key(issuer), name, version, devices)
+    return act(world, f"{issuer}/operations", operation)
+
+
+def withdraw(world: World, coin: str, amount: int, number: int) -> SignedTransaction:
+    """The treasury of val0 takes from its bond."""
+    taken = (world.asset(coin), amount)
+    operation = ops.WithdrawBond("val0", issuer_key("val0", "treasury"), 0, number, *taken)
+    body = world.body([], [Output(*taken, lock_of("bob"))], operations=[operation])
+    return sign(body, [], ["val0/treasury"])
+
+
+def wind_down(world: World, licence: str, version: int) -> SignedTransaction:
+    operation = ops.WindDown(licence, issuer_key(licence), version)
+    return act(world, f"{licence}/operations", operation)
+
+
+def apply(world: World, name: str, coin: str = "val0") -> SignedTransaction:
+    """Bob pays."""
+    return hold(world, "bob", coin, 0, ops.Apply(grant(name)), actors=[f"{name}/operations"])
 
 
 def seal(world: World, name: str, period: int) -> SignedTransaction:

@@ -50,7 +50,7 @@ def economy_operations(world: World) -> list[Wire]:
         ops.Commit(signer, 255, 0, terms("val0", microhours=1 << 40)),
         ops.PledgeDevices("val0", signer, "capacity-val0", 0, devices),
         ops.Amend("val0", signer, "capacity-val0", 1, 0, LAST),
-        ops.Attest(attestor.id, attestor.key, 0, LAST, "val0", "capacity-val0", 7),
+        ops.Attest(attestor.id, attestor.key, 0, LAST, "val0", "capacity-val0", LAST, 7),
         ops.OpenChallenge("val0", "capacity-val0", world.asset("val1"), MOST, lock_of("bob")),
         ops.Rule(attestor.id, attestor.key, "val0", "capacity-val0", True, 1),
         ops.SealNonce(attestor.id, attestor.key, 1, HASH),
@@ -118,8 +118,8 @@ def _capacity_values(world: World) -> list[Wire]:
     item = world.genesis.commitments[0]
     lower = LowerFigure(0, LAST)
     attestations = (
-        Attestation("att-north", 1 << 40, 0, (lower,)),
-        Attestation("att-south", 0, LAST, ()),
+        Attestation("att-north", 1 << 40, 0, LAST, (lower,)),
+        Attestation("att-south", 0, LAST, 0, ()),
     )
     statement = AttestationStatement("att-north", 5, item.terms, HASH)
     return [
@@ -142,7 +142,7 @@ def _other_values(world: World) -> list[Wire]:
     panel = ("att-east", "att-north")
     return [
         vote,
-        Challenge("val0", "capacity-val0", asset, 1, HASH, 1, panel, (vote,), LAST),
+        Challenge("val0", "capacity-val0", asset, MOST, 1, HASH, 1, panel, (vote,), LAST),
         sealed,
         AuditRound(LAST, (sealed,)),
         Opening(1, "val0", HASH, 60, 0, LAST),

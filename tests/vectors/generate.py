@@ -28,9 +28,8 @@ from ledger.block import (
 from ledger.codec import encode, encode_payload
 from ledger.crypto import tagged_hash
 from ledger.merkle import merkle_root
-from ledger.operations import (
-    Burn,
-)
+from ledger.operations import Burn, EndEpoch
+from ledger.reasons import Reason
 from ledger.transaction import Fee, Output, SignedTransaction
 from ledger.validators import ValidatorSet
 from tests.ledger.faults_membership import all_faults
@@ -153,7 +152,8 @@ def transactions(world: World) -> dict[str, Any]:
 
 
 def refused(world: World) -> dict[str, Any]:
-    """Bad transactions, each with its reason; `needs_state` where only a state can tell."""
+    """Bad transactions, each with its reason; `needs_state` where only a state can tell; and blocks
+    of which the last transaction is bad."""
     rows = [
         {
             "name": fault.name,
@@ -163,7 +163,14 @@ def refused(world: World) -> dict[str, Any]:
         }
         for fault in all_faults(world)
     ]
-    return {"chain_id": world.chain_id.hex(), "fees": [1, 50, 200], "transactions": rows}
+    order = world.govern(EndEpoch(world.epoch.number))
+    late = {
+        "name": "order after a payment",
+        "transactions": [tx.raw.hex() for tx in (world.transfer("alice", "bob"), order)],
+        "reason": Reason.NOT_FIRST.value,
+    }
+    head = {"chain_id": world.chain_id.hex(), "fees": [1, 50, 200]}
+    return {**head, "transactions": rows, "blocks": [late]}
 
 
 def chain() -> dict[str, Any]:

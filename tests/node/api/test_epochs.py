@@ -6,11 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from cli.trust import validators_at
+from ledger.chain import Chain
+from ledger.kv import MemoryKV
 from ledger.operations import Admit, EndEpoch, Remove, Revoke, Suspend
 from ledger.reasons import Invalid
+from ledger.snapshot_import import Import
 from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
 from node.api import epochs
+from tests.ledger.snapshot_world import all_chunks, keep_ends
 from tests.ledger.world import REGULATORS, TIME_MS, World, grant, key, make_genesis
 from tests.node.api.harness import Api, Node, open_api
 
@@ -142,6 +146,30 @@ async def test_changes_lead_from_genesis_to_any_set(monkeypatch: pytest.MonkeyPa
     other = make_genesis(epoch_blocks=77)
     with pytest.raises(Invalid, match="chain"):
         validators_at(other, whole.items, 4)
+
+
+async def test_a_node_that_imported_shows_all_changes() -> None:
+    """Its chain begins with the end of epoch 4; the changes before are those that it walked."""
+    async with open_api() as api:
+        original = api.node
+        change_twice(original)
+        original.decide([original.world.govern(EndEpoch(4))])
+        whole = await api.read(CHANGES, schemas.SetChanges)
+    node = Node(original.world)
+    kv = MemoryKV()
+    keep_ends(kv, original.chain, 4)
+    state, validators = original.chain.freeze(), original.chain.validators(4)
+    assert validators is not None
+    taking = Import.begin(kv, state.manifest, original.world.chain_id, validators)
+    for number, data in all_chunks(state).items():
+        taking.add(number, data)
+    taking.finish()
+    node.chain = Chain.open(kv)
+    assert node.chain.first_epoch == 4
+    async with open_api(node) as api:
+        found = await api.read(CHANGES, schemas.SetChanges)
+    assert len(whole.items) == 2
+    assert found == whole
 
 
 async def test_it_takes_no_parameters() -> None:
