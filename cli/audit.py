@@ -54,7 +54,8 @@ def audit() -> None:
     help=f"""{examples("marsa audit chain", "marsa audit chain --genesis genesis.json --json")}
 
 Download all headers, certificates and blocks and check them from the genesis on: links, a quorum's
-signatures, every transaction, every state root; then count supply and reserve again.
+signatures, every transaction, every state root; then count supply, bonds, reserves, pledged devices
+and deadlines again.
 """,
 )
 @genesis_option
@@ -148,7 +149,7 @@ def _chain_text(state: Replay) -> str:
             f"chain       {head.header.chain_id.hex()}",
             f"height      {state.height}, {format_time(head.header.time_ms)}",
             f"executed    {state.transactions:,} transactions, every state root as signed",
-            f"counted     {state.unspent:,} unspent outputs, supply and reserve as committed",
+            f"counted     {state.unspent:,} unspent outputs, with supply, bonds and reserves",
             f"state root  {head.header.state_root.hex()}",
             "the chain holds",
         ]

@@ -24,7 +24,7 @@ from tests.cli.audit_world import certify
 from tests.economy.stream import Stream
 from tests.ledger.world import World
 
-ACTIONS = 3_000
+ACTIONS = 2_000
 SEEDS = (100, 101, 102)
 EACH = 3
 """Blocks from one bundle to the next."""
