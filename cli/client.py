@@ -254,6 +254,10 @@ class Client:
     def reserve(self) -> schemas.Reserve:
         return self._get("/reserve", schemas.Reserve)
 
+    def reserve_bundle(self) -> bytes:
+        """The bytes that `cli.verify_bundle` checks."""
+        return self._call("GET", "/reserve/bundle", accept=MSGPACK)
+
     # How
 
     def get(self, path: str, cls: type[T]) -> T:

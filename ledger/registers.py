@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ledger.codec import Wire
 from ledger.draft import Draft
@@ -136,6 +136,18 @@ ORDERS: Register[Order] = Register(
     lambda draft, held: held if draft.time_ms <= held.until_ms else None,
     lambda _, held: held.until_ms,
 )
+
+REGISTERS: tuple[Register[Any], ...] = (
+    REGULATORS,
+    LICENCES,
+    RESERVES,
+    COMMITMENTS,
+    CHALLENGES,
+    DEVICES,
+    OPENINGS,
+    ORDERS,
+)
+"""All kinds of objects with deadlines, as `DueKind` numbers them."""
 
 
 def pledged_until(draft: Draft, held: CapacityCommitment) -> int:

@@ -178,7 +178,7 @@ def judged(
 ) -> Reserve:
     """The reserve with fresh figures and what follows from them; `is_short` of its bond."""
     held = matured(held, clock_ms, parameters.economy)
-    solvency = _solvency(held.supply, hours, parameters)
+    solvency = solvency_of(held.supply, hours, parameters)
     if held.solvency is Solvency.CAGED:
         solvency = Solvency.CAGED
     short_since_ms = (held.short_since_ms or clock_ms) if is_short else 0
@@ -193,7 +193,8 @@ def judged(
     )
 
 
-def _solvency(supply: int, hours: Hours, parameters: Parameters) -> Solvency:
+def solvency_of(supply: int, hours: Hours, parameters: Parameters) -> Solvency:
+    """What the figures say; that a coin is caged they do not."""
     if supply > hours.reserve:
         return Solvency.DEFICIT
     above_margin = supply > margin_limit(hours.reserve, parameters.margin_ppm)

@@ -40,6 +40,7 @@ class ApiCode(StrEnum):
     DEADLINE = "deadline"
     STORAGE = "storage"
     NOT_RECOVERABLE = "not_recoverable"
+    BUNDLE_TOO_LARGE = "bundle_too_large"
     INTERNAL = "internal"
 
 
@@ -112,6 +113,9 @@ _ROWS: dict[str, _Row] = {
     ApiCode.DEADLINE: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "try again, with less at once"),
     ApiCode.NOT_RECOVERABLE: _Row(
         HTTPStatus.CONFLICT, "start the other validators, then ask again"
+    ),
+    ApiCode.BUNDLE_TOO_LARGE: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "check the whole chain instead: marsa audit chain"
     ),
     ApiCode.STORAGE: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "ask another node; this one stops"),
     ApiCode.INTERNAL: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "report it with the node's log"),
