@@ -20,14 +20,19 @@ if TYPE_CHECKING:
     from node.api import schemas
 
 LANE_MAX = 255
+_TABLE = {
+    "quote": ("cli.coin_quote:quote", "Would this much be minted now, and why not?"),
+    "bond": ("cli.coin_bond:bond", "What an issuer stands by with, in the coins of others."),
+}
 
 
 @click.command(
     "coin",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa coin supply", "marsa coin mint 100 --issuer acme --to alice")}
 
-Mint, burn, supply.
+Mint, burn, supply; ask before you mint; bonds.
 """,
 )
 def coin() -> None:

@@ -48,6 +48,7 @@ def new_grant(
     jurisdiction: str,
     *,
     expires_ms: int,
+    issuer: bool = False,
 ) -> tuple[LicenceGrant, dict[str, bytes]]:
     """A validator's licence under the chain's authority, and the seeds of its new keys."""
     seeds = {role: secrets.token_bytes(SEED_BYTES) for role in RoleKeys.__struct_fields__}
@@ -65,7 +66,7 @@ def new_grant(
         keys=public,
         expires_ms=expires_ms,
         validator=True,
-        issuer=False,
+        issuer=issuer,
     )
     return codec.checked(grant), seeds
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,6 +23,7 @@ from cli.genesis import read_genesis
 from cli.home import read_private
 from ledger.crypto import SigningKey
 from ledger.genesis import Genesis, chain_id
+from ledger.operations import ATTESTOR
 from ledger.reasons import Reason
 
 ROLES_NAME = "roles.json"
@@ -39,11 +40,29 @@ class RoleKeysFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metering: Seed
 
 
+class RoleKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One new key of a role, until its people put it into their roles.json."""
+
+    licence: str
+    role: str
+    key: Seed
+
+
+class AttestorKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an attestor signs with."""
+
+    attestor: str
+    key: Seed
+
+
 class RegulatorKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One of the regulator's keys; `regulator` says whose it is, for people."""
 
     regulator: str
     key: Seed
+
+
+AnyKeyFile: TypeAlias = RoleKeysFile | RegulatorKeyFile | RoleKeyFile | AttestorKeyFile
 
 
 def load_keys(path: Path) -> tuple[str, tuple[SigningKey, ...]]:
@@ -54,17 +73,25 @@ def load_keys(path: Path) -> tuple[str, tuple[SigningKey, ...]]:
         hint = "give roles.json of the directory in which the keys were made"
         raise not_found("no_key_file", f"there is no file {file}", hint)
     data = read_private(file)
-    kinds: tuple[type[RoleKeysFile | RegulatorKeyFile], ...] = (RoleKeysFile, RegulatorKeyFile)
+    kinds: tuple[type[AnyKeyFile], ...] = (
+        RoleKeysFile,
+        RegulatorKeyFile,
+        RoleKeyFile,
+        AttestorKeyFile,
+    )
     for kind in kinds:
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = msgspec.json.decode(data, type=kind)
             if isinstance(found, RegulatorKeyFile):
                 return found.regulator, (SigningKey(bytes.fromhex(found.key)),)
+            if isinstance(found, RoleKeyFile | AttestorKeyFile):
+                name = found.licence if isinstance(found, RoleKeyFile) else found.attestor
+                return name, (SigningKey(bytes.fromhex(found.key)),)
             seeds = (found.operations, found.treasury)
             return found.licence, tuple(SigningKey(bytes.fromhex(seed)) for seed in seeds)
     raise CliError(
         "bad_key_file",
-        f"{file} holds neither the keys of a provider's roles nor one of the regulator's",
+        f"{file} holds no keys of a provider's roles, of an attestor or of the regulator",
         hint="restore it from a backup",
         exit_code=ExitCode.CHECK_FAILED,
     )
@@ -121,6 +148,16 @@ def devnet_regulator_keys(genesis: Genesis, wanted: Iterable[str]) -> tuple[Sign
     public = set(wanted)
     made = (SigningKey(seed) for seed in _blueprint(genesis).regulator_seeds)
     return tuple(found for found in made if found.public.hex() in public)
+
+
+def devnet_role_key(genesis: Genesis, name: str, role: str) -> SigningKey | None:
+    """What follows from the genesis of a devnet for a provider's role or an attestor (`attestor`);
+    whether it is the key in force the chain says."""
+    if genesis.network != "devnet":
+        return None
+    source = _blueprint(genesis)
+    is_attestor = role == ATTESTOR
+    return SigningKey(source.attestor_seed(name) if is_attestor else source.seed(name, role))
 
 
 def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:
