@@ -6,7 +6,6 @@ and challengers do.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -239,10 +238,10 @@ def _challenge_lines(challenge: schemas.Challenge, now_ms: int) -> list[str]:
 def _audits_text(audits: schemas.Audits, drawn: dict[tuple[int, str], int]) -> str:
     lines = [f"period {audits.period}, each {span_text(audits.period_ms)} of the ledger clock"]
     for item in audits.rounds:
-        counted = Counter("revealed" if x.nonce else "sealed" for x in item.sealed)
-        names = ", ".join(x.attestor for x in item.sealed)
-        figures = ", ".join(f"{counted[word]} {word}" for word in ("sealed", "revealed"))
-        lines.append(f"nonces for period {item.period}: {figures} ({names})")
+        revealed = sum(1 for entry in item.sealed if entry.nonce)
+        lines.append(
+            f"nonces for period {item.period}: {len(item.sealed)} sealed, {revealed} revealed"
+        )
     if not audits.openings:
         return "\n".join((*lines, "no machines are drawn"))
     rows = [

@@ -124,6 +124,7 @@ def commit(
         )
         operation = Commit(signer.public, lane, next_number(held.lanes, lane), terms)
         outcome = act(node, operation, (signer,), wait_ms)
+        is_devnet = node.params.network == "devnet"
     needed = machines_of(microhours, period_ms)
     value = {
         "issuer": issuer,
@@ -139,12 +140,9 @@ def commit(
         f"{span_text(period_ms)}\n"
         f"from {format_time(from_ms)} to {format_time(to_ms)}, {value['periods']} periods"
     )
-    done(
-        "marsa.capacity.commit/1",
-        outcome,
-        value,
-        (what, f"pledge {needed} machines: marsa capacity pledge {issuer} {name} …"),
-    )
+    ids = f"--machines {min(needed, MADE_UP_MAX)}" if is_devnet else "--file FILE"
+    following = f"marsa capacity pledge {issuer} {name} {ids}"
+    done("marsa.capacity.commit/1", outcome, value, (what, following))
 
 
 @click.command(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.acting import LANE_MAX, find_key, key_option
 from cli.base import Group, Number, examples, settings
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note, table
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ledger.crypto import SigningKey
     from node.api import schemas
 
-LANE_MAX = 255
 _TABLE = {
     "quote": ("cli.coin_quote:quote", "Would this much be minted now, and why not?"),
     "bond": ("cli.coin_bond:bond", "What an issuer stands by with, in the coins of others."),
@@ -64,10 +64,18 @@ figures when the issuer's reserve does not back them. Minting is free.
     help="Machines that mint at the same time use different lanes.",
 )
 @click.option("--memo", metavar="TEXT", help="Public text, at most 256 bytes.")
+@key_option
 @click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
 @click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
 def mint(
-    amount: str, issuer: str, to: str, lane: int, memo: str | None, no_wait: bool, wait: str
+    amount: str,
+    issuer: str,
+    to: str,
+    lane: int,
+    memo: str | None,
+    key: Path | None,
+    no_wait: bool,
+    wait: str,
 ) -> None:
     """The number in the lane comes from the node; the key from this machine."""
     from cli import accounts, nodes, payments
@@ -77,14 +85,17 @@ def mint(
     wait_ms = None if no_wait else parse_duration(wait)
     with nodes.connected() as node:
         found = node.client.issuer(issuer)
-        key = accounts.find_issuer_key(issuer, node.chain_id)
-        _check_treasury(found, key)
+        if key is None:
+            treasury = accounts.find_issuer_key(issuer, node.chain_id)
+            _check_treasury(found, treasury)
+        else:
+            treasury = find_key(node, issuer, "treasury", found.treasury_key, key)
         number = next((item.next_number for item in found.lanes if item.lane == lane), 0)
         terms = payments.make_terms(node, memo)
         draft = draft_mint(
             terms,
             issuer=issuer,
-            key=key.public,
+            key=treasury.public,
             lane=lane,
             number=number,
             amount=units,
@@ -96,7 +107,7 @@ def mint(
             click.echo(
                 f"txid    {draft.txid.hex()}\nmint    {format_amount(units)} {issuer} to {to}"
             )
-        outcome = payments.submit(node, terms, draft, lambda: (key,), wait_ms)
+        outcome = payments.submit(node, terms, draft, lambda: (treasury,), wait_ms)
     value = {
         "txid": outcome.txid,
         "status": outcome.status,
@@ -229,6 +240,6 @@ def _check_treasury(issuer: schemas.Issuer, key: SigningKey) -> None:
             "wrong_role_key",
             f"the treasury key on this machine is {key.public.hex()}, "
             f"that of issuer '{issuer.id}' is {issuer.treasury_key}",
-            hint="use the node of the devnet that the key belongs to",
+            hint="give the key in force with --key FILE, or the node of its devnet with --node URL",
             exit_code=ExitCode.REJECTED,
         )

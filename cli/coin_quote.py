@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from node.api import economy_schemas as schemas
 
 PPM = 1_000_000
+WIDTH = 100
+LABEL = " " * 13
+"""As wide as the words before the figures."""
 
 
 @click.command(
@@ -48,9 +52,11 @@ def _text(found: schemas.MintQuote) -> str:
     held, coins = backing.reserve, _coins
     cap_left = max(0, int(backing.mint_cap) - int(backing.minted))
     asked = f"{coins(found.amount)} {found.issuer}"
-    verdict = "yes: would be minted now" if found.allowed else f"no: {found.code}, {found.message}"
+    verdict = "yes: would be minted now" if found.allowed else f"no: {found.code}"
+    why = textwrap.wrap(found.message, WIDTH, initial_indent=LABEL, subsequent_indent=LABEL)
     lines = [
         f"{asked}  {verdict}",
+        *why,
         f"outstanding  {coins(held.outstanding)} of {coins(backing.margin_limit)} "
         f"that the reserve of {coins(held.reserve)} allows",
         f"headroom     {coins(held.headroom)}",

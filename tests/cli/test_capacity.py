@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli import payments
+from cli.agents.run import Agents, agents_of
+from cli.client import Client
+from cli.devnet.blueprint import ATTESTORS
 from cli.errors import CliError, ExitCode
 from cli.spans import machines_of, microhours_of, parse_span, parse_time, span_text, whole_periods
 from ledger.economy.capacity import CapacityCommitment, CommitmentState
@@ -19,6 +22,7 @@ from tests.ledger.world import TIME_MS
 
 MINUTE_MS = 60_000
 DAY_MS = 24 * 3_600_000
+LIFE_MS = BLUEPRINT.genesis.parameters.economy.attestation_life_ms
 COMMIT = (
     *("capacity", "commit", "--issuer", "acme", "--id", "west", "--class", "l40sx8"),
     *("--region", "west-1", "--workloads", "inference"),
@@ -196,6 +200,39 @@ def test_audits_without_any(marsa: Marsa, node: LiveNode) -> None:
     assert (shown["schema"], shown["drawn"]) == ("marsa.capacity.audits/1", [])
     assert "no machines are drawn" in marsa("capacity", "audits").out
     assert code_of(marsa("capacity", "open", "acme", "--json")) == (ExitCode.NOT_FOUND, "not_drawn")
+
+
+def test_drawn_machines_are_opened(marsa: Marsa, node: LiveNode) -> None:
+    """Attestors seal, reveal a period later, and what that draws of an issuer is opened by it; the
+    agents that seal and reveal are those of a devnet."""
+    chain_id = node.world.chain_id
+    agents = Agents(agents_of(BLUEPRINT, ATTESTORS), chain_id, [node.url])
+    with Client(node.url) as client:
+        assert agents.turn(client, LIFE_MS) >= len(ATTESTORS)  # sealed for the next period
+        pass_periods(node, 2)
+        agents.turn(client, LIFE_MS)
+    shown = marsa("capacity", "audits", "--json").json["audits"]
+    revealed = [x["attestor"] for x in shown["rounds"][0]["sealed"] if x["nonce"] is not None]
+    assert revealed == sorted(ATTESTORS)
+    text = marsa("capacity", "audits").out
+    assert f"nonces for period {shown['period'] - 1}: 8 sealed, 8 revealed" in text
+    pass_periods(node, 1)
+    lines = marsa("capacity", "audits").out.splitlines()
+    assert [row.split()[0] for row in lines[-4:]] == ["acme", "bolt", "coral", "delta"]
+    done = marsa("capacity", "open", "acme", "--json").json
+    assert (done["schema"], done["opened"], done["drawn"]) == ("marsa.capacity.open/1", 45, 45)
+    assert code_of(marsa("capacity", "open", "acme", "--json")) == (ExitCode.NOT_FOUND, "not_drawn")
+
+
+def pass_periods(node: LiveNode, count: int) -> None:
+    """Empty blocks until so many periods have begun."""
+
+    def run() -> None:
+        until = node.world.draft.period + count
+        while node.world.draft.period < until:
+            node.decide([])
+
+    node.inside(run)
 
 
 def test_whole_periods_lie_inside_of_what_is_asked() -> None:

@@ -46,7 +46,8 @@ def test_a_quote_is_what_minting_says(marsa: Marsa, node: LiveNode, marsa_home: 
         if minted.code:
             assert code_of(minted) == (ExitCode.REJECTED, asked.json["code"])
     text = marsa("coin", "quote", "9000000", "--issuer", "acme").out
-    assert "9000000.000000 acme  no: above_headroom, " in text
+    assert "9000000.000000 acme  no: above_headroom\n" in text
+    assert max(map(len, text.splitlines())) <= 100
     assert text.splitlines()[-1] == "next: marsa capacity list --issuer acme"
     text = marsa("coin", "quote", "1", "--issuer", "acme").out
     assert "1.000000 acme  yes" in text
@@ -54,6 +55,14 @@ def test_a_quote_is_what_minting_says(marsa: Marsa, node: LiveNode, marsa_home: 
         assert f"\n{line} " in text
     unknown = marsa("coin", "quote", "1", "--issuer", "nobody", "--json")
     assert unknown.code == ExitCode.NOT_FOUND
+
+
+def test_mint_with_a_key_of_ones_own(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None:
+    """--key takes the roles of the issuer, and those of nobody else."""
+    mint = ("coin", "mint", "1", "--issuer", "acme", "--to", "alice", "--json", "--key")
+    keys = {name: write_role_keys(tmp_path / f"{name}.json", name) for name in ("acme", "bolt")}
+    assert marsa(*mint, keys["acme"]).json["status"] == "final"
+    assert code_of(marsa(*mint, keys["bolt"])) == (ExitCode.REJECTED, "wrong_role_key")
 
 
 def test_deposit_and_withdraw(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None:
