@@ -200,7 +200,8 @@ def challenge(
     }
     what = f"'{commitment}' of '{target}' is contested, {format_amount(deposit)} coins deposited"
     if panel:
-        what = f"{what}; panel: {', '.join(panel)}, {span_text(economy.contest_ms)} to decide"
+        judges = f"{', '.join(panel)}, {span_text(economy.contest_ms)} to decide"
+        what = f"{what}\npanel: {judges}"
     judge = panel[0] if panel else "NAME"
     following = f"marsa capacity rule {target} {commitment} --attestor {judge} --uphold"
     done("marsa.capacity.challenge/1", outcome, value, (what, following))

@@ -202,7 +202,7 @@ def route(place: Place, *, faults: bool) -> Place:
 
 
 def with_agents(place: Place, *, agents: bool) -> Place:
-    """Whether agents keep capacity fresh, from the next start of the devnet on."""
+    """Whether agents keep capacity fresh, from the next `up` on, which also ends them."""
     devnet = msgspec.structs.replace(place.devnet, agents=agents)
     write_private(place.directory / "devnet.json", _json(devnet), replace=True)
     return Place(place.directory, devnet)
