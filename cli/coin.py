@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.acting import LANE_MAX, key_option
 from cli.base import Group, Number, examples, settings
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note, table
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
     from ledger.crypto import SigningKey
     from node.api import schemas
 
-LANE_MAX = 255
+_TABLE = {
+    "quote": ("cli.coin_quote:quote", "Would this much be minted now, and why not?"),
+    "bond": ("cli.coin_bond:bond", "What an issuer stands by with, in the coins of others."),
+}
 
 
 @click.command(
     "coin",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa coin supply", "marsa coin mint 100 --issuer acme --to alice")}
 
-Mint, burn, supply.
+Mint, burn, supply; ask before you mint; bonds.
 """,
 )
 def coin() -> None:
@@ -63,6 +68,7 @@ does not back them. Minting is free.
     help="Machines that mint at the same time use different lanes.",
 )
 @click.option("--memo", metavar="TEXT", help="Public text, at most 256 bytes.")
+@key_option
 @click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
 @click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
 def mint(
@@ -241,7 +247,7 @@ def _treasury_key(issuer: schemas.Issuer, file: Path | None, chain_id: str) -> S
             "wrong_role_key",
             f"the treasury key {'on this machine' if file is None else f'in {file}'} is "
             f"{key.public.hex()}, that of issuer '{issuer.id}' is {issuer.treasury_key}",
-            hint=f"give the role keys of '{issuer.id}': --key FILE",
+            hint="give the key in force with --key FILE, or the node of its devnet with --node URL",
             exit_code=ExitCode.REJECTED,
         )
     return key

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cli import founding, node_setup, regulator_keys, role_keys
+from cli import founding, key_files, node_setup, role_keys
 from cli.errors import usage_error
 from cli.founding import FACTORS, PRODUCTION, Capacity, LicenceAuthority, Provider
 from cli.genesis_licence import LICENCE_MS, document_hash
@@ -261,7 +261,7 @@ def _write(draft: Path, hosts: Hosts, founders: Founders, genesis: Genesis, sour
     }
     for name, data in private.items():
         write_private(draft / name, data, replace=False)
-    regulator_keys.save(draft / "regulator", founders.regulator)
+    key_files.save_regulator(draft / "regulator", founders.regulator)
     keys.save_certificate(draft / "authority" / "authority.pem", genesis.authority.certificate)
     for folder in ("roles", "hosts"):
         (draft / folder).mkdir(mode=0o700)

@@ -153,11 +153,11 @@ def _role_keys(
     ptx: Ptx, key: Path | None, validator: str | None, regulator: int | None
 ) -> Sequence[SigningKey]:
     """Government wants the operations key alone."""
-    from cli import regulator_keys
+    from cli import key_files
     from cli.wallet import ptx as ptxs
 
     if key is not None:
-        name, keys = regulator_keys.load_any(key)
+        name, keys = key_files.load_keys(key)
     elif validator is not None:
         name, keys = validator, _devnet_keys(ptx, validator)
     else:

@@ -17,6 +17,7 @@ from cli.errors import CliError, ExitCode, usage_error
 from cli.genesis import read_genesis
 from ledger.crypto import SigningKey
 from ledger.genesis import Genesis, chain_id
+from ledger.operations import ATTESTOR
 from ledger.reasons import Reason
 
 
@@ -86,6 +87,16 @@ def devnet_provider_keys(chain: str, licence: str) -> tuple[SigningKey, ...]:
         return ()
     grant = _blueprint(genesis).newcomer(licence, genesis)
     return devnet_operations_keys(genesis, [(licence, grant.keys.operations.hex())])
+
+
+def devnet_role_key(genesis: Genesis, name: str, role: str) -> SigningKey | None:
+    """What follows from the genesis of a devnet for a provider's role or an attestor (`attestor`);
+    whether it is the key in force the chain says."""
+    if genesis.network != "devnet":
+        return None
+    source = _blueprint(genesis)
+    is_attestor = role == ATTESTOR
+    return SigningKey(source.attestor_seed(name) if is_attestor else source.seed(name, role))
 
 
 def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:

@@ -1,6 +1,6 @@
 """In continuous integration nothing is skipped: what cannot run there fails, with its reason.
 
-No test is judged by the clock, so examples of Hypothesis have no deadline: a busy machine fails none.
+No test is judged by the clock, so examples of Hypothesis have no deadline.
 """
 
 from __future__ import annotations

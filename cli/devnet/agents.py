@@ -15,8 +15,11 @@ def running(place: Place) -> Process | None:
 
 
 def start(place: Place) -> None:
-    """Start it where the devnet wants it and it does not run."""
-    if not place.devnet.agents or running(place) is not None:
+    """See to it that it runs where the devnet wants it, and only there."""
+    if not place.devnet.agents:
+        stop(place)
+        return
+    if running(place) is not None:
         return
     directory = place.directory / NAME
     directory.mkdir(mode=0o700, exist_ok=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from cli import regulator_keys
+from cli import key_files
 from cli.devnet import launch
 from cli.devnet.blueprint import NAMES, PERIOD_MS, SEEDED_TIME_MS, Blueprint, nonce_of_seed
 from cli.devnet.state import (
@@ -203,7 +203,7 @@ def route(place: Place, *, faults: bool) -> Place:
 
 
 def with_agents(place: Place, *, agents: bool) -> Place:
-    """Whether agents keep capacity fresh, from the next start of the devnet on."""
+    """Whether agents keep capacity fresh, from the next `up` on, which also ends them."""
     devnet = msgspec.structs.replace(place.devnet, agents=agents)
     write_private(place.directory / "devnet.json", _json(devnet), replace=True)
     return Place(place.directory, devnet)
@@ -280,7 +280,7 @@ def write_everything(directory: Path, blueprint: Blueprint) -> None:
     write_atomic(directory / "authority-key.pem", pem, keys.PRIVATE_MODE)
     for provider in blueprint.providers:
         _write_keys(directory / "nodes" / provider, blueprint, provider)
-    regulator_keys.save(directory / "regulator", blueprint.regulator_seeds)
+    key_files.save_regulator(directory / "regulator", blueprint.regulator_seeds)
 
 
 def write_founding(directory: Path, blueprint: Blueprint) -> None:

@@ -11,15 +11,15 @@ Change below what spending it would cost goes to the fee; there is never an outp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from cli.wallet import selection
 from cli.wallet.selection import Coin
 from ledger.codec import AMOUNT_LIMIT
 from ledger.crypto import SIGNATURE_BYTES, ZERO_HASH, SigningKey
 from ledger.locks import After, All, Any, Before, Condition, HashLock, Key, Threshold
-from ledger.operations import Burn, Mint, Operation
+from ledger.operations import Burn, Mint, Operation, keys_that_sign
 from ledger.transaction import (
     NO_FEE,
     PREIMAGE_BYTES_MAX,
@@ -77,13 +77,23 @@ class Part:
     amount: int
 
 
+Taken = Callable[[Part], Operation]
+"""The operation that takes an amount."""
+
+
+def burned(part: Part) -> Operation:
+    return Burn(part.asset, part.amount)
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Who gets what; `to` None destroys it. The fee is paid in the asset of the first part."""
+    """Who gets what; with `to` None an operation takes it, as `taken` says: burns it, unless told
+    otherwise. The fee is paid in the asset of the first part."""
 
     parts: tuple[Part, ...]
     to: bytes | None
     change_lock: bytes
+    taken: Taken = burned
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +174,7 @@ def draft_mixed(
             left -= part
         if left > 0 or len(chosen) > selection.INPUTS_MAX:
             return None
-        filled = Payment(tuple(parts), payment.to, payment.change_lock)
+        filled = replace(payment, parts=tuple(parts))
         change = {p.asset: 1 for p in parts}
         needed = _fee(terms, _body(terms, chosen, filled, change, fee), chosen, conditions)
         if needed <= fee:
@@ -196,7 +206,8 @@ def draft_exact(
         if needed <= paid:
             kept = {asset: amount for asset, amount in change.items() if amount}
             revealed = _revealed(coins, conditions)
-            return Draft(body, tuple(coins), revealed, _signers(revealed), payment.parts, kept)
+            keys = tuple(sorted({*_signers(revealed), *_operators(body)}))
+            return Draft(body, tuple(coins), revealed, keys, payment.parts, kept)
         if needed > spare:
             # With change it is too dear; without, it may fit.
             bare = _body(terms, coins, payment, {**left, fee_asset: 0}, spare)
@@ -266,7 +277,7 @@ def _body(
     operations: list[Operation] = []
     for part in payment.parts:
         if payment.to is None:
-            operations.append(Burn(part.asset, part.amount))
+            operations.append(payment.taken(part))
         else:
             outputs.append(Output(part.asset, part.amount, payment.to))
     for asset in sorted(change):
@@ -287,7 +298,7 @@ def _body(
 def _fee(terms: Terms, body: Transaction, coins: Sequence[Coin], conditions: Conditions) -> int:
     """What a node asks for this body once it is signed, in the dearest way in which it may be."""
     revealed = _revealed(coins, conditions)
-    keys, preimages = list(_signers(revealed)), 0
+    keys, preimages = [*_signers(revealed), *_operators(body)], 0
     for condition in revealed:
         if not isinstance(condition, Key | Threshold):
             signatures, secrets = dearest_way(condition)
@@ -300,6 +311,10 @@ def _fee(terms: Terms, body: Transaction, coins: Sequence[Coin], conditions: Con
 
 def _revealed(coins: Sequence[Coin], conditions: Conditions) -> tuple[Condition, ...]:
     return tuple(conditions[lock] for lock in sorted({coin.lock for coin in coins}))
+
+
+def _operators(body: Transaction) -> list[bytes]:
+    return [key for item in body.operations for key in keys_that_sign(item)]
 
 
 def _signers(conditions: Iterable[Condition]) -> tuple[bytes, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger.amounts import format_amount
 from ledger.backing import backing_of, sound_assets
 from ledger.draft import Draft
 from ledger.economy import bond, issuance
@@ -83,5 +84,7 @@ def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
     needed = bond.required(supply, draft.economy.bond_ppm)
     left = draft.all(Bond, Bond.prefix(operation.issuer))
     if bond.worth(left, sound_assets(draft), needed) < needed:
-        detail = f"the bond of '{operation.issuer}' would count for less than {needed} µ"
+        detail = (
+            f"the bond of '{operation.issuer}' would count for less than {format_amount(needed)}"
+        )
         raise Invalid(Reason.SHORT_BOND, detail)

@@ -85,19 +85,22 @@ def routes() -> list[web.RouteDef]:
 async def get_licences(request: web.Request) -> web.Response:
     """By id; at most `ledger.membership.LICENCES_MAX`, so all of them."""
     read_query(request)
-    draft = now(request.app[SERVICES])
+    services = request.app[SERVICES]
+    draft = now(services)
     held = licences_by_name(draft)
-    return answer(Page(items=[licence_object(draft, held[item]) for item in sorted(held)]))
+    items = [licence_object(services, draft, held[item]) for item in sorted(held)]
+    return answer(Page(items=items))
 
 
 async def get_licence(request: web.Request) -> web.Response:
     read_query(request)
-    draft = now(request.app[SERVICES])
+    services = request.app[SERVICES]
+    draft = now(services)
     wanted = request.match_info["licence"]
     held = licences_by_name(draft).get(wanted)
     if held is None:
         raise not_found(f"no licence {wanted}")
-    return answer(licence_object(draft, held))
+    return answer(licence_object(services, draft, held))
 
 
 async def get_attestors(request: web.Request) -> web.Response:

@@ -18,7 +18,7 @@ from ledger.economy.compliance import Order
 from ledger.economy.licence import Cause, Licence
 from ledger.economy.reserve import Reserve
 from ledger.economy.spot_audit import AuditRound, Opening
-from ledger.operations import ATTESTOR
+from ledger.operations import ATTESTOR, OPERATIONS
 from node.api import economy_schemas as schemas
 from node.api.assets import lanes_of, reserve_answer
 from node.api.convert import rfc3339
@@ -36,7 +36,7 @@ def _stateful(kind: str, state: str, deadline_ms: int | None) -> dict[str, Any]:
     }
 
 
-def licence_object(draft: Draft, held: Licence) -> schemas.LicenceObject:
+def licence_object(services: Services, draft: Draft, held: Licence) -> schemas.LicenceObject:
     state = held.state.name.lower()
     return schemas.LicenceObject(
         **_stateful("licence", state, licence.deadline(held, draft.economy)),
@@ -53,6 +53,7 @@ def licence_object(draft: Draft, held: Licence) -> schemas.LicenceObject:
             )
             for item in held.rotations
         ],
+        lanes=lanes_of(services, held.grant.id, OPERATIONS),
     )
 
 

@@ -35,13 +35,15 @@ class RotationNotice(Answer, frozen=True, kw_only=True):
 
 
 class LicenceObject(Stateful, frozen=True, kw_only=True):
-    """A licence as of now. `cause` says why it is suspended, empty elsewhere."""
+    """A licence as of now. `cause` says why it is suspended, empty elsewhere; `lanes` lists those
+    of its operations key that are in use."""
 
     licence: Licence
     since_ms: Count
     since: str
     cause: str
     rotations: list[RotationNotice]
+    lanes: list[Lane]
 
 
 class Attestor(Stateful, frozen=True, kw_only=True):
