@@ -27,8 +27,8 @@ _nothing = tagged_hash("nothing")
 class Stream:
     """One seed."""
 
-    def __init__(self, seed: int) -> None:
-        self.stage = Stage()
+    def __init__(self, seed: int, stage: Stage | None = None) -> None:
+        self.stage = stage or Stage()
         self.model = self.stage.model
         self.rng = Random(f"economy/{seed}")
         self.attestor_versions: dict[str, int] = {}
