@@ -29,7 +29,7 @@ from tests.sim.reference import reference_quorum
 from tests.sim.saboteurs import make_saboteur
 from tests.sim.signatures import Locks, SignatureBook
 from tests.sim.trace import Trace
-from tests.sim.world import sim_world
+from tests.sim.world import SimWorld, sim_world
 
 STOPS = (OSError, ReplicaBroken, InvariantBroken)
 """What ends the process of a node in good order."""
@@ -48,11 +48,11 @@ SHORT_EPOCH_BLOCKS = 5
 class Cluster:
     """All machines, their network and their clients."""
 
-    def __init__(self, plan: Plan, *, printed: bool = False) -> None:
+    def __init__(self, plan: Plan, *, printed: bool = False, world: SimWorld | None = None) -> None:
         self.plan = plan
         self.trace = Trace(printed=printed)
         self.timeline = Timeline()
-        self.world = sim_world(
+        self.world = world or sim_world(
             plan.n,
             plan.window,
             mocked=plan.mocked,
