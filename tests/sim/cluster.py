@@ -415,6 +415,8 @@ class Cluster:
             cheat = self.plan.double_spends and self._rng.random() < 0.2
             if not self.calm:
                 self.clients.make(self.now_ms, cheat=cheat)
+                if self.plan.economy:
+                    self.clients.manage(self.now_ms)
             gap_ms = self.plan.load_gap_ms
         else:
             gap_ms = 100
