@@ -3,10 +3,10 @@
 SEEDS ?= 300
 CAMPAIGN_SEEDS ?= 100000
 
-.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench
+.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench bench-compare
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## Make .venv with the locked packages and the command .venv/bin/marsa
 	@:
@@ -34,6 +34,9 @@ sim-campaign: setup ## Simulate CAMPAIGN_SEEDS clusters twice each; goes on wher
 
 bench: setup ## Measure throughput and latency of the running devnet
 	@.venv/bin/marsa bench tps
+
+bench-compare: setup ## Cost of a transfer here beside another commit: make bench-compare BASE=<commit>
+	@.venv/bin/python bench/compare.py $(or $(BASE),$(error name a commit: make bench-compare BASE=<commit>))
 
 .venv/ready: requirements-dev.lock pyproject.toml .ci/setup .ci/python
 	@.ci/setup

@@ -18,7 +18,6 @@ from ledger.economy.issuance import Backing
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Hours, Reserve, Solvency, hours_of, judged
 from ledger.economy.standard import FactorTable, Standard, factor_table
-from ledger.objects import key_of
 from ledger.registers import COMMITMENTS, LICENCES, RESERVES, name
 from ledger.transaction import asset_id
 
@@ -77,14 +76,33 @@ def backing_of(draft: Draft, issuer: str) -> Backing | None:
     return Backing(held, minted, bonds, sound_assets(draft))
 
 
-def judge(draft: Draft, issuers: Collection[str] | None = None) -> None:
-    """Write how these issuers stand, or all: first their hours, then their bonds, because the coins
-    in a bond count by how their own issuers stand."""
-    held = [item for item in RESERVES.all(draft) if issuers is None or item.issuer in issuers]
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a block changed that issuers are judged by."""
+
+    issuers: set[str]
+    """Whose coins, hours or bonds changed."""
+    capacity: set[str]
+    """Of these, whose hours did."""
+    attestors: bool
+    """One of them changed: all issuers are judged."""
+
+
+def judge(
+    draft: Draft,
+    touched: Touched | None = None,
+    commitments: Iterable[CapacityCommitment] | None = None,
+) -> None:
+    """Write how the issuers stand that were touched, or all: first their hours, then their bonds,
+    because the coins in a bond count by how their own issuers stand. `commitments` are all there
+    are, from who has read them already."""
+    held = RESERVES.all(draft)
+    if touched is not None and not touched.attestors:
+        held = [item for item in held if item.issuer in touched.issuers]
     if not held:
         return
-    yardstick, parameters, clock_ms = Yardstick.of(draft), draft.parameters, draft.clock_ms
-    hours = {item.asset: yardstick.hours(draft, item.issuer) for item in held}
+    parameters, clock_ms = draft.parameters, draft.clock_ms
+    hours = _hours_by_asset(draft, held, touched, commitments)
     for is_last in (False, True):
         sound = sound_assets(draft) if is_last else frozenset()
         for item in held:
@@ -102,24 +120,58 @@ def judge(draft: Draft, issuers: Collection[str] | None = None) -> None:
                 RESERVES.put(draft, stands)
 
 
+def _hours_by_asset(
+    draft: Draft,
+    reserves: Collection[Reserve],
+    touched: Touched | None,
+    commitments: Iterable[CapacityCommitment] | None,
+) -> dict[bytes, Hours]:
+    """Hours stand as they were judged until a commitment changes, an attestor, or the
+    period: they are measured again only then."""
+    fresh = {item.issuer for item in reserves}
+    if touched is not None and not touched.attestors:
+        fresh &= touched.capacity
+    hours = {item.asset: Hours(item.reserve, item.deliverable, item.is_frozen) for item in reserves}
+    if not fresh:
+        return hours
+    by_issuer: dict[str, list[CapacityCommitment]] = {issuer: [] for issuer in fresh}
+    if commitments is None:
+        prefix = b"" if len(fresh) > 1 else Bond.prefix(min(fresh))
+        commitments = COMMITMENTS.all(draft, prefix)
+    for item in commitments:
+        by_issuer.get(item.terms.issuer, []).append(item)
+    yardstick = Yardstick.of(draft)
+    for held in reserves:
+        if held.issuer in fresh:
+            hours[held.asset] = yardstick.hours_of(by_issuer[held.issuer])
+    return hours
+
+
 def _is_short(draft: Draft, held: Reserve, sound: frozenset[bytes]) -> bool:
     needed = required(held.supply, draft.economy.bond_ppm)
     return worth(draft.all(Bond, Bond.prefix(held.issuer)), sound, needed) < needed
 
 
-def touched_issuers(draft: Draft, changed: Iterable[bytes]) -> set[str] | None:
-    """Issuers whose coins, hours or bond are among the changed keys; None for all, where an
-    attestor came, went or was struck."""
-    issuers: set[str] = set()
-    reserve, attestor = key_of(Reserve), key_of(Attestor)
-    by_issuer = (key_of(CapacityCommitment), key_of(Bond))
+def touched_by(draft: Draft, changed: Iterable[bytes]) -> Touched:
+    """What the changed keys mean to issuers."""
+    coins: set[str] = set()
+    capacity: set[str] = set()
+    attestors = False
     for key in changed:
-        if key.startswith(reserve):
-            held = draft.load(Reserve, key[len(reserve) :])
+        kind = key[0]
+        if kind == Reserve.TYPE:
+            held = draft.load(Reserve, key[1:])
             if held is not None:
-                issuers.add(held.issuer)
-        elif key.startswith(by_issuer):
-            issuers.add(key[1:].split(b"\0", 1)[0].decode("ascii"))
-        elif key.startswith(attestor):
-            return None
-    return issuers
+                coins.add(held.issuer)
+        elif kind == CapacityCommitment.TYPE:
+            capacity.add(_issuer_in(key))
+        elif kind == Bond.TYPE:
+            coins.add(_issuer_in(key))
+        elif kind == Attestor.TYPE:
+            attestors = True
+    return Touched(coins | capacity, capacity, attestors)
+
+
+def _issuer_in(key: bytes) -> str:
+    """Commitments and bonds are named by their issuer first."""
+    return key[1:].split(b"\0", 1)[0].decode("ascii")

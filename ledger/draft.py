@@ -19,15 +19,17 @@ ObjectT = TypeVar("ObjectT", bound=Wire)
 
 
 class Draft:
-    """The objects of a view and their changes. `time_ms` is the header time of the block that
-    would hold them."""
+    """The objects of a view, which stands still meanwhile, and their changes. `time_ms` is the
+    header time of the block that would hold them."""
 
-    __slots__ = ("_view", "changed", "time_ms")
+    __slots__ = ("_ones", "_view", "changed", "time_ms")
 
     def __init__(self, view: View, time_ms: int) -> None:
         self._view = view
         self.time_ms = time_ms
         self.changed: dict[bytes, bytes | None] = {}
+        self._ones: dict[type[Wire], Wire] = {}
+        """Decoded: every object that is read as of now asks for the clock and the parameters."""
 
     @property
     def height(self) -> int:
@@ -73,9 +75,13 @@ class Draft:
 
     def one(self, kind: type[ObjectT]) -> ObjectT:
         """The object of a kind of which every state holds exactly one."""
+        known = self._ones.get(kind)
+        if isinstance(known, kind):
+            return known
         found = self.load(kind)
         if found is None:
             raise DamagedChain(f"the state holds no {kind.__name__}")
+        self._ones[kind] = found
         return found
 
     def all(self, kind: type[ObjectT], prefix: bytes = b"") -> list[ObjectT]:
@@ -83,7 +89,9 @@ class Draft:
         return [decode(data, kind) for _, data in self.objects(key_of(kind, prefix))]
 
     def put(self, value: Wire, identity: bytes = b"") -> None:
+        self._ones.pop(type(value), None)
         self.changed[key_of(type(value), identity)] = encode(value)
 
     def remove(self, kind: type[Wire], identity: bytes) -> None:
+        self._ones.pop(kind, None)
         self.changed[key_of(kind, identity)] = None

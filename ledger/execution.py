@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ledger.backing import judge, touched_issuers
+from ledger.backing import judge, touched_by
 from ledger.block import (
     BLOCK_BYTES_MAX,
     BLOCK_SIGNATURES_MAX,
@@ -246,9 +246,9 @@ class Execution:
     def _judge(self) -> None:
         """Issuers whose coins, hours or bonds this block changed."""
         draft = Draft(self, self.time_ms)
-        issuers = touched_issuers(draft, self._objects)
-        if issuers is None or issuers:
-            judge(draft, issuers)
+        touched = touched_by(draft, self._objects)
+        if touched.attestors or touched.issuers:
+            judge(draft, touched)
             self._objects.update(draft.changed)
 
     def _is_troubled(self, asset: bytes) -> bool:

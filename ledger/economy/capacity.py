@@ -15,7 +15,7 @@ of the k, else only by ruling. So one hostile attestor changes nothing for holde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
@@ -273,6 +273,8 @@ def _said(
 def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> CapacityCommitment:
     """Lower figures that waited long enough: those of authors among the k count, the others are
     dropped. To be asked at each period's start."""
+    if not any(item.lower for item in held.attestations):
+        return held
     among = _counted_attestors(held, measure)
     changed = tuple([_settled(item, among, measure, lower_ms) for item in held.attestations])
     return msgspec.structs.replace(held, attestations=changed)
@@ -294,55 +296,74 @@ def is_frozen(held: CapacityCommitment) -> bool:
     return held.counts and any(item.lower for item in held.attestations)
 
 
-def counted(held: CapacityCommitment, measure: Measure, at_ms: int | None = None) -> int:
-    """µh a period that count now, or in what lies before `at_ms`: the k-th highest figure among
-    groups, 0 where fewer attest; never more than is committed, or than the pledged devices can
-    deliver."""
-    best = _best_by_group(held, measure, measure.clock_ms if at_ms is None else at_ms)
-    figures = sorted((figure for figure, _ in best.values()), reverse=True)
-    if len(figures) < measure.needed:
-        return 0
-    able = held.devices * MICROHOURS_A_HOUR * measure.period_ms // HOUR_MS
-    return min(figures[measure.needed - 1], held.terms.microhours, able)
+def counted(held: CapacityCommitment, measure: Measure) -> int:
+    """µh a period that count now: the k-th highest figure among groups, 0 where fewer attest; never
+    more than is committed, or than the pledged devices can deliver."""
+    figures = [figure for figure, _ in _best_by_group(held, measure).values()]
+    return min(_agreed(figures, measure.needed), _able(held, measure))
 
 
 def stretches(held: CapacityCommitment, measure: Measure) -> Iterator[tuple[int, int, int]]:
-    """(µh a period that count, from, to) in order of time: the schedule, cut where those who
-    attested a shorter one end."""
-    begin_ms = held.terms.from_ms
-    for end_ms in sorted({item.until_ms for item in held.attestations}):
-        yield counted(held, measure, end_ms), begin_ms, end_ms
-        begin_ms = end_ms
+    """(µh a period that count, number of the first period, number after the last): the present and
+    future periods of the schedule, from its end back, cut where those who attested a shorter one
+    end."""
+    now, able = measure.clock_ms // measure.period_ms, _able(held, measure)
+    heard = sorted(_heard(held, measure), reverse=True)
+    if len(heard) < measure.needed:
+        return
+    begins_ms = [item[0] for item in heard[1:]] + [held.terms.from_ms]
+    best: dict[str, int] = {}
+    for (until_ms, figure, _, group), begin_ms in zip(heard, begins_ms, strict=True):
+        if figure >= best.get(group, 0):
+            best[group] = figure
+        if begin_ms == until_ms or len(best) < measure.needed:
+            continue
+        first = max(begin_ms // measure.period_ms, now)
+        end = min(until_ms, held.terms.to_ms) // measure.period_ms
+        if first < end:
+            yield min(_agreed(best.values(), measure.needed), able), first, end
 
 
 def is_stale(held: CapacityCommitment, measure: Measure) -> bool:
     """Fewer groups than needed attest of late."""
-    return len(_best_by_group(held, measure, measure.clock_ms)) < measure.needed
+    return len(_best_by_group(held, measure)) < measure.needed
 
 
-def _best_by_group(
-    held: CapacityCommitment, measure: Measure, at_ms: int
-) -> dict[str, tuple[int, str]]:
-    """Of each group that vouches that far its highest figure and whose it is; a group counts
+def _able(held: CapacityCommitment, measure: Measure) -> int:
+    """The most that may count, whoever attests it."""
+    able = held.devices * MICROHOURS_A_HOUR * measure.period_ms // HOUR_MS
+    return min(held.terms.microhours, able)
+
+
+def _agreed(figures: Collection[int], needed: int) -> int:
+    """The k-th highest."""
+    return sorted(figures)[-needed] if len(figures) >= needed else 0
+
+
+def _heard(held: CapacityCommitment, measure: Measure) -> list[tuple[int, int, str, str]]:
+    """(until when, figure after decay, attestor, group) of those that count at all."""
+    groups, weight = measure.groups, measure.weight
+    result = []
+    for item in held.attestations:
+        group = groups.get(item.attestor)
+        if group is not None:
+            figure = weight(item.since_ms, item.microhours)
+            if figure or measure.hears(item):
+                result.append((item.until_ms, figure, item.attestor, group))
+    return result
+
+
+def _best_by_group(held: CapacityCommitment, measure: Measure) -> dict[str, tuple[int, str]]:
+    """Of each group that vouches for now its highest figure and whose it is; a group counts
     once."""
     best: dict[str, tuple[int, str]] = {}
-    for item in held.attestations:
-        if item.until_ms < at_ms or not measure.hears(item):
-            continue
-        group = measure.groups[item.attestor]
-        figure = measure.weight(item.since_ms, item.microhours)
-        best[group] = max((figure, item.attestor), best.get(group, (-1, "")))
+    for until_ms, figure, attestor, group in _heard(held, measure):
+        if until_ms >= measure.clock_ms:
+            best[group] = max((figure, attestor), best.get(group, (-1, "")))
     return best
 
 
 def _counted_attestors(held: CapacityCommitment, measure: Measure) -> set[str]:
     """The authors of the k highest figures."""
-    best = sorted(_best_by_group(held, measure, measure.clock_ms).values(), reverse=True)
+    best = sorted(_best_by_group(held, measure).values(), reverse=True)
     return {name for _, name in best[: measure.needed]}
-
-
-def periods_within(terms: CommitmentTerms, clock_ms: int, period_ms: int, end: int) -> int:
-    """Current and future periods of the schedule before the period number `end`; the current one
-    counts as a whole."""
-    first = max(terms.from_ms, clock_ms) // period_ms
-    return max(0, min(terms.to_ms // period_ms, end) - first)

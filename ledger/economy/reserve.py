@@ -29,7 +29,6 @@ from ledger.economy.capacity import (
     CapacityCommitment,
     Measure,
     is_frozen,
-    periods_within,
     stretches,
 )
 from ledger.economy.parameters import EconomyParameters
@@ -147,8 +146,8 @@ def hours_of(
     commitments: Iterable[CapacityCommitment], factors: FactorTable, measure: Measure
 ) -> Hours:
     """R and the part of it that lies in the next 7 days, each floored once."""
-    period_ms, clock_ms = measure.period_ms, measure.clock_ms
-    soon = clock_ms // period_ms + DELIVERABLE_MS // period_ms
+    period_ms = measure.period_ms
+    soon = measure.clock_ms // period_ms + DELIVERABLE_MS // period_ms
     total = due = 0
     frozen = False
     for item in commitments:
@@ -156,14 +155,9 @@ def hours_of(
             continue
         terms = item.terms
         factor = least_factor(factors, terms.device_class, terms.workloads)
-        for figure, from_ms, to_ms in stretches(item, measure):
-            first, last = from_ms // period_ms, to_ms // period_ms
-            before, within, near = [
-                periods_within(terms, clock_ms, period_ms, end)
-                for end in (first, last, min(max(first, soon), last))
-            ]
-            total += figure * factor * (within - before)
-            due += figure * factor * (near - before)
+        for figure, first, end in stretches(item, measure):
+            total += figure * factor * (end - first)
+            due += figure * factor * max(0, min(end, soon) - first)
         frozen = frozen or is_frozen(item)
     return Hours(total // PPM, due // PPM, frozen)
 

@@ -58,18 +58,19 @@ def commit(draft: Draft, operation: Commit) -> None:
         if (terms.device_class, workload) not in factors:
             detail = f"the standard has no factor for {terms.device_class}/{workload}"
             raise Invalid(Reason.UNKNOWN_CLASS, detail)
-    held = COMMITMENTS.all(draft)
-    own = [item for item in held if item.terms.issuer == terms.issuer]
-    if len(own) >= COMMITMENTS_OF_ISSUER_MAX or len(held) >= COMMITMENTS_MAX:
-        detail = f"{len(held)} commitments stand already, {len(own)} of '{terms.issuer}'"
-        raise Invalid(Reason.TOO_MANY, detail)
+    own = COMMITMENTS.all(draft, CapacityCommitment.identity(terms.issuer, ""))
+    if len(own) >= COMMITMENTS_OF_ISSUER_MAX:
+        raise Invalid(Reason.TOO_MANY, f"'{terms.issuer}' has {len(own)} commitments")
+    stand = len(COMMITMENTS.all(draft))
+    if stand >= COMMITMENTS_MAX:
+        raise Invalid(Reason.TOO_MANY, f"{stand} commitments stand already")
     proposed = capacity.propose(
         terms,
         clock_ms=draft.clock_ms,
         period_ms=draft.parameters.period_ms,
         height=draft.height,
     )
-    _check_line(held, terms)
+    _check_line(own, terms)
     COMMITMENTS.put(draft, proposed)
 
 
@@ -108,7 +109,8 @@ def amend(draft: Draft, operation: Amend) -> None:
         clock_ms=draft.clock_ms,
         period_ms=draft.parameters.period_ms,
     )
-    others = [item for item in COMMITMENTS.all(draft) if item.key != held.key]
+    own = COMMITMENTS.all(draft, CapacityCommitment.identity(operation.issuer, ""))
+    others = [item for item in own if item.key != held.key]
     _check_line(others, after.terms)
     COMMITMENTS.put(draft, after)
 

@@ -261,8 +261,12 @@ class Stage:
             self.refused[reason.reason.value] += 1
             return reason.reason
         self.taken[name] += 1
+        self.took(tx)
         self._spent.update(item.outpoint for item in tx.body.inputs)
         return None
+
+    def took(self, tx: SignedTransaction) -> None:
+        """For who wants to keep the block."""
 
     def end(self, *, counted: bool) -> None:
         """Finish the block and compare; `counted` recounts the whole state too."""

@@ -14,7 +14,7 @@ from ledger.economy.capacity import (
     CommitmentState,
     Measure,
     counted,
-    periods_within,
+    stretches,
 )
 from ledger.genesis import attestation_hash
 from tests.ledger.world import DAY_MS, PERIOD_MS, TIME_MS, commitment, key, terms
@@ -73,27 +73,37 @@ def test_no_more_counts_than_the_pledged_devices_can_deliver() -> None:
 
 def test_current_and_future_periods_count_as_whole_ones() -> None:
     """At the start all, inside a period still that one, at the end none."""
-    item = terms("val0", days=1)
-    count = DAY_MS // PERIOD_MS
-    for clock_ms, left in (
-        (TIME_MS - 5 * DAY_MS, count),
-        (TIME_MS, count),
-        (TIME_MS + PERIOD_MS - 1, count),
-        (TIME_MS + PERIOD_MS, count - 1),
-        (item.to_ms - 1, 1),
-        (item.to_ms, 0),
-        (item.to_ms + 5 * DAY_MS, 0),
+    item = held(a1=9, b1=7)
+    end_ms, begin = item.terms.to_ms, TIME_MS // PERIOD_MS
+    end = end_ms // PERIOD_MS
+    for clock_ms, first in (
+        (TIME_MS - 5 * DAY_MS, begin),
+        (TIME_MS, begin),
+        (TIME_MS + PERIOD_MS - 1, begin),
+        (TIME_MS + PERIOD_MS, begin + 1),
+        (end_ms - 1, end - 1),
+        (end_ms, end),
+        (end_ms + 5 * DAY_MS, end),
     ):
-        assert periods_within(item, clock_ms, PERIOD_MS, item.to_ms // PERIOD_MS) == left
+        measure = Measure(GROUPS, 2, PERIOD_MS, 60 * DAY_MS, clock_ms)
+        found = [(begins, ends) for _, begins, ends in stretches(item, measure)]
+        assert found == ([(first, end)] if first < end else [])
 
 
-def test_periods_within_stops_at_the_end_of_the_window() -> None:
-    """A window that ends before the schedule cuts it; one before its start leaves nothing."""
-    item = terms("val0", days=1)
-    begin = TIME_MS // PERIOD_MS
-    assert periods_within(item, TIME_MS, PERIOD_MS, begin + 10) == 10
-    assert periods_within(item, TIME_MS, PERIOD_MS, begin) == 0
-    assert periods_within(item, TIME_MS - DAY_MS, PERIOD_MS, begin - 5) == 0
+def test_each_hour_counts_as_far_as_it_was_attested() -> None:
+    """Three groups vouched for a schedule that grew twice: the last stretch has one of them only,
+    the one before the lower figure of two, the first the second highest of three."""
+    begin, ends = TIME_MS // PERIOD_MS, [DAY_MS, 2 * DAY_MS, 3 * DAY_MS]
+    said = zip(("a1", "b1", "c1"), (9, 5, 7), ends, strict=True)
+    item = replace(
+        held(),
+        terms=terms("val0", days=3),
+        attestations=tuple(
+            Attestation(name, figure, TIME_MS, TIME_MS + end, ()) for name, figure, end in said
+        ),
+    )
+    first, second = begin + ends[0] // PERIOD_MS, begin + ends[1] // PERIOD_MS
+    assert list(stretches(item, MEASURE)) == [(5, first, second), (7, begin, first)]
 
 
 @pytest.mark.parametrize("name", [*terms("val0").__struct_fields__, "devices"])

@@ -127,7 +127,11 @@ def sim_world(
         epoch_ms=epoch_ms,
         economy=economy,
     )
-    made = msgspec.structs.replace(made, parameters=parameters)
+    return world_of(msgspec.structs.replace(made, parameters=parameters), mocked=mocked)
+
+
+def world_of(made: Genesis, *, mocked: bool) -> SimWorld:
+    """What nodes of this genesis share."""
     for licence in made.licences:
         _mock_key(f"{licence.id}/consensus")
     return SimWorld(
