@@ -24,6 +24,7 @@ from ledger.operations import (
     RemoveAttestor,
 )
 from ledger.reasons import Reason
+from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import EconomyWorld, proposed
 from tests.ledger.world import (
     DAY_MS,
@@ -143,6 +144,28 @@ def test_a_longer_schedule_counts_as_far_as_it_was_attested() -> None:
     world.run(*(world.attests(group, "val0", of="more") for group in ("north", "east")))
     world.until(made.to_ms + 1)
     assert world.reserve().reserve == more_hours
+
+
+def test_an_attestation_is_of_the_version_that_its_attestor_saw() -> None:
+    """Amended or pledged to in the same block before it, it is refused; after it, it holds."""
+    world = EconomyWorld()
+    held = world.capacity()
+    assert held is not None
+    word = world.attests("north", "val0")
+    longer = world.amends("val0", "capacity-val0", held.terms.microhours, held.terms.to_ms + DAY_MS)
+    larger = world.pledges("val0", "capacity-val0", "one more")
+    for change in (longer, larger):
+        assert world.reason(change, word) is Reason.WRONG_VERSION
+    world.run(word, world.attests("south", "val0"), longer)
+    early = replace(_attest(word), number=1, version=0)
+    assert world.reason(world.does(early, "attestor/att-north")) is Reason.WRONG_VERSION
+    world.run(world.attests("north", "val0"))
+
+
+def _attest(tx: SignedTransaction) -> Attest:
+    (operation,) = tx.body.operations
+    assert isinstance(operation, Attest)
+    return operation
 
 
 def test_who_says_nothing_any_more_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:

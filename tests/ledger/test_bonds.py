@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +22,10 @@ from ledger.operations import (
 )
 from ledger.reasons import Reason
 from ledger.transaction import Output, SignedTransaction
-from tests.ledger.economy_world import EconomyWorld
-from tests.ledger.world import COIN, DAY_MS, grant, key, lock_of, sign
+from tests.ledger.economy_world import EconomyWorld, lasting, short_lived
+from tests.ledger.world import COIN, DAY_MS, TIME_MS, grant, key, lock_of, make_genesis, sign
 
+replace = msgspec.structs.replace
 COINS = tuple(bytes([index]) * 32 for index in range(4))
 
 
@@ -136,6 +138,20 @@ def test_coins_of_an_issuer_in_trouble_count_for_nothing(trouble: str) -> None:
     assert (held.solvency, held.short_since_ms > 0) == (Solvency.HEALTHY, True)
 
 
+def test_coins_of_the_accused_count_until_its_licence_ends_and_no_longer() -> None:
+    """At its last moment they fill half of val0's bond, a millisecond later nothing."""
+    good = lasting(make_genesis())
+    expires_ms = TIME_MS + DAY_MS
+    first = replace(good.licences[1], expires_ms=expires_ms)
+    world = EconomyWorld(replace(good, licences=(good.licences[0], first, *good.licences[2:])))
+    world.until(expires_ms - 1, world.accuse("val1"))
+    world.run(world.minting())
+    assert world.clock_ms == expires_ms
+    assert world.reason(world.minting()) is Reason.SHORT_BOND
+    world.run()
+    assert world.licence("val1").state is LicenceState.ACCUSED
+
+
 def test_a_bond_that_counts_again_is_short_no_more() -> None:
     """The issuer of its coins is reinstated within the thirty days."""
     world = EconomyWorld()
@@ -226,6 +242,18 @@ def test_a_suspended_or_revoked_issuer_takes_nothing(act: type) -> None:
     world = EconomyWorld()
     world.run(world.govern(act("val0", 0)))
     assert world.reason(world.withdraws("val0", "val1", 1)) is Reason.LICENCE_INACTIVE
+
+
+@pytest.mark.parametrize("solvency", [Solvency.DEFICIT, Solvency.CAGED])
+def test_an_issuer_that_does_not_cover_its_coins_takes_nothing(solvency: Solvency) -> None:
+    """However large its bond is."""
+    world = short_lived()
+    if solvency is Solvency.CAGED:
+        world.until(world.reserve().since_ms + 7 * DAY_MS + 1)
+    held = world.reserve()
+    assert held.solvency is solvency
+    assert bond_of(world, "val0", "val1") > required(held.supply, 100_000)
+    assert world.reason(world.withdraws("val0", "val1", 1)) is Reason.NOT_HEALTHY
 
 
 def test_a_bond_frees_itself_with_the_coins_that_are_burned() -> None:

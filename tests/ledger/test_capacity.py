@@ -19,11 +19,13 @@ from ledger.operations import (
 )
 from ledger.reasons import Invalid, Reason
 from ledger.registers import DEVICES
+from ledger.sweep import SWEEP_OBJECTS_MAX
 from ledger.transaction import decode
 from tests.ledger.economy_world import EconomyWorld, more, proposed
 from tests.ledger.world import (
     DAY_MS,
     GROUPS,
+    MACHINES,
     PERIOD_MS,
     TIME_MS,
     device,
@@ -180,6 +182,36 @@ def test_a_device_is_pledged_once() -> None:
     )
     assert world.reason(first, second) is Reason.DEVICE_PLEDGED
     assert world.reason(second, first) is Reason.DEVICE_PLEDGED
+
+
+def test_devices_are_pledged_to_the_very_commitment_and_to_no_later_one_of_its_name() -> None:
+    """A proposal lapses with more devices than a block sweeps; proposed again under its name, what
+    is not swept yet is free for anybody."""
+    world = EconomyWorld()
+    made = more(world)
+    names = [f"x{index}" for index in range(SWEEP_OBJECTS_MAX + 20)]
+    world.run(
+        world.commits(made),
+        world.pledges("val0", "more", *names[:200], version=0),
+        world.pledges("val0", "more", *names[200:], version=1),
+    )
+    again, last = world.commits(made), max(names, key=device)
+    other = world.pledges("val1", "capacity-val1", last)
+    world.until(world.clock_ms + 7 * DAY_MS - 1)
+    assert world.reason(other) is Reason.DEVICE_PLEDGED
+    world.run()
+    left = world.execution(1)
+    assert load(left, Device, device(last)) is not None
+    world.run(again, other)
+    held = world.capacity("val0", "more")
+    assert held is not None
+    assert (held.born, held.devices) == (world.state.head.header.height, 0)
+    found = DEVICES.get(world.draft, device(last))
+    assert found is not None
+    assert found.issuer == "val1"
+    world.run()
+    pledged = [item for item in world.draft.all(Device) if item.issuer == "val0"]
+    assert len(pledged) == MACHINES
 
 
 def test_256_devices_fit_into_one_operation() -> None:

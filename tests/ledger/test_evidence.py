@@ -11,12 +11,14 @@ from ledger import membership
 from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.epochs import Epoch
 from ledger.execution import FREE_PER_IDENTITY_MAX
+from ledger.genesis import GenesisBond
 from ledger.membership import EVIDENCE_EPOCHS
-from ledger.operations import EndEpoch, Evidence
+from ledger.operations import EndEpoch, Evidence, Suspend, WindDown
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
+from tests.ledger.economy_world import EconomyWorld, lasting
 from tests.ledger.faults import judge
-from tests.ledger.world import COIN, TIME_MS, World, grant, make_genesis, sign
+from tests.ledger.world import COIN, DAY_MS, TIME_MS, World, grant, key, make_genesis, sign
 
 replace = msgspec.structs.replace
 HEIGHT = 9
@@ -113,6 +115,39 @@ def test_an_offender_waits_for_its_turn_to_leave() -> None:
     assert (held.state, held.seat) == (LicenceState.SUSPENDED, Seat.LEAVING)
     assert "val3" in world.seats
     assert refused(world, world.accuse("val3")).reason is Reason.LICENCE_INACTIVE
+
+
+def test_who_winds_down_does_not_escape_its_evidence() -> None:
+    """Suspended for it at once: not closed though none of its coins is left, its bond stays, and
+    its seat goes with the epoch."""
+    good = lasting(make_genesis(5))
+    bond = GenesisBond("val3", "val0", COIN)
+    world = EconomyWorld(replace(good, bonds=(*good.bonds, bond)))
+    signer = "val3/operations"
+    world.run(world.does(WindDown("val3", key(signer).public, 0), signer))
+    world.run(world.accuse("val3"))
+    held = world.licence("val3")
+    assert (held.state, held.cause) == (LicenceState.SUSPENDED, Cause.EVIDENCE)
+    assert (held.since_ms, held.seat) == (world.clock_ms, Seat.LEAVING)
+    assert world.reason(world.withdraws("val3", "val0")) is Reason.LICENCE_INACTIVE
+    world.next_period()
+    assert world.licence("val3").state is LicenceState.SUSPENDED
+    world.end_epoch()
+    assert "val3" not in world.seats
+
+
+def test_a_suspension_by_an_authority_becomes_one_for_evidence() -> None:
+    """Its time runs anew, and nobody ended it: revoked instead of active again."""
+    world = EconomyWorld()
+    world.run(world.govern(Suspend("val0", 0)))
+    world.until(world.clock_ms + 100 * DAY_MS, world.accuse("val0"))
+    since_ms = world.licence("val0").since_ms
+    assert since_ms == world.clock_ms
+    assert world.reason(world.accuse("val0", view=3)) is Reason.LICENCE_INACTIVE
+    world.until(since_ms + 180 * DAY_MS)
+    assert world.licence("val0").state is LicenceState.SUSPENDED
+    world.run()
+    assert world.licence("val0").state is LicenceState.REVOKED
 
 
 def test_anybody_may_send_evidence_beside_a_payment() -> None:
