@@ -22,7 +22,7 @@ from cli.acting import (
 from cli.base import Command, examples
 from cli.capacity import hours
 from cli.capacity_promise import lane_option
-from cli.errors import not_found, usage_error
+from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import confirm
 from cli.passwords import password_options, read_password
 from cli.spans import span_text
@@ -87,8 +87,8 @@ def attest(
         microhours = min(int(found.microhours), able) if figure is None else parse_amount(figure)
         if microhours == 0:
             detail = f"no machine is pledged to '{commitment}' of '{issuer}'"
-            hint = f"marsa capacity pledge {issuer} {commitment} …"
-            raise usage_error("no_machines", detail, hint)
+            hint = f"marsa capacity pledge {issuer} {commitment} --file FILE"
+            raise CliError("no_machines", detail, hint=hint, exit_code=ExitCode.REJECTED)
         operation = Attest(
             attestor=attestor,
             key=signer.public,

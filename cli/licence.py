@@ -15,7 +15,7 @@ import click
 
 from cli.acting import KEY_FILE, act, done, find_key, key_option, spend, wait_of, waited
 from cli.base import Group, examples
-from cli.errors import usage_error
+from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, table
 from cli.passwords import password_options, read_password
 from cli.spans import ends_text, span_text
@@ -315,7 +315,8 @@ def rotate(
         signer = find_key(node, name, "operations", held.licence.keys.operations, key)
         if any(item.role == role for item in held.rotations):
             detail = f"a new {role} key of '{name}' is announced already"
-            raise usage_error("bad_role", detail, f"marsa licence show {name}")
+            hint = f"marsa licence show {name}"
+            raise CliError("bad_role", detail, hint=hint, exit_code=ExitCode.REJECTED)
         seed = secrets.token_bytes(SEED_BYTES)
         data = msgspec.json.encode(RoleKeyFile(name, role, seed.hex()))
         write_private(file, msgspec.json.format(data) + b"\n", replace=False)

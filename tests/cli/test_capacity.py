@@ -164,7 +164,7 @@ def test_machines_have_ids(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None
     """From the line or a file, each once; nothing to attest without them."""
     assert marsa(*COMMIT, "--machines", "4", "--for", "2h").code == 0
     bare = marsa("capacity", "attest", "acme", "west", "--attestor", "vantage", "--json")
-    assert code_of(bare) == (ExitCode.USAGE, "no_machines")
+    assert code_of(bare) == (ExitCode.REJECTED, "no_machines")
     pledge = ("capacity", "pledge", "acme", "west", "--json")
     assert code_of(marsa(*pledge, "abc")) == (ExitCode.USAGE, "bad_device")
     assert code_of(marsa(*pledge)) == (ExitCode.USAGE, "usage")

@@ -83,6 +83,23 @@ def test_deposit_and_withdraw(marsa: Marsa, node: LiveNode, tmp_path: Path) -> N
     assert above.json["error"]["hint"] == "marsa coin bond show ID"
 
 
+def test_a_wallet_is_asked_first(marsa: Marsa, node: LiveNode, password_file: Path) -> None:
+    """Real money: a question, the password, and a reservation that ends with the refusal."""
+    secret = ("--password-file", password_file)
+    assert marsa("wallet", "new", "savings", *secret).code == 0
+    pay = ("tx", "send", "savings", "100", "--from", "alice", "--issuer", "bolt")
+    assert marsa(*pay).code == 0
+    deposit = ("coin", "bond", "deposit", "acme", "60", "--from", "savings", "--json", *secret)
+    assert code_of(marsa(*deposit)) == (ExitCode.REFUSED, "confirmation_needed")
+    own = marsa("tx", "send", "savings", "100", "--from", "alice", "--issuer", "acme")
+    assert own.code == 0
+    refused = marsa(*deposit, "--yes", "--issuer", "acme")
+    assert code_of(refused) == (ExitCode.REJECTED, "own_coin")
+    assert marsa(*deposit, "--yes").json["status"] == "final"
+    short = marsa(*deposit, "--yes")
+    assert code_of(short) == (ExitCode.REJECTED, "insufficient_funds")
+
+
 def test_a_deposit_is_never_of_the_own_coin(marsa: Marsa, node: LiveNode) -> None:
     """alice has most of acme's: without a choice the bond gets another; chosen, it is refused."""
     deposit = ("coin", "bond", "deposit", "acme", "1", "--from", "alice", "--json")

@@ -147,7 +147,7 @@ def test_rotate(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None:
     assert [x["key"] for x in shown["rotations"]] == [done["new_key"]]
     assert "(new key)" in marsa("licence", "list").out
     again = marsa("licence", "rotate", "acme", "treasury", "--out", tmp_path / "b.json", "--json")
-    assert code_of(again) == (ExitCode.USAGE, "bad_role")
+    assert code_of(again) == (ExitCode.REJECTED, "bad_role")
     assert not (tmp_path / "b.json").exists()
     kept = marsa("licence", "rotate", "acme", "metering", "--out", file, "--json")
     assert code_of(kept) == (ExitCode.USAGE, "file_exists")
