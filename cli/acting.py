@@ -76,9 +76,10 @@ def find_key(node: Node, name: str, role: str, wanted: str, file: Path | None) -
         detail = f"{what} '{name}' is not on this machine"
         raise not_found("unknown_key", detail, "give the key itself with --key FILE")
     held = ", ".join(key.public.hex() for key in keys)
+    where = "here" if file is None else f"in {file}"
     raise CliError(
         "wrong_role_key",
-        f"{what} '{name}' is {wanted}; here is {held}",
+        f"{what} '{name}' is {wanted}; {where} is {held}",
         hint="give the key in force with --key FILE",
         exit_code=ExitCode.REJECTED,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.acting import LANE_MAX, key_option
+from cli.acting import LANE_MAX, find_key, key_option
 from cli.base import Group, Number, examples, settings
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note, table
@@ -58,9 +58,6 @@ does not back them. Minting is free.
 @click.option("--issuer", required=True, metavar="ID", help="Whose coins.")
 @click.option("--to", required=True, metavar="ADDRESS", help="Who receives them.")
 @click.option(
-    "--key", type=click.Path(path_type=Path), metavar="FILE", help="Role keys of the issuer."
-)
-@click.option(
     "--lane",
     type=Number(0, LANE_MAX),
     default=0,
@@ -89,7 +86,11 @@ def mint(
     wait_ms = None if no_wait else parse_duration(wait)
     with nodes.connected() as node:
         found = node.client.issuer(issuer)
-        treasury = _treasury_key(found, key, node.chain_id)
+        treasury = (
+            _treasury_key(found, node.chain_id)
+            if key is None
+            else find_key(node, issuer, "treasury", found.treasury_key, key)
+        )
         number = next((item.next_number for item in found.lanes if item.lane == lane), 0)
         terms = payments.make_terms(node, memo)
         draft = draft_mint(
@@ -234,19 +235,16 @@ def _supply_text(height: int, rows: list[schemas.IssuerReserve]) -> str:
     return f"{shown}\ntotal supply {total} at height {height}"
 
 
-def _treasury_key(issuer: schemas.Issuer, file: Path | None, chain_id: str) -> SigningKey:
-    """Of the role keys in a file, else of a devnet here; raises CliError for another issuer's."""
-    from cli import accounts, role_keys
+def _treasury_key(issuer: schemas.Issuer, chain_id: str) -> SigningKey:
+    """Of a devnet here; raises CliError for one that is not in force."""
+    from cli import accounts
 
-    if file is None:
-        key = accounts.find_issuer_key(issuer.id, chain_id)
-    else:
-        _, key = role_keys.signing_keys(role_keys.load_role_keys(file))
+    key = accounts.find_issuer_key(issuer.id, chain_id)
     if issuer.treasury_key != key.public.hex():
         raise CliError(
             "wrong_role_key",
-            f"the treasury key {'on this machine' if file is None else f'in {file}'} is "
-            f"{key.public.hex()}, that of issuer '{issuer.id}' is {issuer.treasury_key}",
+            f"the treasury key on this machine is {key.public.hex()}, "
+            f"that of issuer '{issuer.id}' is {issuer.treasury_key}",
             hint="give the key in force with --key FILE, or the node of its devnet with --node URL",
             exit_code=ExitCode.REJECTED,
         )
