@@ -3,7 +3,7 @@
 SEEDS ?= 300
 CAMPAIGN_SEEDS ?= 100000
 
-.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench bench-compare
+.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench bench-compare economy-campaign
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ sim-planted: setup ## Plant each known bug in a copy of the code in memory; all 
 
 sim-twins: setup ## Every small schedule with one member run twice (hours; goes on where it stopped)
 	@.venv/bin/python -m tests.sim.twins --all
+
+economy-campaign: setup ## A million random actions on rules and model; goes on where it was stopped
+	@.venv/bin/python -m tests.economy.campaign
 
 sim-campaign: setup ## Simulate CAMPAIGN_SEEDS clusters twice each; goes on where it was stopped
 	@.venv/bin/python -m tests.sim.campaign --seeds $(CAMPAIGN_SEEDS)
