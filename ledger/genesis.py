@@ -231,6 +231,11 @@ def _check_parameters(genesis: Genesis) -> None:
     begins = genesis.time_ms
     _need(begins <= TIME_MS_MAX, f"time_ms {begins} is after the year 9999")
     _need(least <= most, f"view_timeout_ms {least} is above view_timeout_ms_max {most}")
+    life, period = values.economy.attestation_life_ms, values.period_ms
+    _need(
+        life >= 2 * period,
+        f"attestation_life_ms {life} is below two periods of {period} ms: no word would count",
+    )
     _need(len(groups) >= needed, f"{len(groups)} groups of attestors, {needed} must attest")
 
 

@@ -209,7 +209,7 @@ async def post_mint_quote(request: web.Request) -> web.Response:
     body = await read_body(request, (JSON,))
     try:
         form = _quote_decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ApiError(ApiCode.BAD_REQUEST, str(error)) from None
     amount = parse_number(form.amount)
     if not amount:

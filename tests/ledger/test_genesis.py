@@ -103,6 +103,10 @@ def with_devices(item: GenesisCommitment, devices: tuple[bytes, ...]) -> Genesis
     return attest(GOOD.nonce, replace(item, devices=devices), figures)
 
 
+def with_economy(**changes: Any) -> Change:
+    return lambda good: with_parameters(economy=replace(good.parameters.economy, **changes))(good)
+
+
 def with_regulator(**changes: Any) -> Change:
     return lambda good: replace(good, regulator=replace(good.regulator, **changes))
 
@@ -139,6 +143,10 @@ RULES = [
     Rule(
         "view_timeout_ms 2000 is above view_timeout_ms_max 1999",
         with_parameters(view_timeout_ms_max=1_999),
+    ),
+    Rule(
+        "attestation_life_ms 60000 is below two periods",
+        with_economy(attestation_life_ms=60_000),
     ),
     Rule("8 groups of attestors, 9 must attest", with_parameters(attestation_groups=9)),
     Rule(

@@ -133,6 +133,7 @@ async def test_the_figures_that_a_quote_shows_are_the_limits_themselves() -> Non
         (b"[" * 100_000, JSON, "bad_request"),
         (b"", JSON, "bad_request"),
         (b"\xff", JSON, "bad_request"),
+        (b'{"issuer":"\xff","amount":"1"}', JSON, "bad_request"),
         (b'{"issuer":"val0","amount":"1"}', "text/plain", "unsupported_media_type"),
     ],
 )
