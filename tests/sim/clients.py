@@ -95,17 +95,19 @@ class Clients:
 
     def refused(self, item: Asked, reason: str) -> None:
         """A node's answer. Only a mint can become impossible without anything final: where its
-        issuer has no headroom, or is accused of a lie."""
+        issuer has no headroom or is accused of a lie, or where coins of an accused one, which count
+        for nothing, are a part of its bond."""
         item.refused = reason
         if item.is_forged:
             if reason in (Reason.ALREADY_KNOWN.value, Reason.ALREADY_FINAL.value):
                 raise Violation("admission", "clients", f"a forged transaction is {reason}")
             self.asked.pop(item.tx.txid, None)
         issuers = {op.issuer for op in item.tx.body.operations if isinstance(op, Mint)}
-        is_barred = bool(issuers & self._reference.epochs.barred)
-        if reason == Reason.ABOVE_HEADROOM.value or (
-            reason == Reason.LICENCE_INACTIVE.value and (is_barred or self._is_revoked(item))
-        ):
+        barred = self._reference.epochs.barred
+        is_barred = bool(issuers & barred) or self._is_revoked(item)
+        is_stopped = reason == Reason.LICENCE_INACTIVE.value and is_barred
+        is_short = reason == Reason.SHORT_BOND.value and bool(barred)
+        if reason == Reason.ABOVE_HEADROOM.value or is_stopped or is_short:
             self.asked.pop(item.tx.txid, None)
 
     def _is_revoked(self, item: Asked) -> bool:
