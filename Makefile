@@ -3,10 +3,10 @@
 SEEDS ?= 300
 CAMPAIGN_SEEDS ?= 100000
 
-.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench
+.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench bench-compare economy-campaign
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## Make .venv with the locked packages and the command .venv/bin/marsa
 	@:
@@ -29,11 +29,17 @@ sim-planted: setup ## Plant each known bug in a copy of the code in memory; all 
 sim-twins: setup ## Every small schedule with one member run twice (hours; goes on where it stopped)
 	@.venv/bin/python -m tests.sim.twins --all
 
+economy-campaign: setup ## A million random actions on rules and model; goes on where it was stopped
+	@.venv/bin/python -m tests.economy.campaign
+
 sim-campaign: setup ## Simulate CAMPAIGN_SEEDS clusters twice each; goes on where it was stopped
 	@.venv/bin/python -m tests.sim.campaign --seeds $(CAMPAIGN_SEEDS)
 
 bench: setup ## Measure throughput and latency of the running devnet
 	@.venv/bin/marsa bench tps
+
+bench-compare: setup ## Cost of a transfer here beside another commit: make bench-compare BASE=<commit>
+	@.venv/bin/python bench/compare.py $(or $(BASE),$(error name a commit: make bench-compare BASE=<commit>))
 
 .venv/ready: requirements-dev.lock pyproject.toml .ci/setup .ci/python
 	@.ci/setup

@@ -83,7 +83,7 @@ def make_transfer(world: World, index: int) -> SignedTransaction:
     ]
     body = world.body([spent], outputs, fee=Fee(spent.asset, 2_000))
     witness = Witness(
-        (Key(key("alice").public),), (KeySignature(key("alice").public, EMPTY_SIGNATURE),)
+        (Key(key("alice").public),), (KeySignature(key("alice").public, EMPTY_SIGNATURE),), ()
     )
     place(world, txid, index)
     return transaction.seal(body, witness)

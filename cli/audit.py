@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.base import Group, examples, settings
-from cli.errors import CliError, ExitCode, not_found, usage_error
-from cli.output import emit, table
+from cli.errors import CliError, ExitCode, usage_error
+from cli.output import emit
 from cli.units import format_time
-from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from cli.audit_chain import Fault, Replay
     from cli.nodes import Node
     from ledger.genesis import Genesis
-    from node.api import schemas
 
-PERCENT_PPM = 10_000
 CHAIN_SCHEMA = "marsa.audit.chain/1"
-RESERVE_SCHEMA = "marsa.audit.reserve/1"
 
 genesis_option = click.option(
     "--genesis",
@@ -36,6 +31,11 @@ genesis_option = click.option(
     "audit",
     cls=Group,
     table={
+        "reserve": (
+            "cli.audit_bundle:reserve",
+            "Every issuer's coins against its reserve, with proof.",
+        ),
+        "verify-bundle": ("cli.audit_bundle:verify_bundle", "Check such a proof offline."),
         "forensics": ("cli.audit_forensics:forensics", "Who made contradicting blocks final."),
     },
     help=f"""{examples("marsa audit chain", "marsa audit reserve --issuer acme --json")}
@@ -54,7 +54,8 @@ def audit() -> None:
     help=f"""{examples("marsa audit chain", "marsa audit chain --genesis genesis.json --json")}
 
 Download all headers, certificates and blocks and check them from the genesis on: links, a quorum's
-signatures, every transaction, every state root; then count supply and reserve again.
+signatures, every transaction, every state root; then count supply, bonds, reserves, pledged devices
+and deadlines again.
 """,
 )
 @genesis_option
@@ -80,53 +81,9 @@ def chain(genesis_file: Path | None) -> int:
     return ExitCode.OK if fault is None else ExitCode.CHECK_FAILED
 
 
-@audit.command(
-    "reserve",
-    short_help="Every issuer's coins against its reserve, with proof.",
-    help=f"""{examples("marsa audit reserve", "marsa audit reserve --issuer acme --json")}
-
-Show what each issuer has outstanding and what stands behind it, after checking that a quorum of
-the validators, who follow from those of genesis, signed these very figures. Exit code 9 too when
-an issuer is in deficit.
-""",
-)
-@click.option("--issuer", metavar="ID", help="Only this issuer.")
-@genesis_option
-def reserve(issuer: str | None, genesis_file: Path | None) -> int:
-    """From one answer, so that all figures are of one height."""
-    from cli import nodes
-    from cli.audit_reserve import deficits, verify_reserve
-    from ledger.reasons import Invalid
-
-    with nodes.connected() as node:
-        genesis = _genesis(node, genesis_file)
-        found = node.client.reserve()
-        changes = node.client.set_changes(found.header.epoch)
-    try:
-        verify_reserve(found, genesis, changes)
-    except Invalid as error:
-        raise CliError(
-            error.reason.value,
-            f"the reserve at height {found.height} is not proved: {error.detail}",
-            hint="ask another node with --node URL, and compare",
-            exit_code=ExitCode.CHECK_FAILED,
-            details={"height": found.height},
-        ) from None
-    rows = [row for row in found.issuers if issuer in (None, row.issuer)]
-    if not rows:
-        known = ", ".join(row.issuer for row in found.issuers)
-        detail = f"there is no issuer '{issuer}' (issuers: {known})"
-        raise not_found("unknown_issuer", detail, "marsa audit reserve")
-    short = deficits(rows)
-    emit(RESERVE_SCHEMA, _reserve_json(found, rows, short), lambda: _reserve_text(found, rows))
-    return ExitCode.CHECK_FAILED if short else ExitCode.OK
-
-
-def _genesis(node: Node, file: Path | None) -> Genesis:
+def genesis_path(node: Node, file: Path | None) -> Path:
     """The file given, or the one of the devnet whose chain the node is on."""
     from cli.accounts import devnets
-    from cli.genesis import read_genesis
-    from ledger.genesis import chain_id
 
     chosen = file
     if chosen is None:
@@ -138,6 +95,15 @@ def _genesis(node: Node, file: Path | None) -> Genesis:
             f"no devnet on this machine has the chain {node.chain_id} of {node.client.url}",
             "name the genesis file that you trust with --genesis FILE",
         )
+    return chosen
+
+
+def _genesis(node: Node, file: Path | None) -> Genesis:
+    """What is trusted, of the chain that the node is on."""
+    from cli.genesis import read_genesis
+    from ledger.genesis import chain_id
+
+    chosen = genesis_path(node, file)
     genesis = read_genesis(chosen)
     expected = chain_id(genesis).hex()
     if node.chain_id != expected:
@@ -183,51 +149,8 @@ def _chain_text(state: Replay) -> str:
             f"chain       {head.header.chain_id.hex()}",
             f"height      {state.height}, {format_time(head.header.time_ms)}",
             f"executed    {state.transactions:,} transactions, every state root as signed",
-            f"counted     {state.unspent:,} unspent outputs, supply and reserve as committed",
+            f"counted     {state.unspent:,} unspent outputs, with supply, bonds and reserves",
             f"state root  {head.header.state_root.hex()}",
             "the chain holds",
         ]
     )
-
-
-def _reserve_json(
-    found: schemas.Reserve, rows: Sequence[schemas.IssuerReserve], short: Sequence[str]
-) -> dict[str, object]:
-    return {
-        "height": found.height,
-        "issuers": [
-            {
-                "issuer": row.issuer,
-                "status": row.status,
-                "outstanding": row.outstanding,
-                "reserve": row.reserve,
-                "coverage_ppm": row.coverage_ppm,
-                "deliverability_ppm": row.deliverability_ppm,
-            }
-            for row in rows
-        ],
-        "ok": not short,
-    }
-
-
-def _reserve_text(found: schemas.Reserve, rows: Sequence[schemas.IssuerReserve]) -> str:
-    lines = [
-        [
-            row.issuer,
-            row.status,
-            format_amount(int(row.outstanding)),
-            format_amount(int(row.reserve)),
-            _percent(row.coverage_ppm),
-            _percent(row.deliverability_ppm),
-        ]
-        for row in rows
-    ]
-    headings = ["issuer", "status", "outstanding", "reserve", "coverage", "due in 7 d"]
-    signers = len(found.certificate.signers) if found.certificate else 0
-    proof = f"signed by {signers} validators" if signers else "of the genesis"
-    when = format_time(found.header_time_ms)
-    return f"{table(headings, lines)}\nheight {found.height}, {when}, {proof}"
-
-
-def _percent(ppm: int) -> str:
-    return f"{ppm // PERCENT_PPM:,}.{ppm % PERCENT_PPM // 100:02d} %"

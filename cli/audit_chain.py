@@ -2,8 +2,8 @@
 
 The node is asked for bytes and believed in nothing. From the genesis file come the validators and
 the first state. Each block must follow the one before, carry a quorum's signatures of those
-validators, and leave, executed here, the state root that its header names. At the end supply and
-reserve are counted again from every unspent output and every object.
+validators, and leave, executed here, the state root that its header names. At the end supply,
+bonds, reserves, pledged devices and deadlines are counted again from every output and every object.
 """
 
 from __future__ import annotations

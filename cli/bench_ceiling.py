@@ -96,17 +96,17 @@ def _measure_here(setting: Setting) -> float:
             blocks = chain.prepare(setting)
             if _barrier is not None:
                 _barrier.wait(START_S)
-            before = _Clocks.read()
+            before = Clocks.read()
             for raws in blocks:
                 chain.run_block(raws)
-            spent_s = _Clocks.read().cost_since(before)
+            spent_s = Clocks.read().cost_since(before)
         finally:
             kv.close()
     return spent_s / sum([len(raws) for raws in blocks])
 
 
 @dataclass(frozen=True, slots=True)
-class _Clocks:
+class Clocks:
     """In seconds: wall, all threads at work, this one at work, this one queued for a core."""
 
     wall_s: float
@@ -115,13 +115,13 @@ class _Clocks:
     queued_s: float
 
     @classmethod
-    def read(cls) -> _Clocks:
+    def read(cls) -> Clocks:
         queued_s = 0.0
         if SCHEDULE_FILE.is_file():
             queued_s = int(SCHEDULE_FILE.read_text("ascii").split()[1]) / 1e9
         return cls(time.perf_counter(), time.process_time(), time.thread_time(), queued_s)
 
-    def cost_since(self, before: _Clocks) -> float:
+    def cost_since(self, before: Clocks) -> float:
         """What all threads worked, and what this one neither worked nor queued for a core."""
         worked = self.thread_s - before.thread_s
         idle = self.wall_s - before.wall_s - worked - (self.queued_s - before.queued_s)

@@ -169,7 +169,7 @@ def spend(
     fee = coin.amount - sum([output.amount for output in outputs])
     body = _body(terms.chain_id, coin, outputs, fee, terms.expires_at_ms)
     signature = key.sign(transaction.sighash(body))
-    witness = Witness((Key(key.public),), (KeySignature(key.public, signature),))
+    witness = Witness((Key(key.public),), (KeySignature(key.public, signature),), ())
     return codec.encode(SealedTransaction(body, witness)), transaction_id(body)
 
 
@@ -181,7 +181,7 @@ def fee_at_most(fees: FeeSchedule, outputs: int) -> int:
     lines = [Output(ZERO_HASH, largest, ZERO_HASH)] * outputs
     body = _body(ZERO_HASH, coin, lines, largest, codec.UINT_MAX)
     empty = KeySignature(ZERO_HASH, bytes(SIGNATURE_BYTES))
-    return fees.required(transaction.seal(body, Witness((Key(ZERO_HASH),), (empty,))))
+    return fees.required(transaction.seal(body, Witness((Key(ZERO_HASH),), (empty,), ())))
 
 
 def _body(

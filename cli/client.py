@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from cli.client_economy import EconomyClient
 from ledger.amounts import parse_number
 from node.api import consensus_schemas, epoch_schemas, schemas
 from node.api.schemas import Page
@@ -245,15 +246,27 @@ class Client:
     def issuer(self, issuer: str) -> schemas.Issuer:
         return self._get(f"/issuers/{quote(issuer, safe='')}", schemas.Issuer)
 
-    def commitments(
-        self, *, limit: int | None = None, cursor: str | None = None
-    ) -> Page[schemas.Commitment]:
-        return self._page("/commitments", schemas.Commitment, limit, cursor)
+    @property
+    def economy(self) -> EconomyClient:
+        """Licences, capacity, bonds, orders, quotes."""
+        return EconomyClient(self)
 
     def reserve(self) -> schemas.Reserve:
         return self._get("/reserve", schemas.Reserve)
 
+    def reserve_bundle(self) -> bytes:
+        """The bytes that `cli.verify_bundle` checks."""
+        return self._call("GET", "/reserve/bundle", accept=MSGPACK)
+
     # How
+
+    def get(self, path: str, cls: type[T]) -> T:
+        """The answer of any route; raises a ClientError."""
+        return self._get(path, cls)
+
+    def post(self, path: str, body: bytes, cls: type[T]) -> T:
+        """The answer to a body of JSON; raises a ClientError."""
+        return read_answer(self._call("POST", path, body=body, content_type=JSON), cls)
 
     def _get(self, path: str, cls: type[T]) -> T:
         return read_answer(self._call("GET", path), cls)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.acting import LANE_MAX, find_key, key_option
 from cli.base import Group, Number, examples, settings
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note, table
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
     from ledger.crypto import SigningKey
     from node.api import schemas
 
-LANE_MAX = 255
+_TABLE = {
+    "quote": ("cli.coin_quote:quote", "Would this much be minted now, and why not?"),
+    "bond": ("cli.coin_bond:bond", "What an issuer stands by with, in the coins of others."),
+}
 
 
 @click.command(
     "coin",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa coin supply", "marsa coin mint 100 --issuer acme --to alice")}
 
-Mint, burn, supply.
+Mint, burn, supply; ask before you mint; bonds.
 """,
 )
 def coin() -> None:
@@ -53,9 +58,6 @@ does not back them. Minting is free.
 @click.option("--issuer", required=True, metavar="ID", help="Whose coins.")
 @click.option("--to", required=True, metavar="ADDRESS", help="Who receives them.")
 @click.option(
-    "--key", type=click.Path(path_type=Path), metavar="FILE", help="Role keys of the issuer."
-)
-@click.option(
     "--lane",
     type=Number(0, LANE_MAX),
     default=0,
@@ -63,6 +65,7 @@ does not back them. Minting is free.
     help="Machines that mint at the same time use different lanes.",
 )
 @click.option("--memo", metavar="TEXT", help="Public text, at most 256 bytes.")
+@key_option
 @click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
 @click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
 def mint(
@@ -83,7 +86,11 @@ def mint(
     wait_ms = None if no_wait else parse_duration(wait)
     with nodes.connected() as node:
         found = node.client.issuer(issuer)
-        treasury = _treasury_key(found, key, node.chain_id)
+        treasury = (
+            _treasury_key(found, node.chain_id)
+            if key is None
+            else find_key(node, issuer, "treasury", found.treasury_key, key)
+        )
         number = next((item.next_number for item in found.lanes if item.lane == lane), 0)
         terms = payments.make_terms(node, memo)
         draft = draft_mint(
@@ -228,20 +235,17 @@ def _supply_text(height: int, rows: list[schemas.IssuerReserve]) -> str:
     return f"{shown}\ntotal supply {total} at height {height}"
 
 
-def _treasury_key(issuer: schemas.Issuer, file: Path | None, chain_id: str) -> SigningKey:
-    """Of the role keys in a file, else of a devnet here; raises CliError for another issuer's."""
-    from cli import accounts, role_keys
+def _treasury_key(issuer: schemas.Issuer, chain_id: str) -> SigningKey:
+    """Of a devnet here; raises CliError for one that is not in force."""
+    from cli import accounts
 
-    if file is None:
-        key = accounts.find_issuer_key(issuer.id, chain_id)
-    else:
-        _, key = role_keys.signing_keys(role_keys.load_role_keys(file))
+    key = accounts.find_issuer_key(issuer.id, chain_id)
     if issuer.treasury_key != key.public.hex():
         raise CliError(
             "wrong_role_key",
-            f"the treasury key {'on this machine' if file is None else f'in {file}'} is "
-            f"{key.public.hex()}, that of issuer '{issuer.id}' is {issuer.treasury_key}",
-            hint=f"give the role keys of '{issuer.id}': --key FILE",
+            f"the treasury key on this machine is {key.public.hex()}, "
+            f"that of issuer '{issuer.id}' is {issuer.treasury_key}",
+            hint="give the key in force with --key FILE, or the node of its devnet with --node URL",
             exit_code=ExitCode.REJECTED,
         )
     return key

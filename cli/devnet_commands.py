@@ -77,6 +77,11 @@ or without a terminal, it returns when they are ready.
 @click.option(
     "--observers", type=Number(0, 16), help="Nodes that follow and serve the API; 0 unless given."
 )
+@click.option(
+    "--issuers/--no-issuers",
+    default=None,
+    help="Agents of issuers and attestors keep capacity fresh; they do unless told not to.",
+)
 @click.option("--detach", is_flag=True, help="Return when the nodes are ready.")
 def up(
     validators: int | None,
@@ -87,6 +92,7 @@ def up(
     period: str | None,
     faults: bool | None,
     observers: int | None,
+    issuers: bool | None,
     detach: bool,
 ) -> None:
     """Make or resume, start, wait, show, and stay if asked to."""
@@ -100,6 +106,7 @@ def up(
         period_ms=None if period is None else parse_period(period),
         faults=faults,
         observers=observers,
+        agents=issuers,
     )
     chosen = state.choose_name(name)
     with control.exclusive(chosen):
@@ -341,6 +348,8 @@ def _make_or_resume(name: str, founding: Founding) -> Place:
     place = state.find(name)
     plan.check_same(place, founding)
     base_port = founding.base_port or place.devnet.base_port
+    if founding.agents not in (None, place.devnet.agents):
+        place = plan.with_agents(place, agents=bool(founding.agents))
     faults = place.devnet.faults if founding.faults is None else founding.faults
     if (base_port, faults) == (place.devnet.base_port, place.devnet.faults):
         return place

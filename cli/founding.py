@@ -13,26 +13,42 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.crypto import SigningKey
-from ledger.economy.capacity import (
-    HORIZON_MS_MAX,
-    Attestation,
-    CapacityCommitment,
-    attestation_hash,
-)
+from ledger.economy.capacity import HORIZON_MS_MAX, HOUR_MS, CommitmentTerms
 from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.parameters import DAY_MS, YEAR_MS, EconomyParameters
 from ledger.economy.standard import Factor
+from ledger.genesis import GenesisCommitment, SignedAttestation, attestation_hash
 from ledger.parameters import PPM, Parameters
 from p2p.licence_cert import issue_licence_certificate
 
-HOUR_MS = 3_600_000
-
 FACTORS = (
-    Factor("h100", "training", 1_000_000),
-    Factor("h100", "fine-tuning", 1_000_000),
-    Factor("h100", "inference", 1_250_000),
-    Factor("l40s", "inference", 300_000),
+    Factor("h100x8", "training", 8_000_000),
+    Factor("h100x8", "fine-tuning", 8_000_000),
+    Factor("h100x8", "inference", 10_000_000),
+    Factor("l40sx8", "inference", 2_400_000),
 )
-"""The standard that a chain begins with where nothing else is said."""
+"""The standard that a chain begins with where nothing else is said: machines of eight cards."""
+
+PRODUCTION = EconomyParameters(
+    deliverability_ppm=50_000,
+    mint_cap_ppm=20_000,
+    bond_ppm=100_000,
+    deposit_ppm=10_000,
+    attestation_life_ms=7 * DAY_MS,
+    lower_ms=DAY_MS,
+    proposal_ms=7 * DAY_MS,
+    contest_ms=7 * DAY_MS,
+    cure_ms=7 * DAY_MS,
+    bond_cure_ms=30 * DAY_MS,
+    application_ms=30 * DAY_MS,
+    suspension_ms=180 * DAY_MS,
+    rotation_ms=DAY_MS,
+    regulator_rotation_ms=30 * DAY_MS,
+    winddown_ms=5 * YEAR_MS,
+    order_ms_max=90 * DAY_MS,
+    audit_devices=150,
+)
+"""Where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +101,39 @@ def grant_licence(authority: LicenceAuthority, provider: Provider, keys: RoleKey
 
 
 def commitment(
-    issuer: str, capacity: Capacity, *, time_ms: int, period_ms: int
-) -> CapacityCommitment:
+    issuer: str, capacity: Capacity, devices: Iterable[bytes], *, time_ms: int, period_ms: int
+) -> GenesisCommitment:
     """From the period that contains `time_ms` on, for a year; nobody vouches for it yet."""
     begins = time_ms - time_ms % period_ms
     horizon = HORIZON_MS_MAX - HORIZON_MS_MAX % period_ms
-    return CapacityCommitment(
+    terms = CommitmentTerms(
         id=f"{issuer}-{capacity.device_class}",
         issuer=issuer,
         device_class=capacity.device_class,
         region=capacity.region,
-        workloads=capacity.workloads,
+        workloads=tuple(sorted(capacity.workloads)),
         from_ms=begins,
         to_ms=begins + horizon,
         microhours=capacity.devices * PPM * period_ms // HOUR_MS,
-        attestations=(),
     )
+    return GenesisCommitment(terms, tuple(sorted(devices)), ())
 
 
 def attested(
-    nonce: bytes, bare: CapacityCommitment, attestors: Iterable[tuple[str, SigningKey, int]]
-) -> CapacityCommitment:
+    nonce: bytes, bare: GenesisCommitment, attestors: Iterable[tuple[str, SigningKey, int]]
+) -> GenesisCommitment:
     """The commitment with the word of each attestor: who, its key, and the per cent it found."""
     found = []
     for name, key, percent in attestors:
-        figure = bare.microhours * percent // 100
+        figure = bare.terms.microhours * percent // 100
         message = attestation_hash(nonce, bare, name, figure)
-        found.append(Attestation(name, figure, key.sign(message)))
+        found.append(SignedAttestation(name, figure, key.sign(message)))
     return msgspec.structs.replace(bare, attestations=tuple(found))
 
 
-def parameters(*, period_ms: int, epoch_blocks: int, epoch_ms: int) -> Parameters:
+def parameters(
+    economy: EconomyParameters, *, period_ms: int, epoch_blocks: int, epoch_ms: int
+) -> Parameters:
     """What suits four validators and thirty-two, on one machine and on a continent."""
     return Parameters(
         fee_per_byte=1,
@@ -131,4 +149,5 @@ def parameters(*, period_ms: int, epoch_blocks: int, epoch_ms: int) -> Parameter
         view_timeout_ms_max=60_000,
         epoch_blocks=epoch_blocks,
         epoch_ms=epoch_ms,
+        economy=economy,
     )

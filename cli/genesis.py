@@ -244,14 +244,14 @@ def read_genesis(file: Path) -> Genesis:
 
 def _backing(found: Genesis) -> list[dict[str, str]]:
     """Per issuer, in µ: allocated, reserve, and what may be minted at once."""
+    from ledger.economy.reserve import margin_limit
     from ledger.genesis import supply_by_issuer
-    from ledger.parameters import PPM
 
-    book, supply = found.capacity_book, supply_by_issuer(found)
+    supply = supply_by_issuer(found)
     result = []
     for grant in found.issuers:
-        reserve = book.hours(grant.id, found.time_ms).reserve
-        limit = reserve * (PPM - found.parameters.margin_ppm) // PPM
+        reserve = found.hours(grant.id).reserve
+        limit = margin_limit(reserve, found.parameters.margin_ppm)
         result.append(
             {
                 "issuer": grant.id,

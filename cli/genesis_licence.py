@@ -53,6 +53,7 @@ def new_grant(
     jurisdiction: str,
     *,
     expires_ms: int,
+    issuer: bool = False,
 ) -> LicenceGrant:
     """A validator's licence under the chain's authority."""
     provider = Provider(
@@ -61,6 +62,7 @@ def new_grant(
         jurisdiction=jurisdiction,
         document_hash=document_hash(licence.encode("ascii")),
         expires_ms=expires_ms,
+        issuer=issuer,
     )
     authority = LicenceAuthority(authority_key, genesis.authority.certificate)
     return codec.checked(grant_licence(authority, provider, keys))

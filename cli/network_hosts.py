@@ -4,6 +4,11 @@
     name = "harbour"
     kind = "test"                   # or "main"; addresses begin with mrst1 or mrs1
     parameters = { epoch_blocks = 500 }                     # what differs from the usual
+    economy = { lower_ms = 43_200_000 }                     # the same, of the economy
+
+    [regulator]                     # how many keys it has, and how many sign; 2 of 3 unless given
+    keys = 3
+    needed = 2
 
     [[host]]                        # one a validator, four at least
     licence = "acme"
@@ -13,10 +18,11 @@
     listen = "10.0.0.7:8740"        # where it listens; every interface else, loopback if p2p is
     api = "127.0.0.1:8640"
     operations = "127.0.0.1:8840"
+    bond = { bolt = "60", coral = "60" }                    # of other issuers' coins
 
     [[host.capacity]]               # a host with capacity issues coins
-    device_class = "h100"
-    devices = 100
+    device_class = "h100x8"
+    devices = 12
     region = "north-1"
     workloads = ["training", "inference"]
 
@@ -31,9 +37,9 @@
     coins = { acme = "1000" }
 
     [[factor]]                      # the standard, where it is not the usual one
-    device_class = "h100"
+    device_class = "h100x8"
     workload = "training"
-    factor = 1_000_000
+    factor = 8_000_000
 
 Everything is checked before anything is made; unknown keys are errors, because a misspelt one must
 not be ignored.
@@ -56,17 +62,18 @@ from cli.errors import CliError, not_found, usage_error
 from cli.units import parse_amount
 from ledger.address import HRP_BY_NETWORK, decode_address
 from ledger.codec import Slug
+from ledger.economy.attestor import ATTESTORS_MAX
 from ledger.economy.capacity import Workloads
 from ledger.economy.licence import Name
+from ledger.economy.regulator import REGULATOR_KEYS_MAX
 from ledger.economy.standard import FACTOR_MAX
-from ledger.genesis import ATTESTORS_MAX, ISSUERS_MIN
+from ledger.genesis import DEVICES_MAX, ISSUERS_MIN
 from ledger.reasons import Invalid
 from ledger.validators import VALIDATORS_MAX, VALIDATORS_MIN
 from node.config import Address, parse_address, parse_listen
 
 HOSTS_BYTES_MAX = 256 * 1024
 """Far above a file with 32 hosts; a wrong path to something huge is not read into memory."""
-DEVICES_MAX = 1_000_000
 HOLDERS_MAX = 1_000
 CLASSES_MAX = 32
 
@@ -97,6 +104,8 @@ class Host(_Table, frozen=True):
     api: str = ""
     operations: str = ""
     capacity: Annotated[tuple[CapacityTable, ...], Meta(max_length=CLASSES_MAX)] = ()
+    bond: dict[Slug, str] = msgspec.field(default_factory=dict)
+    """What it puts up in other issuers' coins; they exist for this."""
 
     @property
     def listens(self) -> str:
@@ -146,6 +155,14 @@ class NetworkTable(_Table, frozen=True):
     name: Slug
     kind: Literal["main", "test"] = "test"
     parameters: dict[str, int] = msgspec.field(default_factory=dict)
+    economy: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class RegulatorTable(_Table, frozen=True):
+    """How many keys the regulator has, and how many must sign."""
+
+    keys: Annotated[int, Meta(ge=1, le=REGULATOR_KEYS_MAX)] = 3
+    needed: Annotated[int, Meta(ge=1, le=REGULATOR_KEYS_MAX)] = 2
 
 
 class Hosts(_Table, frozen=True):
@@ -153,6 +170,7 @@ class Hosts(_Table, frozen=True):
 
     network: NetworkTable
     host: tuple[Host, ...]
+    regulator: RegulatorTable = RegulatorTable()
     attestor: Annotated[tuple[AttestorTable, ...], Meta(max_length=ATTESTORS_MAX)] = ()
     holder: Annotated[tuple[HolderTable, ...], Meta(max_length=HOLDERS_MAX)] = ()
     factor: tuple[FactorTable, ...] = ()
@@ -208,6 +226,7 @@ def _check(hosts: Hosts) -> None:
     _check_distinct("holder", (item.name for item in hosts.holder))
     for host in hosts.host:
         _check_addresses(host)
+        _check_coins(f"host '{host.licence}': bond", host.bond, hosts.issuers)
     _check_distinct("p2p address", (str(parse_address(host.p2p)) for host in hosts.host))
     if len(hosts.issuers) < ISSUERS_MIN:
         _fail("host", f"{len(hosts.issuers)} of them have capacity, {ISSUERS_MIN} must")
@@ -235,13 +254,7 @@ def _check_addresses(host: Host) -> None:
 
 def _check_holder(holder: HolderTable, issuers: list[str], hrp: str) -> None:
     where = f"holder '{holder.name}'"
-    for issuer, amount in holder.coins.items():
-        if issuer not in issuers:
-            _fail(f"{where}: coins", f"'{issuer}' is no host with capacity")
-        try:
-            parse_amount(amount)
-        except CliError as error:
-            _fail(f"{where}: coins of '{issuer}'", error.message)
+    _check_coins(f"{where}: coins", holder.coins, issuers)
     if not holder.coins:
         _fail(where, "it has no coins")
     if holder.address is not None:
@@ -249,6 +262,16 @@ def _check_holder(holder: HolderTable, issuers: list[str], hrp: str) -> None:
             decode_address(holder.address, hrp)
         except Invalid as error:
             _fail(f"{where}: address", error.detail)
+
+
+def _check_coins(where: str, coins: dict[str, str], issuers: list[str]) -> None:
+    for issuer, amount in coins.items():
+        if issuer not in issuers:
+            _fail(where, f"'{issuer}' is no host with capacity")
+        try:
+            parse_amount(amount)
+        except CliError as error:
+            _fail(f"{where} of '{issuer}'", error.message)
 
 
 def _check_distinct(what: str, names: Iterable[str]) -> None:

@@ -4,6 +4,7 @@
     DIR/hosts/ID/             a node that is ready to run on its host, with its two keys
     DIR/roles/ID/roles.json   operations, treasury and metering keys of a provider
     DIR/authority/            the key that licenses providers, and its certificate
+    DIR/regulator/N.json      keys of the regulator, one a file
     DIR/attestors/ID.pem      keys of those who vouch for capacity
     DIR/holders/NAME.words    wallets that were made here
 
@@ -20,9 +21,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cli import founding, node_setup, role_keys
+from cli import founding, key_files, node_setup, role_keys
 from cli.errors import usage_error
-from cli.founding import FACTORS, HOUR_MS, Capacity, LicenceAuthority, Provider
+from cli.founding import FACTORS, PRODUCTION, Capacity, LicenceAuthority, Provider
 from cli.genesis_licence import LICENCE_MS, document_hash
 from cli.home import write_private
 from cli.network_hosts import Host, Hosts, bad_hosts
@@ -33,10 +34,22 @@ from cli.wallet.mnemonic import ENTROPY_BYTES, to_words
 from ledger import codec, json_form
 from ledger.address import encode_address
 from ledger.crypto import SigningKey
-from ledger.economy.capacity import Attestor, CapacityCommitment
+from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import HOUR_MS
 from ledger.economy.licence import LicenceGrant
+from ledger.economy.parameters import EconomyParameters
+from ledger.economy.regulator import RegulatorKeys
 from ledger.economy.standard import Factor
-from ledger.genesis import Allocation, Authority, Genesis, chain_id, check, dump
+from ledger.genesis import (
+    Allocation,
+    Authority,
+    Genesis,
+    GenesisBond,
+    GenesisCommitment,
+    chain_id,
+    check,
+    dump,
+)
 from ledger.locks import Key, lock_hash
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid
@@ -45,6 +58,7 @@ from node.files import sync_directory, write_atomic
 from p2p.licence_cert import issue_authority_certificate, private_key_pem
 
 NONCE_BYTES = 32
+DEVICE_ID_BYTES = 32
 EPOCH_BLOCKS = 100
 EPOCH_MS = HOUR_MS
 _ALL_PERCENT = 100
@@ -58,6 +72,7 @@ hosts/ID/         SECRET. Move it to the host of ID, keep the modes of its files
                   Start all of them before the chain makes its first block. Never run two copies.
 roles/ID/         SECRET. For the people of provider ID who sign: not for its host.
 authority/        SECRET. authority-key.pem licenses providers. For the licence authority, offline.
+regulator/        SECRET. N.json for whoever holds that key of the regulator; {needed} of them sign.
 attestors/        SECRET. ID.pem for attestor ID.
 holders/          SECRET. NAME.words for holder NAME: marsa wallet import NAME --words-file FILE
 
@@ -72,6 +87,8 @@ class Founders:
 
     authority: Ed25519PrivateKey
     providers: dict[str, ProviderKeys]
+    regulator: tuple[bytes, ...]
+    """In the order of their public keys."""
     attestors: dict[str, bytes]
     wallets: dict[str, bytes]
     """The entropy of holders that named no address."""
@@ -81,6 +98,12 @@ class Founders:
         return cls(
             authority=Ed25519PrivateKey.generate(),
             providers={host.licence: ProviderKeys.new(host.licence) for host in hosts.host},
+            regulator=tuple(
+                sorted(
+                    (secrets.token_bytes(SEED_BYTES) for _ in range(hosts.regulator.keys)),
+                    key=lambda seed: SigningKey(seed).public,
+                )
+            ),
             attestors={item.id: secrets.token_bytes(SEED_BYTES) for item in hosts.attestor},
             wallets={
                 item.name: secrets.token_bytes(ENTROPY_BYTES)
@@ -134,8 +157,13 @@ def make_genesis(hosts: Hosts, founders: Founders, now_ms: int) -> Genesis:
         authority=Authority(certificate, founders.authority.public_key().public_bytes_raw()),
         parameters=parameters,
         standard=factors or FACTORS,
+        regulator=RegulatorKeys(
+            hosts.regulator.needed, tuple(SigningKey(seed).public for seed in founders.regulator)
+        ),
         attestors=tuple(
-            Attestor(item.id, item.name, item.group, SigningKey(founders.attestors[item.id]).public)
+            AttestorGrant(
+                item.id, item.name, item.group, SigningKey(founders.attestors[item.id]).public
+            )
             for item in hosts.attestor
         ),
         licences=tuple(_grant(host, authority, founders, now_ms) for host in hosts.host),
@@ -143,6 +171,11 @@ def make_genesis(hosts: Hosts, founders: Founders, now_ms: int) -> Genesis:
             item
             for host in hosts.host
             for item in _commitments(host, founders, nonce, now_ms, parameters.period_ms)
+        ),
+        bonds=tuple(
+            GenesisBond(host.licence, coin, parse_amount(amount))
+            for host in hosts.host
+            for coin, amount in sorted(host.bond.items())
         ),
         allocations=tuple(_allocations(hosts, founders)),
     )
@@ -153,8 +186,14 @@ def make_genesis(hosts: Hosts, founders: Founders, now_ms: int) -> Genesis:
 
 def _parameters(hosts: Hosts) -> Parameters:
     """The usual ones with those that the file names; an unknown name is refused."""
-    usual = founding.parameters(period_ms=HOUR_MS, epoch_blocks=EPOCH_BLOCKS, epoch_ms=EPOCH_MS)
+    usual = founding.parameters(
+        PRODUCTION, period_ms=HOUR_MS, epoch_blocks=EPOCH_BLOCKS, epoch_ms=EPOCH_MS
+    )
     merged = {**json_form.to_json(usual, Parameters), **hosts.network.parameters}
+    merged["economy"] = {
+        **json_form.to_json(PRODUCTION, EconomyParameters),
+        **hosts.network.economy,
+    }
     result: Parameters = json_form.from_json(merged, Parameters, "network.parameters")
     return result
 
@@ -176,7 +215,7 @@ def _grant(
 
 def _commitments(
     host: Host, founders: Founders, nonce: bytes, now_ms: int, period_ms: int
-) -> list[CapacityCommitment]:
+) -> list[GenesisCommitment]:
     """Of what a host offers, with the word of every attestor for all of it."""
     words = [(name, SigningKey(seed), _ALL_PERCENT) for name, seed in founders.attestors.items()]
     result = []
@@ -187,7 +226,10 @@ def _commitments(
             region=item.region,
             workloads=item.workloads,
         )
-        bare = founding.commitment(host.licence, capacity, time_ms=now_ms, period_ms=period_ms)
+        devices = [secrets.token_bytes(DEVICE_ID_BYTES) for _ in range(item.devices)]
+        bare = founding.commitment(
+            host.licence, capacity, devices, time_ms=now_ms, period_ms=period_ms
+        )
         result.append(founding.attested(nonce, bare, words))
     return result
 
@@ -219,12 +261,15 @@ def _write(draft: Path, hosts: Hosts, founders: Founders, genesis: Genesis, sour
     }
     for name, data in private.items():
         write_private(draft / name, data, replace=False)
+    key_files.save_regulator(draft / "regulator", founders.regulator)
     keys.save_certificate(draft / "authority" / "authority.pem", genesis.authority.certificate)
     for folder in ("roles", "hosts"):
         (draft / folder).mkdir(mode=0o700)
     for host in hosts.host:
         _write_host(draft, host, hosts, founders, genesis, source)
-    text = _README.format(name=hosts.network.name, chain=chain_id(genesis).hex())
+    text = _README.format(
+        name=hosts.network.name, chain=chain_id(genesis).hex(), needed=hosts.regulator.needed
+    )
     write_atomic(draft / "README.txt", text.encode(), keys.PUBLIC_MODE)
 
 

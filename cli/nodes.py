@@ -29,13 +29,35 @@ DEFAULT_DEVNET = "default"
 """Which of several devnets is meant where none is named, as in `marsa devnet`."""
 
 HINTS = {
+    "above_commitment": "marsa capacity show ISSUER COMMITMENT",
     "above_headroom": "marsa coin supply",
+    "above_mint_cap": "wait for the next period, or mint less: marsa coin quote AMOUNT --issuer ID",
+    "already_contested": "marsa capacity show ISSUER COMMITMENT",
+    "bad_schedule": "marsa capacity list",
+    "commitment_exists": "marsa capacity list",
+    "commitment_over": "marsa capacity list",
+    "frozen": "marsa compliance list",
+    "licence_inactive": "marsa licence list",
+    "low_deliverability": "marsa capacity list",
+    "mint_frozen": "marsa capacity list",
+    "not_healthy": "marsa capacity list",
+    "short_bond": "marsa coin bond show ID",
+    "unknown_asset": "choose coins of another issuer with --issuer ID",
+    "unknown_class": "take a class and workloads of: marsa capacity list",
+    "unknown_order": "marsa compliance list",
+    "device_pledged": "pledge other machines, or wait until that commitment is over",
     "double_spend": "wait until the other transaction is final, then send again",
     "fee_too_low": "marsa query params",
+    "not_yet": "wait until then and send the same again",
+    "not_on_panel": "marsa capacity show ISSUER COMMITMENT",
     "operation_gap": "wait until the operations before it are final, or use another --lane",
+    "overlapping_schedule": "marsa capacity amend ISSUER COMMITMENT",
+    "own_coin": "choose coins of another issuer with --issuer ID",
     "replayed_operation": "run the command again, or use another --lane",
     "spent_input": "marsa wallet coins NAME",
+    "too_late": "spend the coins in another way that their lock allows",
     "wrong_chain": "marsa query params",
+    "wrong_version": "it was changed meanwhile: look at it, and run the command again",
 }
 """The next command, where the node's own hint speaks of the API."""
 

@@ -1,6 +1,6 @@
 """`marsa tx`: send coins, follow a transaction, fetch and check its proof.
 
-What several sign together is in `cli.tx_create` and `cli.tx_ptx`.
+What several sign together is in `cli.tx_create`, `cli.tx_lock` and `cli.tx_ptx`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ _TABLE = {
     "combine": ("cli.tx_ptx:combine", "Gather the signatures of several copies in one."),
     "finalize": ("cli.tx_ptx:finalize", "The finished transaction of a file, as hex."),
     "submit": ("cli.tx_ptx:submit", "Send what a file holds, once enough have signed."),
-    "lock": ("cli.tx_create:show_lock", "The address of a lock of several keys."),
+    "lock": (
+        "cli.tx_lock:show_lock",
+        "The address of a lock of keys, times, secrets.",
+    ),
+    "secret": ("cli.tx_lock:secret", "Make a secret for a hash lock, or show the hash of one."),
 }
 
 

@@ -13,13 +13,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli import payments
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import read_limited, write_private
 from cli.nodes import Node
 from cli.wallet import ptx_document
-from cli.wallet.ptx import Approvers, Ptx
+from cli.wallet.ptx import Approvers, Need, Ptx, refusals_at
 from ledger.economy.licence import LicenceGrant
-from ledger.operations import Admit, EndEpoch, Governance, Remove, Revoke, Suspend
+from ledger.locks import Moment
+from ledger.operations import (
+    Admit,
+    EndEpoch,
+    Governance,
+    OnLicence,
+    Reinstate,
+    Remove,
+    RotateRegulator,
+    Suspend,
+)
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import asset_id
 from node.api.epoch_schemas import Epoch
@@ -36,6 +47,8 @@ class Facts:
 
     approvers: Approvers | None
     locks: frozenset[bytes]
+    at: Moment
+    """The next block, as far as the node and this machine's clock tell."""
     faults: tuple[CliError, ...]
     issuers: dict[bytes, str]
 
@@ -108,29 +121,35 @@ def ask_node(node: Node, path: Path, ptx: Ptx) -> Facts:
     epoch = node.client.epoch()
     found = [fault_of(epoch, item) for item in ptx.body.operations if isinstance(item, Governance)]
     faults = tuple(fault for fault in found if fault is not None)
-    return Facts(approvers_of(epoch), frozenset(), faults, {})
+    return Facts(approvers_of(epoch), frozenset(), _next_moment(node), faults, {})
 
 
 def approvers_of(epoch: Epoch) -> Approvers:
-    """The present validators, by their operations keys."""
+    """The present validators, by their operations keys, and the regulator."""
     names = {bytes.fromhex(item.operations_key): item.licence for item in epoch.members}
-    return Approvers(epoch.number, epoch.quorum, names)
+    regulator = epoch.regulator
+    keys = tuple(bytes.fromhex(key) for key in regulator.keys)
+    return Approvers(epoch.number, epoch.quorum, names, regulator.needed, keys)
 
 
 def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
-    """Why the validators' operation would be refused now, as far as licences and epoch tell."""
+    """Why government would be refused now, as far as licences, regulator and epoch tell."""
     if isinstance(operation, EndEpoch):
         detail = f"it ends epoch {operation.epoch}, this is {epoch.number}"
         return None if operation.epoch == epoch.number else _fault(Reason.WRONG_EPOCH, detail)
+    if isinstance(operation, RotateRegulator):
+        return _fault_of_version(operation.version, epoch.regulator.version, "the regulator")
+    if not isinstance(operation, Admit | OnLicence):
+        return None
     name = operation.grant.id if isinstance(operation, Admit) else operation.licence
     held = next((item for item in epoch.licences if item.id == name), None)
     if held is None and not isinstance(operation, Admit):
         known = ", ".join(item.id for item in epoch.licences)
         return _fault(Reason.UNKNOWN_LICENCE, f"there is no licence '{name}' (licences: {known})")
     version = 0 if held is None else held.version
-    if operation.version != version:
-        detail = f"it names version {operation.version} of '{name}', which is at {version} now"
-        return _fault(Reason.WRONG_VERSION, detail)
+    fault = _fault_of_version(operation.version, version, f"'{name}'")
+    if fault is not None:
+        return fault
     if isinstance(operation, Admit):
         taken = _fault_of_grant(epoch, operation.grant)
         if taken is not None:
@@ -142,16 +161,23 @@ def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
     return _fault_of_seat(operation, name, held.state, held.seat)
 
 
+def _fault_of_version(named: int, held: int, what: str) -> CliError | None:
+    detail = f"it names version {named} of {what}, which is at {held} now"
+    return None if named == held else _fault(Reason.WRONG_VERSION, detail)
+
+
 def _fault_of_seat(
-    operation: Admit | Remove | Suspend | Revoke, name: str, state: str, seat: str
+    operation: Admit | OnLicence, name: str, state: str, seat: str
 ) -> CliError | None:
     match operation:
         case Admit() if seat != "none":
             return _fault(Reason.HAS_SEAT, f"'{name}' is {seat}; remove it first")
         case Remove() if seat in ("none", "leaving"):
             return _fault(Reason.NO_SEAT, f"'{name}' has no seat to lose: {seat}")
-        case Suspend() if state not in ("active", "expired"):
+        case Suspend() if state != "active":
             return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {state}")
+        case Reinstate() if state != "suspended":
+            return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {state}, not suspended")
         case _:
             return None
 
@@ -186,7 +212,17 @@ def _ask_coins(node: Node, ptx: Ptx) -> Facts:
         else:
             detail = f"no final transaction made {coin}"
             faults.append(_fault(Reason.UNKNOWN_INPUT, detail))
-    return Facts(None, frozenset(locks), tuple(faults), issuers)
+    return Facts(None, frozenset(locks), _next_moment(node), tuple(faults), issuers)
+
+
+def _next_moment(node: Node) -> Moment:
+    tip = node.client.status().sync
+    return Moment(tip.height + 1, max(tip.header_time_ms + 1, payments.now_ms()))
+
+
+def limit_faults(ptx: Ptx, needs: Sequence[Need], facts: Facts) -> list[CliError]:
+    """Why the network would refuse it now and not at another time."""
+    return [_fault(item.reason, item.detail) for item in refusals_at(ptx, needs, facts.at)]
 
 
 def _fault(reason: Reason, detail: str) -> CliError:
@@ -224,10 +260,14 @@ def _locked(path: Path) -> Iterator[None]:
 _HINTS = {
     Reason.SPARE_SIGNATURE: "marsa tx inspect {}",
     Reason.MISSING_SIGNATURE: "marsa tx inspect {}",
+    Reason.MISSING_PREIMAGE: "marsa tx sign {} --secret FILE",
+    Reason.SPARE_PREIMAGE: "marsa tx inspect {}",
     Reason.NEEDS_QUORUM: "marsa tx inspect {}",
     Reason.UNSUPPORTED_VERSION: "use the release of marsa that wrote it",
 }
 _FAULT_HINTS = {
     Reason.SPENT_INPUT: "make a new one; this can never be final",
+    Reason.NOT_YET: "wait; the file stays as it is, and good",
+    Reason.TOO_LATE: "spend the coins in another way that their lock allows",
     Reason.UNKNOWN_INPUT: "wait until the payment that makes the coin is final",
 }

@@ -5,6 +5,7 @@ Combining needs no node. What is missing, and whether it would be taken, only a 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,8 @@ def inspect(file: Path, offline: bool) -> None:
     with nodes.connected() as node:
         facts = tx_file.ask_node(node, file, ptx)
     needs = _needs(ptx, facts)
+    closed = tx_file.limit_faults(ptx, needs, facts)
+    facts = replace(facts, faults=(*facts.faults, *closed))
     names = names_of_keys(ptx, facts)
     value = {
         **document_json(ptx),
@@ -82,8 +85,8 @@ def inspect(file: Path, offline: bool) -> None:
         )
     }
 
-Add to the first file every signature of the others, in whatever order they come. All must hold the
-same transaction. The others stay as they are.
+Add to the first file every signature and secret of the others, in whatever order they come. All
+must hold the same transaction. The others stay as they are.
 """,
 )
 @click.argument("file", type=PTX, metavar="FILE.ptx")
@@ -120,8 +123,8 @@ def combine(file: Path, others: tuple[Path, ...]) -> None:
     short_help="The finished transaction of a file, as hex.",
     help=f"""{examples("marsa tx finalize rent.ptx", "marsa tx finalize admit.ptx --json")}
 
-Print the transaction with exactly the signatures that the rules ask for, those of the smallest
-keys first. The file keeps all of them. `tx submit` does this by itself.
+Print the transaction with exactly the signatures and secrets that the rules ask for, those of the
+smallest keys first. The file keeps all of them. `tx submit` does this by itself.
 """,
 )
 @click.argument("file", type=PTX, metavar="FILE.ptx")
@@ -177,7 +180,7 @@ def finished(node: Node, file: Path, ptx: Ptx) -> SignedTransaction:
         raise fault
     locks = None if ptx.is_governance else facts.locks
     with tx_file.refusing(file):
-        return ptxs.finalize(ptx, node.fees, approvers=facts.approvers, locks=locks)
+        return ptxs.finalize(ptx, node.fees, approvers=facts.approvers, locks=locks, at=facts.at)
 
 
 def already_final(node: Node, ptx: Ptx) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""`marsa tx sign`: look at what a file would do, and add a signature.
+"""`marsa tx sign`: look at what a file would do, and add a signature or a secret.
 
 No node is asked: the file holds all that is signed, and the genesis file says whom to trust.
 """
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Command, examples
+from cli.base import Command, Number, examples
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import confirm, emit, note
 from cli.passwords import password_options, read_password
 from cli.tx_create import PTX
+from cli.tx_lock import read_secret
 from cli.tx_text import body_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from cli.wallet.ptx import Ptx
     from ledger.crypto import SigningKey
 
+REGULATOR_KEYS = 16
+"""As many as a regulator may have."""
 GENESIS = click.option("--genesis", type=PTX, metavar="FILE", help="The chain's genesis file.")
 
 
@@ -34,21 +37,33 @@ GENESIS = click.option("--genesis", type=PTX, metavar="FILE", help="The chain's 
         examples(
             "marsa tx sign rent.ptx --from savings",
             "marsa tx sign admit.ptx --key kite-keys/roles.json --genesis genesis.json",
+            "marsa tx sign swap.ptx --from bob --secret swap.secret",
         )
     }
 
 Show what a file would do, and sign it. A wallet or account signs payments, the role keys of a
-provider (roles.json, or the directory that holds it) operations of the validators; on a devnet
---validator ID stands for such a file. No node is asked. Whoever signs an admission checks the
-certificate in it against the authority in the genesis file.
+provider (roles.json, or the directory that holds it) and the regulator's keys, one a file,
+government; on a devnet --validator ID and --regulator NUMBER stand for such files. No node is
+asked. Whoever signs an admission checks the certificate in it against the authority in the genesis
+file. A secret (see `tx secret`) goes into the file for a lock that asks for it, with a signature or
+alone.
 """,
 )
 @click.argument("file", type=PTX, metavar="FILE.ptx")
 @click.option("--from", "sender", metavar="NAME", help="Account or wallet that signs.")
 @click.option(
-    "--key", type=click.Path(path_type=Path), metavar="FILE", help="Role keys of a provider."
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Role keys of a provider, or a key of the regulator.",
 )
 @click.option("--validator", metavar="ID", help="The role keys of this validator of a devnet.")
+@click.option(
+    "--regulator",
+    type=Number(1, REGULATOR_KEYS),
+    help="This one of the keys of a devnet's regulator.",
+)
+@click.option("--secret", type=PTX, metavar="FILE", help="Reveal the secret of a hash lock.")
 @GENESIS
 @password_options
 def sign(
@@ -56,6 +71,8 @@ def sign(
     sender: str | None,
     key: Path | None,
     validator: str | None,
+    regulator: int | None,
+    secret: Path | None,
     genesis: Path | None,
     password_fd: int | None,
     password_file: Path | None,
@@ -64,19 +81,29 @@ def sign(
     from cli import payments, tx_file
     from cli.wallet import ptx as ptxs
 
-    if [sender, key, validator].count(None) != 2:
-        raise usage_error("usage", "say who signs: one of --from, --key and --validator")
+    signers = [item for item in (sender, key, validator, regulator) if item is not None]
+    if len(signers) > 1 or not (signers or secret):
+        detail = "say who signs: one of --from, --key, --validator and --regulator"
+        raise usage_error("usage", detail)
     ptx = tx_file.read(file)
     if ptx.is_governance and sender is not None:
-        detail = "an operation of the validators is signed with the operations key of one"
+        detail = "government is signed with operations keys of validators and the regulator's keys"
         raise usage_error("usage", detail, f"marsa tx sign {file} --key roles.json")
     tx_file.check_not_expired(file, ptx, payments.now_ms())
     _check_admissions(ptx, genesis)
+    preimages = [] if secret is None else [read_secret(secret)]
+    with tx_file.refusing(file):
+        ptxs.reveal(ptx, preimages)
     if sender is not None:
         keys = _wallet_keys(ptx, sender, password_fd, password_file)
     else:
-        keys = _role_keys(ptx, key, validator)
-    before, after = tx_file.update(file, lambda found: ptxs.sign(_same(ptx, found), keys))
+        keys = _role_keys(ptx, key, validator, regulator) if signers else ()
+
+    def change(found: Ptx) -> Ptx:
+        revealed = ptxs.reveal(_same(ptx, found), preimages)
+        return ptxs.sign(revealed, keys) if keys else revealed
+
+    before, after = tx_file.update(file, change)
     added = sorted(after.signers - before.signers)
     value = {
         "file": str(file),
@@ -84,11 +111,13 @@ def sign(
         "signed_by": [item.public.hex() for item in keys if item.public in after.signers],
         "added": len(added),
         "signatures": len(after.signatures),
+        "secrets": len(after.preimages),
     }
-    said = (
-        f"{len(added)} new, {len(after.signatures)} in all" if added else "was signed by it before"
-    )
-    emit("marsa.tx.sign/1", value, f"signed: {said}; next: marsa tx inspect {file}")
+    said = [f"secrets in it: {len(after.preimages)}"] if secret else []
+    if keys:
+        count = f"{len(added)} new, {len(after.signatures)} in all"
+        said.append(f"signed: {count if added else 'was signed by it before'}")
+    emit("marsa.tx.sign/1", value, f"{'; '.join(said)}; next: marsa tx inspect {file}")
 
 
 def _check_admissions(ptx: Ptx, genesis: Path | None) -> None:
@@ -120,22 +149,25 @@ def _wallet_keys(
     return holder.unlock()
 
 
-def _role_keys(ptx: Ptx, key: Path | None, validator: str | None) -> Sequence[SigningKey]:
-    """Operations of the validators want the operations key alone."""
-    from cli import role_keys
+def _role_keys(
+    ptx: Ptx, key: Path | None, validator: str | None, regulator: int | None
+) -> Sequence[SigningKey]:
+    """Government wants the operations key alone."""
+    from cli import key_files
     from cli.wallet import ptx as ptxs
 
     if key is not None:
-        file = role_keys.load_role_keys(key)
-        name, keys = file.licence, role_keys.signing_keys(file)
+        name, keys = key_files.load_keys(key)
+    elif validator is not None:
+        name, keys = validator, _devnet_keys(ptx, validator)
     else:
-        name, keys = str(validator), _devnet_keys(ptx, str(validator))
+        name, keys = f"regulator {regulator}", _devnet_regulator(ptx, regulator or 0)
     if ptx.is_governance:
         keys = keys[:1]
     useful = ptxs.signing_keys(ptx)
     if useful is not None and useful.isdisjoint(item.public for item in keys):
         raise _not_a_signer(ptx, f"no role key of '{name}'")
-    _ask(ptx, name, is_public=validator is not None)
+    _ask(ptx, name, is_public=key is None)
     return keys
 
 
@@ -147,6 +179,18 @@ def _devnet_keys(ptx: Ptx, validator: str) -> tuple[SigningKey, ...]:
         detail = f"there is no key of validator '{validator}' of a devnet with this chain here"
         raise not_found("unknown_validator_key", detail, "give the key itself with --key FILE")
     return keys
+
+
+def _devnet_regulator(ptx: Ptx, number: int) -> tuple[SigningKey, ...]:
+    from cli import validator_keys
+
+    genesis = validator_keys.devnet_genesis(ptx.body.chain_id.hex())
+    wanted = [] if genesis is None else [key.hex() for key in genesis.regulator.keys]
+    keys = () if genesis is None else validator_keys.devnet_regulator_keys(genesis, wanted)
+    if not 1 <= number <= len(keys):
+        detail = f"there is no regulator's key {number} of a devnet with this chain here"
+        raise not_found("unknown_regulator_key", detail, "give the key itself with --key FILE")
+    return keys[number - 1 : number]
 
 
 def _ask(ptx: Ptx, name: str, *, is_public: bool) -> None:

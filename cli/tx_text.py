@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cli.tx_file import Facts
     from cli.wallet.ptx import Need, Ptx
+    from ledger.locks import Condition
     from ledger.operations import Operation
 
 LINE_CHARS = 80
@@ -50,16 +51,20 @@ def body_text(ptx: Ptx, issuers: Mapping[bytes, str] | None = None) -> str:
 
 def operation_lines(label: str, operation: Operation) -> list[str]:
     """One operation, in lines that a terminal holds; of an admission each fact has its own."""
-    from cli.wallet import ptx_document
+    from cli.wallet import operation_text
     from ledger.economy.licence import RoleKeys
-    from ledger.operations import Admit
+    from ledger.operations import Admit, Apply
 
-    if not isinstance(operation, Admit):
-        return folded(label, ptx_document.describe_operation(operation))
+    if not isinstance(operation, Admit | Apply):
+        return folded(label, operation_text.describe_operation(operation))
     grant = operation.grant
-    who = f"admit '{grant.id}' ({grant.name}; {grant.jurisdiction}), version {operation.version}"
+    who = f"'{grant.id}' ({grant.name}; {grant.jurisdiction})"
+    if isinstance(operation, Admit):
+        who = f"admit {who}, version {operation.version}"
+    else:
+        who = f"apply for {who}"
     facts = [
-        ("may", f"{ptx_document.rights(grant)} until {ptx_document.rfc3339(grant.expires_ms)}"),
+        ("may", f"{operation_text.rights(grant)} until {operation_text.rfc3339(grant.expires_ms)}"),
         *((role, getattr(grant.keys, role).hex()) for role in RoleKeys.__struct_fields__),
         ("document", grant.document_hash.hex()),
         ("certificate", grant.certificate_hash.hex()),
@@ -92,22 +97,57 @@ def standing_text(
 
     lines = [body_text(ptx, facts.issuers)]
     for need in needs:
-        lines.append(f"needs    {need.needed} of {need.what}")
+        lines.append(f"needs    {need_text(need, names)}")
         for key in need.keys:
             mark = "signed " if key in need.signed else "may    "
             lines.append(f"  {mark}{names.get(key) or key.hex()}")
+        for digest in need.digests:
+            lines.append(f"  {'known  ' if digest in need.known else 'secret '}{digest.hex()}")
     for key in sorted(ptx.signers.difference(*(need.keys for need in needs))):
         lines.append(f"spare    {names.get(key) or key.hex()}: its signature does not count now")
     lines += [f"fault    {fault.code}: {fault.message}" for fault in facts.faults]
     left = sum(need.left for need in needs)
     if ptx.body.expires_at_ms < payments.now_ms():
         lines.append("expired: make a new one")
+    elif left and any(need.left and need.tree for need in needs):
+        lines.append(f"not complete; next: marsa tx sign {file} --from NAME, or --secret FILE")
     elif left:
         signer = "--key FILE" if ptx.is_governance else "--from NAME"
         lines.append(f"signatures missing: {left}; next: marsa tx sign {file} {signer}")
     elif not facts.faults:
         lines.append(f"complete; next: marsa tx submit {file}")
     return "\n".join(lines)
+
+
+def need_text(need: Need, names: Mapping[bytes, str]) -> str:
+    """What is needed; of a lock that opens in several ways the whole condition."""
+    if need.tree is None:
+        return f"{need.needed} of {need.what}"
+    return f"{need.what}: {condition_text(need.tree, names)}"
+
+
+def condition_text(condition: Condition, names: Mapping[bytes, str]) -> str:
+    """A condition in one line; keys by their names where these are known."""
+    from ledger.locks import HEIGHT, After, All, Any, Before, HashLock, Key, Threshold
+    from node.api.convert import rfc3339
+
+    def name(key: bytes) -> str:
+        return names.get(key) or short_hex(key.hex())
+
+    match condition:
+        case Key():
+            return name(condition.key)
+        case Threshold():
+            return f"{condition.needed} of {', '.join(map(name, condition.keys))}"
+        case After() | Before():
+            is_height = condition.unit == HEIGHT
+            value = f"height {condition.value}" if is_height else rfc3339(condition.value)
+            return f"{condition.name} {value}"
+        case HashLock():
+            return f"secret {short_hex(condition.digest.hex())}"
+        case All() | Any():
+            parts = "; ".join(condition_text(part, names) for part in condition.parts)
+            return f"{condition.name}({parts})"
 
 
 def document_json(ptx: Ptx) -> dict[str, object]:
@@ -123,6 +163,7 @@ def document_json(ptx: Ptx) -> dict[str, object]:
         "expired": ptx.body.expires_at_ms < payments.now_ms(),
         "summary": json_form.to_json(summary, type(summary)),
         "signatures": [item.key.hex() for item in ptx.signatures],
+        "secrets": [digest.hex() for digest in sorted(ptx.digests)],
     }
 
 
@@ -135,7 +176,20 @@ def need_json(need: Need, names: dict[bytes, str]) -> dict[str, object]:
             {"key": key.hex(), "name": names.get(key), "signed": key in need.signed}
             for key in need.keys
         ],
+        "secrets": [
+            {"digest": digest.hex(), "known": digest in need.known} for digest in need.digests
+        ],
+        "condition": None if need.tree is None else condition_json(need.tree),
     }
+
+
+def condition_json(condition: Condition) -> object:
+    """As the API writes it, and files of conditions."""
+    import msgspec
+
+    from node.api.convert import condition_form
+
+    return msgspec.to_builtins(condition_form(condition))
 
 
 def names_of_keys(ptx: Ptx, facts: Facts) -> dict[bytes, str]:

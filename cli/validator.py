@@ -1,34 +1,36 @@
-"""`marsa validator`: who validates, and how a quorum of the validators decides who does next.
+"""`marsa validator`: who validates, and how validators and regulator decide who does next.
 
-On a devnet every validator's key is at hand, so that one command gathers the signatures and sends.
-Elsewhere `--ptx FILE` writes the operation for the operators to sign, one after the other.
+On a devnet every key is at hand, so that one command gathers the signatures and sends. Elsewhere
+`--ptx FILE` writes the operation for the operators and the regulator to sign, one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from cli.acting import wait_of
 from cli.base import Group, Number, examples
 from cli.errors import CliError, ExitCode
 from cli.output import emit, table
 from cli.tx import outcome_text
 from cli.tx_create import DAY_MS, DAYS, DAYS_MAX, PTX
 from cli.tx_sign import GENESIS
-from cli.units import format_time, parse_duration
+from cli.units import format_time
 
 if TYPE_CHECKING:
     from cli.nodes import Node
-    from cli.wallet.ptx import Ptx
+    from cli.wallet.ptx import Approvers, Need, Ptx
     from ledger.operations import Governance, OnLicence
     from ledger.transaction import SignedTransaction
     from node.api.epoch_schemas import Epoch, Licence
 
 F = TypeVar("F", bound=Callable[..., object])
 
+REGULATOR = "regulator"
 _TABLE = {
     "keys": ("cli.validator_role_keys:keys", "The keys of a provider's five roles."),
     "grant": (
@@ -49,7 +51,7 @@ _TABLE = {
     help=f"""{examples("marsa validator status", "marsa validator admit kite.json --ptx admit.ptx")}
 
 Who validates: look, admit, remove. A quorum of the present validators decides, each with its
-operations key; seats change only when an epoch ends.
+operations key, and the regulator with them over licences; seats change only when an epoch ends.
 """,
 )
 def validator() -> None:
@@ -57,7 +59,7 @@ def validator() -> None:
 
 
 def carried(command: F) -> F:
-    """The options of everything that a quorum of validators must sign."""
+    """The options of everything that validators or regulator must sign."""
     for option in (
         click.option("--wait", default="10s", show_default=True, help="Wait so long for finality."),
         click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it."),
@@ -93,6 +95,13 @@ def admit(
     grant: Path, genesis: Path | None, ptx: Path | None, days: int, no_wait: bool, wait: str
 ) -> None:
     """The version follows from what is licensed now."""
+    admit_grant(grant, genesis, ptx, days, wait_of(no_wait, wait), "marsa.validator.admit/1")
+
+
+def admit_grant(
+    grant: Path, genesis: Path | None, ptx: Path | None, days: int, wait_ms: int | None, schema: str
+) -> None:
+    """Check a grant and have it carried."""
     from cli import nodes, payments, validator_grant, validator_keys
     from ledger.operations import Admit
 
@@ -102,7 +111,7 @@ def admit(
         validator_grant.check(wanted, trusted, payments.now_ms())
         epoch = node.client.epoch()
         held = next((item.version for item in epoch.licences if item.id == wanted.id), 0)
-        _carry(node, epoch, Admit(wanted, held), ptx, days, _wait_ms(no_wait, wait))
+        carry(node, epoch, Admit(wanted, held), ptx, days, wait_ms, schema=schema)
 
 
 @validator.command(
@@ -122,7 +131,7 @@ def remove(licence: str, ptx: Path | None, days: int, no_wait: bool, wait: str) 
     """An operation on a licence."""
     from ledger.operations import Remove
 
-    _carry_on_licence(Remove, licence, ptx, days, _wait_ms(no_wait, wait))
+    carry_on_licence(Remove, licence, ptx, days, wait_of(no_wait, wait))
 
 
 @validator.command(
@@ -142,7 +151,7 @@ def suspend(licence: str, ptx: Path | None, days: int, no_wait: bool, wait: str)
     """An operation on a licence."""
     from ledger.operations import Suspend
 
-    _carry_on_licence(Suspend, licence, ptx, days, _wait_ms(no_wait, wait))
+    carry_on_licence(Suspend, licence, ptx, days, wait_of(no_wait, wait))
 
 
 @validator.command(
@@ -161,7 +170,7 @@ def revoke(licence: str, ptx: Path | None, days: int, no_wait: bool, wait: str) 
     """An operation on a licence."""
     from ledger.operations import Revoke
 
-    _carry_on_licence(Revoke, licence, ptx, days, _wait_ms(no_wait, wait))
+    carry_on_licence(Revoke, licence, ptx, days, wait_of(no_wait, wait))
 
 
 @validator.command(
@@ -183,7 +192,7 @@ def end_epoch(ptx: Path | None, days: int, no_wait: bool, wait: str) -> None:
 
     with nodes.connected() as node:
         epoch = node.client.epoch()
-        _carry(node, epoch, EndEpoch(epoch.number), ptx, days, _wait_ms(no_wait, wait))
+        carry(node, epoch, EndEpoch(epoch.number), ptx, days, wait_of(no_wait, wait))
 
 
 @validator.command(
@@ -214,12 +223,15 @@ def status() -> None:
     emit("marsa.validator.status/1", value, lambda: _status_text(epoch))
 
 
-def _wait_ms(no_wait: bool, wait: str) -> int | None:
-    return None if no_wait else parse_duration(wait)
-
-
-def _carry_on_licence(
-    kind: type[OnLicence], licence: str, file: Path | None, days: int, wait_ms: int | None
+def carry_on_licence(
+    kind: type[OnLicence],
+    licence: str,
+    file: Path | None,
+    days: int,
+    wait_ms: int | None,
+    *,
+    schema: str = "",
+    by: str = "",
 ) -> None:
     """The version is that which the licence has now; one that nobody holds is refused by name."""
     from cli import nodes
@@ -227,36 +239,55 @@ def _carry_on_licence(
     with nodes.connected() as node:
         epoch = node.client.epoch()
         version = next((item.version for item in epoch.licences if item.id == licence), 0)
-        _carry(node, epoch, kind(licence, version), file, days, wait_ms)
+        carry(node, epoch, kind(licence, version), file, days, wait_ms, schema=schema, by=by)
 
 
-def _carry(
+def carry(
     node: Node,
     epoch: Epoch,
     operation: Governance,
     file: Path | None,
     days: int,
     wait_ms: int | None,
+    *,
+    schema: str = "",
+    by: str = "",
 ) -> None:
-    """Write it to a file, or sign with the keys of a devnet and send."""
+    """Write it to a file, or sign with the keys of a devnet and send. What either may carry is
+    signed on a devnet by the validators, or by the regulator where `by` says so."""
     from cli import tx_file, tx_ptx, tx_text
 
     fault = tx_file.fault_of(epoch, operation)
     if fault is not None:
         raise fault
-    schema = f"marsa.validator.{operation.name}/1"
+    schema = schema or f"marsa.validator.{operation.name}/1"
     does = "\n".join(tx_text.operation_lines("does     ", operation))
     if file is not None:
         ptx = _unsigned(node, operation, days * DAY_MS)
         tx_file.create(file, ptx)
-        value = {"file": str(file), "txid": ptx.txid.hex(), "needed": epoch.quorum}
-        text = f"{does}\nwritten to {file}; {epoch.quorum} of {epoch.n} validators must sign it"
+        wanted = _who_signs(ptx, tx_file.approvers_of(epoch), by)
+        signers = " and ".join(f"{item.needed} of {len(item.keys)}, {item.what}" for item in wanted)
+        value = {
+            "file": str(file),
+            "txid": ptx.txid.hex(),
+            "needed": sum(item.needed for item in wanted),
+        }
+        text = f"{does}\nwritten to {file}; who must sign it: {signers}"
         emit(schema, value, f"{text}\nnext: marsa tx sign {file} --key roles.json")
         return
-    tx = approved_by_devnet(node, epoch, operation)
+    tx = approved_by_devnet(node, epoch, operation, by)
     outcome = tx_ptx.send(node, tx, wait_ms)
     value = {**tx_ptx.outcome_json(outcome), "approvals": len(tx.witness.signatures)}
     emit(schema, value, lambda: f"{does}\n{outcome_text(outcome)}")
+
+
+def _who_signs(ptx: Ptx, approvers: Approvers, by: str) -> Sequence[Need]:
+    from cli.wallet import ptx as ptxs
+
+    if by != REGULATOR:
+        return ptxs.needs(ptx, approvers=approvers)
+    keys = approvers.regulator_keys
+    return [ptxs.Need("the regulator", approvers.regulator_needed, keys, ())]
 
 
 def _unsigned(node: Node, operation: Governance, life_ms: int) -> Ptx:
@@ -277,24 +308,31 @@ def _unsigned(node: Node, operation: Governance, life_ms: int) -> Ptx:
     return ptxs.create(body, node.params.network)
 
 
-def approved_by_devnet(node: Node, epoch: Epoch, operation: Governance) -> SignedTransaction:
-    """Signed by a quorum whose keys are on this machine; raises CliError with how many are."""
+def approved_by_devnet(
+    node: Node, epoch: Epoch, operation: Governance, by: str = ""
+) -> SignedTransaction:
+    """Signed with keys that are on this machine; raises CliError with how many are."""
     from cli import payments, tx_file, validator_keys
     from cli.wallet import ptx as ptxs
 
     genesis = validator_keys.devnet_genesis(node.chain_id)
     members = [(item.licence, item.operations_key) for item in epoch.members]
+    is_alone = by == REGULATOR
     keys = () if genesis is None else validator_keys.devnet_operations_keys(genesis, members)
-    if len(keys) < epoch.quorum:
-        raise CliError(
-            "too_few_keys",
-            f"{epoch.quorum} of {epoch.n} validators must sign; "
-            f"the keys of {len(keys)} are on this machine",
-            hint="write it to a file that goes from operator to operator: --ptx FILE",
-            exit_code=ExitCode.NOT_FOUND,
-        )
-    ptx = ptxs.sign(_unsigned(node, operation, payments.LIFETIME_MS), keys)
-    approvers = tx_file.approvers_of(epoch)
+    if genesis is not None:
+        keys = () if is_alone else keys
+        keys += validator_keys.devnet_regulator_keys(genesis, epoch.regulator.keys)
+    ptx = _unsigned(node, operation, payments.LIFETIME_MS)
+    ptx, approvers = ptxs.sign(ptx, keys) if keys else ptx, tx_file.approvers_of(epoch)
+    for need in ptxs.needs(ptx, approvers=approvers):
+        if need.left:
+            raise CliError(
+                "too_few_keys",
+                f"{need.needed} of {len(need.keys)}, {need.what}, must sign; "
+                f"the keys of {len(need.signed)} are on this machine",
+                hint="write it to a file that goes from operator to operator: --ptx FILE",
+                exit_code=ExitCode.NOT_FOUND,
+            )
     return ptxs.finalize(ptx, node.fees, approvers=approvers)
 
 

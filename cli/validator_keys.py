@@ -1,7 +1,7 @@
 """The genesis of a chain, and the keys of its providers where it is that of a devnet.
 
 The keys of a devnet all follow from its genesis and are public by design, so that one command there
-speaks for all its validators.
+speaks for all its validators and its regulator.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cli.errors import CliError, ExitCode, usage_error
 from cli.genesis import read_genesis
 from ledger.crypto import SigningKey
 from ledger.genesis import Genesis, chain_id
+from ledger.operations import ATTESTOR
 from ledger.reasons import Reason
 
 
@@ -64,6 +65,15 @@ def devnet_operations_keys(
     return tuple(found for found, key in made if found.public.hex() == key)
 
 
+def devnet_regulator_keys(genesis: Genesis, wanted: Iterable[str]) -> tuple[SigningKey, ...]:
+    """Those of the regulator's keys (in hex) that follow from the genesis of a devnet."""
+    if genesis.network != "devnet":
+        return ()
+    public = set(wanted)
+    made = (SigningKey(seed) for seed in _blueprint(genesis).regulator_seeds)
+    return tuple(found for found in made if found.public.hex() in public)
+
+
 def devnet_provider_keys(chain: str, licence: str) -> tuple[SigningKey, ...]:
     """The operations key of a provider that the devnet with this chain knows: it was in genesis,
     or `devnet add` made it a node. None for whoever made keys of its own."""
@@ -77,6 +87,16 @@ def devnet_provider_keys(chain: str, licence: str) -> tuple[SigningKey, ...]:
         return ()
     grant = _blueprint(genesis).newcomer(licence, genesis)
     return devnet_operations_keys(genesis, [(licence, grant.keys.operations.hex())])
+
+
+def devnet_role_key(genesis: Genesis, name: str, role: str) -> SigningKey | None:
+    """What follows from the genesis of a devnet for a provider's role or an attestor (`attestor`);
+    whether it is the key in force the chain says."""
+    if genesis.network != "devnet":
+        return None
+    source = _blueprint(genesis)
+    is_attestor = role == ATTESTOR
+    return SigningKey(source.attestor_seed(name) if is_attestor else source.seed(name, role))
 
 
 def devnet_authority_key(genesis: Genesis) -> Ed25519PrivateKey | None:

@@ -54,6 +54,7 @@ made here in a new directory. On a devnet genesis and authority are those of the
     show_default=True,
     help="How long the licence lasts.",
 )
+@click.option("--issuer", is_flag=True, help="It may issue coins too.")
 def grant(
     file: Path,
     licence: str,
@@ -63,6 +64,7 @@ def grant(
     genesis: Path | None,
     authority: Path | None,
     days: int,
+    issuer: bool,
 ) -> None:
     """Grant last: a grant without keys would be of no use."""
     from cli import genesis_licence, payments, validator_grant
@@ -85,6 +87,7 @@ def grant(
             name,
             jurisdiction,
             expires_ms=payments.now_ms() + days * DAY_MS,
+            issuer=issuer,
         )
         validator_grant.check(made, trusted, payments.now_ms())
         place.save(made.certificate)

@@ -23,6 +23,8 @@ from ledger.view import Head
 
 SCAN_ROWS = 1_000
 """Rows read at a time where a whole range is walked: bounds what one step holds in memory."""
+SCAN_ROWS_FIRST = 16
+"""Rows read first, then twice as many each time: most who walk want the beginning alone."""
 NEW_NODE = "make a new node with `marsa node init`, or check the name of the data directory"
 NEWER_NODE = "use the newer version of marsa that wrote it"
 
@@ -76,12 +78,14 @@ def scan_all(
     kv: Reader, prefix: bytes, start: bytes | None = None
 ) -> Iterator[tuple[bytes, bytes]]:
     """Every row under a prefix from `start` up, read in steps."""
+    size = SCAN_ROWS_FIRST
     while True:
-        rows = list(kv.scan(prefix, start=start, limit=SCAN_ROWS + 1))
-        yield from rows[:SCAN_ROWS]
-        if len(rows) <= SCAN_ROWS:
+        rows = list(kv.scan(prefix, start=start, limit=size + 1))
+        yield from rows[:size]
+        if len(rows) <= size:
             return
-        start = rows[SCAN_ROWS][0]
+        start = rows[size][0]
+        size = min(2 * size, SCAN_ROWS)
 
 
 def _check_schema(kv: Reader) -> None:

@@ -1,4 +1,4 @@
-"""What only one transaction can have: an output to spend, or a number of an issuer's lane.
+"""What only one transaction can have: an output to spend, or a number of a lane.
 
 Two transactions with a common claim are in conflict, whatever the state: at most one of them is
 ever final.
@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from ledger.operations import Mint
+from ledger.operations import Numbered, lane_of
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 
-Claim: TypeAlias = tuple[bytes, int] | tuple[str, int, int]
-"""An outpoint, or (issuer, lane, number)."""
+Claim: TypeAlias = tuple[bytes, int] | tuple[str, str, int, int]
+"""An outpoint, or (owner, role, lane, number)."""
 
 
 def claims_of(tx: SignedTransaction) -> tuple[Claim, ...]:
     """Each claim once, in the order of the body."""
     claims: list[Claim] = [(spent.txid, spent.index) for spent in tx.body.inputs]
     for item in tx.body.operations:
-        if isinstance(item, Mint):
-            claims.append((item.issuer, item.lane, item.number))
+        if isinstance(item, Numbered):
+            claims.append((*lane_of(item), item.number))
     return tuple(dict.fromkeys(claims))
 
 
@@ -30,6 +30,6 @@ def conflict(claim: Claim, by: str, reason_of_output: Reason) -> Invalid:
     if len(claim) == 2:
         txid, index = claim
         return Invalid(reason_of_output, f"output {txid.hex()}:{index} is spent by {by}")
-    issuer, lane, number = claim
-    detail = f"number {number} in lane {lane} of '{issuer}' is used by {by}"
+    owner, role, lane, number = claim
+    detail = f"number {number} in {role} lane {lane} of '{owner}' is used by {by}"
     return Invalid(Reason.REPLAYED_OPERATION, detail)

@@ -15,12 +15,14 @@ import msgspec
 from msgspec import Meta
 
 from ledger.block import Header
-from ledger.codec import Bytes32, UInt, Wire, encode
+from ledger.codec import Bytes32, UInt, Wire
 from ledger.crypto import ZERO_HASH
-from ledger.economy.licence import Licence, LicenceState, Seat
+from ledger.draft import Draft
+from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.locks import Key, lock_hash
-from ledger.objects import LedgerClock, ObjectReader, key_of, load_all, load_one
+from ledger.objects import ObjectReader, load_one
 from ledger.parameters import Parameters
+from ledger.registers import LICENCES, licences_by_name
 from ledger.validators import (
     VALIDATORS_MAX,
     VALIDATORS_MIN,
@@ -76,11 +78,11 @@ def begin(epoch: Epoch, parent_hash: bytes) -> Epoch:
     return msgspec.structs.replace(epoch, base_hash=parent_hash)
 
 
-def next_epoch(view: ObjectReader, *, height: int, time_ms: int) -> dict[bytes, bytes]:
-    """The objects that the last block of an epoch leaves: the next epoch and whose seat changed."""
-    epoch, clock_ms = load_one(view, Epoch), load_one(view, LedgerClock).time_ms
-    before = {item.grant.id: item for item in load_all(view, Licence)}
-    licences = {name: _judged(item, height) for name, item in before.items()}
+def next_epoch(draft: Draft) -> None:
+    """What the last block of an epoch leaves: the next epoch and whose seat changed."""
+    epoch, clock_ms, height = draft.one(Epoch), draft.clock_ms, draft.height
+    before = licences_by_name(draft)
+    licences = {name: _judged(item, clock_ms, height) for name, item in before.items()}
     leaving, joining = changed_seats(list(licences.values()), len(epoch.members), clock_ms)
     for item in leaving:
         licences[item.grant.id] = item.with_seat(Seat.NONE, height)
@@ -92,16 +94,15 @@ def next_epoch(view: ObjectReader, *, height: int, time_ms: int) -> dict[bytes, 
         number=epoch.number + 1,
         base_height=height,
         base_hash=ZERO_HASH,
-        base_ms=time_ms,
+        base_ms=draft.time_ms,
         is_ending=False,
         members=ValidatorSet.of(members).members,
         payees=tuple([_treasury_lock(before[member.licence]) for member in epoch.members]),
     )
-    objects = {key_of(Epoch): encode(following)}
+    draft.put(following)
     for name, item in licences.items():
         if item != before[name]:
-            objects[key_of(Licence, name.encode("ascii"))] = encode(item)
-    return objects
+            LICENCES.put(draft, item)
 
 
 def changed_seats(
@@ -126,11 +127,11 @@ def epoch_after(header: Header) -> int:
     return header.epoch + 1 if header.ends_epoch else header.epoch
 
 
-def _judged(licence: Licence, height: int) -> Licence:
-    """Evidence suspends at the end of the epoch, and costs the seat."""
-    if licence.state is not LicenceState.ACCUSED:
-        return licence
-    return msgspec.structs.replace(licence, state=LicenceState.SUSPENDED).vacated(height)
+def _judged(licence: Licence, clock_ms: int, height: int) -> Licence:
+    """Evidence suspends at the end of the epoch; what costs a seat costs it now."""
+    if licence.state is LicenceState.ACCUSED:
+        licence = licence.entered(LicenceState.SUSPENDED, clock_ms, Cause.EVIDENCE)
+    return licence.vacated(height) if licence.loses_seat else licence
 
 
 def _oldest_first(licences: list[Licence], seat: Seat) -> list[Licence]:

@@ -1,17 +1,19 @@
 """A block on top of a state: run by the primary that builds it and by all who check it alike.
 
-Order within a block: what is the system's (`ledger.system`), then the transactions as listed, then,
-in the last block of an epoch, the next set. A transaction that fails makes the block invalid; the
-primary leaves it out. `Changes` are computed here and written elsewhere, once, when the block is
-final.
+Order within a block: what is the system's (`ledger.system`), then the transactions as listed,
+those of government first, so that nothing that waits can race an order or a revocation; then the
+issuers that were touched are judged anew, and in the last block of an epoch the next set is made.
+A transaction that fails makes the block invalid; the primary leaves it out. `Changes` are computed
+here and written elsewhere, once, when the block is final.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any
 
+from ledger.backing import judge, touched_by
 from ledger.block import (
     BLOCK_BYTES_MAX,
     BLOCK_SIGNATURES_MAX,
@@ -19,10 +21,11 @@ from ledger.block import (
     Block,
     Header,
 )
-from ledger.codec import encode
-from ledger.economy.reserve import Reserve, supply_root
+from ledger.codec import Wire, encode
+from ledger.draft import Draft
+from ledger.economy.reserve import Reserve, Solvency, supply_root
 from ledger.epochs import Epoch, ends_with, epoch_after, next_epoch
-from ledger.invariants import check_supply_equation
+from ledger.invariants import HOLDERS, check_supply_equation
 from ledger.merkle import merkle_root
 from ledger.objects import FeePot, key_of, load, load_all, load_one, value_hash
 from ledger.operations import identities
@@ -30,7 +33,7 @@ from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
 from ledger.system import system_actions, system_txid
-from ledger.transaction import Output, SignedTransaction
+from ledger.transaction import Output, SignedTransaction, is_governance
 from ledger.view import (
     BIRTH_ZERO,
     Changes,
@@ -46,9 +49,8 @@ FREE_PER_IDENTITY_MAX = 16
 """Free transactions of one licence in a block."""
 FREE_SHARE = 5
 """Free transactions fill at most a fifth of every limit of a block: paying ones find room."""
-
-Asset = TypeVar("Asset", FeePot, Reserve)
-"""Kinds of objects that hold or count an asset."""
+TROUBLED_SHARE = 10
+"""Fees in coins of issuers in deficit are taken for a tenth of every limit: at par, but few."""
 
 EMPTY_ROOT = merkle_root([])
 
@@ -67,11 +69,14 @@ class Execution:
         "_fees",
         "_free_by_identity",
         "_free_room",
+        "_is_open",
         "_objects",
         "_proposer",
         "_room",
         "_spent",
         "_system_outputs",
+        "_troubled",
+        "_troubled_room",
         "_wtxids",
         "height",
         "time_ms",
@@ -100,6 +105,10 @@ class Execution:
         self._room = Room()
         self._free_room = Room(FREE_SHARE)
         self._free_by_identity: Counter[str] = Counter()
+        self._troubled: dict[bytes, bool] = {}
+        self._troubled_room = Room(TROUBLED_SHARE)
+        self._is_open = False
+        """A transaction that is not of government was taken."""
 
     @property
     def head(self) -> Head:
@@ -132,14 +141,20 @@ class Execution:
         limit = self._limit_reached(tx)
         if limit is not None:
             raise limit
+        is_first = is_governance(tx.body)
+        if is_first and self._is_open:
+            raise Invalid(Reason.NOT_FIRST, "government comes before all other transactions")
         effects = check_transaction(self, tx, time_ms=self.time_ms)
         body = tx.body
+        self._is_open = self._is_open or not is_first
         self._spent.update(effects.spent)
         self._objects.update(effects.objects)
         self._wtxids.append(tx.wtxid)
         self._room.take(tx)
         if body.inputs:
             self._fees[body.fee.asset] += body.fee.amount
+            if self._is_troubled(body.fee.asset):
+                self._troubled_room.take(tx)
         else:
             self._free_room.take(tx)
             self._free_by_identity.update(identities(tx.body.operations))
@@ -151,11 +166,12 @@ class Execution:
         """The changes of the whole block with its header. Breaks off if the rules contradict
         themselves: nobody votes for such a block."""
         self._collect_fees()
+        self._judge()
         next_validators_hash = self._end_epoch()
         created = self._system_outputs | self._created
         spent = self._spent
         self._check_supply(created)
-        objects = self._objects
+        objects = self._lasting_objects()
         commitments, nodes = self._base.head.commitments.advance(
             created=[output_leaf(outpoint, entry) for outpoint, entry in created.items()],
             spent=[entry.leaf for entry in spent.values()],
@@ -178,10 +194,21 @@ class Execution:
             nodes=nodes,
         )
 
+    def _lasting_objects(self) -> dict[bytes, bytes | None]:
+        """Without those that the block made and removed again."""
+        return {
+            key: data
+            for key, data in self._objects.items()
+            if data is not None or self._base.object(key) is not None
+        }
+
     def _limit_reached(self, tx: SignedTransaction) -> Invalid | None:
         if not self._room.holds(tx):
             return Invalid(Reason.BAD_BODY, "over the limits of a block")
         if tx.body.inputs:
+            if self._is_troubled(tx.body.fee.asset) and not self._troubled_room.holds(tx):
+                detail = "fees in coins of issuers in deficit fill their tenth of the block"
+                return Invalid(Reason.TROUBLED_FEE, detail)
             return None
         if not self._free_room.holds(tx):
             return Invalid(Reason.FREE_QUOTA, "free transactions fill their fifth of the block")
@@ -211,8 +238,27 @@ class Execution:
         epoch, parameters = load_one(self, Epoch), load_one(self, Parameters)
         if not ends_with(epoch, parameters, height=self.height, time_ms=self.time_ms):
             return self._base.head.header.next_validators_hash
-        self._objects.update(next_epoch(self, height=self.height, time_ms=self.time_ms))
+        draft = Draft(self, self.time_ms)
+        next_epoch(draft)
+        self._objects.update(draft.changed)
         return load_one(self, Epoch).validators.hash
+
+    def _judge(self) -> None:
+        """Issuers whose coins, hours or bonds this block changed."""
+        draft = Draft(self, self.time_ms)
+        touched = touched_by(draft, self._objects)
+        if touched.attestors or touched.issuers:
+            judge(draft, touched)
+            self._objects.update(draft.changed)
+
+    def _is_troubled(self, asset: bytes) -> bool:
+        """As the block found its issuer."""
+        found = self._troubled.get(asset)
+        if found is None:
+            held = load(self._base, Reserve, asset)
+            found = held is not None and held.solvency in (Solvency.DEFICIT, Solvency.CAGED)
+            self._troubled[asset] = found
+        return found
 
     def _check_supply(self, created: Mapping[Outpoint, OutputEntry]) -> None:
         outputs: Counter[bytes] = Counter()
@@ -220,18 +266,21 @@ class Execution:
             outputs[entry.asset] += entry.amount
         for entry in self._spent.values():
             outputs[entry.asset] -= entry.amount
-        held = self._differences(FeePot, lambda pot: pot.amount)
+        held: Counter[bytes] = Counter()
+        for kind, amount in HOLDERS.items():
+            held.update(self._differences(kind, amount))
         supply = self._differences(Reserve, lambda reserve: reserve.supply)
         check_supply_equation(outputs, held, supply)
 
-    def _differences(self, kind: type[Asset], amount: Callable[[Asset], int]) -> Counter[bytes]:
+    def _differences(self, kind: type[Wire], amount: Callable[[Any], int]) -> Counter[bytes]:
         """By how much the changed objects of a kind hold more than before, by asset."""
         prefix = key_of(kind)
         result: Counter[bytes] = Counter()
         for key in self._objects:
             if key.startswith(prefix):
                 identity = key[len(prefix) :]
-                before, after = load(self._base, kind, identity), load(self, kind, identity)
+                before: Any = load(self._base, kind, identity)
+                after: Any = load(self, kind, identity)
                 if after is not None:
                     result[after.asset] += amount(after)
                 if before is not None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
 from ledger.accumulator import Commitments
 from ledger.address import decode_address
+from ledger.backing import judge
 from ledger.block import Header, genesis_parent
-from ledger.codec import Wire, encode
 from ledger.crypto import ZERO_HASH
+from ledger.draft import Draft
+from ledger.economy.attestor import Attestor
+from ledger.economy.bond import Bond
+from ledger.economy.capacity import Device
 from ledger.economy.licence import Licence
+from ledger.economy.regulator import Regulator
 from ledger.economy.reserve import Reserve, supply_root
 from ledger.economy.standard import Standard
 from ledger.epochs import first_epoch
 from ledger.execution import EMPTY_ROOT
-from ledger.genesis import Genesis, chain_id, supply_by_issuer
-from ledger.invariants import check_supply_equation
+from ledger.genesis import Genesis, chain_id, live, supply_by_issuer
+from ledger.invariants import check_supply_equation, held_in_objects
 from ledger.mountain_range import MountainRange
 from ledger.object_tree import ObjectTree
-from ledger.objects import LedgerClock, key_of, value_hash
+from ledger.objects import LedgerClock, value_hash
+from ledger.registers import COMMITMENTS, DEVICES, LICENCES, REGULATORS, RESERVES
 from ledger.spent_bitmap import SpentBitmap
 from ledger.system import system_txid
 from ledger.transaction import asset_id
@@ -30,9 +40,9 @@ def genesis_state(genesis: Genesis) -> Changes:
     """
     identity = chain_id(genesis)
     created = _allocate(genesis, identity)
-    reserves = _reserves(genesis, identity)
-    _check_supply(created, reserves)
-    objects = _objects(genesis, reserves)
+    draft = _objects(genesis, identity)
+    reserves, objects = draft.all(Reserve), dict(draft.changed)
+    _check_supply(created, draft, reserves)
     nothing = Commitments(
         MountainRange.empty(), SpentBitmap.empty(), ObjectTree.empty(), supply_root([])
     )
@@ -60,35 +70,63 @@ def _allocate(genesis: Genesis, identity: bytes) -> dict[Outpoint, OutputEntry]:
     }
 
 
-def _reserves(genesis: Genesis, identity: bytes) -> list[Reserve]:
-    book, supply = genesis.capacity_book, supply_by_issuer(genesis)
-    result = []
+def _objects(genesis: Genesis, identity: bytes) -> Draft:
+    """In an order in which each finds what it depends on."""
+    draft = Draft(_Nothing(), genesis.time_ms)
+    draft.put(LedgerClock(genesis.time_ms))
+    draft.put(genesis.parameters)
+    draft.put(Standard(1, genesis.standard))
+    draft.put(first_epoch(genesis.validators, genesis.time_ms))
+    REGULATORS.put(draft, Regulator(0, genesis.regulator, ()))
+    for grant in genesis.licences:
+        LICENCES.put(draft, Licence.granted(grant, genesis.time_ms))
+    for attestor in genesis.attestors:
+        draft.put(Attestor(attestor, True, 1, 0), attestor.id.encode("ascii"))
+    for item in genesis.commitments:
+        COMMITMENTS.put(draft, live(genesis, item))
+        for device in item.devices:
+            terms = item.terms
+            DEVICES.put(draft, Device(device, terms.issuer, terms.id, 0, terms.to_ms, 0))
+    for put_up in genesis.bonds:
+        bond = Bond(put_up.issuer, asset_id(identity, put_up.coin), put_up.amount)
+        draft.put(bond, Bond.identity(bond.issuer, bond.asset))
+    supply = supply_by_issuer(genesis)
     for grant in genesis.issuers:
-        hours = book.hours(grant.id, genesis.time_ms)
         asset = asset_id(identity, grant.id)
-        result.append(Reserve(asset, grant.id, supply[grant.id], hours.reserve, hours.deliverable))
-    return result
+        empty = Reserve.empty(asset, grant.id, genesis.time_ms)
+        RESERVES.put(draft, msgspec.structs.replace(empty, supply=supply[grant.id]))
+    judge(draft)
+    return draft
 
 
-def _objects(genesis: Genesis, reserves: list[Reserve]) -> dict[bytes, bytes]:
-    values: list[tuple[bytes, Wire]] = [
-        (b"", LedgerClock(genesis.time_ms)),
-        (b"", genesis.parameters),
-        (b"", Standard(1, genesis.standard)),
-        (b"", first_epoch(genesis.validators, genesis.time_ms)),
-        *((grant.id.encode(), Licence.granted(grant)) for grant in genesis.licences),
-        *((item.id.encode(), item) for item in genesis.attestors),
-        *((item.id.encode(), item) for item in genesis.commitments),
-        *((item.asset, item) for item in reserves),
-    ]
-    return {key_of(type(value), name): encode(value) for name, value in values}
+class _Nothing:
+    """The state before there is one."""
+
+    @property
+    def head(self) -> Head:
+        raise AssertionError("genesis has no parent")
+
+    def output(self, outpoint: Outpoint) -> OutputEntry | None:
+        return None
+
+    def is_spent(self, outpoint: Outpoint) -> bool:
+        return False
+
+    def object(self, key: bytes) -> bytes | None:
+        return None
+
+    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
 
 
-def _check_supply(created: dict[Outpoint, OutputEntry], reserves: list[Reserve]) -> None:
+def _check_supply(
+    created: dict[Outpoint, OutputEntry], draft: Draft, reserves: list[Reserve]
+) -> None:
     outputs: dict[bytes, int] = {}
     for entry in created.values():
         outputs[entry.asset] = outputs.get(entry.asset, 0) + entry.amount
-    check_supply_equation(outputs, {}, {item.asset: item.supply for item in reserves})
+    supply = {item.asset: item.supply for item in reserves}
+    check_supply_equation(outputs, held_in_objects(draft), supply)
 
 
 def _header(genesis: Genesis, identity: bytes, state_root: bytes) -> Header:

@@ -8,13 +8,29 @@ never a peer's: it is an assertion, and it carries the figures.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from ledger.economy.reserve import CapacityBook, Reserve, supply_root
+from ledger.backing import Yardstick
+from ledger.codec import Wire
+from ledger.draft import Draft
+from ledger.economy.bond import Bond
+from ledger.economy.capacity import CapacityCommitment, CommitmentState, Device
+from ledger.economy.challenge import Challenge
+from ledger.economy.due import Due
+from ledger.economy.reserve import Reserve, Solvency, solvency_of, supply_root
 from ledger.errors import InvariantBroken
-from ledger.objects import FeePot, LedgerClock, ObjectReader, load_all, load_one
+from ledger.objects import FeePot, ObjectReader, decode, key_of, load_all
+from ledger.registers import CHALLENGES, COMMITMENTS, REGISTERS
 from ledger.spent_bitmap import SpentBitmap
 from ledger.view import Outpoint, OutputEntry, View
+
+HOLDERS: Mapping[type[Wire], Callable[[Any], int]] = {
+    FeePot: lambda held: held.amount,
+    Bond: lambda held: held.amount,
+    Challenge: lambda held: held.deposit,
+}
+"""Kinds of objects that hold coins, and how many of their `asset`."""
 
 
 def check_supply_equation(
@@ -31,8 +47,10 @@ def check_supply_equation(
 def held_in_objects(view: ObjectReader) -> Counter[bytes]:
     """Amounts per asset that objects hold."""
     held: Counter[bytes] = Counter()
-    for pot in load_all(view, FeePot):
-        held[pot.asset] += pot.amount
+    for kind, amount in HOLDERS.items():
+        holders: list[Any] = list(load_all(view, kind))
+        for item in holders:
+            held[item.asset] += amount(item)
     return held
 
 
@@ -53,6 +71,11 @@ def recount(view: View, outputs: Iterable[tuple[Outpoint, OutputEntry]]) -> None
     supply = {reserve.asset: reserve.supply for reserve in reserves}
     check_supply_equation(totals, held_in_objects(view), supply)
     _check_reserves(view, reserves)
+    draft = Draft(view, view.head.header.time_ms)
+    _check_bonds(draft, reserves)
+    _check_devices(draft)
+    _check_challenges(draft)
+    _check_deadlines(draft)
 
 
 def _count_flags(spent: SpentBitmap) -> int:
@@ -61,11 +84,60 @@ def _count_flags(spent: SpentBitmap) -> int:
 
 
 def _check_reserves(view: View, reserves: list[Reserve]) -> None:
-    book = CapacityBook.load(view)
-    clock = load_one(view, LedgerClock)
-    for reserve in reserves:
-        hours = book.hours(reserve.issuer, clock.time_ms)
-        if (hours.reserve, hours.deliverable) != (reserve.reserve, reserve.deliverable):
-            raise InvariantBroken(f"reserve of '{reserve.issuer}': {reserve}, recounted {hours}")
+    """Figures, and the band that follows from them; that a coin is caged they do not deny."""
+    draft = Draft(view, view.head.header.time_ms)
+    yardstick, parameters = Yardstick.of(draft), draft.parameters
+    for held in reserves:
+        hours = yardstick.hours(draft, held.issuer)
+        if (hours.reserve, hours.deliverable) != (held.reserve, held.deliverable):
+            raise InvariantBroken(f"reserve of '{held.issuer}': {held}, recounted {hours}")
+        if held.solvency not in (solvency_of(held.supply, hours, parameters), Solvency.CAGED):
+            raise InvariantBroken(f"band of '{held.issuer}': {held}, recounted {hours}")
+        if hours.is_frozen and not held.is_frozen:
+            raise InvariantBroken(f"'{held.issuer}' is not frozen: {held}, recounted {hours}")
     if supply_root(reserves) != view.head.commitments.supply_root:
         raise InvariantBroken("the supply root differs from the reserves")
+
+
+def _check_bonds(draft: Draft, reserves: list[Reserve]) -> None:
+    """Of issuers, in coins of others, under their own keys."""
+    issuers = {held.asset: held.issuer for held in reserves}
+    for key, data in draft.objects(key_of(Bond)):
+        held = decode(data, Bond)
+        is_placed = key == key_of(Bond, Bond.identity(held.issuer, held.asset))
+        coin = issuers.get(held.asset, held.issuer)
+        if not is_placed or coin == held.issuer or held.issuer not in issuers.values():
+            raise InvariantBroken(f"bond of '{held.issuer}' in coins of '{coin}'")
+
+
+def _check_devices(draft: Draft) -> None:
+    """A commitment counts the devices that are pledged to it: its hours are capped by them."""
+    pledged = Counter((item.issuer, item.commitment, item.born) for item in draft.all(Device))
+    for held in COMMITMENTS.all(draft):
+        found = pledged[held.terms.issuer, held.terms.id, held.born]
+        if held.state is not CommitmentState.VOID and found != held.devices:
+            detail = f"{held.devices} devices, {found} are pledged"
+            raise InvariantBroken(f"'{held.terms.id}' of '{held.terms.issuer}': {detail}")
+
+
+def _check_challenges(draft: Draft) -> None:
+    """Contested is what somebody challenges, and nothing else."""
+    challenged = {CHALLENGES.identity(item) for item in draft.all(Challenge)}
+    state = CommitmentState.CONTESTED
+    contested = {item.key for item in draft.all(CapacityCommitment) if item.state is state}
+    for key in sorted(challenged ^ contested):
+        raise InvariantBroken(f"commitment {key!r} is contested or challenged, not both")
+
+
+def _check_deadlines(draft: Draft) -> None:
+    """Each object with a deadline has one `Due`, at that time, and there is no other."""
+    found = {item.identity for item in draft.all(Due)}
+    expected = set()
+    for register in REGISTERS:
+        for held in draft.all(register.kind):
+            moment = register.deadline(draft, held)
+            if moment is not None:
+                expected.add(Due(moment, register.due, register.identity(held)).identity)
+    for identity in sorted(found ^ expected):
+        what = "is not noted" if identity in expected else "is of nothing"
+        raise InvariantBroken(f"the deadline {identity.hex()} {what}")

@@ -6,12 +6,13 @@ of an epoch (`ledger.epochs`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from ledger.crypto import is_licensed_key
 from ledger.economy.licence import (
+    Cause,
     Licence,
     LicenceGrant,
     LicenceState,
@@ -19,66 +20,81 @@ from ledger.economy.licence import (
     certificate_fingerprint,
 )
 from ledger.epochs import Epoch
-from ledger.operations import Admit, EndEpoch, Evidence, OnLicence, Remove, Suspend, ValidatorReady
+from ledger.operations import Admit, EndEpoch, Evidence, ValidatorReady
 from ledger.reasons import Invalid, Reason
 
 LICENCES_MAX = 64
+APPLICATIONS_MAX = 16
+"""Waiting at one time; each is paid for, and lapses."""
 EVIDENCE_EPOCHS = 10
 """How many epochs back evidence counts: older votes bind nobody any more."""
 
 
-def check_approvals(approvals: Iterable[bytes], epoch: Epoch, licences: Iterable[Licence]) -> None:
-    """Exactly a quorum of the present validators, by their operations keys; raises Invalid."""
-    members = {member.licence for member in epoch.members}
-    allowed = {
-        item.grant.keys.operations: item.grant.id for item in licences if item.grant.id in members
-    }
-    given = set(approvals)
-    for key in sorted(given - allowed.keys()):
-        detail = f"{key.hex()} is no operations key of a validator of epoch {epoch.number}"
-        raise Invalid(Reason.WRONG_ROLE_KEY, detail)
-    needed = epoch.validators.quorum
-    if len(given) != needed:
-        detail = f"{len(given)} of {len(members)} validators signed, exactly {needed} must"
-        raise Invalid(Reason.NEEDS_QUORUM, detail)
+def apply(
+    grant: LicenceGrant, licences: Mapping[str, Licence], taken: Mapping[bytes, str], clock_ms: int
+) -> Licence:
+    """The application; raises Invalid."""
+    if grant.id in licences:
+        state = licences[grant.id].state.name.lower()
+        raise Invalid(Reason.BAD_GRANT, f"there is a licence '{grant.id}': {state}")
+    waiting = [item for item in licences.values() if item.state is LicenceState.APPLIED]
+    if len(licences) >= LICENCES_MAX or len(waiting) >= APPLICATIONS_MAX:
+        detail = f"{len(licences)} licences and {len(waiting)} applications stand already"
+        raise Invalid(Reason.BAD_GRANT, detail)
+    _check_grant(grant, licences, taken, clock_ms)
+    return Licence(grant, LicenceState.APPLIED, 0, Seat.NONE, 0, clock_ms, Cause.NONE, ())
 
 
-def admit(operation: Admit, licences: dict[str, Licence], *, clock_ms: int, height: int) -> Licence:
+def admit(
+    operation: Admit,
+    licences: Mapping[str, Licence],
+    taken: Mapping[bytes, str],
+    *,
+    clock_ms: int,
+    height: int,
+) -> Licence:
     """The licence after its grant, with a wish for a seat where it says so; raises Invalid."""
     grant = operation.grant
     held = licences.get(grant.id)
     _check_version(operation.version, 0 if held is None else held.version, grant.id)
     if held is None and len(licences) >= LICENCES_MAX:
         raise Invalid(Reason.BAD_GRANT, f"{LICENCES_MAX} licences are granted already")
-    if held is not None and held.seat is not Seat.NONE:
-        raise Invalid(Reason.HAS_SEAT, f"'{grant.id}' is {held.seat.name.lower()}; remove it first")
-    if held is not None and held.state is LicenceState.REVOKED:
-        raise Invalid(Reason.LICENCE_INACTIVE, f"'{grant.id}' is revoked")
-    _check_grant(grant, [item for name, item in licences.items() if name != grant.id], clock_ms)
+    if held is not None:
+        _check_admissible(held, grant)
+    _check_grant(grant, licences, taken, clock_ms)
     seat = Seat.WAITING if grant.validator else Seat.NONE
-    state = LicenceState.ACTIVE if held is None else held.state
-    return Licence(grant, state, operation.version + 1, seat, height)
+    granted = Licence(
+        grant, LicenceState.ACTIVE, operation.version + 1, seat, height, clock_ms, Cause.NONE, ()
+    )
+    if held is not None and held.seat is not Seat.NONE:  # renewed: who votes goes on
+        granted = granted.with_seat(held.seat, held.seat_height)
+    if held is None or held.state in (LicenceState.APPLIED, LicenceState.WINDDOWN):
+        return granted
+    return msgspec.structs.replace(
+        granted, state=held.state, since_ms=held.since_ms, cause=held.cause
+    )
 
 
-def change(operation: OnLicence, held: Licence | None, height: int) -> Licence:
-    """The licence after it was removed from the set, suspended or revoked; raises Invalid."""
-    if held is None:
-        raise Invalid(Reason.UNKNOWN_LICENCE, f"'{operation.licence}'")
-    _check_version(operation.version, held.version, operation.licence)
-    held = msgspec.structs.replace(held, version=held.version + 1)
-    if isinstance(operation, Remove):
-        if held.seat in (Seat.NONE, Seat.LEAVING):
-            detail = f"'{operation.licence}' has no seat to lose: {held.seat.name.lower()}"
-            raise Invalid(Reason.NO_SEAT, detail)
-        return held.vacated(height)
-    if held.state is LicenceState.REVOKED:
-        raise Invalid(Reason.LICENCE_INACTIVE, f"'{operation.licence}' is revoked")
-    if isinstance(operation, Suspend):
-        if held.state is not LicenceState.ACTIVE:
-            detail = f"'{operation.licence}' is {held.state.name.lower()}"
-            raise Invalid(Reason.LICENCE_INACTIVE, detail)
-        return msgspec.structs.replace(held, state=LicenceState.SUSPENDED)
-    return msgspec.structs.replace(held, state=LicenceState.REVOKED).vacated(height)
+def _check_admissible(held: Licence, grant: LicenceGrant) -> None:
+    if held.seat is not Seat.NONE and _seat_of(held.grant) != _seat_of(grant):
+        raise Invalid(Reason.HAS_SEAT, f"'{grant.id}' is {held.seat.name.lower()}; remove it first")
+    if held.state in (LicenceState.REVOKED, LicenceState.CLOSED):
+        raise Invalid(Reason.LICENCE_INACTIVE, f"'{grant.id}' is {held.state.name.lower()}")
+    if held.state is LicenceState.APPLIED and held.grant != grant:
+        raise Invalid(Reason.BAD_GRANT, f"'{grant.id}' applied for another grant")
+
+
+def _seat_of(grant: LicenceGrant) -> tuple[bytes, bytes, bytes, bool]:
+    """What a seat is bound to: renewed with these unchanged, a licence keeps its seat."""
+    return (grant.keys.consensus, grant.keys.link, grant.certificate, grant.validator)
+
+
+def removed(held: Licence, height: int) -> Licence:
+    """The licence after it was taken from the set; raises Invalid."""
+    if held.seat in (Seat.NONE, Seat.LEAVING):
+        detail = f"'{held.grant.id}' has no seat to lose: {held.seat.name.lower()}"
+        raise Invalid(Reason.NO_SEAT, detail)
+    return held.vacated(height)
 
 
 def end_epoch(operation: EndEpoch, epoch: Epoch) -> Epoch:
@@ -90,12 +106,10 @@ def end_epoch(operation: EndEpoch, epoch: Epoch) -> Epoch:
 
 
 def ready(
-    operation: ValidatorReady, held: Licence | None, epoch: Epoch, *, clock_ms: int, height: int
+    operation: ValidatorReady, held: Licence, epoch: Epoch, *, clock_ms: int, height: int
 ) -> Licence:
     """The licence once its node holds the chain up to the epoch's base; raises Invalid."""
     name = operation.licence
-    if held is None:
-        raise Invalid(Reason.UNKNOWN_LICENCE, f"'{name}'")
     if held.seat is not Seat.WAITING:
         detail = f"'{name}' does not wait for a seat: {held.seat.name.lower()}"
         raise Invalid(Reason.NO_SEAT, detail)
@@ -109,30 +123,47 @@ def ready(
     return held.with_seat(Seat.READY, height)
 
 
-def accuse(operation: Evidence, held: Licence | None, epoch: Epoch, *, height: int) -> Licence:
+def accuse(
+    operation: Evidence, held: Licence, epoch: Epoch, *, clock_ms: int, height: int
+) -> Licence:
     """The licence with two conflicting votes against it; raises Invalid.
 
-    One that was suspended before votes on, for its seat stays: it loses that at once.
+    One that is suspended otherwise, or winds down, votes on: it is suspended for this at once, and
+    its seat goes with the epoch.
     """
     name, voted = operation.licence, operation.first.epoch
-    if held is None:
-        raise Invalid(Reason.UNKNOWN_LICENCE, f"'{name}'")
     _check_role(operation.key, held.grant.keys.consensus, name)
     if not epoch.number - EVIDENCE_EPOCHS <= voted <= epoch.number:
         detail = f"votes of epoch {voted}, this is {epoch.number}"
         raise Invalid(Reason.WRONG_EPOCH, f"{detail}, {EVIDENCE_EPOCHS} back count")
     if held.state is LicenceState.ACTIVE:
         return msgspec.structs.replace(held, state=LicenceState.ACCUSED)
-    punished = held.vacated(height)
-    if held.state is not LicenceState.SUSPENDED or punished == held:
+    votes_on = held.state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN)
+    if not votes_on or held.cause is Cause.EVIDENCE:
         raise Invalid(Reason.LICENCE_INACTIVE, f"'{name}' is {held.state.name.lower()} already")
-    return punished
+    return held.entered(LicenceState.SUSPENDED, clock_ms, Cause.EVIDENCE).vacated(height)
 
 
-def _check_grant(grant: LicenceGrant, others: list[Licence], clock_ms: int) -> None:
-    taken = {key: item.grant.id for item in others for key in _keys(item.grant)}
-    names = {item.grant.name.casefold(): item.grant.id for item in others}
-    keys = list(_keys(grant))
+def check_new_keys(keys: Iterable[bytes], taken: Mapping[bytes, str], who: str) -> None:
+    """Usable keys that nobody has, each once; raises Invalid."""
+    given = list(keys)
+    for key in given:
+        if not is_licensed_key(key):
+            raise Invalid(Reason.BAD_KEY, f"'{who}': {key.hex()} is no usable public key")
+        if key in taken or given.count(key) > 1:
+            owner = taken.get(key, who)
+            raise Invalid(Reason.BAD_GRANT, f"'{who}': {key.hex()} is a key of '{owner}'")
+
+
+def _check_grant(
+    grant: LicenceGrant,
+    licences: Mapping[str, Licence],
+    taken: Mapping[bytes, str],
+    clock_ms: int,
+) -> None:
+    """`taken` is every key with its owner; its own keys a licence may keep."""
+    others = [item.grant for name, item in licences.items() if name != grant.id]
+    names = {item.name.casefold(): item.id for item in others}
     if certificate_fingerprint(grant.certificate) != grant.certificate_hash:
         raise Invalid(Reason.BAD_GRANT, f"'{grant.id}': certificate_hash does not match")
     if grant.expires_ms <= clock_ms:
@@ -140,17 +171,9 @@ def _check_grant(grant: LicenceGrant, others: list[Licence], clock_ms: int) -> N
     if grant.name.casefold() in names:
         owner = names[grant.name.casefold()]
         raise Invalid(Reason.BAD_GRANT, f"'{grant.id}' has the name of '{owner}'")
-    for key in keys:
-        if not is_licensed_key(key):
-            raise Invalid(Reason.BAD_KEY, f"'{grant.id}': {key.hex()} is no usable public key")
-        if key in taken or keys.count(key) > 1:
-            owner = taken.get(key, grant.id)
-            raise Invalid(Reason.BAD_GRANT, f"'{grant.id}': {key.hex()} is a key of '{owner}'")
-
-
-def _keys(grant: LicenceGrant) -> Iterator[bytes]:
-    for role in grant.keys.__struct_fields__:
-        yield getattr(grant.keys, role)
+    keys = [getattr(grant.keys, role) for role in grant.keys.__struct_fields__]
+    others_keys = {key: owner for key, owner in taken.items() if owner != grant.id}
+    check_new_keys(keys, others_keys, grant.id)
 
 
 def _check_version(named: int, held: int, name: str) -> None:

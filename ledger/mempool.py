@@ -17,7 +17,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -25,10 +25,11 @@ from typing import TypeAlias
 
 from ledger.claims import Claim, claims_of, conflict
 from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, Room
+from ledger.locks import Before, Key, limits_of
 from ledger.operations import identities
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
-from ledger.transaction import SignedTransaction
+from ledger.transaction import SignedTransaction, is_governance
 
 TRANSACTIONS_MAX = 20_000
 """Ten full blocks."""
@@ -44,7 +45,7 @@ RESENT_BYTES_MAX = 1024 * 1024
 FINAL_MAX = 20_000
 """Final transactions remembered, ten full blocks; older ones are found in the chain."""
 RECHECKED_MAX = 256
-"""Waiting mints asked about again after a block: about 5 ms."""
+"""Waiting operations and locks that close, asked about again after a block: about 5 ms."""
 EXPIRY_SPARE = 1_024
 """Entries of the expiry queue beyond twice those that wait, before it is built anew."""
 RATE_UNIT = 1_000
@@ -89,7 +90,8 @@ class Mempool:
         self._entries: dict[bytes, _Entry] = {}  # by txid
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
-        self._licensed: dict[bytes, None] = {}  # txids with operations under a quota, by arrival
+        self._rechecked: dict[bytes, None] = {}
+        """Txids, by arrival: operations under a quota, and locks that close with time."""
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
@@ -185,8 +187,8 @@ class Mempool:
         self._txid_by_wtxid[tx.wtxid] = tx.txid
         for claim in entry.claims:
             self._claims[claim] = tx.txid
-        if identities(tx.body.operations):
-            self._licensed[tx.txid] = None
+        if identities(tx.body.operations) or _may_close(tx):
+            self._rechecked[tx.txid] = None
         self._count(entry, 1)
         heappush(self._expiries, (tx.body.expires_at_ms, tx.txid))
         if len(self._expiries) > 2 * len(self._entries) + EXPIRY_SPARE:
@@ -199,7 +201,8 @@ class Mempool:
     # Blocks.
 
     def select(self, *, skip: Container[bytes] = frozenset()) -> list[SignedTransaction]:
-        """What the next block should hold, in the order of arrival, within a block's limits.
+        """What the next block should hold, within a block's limits: government first, because a
+        block takes it nowhere else, then in the order of arrival.
 
         `skip` holds the txids of blocks that are proposed and not final yet. Free ones take at
         most their share and are passed over from the first that finds it full; any other that
@@ -208,7 +211,8 @@ class Mempool:
         chosen: list[SignedTransaction] = []
         room, free_room = Room(), Room(FREE_SHARE)
         is_free_full = False
-        for txid, entry in self._entries.items():
+        for txid in self._in_order():
+            entry = self._entries[txid]
             if txid in skip or (entry.is_free and is_free_full):
                 continue
             tx = entry.tx
@@ -222,6 +226,10 @@ class Mempool:
             room.take(tx)
             chosen.append(tx)
         return chosen
+
+    def _in_order(self) -> Iterable[bytes]:
+        led = [txid for txid in self._rechecked if is_governance(self._entries[txid].tx.body)]
+        return dict.fromkeys((*led, *self._entries)) if led else self._entries
 
     def drop_committed(
         self, height: int, transactions: Sequence[SignedTransaction]
@@ -254,17 +262,20 @@ class Mempool:
         return dropped
 
     def drop_refused(self, check: Check) -> list[Rejection]:
-        """Ask the rules again about waiting operations, the oldest first, once the state has moved.
+        """Ask the rules again about what the state may have overtaken, the oldest first.
 
-        Headroom, licences and epochs change under them. What only spends is lost to a final
-        conflict or to time, and `drop_committed` and `drop_expired` saw to that.
+        Headroom, licences and epochs change under operations, and a `before` in a lock passes.
+        What else only spends is lost to a final conflict or to its expiry, and `drop_committed` and
+        `drop_expired` saw to that. Whoever is not yet due by the time of the last block was let in
+        by the clock, and stays.
         """
         dropped = []
-        for txid in list(islice(self._licensed, RECHECKED_MAX)):
+        for txid in list(islice(self._rechecked, RECHECKED_MAX)):
             try:
                 check(self._entries[txid].tx)
             except Invalid as error:
-                dropped.append(self._reject_waiting(txid, error))
+                if error.reason is not Reason.NOT_YET:
+                    dropped.append(self._reject_waiting(txid, error))
         return dropped
 
     def reject(self, tx: SignedTransaction, error: Invalid) -> None:
@@ -344,7 +355,7 @@ class Mempool:
         if entry is None:
             return
         del self._txid_by_wtxid[entry.tx.wtxid]
-        self._licensed.pop(txid, None)
+        self._rechecked.pop(txid, None)
         for claim in entry.claims:
             del self._claims[claim]
         self._count(entry, -1)
@@ -381,6 +392,16 @@ def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entr
         owners = tuple([item.key for item in tx.witness.signatures])
     rate = body.fee.amount * RATE_UNIT // len(tx.raw)
     return _Entry(tx, now_ms, rate, is_free, owners, resent_by, claims_of(tx))
+
+
+def _may_close(tx: SignedTransaction) -> bool:
+    """Whether a block may come that is too late for one of its locks."""
+    return any(
+        isinstance(limit, Before)
+        for condition in tx.witness.conditions
+        if not isinstance(condition, Key)
+        for limit in limits_of(condition)
+    )
 
 
 def _move(counter: Counter[bytes], key: bytes, by: int) -> None:

@@ -8,7 +8,8 @@ value. Type numbers are append-only; objects hold numbers from 32 on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Protocol, TypeVar
+from functools import lru_cache
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ledger.codec import AmountOrZero, Bytes32, UInt, Wire
 from ledger.crypto import tagged_hash
@@ -16,6 +17,9 @@ from ledger.schema import DamagedChain, read_sealed
 
 OBJECT_BYTES_MAX = 64 * 1024
 """Of one encoded object. The largest is the standard: 256 factors of at most 80 bytes."""
+DECODED_MAX = 2_048
+"""Objects that are kept decoded, by their bytes: every block reads the same licences, reserves and
+commitments again. They are values, and at most about 12 MB."""
 CLOCK_STEP_MS_MAX = 30_000
 """How far the ledger clock moves over one block: an outage of the chain punishes nobody."""
 
@@ -85,6 +89,12 @@ def load_all(view: ObjectReader, kind: type[ObjectT]) -> list[ObjectT]:
 def decode(data: bytes, kind: type[ObjectT]) -> ObjectT:
     """A stored object. Bytes that are none are this machine's fault, never a block's or a peer's:
     raises DamagedChain."""
+    found: ObjectT = _decoded(data, kind)
+    return found
+
+
+@lru_cache(maxsize=DECODED_MAX)
+def _decoded(data: bytes, kind: type[Any]) -> Any:
     return read_sealed(data, kind, size_max=OBJECT_BYTES_MAX, what=f"an object {kind.__name__}")
 
 

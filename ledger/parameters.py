@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from ledger.codec import Wire
+from ledger.economy.parameters import EconomyParameters
 from ledger.objects import CLOCK_STEP_MS_MAX
 from ledger.transaction import FeeSchedule
 
@@ -60,6 +61,7 @@ class Parameters(Wire, frozen=True):
     epoch_ms: _EpochTime
     """An epoch ends with the first block that has so many blocks and so much header time of the
     epoch behind it."""
+    economy: EconomyParameters
 
     @property
     def fees(self) -> FeeSchedule:

@@ -7,33 +7,33 @@ and never worked out twice. Nothing here changes anything: `Effects` say what wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
-from ledger import membership
+from ledger import operations as ops
 from ledger.amounts import format_amount
-from ledger.codec import Wire, encode
-from ledger.economy import issuance
-from ledger.economy.issuance import TREASURY, Lane
-from ledger.economy.licence import Licence
-from ledger.economy.reserve import Reserve
+from ledger.draft import Draft
+from ledger.economy.compliance import Freeze, frozen_until
+from ledger.economy.regulator import Carriers, check_approvals
 from ledger.epochs import Epoch
-from ledger.objects import LedgerClock, key_of, load, load_all, load_one
-from ledger.operations import Admit, Burn, EndEpoch, Evidence, Mint, OnLicence, ValidatorReady
-from ledger.parameters import Parameters
+from ledger.handlers import capacity, compliance, issuance, licences
+from ledger.locks import Key, Moment
+from ledger.objects import load
+from ledger.operations import Operation
 from ledger.reasons import Invalid, Reason
+from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
+from ledger.spending import check_open
 from ledger.transaction import (
     LIFETIME_MS_MAX,
     SignedTransaction,
     Transaction,
-    asset_id,
     is_governance,
 )
-from ledger.view import Outpoint, OutputEntry, View, merged_objects
+from ledger.view import Outpoint, OutputEntry, View
 
-Membership: TypeAlias = Admit | OnLicence | EndEpoch | ValidatorReady | Evidence
+NO_CARRIERS = Carriers(validators=False, regulator=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Effects:
     """What a transaction changes, apart from the outputs and the fee that it states itself."""
 
     spent: tuple[tuple[Outpoint, OutputEntry], ...]
-    objects: Mapping[bytes, bytes]
+    objects: Mapping[bytes, bytes | None]
 
 
 def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Effects:
     """Everything that needs state or time, cheapest first; raises Invalid.
 
-    `time_ms` is the header time of the block that would hold it.
+    `time_ms` is the header time of the block that would hold it, the next after `view`.
     """
     body = tx.body
     if time_ms > body.expires_at_ms:
@@ -57,10 +57,10 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
         raise Invalid(Reason.EXPIRES_TOO_LATE, f"in {late} ms, at most {LIFETIME_MS_MAX} ms ahead")
     spent = _find_inputs(view, body)
     _check_conditions(tx.locks, spent)
-    if is_governance(body):
-        approvals = [item.key for item in tx.witness.signatures]
-        membership.check_approvals(approvals, load_one(view, Epoch), load_all(view, Licence))
-    return Effects(spent, _operate(view, body) if body.operations else {})
+    _check_limits(view, tx, time_ms)
+    for lock in tx.locks:
+        _check_freeze(view, lock, time_ms)
+    return Effects(spent, _operate(view, tx, time_ms) if body.operations else {})
 
 
 def _find_inputs(view: View, body: Transaction) -> tuple[tuple[Outpoint, OutputEntry], ...]:
@@ -93,88 +93,89 @@ def _check_conditions(
             raise Invalid(Reason.SPARE_CONDITION, f"no input has lock {lock.hex()}")
 
 
-def _operate(view: View, body: Transaction) -> dict[bytes, bytes]:
+def _check_freeze(view: View, lock: bytes, time_ms: int) -> None:
+    """No order in force names the lock."""
+    frozen = frozen_until(load(view, Freeze, lock), time_ms)
+    if frozen is not None:
+        detail = f"lock {lock.hex()}, by order '{frozen.order}' until {frozen.until_ms}"
+        raise Invalid(Reason.FROZEN, detail)
+
+
+def _check_limits(view: View, tx: SignedTransaction, time_ms: int) -> None:
+    """The revealed conditions, which are complete, hold in the next block."""
+    conditions = tx.witness.conditions
+    trees = [condition for condition in conditions if not isinstance(condition, Key)]
+    if not trees:
+        return
+    at = Moment(view.head.header.height + 1, time_ms)
+    signers, digests = frozenset(tx.witness.keys), frozenset(tx.witness.digests)
+    for condition, lock in zip(conditions, tx.locks, strict=True):
+        check_open(condition, lock, signers, digests, at)
+
+
+def _operate(view: View, tx: SignedTransaction, time_ms: int) -> dict[bytes, bytes | None]:
     """The objects that the operations leave, each judged on the state after the one before."""
-    draft = _Draft(view)
-    for operation in body.operations:
-        match operation:
-            case Mint():
-                _mint(draft, body.chain_id, operation)
-            case Burn():
-                reserve = load(draft, Reserve, operation.asset)
-                draft.put(operation.asset, issuance.burn(operation, reserve))
-            case _:
-                _change_membership(draft, body.chain_id, operation)
+    draft = Draft(view, time_ms)
+    carriers = _carriers(draft, tx) if is_governance(tx.body) else NO_CARRIERS
+    for operation in tx.body.operations:
+        operate(draft, operation, carriers)
     return draft.changed
 
 
-def _change_membership(draft: _Draft, chain_id: bytes, operation: Membership) -> None:
-    epoch, clock_ms = load_one(draft, Epoch), load_one(draft, LedgerClock).time_ms
-    height = draft.height
-    match operation:
-        case EndEpoch():
-            draft.put(b"", membership.end_epoch(operation, epoch))
-            return
-        case Admit():
-            name = operation.grant.id
-            held = {item.grant.id: item for item in load_all(draft, Licence)}
-            licence = membership.admit(operation, held, clock_ms=clock_ms, height=height)
-            _found_reserve(draft, asset_id(chain_id, name), licence)
-        case _:
-            name = operation.licence
-            held_one = load(draft, Licence, name.encode("ascii"))
-            match operation:
-                case ValidatorReady():
-                    licence = membership.ready(
-                        operation, held_one, epoch, clock_ms=clock_ms, height=height
-                    )
-                case Evidence():
-                    licence = membership.accuse(operation, held_one, epoch, height=height)
-                case _:
-                    licence = membership.change(operation, held_one, height)
-    draft.put(name.encode("ascii"), licence)
+def _carriers(draft: Draft, tx: SignedTransaction) -> Carriers:
+    """Who stands behind government; raises Invalid unless exactly those sign who must."""
+    epoch, held = draft.one(Epoch), licences_by_name(draft)
+    members = {}
+    for member in epoch.members:
+        if member.licence in held:
+            members[held[member.licence].grant.keys.operations] = member.licence
+    regulator = REGULATORS.get(draft)
+    if regulator is None:
+        raise DamagedChain("the state holds no regulator")
+    return check_approvals(
+        [item.key for item in tx.witness.signatures],
+        [item.carrier for item in tx.body.operations if isinstance(item, ops.Governance)],
+        members=members,
+        quorum=epoch.validators.quorum,
+        regulator=regulator.keys,
+    )
 
 
-def _found_reserve(draft: _Draft, asset: bytes, licence: Licence) -> None:
-    """An issuer begins with nothing to mint against."""
-    if licence.grant.issuer and load(draft, Reserve, asset) is None:
-        draft.put(asset, Reserve(asset, licence.grant.id, 0, 0, 0))
+def operate(draft: Draft, operation: Operation, carriers: Carriers = NO_CARRIERS) -> None:
+    """What one operation leaves in the draft; raises Invalid, and then the draft is to be thrown
+    away."""
+    if isinstance(operation, ops.OnLicence):
+        licences.change(draft, operation, carriers)
+    else:
+        _HANDLERS[type(operation)](draft, operation)
 
 
-def _mint(draft: _Draft, chain_id: bytes, operation: Mint) -> None:
-    clock_ms = load_one(draft, LedgerClock).time_ms
-    licence = load(draft, Licence, operation.issuer.encode("ascii"))
-    issuance.check_minter(operation, licence, clock_ms)
-    identity = Lane.identity(operation.issuer, TREASURY, operation.lane)
-    lane = issuance.take_number(operation, load(draft, Lane, identity))
-    asset = asset_id(chain_id, operation.issuer)
-    reserve = load(draft, Reserve, asset)
-    if reserve is None:
-        raise DamagedChain(f"issuer '{operation.issuer}' has no reserve")
-    margin_ppm = load_one(draft, Parameters).margin_ppm
-    draft.put(asset, issuance.mint(operation, reserve, margin_ppm))
-    draft.put(identity, lane)
-
-
-class _Draft:
-    """The objects of a view and what the operations of one transaction changed so far."""
-
-    __slots__ = ("_view", "changed")
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self.changed: dict[bytes, bytes] = {}
-
-    @property
-    def height(self) -> int:
-        """Of the block that would hold the transaction."""
-        return self._view.head.header.height + 1
-
-    def object(self, key: bytes) -> bytes | None:
-        return self.changed.get(key) or self._view.object(key)
-
-    def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from merged_objects(self._view.objects(prefix), self.changed, prefix)
-
-    def put(self, identity: bytes, value: Wire) -> None:
-        self.changed[key_of(type(value), identity)] = encode(value)
+_HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
+    ops.Mint: issuance.mint,
+    ops.Burn: issuance.burn,
+    ops.DepositBond: issuance.deposit_bond,
+    ops.WithdrawBond: issuance.withdraw_bond,
+    ops.Apply: licences.apply,
+    ops.Admit: licences.admit,
+    ops.WindDown: licences.wind_down,
+    ops.RotateKey: licences.rotate_key,
+    ops.RotateRegulator: licences.rotate_regulator,
+    ops.AdmitAttestor: licences.admit_attestor,
+    ops.RemoveAttestor: licences.remove_attestor,
+    ops.EndEpoch: licences.end_epoch,
+    ops.ValidatorReady: licences.ready,
+    ops.Evidence: licences.accuse,
+    ops.Commit: capacity.commit,
+    ops.PledgeDevices: capacity.pledge,
+    ops.Amend: capacity.amend,
+    ops.Attest: capacity.attest,
+    ops.OpenChallenge: capacity.open_challenge,
+    ops.Rule: capacity.rule,
+    ops.SealNonce: capacity.seal_nonce,
+    ops.RevealNonce: capacity.reveal_nonce,
+    ops.OpenDevices: capacity.open_devices,
+    ops.FreezeOrder: compliance.freeze,
+    ops.RenewOrder: compliance.renew,
+    ops.LiftOrder: compliance.lift,
+}
+"""By type; a test says that no operation is left out."""

@@ -1,8 +1,9 @@
 """What the system does at the start of a block, before any transaction.
 
-The ledger clock moves; when that begins a period, hours of the past one leave the reserves; the
-first block of an epoch notes its base; fees of past epochs are shared out. The number of
-pots a block shares is capped and the rest carried over, so that no block stalls.
+The ledger clock moves; what fell due is written down (`ledger.sweep`); when a period begins, hours
+of the past one leave the reserves and every issuer is judged anew; the first block of an epoch
+notes its base; fees of past epochs are shared out. Everything that may be many is capped a block
+and the rest carried over, so that no block stalls.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from ledger.codec import encode
 from ledger.crypto import tagged_hash
-from ledger.economy.reserve import Reserve, reevaluated
+from ledger.draft import Draft
 from ledger.epochs import Epoch, begin
-from ledger.objects import FeePot, LedgerClock, decode, key_of, load, load_one
-from ledger.parameters import Parameters
+from ledger.objects import FeePot, LedgerClock, decode, key_of
+from ledger.sweep import begin_period, sweep
 from ledger.transaction import Output
 from ledger.view import View
 
@@ -41,44 +41,40 @@ class SystemActions:
 
 def system_actions(view: View, time_ms: int) -> SystemActions:
     """Of the block after `view` with this header time."""
-    objects: dict[bytes, bytes | None] = {}
-    before = load_one(view, LedgerClock)
+    draft = Draft(view, time_ms)
+    before = draft.one(LedgerClock)
     after = before.advanced(parent_ms=view.head.header.time_ms, block_ms=time_ms)
-    objects[key_of(LedgerClock)] = encode(after)
-    period_ms = load_one(view, Parameters).period_ms
-    if before.time_ms // period_ms != after.time_ms // period_ms:
-        for reserve in reevaluated(view, after):
-            objects[key_of(Reserve, reserve.asset)] = encode(reserve)
-    epoch = load_one(view, Epoch)
+    period_before = draft.period
+    draft.put(after)
+    outputs = sweep(draft)
+    if draft.period != period_before:
+        begin_period(draft)
+    epoch = draft.one(Epoch)
     if epoch.base_height == view.head.header.height:
-        objects[key_of(Epoch)] = encode(begin(epoch, view.head.hash))
-    outputs = tuple(_share_fees(view, epoch, objects)) if epoch.payees else ()
-    return SystemActions(objects, outputs)
+        draft.put(begin(epoch, view.head.hash))
+    if epoch.payees:
+        outputs.extend(_share_fees(draft, epoch))
+    return SystemActions(draft.changed, tuple(outputs))
 
 
-def _share_fees(view: View, epoch: Epoch, objects: dict[bytes, bytes | None]) -> Iterator[Output]:
+def _share_fees(draft: Draft, epoch: Epoch) -> Iterator[Output]:
     """Equal shares of each past pot; what does not divide goes on in the present one."""
-    for pot in islice(_past_pots(view, epoch), FEE_POTS_A_BLOCK):
+    for pot in list(islice(_past_pots(draft, epoch), FEE_POTS_A_BLOCK)):
         share, rest = divmod(pot.amount, len(epoch.payees))
-        objects[key_of(FeePot, FeePot.identity(pot.epoch, pot.asset))] = None
+        draft.remove(FeePot, FeePot.identity(pot.epoch, pot.asset))
         if rest:
-            _carry_over(view, FeePot(epoch.number, pot.asset, rest), objects)
+            identity = FeePot.identity(epoch.number, pot.asset)
+            held = draft.load(FeePot, identity)
+            draft.put(
+                FeePot(epoch.number, pot.asset, rest + (held.amount if held else 0)), identity
+            )
         if share:
             yield from [Output(pot.asset, share, lock) for lock in epoch.payees]
 
 
-def _past_pots(view: View, epoch: Epoch) -> Iterable[FeePot]:
-    for _, data in view.objects(key_of(FeePot)):
+def _past_pots(draft: Draft, epoch: Epoch) -> Iterable[FeePot]:
+    for _, data in draft.objects(key_of(FeePot)):
         pot = decode(data, FeePot)
         if pot.epoch >= epoch.number:
             return
         yield pot
-
-
-def _carry_over(view: View, added: FeePot, objects: dict[bytes, bytes | None]) -> None:
-    identity = FeePot.identity(added.epoch, added.asset)
-    key = key_of(FeePot, identity)
-    changed = objects.get(key)
-    held = decode(changed, FeePot) if changed else load(view, FeePot, identity)
-    amount = added.amount + (held.amount if held else 0)
-    objects[key] = encode(FeePot(added.epoch, added.asset, amount))

@@ -8,15 +8,17 @@ serves every input and operation that needs that key.
 `txid` hashes the body. `wtxid` hashes the txid and the witness: caches and the memory of refused
 transactions key on it, because two encodings of one body may differ in validity.
 
-Conservation, per asset, as an equality: inputs + minted = outputs + burned + fee.
+Conservation, per asset, as an equality:
+inputs + minted + taken from objects = outputs + burned + put into objects + fee.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
@@ -28,14 +30,30 @@ from ledger.amounts import format_amount
 from ledger.block import TRANSACTION_BYTES_MAX, VotePayload, vote_hash
 from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
-from ledger.locks import Condition, check_condition, is_satisfied, lock_hash
-from ledger.operations import Burn, Evidence, Governance, Mint, Operation, ValidatorReady
+from ledger.locks import Condition, Key, check_condition, lock_hash
+from ledger.operations import (
+    Apply,
+    Burn,
+    ByHolder,
+    DepositBond,
+    Evidence,
+    Governance,
+    Mint,
+    OpenChallenge,
+    Operation,
+    WithdrawBond,
+    keys_that_sign,
+)
 from ledger.reasons import Invalid, Reason
+from ledger.spending import Items
 
 INPUTS_MAX = 64
 OUTPUTS_MAX = 64
 OPERATIONS_MAX = 16
 SIGNATURES_MAX = 64
+PREIMAGES_MAX = 64
+PREIMAGE_BYTES_MAX = 64
+"""Twice the digest; what opens coins on two chains is kept within the limits of both."""
 MEMO_BYTES_MAX = 256
 LIFETIME_MS_MAX = 7 * 24 * 3_600_000
 
@@ -107,11 +125,25 @@ class KeySignature(Wire, frozen=True):
 
 
 class Witness(Wire, frozen=True):
-    """The conditions of the spent outputs (by ascending lock hash, each once) and signatures
-    (by ascending key, one for each distinct key)."""
+    """The conditions of the spent outputs (by ascending lock hash, each once), signatures (by
+    ascending key, one for each distinct key) and preimages (by ascending SHA-256, each once)."""
 
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=INPUTS_MAX)]
     signatures: Annotated[tuple[KeySignature, ...], Meta(max_length=SIGNATURES_MAX)]
+    preimages: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=PREIMAGE_BYTES_MAX)], ...],
+        Meta(max_length=PREIMAGES_MAX),
+    ]
+
+    @property
+    def keys(self) -> list[bytes]:
+        """Of the signatures, in their order."""
+        return [item.key for item in self.signatures]
+
+    @property
+    def digests(self) -> list[bytes]:
+        """Of the preimages, in their order: plain SHA-256."""
+        return [sha256(preimage).digest() for preimage in self.preimages]
 
 
 class SealedTransaction(Wire, frozen=True):
@@ -207,31 +239,49 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
     if len({(spent.txid, spent.index) for spent in body.inputs}) != len(body.inputs):
         raise Invalid(Reason.DUPLICATE_INPUT, "one output is spent twice")
     _check_operations(body)
-    _check_burns(body)
+    _check_holders(body)
     _check_conservation(body)
     _check_fee(tx, fees)
     check_witness(tx)
 
 
 def check_witness(tx: SignedTransaction) -> None:
-    """The witness is ordered, complete and minimal; signatures are not verified here."""
+    """The witness is ordered, complete and minimal; signatures are not verified here, and limits
+    of time are for the state."""
     witness = tx.witness
     if not _is_ascending(tx.locks):
         raise Invalid(Reason.WITNESS_ORDER, "conditions are not in ascending order of lock hash")
-    keys = [item.key for item in witness.signatures]
+    keys, digests = witness.keys, witness.digests
+    signers = frozenset(keys)
     if not _is_ascending(keys):
         raise Invalid(Reason.WITNESS_ORDER, "signatures are not in ascending order of key")
+    if digests and not _is_ascending(digests):
+        raise Invalid(Reason.WITNESS_ORDER, "preimages are not in ascending order of SHA-256")
     for condition in witness.conditions:
         check_condition(condition)
-    signers = frozenset(keys)
     if is_governance(tx.body):  # the state says whose signatures count, and how many
+        _check_spare(frozenset(), frozenset(digests))
         return
-    actors = {item.key for item in tx.body.operations if isinstance(item, Mint | ValidatorReady)}
-    if not _is_authorised(witness.conditions, actors, signers):
-        raise Invalid(Reason.MISSING_SIGNATURE, "a condition or an operation lacks a signature")
-    for key in keys:
-        if _is_authorised(witness.conditions, actors, signers - {key}):
-            raise Invalid(Reason.SPARE_SIGNATURE, f"nothing needs the signature of {key.hex()}")
+    needed_keys = {key for item in tx.body.operations for key in keys_that_sign(item)}
+    if not needed_keys <= signers:
+        raise Invalid(Reason.MISSING_SIGNATURE, "an operation lacks a signature")
+    needed_digests: set[bytes] = set()
+    trees: list[tuple[Condition, bytes]] = []
+    for condition, lock in zip(witness.conditions, tx.locks, strict=True):
+        if not isinstance(condition, Key):
+            trees.append((condition, lock))
+        elif condition.key in signers:
+            needed_keys.add(condition.key)
+        else:
+            raise Invalid(Reason.MISSING_SIGNATURE, f"lock {lock.hex()} lacks its signature")
+    if trees:
+        items, bits = Items(keys, digests), 0
+        for condition, lock in trees:
+            items.check_complete(condition, lock)
+            bits |= items.needed(condition)
+        needed_keys.update(key for key, bit in items.keys.items() if bits & bit)
+        needed_digests.update(digest for digest, bit in items.digests.items() if bits & bit)
+    _check_spare(signers - needed_keys, set(digests) - needed_digests)
 
 
 def check_signatures(
@@ -248,14 +298,15 @@ def check_signatures(
 
 
 def is_governance(body: Transaction) -> bool:
-    """Whether a quorum of validators carries it instead of the keys that it names."""
+    """Whether validators or regulator carry it instead of the keys that it names."""
     return any(isinstance(item, Governance) for item in body.operations)
 
 
-def _is_authorised(
-    conditions: Iterable[Condition], actors: set[bytes], signers: frozenset[bytes]
-) -> bool:
-    return actors <= signers and all(is_satisfied(item, signers) for item in conditions)
+def _check_spare(keys: Set[bytes], digests: Set[bytes]) -> None:
+    if keys:
+        raise Invalid(Reason.SPARE_SIGNATURE, f"nothing needs that of {min(keys).hex()}")
+    if digests:
+        raise Invalid(Reason.SPARE_PREIMAGE, f"nothing needs that of {min(digests).hex()}")
 
 
 def _is_ascending(values: Iterable[bytes]) -> bool:
@@ -292,19 +343,37 @@ def _check_votes(
             raise Invalid(Reason.BAD_SIGNATURE, f"a vote in the evidence, by {evidence.key.hex()}")
 
 
-def _check_burns(body: Transaction) -> None:
-    """What is burned is spent: nobody's licensed operations stand in for the holder's inputs."""
+def flows(operation: Operation, chain_id: bytes) -> tuple[bytes, int]:
+    """The asset and amount that an operation brings into its transaction, negative where it takes
+    them out: burned, or put into an object. Nothing for most."""
+    match operation:
+        case Mint():
+            return asset_id(chain_id, operation.issuer), operation.amount
+        case WithdrawBond():
+            return operation.asset, operation.amount
+        case Burn() | OpenChallenge() | DepositBond():
+            return operation.asset, -operation.amount
+        case _:
+            return ZERO_HASH, 0
+
+
+def _check_holders(body: Transaction) -> None:
+    """What a holder's operations take is spent: nobody's licensed operations stand in for the
+    holder's inputs."""
+    if not any(isinstance(item, ByHolder) for item in body.operations):
+        return
+    if not body.inputs and any(isinstance(item, Apply) for item in body.operations):
+        raise Invalid(Reason.FEE_TOO_LOW, "an application is paid for: it needs an input")
     left: Counter[bytes] = Counter()
     for operation in body.operations:
-        if isinstance(operation, Burn):
-            left[operation.asset] += operation.amount
-    if left:
-        for spent in body.inputs:
-            left[spent.asset] -= spent.amount
-        for asset, amount in sorted(left.items()):
-            if amount > 0:
-                detail = f"asset {asset.hex()}: burns {format_amount(amount)} more than it spends"
-                raise Invalid(Reason.UNBALANCED, detail)
+        asset, amount = flows(operation, body.chain_id)
+        left[asset] -= min(0, amount)
+    for spent in body.inputs:
+        left[spent.asset] -= spent.amount
+    for asset, amount in sorted(left.items()):
+        if amount > 0:
+            detail = f"asset {asset.hex()}: takes {format_amount(amount)} more than it spends"
+            raise Invalid(Reason.UNBALANCED, detail)
 
 
 def _check_conservation(body: Transaction) -> None:
@@ -312,10 +381,9 @@ def _check_conservation(body: Transaction) -> None:
     for spent in body.inputs:
         left[spent.asset] += spent.amount
     for operation in body.operations:
-        if isinstance(operation, Mint):
-            left[asset_id(body.chain_id, operation.issuer)] += operation.amount
-        elif isinstance(operation, Burn):
-            left[operation.asset] -= operation.amount
+        asset, amount = flows(operation, body.chain_id)
+        if amount:
+            left[asset] += amount
     for output in body.outputs:
         left[output.asset] -= output.amount
     left[body.fee.asset] -= body.fee.amount
@@ -355,8 +423,9 @@ _REASON_BY_PATH: tuple[tuple[re.Pattern[str], Reason], ...] = (
 )
 
 _OPERATION_FIELD = re.compile(r"\$\[0\]\[5\]\[(\d+)\]\[(\d+)\]")
-_AMOUNTS_OF_OPERATIONS = {(1, 5), (2, 2)}
-"""(number, field): of a mint and of a burn; with other numbers these fields are others."""
+_AMOUNTS_OF_OPERATIONS = {(1, 5), (2, 2), (21, 4), (26, 3), (27, 6)}
+"""(number, field) of mint, burn, challenge, deposit and withdrawal; with other numbers these fields
+are others."""
 
 
 class _Numbered(msgspec.Struct, array_like=True):

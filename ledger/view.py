@@ -126,11 +126,26 @@ class Overlay:
 
 def merged_objects(
     base: Iterator[tuple[bytes, bytes]], changed: Mapping[bytes, bytes | None], prefix: bytes
-) -> list[tuple[bytes, bytes]]:
-    """`base` with `changed` applied, in ascending order of key."""
-    result: dict[bytes, bytes | None] = dict(base)
-    result.update({key: value for key, value in changed.items() if key.startswith(prefix)})
-    return [(key, value) for key, value in sorted(result.items()) if value is not None]
+) -> Iterator[tuple[bytes, bytes]]:
+    """`base` with `changed` applied, in ascending order of key; read no further than is asked."""
+    fresh = sorted([item for item in changed.items() if item[0].startswith(prefix)])
+    position = 0
+    for key, value in base:
+        while position < len(fresh) and fresh[position][0] < key:
+            item = fresh[position]
+            position += 1
+            if item[1] is not None:
+                yield item[0], item[1]
+        if position < len(fresh) and fresh[position][0] == key:
+            item = fresh[position]
+            position += 1
+            if item[1] is not None:
+                yield key, item[1]
+        else:
+            yield key, value
+    for key, data in fresh[position:]:
+        if data is not None:
+            yield key, data
 
 
 def output_leaf(outpoint: Outpoint, entry: OutputEntry) -> bytes:

@@ -67,7 +67,7 @@ class Accusations:
             expires_at_ms=wall_ms + LIFETIME_MS,
             memo=b"",
         )
-        return transaction.seal(body, Witness((), ()))
+        return transaction.seal(body, Witness((), (), ()))
 
 
 def _block_hash(vote: Vote) -> bytes:

@@ -64,7 +64,7 @@ class Joining:
             log.warning("not ready for a seat: %s", refusal)
             return None
         self._said_in_epoch, self._said_until_ms = epoch.number, until_ms
-        return seal(body, Witness((), (signature,)))
+        return seal(body, Witness((), (signature,), ()))
 
     def _waiting_licence(self) -> Licence | None:
         for licence in load_all(self._chain, Licence):

@@ -1,4 +1,7 @@
-"""In continuous integration nothing is skipped: what cannot run there fails, with its reason."""
+"""In continuous integration nothing is skipped: what cannot run there fails, with its reason.
+
+No test is judged by the clock, so examples of Hypothesis have no deadline.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("marsa", deadline=None)
+settings.load_profile("marsa")
 
 
 @pytest.hookimpl(wrapper=True)

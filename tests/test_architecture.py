@@ -238,6 +238,45 @@ def test_one_library_decides_about_signatures() -> None:
     assert importers == {"ledger.crypto"}
 
 
+INDEPENDENT = "cli.verify_"
+"""Modules that check what nodes say, and share no code with them."""
+INDEPENDENT_LIBRARIES = frozenset(("msgpack", "cryptography"))
+
+
+def borrowed(tree: ast.Module) -> list[str]:
+    """What a module imports beside the standard library, the two libraries and its like."""
+    allowed = INDEPENDENT_LIBRARIES | sys.stdlib_module_names
+    return sorted(
+        name
+        for name in imported(tree, "cli")
+        if name.partition(".")[0] not in allowed and not name.startswith(INDEPENDENT)
+    )
+
+
+def test_the_offline_verifier_shares_no_code_with_a_node() -> None:
+    """cli/verify_*.py stand alone: no fault of ours can hide what they look for."""
+    found = {module_name(path): tree for path, tree in sources().items()}
+    independent = {name: tree for name, tree in found.items() if name.startswith(INDEPENDENT)}
+    assert f"{INDEPENDENT}bundle" in independent
+    assert {name: borrowed(tree) for name, tree in independent.items() if borrowed(tree)} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import json\nimport msgpack\nfrom cli.verify_bytes import pack", []),
+        ("from ledger.crypto import verify", ["ledger.crypto", "ledger.crypto.verify"]),
+        ("def f():\n    import nacl.signing", ["nacl.signing"]),
+        ("from . import output", ["cli", "cli.output"]),
+        ("import msgspec", ["msgspec"]),
+    ],
+    ids=["allowed", "the ledger", "inside a function", "a neighbour", "the node's codec"],
+)
+def test_borrowed_code_is_found(text: str, names: list[str]) -> None:
+    """Planted imports of each kind are seen, and those that are allowed are not."""
+    assert borrowed(ast.parse(text)) == names
+
+
 def test_import_directions() -> None:
     """The contracts in pyproject.toml hold, as lint-imports sees them."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]

@@ -6,7 +6,8 @@ from here is public by design: whoever reads the genesis can derive it.
 
 Each validator is a licensed provider; they are in the order of their consensus keys, so that the
 first is the primary of view 0. The first four issue coins, backed by hours of two device classes
-that three independent attestors vouch for. Far less is outstanding than may be: minting has room.
+that three independent attestors vouch for; five more are there to rule on challenges. Far less is
+outstanding than may be: minting has room. Times that last days elsewhere last minutes here.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from cli.founding import FACTORS, Capacity, LicenceAuthority, Provider
 from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, tagged_hash
-from ledger.economy.capacity import HORIZON_MS_MAX, Attestor, CapacityCommitment
+from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import HORIZON_MS_MAX
 from ledger.economy.licence import LicenceGrant, RoleKeys
-from ledger.genesis import Allocation, Authority, Genesis, check
+from ledger.economy.parameters import DAY_MS, MINUTE_MS, EconomyParameters
+from ledger.economy.regulator import RegulatorKeys
+from ledger.genesis import Allocation, Authority, Genesis, GenesisBond, GenesisCommitment, check
 from ledger.locks import Key, lock_hash
 from p2p.licence_cert import issue_authority_certificate
 
@@ -56,23 +60,35 @@ FAUCET_COINS = 20_000 * COIN
 FAUCET_OUTPUTS = 8
 """Of each issuer, so that several can be paid at once before the change is final."""
 
-_REGION = "devnet-1"
+BOND_COINS = 25_000 * COIN
+"""What each issuer puts up in the coins of each other issuer."""
+
+REGION = "devnet-1"
 _CAPACITY = (
     Capacity(
-        device_class="h100",
-        devices=100,
-        region=_REGION,
-        workloads=("training", "fine-tuning", "inference"),
+        device_class="h100x8",
+        devices=20,
+        region=REGION,
+        workloads=("fine-tuning", "inference", "training"),
     ),
-    Capacity(device_class="l40s", devices=200, region=_REGION, workloads=("inference",)),
+    Capacity(device_class="l40sx8", devices=25, region=REGION, workloads=("inference",)),
 )
-"""What each issuer commits."""
-_ATTESTORS = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
-"""Attestors of three groups, and what percentage of the devices each of them found."""
+"""What each issuer commits: machines of eight cards."""
+_ATTESTORS = "meridian northlight plumbline quorum-lab ridgeway stillwater truepoint vantage"
+ATTESTORS = tuple(_ATTESTORS.split())
+"""Each is a group of its own."""
+_ATTESTED = (("meridian", 100), ("northlight", 100), ("plumbline", 98))
+"""Who vouches at the beginning, and for what percentage of the hours."""
+VOUCHING = tuple(name for name, _ in _ATTESTED)
+COMMITTED = tuple(item.device_class for item in _CAPACITY)
+"""Device classes of the commitments that each issuer has from the beginning."""
+REGULATOR_KEYS = 3
+REGULATOR_NEEDED = 2
 
 _key_seed = tagged_hash("devnet-key")
 _nonce_of_seed = tagged_hash("devnet-seed")
 _document_hash = tagged_hash("devnet-document")
+_device_id = tagged_hash("devnet-device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,15 @@ class Blueprint:
         return self.seed(provider, role)
 
     @cached_property
+    def regulator_seeds(self) -> tuple[bytes, ...]:
+        """Of the regulator's keys, in the order of their public keys."""
+        seeds = [self.seed("regulator", str(index)) for index in range(REGULATOR_KEYS)]
+        return tuple(sorted(seeds, key=lambda seed: SigningKey(seed).public))
+
+    def attestor_seed(self, name: str) -> bytes:
+        return self.seed("attestor", name)
+
+    @cached_property
     def holders(self) -> tuple[Account, ...]:
         """The funded accounts, and the faucet last."""
         more = (f"user{number}" for number in range(len(NAMES), self.accounts))
@@ -148,15 +173,28 @@ class Blueprint:
             time_ms=self.time_ms,
             authority=Authority(certificate, SigningKey(self.seed("authority")).public),
             parameters=founding.parameters(
-                period_ms=self.period_ms, epoch_blocks=EPOCH_BLOCKS, epoch_ms=EPOCH_MS
+                _economy(self.period_ms),
+                period_ms=self.period_ms,
+                epoch_blocks=EPOCH_BLOCKS,
+                epoch_ms=EPOCH_MS,
             ),
             standard=FACTORS,
-            attestors=tuple(self._attestor(name) for name, _ in _ATTESTORS),
+            regulator=RegulatorKeys(
+                REGULATOR_NEEDED,
+                tuple(SigningKey(seed).public for seed in self.regulator_seeds),
+            ),
+            attestors=tuple(self._attestor(name) for name in ATTESTORS),
             licences=tuple(self._grant(name, certificate) for name in self.providers),
             commitments=tuple(
                 self._commitment(issuer, capacity)
                 for issuer in self.issuers
                 for capacity in _CAPACITY
+            ),
+            bonds=tuple(
+                GenesisBond(issuer, coin, BOND_COINS)
+                for issuer in self.issuers
+                for coin in self.issuers
+                if coin != issuer
             ),
             allocations=tuple(self._allocations()),
         )
@@ -172,9 +210,9 @@ class Blueprint:
         """The licence of a provider that joins later; that of genesis where it has one."""
         return codec.checked(self._grant(provider, genesis.authority.certificate))
 
-    def _attestor(self, name: str) -> Attestor:
-        key = SigningKey(self.seed("attestor", name)).public
-        return Attestor(name, f"{name.capitalize()} Audit", f"{name}-group", key)
+    def _attestor(self, name: str) -> AttestorGrant:
+        key = SigningKey(self.attestor_seed(name)).public
+        return AttestorGrant(name, f"{name.capitalize()} Audit", f"{name}-group", key)
 
     def _grant(self, provider: str, authority_certificate: bytes) -> LicenceGrant:
         seeds = (self.role_seed(provider, role) for role in RoleKeys.__struct_fields__)
@@ -190,10 +228,19 @@ class Blueprint:
         authority = LicenceAuthority(self.authority_key, authority_certificate)
         return founding.grant_licence(authority, provided, keys)
 
-    def _commitment(self, issuer: str, capacity: Capacity) -> CapacityCommitment:
-        bare = founding.commitment(issuer, capacity, time_ms=self.time_ms, period_ms=self.period_ms)
-        keys = ((name, SigningKey(self.seed("attestor", name)), part) for name, part in _ATTESTORS)
+    def _commitment(self, issuer: str, capacity: Capacity) -> GenesisCommitment:
+        devices = [
+            self.device(issuer, capacity.device_class, index) for index in range(capacity.devices)
+        ]
+        bare = founding.commitment(
+            issuer, capacity, devices, time_ms=self.time_ms, period_ms=self.period_ms
+        )
+        keys = ((name, SigningKey(self.attestor_seed(name)), part) for name, part in _ATTESTED)
         return founding.attested(self.nonce, bare, keys)
+
+    def device(self, issuer: str, device_class: str, index: int) -> bytes:
+        """The id of one machine."""
+        return _device_id(self.nonce, f"{issuer}/{device_class}/{index}".encode("ascii"))
 
     def _allocations(self) -> list[Allocation]:
         """Each account holds coins of two issuers, in turn; the faucet of all."""
@@ -212,3 +259,26 @@ class Blueprint:
 def nonce_of_seed(seed: int) -> bytes:
     """The nonce that --seed stands for."""
     return _nonce_of_seed(seed.to_bytes(8, "big"))
+
+
+def _economy(period_ms: int) -> EconomyParameters:
+    """What takes days elsewhere takes minutes here."""
+    return EconomyParameters(
+        deliverability_ppm=50_000,
+        mint_cap_ppm=20_000,
+        bond_ppm=100_000,
+        deposit_ppm=10_000,
+        attestation_life_ms=max(10 * MINUTE_MS, 4 * period_ms),
+        lower_ms=2 * MINUTE_MS,
+        proposal_ms=10 * MINUTE_MS,
+        contest_ms=5 * MINUTE_MS,
+        cure_ms=10 * MINUTE_MS,
+        bond_cure_ms=20 * MINUTE_MS,
+        application_ms=30 * MINUTE_MS,
+        suspension_ms=60 * MINUTE_MS,
+        rotation_ms=MINUTE_MS,
+        regulator_rotation_ms=2 * MINUTE_MS,
+        winddown_ms=DAY_MS,
+        order_ms_max=90 * DAY_MS,
+        audit_devices=150,
+    )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
-from cli.devnet import faults, launch, processes, sockets
+from cli.devnet import agents, faults, launch, processes, sockets
 from cli.devnet.launch import LOG_NAME
 from cli.devnet.processes import Process
 from cli.devnet.state import DevnetNode, Place
@@ -128,6 +128,7 @@ def up(place: Place) -> None:
     try:
         with Waiting(f"starting {len(place.devnet.nodes)} nodes", READY_MS) as waiting:
             _wait_ready(place, waiting)
+        agents.start(place)
     except (CliError, KeyboardInterrupt):
         started = running(place)
         processes.stop([started[node.name] for node in down if node.name in started], STOP_S)
@@ -139,6 +140,7 @@ def up(place: Place) -> None:
 def down(place: Place) -> int:
     """Stop every node; how many were running."""
     alive = running(place)
+    agents.stop(place)
     for process in processes.stop(alive.values(), STOP_S):
         note(f"pid {process.pid} did not end within {STOP_S:g} s and was killed")
     faults.stop_forwarder(place)

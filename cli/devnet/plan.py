@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from cli import key_files
 from cli.devnet import launch
 from cli.devnet.blueprint import NAMES, PERIOD_MS, SEEDED_TIME_MS, Blueprint, nonce_of_seed
 from cli.devnet.state import (
@@ -52,6 +53,7 @@ class Founding:
     period_ms: int | None = None
     faults: bool | None = None
     observers: int | None = None
+    agents: bool | None = None
 
 
 def found(name: str, founding: Founding) -> Place:
@@ -81,6 +83,7 @@ def found(name: str, founding: Founding) -> Place:
         seed=founding.seed,
         faults=faults,
         observers=observers,
+        agents=founding.agents is not False,
     )
 
 
@@ -97,6 +100,7 @@ def recreate(place: Place) -> Place:
         seed=None,
         faults=old.faults,
         observers=len(old.observers),
+        agents=old.agents,
     )
 
 
@@ -141,6 +145,7 @@ def create(
     seed: int | None,
     faults: bool = False,
     observers: int = 0,
+    agents: bool = True,
 ) -> Place:
     """Make a devnet on disk. An existing one of that name is replaced."""
     directory = devnets_dir() / checked_name(name, "devnet")
@@ -148,7 +153,7 @@ def create(
     if draft.exists():
         shutil.rmtree(draft)
     devnet = describe(name, blueprint, base_port=base_port, seed=seed, observers=observers)
-    devnet = msgspec.structs.replace(devnet, faults=faults)
+    devnet = msgspec.structs.replace(devnet, faults=faults, agents=agents)
     place = Place(draft, devnet)
     write_founding(draft, blueprint)
     for node in devnet.nodes:
@@ -195,6 +200,13 @@ def route(place: Place, *, faults: bool) -> Place:
     """Lead the links of a devnet, whose nodes are all down, through a forwarder, or past it."""
     check_links(len(place.devnet.nodes), faults=faults)
     return _change(place, msgspec.structs.replace(place.devnet, faults=faults))
+
+
+def with_agents(place: Place, *, agents: bool) -> Place:
+    """Whether agents keep capacity fresh, from the next `up` on, which also ends them."""
+    devnet = msgspec.structs.replace(place.devnet, agents=agents)
+    write_private(place.directory / "devnet.json", _json(devnet), replace=True)
+    return Place(place.directory, devnet)
 
 
 def check_links(nodes: int, *, faults: bool) -> None:
@@ -268,6 +280,7 @@ def write_everything(directory: Path, blueprint: Blueprint) -> None:
     write_atomic(directory / "authority-key.pem", pem, keys.PRIVATE_MODE)
     for provider in blueprint.providers:
         _write_keys(directory / "nodes" / provider, blueprint, provider)
+    key_files.save_regulator(directory / "regulator", blueprint.regulator_seeds)
 
 
 def write_founding(directory: Path, blueprint: Blueprint) -> None:

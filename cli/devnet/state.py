@@ -6,6 +6,7 @@
     issuers/ID.json        treasury keys
     nodes/val0/            one node's directory, as `marsa node init` would make it
     retired/val0/          that of a node which belongs to the devnet no more
+    agents/                the process that keeps capacity and attestations fresh
 
     links/                 the forwarder of a devnet made with --faults (`cli.devnet.forwarder`)
 
@@ -75,6 +76,8 @@ class Devnet(msgspec.Struct, frozen=True, kw_only=True):
     accounts: int
     faults: bool = False
     """Links lead through a forwarder, which can cut and delay them."""
+    agents: bool = True
+    """Agents of issuers and attestors keep capacity and attestations fresh."""
     nodes: tuple[DevnetNode, ...]
 
     @property
@@ -168,6 +171,12 @@ def find(name: str | None) -> Place:
             f"there is no devnet '{chosen}' (devnets: {known})",
             f"marsa devnet up{suffix}",
         )
+    return load(directory)
+
+
+def load(directory: Path) -> Place:
+    """The devnet in a directory; raises CliError."""
+    file = directory / "devnet.json"
     try:
         return Place(directory, msgspec.json.decode(read_private(file), type=Devnet))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -11,17 +11,18 @@ Change below what spending it would cost goes to the fee; there is never an outp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from cli.wallet import selection
 from cli.wallet.selection import Coin
 from ledger.codec import AMOUNT_LIMIT
-from ledger.crypto import SIGNATURE_BYTES, SigningKey
-from ledger.locks import Condition, Key, Threshold
-from ledger.operations import Burn, Mint, Operation
+from ledger.crypto import SIGNATURE_BYTES, ZERO_HASH, SigningKey
+from ledger.locks import After, All, Any, Before, Condition, HashLock, Key, Threshold
+from ledger.operations import Burn, Mint, Operation, keys_that_sign
 from ledger.transaction import (
     NO_FEE,
+    PREIMAGE_BYTES_MAX,
     Fee,
     FeeSchedule,
     Input,
@@ -45,7 +46,7 @@ INPUT_BYTES = 88
 CHANGE_BYTES = 80
 
 Conditions = Mapping[bytes, Condition]
-"""What opens each of the sender's locks, by lock hash: single keys or thresholds."""
+"""What opens each of the sender's locks, by lock hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,23 @@ class Part:
     amount: int
 
 
+Taken = Callable[[Part], Operation]
+"""The operation that takes an amount."""
+
+
+def burned(part: Part) -> Operation:
+    return Burn(part.asset, part.amount)
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Who gets what; `to` None destroys it. The fee is paid in the asset of the first part."""
+    """Who gets what; with `to` None an operation takes it, as `taken` says: burns it, unless told
+    otherwise. The fee is paid in the asset of the first part."""
 
     parts: tuple[Part, ...]
     to: bytes | None
     change_lock: bytes
+    taken: Taken = burned
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,8 @@ class Draft:
     conditions: tuple[Condition, ...]
     """Of the locks of its coins, by ascending lock hash."""
     keys: tuple[bytes, ...]
-    """Public keys that sign, ascending; of a threshold as many as it needs, others do as well."""
+    """Public keys that sign, ascending; of a threshold as many as it needs, others do as well. For
+    other locks of several keys whoever signs decides."""
     parts: tuple[Part, ...]
     change: Mapping[bytes, int]
 
@@ -162,7 +174,7 @@ def draft_mixed(
             left -= part
         if left > 0 or len(chosen) > selection.INPUTS_MAX:
             return None
-        filled = Payment(tuple(parts), payment.to, payment.change_lock)
+        filled = replace(payment, parts=tuple(parts))
         change = {p.asset: 1 for p in parts}
         needed = _fee(terms, _body(terms, chosen, filled, change, fee), chosen, conditions)
         if needed <= fee:
@@ -194,7 +206,8 @@ def draft_exact(
         if needed <= paid:
             kept = {asset: amount for asset, amount in change.items() if amount}
             revealed = _revealed(coins, conditions)
-            return Draft(body, tuple(coins), revealed, _signers(revealed), payment.parts, kept)
+            keys = tuple(sorted({*_signers(revealed), *_operators(body)}))
+            return Draft(body, tuple(coins), revealed, keys, payment.parts, kept)
         if needed > spare:
             # With change it is too dear; without, it may fit.
             bare = _body(terms, coins, payment, {**left, fee_asset: 0}, spare)
@@ -230,10 +243,27 @@ def sign(terms: Terms, draft: Draft, keys: Iterable[SigningKey]) -> SignedTransa
     signatures = tuple(
         KeySignature(public, by_public[public].sign(message)) for public in draft.keys
     )
-    tx = seal(draft.body, Witness(draft.conditions, signatures))
+    tx = seal(draft.body, Witness(draft.conditions, signatures, ()))
     check_stateless(tx, terms.chain_id, terms.fees)
     check_signatures(tx)
     return tx
+
+
+def dearest_way(condition: Condition) -> tuple[int, int]:
+    """Signatures and preimages, at most, that open a condition with nothing to spare."""
+    match condition:
+        case Key():
+            return 1, 0
+        case Threshold():
+            return condition.needed, 0
+        case HashLock():
+            return 0, 1
+        case After() | Before():
+            return 0, 0
+        case All() | Any():
+            pick = sum if isinstance(condition, All) else max
+            signatures, preimages = zip(*map(dearest_way, condition.parts), strict=True)
+            return pick(signatures), pick(preimages)
 
 
 def _body(
@@ -247,7 +277,7 @@ def _body(
     operations: list[Operation] = []
     for part in payment.parts:
         if payment.to is None:
-            operations.append(Burn(part.asset, part.amount))
+            operations.append(payment.taken(part))
         else:
             outputs.append(Output(part.asset, part.amount, payment.to))
     for asset in sorted(change):
@@ -266,14 +296,25 @@ def _body(
 
 
 def _fee(terms: Terms, body: Transaction, coins: Sequence[Coin], conditions: Conditions) -> int:
-    """What a node asks for this body once it is signed."""
+    """What a node asks for this body once it is signed, in the dearest way in which it may be."""
     revealed = _revealed(coins, conditions)
-    unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in _signers(revealed))
-    return terms.fees.required(seal(body, Witness(revealed, unsigned)))
+    keys, preimages = [*_signers(revealed), *_operators(body)], 0
+    for condition in revealed:
+        if not isinstance(condition, Key | Threshold):
+            signatures, secrets = dearest_way(condition)
+            keys += [ZERO_HASH] * signatures
+            preimages += secrets
+    unsigned = tuple(KeySignature(key, bytes(SIGNATURE_BYTES)) for key in keys)
+    longest = (bytes(PREIMAGE_BYTES_MAX),) * preimages
+    return terms.fees.required(seal(body, Witness(revealed, unsigned, longest)))
 
 
 def _revealed(coins: Sequence[Coin], conditions: Conditions) -> tuple[Condition, ...]:
     return tuple(conditions[lock] for lock in sorted({coin.lock for coin in coins}))
+
+
+def _operators(body: Transaction) -> list[bytes]:
+    return [key for item in body.operations for key in keys_that_sign(item)]
 
 
 def _signers(conditions: Iterable[Condition]) -> tuple[bytes, ...]:

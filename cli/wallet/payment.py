@@ -19,7 +19,9 @@ from cli.wallet.build import (
     Draft,
     Part,
     Payment,
+    Taken,
     Terms,
+    burned,
     draft_exact,
     draft_mixed,
     draft_single,
@@ -50,13 +52,15 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the sender asked for; `to` None burns."""
+    """What the sender asked for; with `to` None an operation takes it, which burns unless `taken`
+    says otherwise."""
 
     amount: int
     to: bytes | None
     change_lock: bytes
     asset: bytes | None = None
     mix: bool = False
+    taken: Taken = burned
     only: Collection[tuple[bytes, int]] = ()
     """Outpoints to spend, all of them, instead of a selection."""
 
@@ -66,7 +70,7 @@ def plan(terms: Terms, holding: Holding, wish: Wish, *, seed: int) -> Draft:
     if wish.only:
         return _plan_given(terms, holding, wish)
     if wish.mix:
-        payment = Payment((), wish.to, wish.change_lock)
+        payment = Payment((), wish.to, wish.change_lock, wish.taken)
         draft = draft_mixed(
             terms, holding.free, holding.conditions, wish.amount, payment, seed=seed
         )
@@ -76,7 +80,7 @@ def plan(terms: Terms, holding: Holding, wish: Wish, *, seed: int) -> Draft:
     asset = wish.asset if wish.asset is not None else _richest(holding.free or holding.coins)
     if asset is None:
         raise _why_not(terms, holding, wish)
-    payment = Payment((Part(asset, wish.amount),), wish.to, wish.change_lock)
+    payment = Payment((Part(asset, wish.amount),), wish.to, wish.change_lock, wish.taken)
     draft = draft_single(terms, holding.free, holding.conditions, payment, seed=seed)
     if draft is None:
         raise _why_not(terms, holding, wish)
@@ -99,7 +103,7 @@ def _plan_given(terms: Terms, holding: Holding, wish: Wish) -> Draft:
             f"{len(coins)} coins of {len(assets)} assets are given",
             f"give at most {INPUTS_MAX} coins, all of the asset that is sent",
         )
-    payment = Payment((Part(assets[0], wish.amount),), wish.to, wish.change_lock)
+    payment = Payment((Part(assets[0], wish.amount),), wish.to, wish.change_lock, wish.taken)
     draft = draft_exact(terms, coins, holding.conditions, payment)
     if draft is None:
         found = f"{format_amount(total(coins))} in the given coins"

@@ -8,33 +8,24 @@ format, with another number.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta
 
-from cli.wallet.ptx import Ptx, add, create
+from cli.wallet.operation_text import describe_operation, rfc3339
+from cli.wallet.ptx import Ptx, add, create, digest_of, reveal
 from ledger import codec, json_form
 from ledger.address import HRP_BY_NETWORK, encode_address
-from ledger.amounts import format_amount
 from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import Amount, Bytes32, Wire
-from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.locks import Condition
-from ledger.operations import (
-    Admit,
-    Burn,
-    EndEpoch,
-    Evidence,
-    Mint,
-    Operation,
-    ValidatorReady,
-)
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
     INPUTS_MAX,
     OPERATIONS_MAX,
     OUTPUTS_MAX,
+    PREIMAGE_BYTES_MAX,
+    PREIMAGES_MAX,
     SIGNATURES_MAX,
     Fee,
     Input,
@@ -42,13 +33,9 @@ from ledger.transaction import (
     Transaction,
 )
 
-FORMAT = "marsa.ptx/1"
+FORMAT = "marsa.ptx/2"
 PTX_BYTES_MAX = 256 * 1024
 """Several times the text of the largest transaction, in hex and in words."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_MS_MAX = 253_402_300_799_999
-"""The last millisecond of the year 9999, where calendars of RFC 3339 end."""
 
 Text = Annotated[str, Meta(max_length=4_096)]
 
@@ -79,7 +66,7 @@ class Revealed(Wire, frozen=True):
 
 
 class Document(Wire, frozen=True):
-    """The fields of a .ptx file, in their order. All but four are there to be compared."""
+    """The fields of a .ptx file, in their order. All but five are there to be compared."""
 
     format: Text
     network: Text
@@ -89,6 +76,10 @@ class Document(Wire, frozen=True):
     body: Annotated[bytes, Meta(max_length=TRANSACTION_BYTES_MAX)]
     conditions: Annotated[bytes, Meta(max_length=TRANSACTION_BYTES_MAX)]
     signatures: Annotated[tuple[KeySignature, ...], Meta(max_length=SIGNATURES_MAX)]
+    preimages: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=PREIMAGE_BYTES_MAX)], ...],
+        Meta(max_length=PREIMAGES_MAX),
+    ]
 
 
 def dump(ptx: Ptx) -> bytes:
@@ -103,6 +94,7 @@ def dump(ptx: Ptx) -> bytes:
             body=codec.encode_payload(ptx.body),
             conditions=codec.encode_payload(Revealed(ptx.conditions)),
             signatures=ptx.signatures,
+            preimages=ptx.preimages,
         )
     )
 
@@ -119,6 +111,8 @@ def load(data: bytes) -> Ptx:
     keys = [item.key for item in found.signatures]
     if len(set(keys)) != len(keys):
         raise Invalid(Reason.MALFORMED, "two signatures by one key")
+    if len(set(map(digest_of, found.preimages))) != len(found.preimages):
+        raise Invalid(Reason.MALFORMED, "a preimage stands in it twice")
     facts = (
         ("chain_id", found.chain_id, body.chain_id),
         ("txid", found.txid, bare.txid),
@@ -127,7 +121,7 @@ def load(data: bytes) -> Ptx:
     for name, said, made in facts:
         if said != made:
             raise Invalid(Reason.BAD_BODY, f"its {name} is not that of its body; trust none of it")
-    return add(bare, found.signatures)
+    return add(reveal(bare, found.preimages), found.signatures)
 
 
 def describe(ptx: Ptx) -> Summary:
@@ -143,52 +137,3 @@ def describe(ptx: Ptx) -> Summary:
         expires=rfc3339(body.expires_at_ms),
         memo=ascii(body.memo.decode("utf-8", "backslashreplace"))[1:-1],
     )
-
-
-def describe_operation(operation: Operation) -> str:
-    """One operation in words; of certificates and votes only their hashes."""
-    match operation:
-        case Mint():
-            amount = f"{format_amount(operation.amount)} coins of '{operation.issuer}'"
-            where = f"lane {operation.lane}, number {operation.number}"
-            return f"mint {amount}, {where}, by key {operation.key.hex()}"
-        case Burn():
-            return f"burn {format_amount(operation.amount)} of asset {operation.asset.hex()}"
-        case Admit():
-            return _describe_admission(operation)
-        case EndEpoch():
-            return f"end epoch {operation.epoch} with the block that holds this"
-        case ValidatorReady():
-            block = f"block {operation.block_hash.hex()} at height {operation.height}"
-            return f"'{operation.licence}' holds {block}, by key {operation.key.hex()}"
-        case Evidence():
-            first, second = operation.first, operation.second
-            place = f"epoch {first.epoch}, view {first.view}, height {first.height}"
-            blocks = f"{first.block_hash.hex()} and {second.block_hash.hex()}"
-            return f"'{operation.licence}' voted at {place} for {blocks}"
-        case _:
-            return f"{operation.name} '{operation.licence}', version {operation.version}"
-
-
-def _describe_admission(operation: Admit) -> str:
-    grant = operation.grant
-    keys = ", ".join(
-        f"{role} {getattr(grant.keys, role).hex()}" for role in RoleKeys.__struct_fields__
-    )
-    return (
-        f"admit '{grant.id}' ({grant.name}; {grant.jurisdiction}), version {operation.version}, "
-        f"to {rights(grant)} until {rfc3339(grant.expires_ms)}; keys: {keys}; "
-        f"document {grant.document_hash.hex()}, certificate {grant.certificate_hash.hex()}"
-    )
-
-
-def rights(grant: LicenceGrant) -> str:
-    """What its holder may do."""
-    roles = (("validate", grant.validator), ("issue coins", grant.issuer))
-    return " and ".join(role for role, granted in roles if granted) or "do nothing"
-
-
-def rfc3339(time_ms: int) -> str:
-    """Of any number that a transaction can hold: later than year 9999 is its end."""
-    moment = _EPOCH + timedelta(milliseconds=min(time_ms, _TIME_MS_MAX))
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,123 +1,369 @@
 """Capacity: hours that an issuer commits, and those that independent attestors vouch for.
 
 Compute is a flow, an unused hour is gone: a commitment is a schedule of µh (millionths of a
-device hour) per period over whole periods of the ledger clock. What counts is the k-th highest
-figure among attestations of distinct groups: no k - 1 groups together can raise it, and no
-single attestor that overstates can either.
+device hour) per period over whole periods of the ledger clock, with the devices that are pledged
+to it. What counts is the k-th highest figure among attestations of distinct groups: no k - 1
+groups together can raise it, and no single attestor that overstates can either.
+
+    (none) -> PROPOSED -> LIVE <-> CONTESTED -> VOID
+    PROPOSED lapses, LIVE ends with its schedule
+
+LIVE with too few fresh attestations counts for nothing (`is_stale`) until they are renewed. A
+lower figure changes nothing at once: it stops minting, and counts after a day if its author is one
+of the k, else only by ruling. So one hostile attestor changes nothing for holders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Annotated, ClassVar
 
+import msgspec
 from msgspec import Meta
 
-from ledger import codec
-from ledger.codec import Bytes32, Signature, Slug, UInt, Wire
-from ledger.crypto import tagged_hash
-from ledger.economy.licence import Name
+from ledger.codec import Bytes32, Slug, UInt, Wire
+from ledger.economy.parameters import EconomyParameters
+from ledger.reasons import Invalid, Reason
 
 HORIZON_MS_MAX = 365 * 24 * 3_600_000
+HOUR_MS = 3_600_000
+MICROHOURS_A_HOUR = 1_000_000
 MICROHOURS_MAX = 1 << 40
 """Per period: a million devices for an hour."""
 WORKLOADS_MAX = 8
 ATTESTATIONS_MAX = 16
+PLEDGE_DEVICES_MAX = 256
+"""Devices in one operation."""
+COMMITMENTS_OF_ISSUER_MAX = 32
+"""So that no issuer keeps others from renewing theirs."""
+COMMITMENTS_MAX = 1_024
+"""On a chain: all are read at each period's start, in a few milliseconds."""
 
 MicroHours = Annotated[int, Meta(ge=0, le=MICROHOURS_MAX)]
 Workloads = Annotated[tuple[Slug, ...], Meta(min_length=1, max_length=WORKLOADS_MAX)]
 
-_statement_hash = tagged_hash("attestation")
+
+class CommitmentState(IntEnum):
+    """What is stored; that one is stale or has ended follows from the clock."""
+
+    PROPOSED = 1
+    LIVE = 2
+    CONTESTED = 3
+    VOID = 4
 
 
-class Attestor(Wire, frozen=True):
-    """Vouches for capacity; attestors of one group count as one. Identity: the slug."""
+class LowerFigure(Wire, frozen=True):
+    """What an attestor says less than before, and since when."""
 
-    TYPE: ClassVar[int] = 37
-    id: Slug
-    name: Name
-    group: Slug
-    key: Bytes32
+    microhours: MicroHours
+    since_ms: UInt
 
 
 class Attestation(Wire, frozen=True):
-    """`attestor` vouches for so many µh a period of one commitment."""
+    """`attestor` vouches for so many µh a period of one commitment since `since_ms`.
+
+    `until_ms` is where the schedule ended then: who amends it later gets no hours by that.
+    """
 
     attestor: Slug
     microhours: MicroHours
-    signature: Signature
+    since_ms: UInt
+    until_ms: UInt
+    lower: Annotated[tuple[LowerFigure, ...], Meta(max_length=1)]
+
+
+class CommitmentTerms(Wire, frozen=True):
+    """`microhours` a period of one device class over [from_ms, to_ms)."""
+
+    id: Slug
+    issuer: Slug
+    device_class: Slug
+    region: Slug
+    workloads: Workloads
+    from_ms: UInt
+    to_ms: UInt
+    microhours: MicroHours
+
+    @property
+    def line(self) -> tuple[str, str, str]:
+        """Schedules of one line of the ladder do not overlap."""
+        return (self.issuer, self.device_class, self.region)
 
 
 class CapacityCommitment(Wire, frozen=True):
-    """`microhours` a period of one device class over [from_ms, to_ms). Identity: the slug."""
+    """Terms and where they stand. Identity: issuer, zero byte, id."""
 
     TYPE: ClassVar[int] = 38
-    id: Slug
-    issuer: Slug
-    device_class: Slug
-    region: Slug
-    workloads: Workloads
-    from_ms: UInt
-    to_ms: UInt
-    microhours: MicroHours
+    terms: CommitmentTerms
+    state: CommitmentState
+    version: UInt
+    since_ms: UInt
+    """When `state` began, on the ledger clock."""
+    born: UInt
+    """The height of its block: a later one of the same name is another."""
+    devices: UInt
+    """How many are pledged."""
     attestations: Annotated[tuple[Attestation, ...], Meta(max_length=ATTESTATIONS_MAX)]
+    """By ascending attestor."""
+
+    @staticmethod
+    def identity(issuer: str, name: str) -> bytes:
+        return f"{issuer}\0{name}".encode("ascii")
+
+    @property
+    def key(self) -> bytes:
+        """Its identity."""
+        return self.identity(self.terms.issuer, self.terms.id)
+
+    @property
+    def counts(self) -> bool:
+        return self.state in (CommitmentState.LIVE, CommitmentState.CONTESTED)
 
 
-class AttestationStatement(Wire, frozen=True):
-    """What an attestor signs: the whole commitment but for attestations, and its own figure."""
+class Device(Wire, frozen=True):
+    """One device, pledged to one commitment until that ends. Identity: the device's id."""
 
-    attestor: Slug
-    attested: MicroHours
-    id: Slug
+    TYPE: ClassVar[int] = 45
+    id: Bytes32
     issuer: Slug
-    device_class: Slug
-    region: Slug
-    workloads: Workloads
-    from_ms: UInt
-    to_ms: UInt
-    microhours: MicroHours
+    commitment: Slug
+    born: UInt
+    """Of the commitment."""
+    until_ms: UInt
+    """When it is asked whether the commitment is over."""
+    opened: UInt
+    """The last period for which it was opened in a spot audit; 0 before the first."""
 
 
-def attestation_hash(
-    nonce: bytes, commitment: CapacityCommitment, attestor: str, microhours: int
-) -> bytes:
-    """The 32 bytes that an attestor signs for genesis.
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What figures are judged by: groups of the attestors that count, how many must agree, time."""
 
-    They are bound to genesis by its nonce: the chain id is a hash over these signatures.
+    groups: Mapping[str, str]
+    needed: int
+    period_ms: int
+    life_ms: int
+    clock_ms: int
+
+    def hears(self, item: Attestation) -> bool:
+        """Whether it counts at all: of a licensed attestor, not faded, and of a schedule that has
+        not ended since."""
+        is_fresh = self.weight(item.since_ms, MICROHOURS_MAX) > 0 and item.until_ms >= self.clock_ms
+        return is_fresh and item.attestor in self.groups
+
+    def weight(self, since_ms: int, figure: int) -> int:
+        """A figure after decay: whole for half its life, then less with each whole period."""
+        life = self.life_ms // self.period_ms
+        half = life // 2
+        age = self.clock_ms // self.period_ms - since_ms // self.period_ms
+        if age <= half:
+            return figure
+        return figure * max(0, life - age) // (life - half)
+
+
+def deadline(held: CapacityCommitment, parameters: EconomyParameters) -> int | None:
+    """The last moment of the present state; contested it is the challenge that has one."""
+    if held.state is CommitmentState.CONTESTED:
+        return None
+    if held.state is CommitmentState.PROPOSED:
+        return min(held.terms.to_ms, held.since_ms + parameters.proposal_ms)
+    return held.terms.to_ms
+
+
+def matured(
+    held: CapacityCommitment, clock_ms: int, parameters: EconomyParameters
+) -> CapacityCommitment | None:
+    """As of the clock; None once it is over. Contested, it stands until the challenge is decided,
+    counting nothing after its schedule."""
+    moment = deadline(held, parameters)
+    return held if moment is None or clock_ms <= moment else None
+
+
+def propose(
+    terms: CommitmentTerms, *, clock_ms: int, period_ms: int, height: int
+) -> CapacityCommitment:
+    """Over whole periods, not over, at most 365 days from now; raises Invalid(BAD_SCHEDULE)."""
+    check_schedule(terms.from_ms, terms.to_ms, clock_ms, period_ms)
+    if list(terms.workloads) != sorted(set(terms.workloads)):
+        raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': workloads ascend, each once")
+    if terms.microhours == 0:
+        raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': no hours")
+    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, ())
+
+
+def check_schedule(from_ms: int, to_ms: int, clock_ms: int, period_ms: int) -> None:
+    """Raises Invalid(BAD_SCHEDULE) with the figures."""
+    where = f"from {from_ms} to {to_ms}"
+    if from_ms % period_ms or to_ms % period_ms:
+        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: not whole periods of {period_ms} ms")
+    if not max(from_ms, clock_ms) < to_ms:
+        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: over before it begins, clock {clock_ms}")
+    if to_ms > clock_ms + HORIZON_MS_MAX or to_ms - from_ms > HORIZON_MS_MAX:
+        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: more than 365 days ahead, clock {clock_ms}")
+
+
+def overlaps(terms: CommitmentTerms, other: CommitmentTerms) -> bool:
+    """Whether both promise hours of one line at one time."""
+    same = terms.line == other.line
+    return same and terms.from_ms < other.to_ms and other.from_ms < terms.to_ms
+
+
+def amended(
+    held: CapacityCommitment, *, microhours: int, to_ms: int, clock_ms: int, period_ms: int
+) -> CapacityCommitment:
+    """More hours, or for longer: a promise never shrinks. Raises Invalid(BAD_SCHEDULE)."""
+    terms = held.terms
+    if microhours < terms.microhours or to_ms < terms.to_ms or held.state is CommitmentState.VOID:
+        detail = f"{terms.microhours} µh until {terms.to_ms}, {microhours} until {to_ms} asked"
+        raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}' promises {detail}")
+    if to_ms != terms.to_ms:
+        check_schedule(terms.from_ms, to_ms, clock_ms, period_ms)
+    terms = msgspec.structs.replace(terms, microhours=microhours, to_ms=to_ms)
+    return msgspec.structs.replace(held, terms=terms, version=held.version + 1)
+
+
+def attested(
+    held: CapacityCommitment, attestor: str, figure: int, measure: Measure
+) -> CapacityCommitment:
+    """The commitment with a further word of one attestor; raises Invalid.
+
+    At once LIVE when enough groups agree. A figure below the attestor's own last one, or a first
+    one below what counts, is noted as lower and waits.
     """
-    statement = AttestationStatement(
-        attestor=attestor,
-        attested=microhours,
-        id=commitment.id,
-        issuer=commitment.issuer,
-        device_class=commitment.device_class,
-        region=commitment.region,
-        workloads=commitment.workloads,
-        from_ms=commitment.from_ms,
-        to_ms=commitment.to_ms,
-        microhours=commitment.microhours,
+    terms = held.terms
+    if held.state is CommitmentState.VOID:
+        raise Invalid(Reason.COMMITMENT_OVER, f"'{terms.id}' of '{terms.issuer}' is void")
+    if figure > terms.microhours:
+        detail = f"{figure} µh, '{terms.id}' of '{terms.issuer}' commits {terms.microhours}"
+        raise Invalid(Reason.ABOVE_COMMITMENT, detail)
+    found = {item.attestor: item for item in held.attestations}
+    before = found.get(attestor)
+    found[attestor] = _said(before, attestor, figure, held, measure)
+    if len(found) > ATTESTATIONS_MAX:  # who says nothing any more makes room
+        found = {name: item for name, item in found.items() if measure.hears(item)}
+    if len(found) > ATTESTATIONS_MAX:
+        detail = f"'{terms.id}' has {ATTESTATIONS_MAX} attestations"
+        raise Invalid(Reason.TOO_MANY, detail)
+    attestations = tuple([found[name] for name in sorted(found)])
+    held = msgspec.structs.replace(held, attestations=attestations)
+    if held.state is CommitmentState.PROPOSED and not is_stale(held, measure):
+        held = msgspec.structs.replace(held, state=CommitmentState.LIVE, since_ms=measure.clock_ms)
+    return held
+
+
+def _said(
+    before: Attestation | None,
+    attestor: str,
+    figure: int,
+    held: CapacityCommitment,
+    measure: Measure,
+) -> Attestation:
+    clock_ms = measure.clock_ms
+    is_known = before is not None and measure.hears(before)
+    if before is not None and is_known and figure < before.microhours:
+        since_ms = before.lower[0].since_ms if before.lower else clock_ms
+        return msgspec.structs.replace(before, lower=(LowerFigure(figure, since_ms),))
+    is_lower = not is_known and figure < counted(held, measure)
+    lower = (LowerFigure(figure, clock_ms),) if is_lower else ()
+    return Attestation(attestor, figure, clock_ms, held.terms.to_ms, lower)
+
+
+def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> CapacityCommitment:
+    """Lower figures that waited long enough: those of authors among the k count, the others are
+    dropped. To be asked at each period's start."""
+    if not any(item.lower for item in held.attestations):
+        return held
+    among = _counted_attestors(held, measure)
+    changed = tuple([_settled(item, among, measure, lower_ms) for item in held.attestations])
+    return msgspec.structs.replace(held, attestations=changed)
+
+
+def _settled(item: Attestation, among: set[str], measure: Measure, lower_ms: int) -> Attestation:
+    if not item.lower or measure.clock_ms <= item.lower[0].since_ms + lower_ms:
+        return item
+    if item.attestor not in among:
+        return msgspec.structs.replace(item, lower=())
+    figure = item.lower[0]
+    return msgspec.structs.replace(
+        item, microhours=figure.microhours, since_ms=figure.since_ms, lower=()
     )
-    return _statement_hash(nonce, codec.encode_payload(statement))
 
 
-def counted_microhours(commitment: CapacityCommitment, groups: dict[str, str], needed: int) -> int:
-    """The `needed`-th highest figure among groups, 0 where fewer attest.
+def is_frozen(held: CapacityCommitment) -> bool:
+    """Somebody says less than counts: its issuer does not mint meanwhile."""
+    return held.counts and any(item.lower for item in held.attestations)
 
-    `groups` maps attestors to their groups. A group stands behind its highest figure once.
-    """
+
+def counted(held: CapacityCommitment, measure: Measure) -> int:
+    """µh a period that count now: the k-th highest figure among groups, 0 where fewer attest; never
+    more than is committed, or than the pledged devices can deliver."""
+    figures = [figure for figure, _ in _best_by_group(held, measure).values()]
+    return min(_agreed(figures, measure.needed), _able(held, measure))
+
+
+def stretches(held: CapacityCommitment, measure: Measure) -> Iterator[tuple[int, int, int]]:
+    """(µh a period that count, number of the first period, number after the last): the present and
+    future periods of the schedule, from its end back, cut where those who attested a shorter one
+    end."""
+    now, able = measure.clock_ms // measure.period_ms, _able(held, measure)
+    heard = sorted(_heard(held, measure), reverse=True)
+    if len(heard) < measure.needed:
+        return
+    begins_ms = [item[0] for item in heard[1:]] + [held.terms.from_ms]
     best: dict[str, int] = {}
-    for item in commitment.attestations:
-        group = groups[item.attestor]
-        best[group] = max(item.microhours, best.get(group, 0))
-    figures = sorted(best.values(), reverse=True)
-    return figures[needed - 1] if len(figures) >= needed else 0
+    for (until_ms, figure, _, group), begin_ms in zip(heard, begins_ms, strict=True):
+        if figure >= best.get(group, 0):
+            best[group] = figure
+        if begin_ms == until_ms or len(best) < measure.needed:
+            continue
+        first = max(begin_ms // measure.period_ms, now)
+        end = min(until_ms, held.terms.to_ms) // measure.period_ms
+        if first < end:
+            yield min(_agreed(best.values(), measure.needed), able), first, end
 
 
-def periods_left(commitment: CapacityCommitment, clock_ms: int, period_ms: int) -> int:
-    """Current and future periods of the schedule; the current one counts as a whole."""
-    return periods_within(commitment, clock_ms, period_ms, commitment.to_ms // period_ms)
+def is_stale(held: CapacityCommitment, measure: Measure) -> bool:
+    """Fewer groups than needed attest of late."""
+    return len(_best_by_group(held, measure)) < measure.needed
 
 
-def periods_within(commitment: CapacityCommitment, clock_ms: int, period_ms: int, end: int) -> int:
-    """As `periods_left`, and before the period number `end`."""
-    first = max(commitment.from_ms, clock_ms) // period_ms
-    return max(0, min(commitment.to_ms // period_ms, end) - first)
+def _able(held: CapacityCommitment, measure: Measure) -> int:
+    """The most that may count, whoever attests it."""
+    able = held.devices * MICROHOURS_A_HOUR * measure.period_ms // HOUR_MS
+    return min(held.terms.microhours, able)
+
+
+def _agreed(figures: Collection[int], needed: int) -> int:
+    """The k-th highest."""
+    return sorted(figures)[-needed] if len(figures) >= needed else 0
+
+
+def _heard(held: CapacityCommitment, measure: Measure) -> list[tuple[int, int, str, str]]:
+    """(until when, figure after decay, attestor, group) of those that count at all."""
+    groups, weight = measure.groups, measure.weight
+    result = []
+    for item in held.attestations:
+        group = groups.get(item.attestor)
+        if group is not None:
+            figure = weight(item.since_ms, item.microhours)
+            if figure or measure.hears(item):
+                result.append((item.until_ms, figure, item.attestor, group))
+    return result
+
+
+def _best_by_group(held: CapacityCommitment, measure: Measure) -> dict[str, tuple[int, str]]:
+    """Of each group that vouches for now its highest figure and whose it is; a group counts
+    once."""
+    best: dict[str, tuple[int, str]] = {}
+    for until_ms, figure, attestor, group in _heard(held, measure):
+        if until_ms >= measure.clock_ms:
+            best[group] = max((figure, attestor), best.get(group, (-1, "")))
+    return best
+
+
+def _counted_attestors(held: CapacityCommitment, measure: Measure) -> set[str]:
+    """The authors of the k highest figures."""
+    best = sorted(_best_by_group(held, measure).values(), reverse=True)
+    return {name for _, name in best[: measure.needed]}

@@ -6,75 +6,112 @@ counts its operations from 0: each is single-use, and a late one is told from a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import msgspec
 from msgspec import Meta
 
 from ledger.amounts import format_amount
 from ledger.codec import Slug, UInt, Wire
-from ledger.economy.licence import Licence
-from ledger.economy.reserve import Reserve
-from ledger.operations import Burn, Mint
+from ledger.economy import bond
+from ledger.economy.reserve import Reserve, Solvency, is_thin
+from ledger.parameters import PPM, Parameters
 from ledger.reasons import Invalid, Reason
-
-TREASURY = "treasury"
 
 
 class Lane(Wire, frozen=True):
-    """The next number of one lane of (licence, role). Identity: licence, role, lane."""
+    """The next number of one lane of (identity, role). Identity: those three."""
 
     TYPE: ClassVar[int] = 40
-    licence: Slug
+    owner: Slug
     role: Slug
     lane: Annotated[int, Meta(ge=0, le=255)]
     next_number: UInt
 
     @staticmethod
-    def identity(licence: str, role: str, lane: int) -> bytes:
-        return b"\0".join((licence.encode("ascii"), role.encode("ascii"), bytes((lane,))))
+    def identity(owner: str, role: str, lane: int) -> bytes:
+        return b"\0".join((owner.encode("ascii"), role.encode("ascii"), bytes((lane,))))
 
 
-def check_minter(operation: Mint, licence: Licence | None, clock_ms: int) -> None:
-    """The issuer is licensed to issue, active, and its treasury key asks; raises Invalid."""
-    issuer = operation.issuer
-    if licence is None or not licence.grant.issuer:
-        raise Invalid(Reason.UNKNOWN_ISSUER, f"'{issuer}' holds no licence to issue")
-    if not licence.is_active(clock_ms):
-        detail = f"'{issuer}': expired at {licence.grant.expires_ms}, ledger clock {clock_ms}"
-        raise Invalid(Reason.LICENCE_INACTIVE, detail)
-    if operation.key != licence.grant.keys.treasury:
-        detail = f"{operation.key.hex()} is not the treasury key of '{issuer}'"
-        raise Invalid(Reason.WRONG_ROLE_KEY, detail)
-
-
-def take_number(operation: Mint, lane: Lane | None) -> Lane:
+def take_number(held: Lane | None, owner: str, role: str, lane: int, number: int) -> Lane:
     """The lane after an operation that carries exactly its next number; raises Invalid."""
-    expected = 0 if lane is None else lane.next_number
-    if operation.number != expected:
-        is_replay = operation.number < expected
+    expected = 0 if held is None else held.next_number
+    if number != expected:
+        is_replay = number < expected
         reason = Reason.REPLAYED_OPERATION if is_replay else Reason.OPERATION_GAP
-        where = f"lane {operation.lane} of '{operation.issuer}'"
-        raise Invalid(reason, f"number {operation.number}, next in {where} is {expected}")
-    return Lane(operation.issuer, TREASURY, operation.lane, expected + 1)
+        where = f"{role} lane {lane} of '{owner}'"
+        raise Invalid(reason, f"number {number}, next in {where} is {expected}")
+    return Lane(owner, role, lane, expected + 1)
 
 
-def mint(operation: Mint, reserve: Reserve, margin_ppm: int) -> Reserve:
-    """The reserve after minting within headroom; raises Invalid with the numbers."""
-    headroom = reserve.headroom(margin_ppm)
-    after = reserve.supply + operation.amount
-    if operation.amount > headroom:
-        minted, outstanding = format_amount(operation.amount), format_amount(after)
-        detail = f"mint of {minted} coins would bring outstanding to {outstanding}"
-        raise Invalid(Reason.ABOVE_HEADROOM, f"{detail}, headroom is {format_amount(headroom)}")
-    return _with_supply(reserve, after)
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """Everything that minting depends on beside the licence, as of one moment.
+
+    `minted` is what was minted in the present period, `bond_worth` maps what would be required
+    to what the bond counts for.
+    """
+
+    reserve: Reserve
+    minted: int
+    bonds: tuple[bond.Bond, ...]
+    sound: frozenset[bytes]
+
+    def bond_worth(self, needed: int) -> int:
+        return bond.worth(self.bonds, self.sound, needed)
 
 
-def burn(operation: Burn, reserve: Reserve | None) -> Reserve:
+def mint_cap(reserve: Reserve, supply: int, parameters: Parameters) -> int:
+    """The most that may be minted in a period when `supply` is outstanding: a share of R, less of
+    it while deliverability lies between lambda and twice that."""
+    economy = parameters.economy
+    cap = reserve.reserve * economy.mint_cap_ppm // PPM
+    least = supply * economy.deliverability_ppm
+    spare = reserve.deliverable * PPM - least
+    return cap if spare >= least else max(0, cap * spare // least)
+
+
+def check_mint(amount: int, backing: Backing, parameters: Parameters) -> None:
+    """Whether the reserve, its deliverability, the cap and the bond allow it; raises Invalid with
+    the figures. The whole of what `quote`, admission and execution ask."""
+    reserve, economy = backing.reserve, parameters.economy
+    after = reserve.supply + amount
+    who = f"'{reserve.issuer}'"
+    if reserve.solvency is not Solvency.HEALTHY:
+        raise Invalid(Reason.NOT_HEALTHY, f"{who} is in {reserve.solvency.name.lower()}")
+    if reserve.is_frozen:
+        raise Invalid(Reason.MINT_FROZEN, f"attestations of {who} contradict each other")
+    headroom = reserve.headroom(parameters.margin_ppm)
+    if amount > headroom:
+        detail = f"mint of {format_amount(amount)} coins would bring outstanding to"
+        detail = f"{detail} {format_amount(after)}, headroom is {format_amount(headroom)}"
+        raise Invalid(Reason.ABOVE_HEADROOM, detail)
+    if is_thin(after, reserve.deliverable, economy.deliverability_ppm):
+        detail = f"{format_amount(reserve.deliverable)} can be delivered in 7 days, at least"
+        share = after * economy.deliverability_ppm // PPM
+        raise Invalid(Reason.LOW_DELIVERABILITY, f"{detail} {format_amount(share)} must be")
+    cap = mint_cap(reserve, after, parameters)
+    if backing.minted + amount > cap:
+        detail = f"{format_amount(backing.minted)} minted in this period, at most"
+        raise Invalid(Reason.ABOVE_MINT_CAP, f"{detail} {format_amount(cap)} may be")
+    needed = bond.required(after, economy.bond_ppm)
+    worth = backing.bond_worth(needed)
+    if worth < needed:
+        detail = f"the bond of {who} counts for {format_amount(worth)}"
+        raise Invalid(Reason.SHORT_BOND, f"{detail}, {format_amount(needed)} are required")
+
+
+def minted(backing: Backing, amount: int, period: int) -> Reserve:
+    """The reserve after a mint that was checked."""
+    reserve = backing.reserve
+    return msgspec.structs.replace(
+        reserve, supply=reserve.supply + amount, period=period, minted=backing.minted + amount
+    )
+
+
+def burned(reserve: Reserve | None, asset: bytes, amount: int) -> Reserve:
     """The reserve after a burn; conservation binds the amount to the spent inputs."""
-    if reserve is None or operation.amount > reserve.supply:
-        raise Invalid(Reason.UNKNOWN_ASSET, f"so much of {operation.asset.hex()} does not exist")
-    return _with_supply(reserve, reserve.supply - operation.amount)
-
-
-def _with_supply(reserve: Reserve, supply: int) -> Reserve:
-    return Reserve(reserve.asset, reserve.issuer, supply, reserve.reserve, reserve.deliverable)
+    if reserve is None or amount > reserve.supply:
+        raise Invalid(Reason.UNKNOWN_ASSET, f"so much of {asset.hex()} does not exist")
+    return msgspec.structs.replace(reserve, supply=reserve.supply - amount)

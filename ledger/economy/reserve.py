@@ -2,7 +2,13 @@
 
 R = floor(sum over commitments and current and future periods of µh x factor / 10^6), floored once
 on the sum: a floor for each commitment would let a rise of the standard break coverage that held
-before. Minting needs O <= floor((1 - h) R) afterwards; O <= R is health.
+before. Minting needs O <= floor((1 - h) R) afterwards; O <= R, else DEFICIT.
+
+    HEALTHY <-> WARN <-> DEFICIT -> CAGED
+
+WARN: above the margin, or less deliverable in the next 7 days than lambda of what is outstanding;
+no minting. DEFICIT that is not cured in time is CAGED, which has no way back before default
+resolution exists. Solvency follows from the figures in whatever state the licence is.
 
 The supply root in the state lets a header with its certificate prove supply and backing alone.
 """
@@ -11,22 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum
 from typing import ClassVar
+
+import msgspec
 
 from ledger import codec
 from ledger.codec import AmountOrZero, Bytes32, Slug, UInt, Wire
 from ledger.crypto import tagged_hash
 from ledger.economy.capacity import (
-    Attestor,
     CapacityCommitment,
-    counted_microhours,
-    periods_left,
-    periods_within,
+    Measure,
+    is_frozen,
+    stretches,
 )
-from ledger.economy.standard import FactorTable, Standard, factor_table, least_factor
+from ledger.economy.parameters import EconomyParameters
+from ledger.economy.standard import FactorTable, least_factor
 from ledger.merkle import merkle_root
-from ledger.objects import LedgerClock, ObjectReader, load_all, load_one
 from ledger.parameters import PPM, Parameters
 
 DELIVERABLE_MS = 7 * 24 * 3_600_000
@@ -36,17 +43,19 @@ RATIO_PPM_MAX = 1_000_000_000
 _supply_leaf = tagged_hash("supply")
 
 
-class ReserveStatus(StrEnum):
-    """Derived, never stored."""
+class Solvency(IntEnum):
+    """How an issuer's coin stands."""
 
-    HEALTHY = "healthy"
-    DEFICIT = "deficit"
+    HEALTHY = 1
+    WARN = 2
+    DEFICIT = 3
+    CAGED = 4
 
 
 class Reserve(Wire, frozen=True):
     """One issuer's coin: outstanding, reserve and what of it falls due in 7 days, in µ.
 
-    Identity: the asset. Hours change at a period's start, supply with each mint and burn.
+    Identity: the asset. Judged anew at each period's start and after each block that touches it.
     """
 
     TYPE: ClassVar[int] = 39
@@ -55,11 +64,21 @@ class Reserve(Wire, frozen=True):
     supply: AmountOrZero
     reserve: AmountOrZero
     deliverable: AmountOrZero
+    solvency: Solvency
+    since_ms: UInt
+    """When `solvency` began, on the ledger clock."""
+    is_frozen: bool
+    """Attestations of its capacity contradict each other: no minting meanwhile."""
+    period: UInt
+    """The number of the period to which `minted` belongs."""
+    minted: AmountOrZero
+    short_since_ms: UInt
+    """Since when the bond is short; 0 while it is not."""
 
-    @property
-    def status(self) -> ReserveStatus:
-        is_covered = self.supply <= self.reserve
-        return ReserveStatus.HEALTHY if is_covered else ReserveStatus.DEFICIT
+    @classmethod
+    def empty(cls, asset: bytes, issuer: str, clock_ms: int) -> Reserve:
+        """Of a coin that nobody has minted."""
+        return cls(asset, issuer, 0, 0, 0, Solvency.HEALTHY, clock_ms, False, 0, 0, 0)
 
     @property
     def coverage_ppm(self) -> int:
@@ -71,7 +90,37 @@ class Reserve(Wire, frozen=True):
 
     def headroom(self, margin_ppm: int) -> int:
         """How much more may be minted: floor((1 - h) R) - O, never below 0."""
-        return max(0, self.reserve * (PPM - margin_ppm) // PPM - self.supply)
+        return max(0, margin_limit(self.reserve, margin_ppm) - self.supply)
+
+
+def margin_limit(reserve: int, margin_ppm: int) -> int:
+    """The most that may be outstanding after minting: floor((1 - h) R)."""
+    return reserve * (PPM - margin_ppm) // PPM
+
+
+def deadline(held: Reserve, parameters: EconomyParameters) -> int | None:
+    """The end of the time to cure a deficit or a short bond."""
+    moments = []
+    if held.solvency is Solvency.DEFICIT:
+        moments.append(held.since_ms + parameters.cure_ms)
+    if held.short_since_ms:
+        moments.append(held.short_since_ms + parameters.bond_cure_ms)
+    return min(moments, default=None)
+
+
+def matured(held: Reserve, clock_ms: int, parameters: EconomyParameters) -> Reserve:
+    """As of the clock: a deficit past its cure is caged."""
+    ends_ms = held.since_ms + parameters.cure_ms
+    if held.solvency is Solvency.DEFICIT and clock_ms > ends_ms:
+        return msgspec.structs.replace(held, solvency=Solvency.CAGED, since_ms=ends_ms)
+    return held
+
+
+def caged(held: Reserve, clock_ms: int) -> Reserve:
+    """Ended for good, whatever the figures."""
+    if held.solvency is Solvency.CAGED:
+        return held
+    return msgspec.structs.replace(held, solvency=Solvency.CAGED, since_ms=clock_ms)
 
 
 class SupplyLine(Wire, frozen=True):
@@ -86,68 +135,71 @@ class SupplyLine(Wire, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """The worth of an issuer's hours, in µ."""
+    """The worth of an issuer's hours, in µ; whether attestations contradict each other."""
 
     reserve: int
     deliverable: int
+    is_frozen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CapacityBook:
-    """Everything that the worth of hours depends on, but for time."""
-
-    parameters: Parameters
-    factors: FactorTable
-    groups: dict[str, str]
-    commitments: dict[str, list[CapacityCommitment]]
-
-    @classmethod
-    def of(
-        cls,
-        parameters: Parameters,
-        standard: Standard,
-        attestors: Iterable[Attestor],
-        commitments: Iterable[CapacityCommitment],
-    ) -> CapacityBook:
-        by_issuer: dict[str, list[CapacityCommitment]] = {}
-        for commitment in commitments:
-            by_issuer.setdefault(commitment.issuer, []).append(commitment)
-        groups = {attestor.id: attestor.group for attestor in attestors}
-        return cls(parameters, factor_table(standard), groups, by_issuer)
-
-    @classmethod
-    def load(cls, view: ObjectReader) -> CapacityBook:
-        return cls.of(
-            load_one(view, Parameters),
-            load_one(view, Standard),
-            load_all(view, Attestor),
-            load_all(view, CapacityCommitment),
-        )
-
-    def hours(self, issuer: str, clock_ms: int) -> Hours:
-        """R and the part of it that lies in the next 7 days, each floored once."""
-        period_ms = self.parameters.period_ms
-        soon = (clock_ms + DELIVERABLE_MS) // period_ms
-        total = due = 0
-        for commitment in self.commitments.get(issuer, ()):
-            needed = self.parameters.attestation_groups
-            counted = counted_microhours(commitment, self.groups, needed)
-            worth = counted * least_factor(
-                self.factors, commitment.device_class, commitment.workloads
-            )
-            total += worth * periods_left(commitment, clock_ms, period_ms)
-            due += worth * periods_within(commitment, clock_ms, period_ms, soon)
-        return Hours(total // PPM, due // PPM)
+def hours_of(
+    commitments: Iterable[CapacityCommitment], factors: FactorTable, measure: Measure
+) -> Hours:
+    """R and the part of it that lies in the next 7 days, each floored once."""
+    period_ms = measure.period_ms
+    soon = measure.clock_ms // period_ms + DELIVERABLE_MS // period_ms
+    total = due = 0
+    frozen = False
+    for item in commitments:
+        if not item.counts:
+            continue
+        terms = item.terms
+        factor = least_factor(factors, terms.device_class, terms.workloads)
+        for figure, first, end in stretches(item, measure):
+            total += figure * factor * (end - first)
+            due += figure * factor * max(0, min(end, soon) - first)
+        frozen = frozen or is_frozen(item)
+    return Hours(total // PPM, due // PPM, frozen)
 
 
-def reevaluated(view: ObjectReader, clock: LedgerClock) -> list[Reserve]:
-    """Every issuer's reserve with the hours of the period in which `clock` lies."""
-    book = CapacityBook.load(view)
-    result = []
-    for old in load_all(view, Reserve):
-        hours = book.hours(old.issuer, clock.time_ms)
-        result.append(Reserve(old.asset, old.issuer, old.supply, hours.reserve, hours.deliverable))
-    return result
+def judged(
+    held: Reserve,
+    hours: Hours,
+    *,
+    is_short: bool,
+    clock_ms: int,
+    parameters: Parameters,
+) -> Reserve:
+    """The reserve with fresh figures and what follows from them; `is_short` of its bond."""
+    held = matured(held, clock_ms, parameters.economy)
+    solvency = solvency_of(held.supply, hours, parameters)
+    if held.solvency is Solvency.CAGED:
+        solvency = Solvency.CAGED
+    short_since_ms = (held.short_since_ms or clock_ms) if is_short else 0
+    return msgspec.structs.replace(
+        held,
+        reserve=hours.reserve,
+        deliverable=hours.deliverable,
+        is_frozen=hours.is_frozen,
+        solvency=solvency,
+        since_ms=held.since_ms if solvency is held.solvency else clock_ms,
+        short_since_ms=short_since_ms,
+    )
+
+
+def solvency_of(supply: int, hours: Hours, parameters: Parameters) -> Solvency:
+    """What the figures say; that a coin is caged they do not."""
+    if supply > hours.reserve:
+        return Solvency.DEFICIT
+    above_margin = supply > margin_limit(hours.reserve, parameters.margin_ppm)
+    if above_margin or is_thin(supply, hours.deliverable, parameters.economy.deliverability_ppm):
+        return Solvency.WARN
+    return Solvency.HEALTHY
+
+
+def is_thin(supply: int, deliverable: int, least_ppm: int) -> bool:
+    """Whether too little of what is outstanding can be delivered in the next 7 days."""
+    return deliverable * PPM < supply * least_ppm
 
 
 def supply_line(reserve: Reserve) -> SupplyLine:

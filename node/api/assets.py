@@ -1,26 +1,24 @@
-"""Issuers and what stands behind their coins: assets, lanes, commitments, the reserve."""
+"""Issuers and what stands behind their coins: assets, lanes, the reserve."""
 
 from __future__ import annotations
-
-from itertools import islice
 
 from aiohttp import web
 
 from ledger import codec
-from ledger.economy.capacity import Attestor, CapacityCommitment, counted_microhours
-from ledger.economy.issuance import TREASURY, Lane
+from ledger.draft import Draft
+from ledger.economy.issuance import Lane
 from ledger.economy.licence import Licence
-from ledger.economy.reserve import Reserve, ReserveStatus
+from ledger.economy.reserve import Reserve, Solvency
 from ledger.objects import LedgerClock, decode, key_of, load, load_all, load_one
+from ledger.operations import TREASURY
+from ledger.registers import LICENCES, RESERVES, name
 from node.api import schemas
 from node.api.blocks import certified
-from node.api.convert import read_hash, rfc3339
+from node.api.convert import read_hash
 from node.api.problems import not_found
 from node.api.reply import answer
-from node.api.request import SERVICES, read_cursor, read_limit, read_query, write_cursor
+from node.api.request import SERVICES, read_query
 from node.api.services import Services
-
-_COMMITMENTS = b"k"
 
 
 def routes() -> list[web.RouteDef]:
@@ -29,7 +27,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/assets/{asset}", get_asset),
         web.get("/v1/issuers", get_issuers),
         web.get("/v1/issuers/{issuer}", get_issuer),
-        web.get("/v1/commitments", get_commitments),
         web.get("/v1/reserve", get_reserve),
     ]
 
@@ -53,39 +50,25 @@ async def get_asset(request: web.Request) -> web.Response:
 async def get_issuers(request: web.Request) -> web.Response:
     read_query(request)
     services = request.app[SERVICES]
+    draft = now(services)
     items = [
         _issuer(services, licence, reserve)
-        for reserve in load_all(services.chain, Reserve)
-        if (licence := load(services.chain, Licence, reserve.issuer.encode("ascii"))) is not None
+        for reserve in RESERVES.all(draft)
+        if (licence := LICENCES.get(draft, name(reserve.issuer))) is not None
     ]
     return answer(schemas.Page(items=sorted(items, key=lambda item: item.id)))
 
 
 async def get_issuer(request: web.Request) -> web.Response:
     read_query(request)
-    services, name = request.app[SERVICES], request.match_info["issuer"]
-    for reserve in load_all(services.chain, Reserve):
-        if reserve.issuer == name:
-            licence = load(services.chain, Licence, name.encode("ascii"))
+    services, issuer = request.app[SERVICES], request.match_info["issuer"]
+    draft = now(services)
+    for reserve in RESERVES.all(draft):
+        if reserve.issuer == issuer:
+            licence = LICENCES.get(draft, name(issuer))
             if licence is not None:
                 return answer(_issuer(services, licence, reserve))
-    raise not_found(f"no issuer {name}")
-
-
-async def get_commitments(request: web.Request) -> web.Response:
-    """By id."""
-    query = read_query(request, "limit", "cursor")
-    services = request.app[SERVICES]
-    limit, start = read_limit(query), read_cursor(query, _COMMITMENTS)
-    prefix = key_of(CapacityCommitment)
-    rows = (row for row in services.chain.objects(prefix) if row[0] >= prefix + (start or b""))
-    page = list(islice(rows, limit + 1))
-    groups = {item.id: item.group for item in load_all(services.chain, Attestor)}
-    items = [
-        _commitment(services, decode(data, CapacityCommitment), groups) for _, data in page[:limit]
-    ]
-    more = write_cursor(_COMMITMENTS, page[limit][0][len(prefix) :]) if len(page) > limit else None
-    return answer(schemas.Page(items=items, next_cursor=more))
+    raise not_found(f"no issuer {issuer}")
 
 
 async def get_reserve(request: web.Request) -> web.Response:
@@ -94,19 +77,24 @@ async def get_reserve(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     head = services.chain.head
     proved = certified(services, head.header.height)
-    reserves = sorted(load_all(services.chain, Reserve), key=lambda item: item.issuer)
+    reserves = sorted(RESERVES.all(now(services)), key=lambda item: item.issuer)
     return answer(
         schemas.Reserve(
             height=head.header.height,
             header_time_ms=head.header.time_ms,
             ledger_time_ms=load_one(services.chain, LedgerClock).time_ms,
-            ok=all(item.status is ReserveStatus.HEALTHY for item in reserves),
-            issuers=[_reserve(services, item) for item in reserves],
+            ok=all(item.solvency in (Solvency.HEALTHY, Solvency.WARN) for item in reserves),
+            issuers=[reserve_answer(services, item) for item in reserves],
             roots=codec.encode_payload(head.commitments.roots).hex(),
             header=proved.header,
             certificate=proved.certificate,
         )
     )
+
+
+def now(services: Services) -> Draft:
+    """The state as rules read it, after the last block."""
+    return Draft(services.chain, services.chain.head.header.time_ms)
 
 
 def _asset(reserve: Reserve) -> schemas.Asset:
@@ -117,51 +105,33 @@ def _asset(reserve: Reserve) -> schemas.Asset:
 
 def _issuer(services: Services, licence: Licence, reserve: Reserve) -> schemas.Issuer:
     grant = licence.grant
-    clock_ms = load_one(services.chain, LedgerClock).time_ms
-    lanes = key_of(Lane, b"\0".join((grant.id.encode("ascii"), TREASURY.encode("ascii"), b"")))
     return schemas.Issuer(
         id=grant.id,
         name=grant.name,
         jurisdiction=grant.jurisdiction,
-        licence=licence.state.name.lower() if licence.is_active(clock_ms) else "expired",
+        licence=licence.state.name.lower(),
         asset=reserve.asset.hex(),
         treasury_key=grant.keys.treasury.hex(),
-        lanes=[
-            schemas.Lane(lane=lane.lane, next_number=lane.next_number)
-            for lane in (decode(data, Lane) for _, data in services.chain.objects(lanes))
-        ],
-        reserve=_reserve(services, reserve),
+        lanes=lanes_of(services, grant.id, TREASURY),
+        reserve=reserve_answer(services, reserve),
     )
 
 
-def _reserve(services: Services, reserve: Reserve) -> schemas.IssuerReserve:
+def lanes_of(services: Services, owner: str, role: str) -> list[schemas.Lane]:
+    """Those in use."""
+    prefix = key_of(Lane, b"\0".join((owner.encode("ascii"), role.encode("ascii"), b"")))
+    found = (decode(data, Lane) for _, data in services.chain.objects(prefix))
+    return [schemas.Lane(lane=item.lane, next_number=item.next_number) for item in found]
+
+
+def reserve_answer(services: Services, reserve: Reserve) -> schemas.IssuerReserve:
     return schemas.IssuerReserve(
         issuer=reserve.issuer,
         asset=reserve.asset.hex(),
-        status=reserve.status.value,
+        status=reserve.solvency.name.lower(),
         outstanding=str(reserve.supply),
         reserve=str(reserve.reserve),
         headroom=str(reserve.headroom(services.genesis.parameters.margin_ppm)),
         coverage_ppm=reserve.coverage_ppm,
         deliverability_ppm=reserve.deliverability_ppm,
-    )
-
-
-def _commitment(
-    services: Services, commitment: CapacityCommitment, groups: dict[str, str]
-) -> schemas.Commitment:
-    needed = services.genesis.parameters.attestation_groups
-    return schemas.Commitment(
-        id=commitment.id,
-        issuer=commitment.issuer,
-        device_class=commitment.device_class,
-        region=commitment.region,
-        workloads=list(commitment.workloads),
-        from_ms=commitment.from_ms,
-        to_ms=commitment.to_ms,
-        from_time=rfc3339(commitment.from_ms),
-        to_time=rfc3339(commitment.to_ms),
-        microhours=str(commitment.microhours),
-        counted_microhours=str(counted_microhours(commitment, groups, needed)),
-        attestors=[item.attestor for item in commitment.attestations],
     )

@@ -85,6 +85,7 @@ def transaction_answer(tx: SignedTransaction) -> forms.TransactionForm:
                 forms.SignatureForm(key=item.key.hex(), signature=item.signature.hex())
                 for item in tx.witness.signatures
             ],
+            preimages=[item.hex() for item in tx.witness.preimages],
         ),
     )
 
@@ -165,15 +166,14 @@ def read_transaction(form: forms.TransactionForm) -> bytes:
     sealed = transaction.SealedTransaction(
         body=_read_body(form.body),
         witness=transaction.Witness(
-            conditions=tuple(
-                [_read_condition(item, CONDITION_DEPTH_MAX) for item in form.witness.conditions]
-            ),
+            conditions=tuple([read_condition(item) for item in form.witness.conditions]),
             signatures=tuple(
                 [
                     transaction.KeySignature(bytes.fromhex(item.key), bytes.fromhex(item.signature))
                     for item in form.witness.signatures
                 ]
             ),
+            preimages=tuple([bytes.fromhex(item) for item in form.witness.preimages]),
         ),
     )
     return codec.encode(sealed)
@@ -207,6 +207,11 @@ def _read_body(body: forms.BodyForm) -> transaction.Transaction:
         expires_at_ms=body.expires_at_ms,
         memo=bytes.fromhex(body.memo),
     )
+
+
+def read_condition(form: forms.ConditionForm) -> locks.Condition:
+    """The condition of a form; `check_condition` is for the caller."""
+    return _read_condition(form, CONDITION_DEPTH_MAX)
 
 
 def _read_condition(form: forms.ConditionForm, depth_left: int) -> locks.Condition:

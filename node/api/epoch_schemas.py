@@ -23,7 +23,8 @@ class Licence(Answer, frozen=True, kw_only=True):
     name: str
     jurisdiction: str
     state: str
-    """`active`, `accused` (until the epoch ends), `suspended`, `revoked` or `expired`."""
+    """`applied`, `active`, `accused` (until the epoch ends), `suspended`, `winddown` (it expired,
+    or its holder stops), `closed` or `revoked`."""
     seat: str
     """`none`, `waiting` (for its node), `ready`, `seated` or `leaving`."""
     seat_height: Count
@@ -48,6 +49,15 @@ class EpochMember(Answer, frozen=True, kw_only=True):
     operations_key: Hex32
 
 
+class Regulator(Answer, frozen=True, kw_only=True):
+    """`needed` of `keys` stand behind what the regulator carries. `version` is what the next
+    rotation must name."""
+
+    version: Count
+    needed: Count
+    keys: list[Hex32]
+
+
 class Epoch(Answer, frozen=True, kw_only=True):
     """The epoch of the next block, and every licence, all after the block at `height`.
 
@@ -69,6 +79,7 @@ class Epoch(Answer, frozen=True, kw_only=True):
     f: Count
     quorum: Count
     members: list[EpochMember]
+    regulator: Regulator
     licences: list[Licence]
     """By id; at most `ledger.membership.LICENCES_MAX`, so all of them."""
 

@@ -10,11 +10,12 @@ import asyncio
 
 from aiohttp import web
 
-from ledger import objects
 from ledger.boundaries import boundary_of
-from ledger.economy import licence as licences
+from ledger.draft import Draft
+from ledger.economy.licence import Licence
 from ledger.epochs import Epoch, epoch_after
-from ledger.objects import LedgerClock
+from ledger.registers import REGULATORS, licences_by_name
+from ledger.schema import DamagedChain
 from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
 from node.api.convert import certificate_answer, header_answer, rfc3339
@@ -74,9 +75,11 @@ def _change(services: Services, epoch: int, after: ValidatorSet) -> schemas.SetC
 
 def epoch_of(services: Services) -> schemas.Epoch:
     chain, parameters = services.chain, services.genesis.parameters
-    epoch = objects.load_one(chain, Epoch)
-    clock_ms = objects.load_one(chain, LedgerClock).time_ms
-    granted = {item.grant.id: item for item in objects.load_all(chain, licences.Licence)}
+    draft = Draft(chain, chain.head.header.time_ms)
+    epoch, regulator = draft.one(Epoch), REGULATORS.get(draft)
+    granted = licences_by_name(draft)
+    if regulator is None:
+        raise DamagedChain("the state holds no regulator")
     members = epoch.validators
     last_time_ms = epoch.base_ms + parameters.epoch_ms
     return schemas.Epoch(
@@ -102,19 +105,24 @@ def epoch_of(services: Services) -> schemas.Epoch:
             )
             for index, member in enumerate(members.members)
         ],
-        licences=[_licence(granted[name], clock_ms) for name in sorted(granted)],
+        regulator=schemas.Regulator(
+            version=regulator.version,
+            needed=regulator.keys.needed,
+            keys=[key.hex() for key in regulator.keys.keys],
+        ),
+        licences=[licence_answer(granted[name]) for name in sorted(granted)],
     )
 
 
-def _licence(item: licences.Licence, clock_ms: int) -> schemas.Licence:
+def licence_answer(item: Licence) -> schemas.Licence:
+    """A licence as of now."""
     grant = item.grant
     keys = {role: getattr(grant.keys, role).hex() for role in grant.keys.__struct_fields__}
-    is_expired = item.state is licences.LicenceState.ACTIVE and not item.is_active(clock_ms)
     return schemas.Licence(
         id=grant.id,
         name=grant.name,
         jurisdiction=grant.jurisdiction,
-        state="expired" if is_expired else item.state.name.lower(),
+        state=item.state.name.lower(),
         seat=item.seat.name.lower(),
         seat_height=item.seat_height,
         version=item.version,

@@ -100,6 +100,11 @@ class RevokeForm(Form, frozen=True, kw_only=True, tag_field="type", tag="revoke"
     version: Count
 
 
+class ReinstateForm(Form, frozen=True, kw_only=True, tag_field="type", tag="reinstate"):
+    licence: str
+    version: Count
+
+
 class EndEpochForm(Form, frozen=True, kw_only=True, tag_field="type", tag="end-epoch"):
     epoch: Count
 
@@ -128,6 +133,173 @@ class EvidenceForm(Form, frozen=True, kw_only=True, tag_field="type", tag="evide
     second_signature: Hex64
 
 
+class RegulatorKeysForm(Form, frozen=True, kw_only=True):
+    needed: Count
+    keys: list[Hex32]
+
+
+class AttestorForm(Form, frozen=True, kw_only=True):
+    id: str
+    name: str
+    group: str
+    key: Hex32
+
+
+class TermsForm(Form, frozen=True, kw_only=True):
+    """A commitment as genesis.json writes it."""
+
+    id: str
+    issuer: str
+    device_class: str
+    region: str
+    workloads: list[str]
+    from_ms: Count
+    to_ms: Count
+    microhours: Count
+
+
+class ApplyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="apply"):
+    grant: GrantForm
+
+
+class WindDownForm(Form, frozen=True, kw_only=True, tag_field="type", tag="wind-down"):
+    licence: str
+    key: Hex32
+    version: Count
+
+
+class RotateKeyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="rotate-key"):
+    licence: str
+    key: Hex32
+    version: Count
+    role: str
+    new_key: Hex32
+
+
+class RotateRegulatorForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="rotate-regulator"
+):
+    version: Count
+    keys: RegulatorKeysForm
+
+
+class AdmitAttestorForm(Form, frozen=True, kw_only=True, tag_field="type", tag="admit-attestor"):
+    attestor: AttestorForm
+    version: Count
+
+
+class RemoveAttestorForm(Form, frozen=True, kw_only=True, tag_field="type", tag="remove-attestor"):
+    attestor: str
+    version: Count
+
+
+class CommitForm(Form, frozen=True, kw_only=True, tag_field="type", tag="commit"):
+    key: Hex32
+    lane: Count
+    number: Count
+    terms: TermsForm
+
+
+class PledgeDevicesForm(Form, frozen=True, kw_only=True, tag_field="type", tag="pledge-devices"):
+    issuer: str
+    key: Hex32
+    commitment: str
+    version: Count
+    devices: list[Hex32]
+
+
+class AmendForm(Form, frozen=True, kw_only=True, tag_field="type", tag="amend"):
+    issuer: str
+    key: Hex32
+    commitment: str
+    version: Count
+    microhours: Count
+    to_ms: Count
+
+
+class AttestForm(Form, frozen=True, kw_only=True, tag_field="type", tag="attest"):
+    attestor: str
+    key: Hex32
+    lane: Count
+    number: Count
+    issuer: str
+    commitment: str
+    version: Count
+    microhours: Count
+
+
+class OpenChallengeForm(Form, frozen=True, kw_only=True, tag_field="type", tag="challenge"):
+    issuer: str
+    commitment: str
+    asset: Hex32
+    amount: Amount
+    refund_lock: Hex32
+
+
+class RuleForm(Form, frozen=True, kw_only=True, tag_field="type", tag="rule"):
+    attestor: str
+    key: Hex32
+    issuer: str
+    commitment: str
+    upheld: bool
+    since_ms: Count
+
+
+class SealNonceForm(Form, frozen=True, kw_only=True, tag_field="type", tag="seal-nonce"):
+    attestor: str
+    key: Hex32
+    period: Count
+    digest: Hex32
+
+
+class RevealNonceForm(Form, frozen=True, kw_only=True, tag_field="type", tag="reveal-nonce"):
+    attestor: str
+    key: Hex32
+    period: Count
+    nonce: Hex32
+
+
+class OpenDevicesForm(Form, frozen=True, kw_only=True, tag_field="type", tag="open-devices"):
+    issuer: str
+    key: Hex32
+    period: Count
+    opened: Count
+    devices: list[Hex32]
+
+
+class DepositBondForm(Form, frozen=True, kw_only=True, tag_field="type", tag="deposit-bond"):
+    issuer: str
+    asset: Hex32
+    amount: Amount
+
+
+class WithdrawBondForm(Form, frozen=True, kw_only=True, tag_field="type", tag="withdraw-bond"):
+    issuer: str
+    key: Hex32
+    lane: Count
+    number: Count
+    asset: Hex32
+    amount: Amount
+
+
+class FreezeOrderForm(Form, frozen=True, kw_only=True, tag_field="type", tag="freeze"):
+    order: str
+    reference: Hex32
+    targets: list[Hex32]
+    until_ms: Count
+
+
+class RenewOrderForm(Form, frozen=True, kw_only=True, tag_field="type", tag="renew-order"):
+    order: str
+    version: Count
+    until_ms: Count
+
+
+class LiftOrderForm(Form, frozen=True, kw_only=True, tag_field="type", tag="lift-order"):
+    order: str
+    version: Count
+
+
 OperationForm: TypeAlias = (
     MintForm
     | BurnForm
@@ -138,6 +310,27 @@ OperationForm: TypeAlias = (
     | EndEpochForm
     | ValidatorReadyForm
     | EvidenceForm
+    | ApplyForm
+    | ReinstateForm
+    | WindDownForm
+    | RotateKeyForm
+    | RotateRegulatorForm
+    | AdmitAttestorForm
+    | RemoveAttestorForm
+    | CommitForm
+    | PledgeDevicesForm
+    | AmendForm
+    | AttestForm
+    | OpenChallengeForm
+    | RuleForm
+    | SealNonceForm
+    | RevealNonceForm
+    | OpenDevicesForm
+    | DepositBondForm
+    | WithdrawBondForm
+    | FreezeOrderForm
+    | RenewOrderForm
+    | LiftOrderForm
 )
 
 
@@ -198,6 +391,7 @@ class SignatureForm(Form, frozen=True, kw_only=True):
 class WitnessForm(Form, frozen=True, kw_only=True):
     conditions: list[ConditionForm]
     signatures: list[SignatureForm]
+    preimages: list[Hex]
 
 
 class TransactionForm(Form, frozen=True, kw_only=True):

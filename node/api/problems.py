@@ -40,6 +40,7 @@ class ApiCode(StrEnum):
     DEADLINE = "deadline"
     STORAGE = "storage"
     NOT_RECOVERABLE = "not_recoverable"
+    BUNDLE_TOO_LARGE = "bundle_too_large"
     INTERNAL = "internal"
 
 
@@ -81,6 +82,10 @@ _ROWS: dict[str, _Row] = {
     Reason.EXPIRED: _Row(
         HTTPStatus.UNPROCESSABLE_ENTITY, "sign it again with a later expires_at_ms"
     ),
+    Reason.NOT_YET: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "send the same again from then on"),
+    Reason.TOO_LATE: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "spend the output in another way that its lock allows"
+    ),
     Reason.MEMPOOL_FULL: _Row(HTTPStatus.TOO_MANY_REQUESTS, _WAIT),
     Reason.SENDER_QUOTA: _Row(HTTPStatus.TOO_MANY_REQUESTS, _WAIT),
     Reason.FREE_QUOTA: _Row(HTTPStatus.TOO_MANY_REQUESTS, _WAIT),
@@ -108,6 +113,9 @@ _ROWS: dict[str, _Row] = {
     ApiCode.DEADLINE: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "try again, with less at once"),
     ApiCode.NOT_RECOVERABLE: _Row(
         HTTPStatus.CONFLICT, "start the other validators, then ask again"
+    ),
+    ApiCode.BUNDLE_TOO_LARGE: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "check the whole chain instead: marsa audit chain"
     ),
     ApiCode.STORAGE: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "ask another node; this one stops"),
     ApiCode.INTERNAL: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "report it with the node's log"),

@@ -335,26 +335,6 @@ class Issuer(Answer, frozen=True, kw_only=True):
     reserve: IssuerReserve
 
 
-class Commitment(Answer, frozen=True, kw_only=True):
-    """Capacity that an issuer promised, in millionths of a device hour for each period.
-
-    `counted_microhours` is what its attestations let count.
-    """
-
-    id: str
-    issuer: str
-    device_class: str
-    region: str
-    workloads: list[str]
-    from_ms: Count
-    to_ms: Count
-    from_time: str
-    to_time: str
-    microhours: Amount
-    counted_microhours: Amount
-    attestors: list[str]
-
-
 class Validator(Answer, frozen=True, kw_only=True):
     index: Count
     licence: str
@@ -370,9 +350,6 @@ class Validators(Answer, frozen=True, kw_only=True):
     f: Count
     quorum: Count
     members: list[Validator]
-
-
-# The node and its network.
 
 
 class NetworkInfo(Answer, frozen=True, kw_only=True):
@@ -469,6 +446,28 @@ class Fees(Answer, frozen=True, kw_only=True):
     per_new_output: Amount
 
 
+class EconomyParams(Answer, frozen=True, kw_only=True):
+    """Those of the economy; `ledger.economy.parameters` says what each means."""
+
+    deliverability_ppm: Count
+    mint_cap_ppm: Count
+    bond_ppm: Count
+    deposit_ppm: Count
+    attestation_life_ms: Count
+    lower_ms: Count
+    proposal_ms: Count
+    contest_ms: Count
+    cure_ms: Count
+    bond_cure_ms: Count
+    application_ms: Count
+    suspension_ms: Count
+    rotation_ms: Count
+    regulator_rotation_ms: Count
+    winddown_ms: Count
+    order_ms_max: Count
+    audit_devices: Count
+
+
 class Params(Answer, frozen=True, kw_only=True):
     """Constants of the chain, from its genesis."""
 
@@ -488,6 +487,7 @@ class Params(Answer, frozen=True, kw_only=True):
     block_transactions_max: Count
     block_bytes_max: Count
     lifetime_ms_max: Count
+    economy: EconomyParams
 
 
 class Check(Answer, frozen=True, kw_only=True):

@@ -26,7 +26,9 @@ from node.api import (
     admin,
     assets,
     blocks,
+    bundles,
     consensus,
+    economy,
     epochs,
     operations,
     problems,
@@ -44,7 +46,18 @@ LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _HEADER_OVERHEAD = len(": \r\n")
 
-_TOPICS = (status, blocks, transactions, addresses, assets, validators, epochs, consensus)
+_TOPICS = (
+    status,
+    blocks,
+    transactions,
+    addresses,
+    assets,
+    bundles,
+    validators,
+    epochs,
+    consensus,
+    economy,
+)
 
 
 def public_app(
@@ -53,6 +66,7 @@ def public_app(
     """`hosts` are further names by which clients may ask for this node, without a port."""
     app = _new_app(services, metrics, LOOPBACK_HOSTS.union(hosts))
     transactions.prepare(app, metrics)
+    bundles.prepare(app, services)
     for topic in _TOPICS:
         app.add_routes(topic.routes())
     return app

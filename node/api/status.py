@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
 from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
@@ -82,6 +83,7 @@ async def get_params(request: web.Request) -> web.Response:
             block_transactions_max=BLOCK_TRANSACTIONS_MAX,
             block_bytes_max=BLOCK_BYTES_MAX,
             lifetime_ms_max=LIFETIME_MS_MAX,
+            economy=schemas.EconomyParams(**msgspec.structs.asdict(values.economy)),
         )
     )
 

@@ -24,12 +24,12 @@ def devnet_node(home: Path) -> Iterator[LiveNode]:
         directory.mkdir(parents=True)
         (directory / "genesis.json").write_bytes(dump(BLUEPRINT.genesis))
         nodes = [{"name": "val0", "api": node.url, "licence": BLUEPRINT.providers[0]}]
-        _write(directory / "devnet.json", {"genesis_hash": CHAIN_ID, "nodes": nodes})
+        write_json(directory / "devnet.json", {"genesis_hash": CHAIN_ID, "nodes": nodes})
         accounts = [
             {"name": holder.name, "address": holder.address, "seed": holder.seed.hex()}
             for holder in BLUEPRINT.holders
         ]
-        _write(directory / "accounts.json", accounts)
+        write_json(directory / "accounts.json", accounts)
         yield node
 
 
@@ -37,10 +37,10 @@ def write_role_keys(file: Path, provider: str) -> Path:
     """roles.json of a provider of the devnet, as `genesis add-validator` writes such a file."""
     roles = ("operations", "treasury", "metering")
     seeds = {role: BLUEPRINT.role_seed(provider, role).hex() for role in roles}
-    _write(file, {"licence": provider, **seeds})
+    write_json(file, {"licence": provider, **seeds})
     return file
 
 
-def _write(file: Path, value: object) -> None:
+def write_json(file: Path, value: object) -> None:
     file.touch(mode=0o600)
     file.write_text(json.dumps(value))

@@ -8,6 +8,7 @@ from pathlib import Path
 PROVIDERS = ("acme", "bolt", "coral", "delta")
 ISSUERS = PROVIDERS[:3]
 HOLDER_COINS = 1_000
+BOND_COINS = 300
 
 
 def host(licence: str, p2p: str, *more: str) -> str:
@@ -21,10 +22,12 @@ def host(licence: str, p2p: str, *more: str) -> str:
         *more,
     ]
     if licence in ISSUERS:
+        bond = ", ".join(f'{coin} = "{BOND_COINS}"' for coin in ISSUERS if coin != licence)
         lines += [
+            f"bond = {{ {bond} }}",
             "[[host.capacity]]",
-            'device_class = "h100"',
-            "devices = 100",
+            'device_class = "h100x8"',
+            "devices = 20",
             'region = "north-1"',
             'workloads = ["training", "inference"]',
         ]

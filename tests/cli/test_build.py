@@ -14,8 +14,9 @@ from cli.wallet import build
 from cli.wallet.payment import Holding, Wish, plan
 from cli.wallet.selection import Coin
 from ledger.crypto import SigningKey
-from ledger.locks import Key, lock_hash
+from ledger.locks import Condition, Key, Moment, is_satisfied, lock_hash
 from ledger.transaction import FeeSchedule, asset_id, check_signatures, check_stateless
+from tests.ledger.test_locks import DIGESTS, SPENDERS, conditions, moments
 
 CHAIN = b"\x07" * 32
 FEES = FeeSchedule(per_byte=1, per_signature=50, per_new_output=200)
@@ -188,3 +189,22 @@ def test_every_draft_conserves_and_is_taken_by_a_node(
     assert mix or len(draft.parts) == 1
     assert set(draft.coins) <= set(own.coins)
     check_as_a_node(draft)
+
+
+@given(conditions, moments, st.data())
+@settings(deadline=None)
+def test_no_witness_is_dearer_than_the_dearest_way(
+    condition: Condition, at: Moment, data: st.DataObject
+) -> None:
+    """Leave out of all signatures and preimages what is not needed at some moment, in any order:
+    what remains is no more than the fee was worked out for."""
+    keys, hashes = set(SPENDERS), set(DIGESTS)
+    if not is_satisfied(condition, keys, hashes, at):
+        return
+    for item in data.draw(st.permutations(sorted(keys | hashes))):
+        if is_satisfied(condition, keys - {item}, hashes - {item}, at):
+            keys.discard(item)
+            hashes.discard(item)
+    signatures, preimages = build.dearest_way(condition)
+    assert len(keys) <= signatures
+    assert len(hashes) <= preimages

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.devnet.chaos_plan import LENGTH_MS_MIN, SEED_MAX, SOFT, Fault, Schedule, draw
@@ -34,6 +34,7 @@ def schedule(
     return draw(seed, length_ms=length_ms, nodes=names(count), hard=hard, kinds=kinds)
 
 
+@settings(deadline=None)
 @given(seeds, lengths, sizes, st.booleans())
 def test_same_seed_same_schedule(seed: int, length_ms: int, count: int, hard: bool) -> None:
     """Everything equal gives equal bytes, and what was written can be read again."""
@@ -53,6 +54,7 @@ def test_schedule_of_a_seed_is_fixed() -> None:
     assert steps == FIRST_OF_SEED_1
 
 
+@settings(deadline=None)
 @given(seeds, lengths, sizes)
 def test_at_most_f_at_once(seed: int, length_ms: int, count: int) -> None:
     """At each beginning no more than f are disturbed, each one once, all within the run."""
@@ -69,6 +71,7 @@ def test_at_most_f_at_once(seed: int, length_ms: int, count: int) -> None:
                 assert not set(step.nodes) & set(other.nodes)
 
 
+@settings(deadline=None)
 @given(seeds, sizes)
 def test_hard_goes_beyond_f_but_never_beyond_all(seed: int, count: int) -> None:
     """With --hard up to all are disturbed, and nobody is taken twice."""
@@ -87,6 +90,7 @@ def test_all_kinds_occur(hard: bool) -> None:
     assert all((step.delay_ms > 0) == (step.fault is Fault.DELAY) for step in steps)
 
 
+@settings(deadline=None)
 @given(seeds, st.sets(st.sampled_from(SOFT), min_size=1))
 def test_only_chosen_kinds(seed: int, kinds: set[Fault]) -> None:
     """What was not asked for does not happen; something does."""

@@ -17,7 +17,7 @@ from cli.errors import CliError, ExitCode
 from cli.genesis import read_genesis
 from ledger.genesis import Genesis
 from node import config, keys
-from node.api.epoch_schemas import Epoch, EpochMember, Licence, LicenceKeys
+from node.api.epoch_schemas import Epoch, EpochMember, Licence, LicenceKeys, Regulator
 from p2p.licence_cert import read_licence_certificate
 from tests.cli.conftest import Marsa
 
@@ -72,6 +72,7 @@ def epoch(number: int, **seats: str) -> Epoch:
             EpochMember(index=index, licence=name, name=name, key=HASH, operations_key=HASH)
             for index, name in enumerate(seated)
         ],
+        regulator=Regulator(version=0, needed=1, keys=[HASH]),
         licences=[licence(name, seat) for name, seat in seats.items()],
     )
 

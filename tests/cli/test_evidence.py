@@ -18,7 +18,7 @@ from tests.cli.conftest import Marsa
 from tests.cli.live_node import LiveNode, live_node
 from tests.ledger.world import World, sign
 
-EMPTY = Witness((), ())
+EMPTY = Witness((), (), ())
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ MADE_BY = {
 }
 """What makes an error, with the exit code where none is given."""
 FROM_ELSEWHERE = {
-    ("cli/audit.py", "error.reason.value"),
+    ("cli/audit_bundle.py", "fault.fault.value"),
     ("cli/audit.py", "fault.code"),
     ("cli/devnet/members.py", "code"),
     ("cli/errors.py", "code"),

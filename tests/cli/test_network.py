@@ -64,6 +64,7 @@ def test_secrets_are_private_and_apart(network: Path) -> None:
             *(f"{folder}/{name}" for folder in ("hosts", "roles") for name in PROVIDERS),
             *("attestors/meridian.pem", "attestors/northlight.pem", "holders/alice.words"),
             *("authority/authority-key.pem", "authority/authority.pem"),
+            *(f"regulator/{number}.json" for number in (1, 2, 3)),
         ]
     )
     for name in PROVIDERS:
@@ -73,7 +74,7 @@ def test_secrets_are_private_and_apart(network: Path) -> None:
             "link.pem",
         ]
     readme = (network / "README.txt").read_text()
-    for folder in ("hosts", "roles", "authority", "attestors", "holders"):
+    for folder in ("hosts", "roles", "authority", "regulator", "attestors", "holders"):
         assert f"{folder}/" in readme
     assert list(network.parent.glob(".net*")) == []
 
@@ -106,10 +107,11 @@ def test_what_is_said_is_what_is_made(marsa: Marsa, tmp_path: Path) -> None:
     text = hosts_text([host("acme", "acme.example:8740", *lines), *HOSTS[1:]])
     marsa("wallet", "new", "ann", "--password-file", _password(tmp_path))
     (listed,) = marsa("wallet", "addresses", "ann", "--network", "main", "--json").json["addresses"]
-    text = text.replace('"harbour"', '"harbour"\nkind = "main"\nparameters = { epoch_blocks = 7 }')
+    more = 'kind = "main"\nparameters = { epoch_blocks = 7 }\neconomy = { lower_ms = 60_000 }'
+    text = text.replace('"harbour"', f'"harbour"\n{more}')
     text = text.replace('name = "alice"', f'name = "alice"\naddress = "{listed}"')
     text += "".join(
-        f'[[factor]]\ndevice_class = "h100"\nworkload = "{name}"\nfactor = 900_000\n'
+        f'[[factor]]\ndevice_class = "h100x8"\nworkload = "{name}"\nfactor = 900_000\n'
         for name in ("training", "inference")
     )
     (tmp_path / "h.toml").write_text(text)
@@ -118,6 +120,7 @@ def test_what_is_said_is_what_is_made(marsa: Marsa, tmp_path: Path) -> None:
     assert made.code == ExitCode.OK, made.out
     genesis = load((out / "genesis.json").read_bytes())
     assert (genesis.network, genesis.parameters.epoch_blocks) == ("main", 7)
+    assert genesis.parameters.economy.lower_ms == 60_000
     assert {item.factor for item in genesis.standard} == {900_000}
     assert {item.address for item in genesis.allocations} == {listed}
     assert not (out / "holders").exists()
@@ -171,8 +174,9 @@ def test_where_a_host_listens(marsa: Marsa, tmp_path: Path, address: str, listen
         ('licence = "bolt"', 'licence = "Bolt"', "host 2: licence: "),
         ('licence = "bolt"', 'licence = "acme"', "licence 'acme'"),
         ("Bolt Compute", "acme compute", "acme compute"),
-        ("devices = 100", "devices = 0", "host 1: capacity 1: devices: "),
-        ('"training", "inference"', '"dancing"', "no factor for h100/dancing"),
+        ("bond = { bolt", "bond = { acme", "acme"),
+        ("devices = 20", "devices = 0", "host 1: capacity 1: devices: "),
+        ('"training", "inference"', '"dancing"', "no factor for h100x8/dancing"),
         ('[network]\nname = "harbour"', "", "key `network`"),
         ('name = "harbour"', 'name = "harbour"\nkind = "devnet"', "network: kind: "),
         ('name = "harbour"', 'name = "harbour"\nhue = 3', "unknown key `hue`"),

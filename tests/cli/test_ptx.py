@@ -14,25 +14,31 @@ from hypothesis import strategies as st
 from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp
 
 from cli.wallet import ptx_document
-from cli.wallet.ptx import Approvers, Ptx, add, combine, create, finalize, needs, sign
+from cli.wallet.ptx import (
+    Approvers,
+    Ptx,
+    add,
+    combine,
+    create,
+    finalize,
+    needs,
+    refusals_at,
+    reveal,
+    sign,
+)
 from ledger import codec
 from ledger.crypto import SigningKey, verify
-from ledger.economy.licence import Licence
-from ledger.locks import Condition, HashLock, Key, Threshold, lock_hash
-from ledger.membership import check_approvals
-from ledger.objects import load_all
+from ledger.locks import HEIGHT, After, All, Condition, HashLock, Key, Moment, Threshold, lock_hash
+from ledger.locks import Any as AnyOf
 from ledger.operations import (
     Admit,
-    Burn,
-    EndEpoch,
     Mint,
     Operation,
     Remove,
-    Revoke,
     Suspend,
-    ValidatorReady,
 )
 from ledger.reasons import Invalid, Reason
+from ledger.state import check_transaction
 from ledger.transaction import (
     Fee,
     KeySignature,
@@ -42,12 +48,19 @@ from ledger.transaction import (
     decode,
     sighash,
 )
-from tests.ledger.world import COIN, World, grant, key, lock_of
+from tests.ledger.world import COIN, REGULATORS, World, grant, key, lock_of
 
 WORLD = World()
 NAMES = ("val0", "val1", "val2", "val3")
 OPERATORS = [key(f"{name}/operations") for name in NAMES]
-APPROVERS = Approvers(0, 3, {k.public: n for k, n in zip(OPERATORS, NAMES, strict=True)})
+REGULATOR = [key(name) for name in REGULATORS]
+APPROVERS = Approvers(
+    0,
+    3,
+    {k.public: n for k, n in zip(OPERATORS, NAMES, strict=True)},
+    2,
+    tuple(sorted(k.public for k in REGULATOR)),
+)
 STRANGER = key("stranger")
 OWNERS = sorted((key(name) for name in ("ann", "ben", "cid", "dot")), key=lambda k: k.public)
 TWO_OF_FOUR = Threshold(2, tuple(owner.public for owner in OWNERS))
@@ -105,8 +118,32 @@ def test_exactly_a_quorum_goes_into_the_witness(signers: set[SigningKey], strang
     tx = finalize(ptx, WORLD.fees, approvers=APPROVERS)
     used = [item.key for item in tx.witness.signatures]
     assert used == sorted(item.public for item in signers)[:3]
-    check_approvals(used, WORLD.epoch, load_all(WORLD.state, Licence))
+    check_transaction(WORLD.state, tx, time_ms=WORLD.time_ms + 1)
     assert len(ptx.signatures) == len(signers) + strange
+
+
+@pytest.mark.parametrize(
+    ("operation", "validators", "regulators", "expected"),
+    [
+        (Admit(grant("val9", issuer=False), 0), 4, 3, (3, 2)),
+        (Remove("val3", 0), 3, 3, (3, 0)),
+        (Suspend("val3", 0), 4, 0, (3, 0)),
+        (Suspend("val3", 0), 0, 3, (0, 2)),
+        (Suspend("val3", 0), 2, 2, (0, 2)),
+        (Suspend("val3", 0), 3, 2, (3, 0)),
+    ],
+)
+def test_government_is_carried_by_those_whom_it_wants(
+    operation: Operation, validators: int, regulators: int, expected: tuple[int, int]
+) -> None:
+    """Exactly a quorum of validators, exactly as many of the regulator's keys, or both; where
+    either may, whoever is complete. The ledger accepts each."""
+    signers = [*OPERATORS[:validators], *REGULATOR[:regulators]]
+    tx = finalize(sign(governance(operation), signers), WORLD.fees, approvers=APPROVERS)
+    used = {item.key for item in tx.witness.signatures}
+    found = [len(used & {key.public for key in keys}) for keys in (OPERATORS, REGULATOR)]
+    assert tuple(found) == expected
+    check_transaction(WORLD.state, tx, time_ms=WORLD.time_ms + 1)
 
 
 def test_fewer_than_a_quorum_is_refused_with_the_number() -> None:
@@ -161,6 +198,48 @@ def test_copies_add_what_each_reveals() -> None:
     assert len(tx.witness.signatures) == 3
     many = [Threshold(1, (key(f"owner {index}").public,)) for index in range(65)]
     assert refusal(payment, *many) is Reason.TOO_LARGE
+
+
+def test_preimages_travel_and_combine_like_signatures() -> None:
+    """Copies of which one has the secret and one the signature make a whole in any order; with two
+    ways open the witness holds one, with a moment the one that is open then."""
+    ann, ben = OWNERS[:2]
+    secret, digest = b"secret", HashLock(sha256(b"secret").digest())
+    late = All((After(HEIGHT, 5), Key(ben.public)))
+    lock = AnyOf((All((digest, Key(ann.public))), late))
+    bare = payment(lock)
+    known, signed = reveal(bare, [secret, secret]), sign(bare, [ann])
+    assert refusal(reveal, bare, [b"other"]) is Reason.SPARE_PREIMAGE
+    assert refusal(finalize, known, WORLD.fees) is Reason.MISSING_SIGNATURE
+    assert refusal(finalize, signed, WORLD.fees) is Reason.MISSING_PREIMAGE
+    both = combine(known, signed)
+    assert both == combine(signed, known)
+    assert ptx_document.load(ptx_document.dump(both)) == both
+    twice = json.loads(ptx_document.dump(both))["preimages"] * 2
+    assert refusal(ptx_document.load, edited(both, preimages=twice)) is Reason.MALFORMED
+    (need,) = needs(known)
+    assert (need.tree, need.left, need.known) == (lock, 1, (digest.digest,))
+    assert needs(both)[0].left == 0
+    every = sign(both, [ben])
+    for height, names, shown in ((4, [ann], 1), (5, [ann], 1), (None, [ann], 1)):
+        at = None if height is None else Moment(height, 0)
+        witness = finalize(every, WORLD.fees, at=at).witness
+        assert (witness.keys, len(witness.preimages)) == ([k.public for k in names], shown)
+    refund = sign(bare, [ben])
+    assert finalize(refund, WORLD.fees, at=Moment(4, 0)).witness.keys == [ben.public]
+    for height, reasons in ((4, [Reason.NOT_YET]), (5, [])):
+        found = refusals_at(refund, needs(refund), Moment(height, 0))
+        assert [item.reason for item in found] == reasons
+
+
+def test_only_the_way_that_is_open_is_taken() -> None:
+    """The smaller key's way opens later: before that the other's is taken."""
+    ann, ben = OWNERS[:2]
+    ways = All((After(HEIGHT, 5), Key(ann.public))), Key(ben.public)
+    ptx = sign(payment(AnyOf(ways)), [ann, ben])
+    for height, signer in ((4, ben), (5, ann)):
+        tx = finalize(ptx, WORLD.fees, at=Moment(height, 0))
+        assert tx.witness.keys == [signer.public]
 
 
 def test_needs_say_who_may_sign_and_who_has() -> None:
@@ -234,7 +313,7 @@ def test_too_many_signatures_are_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("format", "marsa.ptx/2", Reason.UNSUPPORTED_VERSION),
+        ("format", "marsa.ptx/1", Reason.UNSUPPORTED_VERSION),
         ("network", "moon", Reason.MALFORMED),
         ("network", "main", Reason.BAD_BODY),
         ("chain_id", "00" * 32, Reason.BAD_BODY),
@@ -242,6 +321,8 @@ def test_too_many_signatures_are_refused() -> None:
         ("body", "00", Reason.MALFORMED),
         ("conditions", "91c0", Reason.MALFORMED),
         ("signatures", [{"key": "00" * 32, "signature": "00" * 64}], Reason.SPARE_SIGNATURE),
+        ("preimages", ["00"], Reason.SPARE_PREIMAGE),
+        ("preimages", ["00" * 65], Reason.MALFORMED),
         ("note", "please sign", Reason.MALFORMED),
     ],
 )
@@ -288,36 +369,11 @@ def test_nothing_but_a_refusal_leaves_the_reader(data: bytes) -> None:
 
 
 def test_what_cannot_be_signed_is_not_created() -> None:
-    """Conditions that the ledger does not enforce, and bodies without a shape."""
-    assert refusal(payment, HashLock(b"\x01" * 32)) is Reason.UNSUPPORTED_LOCK
+    """Conditions that the ledger refuses, and bodies without a shape."""
+    assert refusal(payment, Threshold(2, TWO_OF_FOUR.keys[:1])) is Reason.BAD_LOCK
     bad = WORLD.body(memo=b"x" * 300)
     assert isinstance(bad, Transaction)
     assert refusal(create, bad, "devnet") is Reason.MALFORMED
-
-
-def test_the_words_of_every_operation() -> None:
-    """They are a part of the format: other words would be another format."""
-    hexed = "01" * 32
-    admitted = ptx_document.describe_operation(Admit(grant("val9", issuer=False), 0))
-    assert admitted.startswith("admit 'val9' (Cloud val9; EU), version 0, to validate until 2029-")
-    for role in ("operations", "treasury", "metering", "consensus", "link"):
-        assert f"{role} {key(f'val9/{role}').public.hex()}" in admitted
-    words = {
-        Remove("kite", 3): "remove 'kite', version 3",
-        Suspend("kite", 0): "suspend 'kite', version 0",
-        Revoke("kite", 1): "revoke 'kite', version 1",
-        EndEpoch(7): "end epoch 7 with the block that holds this",
-        Burn(b"\x01" * 32, 1_500_000): f"burn 1.500000 of asset {hexed}",
-        Mint("kite", b"\x01" * 32, 2, 5, COIN): (
-            f"mint 1.000000 coins of 'kite', lane 2, number 5, by key {hexed}"
-        ),
-        ValidatorReady("kite", b"\x01" * 32, 9, b"\x01" * 32): (
-            f"'kite' holds block {hexed} at height 9, by key {hexed}"
-        ),
-    }
-    assert [ptx_document.describe_operation(item) for item in words] == list(words.values())
-    accused = ptx_document.describe_operation(WORLD.evidence("val0"))
-    assert accused == f"'val0' voted at epoch 0, view 2, height 7 for {'01' * 32} and {'02' * 32}"
 
 
 def test_the_largest_transaction_fits_its_document() -> None:

@@ -17,7 +17,7 @@ from ledger.crypto import SigningKey
 from ledger.economy.licence import LicenceState, Seat
 from ledger.genesis import dump
 from tests.cli.conftest import Marsa, Result
-from tests.cli.devnet_node import BLUEPRINT, devnet_node, write_role_keys
+from tests.cli.devnet_node import BLUEPRINT, devnet_node, write_json, write_role_keys
 from tests.cli.live_node import LiveNode
 from tests.ledger.world import TIME_MS
 
@@ -53,21 +53,22 @@ def seat(node: LiveNode, name: str) -> tuple[LicenceState, Seat]:
 
 
 def test_on_a_devnet_one_command_does_all(marsa: Marsa, node: LiveNode, grant: Path) -> None:
-    """Admit, remove, suspend, revoke, end the epoch: each final with exactly three approvals."""
+    """Admit, remove, suspend, revoke, end the epoch: each final with the approvals of exactly three
+    validators, those over licences with two of the regulator's too."""
     steps = [
-        (("admit", grant), "kite", (LicenceState.ACTIVE, Seat.WAITING)),
-        (("remove", "acme"), "acme", (LicenceState.ACTIVE, Seat.LEAVING)),
-        (("suspend", "bolt"), "bolt", (LicenceState.SUSPENDED, Seat.SEATED)),
-        (("revoke", "kite"), "kite", (LicenceState.REVOKED, Seat.NONE)),
+        (("admit", grant), "kite", 5, (LicenceState.ACTIVE, Seat.WAITING)),
+        (("remove", "acme"), "acme", 3, (LicenceState.ACTIVE, Seat.LEAVING)),
+        (("suspend", "bolt"), "bolt", 3, (LicenceState.SUSPENDED, Seat.SEATED)),
+        (("revoke", "kite"), "kite", 5, (LicenceState.REVOKED, Seat.NONE)),
     ]
-    for height, (arguments, name, expected) in enumerate(steps, 1):
+    for height, (arguments, name, approvals, expected) in enumerate(steps, 1):
         done = marsa("validator", *arguments, "--json")
         assert done.code == 0, done.out
         assert set(done.json) == {
             *("schema", "txid", "status", "height", "elapsed_ms", "approvals")
         }
         assert (done.json["status"], done.json["height"]) == ("final", height)
-        assert done.json["approvals"] == 3
+        assert done.json["approvals"] == approvals
         assert done.json["schema"] == f"marsa.validator.{arguments[0]}/1"
         assert seat(node, name) == expected
         shown = marsa("tx", "show", done.json["txid"]).out
@@ -97,12 +98,13 @@ def test_status_lists_seats_and_wishes(marsa: Marsa, node: LiveNode, grant: Path
 def test_from_operator_to_operator(
     marsa: Marsa, node: LiveNode, grant: Path, tmp_path: Path
 ) -> None:
-    """--ptx writes; operators sign copies with keys of their own and the genesis file, one more
-    than needed and one who does not count; combined, inspected and sent by anybody."""
+    """--ptx writes; operators and regulator sign copies with keys of their own and the genesis
+    file, one more than needed and one who does not count; combined, inspected and sent by
+    anybody."""
     file, genesis = tmp_path / "admit.ptx", tmp_path / "genesis.json"
     genesis.write_bytes(dump(BLUEPRINT.genesis))
     made = marsa("validator", "admit", grant, "--ptx", file, "--genesis", genesis, "--json")
-    assert (made.code, made.json["needed"]) == (0, 3), made.out
+    assert (made.code, made.json["needed"]) == (0, 5), made.out
     assert code_of(marsa("tx", "submit", file, "--json")) == (CHECK_FAILED, "needs_quorum")
     copies = []
     for name in BLUEPRINT.providers:
@@ -117,17 +119,23 @@ def test_from_operator_to_operator(
         copies.append(copy)
     assert marsa("tx", "combine", file, *copies[:2]).code == 0
     assert (
-        f"signatures missing: 1; next: marsa tx sign {file} --key FILE"
+        f"signatures missing: 3; next: marsa tx sign {file} --key FILE"
         in marsa("tx", "inspect", file).out
     )
     candidate = ("tx", "sign", copies[2], "--key", tmp_path / "kite-keys", "--yes")
     assert marsa(*candidate).code == 0
-    assert marsa("tx", "combine", file, *copies[2:], "--json").json["signatures"] == 5
+    for number in (1, 2):
+        held = tmp_path / f"regulator-{number}.json"
+        seed = BLUEPRINT.regulator_seeds[number - 1]
+        write_json(held, {"regulator": "State Office", "key": seed.hex()})
+        sign = ("tx", "sign", copies[2], "--key", held, "--genesis", genesis, "--yes")
+        assert marsa(*sign).code == 0
+    assert marsa("tx", "combine", file, *copies[2:], "--json").json["signatures"] == 7
     shown = marsa("tx", "inspect", file)
     assert "signed acme" in shown.out and "spare" in shown.out
     assert shown.out.splitlines()[-1] == f"complete; next: marsa tx submit {file}"
     final = marsa("tx", "finalize", file, "--json").json
-    assert (len(final["signed_by"]), len(final["left_out"])) == (3, 2)
+    assert (len(final["signed_by"]), len(final["left_out"])) == (5, 2)
     assert marsa("tx", "submit", file, "--json").json["status"] == "final"
     assert seat(node, "kite") == (LicenceState.ACTIVE, Seat.WAITING)
     assert marsa("tx", "submit", file, "--json").json["status"] == "final"
@@ -142,6 +150,22 @@ def test_a_devnet_validator_signs_by_name(marsa: Marsa, node: LiveNode, tmp_path
         assert signed.json["signatures"] == count
     assert marsa("tx", "submit", file).code == 0
     assert seat(node, "acme")[1] is Seat.LEAVING
+
+
+def test_a_devnets_regulator_signs_by_number(
+    marsa: Marsa, node: LiveNode, grant: Path, tmp_path: Path
+) -> None:
+    """A suspension that two of the regulator's keys carry alone; a third number is no key."""
+    file = tmp_path / "suspend.ptx"
+    assert marsa("validator", "suspend", "acme", "--ptx", file).code == 0
+    assert marsa("tx", "sign", file, "--regulator", "1").code == 0
+    assert "the regulator" in marsa("tx", "inspect", file).out
+    assert code_of(marsa("tx", "submit", file, "--json")) == (CHECK_FAILED, "needs_quorum")
+    assert marsa("tx", "sign", file, "--regulator", "3").code == 0
+    lacking = marsa("tx", "sign", file, "--regulator", "4", "--json")
+    assert code_of(lacking) == (ExitCode.NOT_FOUND, "unknown_regulator_key")
+    assert marsa("tx", "submit", file).code == 0
+    assert seat(node, "acme") == (LicenceState.SUSPENDED, Seat.SEATED)
 
 
 def test_a_provider_that_joined_a_devnet_signs_by_name(

@@ -106,7 +106,8 @@ class Cluster:
     def end(self) -> None:
         """Kill whatever still runs."""
         devnets = self.home / "devnets"
-        directories = [*devnets.glob("*/nodes/*"), *devnets.glob("*/links")]
+        beside = (*devnets.glob("*/links"), *devnets.glob("*/agents"))
+        directories = [*devnets.glob("*/nodes/*"), *beside]
         alive = [processes.running(directory) for directory in directories]
         processes.kill([process for process in alive if process is not None])
 

@@ -104,7 +104,8 @@ class Hosts:
         return self.marsa(at, *mint, key, "--wait", "20s").json
 
     def admit(self, at: Host, licence: str) -> Any:
-        """A provider that made its keys itself: the authority licenses it, three operators sign."""
+        """A provider that made its keys itself: the authority licenses it, three operators
+        and two keys of the regulator sign."""
         home = self._cluster.home
         keys, grant, ptx = (home / f"{licence}{end}" for end in ("-keys", ".json", ".ptx"))
         authority = self.directory / "authority" / "authority-key.pem"
@@ -116,6 +117,9 @@ class Hosts:
         for host in self.hosts[:3]:
             roles = self.directory / "roles" / host.licence / "roles.json"
             self.marsa(at, "tx", "sign", ptx, "--key", roles, *chain, "--yes")
+        for number in (1, 2):
+            held = self.directory / "regulator" / f"{number}.json"
+            self.marsa(at, "tx", "sign", ptx, "--key", held, *chain, "--yes")
         return self.marsa(at, "tx", "submit", ptx).json
 
     def logs(self) -> str:

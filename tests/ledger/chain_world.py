@@ -274,7 +274,7 @@ def _signature(key: bytes, message: bytes) -> bytes:
 def _witness(locks: set[bytes]) -> Witness:
     keys = sorted(KEY_BY_LOCK[lock] for lock in locks)
     conditions = tuple(Key(KEY_BY_LOCK[lock]) for lock in sorted(locks))
-    return Witness(conditions, tuple(KeySignature(key, key + key) for key in keys))
+    return Witness(conditions, tuple(KeySignature(key, key + key) for key in keys), ())
 
 
 def _epoch(number: int, base_height: int) -> bytes:

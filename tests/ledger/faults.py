@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import msgpack
@@ -20,7 +21,7 @@ from ledger.crypto import ZERO_HASH
 from ledger.execution import Execution
 from ledger.locks import After, All, Before, HashLock, Key, Threshold, lock_hash
 from ledger.locks import Any as AnyOf
-from ledger.operations import Burn, Mint
+from ledger.operations import Burn, EndEpoch, Mint
 from ledger.reasons import Reason
 from ledger.transaction import (
     Fee,
@@ -67,6 +68,7 @@ def transaction_faults(world: World) -> list[Fault]:
         *field_faults(world),
         *body_faults(world),
         *witness_faults(world),
+        *preimage_faults(world),
         *lock_faults(world),
         *state_faults(world),
         *operation_faults(world),
@@ -138,6 +140,10 @@ def field_faults(world: World) -> list[Fault]:
         ("unknown lock type", good, (1, 0, 0, 0), 99, Reason.BAD_LOCK),
         ("lock key of 31 bytes", good, (1, 0, 0, 1), bytes(31), Reason.BAD_LOCK),
         ("signature of 63 bytes", good, (1, 1, 0, 1), bytes(63), Reason.MALFORMED),
+        ("preimage of 65 bytes", good, (1, 2), [bytes(65)], Reason.MALFORMED),
+        ("65 preimages", good, (1, 2), [b""] * 65, Reason.MALFORMED),
+        ("preimage as text", good, (1, 2), ["x"], Reason.MALFORMED),
+        ("a witness without preimages", good, (1,), _tree(good)[1][:2], Reason.MALFORMED),
         ("65 inputs", good, (0, 2), _tree(good)[0][2] * 65, Reason.MALFORMED),
         ("65 outputs", good, (0, 3), _tree(good)[0][3] * 65, Reason.MALFORMED),
         ("17 operations", minted, (0, 5), _tree(minted)[0][5] * 17, Reason.MALFORMED),
@@ -278,6 +284,33 @@ def witness_faults(world: World) -> list[Fault]:
     ]
 
 
+def preimage_faults(world: World) -> list[Fault]:
+    """Preimages that are missing, too many or out of order."""
+    good, ruled = world.transfer("alice", "bob"), world.govern(EndEpoch(0))
+    one, two = sorted((b"one", b"two"), key=lambda item: sha256(item).digest())
+    hashes = [HashLock(sha256(item).digest()) for item in (one, two)]
+    owner = Key(key("alice").public)
+    both, either = All((owner, *hashes)), All((owner, AnyOf(tuple(hashes))))
+    rows: Sequence[tuple[str, Any, Sequence[bytes], Reason]] = (
+        ("of no hash", owner, [one], Reason.SPARE_PREIMAGE),
+        ("two of one", either, [one, two], Reason.SPARE_PREIMAGE),
+        ("descending", both, [two, one], Reason.WITNESS_ORDER),
+        ("twice", both, [one, one], Reason.WITNESS_ORDER),
+        ("one of two", both, [one], Reason.MISSING_PREIMAGE),
+        ("another", either, [b"three"], Reason.MISSING_PREIMAGE),
+    )
+    faults = [
+        Fault(
+            f"preimage: {name}",
+            _with_witness(good, [lock], good.witness.signatures, preimages),
+            reason,
+        )
+        for name, lock, preimages, reason in rows
+    ]
+    ruled_raw = _with_witness(ruled, (), ruled.witness.signatures, [one])
+    return [*faults, Fault("preimage: for a quorum", ruled_raw, Reason.SPARE_PREIMAGE)]
+
+
 def minted_spend(world: World) -> SignedTransaction:
     """A transfer that also mints, so that a signature is needed without any condition; its
     witness lacks the condition."""
@@ -299,12 +332,23 @@ def lock_faults(world: World) -> list[Fault]:
     for _ in range(6):
         nested = All((nested,))
     keys = tuple(sorted(key(f"member {index}").public for index in range(16)))
+    hashed, owner = HashLock(bytes(32)), key("alice").public
+    chain = All((All((All((All((hashed,)),)),)),))
     rows: Sequence[tuple[str, Any, Reason]] = (
-        ("after", After(0, 5), Reason.UNSUPPORTED_LOCK),
-        ("before", Before(1, 5), Reason.UNSUPPORTED_LOCK),
-        ("hash", HashLock(bytes(32)), Reason.UNSUPPORTED_LOCK),
-        ("all", All((single,)), Reason.UNSUPPORTED_LOCK),
-        ("any", AnyOf((single,)), Reason.UNSUPPORTED_LOCK),
+        ("height 0", After(0, 0), Reason.BAD_LOCK),
+        ("time 2^53", Before(1, 2**53), Reason.BAD_LOCK),
+        ("unit 2", After(2, 5), Reason.BAD_LOCK),
+        ("no parts", All(()), Reason.BAD_LOCK),
+        ("17 parts", AnyOf((single,) * 17), Reason.BAD_LOCK),
+        ("66 nodes", AnyOf((chain,) * 13), Reason.BAD_LOCK),
+        ("nine limits", AnyOf((single, *(Before(0, 9),) * 9)), Reason.BAD_LOCK),
+        ("nobody needs the signature", After(0, 5), Reason.SPARE_SIGNATURE),
+        ("both", All((Key(bob), single)), Reason.MISSING_SIGNATURE),
+        ("hash", hashed, Reason.MISSING_PREIMAGE),
+        ("key and hash", All((Key(owner), hashed, Before(0, 1))), Reason.MISSING_PREIMAGE),
+        ("3 of 2 inside", All((Threshold(3, (alice, bob)),)), Reason.BAD_LOCK),
+        ("descending inside", AnyOf((Threshold(1, (bob, alice)),)), Reason.BAD_LOCK),
+        ("small-order key inside", AnyOf((Key(owner), Key(SMALL_ORDER_KEY))), Reason.BAD_KEY),
         ("seven levels", nested, Reason.BAD_LOCK),
         ("17 keys", All((Threshold(1, keys), single)), Reason.BAD_LOCK),
         ("3 of 2", Threshold(3, (alice, bob)), Reason.BAD_LOCK),
@@ -404,9 +448,13 @@ def _changed(name: str, raw: bytes, path: tuple[int, ...], value: Any, reason: R
 
 
 def _with_witness(
-    tx: SignedTransaction, conditions: Sequence[Any], signatures: Sequence[KeySignature]
+    tx: SignedTransaction,
+    conditions: Sequence[Any],
+    signatures: Sequence[KeySignature],
+    preimages: Sequence[bytes] = (),
 ) -> bytes:
-    return encode(SealedTransaction(tx.body, Witness(tuple(conditions), tuple(signatures))))
+    witness = Witness(tuple(conditions), tuple(signatures), tuple(preimages))
+    return encode(SealedTransaction(tx.body, witness))
 
 
 def _resigned(tx: SignedTransaction, other: Transaction, name: str) -> bytes:

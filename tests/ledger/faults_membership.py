@@ -16,6 +16,7 @@ from ledger.operations import Admit, EndEpoch, Evidence, Operation, Remove, Revo
 from ledger.reasons import Reason
 from ledger.transaction import Fee, Output
 from tests.ledger.faults import SMALL_ORDER_KEY, Fault, transaction_faults
+from tests.ledger.faults_economy import economy_faults
 from tests.ledger.world import World, grant, key, lock_of, sign
 
 replace = msgspec.structs.replace
@@ -23,7 +24,7 @@ replace = msgspec.structs.replace
 
 def all_faults(world: World) -> list[Fault]:
     """Of every operation and of transactions as such."""
-    return [*transaction_faults(world), *membership_faults(world)]
+    return [*transaction_faults(world), *membership_faults(world), *economy_faults(world)]
 
 
 def membership_faults(world: World) -> list[Fault]:
@@ -149,10 +150,10 @@ def licence_faults(world: World) -> list[Fault]:
         ),
         ("end of another epoch", (EndEpoch(1),), Reason.WRONG_EPOCH),
         ("end of an epoch twice", (EndEpoch(0), EndEpoch(0)), Reason.WRONG_EPOCH),
-        ("admission of who is seated", (Admit(grant("val0"), 0),), Reason.HAS_SEAT),
+        ("admission of who is seated", (Admit(moved_grant("val0"), 0),), Reason.HAS_SEAT),
         (
             "admission of who leaves",
-            (Remove("val0", 0), Admit(grant("val0"), 1)),
+            (Remove("val0", 0), Admit(moved_grant("val0"), 1)),
             Reason.HAS_SEAT,
         ),
         ("admission at a later version", (Admit(grant("new"), 1),), Reason.WRONG_VERSION),
@@ -272,6 +273,12 @@ def evidence_faults(world: World) -> list[Fault]:
             True,
         ),
     ]
+
+
+def moved_grant(name: str) -> LicenceGrant:
+    """The grant of a licence with another consensus key: no seat goes over to that."""
+    held = grant(name)
+    return replace(held, keys=replace(held.keys, consensus=key(f"{name}/moved").public))
 
 
 def _renamed(evidence: Evidence) -> Evidence:

@@ -1,111 +1,28 @@
 """A second codec, written from the protocol's description alone; it imports nothing of the node.
 
-Shapes are small objects that check an untyped MessagePack value; `SHAPES` lists every struct that
-the ledger hashes, signs, stores or sends. Bytes are good when they unpack to the shape and pack
-to themselves again.
+`SHAPES` lists every struct that the ledger hashes, signs, stores or sends. Bytes are good when they
+unpack to the shape and pack to themselves again.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 import msgpack
 
-Shape = Callable[[Any], None]
-
-
-class Refused(Exception):
-    """Bad input, with the reason code."""
-
-    def __init__(self, code: str, detail: str = "") -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code = code
-
-
-def digest(name: str, *parts: bytes) -> bytes:
-    """SHA-256 over the tag and the parts, each behind its length."""
-    tag = b"marsa/1/" + name.encode()
-    data = bytes([len(tag)]) + tag
-    for part in parts:
-        data += len(part).to_bytes(4, "big") + part
-    return sha256(data).digest()
-
-
-def need(condition: bool, code: str = "malformed", detail: str = "") -> None:
-    if not condition:
-        raise Refused(code, detail)
-
-
-def integer(low: int, high: int, code: str = "malformed") -> Shape:
-    def check(value: Any) -> None:
-        need(type(value) is int and low <= value <= high, code, repr(value))
-
-    return check
-
-
-def binary(low: int, high: int | None = None, code: str = "malformed") -> Shape:
-    def check(value: Any) -> None:
-        need(type(value) is bytes and low <= len(value) <= (high or low), code, repr(value))
-
-    return check
-
-
-def text(pattern: str, longest: int) -> Shape:
-    def check(value: Any) -> None:
-        good = type(value) is str and re.fullmatch(pattern, value) and len(value) <= longest
-        need(bool(good), detail=repr(value))
-
-    return check
-
-
-def boolean(value: Any) -> None:
-    need(type(value) is bool, detail=repr(value))
-
-
-def many(item: Shape, low: int, high: int) -> Shape:
-    def check(value: Any) -> None:
-        need(type(value) is list and low <= len(value) <= high)
-        for entry in value:
-            item(entry)
-
-    return check
-
-
-def struct(*fields: Shape) -> Shape:
-    def check(value: Any) -> None:
-        need(type(value) is list and len(value) == len(fields))
-        for field, entry in zip(fields, value, strict=True):
-            field(entry)
-
-    return check
-
-
-def union(shapes: dict[int, Shape], code: str) -> Shape:
-    """A struct that begins with its number."""
-
-    def check(value: Any) -> None:
-        need(type(value) is list and bool(value))
-        tag = value[0]
-        need(type(tag) is int and tag in shapes, code, repr(tag))
-        shapes[tag](value)
-
-    return check
-
-
-def coded(shape: Shape, code: str) -> Shape:
-    """Whatever is wrong inside has one reason."""
-
-    def check(value: Any) -> None:
-        try:
-            shape(value)
-        except Refused as error:
-            raise Refused(code, str(error)) from None
-
-    return check
-
+from tests.ledger.second_shape import (
+    Refused,
+    Shape,
+    binary,
+    boolean,
+    coded,
+    integer,
+    many,
+    need,
+    struct,
+    text,
+    union,
+)
 
 SLUG = text(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?", 32)
 NAME = text(r"[!-~](?:[ -~]{0,62}[!-~])?", 64)
@@ -124,7 +41,7 @@ PATH = many(HASH, 0, 63)
 def condition(value: Any) -> None:
     """Seven types; the last two hold conditions."""
     parts = many(condition, 1, 16)
-    limit = struct(integer(0, 7), integer(0, 1), UINT)
+    limit = struct(integer(0, 7), integer(0, 1), integer(1, 2**53 - 1))
     union(
         {
             1: struct(integer(1, 1), HASH),
@@ -145,29 +62,49 @@ FEE = struct(HASH, AMOUNT_OR_ZERO)
 ROLE_KEYS = struct(HASH, HASH, HASH, HASH, HASH)
 GRANT = struct(SLUG, NAME, NAME, HASH, CERTIFICATE, HASH, ROLE_KEYS, UINT, boolean, boolean)
 VOTE = struct(UINT, integer(1, 2), UINT, UINT, HASH)
-MINT = struct(integer(1, 1), SLUG, HASH, LANE, UINT, AMOUNT)
-BURN = struct(integer(2, 2), HASH, AMOUNT)
-ADMIT = struct(integer(3, 3), GRANT, UINT)
-REMOVE = struct(integer(4, 4), SLUG, UINT)
-SUSPEND = struct(integer(5, 5), SLUG, UINT)
-REVOKE = struct(integer(6, 6), SLUG, UINT)
-END_EPOCH = struct(integer(7, 7), UINT)
-READY = struct(integer(8, 8), SLUG, HASH, UINT, HASH)
-EVIDENCE = struct(integer(9, 9), SLUG, HASH, VOTE, SIGNATURE, VOTE, SIGNATURE)
-OPERATION = union(
-    {
-        1: MINT,
-        2: BURN,
-        3: ADMIT,
-        4: REMOVE,
-        5: SUSPEND,
-        6: REVOKE,
-        7: END_EPOCH,
-        8: READY,
-        9: EVIDENCE,
-    },
-    "unknown_operation",
-)
+REGULATOR_KEYS = struct(integer(1, 16), many(HASH, 1, 16))
+ATTESTOR = struct(SLUG, NAME, SLUG, HASH)
+WORKLOADS = many(SLUG, 1, 8)
+TERMS = struct(SLUG, SLUG, SLUG, SLUG, WORKLOADS, UINT, UINT, MICROHOURS)
+DEVICES = many(HASH, 1, 256)
+TARGETS = many(HASH, 1, 64)
+VOTES = (VOTE, SIGNATURE)
+_FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
+    1: ("Mint", (SLUG, HASH, LANE, UINT, AMOUNT)),
+    2: ("Burn", (HASH, AMOUNT)),
+    3: ("Admit", (GRANT, UINT)),
+    4: ("Remove", (SLUG, UINT)),
+    5: ("Suspend", (SLUG, UINT)),
+    6: ("Revoke", (SLUG, UINT)),
+    7: ("EndEpoch", (UINT,)),
+    8: ("ValidatorReady", (SLUG, HASH, UINT, HASH)),
+    9: ("Evidence", (SLUG, HASH, *VOTES, *VOTES)),
+    10: ("Apply", (GRANT,)),
+    11: ("Reinstate", (SLUG, UINT)),
+    12: ("WindDown", (SLUG, HASH, UINT)),
+    13: ("RotateKey", (SLUG, HASH, UINT, SLUG, HASH)),
+    14: ("RotateRegulator", (UINT, REGULATOR_KEYS)),
+    15: ("AdmitAttestor", (ATTESTOR, UINT)),
+    16: ("RemoveAttestor", (SLUG, UINT)),
+    17: ("Commit", (HASH, LANE, UINT, TERMS)),
+    18: ("PledgeDevices", (SLUG, HASH, SLUG, UINT, DEVICES)),
+    19: ("Amend", (SLUG, HASH, SLUG, UINT, MICROHOURS, UINT)),
+    20: ("Attest", (SLUG, HASH, LANE, UINT, SLUG, SLUG, UINT, MICROHOURS)),
+    21: ("OpenChallenge", (SLUG, SLUG, HASH, AMOUNT, HASH)),
+    22: ("Rule", (SLUG, HASH, SLUG, SLUG, boolean, UINT)),
+    23: ("SealNonce", (SLUG, HASH, UINT, HASH)),
+    24: ("RevealNonce", (SLUG, HASH, UINT, HASH)),
+    25: ("OpenDevices", (SLUG, HASH, UINT, UINT, DEVICES)),
+    26: ("DepositBond", (SLUG, HASH, AMOUNT)),
+    27: ("WithdrawBond", (SLUG, HASH, LANE, UINT, HASH, AMOUNT)),
+    28: ("FreezeOrder", (SLUG, HASH, TARGETS, UINT)),
+    29: ("RenewOrder", (SLUG, UINT, UINT)),
+    30: ("LiftOrder", (SLUG, UINT)),
+}
+OPERATIONS: dict[str, Shape] = {
+    name: struct(integer(number, number), *fields) for number, (name, fields) in _FIELDS.items()
+}
+OPERATION = union(dict(zip(_FIELDS, OPERATIONS.values(), strict=True)), "unknown_operation")
 TRANSACTION = struct(
     integer(1, 1, "unsupported_version"),
     HASH,
@@ -179,25 +116,30 @@ TRANSACTION = struct(
     binary(0, 256, "memo_too_long"),
 )
 KEY_SIGNATURE = struct(HASH, SIGNATURE)
-WITNESS = struct(many(coded(condition, "bad_lock"), 0, 64), many(KEY_SIGNATURE, 0, 64))
+WITNESS = struct(
+    many(coded(condition, "bad_lock"), 0, 64),
+    many(KEY_SIGNATURE, 0, 64),
+    many(binary(0, 64), 0, 64),
+)
 HEADER = struct(
     integer(1, 1), HASH, UINT, UINT, HASH, HASH, HASH, HASH, HASH, HASH, HASH, UINT, HASH
 )
 FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
 FACTORS = many(FACTOR, 1, 256)
-ATTESTOR = struct(SLUG, NAME, SLUG, HASH)
-ATTESTATION = struct(SLUG, MICROHOURS, SIGNATURE)
-WORKLOADS = many(SLUG, 1, 8)
-COMMITMENT = struct(
-    SLUG,
-    SLUG,
-    SLUG,
-    SLUG,
-    WORKLOADS,
-    UINT,
-    UINT,
-    MICROHOURS,
-    many(ATTESTATION, 0, 16),
+ATTESTATION = struct(SLUG, MICROHOURS, UINT, UINT, many(struct(MICROHOURS, UINT), 0, 1))
+SIGNED = struct(SLUG, MICROHOURS, SIGNATURE)
+FOUNDING = struct(TERMS, many(HASH, 0, 16_384), many(SIGNED, 0, 16))
+MINUTE, DAY = 60_000, 86_400_000
+WEEK, MONTH, HALF_YEAR = (integer(MINUTE, days * DAY) for days in (7, 30, 180))
+ECONOMY = struct(
+    integer(10_000, 250_000),
+    integer(1_000, 10**6),
+    integer(50_000, 500_000),
+    integer(1_000, 100_000),
+    *(MONTH, WEEK, MONTH, MONTH, MONTH, HALF_YEAR, HALF_YEAR, HALF_YEAR, MONTH, HALF_YEAR),
+    integer(MINUTE, 3_650 * DAY),
+    HALF_YEAR,
+    integer(59, 1_000),
 )
 PARAMETERS = struct(
     integer(1, 10**6),
@@ -213,7 +155,14 @@ PARAMETERS = struct(
     integer(100, 60_000),
     integer(1, 10**6),
     integer(1_000, 7 * 24 * 3_600_000),
+    ECONOMY,
 )
+ROTATION = struct(SLUG, HASH, UINT)
+CHANGE = struct(REGULATOR_KEYS, UINT)
+PANEL_VOTE = struct(SLUG, boolean)
+SEALED = struct(SLUG, HASH, HASH)
+FROZEN_BY = struct(SLUG, UINT)
+FOUNDING_BOND = struct(SLUG, SLUG, AMOUNT)
 MEMBER = struct(HASH, SLUG)
 AUTHORITY = struct(CERTIFICATE, HASH)
 ALLOCATION = struct(SLUG, AMOUNT, text(r"[ -~]*", 90))
@@ -236,15 +185,7 @@ SHAPES: dict[str, Shape] = {
     "Input": INPUT,
     "Output": OUTPUT,
     "Fee": FEE,
-    "Mint": MINT,
-    "Burn": BURN,
-    "Admit": ADMIT,
-    "Remove": REMOVE,
-    "Suspend": SUSPEND,
-    "Revoke": REVOKE,
-    "EndEpoch": END_EPOCH,
-    "ValidatorReady": READY,
-    "Evidence": EVIDENCE,
+    **OPERATIONS,
     "Transaction": TRANSACTION,
     "KeySignature": KEY_SIGNATURE,
     "Witness": WITNESS,
@@ -279,14 +220,45 @@ SHAPES: dict[str, Shape] = {
     "Standard": struct(integer(1, 2**32 - 1), FACTORS),
     "RoleKeys": ROLE_KEYS,
     "LicenceGrant": GRANT,
-    "Licence": struct(GRANT, integer(1, 4), UINT, integer(0, 4), UINT),
-    "Attestor": ATTESTOR,
-    "Attestation": ATTESTATION,
-    "CapacityCommitment": COMMITMENT,
-    "AttestationStatement": struct(
-        SLUG, MICROHOURS, SLUG, SLUG, SLUG, SLUG, WORKLOADS, UINT, UINT, MICROHOURS
+    "Rotation": ROTATION,
+    "Licence": struct(
+        *(GRANT, integer(1, 7), UINT, integer(0, 4), UINT, UINT, integer(0, 4)),
+        many(ROTATION, 0, 3),
     ),
-    "Reserve": struct(HASH, SLUG, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
+    "RegulatorKeys": REGULATOR_KEYS,
+    "RegulatorChange": CHANGE,
+    "Regulator": struct(UINT, REGULATOR_KEYS, many(CHANGE, 0, 1)),
+    "AttestorGrant": ATTESTOR,
+    "Attestor": struct(ATTESTOR, boolean, UINT, UINT),
+    "LowerFigure": struct(MICROHOURS, UINT),
+    "Attestation": ATTESTATION,
+    "CommitmentTerms": TERMS,
+    "CapacityCommitment": struct(
+        TERMS, integer(1, 4), UINT, UINT, UINT, UINT, many(ATTESTATION, 0, 16)
+    ),
+    "Device": struct(HASH, SLUG, SLUG, UINT, UINT, UINT),
+    "Vote": PANEL_VOTE,
+    "Challenge": struct(
+        *(SLUG, SLUG, HASH, AMOUNT, AMOUNT, HASH, UINT),
+        *(many(SLUG, 0, 5), many(PANEL_VOTE, 0, 5), UINT),
+    ),
+    "Sealed": SEALED,
+    "AuditRound": struct(UINT, many(SEALED, 0, 64)),
+    "Opening": struct(UINT, SLUG, HASH, UINT, UINT, UINT),
+    "Bond": struct(SLUG, HASH, AMOUNT),
+    "Order": struct(SLUG, HASH, TARGETS, UINT, UINT),
+    "FrozenBy": FROZEN_BY,
+    "Freeze": struct(HASH, many(FROZEN_BY, 1, 8)),
+    "Due": struct(UINT, integer(1, 8), binary(0, 128)),
+    "EconomyParameters": ECONOMY,
+    "AttestationStatement": struct(SLUG, MICROHOURS, TERMS, HASH),
+    "SignedAttestation": SIGNED,
+    "GenesisCommitment": FOUNDING,
+    "GenesisBond": FOUNDING_BOND,
+    "Reserve": struct(
+        *(HASH, SLUG, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, integer(1, 4)),
+        *(UINT, boolean, UINT, AMOUNT_OR_ZERO, UINT),
+    ),
     "SupplyLine": struct(HASH, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, UINT, UINT),
     "Lane": struct(SLUG, SLUG, LANE, UINT),
     "Authority": AUTHORITY,
@@ -299,9 +271,11 @@ SHAPES: dict[str, Shape] = {
         AUTHORITY,
         PARAMETERS,
         FACTORS,
+        REGULATOR_KEYS,
         many(ATTESTOR, 0, 64),
         many(GRANT, 0, 64),
-        many(COMMITMENT, 0, 1_024),
+        many(FOUNDING, 0, 1_024),
+        many(FOUNDING_BOND, 0, 4_096),
         many(ALLOCATION, 0, 4_096),
     ),
 }
@@ -326,6 +300,15 @@ TYPE_BYTES = {
     "Lane": 40,
     "Genesis": 41,
     "Epoch": 42,
+    "Regulator": 44,
+    "Device": 45,
+    "Bond": 46,
+    "Challenge": 47,
+    "AuditRound": 48,
+    "Opening": 49,
+    "Order": 50,
+    "Freeze": 51,
+    "Due": 52,
 }
 
 

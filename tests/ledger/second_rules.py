@@ -7,14 +7,17 @@ libsodium has built in are worked out here from the curve itself.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import pairwise, product
 from typing import Any
 
 import msgpack
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.ledger.second_codec import Refused, digest, need, read
+from tests.ledger.second_codec import read
+from tests.ledger.second_shape import Refused, digest, need
 
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -22,9 +25,13 @@ D = -121665 * pow(121666, -1, P) % P
 SQRT_MINUS_ONE = pow(2, (P - 1) // 4, P)
 NEUTRAL = (0, 1)
 
-BY_QUORUM = {3, 4, 5, 6, 7}
-EVIDENCE = 9
+GOVERNMENT = {3, 4, 5, 6, 7, 11, 14, 15, 16, 28, 29, 30}
+MINT, BURN, EVIDENCE, APPLY, ROTATE = 1, 2, 9, 10, 13
+CHALLENGE, DEPOSIT, WITHDRAW = 21, 26, 27
 """Numbers of operations."""
+KEY_PLACE = {1: 2, 8: 2, 12: 2, 13: 2, 17: 1, 27: 2, **dict.fromkeys(range(18, 21), 2)}
+KEY_PLACE |= dict.fromkeys(range(22, 26), 2)
+"""Where an operation names the key that signs it."""
 
 Point = tuple[int, int]
 
@@ -125,6 +132,7 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
     points = [(item[0], item[1]) for item in inputs]
     need(len(set(points)) == len(points), "duplicate_input")
     _check_company(inputs, operations)
+    _check_holders(inputs, operations)
     _check_amounts(chain_id, inputs, outputs, fee, operations)
     _check_fee(len(raw), inputs, outputs, fee, witness, fees)
     _check_witness(found["locks"], witness, operations)
@@ -138,36 +146,52 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
     return found
 
 
-def is_of_the_validators(operations: Any) -> bool:
-    """Whether a quorum has to carry the transaction."""
-    return any(item[0] in BY_QUORUM for item in operations)
+def is_government(operations: Any) -> bool:
+    """Whether validators, regulator or both have to carry the transaction."""
+    return any(item[0] in GOVERNMENT for item in operations)
 
 
 def _check_company(inputs: Any, operations: Any) -> None:
-    if is_of_the_validators(operations):
-        need(not inputs and {item[0] for item in operations} <= BY_QUORUM, "not_alone")
+    if is_government(operations):
+        need(not inputs and {item[0] for item in operations} <= GOVERNMENT, "not_alone")
     for item in operations:
         if item[0] == EVIDENCE:
             need(item[3][:4] == item[5][:4] and item[3][4] < item[5][4], "no_conflict")
 
 
-def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operations: Any) -> None:
+def _taken(operations: Any) -> Counter[bytes]:
+    """What operations of holders take out: burned, deposited, put into a bond."""
+    taken: Counter[bytes] = Counter()
+    for item in operations:
+        if item[0] in (BURN, CHALLENGE, DEPOSIT):
+            place = {BURN: 1, CHALLENGE: 3, DEPOSIT: 2}[item[0]]
+            taken[item[place]] += item[place + 1]
+    return taken
+
+
+def _check_holders(inputs: Any, operations: Any) -> None:
+    """What they take comes out of inputs, however much is minted beside; wishes are paid for."""
+    need(bool(inputs) or all(item[0] != APPLY for item in operations), "fee_too_low")
     spent: Counter[bytes] = Counter()
-    minted: Counter[bytes] = Counter()
-    burned: Counter[bytes] = Counter()
-    out: Counter[bytes] = Counter({fee[0]: fee[1]})
     for item in inputs:
         spent[item[2]] += item[3]
+    need(all(amount <= spent[asset] for asset, amount in _taken(operations).items()), "unbalanced")
+
+
+def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operations: Any) -> None:
+    into: Counter[bytes] = Counter()
+    out = _taken(operations)
+    out[fee[0]] += fee[1]
+    for item in inputs:
+        into[item[2]] += item[3]
     for item in operations:
-        if item[0] == 1:
-            minted[asset_of(chain_id, item[1])] += item[5]
-        elif item[0] == 2:
-            burned[item[1]] += item[2]
+        if item[0] == MINT:
+            into[asset_of(chain_id, item[1])] += item[5]
+        elif item[0] == WITHDRAW:
+            into[item[5]] += item[6]
     for item in outputs:
         out[item[0]] += item[1]
-    for asset in {*spent, *minted, *burned, *out}:
-        need(burned[asset] <= spent[asset], "unbalanced")
-        need(spent[asset] + minted[asset] == burned[asset] + out[asset], "unbalanced")
+    need(all(into[asset] == out[asset] for asset in {*into, *out}), "unbalanced")
 
 
 def _check_fee(
@@ -183,32 +207,80 @@ def _check_fee(
 
 
 def _check_witness(locks: list[bytes], witness: Any, operations: Any) -> None:
-    conditions, signatures = witness
+    conditions, signatures, preimages = witness
     keys = [item[0] for item in signatures]
-    for values in (locks, keys):
+    digests = [sha256(item).digest() for item in preimages]
+    for values in (locks, keys, digests):
         need(all(a < b for a, b in pairwise(values)), "witness_order")
     for item in conditions:
         _check_condition(item)
-    if is_of_the_validators(operations):
+    if is_government(operations):
+        need(not digests, "spare_preimage")
         return
-    actors = {item[2] for item in operations if item[0] in (1, 8)}
-
-    def suffices(signers: set[bytes]) -> bool:
-        return actors <= signers and all(_holds(item, signers) for item in conditions)
-
-    need(suffices(set(keys)), "missing_signature")
+    actors = {item[KEY_PLACE[item[0]]] for item in operations if item[0] in KEY_PLACE}
+    actors |= {item[5] for item in operations if item[0] == ROTATE}
+    actors |= {item[1][6][0] for item in operations if item[0] == APPLY}
+    need(actors <= set(keys), "missing_signature")
+    for item in conditions:
+        everything = {node[1] for node in nodes(item) if node[0] == 5}
+        always = dict.fromkeys(limits_of(item), True)
+        could = holds(item, set(keys), everything, always)
+        need(could, "missing_signature")
+        need(holds(item, set(keys), set(digests), always), "missing_preimage")
     for key in keys:
-        need(not suffices(set(keys) - {key}), "spare_signature")
+        others = (set(keys) - {key}, set(digests))
+        is_used = any(_is_needed(item, keys, digests, *others) for item in conditions)
+        need(key in actors or is_used, "spare_signature")
+    for digest_ in digests:
+        others = (set(keys), set(digests) - {digest_})
+        is_used = any(_is_needed(item, keys, digests, *others) for item in conditions)
+        need(is_used, "spare_preimage")
+
+
+def _is_needed(item: Any, keys: Any, digests: Any, fewer_keys: Any, fewer_digests: Any) -> bool:
+    """Under some truth of the limits it holds with all and fails with fewer: each is tried."""
+    limits = limits_of(item)
+    for truth in product((False, True), repeat=len(limits)):
+        assigned = dict(zip(limits, truth, strict=True))
+        if holds(item, set(keys), set(digests), assigned) and not holds(
+            item, fewer_keys, fewer_digests, assigned
+        ):
+            return True
+    return False
+
+
+def check_moment(item: Any, witness: Any, height: int, time_ms: int) -> None:
+    """The condition holds in this block; else it will, or it will not any more."""
+    keys = {entry[0] for entry in witness[1]}
+    digests = {sha256(entry).digest() for entry in witness[2]}
+
+    def at(*moment: int) -> bool:
+        truth = {}
+        for path in limits_of(item):
+            kind, unit, value = _at(item, path)
+            truth[path] = (moment[unit] >= value) == (kind == 3)
+        return holds(item, keys, digests, truth)
+
+    if at(height, time_ms):
+        return
+    later = [_at(item, path)[1:] for path in limits_of(item)]
+    heights = {height} | {value for unit, value in later if unit == 0 and value > height}
+    times = {time_ms} | {value for unit, value in later if unit == 1 and value > time_ms}
+    need(not any(at(h, t) for h in heights for t in times), "not_yet")
+    raise Refused("too_late")
 
 
 def _check_condition(item: Any) -> None:
     need(_depth(item) <= 6, "bad_lock", "depth")
-    keys = _keys(item)
+    everything = list(nodes(item))
+    keys = [key for node in everything for key in _keys(node)]
+    need(len(everything) <= 64, "bad_lock", "parts")
     need(len(keys) <= 16, "bad_lock", "keys")
-    need(item[0] in (1, 2), "unsupported_lock")
-    if item[0] == 2:
-        need(item[1] <= len(keys), "bad_lock", "more than there are")
-        need(all(a < b for a, b in pairwise(keys)), "bad_lock", "order")
+    need(len(limits_of(item)) <= 8, "bad_lock", "limits")
+    for node in everything:
+        if node[0] == 2:
+            need(node[1] <= len(node[2]), "bad_lock", "more than there are")
+            need(all(a < b for a, b in pairwise(node[2])), "bad_lock", "order")
     for key in keys:
         need(is_canonical_key(key), "bad_key")
 
@@ -217,15 +289,48 @@ def _depth(item: Any) -> int:
     return 1 + max(map(_depth, item[1])) if item[0] in (6, 7) else 1
 
 
-def _keys(item: Any) -> list[bytes]:
+def nodes(item: Any) -> Iterator[Any]:
+    yield item
     if item[0] in (6, 7):
-        return [key for part in item[1] for key in _keys(part)]
-    return {1: lambda: [item[1]], 2: lambda: list(item[2])}.get(item[0], list)()
+        for part in item[1]:
+            yield from nodes(part)
 
 
-def _holds(item: Any, signers: set[bytes]) -> bool:
+Path = tuple[int, ...]
+"""Where a node stands: the positions of its parents and its own."""
+
+
+def limits_of(item: Any, path: Path = ()) -> list[Path]:
+    if item[0] in (6, 7):
+        return [
+            found for index, part in enumerate(item[1]) for found in limits_of(part, (*path, index))
+        ]
+    return [path] if item[0] in (3, 4) else []
+
+
+def _at(item: Any, path: Path) -> Any:
+    for index in path:
+        item = item[1][index]
+    return item
+
+
+def _keys(node: Any) -> list[bytes]:
+    return {1: lambda: [node[1]], 2: lambda: list(node[2])}.get(node[0], list)()
+
+
+def holds(
+    item: Any, signers: set[bytes], digests: set[bytes], truth: dict[Path, bool], path: Path = ()
+) -> bool:
+    """With these signatures, preimages and truths of the limits."""
     if item[0] == 1:
         return item[1] in signers
     if item[0] == 2:
         return len(signers & set(item[2])) >= item[1]
-    raise Refused("unsupported_lock")
+    if item[0] == 5:
+        return item[1] in digests
+    if item[0] in (3, 4):
+        return truth[path]
+    parts = [
+        holds(part, signers, digests, truth, (*path, index)) for index, part in enumerate(item[1])
+    ]
+    return all(parts) if item[0] == 6 else any(parts)

@@ -143,7 +143,7 @@ def test_what_the_validators_decided_is_dropped_once_it_cannot_hold_any_more() -
     that take the first of each and end the epoch drop the others, with the reason of the state."""
     world, pool = World(), Mempool()
     chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
-    taken = [world.govern(Remove("val0", 0)), world.accuse("val1"), world.govern(EndEpoch(0))]
+    taken = [world.govern(Remove("val0", 0)), world.govern(EndEpoch(0)), world.accuse("val1")]
     approvers = [f"val{index}/operations" for index in range(3)]
     waiting = [
         world.govern(Suspend("val0", 0)),

@@ -1,4 +1,4 @@
-"""Capacity: which hours count, and for which periods."""
+"""Capacity: which hours count, for which periods, and what a statement of genesis covers."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ from hypothesis import strategies as st
 from ledger.crypto import verify
 from ledger.economy.capacity import (
     Attestation,
-    attestation_hash,
-    counted_microhours,
-    periods_left,
-    periods_within,
+    CapacityCommitment,
+    CommitmentState,
+    Measure,
+    counted,
+    stretches,
 )
-from tests.ledger.world import DAY_MS, PERIOD_MS, TIME_MS, commitment, key
+from ledger.genesis import attestation_hash
+from tests.ledger.world import DAY_MS, PERIOD_MS, TIME_MS, commitment, key, terms
 
 NONCE = bytes(32)
 GROUPS = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
+MEASURE = Measure(GROUPS, 2, PERIOD_MS, 7 * DAY_MS, TIME_MS)
+replace = msgspec.structs.replace
 
 
-def attested(**figures: int) -> int:
-    item = msgspec.structs.replace(
-        commitment("val0"),
-        attestations=tuple(Attestation(name, value, bytes(64)) for name, value in figures.items()),
+def held(devices: int = 60, **figures: int) -> CapacityCommitment:
+    attestations = tuple(
+        Attestation(name, value, TIME_MS, terms("val0").to_ms, ())
+        for name, value in figures.items()
     )
-    return counted_microhours(item, GROUPS, 2)
+    return CapacityCommitment(
+        terms("val0"), CommitmentState.LIVE, 0, TIME_MS, 0, devices, attestations
+    )
 
 
 @pytest.mark.parametrize(
-    ("figures", "counted"),
+    ("figures", "counts"),
     [
         ({}, 0),
         ({"a1": 9}, 0),
@@ -41,13 +47,13 @@ def attested(**figures: int) -> int:
         ({"a1": 9, "b1": 7, "c1": 1}, 7),
         ({"a1": 1, "b1": 7, "c1": 9}, 7),
         ({"a1": 0, "b1": 7}, 0),
+        ({"a1": 9, "z9": 9}, 0),
     ],
 )
-def test_the_second_highest_of_distinct_groups_counts(
-    figures: dict[str, int], counted: int
-) -> None:
-    """k = 2: one group alone is worth nothing, and a group speaks once, by its highest."""
-    assert attested(**figures) == counted
+def test_the_second_highest_of_distinct_groups_counts(figures: dict[str, int], counts: int) -> None:
+    """k = 2: one group alone is worth nothing, a group speaks once, by its highest, and who is no
+    attestor says nothing."""
+    assert counted(held(**figures), MEASURE) == counts
 
 
 @given(st.dictionaries(st.sampled_from(sorted(GROUPS)), st.integers(0, 100)), st.integers(0, 999))
@@ -55,50 +61,67 @@ def test_one_group_can_neither_raise_nor_sink_what_two_others_say(
     figures: dict[str, int], hostile: int
 ) -> None:
     """With two honest groups that agree on 50, a third may say what it likes."""
-    honest = {"a1": 50, "b1": 50}
-    assert attested(**honest, c1=hostile) == 50
-    assert attested(**figures) <= max(figures.values(), default=0)
+    assert counted(held(a1=50, b1=50, c1=hostile), MEASURE) == 50
+    assert counted(held(**figures), MEASURE) <= max(figures.values(), default=0)
+
+
+def test_no_more_counts_than_the_pledged_devices_can_deliver() -> None:
+    """A device delivers 16,666 µh a minute; without any nothing counts."""
+    for devices, counts in ((0, 0), (1, 16_666), (59, 983_333), (60, 999_999), (61, 999_999)):
+        assert counted(held(devices, a1=999_999, b1=999_999), MEASURE) == counts
 
 
 def test_current_and_future_periods_count_as_whole_ones() -> None:
     """At the start all, inside a period still that one, at the end none."""
-    item = commitment("val0", days=1)
-    count = DAY_MS // PERIOD_MS
-    for clock_ms, left in (
-        (TIME_MS - 5 * DAY_MS, count),
-        (TIME_MS, count),
-        (TIME_MS + PERIOD_MS - 1, count),
-        (TIME_MS + PERIOD_MS, count - 1),
-        (item.to_ms - 1, 1),
-        (item.to_ms, 0),
-        (item.to_ms + 5 * DAY_MS, 0),
+    item = held(a1=9, b1=7)
+    end_ms, begin = item.terms.to_ms, TIME_MS // PERIOD_MS
+    end = end_ms // PERIOD_MS
+    for clock_ms, first in (
+        (TIME_MS - 5 * DAY_MS, begin),
+        (TIME_MS, begin),
+        (TIME_MS + PERIOD_MS - 1, begin),
+        (TIME_MS + PERIOD_MS, begin + 1),
+        (end_ms - 1, end - 1),
+        (end_ms, end),
+        (end_ms + 5 * DAY_MS, end),
     ):
-        assert periods_left(item, clock_ms, PERIOD_MS) == left
+        measure = Measure(GROUPS, 2, PERIOD_MS, 60 * DAY_MS, clock_ms)
+        found = [(begins, ends) for _, begins, ends in stretches(item, measure)]
+        assert found == ([(first, end)] if first < end else [])
 
 
-def test_periods_within_stops_at_the_end_of_the_window() -> None:
-    """A window that ends before the schedule cuts it; one before its start leaves nothing."""
-    item = commitment("val0", days=1)
-    begin = TIME_MS // PERIOD_MS
-    assert periods_within(item, TIME_MS, PERIOD_MS, begin + 10) == 10
-    assert periods_within(item, TIME_MS, PERIOD_MS, begin) == 0
-    assert periods_within(item, TIME_MS - DAY_MS, PERIOD_MS, begin - 5) == 0
+def test_each_hour_counts_as_far_as_it_was_attested() -> None:
+    """Three groups vouched for a schedule that grew twice: the last stretch has one of them only,
+    the one before the lower figure of two, the first the second highest of three."""
+    begin, ends = TIME_MS // PERIOD_MS, [DAY_MS, 2 * DAY_MS, 3 * DAY_MS]
+    said = zip(("a1", "b1", "c1"), (9, 5, 7), ends, strict=True)
+    item = replace(
+        held(),
+        terms=terms("val0", days=3),
+        attestations=tuple(
+            Attestation(name, figure, TIME_MS, TIME_MS + end, ()) for name, figure, end in said
+        ),
+    )
+    first, second = begin + ends[0] // PERIOD_MS, begin + ends[1] // PERIOD_MS
+    assert list(stretches(item, MEASURE)) == [(5, first, second), (7, begin, first)]
 
 
-@pytest.mark.parametrize("name", commitment("val0").__struct_fields__)
-def test_a_statement_covers_the_whole_commitment(name: str) -> None:
+@pytest.mark.parametrize("name", [*terms("val0").__struct_fields__, "devices"])
+def test_a_statement_covers_terms_and_devices(name: str) -> None:
     """Whatever is changed in the commitment, the attestor's signature no longer fits."""
     item = commitment("val0")
     signature = key("lab").sign(attestation_hash(NONCE, item, "lab", 5))
     assert verify(key("lab").public, attestation_hash(NONCE, item, "lab", 5), signature)
-    value = getattr(item, name)
-    if isinstance(value, tuple):
-        other: object = value[:1] if value else (Attestation("a1", 5, bytes(64)),)
+    if name == "devices":
+        changed = replace(item, devices=item.devices[1:])
     else:
-        other = value + ("x" if isinstance(value, str) else 1)
-    changed = msgspec.structs.replace(item, **{name: other})
-    still_fits = verify(key("lab").public, attestation_hash(NONCE, changed, "lab", 5), signature)
-    assert still_fits == (name == "attestations")
+        value = getattr(item.terms, name)
+        if isinstance(value, tuple):
+            other: object = value[:1]
+        else:
+            other = value + ("x" if isinstance(value, str) else 1)
+        changed = replace(item, terms=replace(item.terms, **{name: other}))
+    assert not verify(key("lab").public, attestation_hash(NONCE, changed, "lab", 5), signature)
 
 
 def test_a_statement_covers_nonce_attestor_and_figure() -> None:

@@ -14,7 +14,7 @@ from tests.ledger.world import grant, key
 
 def test_a_licence_is_active_until_it_expires() -> None:
     """The moment of expiry still counts, the next millisecond does not."""
-    licence = Licence.granted(grant("val0"))
+    licence = Licence.granted(grant("val0"), 0)
     expires_ms = licence.grant.expires_ms
     assert licence.is_active(0)
     assert licence.is_active(expires_ms)

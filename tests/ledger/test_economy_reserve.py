@@ -9,39 +9,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.economy.capacity import Attestation, Attestor
+from ledger.economy.capacity import (
+    Attestation,
+    CapacityCommitment,
+    CommitmentState,
+    Measure,
+)
 from ledger.economy.reserve import (
     RATIO_PPM_MAX,
-    CapacityBook,
+    Hours,
     Reserve,
-    ReserveStatus,
+    Solvency,
+    hours_of,
+    judged,
     supply_leaf,
     supply_line,
     supply_root,
 )
-from ledger.economy.standard import Factor, Standard
+from ledger.economy.standard import Factor, Standard, factor_table
 from ledger.merkle import merkle_proof, verify_merkle
 from ledger.parameters import PPM
-from tests.ledger.world import DAY_MS, PERIOD_MS, TIME_MS, World, commitment, parameters
+from tests.ledger.world import DAY_MS, PERIOD_MS, TIME_MS, World, parameters, terms
 
-ATTESTORS = [Attestor(name, name, name, bytes(32)) for name in ("north", "south")]
+replace = msgspec.structs.replace
 
 
-def book(figures: list[int], factors: tuple[int, int] = (1_500_000, 1_000_000)) -> CapacityBook:
-    """One commitment of val0 for each figure, attested by two groups, of one day each."""
+def hours(
+    figures: list[int], factors: tuple[int, int] = (1_500_000, 1_000_000), clock_ms: int = TIME_MS
+) -> Hours:
+    """Of one commitment for each figure, attested by two groups, of one day each."""
     inference, training = factors
     standard = Standard(
         1,
         (Factor("gpu-80g", "inference", inference), Factor("gpu-80g", "training", training)),
     )
     items = [
-        msgspec.structs.replace(
-            commitment("val0", name=f"c{index}", days=1),
-            attestations=tuple(Attestation(a.id, figure, bytes(64)) for a in ATTESTORS),
+        CapacityCommitment(
+            terms=terms("val0", name=f"c{index}", days=1),
+            state=CommitmentState.LIVE,
+            version=0,
+            since_ms=TIME_MS,
+            born=0,
+            devices=60,
+            attestations=tuple(
+                Attestation(name, figure, TIME_MS, TIME_MS + DAY_MS, ())
+                for name in ("north", "south")
+            ),
         )
         for index, figure in enumerate(figures)
     ]
-    return CapacityBook.of(parameters(), standard, ATTESTORS, items)
+    groups = {"north": "north", "south": "south"}
+    measure = Measure(groups, 2, PERIOD_MS, 7 * DAY_MS, clock_ms)
+    return hours_of(items, factor_table(standard), measure)
 
 
 @given(
@@ -57,24 +76,24 @@ def test_the_sum_is_floored_once(figures: list[int], factor: int, after_ms: int)
         for begin in range(TIME_MS, TIME_MS + DAY_MS, PERIOD_MS):
             if begin + PERIOD_MS > clock_ms:
                 exact += Fraction(figure * factor, PPM)
-    hours = book(figures, (factor, factor + 1)).hours("val0", clock_ms)
-    assert hours.reserve == exact.__floor__()
-    assert hours.deliverable == hours.reserve
+    found = hours(figures, (factor, factor + 1), clock_ms)
+    assert found.reserve == exact.__floor__()
+    assert found.deliverable == found.reserve
 
 
 def test_the_least_factor_of_the_workloads_counts() -> None:
     """The holder chooses the workload, so the worst for the issuer is what backs."""
     periods = DAY_MS // PERIOD_MS
-    assert book([PPM]).hours("val0", TIME_MS).reserve == periods * PPM
-    assert book([PPM], (400_000, 9 * PPM)).hours("val0", TIME_MS).reserve == periods * 400_000
+    assert hours([PPM]).reserve == periods * PPM
+    assert hours([PPM], (400_000, 9 * PPM)).reserve == periods * 400_000
 
 
 def test_deliverable_is_what_falls_due_in_seven_days() -> None:
     """Thirty days of hours: seven of them are deliverable."""
     world = World()
-    hours = world.genesis.capacity_book.hours("val0", TIME_MS)
-    assert hours.reserve * 7 == hours.deliverable * 30
-    assert world.genesis.capacity_book.hours("nobody", TIME_MS).reserve == 0
+    found = world.genesis.hours("val0")
+    assert found.reserve * 7 == found.deliverable * 30
+    assert world.genesis.hours("nobody").reserve == 0
 
 
 @given(
@@ -82,7 +101,7 @@ def test_deliverable_is_what_falls_due_in_seven_days() -> None:
 )
 def test_headroom_leaves_exactly_the_margin(supply: int, reserve: int, margin: int) -> None:
     """Minting all headroom satisfies O <= (1 - h) R; one µ more does not."""
-    item = Reserve(bytes(32), "val0", supply, reserve, 0)
+    item = replace(Reserve.empty(bytes(32), "val0", 0), supply=supply, reserve=reserve)
     headroom = item.headroom(margin)
     if headroom:
         assert (supply + headroom) * PPM <= reserve * (PPM - margin)
@@ -90,30 +109,36 @@ def test_headroom_leaves_exactly_the_margin(supply: int, reserve: int, margin: i
 
 
 @pytest.mark.parametrize(
-    ("supply", "reserve", "coverage", "status"),
+    ("supply", "reserve", "coverage", "solvency"),
     [
-        (0, 0, RATIO_PPM_MAX, ReserveStatus.HEALTHY),
-        (100, 100, PPM, ReserveStatus.HEALTHY),
-        (100, 99, 990_000, ReserveStatus.DEFICIT),
-        (3, 1, 333_333, ReserveStatus.DEFICIT),
-        (1, 10**9, RATIO_PPM_MAX, ReserveStatus.HEALTHY),
+        (0, 0, RATIO_PPM_MAX, Solvency.HEALTHY),
+        (80, 100, 1_250_000, Solvency.HEALTHY),
+        (81, 100, 1_234_567, Solvency.WARN),
+        (100, 100, PPM, Solvency.WARN),
+        (100, 99, 990_000, Solvency.DEFICIT),
+        (3, 1, 333_333, Solvency.DEFICIT),
+        (1, 10**9, RATIO_PPM_MAX, Solvency.HEALTHY),
     ],
 )
-def test_coverage_and_status(
-    supply: int, reserve: int, coverage: int, status: ReserveStatus
-) -> None:
-    """Ratios floor, end at a thousandfold; health is O <= R to the unit."""
-    item = Reserve(bytes(32), "val0", supply, reserve, reserve)
-    assert (item.coverage_ppm, item.deliverability_ppm, item.status) == (coverage, coverage, status)
+def test_coverage_and_band(supply: int, reserve: int, coverage: int, solvency: Solvency) -> None:
+    """Ratios floor, end at a thousandfold; bands are exact to the unit."""
+    empty = replace(Reserve.empty(bytes(32), "val0", 0), supply=supply)
+    found = Hours(reserve, reserve, is_frozen=False)
+    item = judged(empty, found, is_short=False, clock_ms=5, parameters=parameters())
+    assert (item.coverage_ppm, item.deliverability_ppm) == (coverage, coverage)
+    assert item.solvency is solvency
 
 
 def test_supply_root_proves_each_asset_and_no_other() -> None:
     """The order of reserves does not count; each line proves against the root."""
-    reserves = [Reserve(bytes([index]) * 32, f"v{index}", index, 9, 9) for index in range(5)]
+    reserves = [
+        replace(Reserve.empty(bytes([index]) * 32, f"v{index}", 0), supply=index, reserve=9)
+        for index in range(5)
+    ]
     root = supply_root(reserves)
     assert supply_root(reserves[::-1]) == root
     leaves = [supply_leaf(supply_line(item)) for item in reserves]
     for index, leaf in enumerate(leaves):
         assert verify_merkle(root, leaf, merkle_proof(leaves, index))
-    richer = msgspec.structs.replace(reserves[0], supply=7)
+    richer = replace(reserves[0], supply=7)
     assert supply_root([richer, *reserves[1:]]) != root

@@ -225,7 +225,7 @@ def test_nobody_joins_whose_licence_does_not_hold_at_the_boundary(spoil: str) ->
 
 def a_set(n: int, wishes: list[tuple[int, int]], joiners: list[tuple[int, int]]) -> list[Licence]:
     """n seated ones, of whom `wishes` (which, since when) leave, and `joiners` who are ready."""
-    base = Licence(grant("x"), LicenceState.ACTIVE, 0, Seat.SEATED, 0)
+    base = Licence.granted(grant("x"), TIME_MS)
     licences = [replace(base, grant=replace(base.grant, id=f"v{i:02}")) for i in range(n)]
     for which, since in wishes:
         licences[which % n] = licences[which % n].with_seat(Seat.LEAVING, since)
@@ -319,8 +319,8 @@ def test_the_chain_knows_the_validators_of_every_epoch() -> None:
         name = f"new{number}"
         advance(world.govern(Admit(grant(name), 0)), world.transfer("alice", "bob"))
         assert chain.validators(number + 1) is None
-        advance(world.ready(name), world.govern(Remove(f"val{number}", 0)))
-        advance(world.mint("val3", number=number), world.transfer("bob", "alice", 5))
+        advance(world.govern(Remove(f"val{number}", 0)), world.ready(name))
+        advance(world.mint("val2", number=number), world.transfer("bob", "alice", 5))
         advance(world.govern(EndEpoch(number)))
         assert chain.validators(number + 1) == sets[-1] == world.validators
         chain = Chain.open(kv)

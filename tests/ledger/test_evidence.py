@@ -8,18 +8,21 @@ import msgspec
 import pytest
 
 from ledger import membership
-from ledger.economy.licence import Licence, LicenceState, Seat
+from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.epochs import Epoch
 from ledger.execution import FREE_PER_IDENTITY_MAX
+from ledger.genesis import GenesisBond
 from ledger.membership import EVIDENCE_EPOCHS
-from ledger.operations import EndEpoch, Remove
+from ledger.operations import EndEpoch, Evidence, Suspend, WindDown
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
+from tests.ledger.economy_world import EconomyWorld, lasting
 from tests.ledger.faults import judge
-from tests.ledger.world import COIN, TIME_MS, World, grant, make_genesis, sign
+from tests.ledger.world import COIN, DAY_MS, TIME_MS, World, grant, key, make_genesis, sign
 
 replace = msgspec.structs.replace
 HEIGHT = 9
+CLOCK_MS = TIME_MS + 5
 GRANT = grant("new")
 
 
@@ -36,28 +39,37 @@ def reason_of(run: Callable[[], object]) -> Reason:
 
 
 def licence(state: LicenceState = LicenceState.ACTIVE, seat: Seat = Seat.NONE) -> Licence:
-    return Licence(GRANT, state, 3, seat, 5)
+    return Licence(GRANT, state, 3, seat, 5, TIME_MS, Cause.NONE, ())
 
 
 def epoch(number: int = 20) -> Epoch:
     return Epoch(number, 70, b"\7" * 32, TIME_MS, False, (), ())
 
 
+def accused(item: Evidence, held: Licence) -> Licence:
+    return membership.accuse(item, held, epoch(), clock_ms=CLOCK_MS, height=HEIGHT)
+
+
 @pytest.mark.parametrize("seat", Seat)
 @pytest.mark.parametrize("state", LicenceState)
 def test_evidence_against_every_state_and_seat(state: LicenceState, seat: Seat) -> None:
-    """An active one is accused until the boundary; a suspended one that still has a seat, or
-    wants one, loses it; the others are judged already."""
+    """An active one is accused until the boundary; one that is suspended or winds down is
+    suspended for this at once, and loses seat or wish; the others are judged already."""
     item, held = World().evidence("new", epoch=20), licence(state, seat)
 
     def run() -> Licence:
-        return membership.accuse(item, held, epoch(), height=HEIGHT)
+        return accused(item, held)
 
     losing = {Seat.WAITING: Seat.NONE, Seat.READY: Seat.NONE, Seat.SEATED: Seat.LEAVING}
     if state is LicenceState.ACTIVE:
         assert run() == replace(held, state=LicenceState.ACCUSED)
-    elif state is LicenceState.SUSPENDED and seat in losing:
-        assert run() == replace(held, seat=losing[seat], seat_height=HEIGHT)
+    elif state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN):
+        after = run()
+        assert (after.state, after.cause) == (LicenceState.SUSPENDED, Cause.EVIDENCE)
+        assert (after.since_ms, after.version) == (CLOCK_MS, held.version)
+        assert after.seat is losing.get(seat, seat)
+        assert after.seat_height == (HEIGHT if seat in losing else held.seat_height)
+        assert reason_of(lambda: accused(item, after)) is Reason.LICENCE_INACTIVE
     else:
         assert reason_of(run) is Reason.LICENCE_INACTIVE
 
@@ -67,27 +79,31 @@ def test_votes_count_for_ten_epochs(voted: int) -> None:
     """In epoch 20 those of 10 to 20, and none of 9 or 21."""
     item = World().evidence("new", epoch=voted)
     if voted in (10, 20):
-        membership.accuse(item, licence(), epoch(), height=HEIGHT)
+        accused(item, licence())
     else:
-        found = reason_of(lambda: membership.accuse(item, licence(), epoch(), height=HEIGHT))
+        found = reason_of(lambda: accused(item, licence()))
         assert found is Reason.WRONG_EPOCH
     assert EVIDENCE_EPOCHS == 10
 
 
 def test_an_offender_is_suspended_and_leaves_at_the_boundary() -> None:
-    """Accused it mints and approves on; from the boundary it does neither."""
+    """Accused it approves on and mints nothing; from the boundary it does neither."""
     world = World(make_genesis(7))
-    world.advance([world.accuse("val3")])
-    assert world.licence("val3").state is LicenceState.ACCUSED
-    members = ["val3", "val0", "val1", "val2", "val4"]
-    judge(world, world.mint("val3").raw)
+    world.advance([world.accuse("val2")])
+    assert world.licence("val2").state is LicenceState.ACCUSED
+    members = [f"val{index}/operations" for index in (3, 0, 1, 2, 4)]
+    assert refused(world, world.mint("val2")).reason is Reason.LICENCE_INACTIVE
     last = world.advance([world.govern(EndEpoch(0), approvers=members)]).header.height
-    held = world.licence("val3")
-    assert (held.state, held.seat) == (LicenceState.SUSPENDED, Seat.NONE)
+    held = world.licence("val2")
+    assert (held.state, held.cause, held.seat) == (
+        LicenceState.SUSPENDED,
+        Cause.EVIDENCE,
+        Seat.NONE,
+    )
     assert (held.version, held.seat_height) == (0, last)
-    assert "val3" not in world.seats
+    assert "val2" not in world.seats
     assert len(world.seats) == 6
-    assert refused(world, world.mint("val3")).reason is Reason.LICENCE_INACTIVE
+    assert refused(world, world.mint("val2")).reason is Reason.LICENCE_INACTIVE
 
 
 def test_an_offender_waits_for_its_turn_to_leave() -> None:
@@ -101,6 +117,39 @@ def test_an_offender_waits_for_its_turn_to_leave() -> None:
     assert refused(world, world.accuse("val3")).reason is Reason.LICENCE_INACTIVE
 
 
+def test_who_winds_down_does_not_escape_its_evidence() -> None:
+    """Suspended for it at once: not closed though none of its coins is left, its bond stays, and
+    its seat goes with the epoch."""
+    good = lasting(make_genesis(5))
+    bond = GenesisBond("val3", "val0", COIN)
+    world = EconomyWorld(replace(good, bonds=(*good.bonds, bond)))
+    signer = "val3/operations"
+    world.run(world.does(WindDown("val3", key(signer).public, 0), signer))
+    world.run(world.accuse("val3"))
+    held = world.licence("val3")
+    assert (held.state, held.cause) == (LicenceState.SUSPENDED, Cause.EVIDENCE)
+    assert (held.since_ms, held.seat) == (world.clock_ms, Seat.LEAVING)
+    assert world.reason(world.withdraws("val3", "val0")) is Reason.LICENCE_INACTIVE
+    world.next_period()
+    assert world.licence("val3").state is LicenceState.SUSPENDED
+    world.end_epoch()
+    assert "val3" not in world.seats
+
+
+def test_a_suspension_by_an_authority_becomes_one_for_evidence() -> None:
+    """Its time runs anew, and nobody ended it: revoked instead of active again."""
+    world = EconomyWorld()
+    world.run(world.govern(Suspend("val0", 0)))
+    world.until(world.clock_ms + 100 * DAY_MS, world.accuse("val0"))
+    since_ms = world.licence("val0").since_ms
+    assert since_ms == world.clock_ms
+    assert world.reason(world.accuse("val0", view=3)) is Reason.LICENCE_INACTIVE
+    world.until(since_ms + 180 * DAY_MS)
+    assert world.licence("val0").state is LicenceState.SUSPENDED
+    world.run()
+    assert world.licence("val0").state is LicenceState.REVOKED
+
+
 def test_anybody_may_send_evidence_beside_a_payment() -> None:
     """It needs no signature of its own; the one of the coin's owner is the only one."""
     world = World()
@@ -111,7 +160,7 @@ def test_anybody_may_send_evidence_beside_a_payment() -> None:
 
 
 def test_an_offender_cannot_crowd_out_the_evidence_against_it() -> None:
-    """Its own free transactions fill its quota; evidence, removal and others' mints pass."""
+    """Its own free transactions fill its quota; evidence and others' mints pass."""
     world = World()
     execution = world.execution()
     for number in range(FREE_PER_IDENTITY_MAX):
@@ -120,5 +169,5 @@ def test_an_offender_cannot_crowd_out_the_evidence_against_it() -> None:
     with pytest.raises(Invalid) as caught:
         execution.add(late)
     assert caught.value.reason is Reason.FREE_QUOTA
-    for tx in (world.accuse("val0"), world.govern(Remove("val0", 0)), world.mint("val1", COIN)):
+    for tx in (world.accuse("val0"), world.mint("val1", COIN)):
         execution.add(tx)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ledger import execution as rules
 from ledger.block import BLOCK_TRANSACTIONS_MAX, Block
 from ledger.codec import encode
-from ledger.economy.reserve import Reserve, ReserveStatus
+from ledger.economy.capacity import CapacityCommitment
+from ledger.economy.reserve import Reserve, Solvency
 from ledger.epochs import Epoch
 from ledger.execution import (
     FREE_PER_IDENTITY_MAX,
@@ -28,6 +29,7 @@ from ledger.operations import Burn
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import Fee, Input, Output, SignedTransaction
 from ledger.view import Overlay
+from tests.ledger.economy_world import well_bonded
 from tests.ledger.faults import Fault, judge
 from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import (
@@ -132,17 +134,17 @@ def test_mint_and_burn_move_supply_coverage_and_the_supply_root() -> None:
     assert world.state.head.commitments.supply_root == start
     world.advance([world.mint(amount=50), burn(world, "bob", 7)])
     after = load(world.state, Reserve, world.asset())
-    assert after == replace(before, supply=before.supply + 43)
+    assert after == replace(
+        before, supply=before.supply + 43, period=TIME_MS // PERIOD_MS, minted=50
+    )
     assert world.state.head.commitments.supply_root != start
     recount(world.state, world.state.outputs.items())
 
 
 def test_headroom_is_used_up_in_the_order_of_the_block() -> None:
     """Two mints that fit alone: the second is refused in one block, whoever asks."""
-    world = World()
-    reserve = load(world.state, Reserve, world.asset())
-    assert reserve is not None
-    most = reserve.headroom(world.genesis.parameters.margin_ppm)
+    world = World(well_bonded(make_genesis()))
+    most = world.reserve().headroom(world.genesis.parameters.margin_ppm)
     execution = world.execution()
     execution.add(world.mint(amount=most))
     late = world.mint(amount=1, lane=1)
@@ -182,16 +184,16 @@ def test_hours_of_a_past_period_leave_the_reserves() -> None:
 def test_an_issuer_whose_hours_run_out_is_in_deficit_and_holders_still_pay() -> None:
     """Commitments that end soon: no more minting, transfers and burns go on."""
     world = World()
-    item = world.genesis.commitments[0]
-    end = replace(item, to_ms=TIME_MS + PERIOD_MS)
-    world.state.stored[key_of(type(end), end.id.encode())] = encode(end)
+    name = CapacityCommitment.identity("val0", "capacity-val0")
+    item = load(world.state, CapacityCommitment, name)
+    assert item is not None
+    end = replace(item, terms=replace(item.terms, to_ms=TIME_MS + PERIOD_MS))
+    world.state.stored[key_of(CapacityCommitment, name)] = encode(end)
     for _ in range(2):
         world.advance(after_ms=30_000)
-    reserve = load(world.state, Reserve, world.asset())
-    assert reserve is not None
-    assert (reserve.reserve, reserve.status) == (0, ReserveStatus.DEFICIT)
+    assert (world.reserve().reserve, world.reserve().solvency) == (0, Solvency.DEFICIT)
     refused = refusal(lambda: judge(world, world.mint(amount=1).raw))
-    assert refused.reason is Reason.ABOVE_HEADROOM
+    assert refused.reason is Reason.NOT_HEALTHY
     world.advance([world.transfer("alice", "bob"), burn(world, "bob", 5)])
 
 

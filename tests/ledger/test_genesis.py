@@ -13,11 +13,12 @@ import pytest
 from ledger import genesis
 from ledger.accumulator import Commitments
 from ledger.address import encode_address
-from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
-from ledger.economy.licence import Licence, LicenceState, Seat
+from ledger.economy.capacity import CapacityCommitment, Device
+from ledger.economy.licence import Cause, Licence, LicenceState, Seat
+from ledger.economy.regulator import Regulator
 from ledger.economy.reserve import Reserve, supply_root
 from ledger.economy.standard import Factor, Standard
-from ledger.genesis import Allocation, Genesis
+from ledger.genesis import Allocation, Genesis, GenesisBond, GenesisCommitment
 from ledger.genesis_state import genesis_state, system_txid
 from ledger.invariants import recount
 from ledger.object_tree import verify_object
@@ -25,6 +26,7 @@ from ledger.objects import LedgerClock, load, load_all, load_one, value_hash
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import asset_id
+from tests.ledger.economy_world import well_bonded
 from tests.ledger.faults import NON_CANONICAL_KEY, SMALL_ORDER_KEY
 from tests.ledger.world import (
     COIN,
@@ -33,13 +35,19 @@ from tests.ledger.world import (
     TIME_MS,
     MemoryState,
     attest,
+    commitment,
     grant,
     key,
     lock_of,
     make_genesis,
+    regulator_keys,
 )
 
 GOOD = make_genesis()
+GOOD = msgspec.structs.replace(
+    GOOD, bonds=tuple(item for item in GOOD.bonds if item.issuer != "val3")
+)
+REGULATOR = regulator_keys()
 replace = msgspec.structs.replace
 
 Change = Callable[[Genesis], Genesis]
@@ -59,8 +67,9 @@ def with_keys(**changes: bytes) -> Change:
 
 def with_commitment(**changes: Any) -> Change:
     """The first commitment, changed and attested anew."""
-    item = replace(GOOD.commitments[0], **changes)
-    figures = {entry.attestor: min(1, item.microhours) for entry in item.attestations}
+    first = GOOD.commitments[0]
+    item = replace(first, terms=replace(first.terms, **changes))
+    figures = {entry.attestor: min(1, item.terms.microhours) for entry in item.attestations}
     item = attest(GOOD.nonce, item, figures)
     return lambda good: replace(good, commitments=(item, *good.commitments[1:]))
 
@@ -83,6 +92,25 @@ def with_allocation(**changes: Any) -> Change:
     )
 
 
+def with_bond(**changes: Any) -> Change:
+    """The first bond, changed."""
+    return lambda good: replace(good, bonds=(replace(good.bonds[0], **changes), *good.bonds[1:]))
+
+
+def with_devices(item: GenesisCommitment, devices: tuple[bytes, ...]) -> GenesisCommitment:
+    """The commitment with other devices, attested anew."""
+    figures = {entry.attestor: entry.microhours for entry in item.attestations}
+    return attest(GOOD.nonce, replace(item, devices=devices), figures)
+
+
+def with_economy(**changes: Any) -> Change:
+    return lambda good: with_parameters(economy=replace(good.parameters.economy, **changes))(good)
+
+
+def with_regulator(**changes: Any) -> Change:
+    return lambda good: replace(good, regulator=replace(good.regulator, **changes))
+
+
 def only_issuers(count: int) -> Change:
     """Licences beyond the first `count` do not issue, and nothing hangs on them."""
 
@@ -90,7 +118,7 @@ def only_issuers(count: int) -> Change:
         licences = tuple(
             replace(item, issuer=index < count) for index, item in enumerate(good.licences)
         )
-        return replace(good, licences=licences, commitments=(), allocations=())
+        return replace(good, licences=licences, commitments=(), allocations=(), bonds=())
 
     return change
 
@@ -106,7 +134,7 @@ class Rule:
     change: Change
 
 
-FIRST = GOOD.commitments[0]
+FIRST = GOOD.commitments[0].terms
 RULES = [
     Rule(
         "time_ms 1800000000000000 is after the year 9999",
@@ -116,7 +144,11 @@ RULES = [
         "view_timeout_ms 2000 is above view_timeout_ms_max 1999",
         with_parameters(view_timeout_ms_max=1_999),
     ),
-    Rule("3 groups of attestors, 4 must attest", with_parameters(attestation_groups=4)),
+    Rule(
+        "attestation_life_ms 60000 is below two periods",
+        with_economy(attestation_life_ms=60_000),
+    ),
+    Rule("8 groups of attestors, 9 must attest", with_parameters(attestation_groups=9)),
     Rule(
         "authority: .* is no usable",
         lambda g: replace(g, authority=replace(g.authority, key=bytes(32))),
@@ -158,20 +190,42 @@ RULES = [
         lambda g: replace(g, standard=(*g.standard, Factor("gpu-80g", "training", 5))),
     ),
     Rule(
-        "commitment 'capacity-val0' is given 2 times",
+        "commitment 'val0/capacity-val0' is given 2 times",
         lambda g: replace(g, commitments=(*g.commitments, g.commitments[0])),
     ),
-    Rule("'nobody' holds no licence to issue", with_commitment(issuer="nobody")),
     Rule(
-        "workload 'training' is given 2 times", with_commitment(workloads=("training", "training"))
+        "commitments 'capacity-val0' and 'more' of 'val0': their schedules overlap",
+        lambda g: replace(g, commitments=(*g.commitments, commitment("val0", name="more"))),
     ),
+    Rule(
+        "device '.*' is given 2 times",
+        lambda g: replace(
+            g,
+            commitments=(
+                *g.commitments[:3],
+                with_devices(g.commitments[3], g.commitments[2].devices),
+            ),
+        ),
+    ),
+    Rule(
+        "devices ascend, each once",
+        lambda g: replace(
+            g,
+            commitments=(
+                *g.commitments[:3],
+                with_devices(g.commitments[3], g.commitments[3].devices[::-1]),
+            ),
+        ),
+    ),
+    Rule("'nobody' holds no licence to issue", with_commitment(issuer="nobody")),
+    Rule("workloads ascend, each once", with_commitment(workloads=("training", "training"))),
     Rule("no factor for gpu-80g/rendering", with_commitment(workloads=("rendering",))),
     Rule("no factor for gpu-40g/", with_commitment(device_class="gpu-40g")),
-    Rule("to_ms .* is not after from_ms", with_commitment(to_ms=FIRST.from_ms)),
-    Rule("longer than 365 days", with_commitment(to_ms=FIRST.from_ms + 365 * DAY_MS + PERIOD_MS)),
-    Rule("from_ms .* is inside a period", with_commitment(from_ms=FIRST.from_ms + 1)),
-    Rule("to_ms .* is inside a period", with_commitment(to_ms=FIRST.to_ms - 1)),
-    Rule("ended before time_ms", with_commitment(from_ms=TIME_MS - DAY_MS, to_ms=TIME_MS)),
+    Rule("over before it begins", with_commitment(to_ms=FIRST.from_ms)),
+    Rule("more than 365 days", with_commitment(to_ms=FIRST.from_ms + 365 * DAY_MS + PERIOD_MS)),
+    Rule("not whole periods", with_commitment(from_ms=FIRST.from_ms + 1)),
+    Rule("not whole periods of", with_commitment(to_ms=FIRST.to_ms - 1)),
+    Rule("over before it begins, clock", with_commitment(from_ms=TIME_MS - DAY_MS, to_ms=TIME_MS)),
     Rule("attestation of 'att-lost': no such attestor", with_attestation(attestor="att-lost")),
     Rule("attestation of 'att-south' is given 2 times", with_attestation(attestor="att-south")),
     Rule(
@@ -195,9 +249,22 @@ RULES = [
         r"allocations\[0\]: addresses are written in lower case",
         with_allocation(address=encode_address(lock_of("alice"), "mrst").upper()),
     ),
+    Rule("no hours", with_commitment(microhours=0)),
+    Rule("3 of 2 keys of the regulator", with_regulator(needed=3, keys=REGULATOR.keys[:2])),
+    Rule("regulator's keys are not in strictly", with_regulator(keys=REGULATOR.keys[::-1])),
+    Rule("the regulator: .* is no usable", with_regulator(keys=(bytes(32),))),
+    Rule(
+        "licence 'val0', role link has the same key as the regulator",
+        with_keys(link=REGULATOR.keys[0]),
+    ),
+    Rule("bond 'val0/val1' is given 2 times", lambda g: replace(g, bonds=(*g.bonds, g.bonds[0]))),
+    Rule(r"bonds\[0\]: 'nobody' holds no licence to issue", with_bond(issuer="nobody")),
+    Rule(r"bonds\[0\]: 'nobody' holds no licence to issue", with_bond(coin="nobody")),
+    Rule(r"bonds\[0\]: 'val0' in its own coin", with_bond(coin="val0")),
+    Rule("bonds count for 130000001 µ, 260000000 are required", with_bond(amount=1)),
     Rule(
         "2 issuers have attested hours, 3 are needed",
-        lambda g: replace(g, commitments=g.commitments[:2], allocations=g.allocations[:2]),
+        lambda g: replace(g, commitments=g.commitments[:2], allocations=(), bonds=()),
     ),
 ]
 
@@ -212,26 +279,18 @@ def test_each_rule_refuses_with_its_own_sentence(rule: Rule) -> None:
 
 def test_supply_is_backed_with_the_margin_to_the_last_unit() -> None:
     """floor((1 - h) R) may exist, one µ more may not; the refusal names the figures."""
-    reserve = GOOD.capacity_book.hours("val3", TIME_MS).reserve
+    reserve = GOOD.hours("val3").reserve
     limit = reserve * 8 // 10
     address = GOOD.allocations[0].address
+    bonds = tuple(GenesisBond("val3", f"val{index}", limit // 20 + 1) for index in (0, 1))
 
     def allocating(amount: int) -> Genesis:
-        return replace(GOOD, allocations=(Allocation("val3", amount, address),))
+        allocations = (*GOOD.allocations, Allocation("val3", amount, address))
+        return replace(GOOD, allocations=allocations, bonds=(*well_bonded(GOOD).bonds, *bonds))
 
     genesis.check(allocating(limit))
     with pytest.raises(Invalid, match=f"{limit + 1} µ allocated, may have {limit} µ .*{reserve}"):
         genesis.check(allocating(limit + 1))
-
-
-def test_a_reserve_that_no_amount_can_hold_is_refused() -> None:
-    """The largest hours at the largest factor for a year do not fit an amount."""
-    item = replace(FIRST, microhours=MICROHOURS_MAX, to_ms=TIME_MS + 365 * DAY_MS, attestations=())
-    figures = {f"att-{group}": MICROHOURS_MAX for group in ("north", "south")}
-    rich = attest(GOOD.nonce, item, figures)
-    factors = tuple(replace(factor, factor=1_000_000_000) for factor in GOOD.standard)
-    with pytest.raises(Invalid, match="is too large"):
-        genesis.check(replace(GOOD, standard=factors, commitments=(rich, *GOOD.commitments[1:])))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +315,10 @@ def test_a_reserve_that_no_amount_can_hold_is_refused() -> None:
         (("licences", 0, "keys", "spare"), "00" * 32, r"licences\[0\].keys.spare: unknown key"),
         (("allocations", 0, "amount"), 5, r"allocations\[0\].amount: "),
         (("allocations", 0, "amount"), "１２３", r"allocations\[0\].amount: "),
-        (("commitments", 0, "workloads"), [], r"commitments\[0\].workloads: 0 entries"),
+        (("commitments", 0, "terms", "workloads"), [], r"terms.workloads: 0 entries"),
+        (("parameters", "economy", "bond_ppm"), 49_999, "parameters.economy.bond_ppm: "),
+        (("parameters", "economy", "cure_ms"), 59_999, "parameters.economy.cure_ms: "),
+        (("regulator", "needed"), 0, "regulator.needed: "),
     ],
 )
 def test_wrong_shapes_are_named_with_their_path(
@@ -291,6 +353,7 @@ def test_every_field_is_in_the_chain_id(name: str) -> None:
         "time_ms": TIME_MS + 1,
         "authority": replace(GOOD.authority, certificate=b"other"),
         "parameters": replace(GOOD.parameters, window=2),
+        "regulator": replace(GOOD.regulator, needed=1),
     }
     value = others[name] if name in others else getattr(GOOD, name)[:-1]
     assert genesis.chain_id(replace(GOOD, **{name: value})) != genesis.chain_id(GOOD)
@@ -312,14 +375,21 @@ def test_state_at_height_0_holds_everything_and_adds_up() -> None:
     assert load_one(state, Parameters) == GOOD.parameters
     assert load_one(state, LedgerClock).time_ms == TIME_MS
     assert load_one(state, Standard).factors == GOOD.standard
-    third = Licence(GOOD.licences[2], LicenceState.ACTIVE, 0, Seat.SEATED, 0)
+    third = Licence(
+        GOOD.licences[2], LicenceState.ACTIVE, 0, Seat.SEATED, 0, TIME_MS, Cause.NONE, ()
+    )
     assert load(state, Licence, b"val2") == third
-    assert tuple(load_all(state, CapacityCommitment)) == GOOD.commitments
+    assert [item.terms for item in load_all(state, CapacityCommitment)] == [
+        item.terms for item in GOOD.commitments
+    ]
+    assert [item.counts for item in load_all(state, CapacityCommitment)] == [True] * 4
+    assert len(load_all(state, Device)) == sum(len(item.devices) for item in GOOD.commitments)
+    assert load_one(state, Regulator) == Regulator(0, GOOD.regulator, ())
     reserves = {reserve.issuer: reserve for reserve in load_all(state, Reserve)}
     assert {name: item.supply for name, item in reserves.items()} == {
-        "val0": 2_000 * COIN,
-        "val1": 2_000 * COIN,
-        "val2": 2_000 * COIN,
+        "val0": 2_600 * COIN,
+        "val1": 2_600 * COIN,
+        "val2": 2_600 * COIN,
         "val3": 0,
     }
     assert head.commitments.supply_root == supply_root(reserves.values())

@@ -7,8 +7,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from ledger.codec import encode
-from ledger.economy.reserve import Reserve
+from ledger.codec import Wire, encode
+from ledger.economy.bond import Bond
+from ledger.economy.capacity import CapacityCommitment, CommitmentState, Device, LowerFigure
+from ledger.economy.due import Due, DueKind
+from ledger.economy.reserve import Reserve, Solvency
 from ledger.errors import InvariantBroken
 from ledger.execution import Execution
 from ledger.invariants import check_supply_equation, recount
@@ -53,9 +56,52 @@ def emptied_pot(state: MemoryState) -> None:
     state.stored[key] = encode(replace(pot, amount=0))
 
 
-def change_reserve(state: MemoryState, **changes: int) -> None:
+def change_reserve(state: MemoryState, **changes: object) -> None:
     old = load_all(state, Reserve)[0]
     state.stored[key_of(Reserve, old.asset)] = encode(replace(old, **changes))
+
+
+def change_commitment(stored: MemoryState, /, **changes: object) -> None:
+    old = load_all(stored, CapacityCommitment)[0]
+    stored.stored[key_of(CapacityCommitment, old.key)] = encode(replace(old, **changes))
+
+
+def contradicted(state: MemoryState) -> None:
+    first, *rest = load_all(state, CapacityCommitment)[0].attestations
+    lower = (LowerFigure(1, first.since_ms),)
+    change_commitment(state, attestations=(replace(first, lower=lower), *rest))
+
+
+def drop_first(state: MemoryState, kind: type[Wire]) -> None:
+    del state.stored[min(key for key in state.stored if key.startswith(key_of(kind)))]
+
+
+def misplaced_bond(state: MemoryState) -> None:
+    held = load_all(state, Bond)[0]
+    drop_first(state, Bond)
+    state.stored[key_of(Bond, Bond.identity("val3", held.asset))] = encode(held)
+
+
+def own_bond(state: MemoryState) -> None:
+    held = next(item for item in load_all(state, Bond) if item.issuer == "val0")
+    assets = {item.issuer: item.asset for item in load_all(state, Reserve)}
+    other = next(
+        item
+        for item in load_all(state, Bond)
+        if item.asset == assets["val0"] and item.issuer == "val1"
+    )
+    del state.stored[key_of(Bond, Bond.identity("val1", other.asset))]
+    own = replace(other, issuer=held.issuer)
+    state.stored[key_of(Bond, Bond.identity("val0", own.asset))] = encode(own)
+
+
+def uncalled_deadline(state: MemoryState) -> None:
+    due = Due(1, DueKind.LICENCE, b"nobody")
+    state.stored[key_of(Due, due.identity)] = encode(due)
+
+
+def lost_challenge(state: MemoryState) -> None:
+    change_commitment(state, state=CommitmentState.CONTESTED)
 
 
 def other_root(state: MemoryState) -> None:
@@ -75,7 +121,19 @@ def other_root(state: MemoryState) -> None:
         (lambda state: change_reserve(state, supply=1), "supply equation"),
         (lambda state: change_reserve(state, reserve=1), "recounted"),
         (lambda state: change_reserve(state, deliverable=1), "recounted"),
+        (lambda state: change_reserve(state, solvency=Solvency.WARN), "band of"),
+        (lambda state: change_reserve(state, solvency=Solvency.DEFICIT), "band of"),
+        (contradicted, "is not frozen"),
         (other_root, "supply root"),
+        (misplaced_bond, "bond of"),
+        (own_bond, "bond of 'val0' in coins of 'val0'"),
+        (lambda state: drop_first(state, Bond), "supply equation"),
+        (lambda state: change_commitment(state, devices=61), "61 devices, 60 are pledged"),
+        (lambda state: change_commitment(state, born=1), "60 devices, 0 are pledged"),
+        (lambda state: drop_first(state, Device), "60 devices, 59 are pledged"),
+        (lost_challenge, "contested or challenged"),
+        (lambda state: drop_first(state, Due), "is not noted"),
+        (uncalled_deadline, "is of nothing"),
     ],
 )
 def test_each_falsified_claim_is_found(falsify: Callable[[MemoryState], None], says: str) -> None:

@@ -10,10 +10,12 @@ import pytest
 from ledger import membership
 from ledger.codec import decode, encode
 from ledger.crypto import ZERO_HASH
-from ledger.economy.licence import Licence, LicenceState, Seat
+from ledger.economy.licence import Cause, Licence, LicenceState, Seat, keys_of
+from ledger.economy.regulator import Carriers
 from ledger.economy.reserve import Reserve
 from ledger.epochs import Epoch
 from ledger.execution import FREE_PER_IDENTITY_MAX
+from ledger.handlers import licences
 from ledger.invariants import recount
 from ledger.membership import LICENCES_MAX
 from ledger.objects import key_of, load, load_all
@@ -24,6 +26,7 @@ from ledger.operations import (
     EndEpoch,
     Mint,
     Operation,
+    Reinstate,
     Remove,
     Revoke,
     Suspend,
@@ -32,6 +35,7 @@ from ledger.operations import (
     identity_of,
 )
 from ledger.reasons import Invalid, Reason
+from ledger.registers import LICENCES
 from ledger.transaction import SignedTransaction, seal
 from ledger.validators import quorum_size
 from tests.ledger.faults import judge
@@ -56,7 +60,21 @@ def reason_of(run: Callable[[], object]) -> Reason:
 
 
 def licence(state: LicenceState = LicenceState.ACTIVE, seat: Seat = Seat.NONE) -> Licence:
-    return Licence(GRANT, state, 3, seat, 5)
+    return Licence(GRANT, state, 3, seat, 5, TIME_MS, Cause.NONE, ())
+
+
+WORLD = World()
+
+
+def admitted(operation: Admit, held: dict[str, Licence], clock_ms: int = 0) -> Licence:
+    """Among licences whose keys nobody else may have."""
+    taken = {key: item.grant.id for item in held.values() for key in keys_of(item)}
+    return membership.admit(operation, held, taken, clock_ms=clock_ms, height=1)
+
+
+def operators(*names: str) -> list[str]:
+    """Keys by which validators approve."""
+    return [f"{name}/operations" for name in names]
 
 
 def epoch(number: int = 20) -> Epoch:
@@ -83,7 +101,7 @@ def test_every_fault_of_membership_is_refused_with_its_reason() -> None:
 def test_exactly_a_quorum_approves(n: int) -> None:
     """One fewer and one more are refused, with the numbers; which members sign does not count."""
     world = World(make_genesis(n))
-    names, quorum = [f"val{index}" for index in range(n)], quorum_size(n)
+    names, quorum = [f"val{index}/operations" for index in range(n)], quorum_size(n)
     for count in (quorum - 1, quorum + 1):
         if count > n:
             continue
@@ -99,15 +117,15 @@ def test_only_present_members_approve() -> None:
     approves until it is gone."""
     world = World()
     world.advance([world.govern(Admit(grant("new"), 0))])
-    world.advance([world.ready("new"), world.govern(Remove("val0", 0), Suspend("val1", 0))])
+    world.advance([world.govern(Remove("val0", 0), Suspend("val1", 0)), world.ready("new")])
     end = EndEpoch(0)
-    strange = world.govern(end, approvers=["val1", "val2", "new"])
+    strange = world.govern(end, approvers=operators("val1", "val2", "new"))
     assert refused(world, strange).reason is Reason.WRONG_ROLE_KEY
-    world.advance([world.govern(end, approvers=["val0", "val1", "val2"])])
+    world.advance([world.govern(end, approvers=operators("val0", "val1", "val2"))])
     end = EndEpoch(1)
-    strange = world.govern(end, approvers=["val0", "val1", "val2"])
+    strange = world.govern(end, approvers=operators("val0", "val1", "val2"))
     assert refused(world, strange).reason is Reason.WRONG_ROLE_KEY
-    judge(world, world.govern(end, approvers=["new", "val1", "val2"]).raw)
+    judge(world, world.govern(end, approvers=operators("new", "val1", "val2")).raw)
 
 
 def test_approvals_are_for_one_body() -> None:
@@ -131,10 +149,13 @@ def test_admission_grants_a_licence_and_a_wish_for_a_seat() -> None:
     voter = grant("voter", issuer=False)
     supply_root = world.state.head.commitments.supply_root
     height = world.advance([world.govern(Admit(issuer, 0), Admit(voter, 0))]).header.height
-    assert world.licence("issuer") == Licence(issuer, LicenceState.ACTIVE, 1, Seat.NONE, height)
-    assert world.licence("voter") == Licence(voter, LicenceState.ACTIVE, 1, Seat.WAITING, height)
+    clock_ms = world.draft.clock_ms
+    for grant_, seat in ((issuer, Seat.NONE), (voter, Seat.WAITING)):
+        assert world.licence(grant_.id) == Licence(
+            grant_, LicenceState.ACTIVE, 1, seat, height, clock_ms, Cause.NONE, ()
+        )
     reserve = load(world.state, Reserve, world.asset("issuer"))
-    assert reserve == Reserve(world.asset("issuer"), "issuer", 0, 0, 0)
+    assert reserve == Reserve.empty(world.asset("issuer"), "issuer", clock_ms)
     assert load(world.state, Reserve, world.asset("voter")) is None
     assert world.state.head.commitments.supply_root != supply_root
     assert refused(world, world.mint("issuer", 1)).reason is Reason.ABOVE_HEADROOM
@@ -179,14 +200,13 @@ def test_an_issuer_that_returns_keeps_its_supply_and_its_hours() -> None:
 def test_so_many_licences_and_no_more() -> None:
     """One below the limit is granted, at the limit nothing new is, what is there still may be."""
     held = {
-        f"x{index}": Licence.granted(grant(f"x{index}", validator=False))
+        f"x{index}": Licence.granted(grant(f"x{index}", validator=False), 0)
         for index in range(LICENCES_MAX)
     }
-    run = membership.admit
-    assert reason_of(lambda: run(Admit(GRANT, 0), held, clock_ms=0, height=1)) is Reason.BAD_GRANT
-    run(Admit(grant("x0"), 0), held, clock_ms=0, height=1)
+    assert reason_of(lambda: admitted(Admit(GRANT, 0), held)) is Reason.BAD_GRANT
+    admitted(Admit(grant("x0", validator=False), 0), held)
     del held["x0"]
-    run(Admit(GRANT, 0), held, clock_ms=0, height=1)
+    admitted(Admit(GRANT, 0), held)
 
 
 @pytest.mark.parametrize(("clock_ms", "passes"), [(99, True), (100, False), (101, False)])
@@ -194,27 +214,28 @@ def test_a_grant_outlives_the_block_that_gives_it(clock_ms: int, passes: bool) -
     """The ledger clock must be before the expiry."""
     operation = Admit(replace(GRANT, expires_ms=100), 0)
     if passes:
-        membership.admit(operation, {}, clock_ms=clock_ms, height=1)
+        admitted(operation, {}, clock_ms)
     else:
-        found = reason_of(lambda: membership.admit(operation, {}, clock_ms=clock_ms, height=1))
+        found = reason_of(lambda: admitted(operation, {}, clock_ms))
         assert found is Reason.BAD_GRANT
 
 
 @pytest.mark.parametrize("role", ["operations", "treasury", "metering", "consensus", "link"])
 def test_no_key_stands_in_two_licences_or_two_roles(role: str) -> None:
     """Each role's key against every key of another licence, whatever that one's state."""
-    other = replace(Licence.granted(grant("val0")), state=LicenceState.REVOKED)
+    other = replace(Licence.granted(grant("val0"), 0), state=LicenceState.REVOKED)
     for taken in ("operations", "treasury", "metering", "consensus", "link"):
         keys = replace(GRANT.keys, **{role: getattr(other.grant.keys, taken)})
         operation = Admit(replace(GRANT, keys=keys), 0)
         with pytest.raises(Invalid, match="is a key of 'val0'") as caught:
-            membership.admit(operation, {"val0": other}, clock_ms=0, height=1)
+            admitted(operation, {"val0": other})
         assert caught.value.reason is Reason.BAD_GRANT
 
 
 # Removal, suspension, revocation: from every state and seat.
 
-CHANGES: list[tuple[type[Remove | Suspend | Revoke], LicenceState, Seat, object]] = [
+Kind = type[Remove | Suspend | Revoke | Reinstate]
+CHANGES: list[tuple[Kind, LicenceState, Seat, object]] = [
     *(
         (Remove, state, seat, after)
         for state in LicenceState
@@ -244,7 +265,9 @@ CHANGES: list[tuple[type[Remove | Suspend | Revoke], LicenceState, Seat, object]
             state,
             seat,
             Reason.LICENCE_INACTIVE
-            if state is LicenceState.REVOKED
+            if state in (LicenceState.REVOKED, LicenceState.CLOSED)
+            else None
+            if state is LicenceState.APPLIED
             else (LicenceState.REVOKED, after),
         )
         for state in LicenceState
@@ -256,26 +279,47 @@ CHANGES: list[tuple[type[Remove | Suspend | Revoke], LicenceState, Seat, object]
             (Seat.LEAVING, Seat.LEAVING),
         )
     ),
+    *(
+        (
+            Reinstate,
+            state,
+            seat,
+            (LicenceState.ACTIVE, seat)
+            if state is LicenceState.SUSPENDED
+            else Reason.LICENCE_INACTIVE,
+        )
+        for state in LicenceState
+        for seat in Seat
+    ),
 ]
 
 
 @pytest.mark.parametrize(("kind", "state", "seat", "after"), CHANGES)
 def test_each_edge_of_licence_and_seat(
-    kind: type[Remove | Suspend | Revoke], state: LicenceState, seat: Seat, after: object
+    kind: Kind, state: LicenceState, seat: Seat, after: object
 ) -> None:
-    """All sixty: the state and the seat that follow, or the reason; the version counts, and the
-    height of the seat moves with the seat alone."""
-    held = licence(state, seat)
+    """Each from each state and seat: what follows (None: it is gone), or the reason; the version
+    counts, and the height of the seat moves with the seat alone."""
+    held, draft = licence(state, seat), WORLD.draft
+    LICENCES.put(draft, held)
+
+    def change(version: int) -> None:
+        licences.change(draft, kind("new", version), Carriers(validators=True, regulator=True))
+
     if isinstance(after, Reason):
-        assert reason_of(lambda: membership.change(kind("new", 3), held, HEIGHT)) is after
+        assert reason_of(lambda: change(3)) is after
         return
-    changed = membership.change(kind("new", 3), held, HEIGHT)
+    for late in (2, 4):
+        assert reason_of(lambda late=late: change(late)) is Reason.WRONG_VERSION
+    change(3)
+    changed = LICENCES.get(draft, b"new")
+    if after is None:
+        assert changed is None
+        return
+    assert changed is not None
     assert (changed.state, changed.seat) == after
     assert changed.version == 4
-    assert changed.seat_height == (HEIGHT if changed.seat is not seat else 5)
-    for late in (kind("new", 2), kind("new", 4)):
-        found = reason_of(lambda late=late: membership.change(late, held, HEIGHT))
-        assert found is Reason.WRONG_VERSION
+    assert changed.seat_height == (draft.height if changed.seat is not seat else 5)
 
 
 def test_a_suspended_member_keeps_its_seat_and_mints_nothing() -> None:
@@ -309,7 +353,7 @@ def test_who_waits_and_is_active_becomes_ready(state: LicenceState, seat: Seat) 
 
     if seat is not Seat.WAITING:
         assert reason_of(run) is Reason.NO_SEAT
-    elif state in (LicenceState.SUSPENDED, LicenceState.REVOKED):
+    elif state not in (LicenceState.ACTIVE, LicenceState.ACCUSED):
         assert reason_of(run) is Reason.LICENCE_INACTIVE
     else:
         assert run() == replace(held, seat=Seat.READY, seat_height=HEIGHT)
@@ -317,7 +361,7 @@ def test_who_waits_and_is_active_becomes_ready(state: LicenceState, seat: Seat) 
 
 def test_readiness_names_the_base_of_its_epoch() -> None:
     """Another height, another hash, the base of the epoch before, another key, an expired
-    licence, nobody: each with its reason."""
+    licence: each with its reason."""
     good = ValidatorReady("new", GRANT.keys.consensus, 70, b"\7" * 32)
     held = licence(seat=Seat.WAITING)
     late_ms = GRANT.expires_ms + 1
@@ -326,7 +370,6 @@ def test_readiness_names_the_base_of_its_epoch() -> None:
         (replace(good, block_hash=ZERO_HASH), held, TIME_MS, Reason.WRONG_EPOCH),
         (replace(good, key=GRANT.keys.operations), held, TIME_MS, Reason.WRONG_ROLE_KEY),
         (good, held, late_ms, Reason.LICENCE_INACTIVE),
-        (good, None, TIME_MS, Reason.UNKNOWN_LICENCE),
     )
     for operation, found, clock_ms, reason in rows:
         with pytest.raises(Invalid) as caught:
@@ -424,7 +467,7 @@ def test_each_operation_uses_the_quota_of_whom_it_concerns() -> None:
         "val0",
     ]
     for name in (GOVERNORS, "(evidence against val0)"):
-        named = encode(Licence.granted(replace(GRANT, id=name)))
+        named = encode(Licence.granted(replace(GRANT, id=name), 0))
         with pytest.raises(Invalid) as caught:
             decode(named, Licence, size_max=len(named))
         assert caught.value.reason is Reason.MALFORMED
@@ -450,6 +493,6 @@ def test_licences_end_with_time_alone_and_seats_do_not() -> None:
     world.state.stored[key_of(Licence, b"val0")] = encode(soon)
     world.advance(after_ms=DAY_MS)
     assert refused(world, world.mint("val0")).reason is Reason.LICENCE_INACTIVE
-    world.advance([world.govern(EndEpoch(0), approvers=["val0", "val1", "val2"])])
+    world.advance([world.govern(EndEpoch(0), approvers=operators("val0", "val1", "val2"))])
     assert "val0" in world.seats
     assert len(load_all(world.state, Licence)) == 4

@@ -14,6 +14,7 @@ from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIO
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
 from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
+from ledger.locks import After, All, Any, Before, Condition, Key
 from ledger.mempool import (
     BYTES_MAX,
     EXPIRY_SPARE,
@@ -47,12 +48,19 @@ def key(number: int) -> bytes:
     return sha256(b"key" + number.to_bytes(4, "big")).digest()
 
 
-def made(body: Transaction, keys: list[int], size: int, twist: bytes = b"") -> SignedTransaction:
+def made(
+    body: Transaction,
+    keys: list[int],
+    size: int,
+    twist: bytes = b"",
+    conditions: tuple[Condition, ...] = (),
+) -> SignedTransaction:
     """A transaction as decoding gives it; the pool reads its size and never its bytes."""
     txid = sha256(encode_payload(body)).digest()
     signatures = tuple(KeySignature(key(number), bytes(64)) for number in keys)
     wtxid = sha256(txid + twist).digest()
-    return SignedTransaction(bytes(size), body, Witness((), signatures), txid, wtxid, ())
+    witness = Witness(conditions, signatures, ())
+    return SignedTransaction(bytes(size), body, witness, txid, wtxid, ())
 
 
 def spend(
@@ -62,12 +70,13 @@ def spend(
     size: int = 300,
     expires: int = 10**9,
     twist: bytes = b"",
+    conditions: tuple[Condition, ...] = (),
 ) -> SignedTransaction:
     """A payment that spends numbered outputs; each is its own sender's unless `by` says."""
     keys = [outputs[0]] if by is None else [by] if isinstance(by, int) else list(by)
     inputs = tuple(Input(key(number), 0, ASSET, 1000) for number in outputs)
     body = Transaction(1, ZERO_HASH, inputs, (), Fee(ASSET, fee), (), expires, b"")
-    return made(body, keys, size, twist)
+    return made(body, keys, size, twist, conditions)
 
 
 def mint(
@@ -395,6 +404,18 @@ def test_expiry_queue_stays_small() -> None:
     assert [item.txid for item in pool.drop_expired(51)] == [spend(0, expires=50).txid]
 
 
+def test_locks_that_close_are_asked_about_again() -> None:
+    """A `before` anywhere in a lock makes it one that a block may overtake; `after` does not."""
+    pool, plain = Mempool(), Key(key(1))
+    closing = spend(1, conditions=(plain, Any((plain, All((Before(0, 9), plain))))))
+    opening = spend(2, conditions=(plain, All((After(0, 9), plain))))
+    for tx in (opening, closing):
+        add(pool, tx)
+    assert pool.drop_refused(accept) == []
+    assert pool.drop_refused(refuse) == [pool.rejection(closing.txid)]
+    assert pool.select() == [opening]
+
+
 def test_mints_are_asked_about_again() -> None:
     """A mint that the moved state refuses leaves with its reason; payments are not asked about;
     one call looks at RECHECKED_MAX at most, the oldest first."""
@@ -522,4 +543,4 @@ def test_pool_equals_a_naive_list(seed: int) -> None:
     pool.drop_committed(time, waiting)
     check_empty(pool)
     assert (pool._claims, pool._by_owner, pool._by_member) == ({}, {}, {})
-    assert (pool._bytes_by_member, pool._txid_by_wtxid, pool._licensed) == ({}, {}, {})
+    assert (pool._bytes_by_member, pool._txid_by_wtxid, pool._rechecked) == ({}, {}, {})

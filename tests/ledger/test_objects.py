@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from ledger.codec import encode
+from ledger.draft import Draft
 from ledger.objects import FeePot, LedgerClock, key_of, load, load_all, load_one
 from ledger.schema import DamagedChain
+from tests.ledger.world import TIME_MS, World
 
 
 class Stored:
@@ -51,3 +53,14 @@ def test_the_one_object_that_is_missing_stops_the_node() -> None:
     """Every state holds a clock."""
     with pytest.raises(DamagedChain, match="holds no LedgerClock"):
         load_one(Stored(), LedgerClock)
+
+
+def test_a_draft_reads_the_clock_that_it_wrote() -> None:
+    """What a draft has decoded once is forgotten as soon as it is written."""
+    draft = Draft(World().state, TIME_MS)
+    assert draft.clock_ms == TIME_MS
+    draft.put(LedgerClock(TIME_MS + 5))
+    assert draft.clock_ms == TIME_MS + 5
+    draft.remove(LedgerClock, b"")
+    with pytest.raises(DamagedChain, match="no LedgerClock"):
+        draft.one(LedgerClock)

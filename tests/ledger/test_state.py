@@ -17,6 +17,7 @@ from ledger.state import check_transaction
 from ledger.transaction import LIFETIME_MS_MAX, Fee, Output
 from ledger.transaction import decode as decode_transaction
 from ledger.view import Overlay
+from tests.ledger.economy_world import well_bonded
 from tests.ledger.faults import Fault, judge
 from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import COIN, World, key, lock_of, sign
@@ -47,19 +48,19 @@ def test_effects_of_a_transfer_are_its_inputs() -> None:
 
 def test_effects_of_operations_are_judged_in_their_order() -> None:
     """Two mints in one lane, one in another, in one transaction: numbers and supply add up."""
-    treasury = key("val3/treasury").public
+    treasury = key("val1/treasury").public
     operations = [
-        Mint("val3", treasury, 0, 0, 5),
-        Mint("val3", treasury, 0, 1, 6),
-        Mint("val3", treasury, 9, 0, 7),
+        Mint("val1", treasury, 0, 0, 5),
+        Mint("val1", treasury, 0, 1, 6),
+        Mint("val1", treasury, 9, 0, 7),
     ]
-    output = Output(WORLD.asset("val3"), 18, lock_of("alice"))
-    tx = sign(WORLD.body([], [output], operations=operations), [], ["val3/treasury"])
+    output = Output(WORLD.asset("val1"), 18, lock_of("alice"))
+    tx = sign(WORLD.body([], [output], operations=operations), [], ["val1/treasury"])
     effects = check_transaction(WORLD.state, tx, time_ms=WORLD.time_ms)
-    reserve = decode(effects.objects[key_of(Reserve, WORLD.asset("val3"))], Reserve)
-    assert reserve.supply == 18
+    reserve = decode(effects.objects[key_of(Reserve, WORLD.asset("val1"))], Reserve)
+    assert reserve.supply == WORLD.reserve("val1").supply + 18
     numbers = {
-        lane: decode(effects.objects[key_of(Lane, Lane.identity("val3", "treasury", lane))], Lane)
+        lane: decode(effects.objects[key_of(Lane, Lane.identity("val1", "treasury", lane))], Lane)
         for lane in (0, 9)
     }
     assert {lane: item.next_number for lane, item in numbers.items()} == {0: 2, 9: 1}
@@ -67,14 +68,15 @@ def test_effects_of_operations_are_judged_in_their_order() -> None:
 
 def test_headroom_is_shared_by_the_operations_of_one_transaction() -> None:
     """Two mints that fit one by one and not together are refused."""
-    reserve = decode(WORLD.state.stored[key_of(Reserve, WORLD.asset())], Reserve)
-    half = reserve.headroom(WORLD.genesis.parameters.margin_ppm) // 2 + 1
+    world = World(well_bonded(WORLD.genesis))
+    half = world.reserve("val0").headroom(world.genesis.parameters.margin_ppm) // 2 + 1
     treasury = key("val0/treasury").public
     operations = [Mint("val0", treasury, 0, 0, half), Mint("val0", treasury, 1, 0, half)]
-    output = Output(WORLD.asset(), 2 * half, lock_of("alice"))
-    tx = sign(WORLD.body([], [output], operations=operations), [], ["val0/treasury"])
+    judge(world, world.mint("val0", half).raw)
+    output = Output(world.asset(), 2 * half, lock_of("alice"))
+    tx = sign(world.body([], [output], operations=operations), [], ["val0/treasury"])
     with pytest.raises(Invalid) as caught:
-        check_transaction(WORLD.state, tx, time_ms=WORLD.time_ms)
+        check_transaction(world.state, tx, time_ms=world.time_ms)
     assert caught.value.reason is Reason.ABOVE_HEADROOM
 
 

@@ -128,7 +128,7 @@ def test_fee_grows_with_bytes_signatures_and_new_outputs() -> None:
     coin = WORLD.coin("alice")
     one = sign(WORLD.body([coin], [Output(coin.asset, 1, lock_of("bob"))]), ["alice"])
     assert fees.required(one) == 3 * len(one.raw) + 7
-    unsigned = transaction.seal(one.body, transaction.Witness((), ()))
+    unsigned = transaction.seal(one.body, transaction.Witness((), (), ()))
     assert fees.required(unsigned) == 3 * len(unsigned.raw) + 7
 
 

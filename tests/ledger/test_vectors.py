@@ -6,7 +6,6 @@ Both must accept, refuse, hash and sign the same, in both directions.
 from __future__ import annotations
 
 import ast
-import json
 import pkgutil
 from importlib import import_module
 from pathlib import Path
@@ -18,41 +17,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import ledger
 from ledger import codec, crypto, genesis, transaction
-from ledger.block import (
-    COMMIT,
-    Block,
-    Certificate,
-    Header,
-    VotePayload,
-    check_certificate,
-    header_hash,
-    vote_hash,
-)
 from ledger.codec import Wire
 from ledger.crypto import SigningKey, tagged_hash
-from ledger.execution import execute_block
 from ledger.merkle import merkle_root
-from ledger.reasons import Invalid, Reason
-from ledger.validators import ValidatorSet
-from tests.ledger import second_codec, second_rules, second_state
-from tests.ledger.faults import judge
-from tests.ledger.second_codec import Refused
-from tests.ledger.world import MemoryState, World
+from ledger.reasons import Invalid
+from tests.ledger import (
+    second_codec,
+    second_genesis,
+    second_roots,
+    second_rules,
+    second_shape,
+    second_state,
+)
+from tests.ledger.second_shape import Refused
+from tests.ledger.vector_files import SIZE_MAX, raw, reason_of_ours, reason_of_second, table
+from tests.ledger.world import World
 from tests.vectors.generate import FOLDER, make_files, plain
 
 LOCAL = {"Tip", "Base", "Source", "Movement", "HistoryEntry", "EpochEnd"}
 """Records of a node's own store: never hashed, signed or sent."""
 CONDITIONS = {"Key", "Threshold", "After", "Before", "HashLock", "All", "Any"}
 """Read as parts of a witness, never alone."""
-SIZE_MAX = 1 << 20
-
-
-def table(name: str) -> Any:
-    return json.loads((FOLDER / name).read_bytes())
-
-
-def raw(value: str) -> bytes:
-    return bytes.fromhex(value)
 
 
 def unplain(value: Any) -> Any:
@@ -73,11 +58,10 @@ def wire_types() -> dict[str, type[Wire]]:
 
 
 TYPES = wire_types()
+FILES = make_files()
 WIRE = table("wire.json")
 GOOD = table("transactions.json")
 REFUSED = table("refused.json")
-CHAIN = table("chain.json")
-EPOCHS = table("epochs.json")
 KEYS = table("ed25519.json")
 
 
@@ -99,10 +83,10 @@ def test_the_second_implementation_imports_nothing_of_ours(name: str) -> None:
     assert all(module.startswith("tests.ledger.second_") for module in ours)
 
 
-@pytest.mark.parametrize("name", sorted(make_files()))
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_stored_vectors_are_what_the_generator_writes(name: str) -> None:
     """A format that moved shows as a difference in the vectors, never silently."""
-    assert (FOLDER / name).read_bytes() == make_files()[name]
+    assert (FOLDER / name).read_bytes() == FILES[name]
 
 
 def test_every_struct_of_the_ledger_has_a_vector_and_a_second_shape() -> None:
@@ -123,7 +107,7 @@ def test_both_codecs_read_and_write_the_same_bytes(row: dict[str, Any]) -> None:
     kind = TYPES[name]
     if name in CONDITIONS:
         witness = codec.decode_payload(
-            b"\x92\x91" + payload + b"\x90", transaction.Witness, size_max=SIZE_MAX
+            b"\x93\x91" + payload + b"\x90\x90", transaction.Witness, size_max=SIZE_MAX
         )
         ours: Wire = witness.conditions[0]
         assert type(ours) is kind
@@ -173,10 +157,10 @@ def test_both_hash_the_same(row: dict[str, Any]) -> None:
     if "tag" in row:
         parts = [raw(part) for part in row["parts"]]
         assert tagged_hash(row["tag"])(*parts) == raw(row["digest"])
-        assert second_codec.digest(row["tag"], *parts) == raw(row["digest"])
+        assert second_shape.digest(row["tag"], *parts) == raw(row["digest"])
     else:
         leaves = [raw(leaf) for leaf in row["leaves"]]
-        assert merkle_root(leaves) == second_state.merkle_root(leaves) == raw(row["root"])
+        assert merkle_root(leaves) == second_roots.merkle_root(leaves) == raw(row["root"])
 
 
 @pytest.mark.parametrize("row", KEYS, ids=lambda row: row["name"])
@@ -230,7 +214,7 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
     """On the state of genesis; those that need none are refused before it is looked at."""
     world, data = World(), raw(row["raw"])
     assert reason_of_ours(world, data) == row["reason"]
-    second = second_state.genesis_state(second_state.genesis_value(genesis.dump(world.genesis)))
+    second = second_genesis.genesis_state(second_genesis.genesis_value(genesis.dump(world.genesis)))
     assert reason_of_second(world, second, data) == row["reason"]
     chain_id, fees = raw(REFUSED["chain_id"]), tuple(REFUSED["fees"])
     if row["needs_state"]:
@@ -240,121 +224,20 @@ def test_both_refuse_with_the_same_reason(row: dict[str, Any]) -> None:
         second_rules.check(data, chain_id, fees)
 
 
-@pytest.mark.parametrize(
-    ("file", "rows"), [("devnet_genesis.json", CHAIN), ("epochs_genesis.json", EPOCHS)]
-)
-def test_both_reach_the_same_roots_at_every_height(file: str, rows: dict[str, Any]) -> None:
-    """From genesis on: chain id, every root, header hash, validators, certificate; and what each
-    state refuses, with the reason."""
-    text = (FOLDER / file).read_bytes()
-    world = World(genesis.load(text))
-    value = second_state.genesis_value(text)
-    second_state.check_genesis(value)
-    second = second_state.genesis_state(value)
-    assert world.chain_id == second.chain_id == raw(rows["chain_id"])
-    for number, row in enumerate(rows["heights"]):
-        header_bytes = raw(row["header"])
-        header = codec.decode(header_bytes, Header, size_max=SIZE_MAX)
-        fields = second_codec.read("Header", header_bytes, SIZE_MAX)
-        raws = [raw(item) for item in row["transactions"]]
-        validators = world.validators
-        if number:
-            head = world.state.head
-            txs = [transaction.decode(item) for item in raws]
-            world.state.apply(execute_block(world.state, Block(header, tuple(raws)), txs))
-            parent = (head.hash, head.header.time_ms)
-            assert second_state.apply_block(second, raws, fields, parent) == fields[10]
-        check_roots(world.state, second, row, fields)
-        check_proofs_of_height(header, row, world.chain_id, validators)
-        for item in row.get("refused", ()):
-            assert reason_of_ours(world, raw(item["raw"])) == item["reason"], item["name"]
-            assert reason_of_second(world, second, raw(item["raw"])) == item["reason"], item["name"]
-
-
-def test_the_epochs_of_the_vectors_tell_what_they_should() -> None:
-    """Boundaries by length and by order, swaps, a wait, shares with a remainder, every operation,
-    and each reason that epochs and membership brought."""
-    heights = EPOCHS["heights"]
-    headers = [second_codec.read("Header", raw(row["header"]), SIZE_MAX) for row in heights]
-    last = [header[3] for header in headers if header[9] != header[10]]
-    assert last[:3] == [4, 6, 8]
-    assert [header[2] for header in headers[:10]] == [0, 0, 0, 0, 0, 1, 1, 2, 2, 3]
-    names = [{name for _, name in row["members"]} for row in heights]
-    assert names[4] == {"val0", "val1", "val2", "val3"}
-    assert names[5] == names[7] == {"val0", "new0", "val2", "val3"}
-    assert names[9] == {"val0", "new0", "val2", "new1"}
-    numbers = {
-        operation[0]
-        for row in heights
-        for item in row["transactions"]
-        for operation in second_rules.identities(raw(item))["body"][5]
-    }
-    assert numbers == {1, *range(3, 10)}
-    reasons = {item["reason"] for row in heights for item in row["refused"]}
-    reasons |= {row["reason"] for row in REFUSED["transactions"]}
-    assert reasons >= {
-        reason.value
-        for reason in (
-            *(Reason.NOT_ALONE, Reason.NEEDS_QUORUM, Reason.BAD_GRANT, Reason.UNKNOWN_LICENCE),
-            *(Reason.WRONG_VERSION, Reason.HAS_SEAT, Reason.NO_SEAT, Reason.WRONG_EPOCH),
-            Reason.NO_CONFLICT,
-        )
-    }
-
-
-def reason_of_ours(world: World, data: bytes) -> str:
-    with pytest.raises(Invalid) as caught:
-        judge(world, data)
-    return caught.value.reason.value
-
-
-def reason_of_second(world: World, state: second_state.State, data: bytes) -> str:
-    """What the second implementation says to a transaction in the block after `world`."""
-    head, again = world.state.head, state.copy()
-    height, time_ms = head.header.height + 1, head.header.time_ms + 1_000
-    fees = state.get("Parameters")[:3]
-    with pytest.raises(Refused) as caught:
-        second_rules.check(data, state.chain_id, tuple(fees))
-        second_state.start_block(again, height, time_ms, (head.hash, head.header.time_ms))
-        second_state.add_transaction(again, data, height, time_ms)
-    return caught.value.code
-
-
-def check_roots(
-    state: MemoryState, second: second_state.State, row: dict[str, Any], fields: list[Any]
-) -> None:
-    roots, again = state.head.commitments.roots, second.roots()
-    assert roots.outputs_count == len(second.outputs) == row["outputs_count"]
-    assert roots.outputs_root == again["outputs"] == raw(row["outputs_root"])
-    assert roots.spent_root == again["spent"] == raw(row["spent_root"])
-    assert roots.objects_root == again["objects"] == raw(row["objects_root"])
-    assert roots.supply_root == again["supply"] == raw(row["supply_root"])
-    assert roots.state_root == again["state"] == raw(row["state_root"]) == fields[8]
-    assert state.stored == second.objects
-    wtxids = [second_rules.identities(raw(item))["wtxid"] for item in row["transactions"]]
-    assert second_state.merkle_root(wtxids) == raw(row["tx_root"]) == fields[5]
-
-
-def check_proofs_of_height(
-    header: Header, row: dict[str, Any], chain_id: bytes, validators: ValidatorSet
-) -> None:
-    digest = second_codec.digest
-    payload = raw(row["header"])[2:]
-    assert header_hash(header) == digest("header", payload) == raw(row["hash"])
-    prepare = [header.epoch, 1, 0, header.height, raw(row["hash"])]
-    expected = digest("vote", chain_id, second_codec.write_payload("VotePayload", prepare))
-    assert vote_hash(chain_id, VotePayload(*prepare)) == expected == raw(row["prepare"])
-    members = [[member.key, member.licence] for member in validators.members]
-    assert [[name.hex(), licence] for name, licence in members] == row["members"]
-    assert (
-        digest("validators", second_rules.pack([header.epoch, members])) == header.validators_hash
-    )
-    if not row["certificate"]:
-        return
-    certificate = codec.decode(raw(row["certificate"]), Certificate, size_max=SIZE_MAX)
-    check_certificate(certificate, chain_id, validators, COMMIT)
-    fields = second_codec.read("Certificate", raw(row["certificate"]), SIZE_MAX)
-    message = digest("vote", chain_id, second_codec.write_payload("VotePayload", fields[:5]))
-    signers = [index for index in range(32) if fields[5] >> index & 1]
-    for index, signature in zip(signers, fields[6], strict=True):
-        assert second_rules.verify(members[index][0], message, signature)
+@pytest.mark.parametrize("row", REFUSED["blocks"], ids=lambda row: row["name"])
+def test_both_refuse_the_last_of_a_block(row: dict[str, Any]) -> None:
+    """In the first block after genesis both take all transactions but the last."""
+    world = World()
+    execution, head = world.execution(), world.state.head
+    second = second_genesis.genesis_state(second_genesis.genesis_value(genesis.dump(world.genesis)))
+    parent = (head.hash, world.time_ms)
+    second_state.start_block(second, 1, execution.time_ms, parent)
+    *good, last = [raw(item) for item in row["transactions"]]
+    for data in good:
+        execution.add(transaction.decode(data))
+        second_state.add_transaction(second, data)
+    with pytest.raises(Invalid) as ours:
+        execution.add(transaction.decode(last))
+    with pytest.raises(Refused) as theirs:
+        second_state.add_transaction(second, last)
+    assert ours.value.reason.value == theirs.value.code == row["reason"]

@@ -5,10 +5,12 @@ Everything derives from names, so that two runs see the same bytes.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -17,22 +19,40 @@ from ledger import transaction
 from ledger.address import encode_address
 from ledger.block import PREPARE, Block, VotePayload, vote_hash
 from ledger.crypto import SigningKey
-from ledger.economy.capacity import (
-    Attestation,
-    Attestor,
-    CapacityCommitment,
-    attestation_hash,
-)
+from ledger.draft import Draft
+from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.licence import Licence, LicenceGrant, RoleKeys, certificate_fingerprint
+from ledger.economy.parameters import EconomyParameters
+from ledger.economy.regulator import Carrier, RegulatorKeys
+from ledger.economy.reserve import Reserve
 from ledger.economy.standard import Factor
 from ledger.epochs import Epoch
 from ledger.execution import Execution
-from ledger.genesis import Allocation, Authority, Genesis, chain_id
+from ledger.genesis import (
+    Allocation,
+    Authority,
+    Genesis,
+    GenesisBond,
+    GenesisCommitment,
+    SignedAttestation,
+    attestation_hash,
+    chain_id,
+)
 from ledger.genesis_state import genesis_state
 from ledger.locks import Condition, Key, lock_hash
-from ledger.objects import load, load_one
-from ledger.operations import EndEpoch, Evidence, Mint, Operation, ValidatorReady
+from ledger.objects import load_one
+from ledger.operations import (
+    EndEpoch,
+    Evidence,
+    Governance,
+    Mint,
+    Operation,
+    ValidatorReady,
+)
 from ledger.parameters import Parameters
+from ledger.registers import LICENCES, RESERVES
+from ledger.registers import REGULATORS as REGULATOR_HELD
 from ledger.transaction import (
     NO_FEE,
     Fee,
@@ -53,6 +73,13 @@ DAY_MS = 86_400_000
 COIN = 1_000_000
 ROLES = ("operations", "treasury", "metering", "consensus", "link")
 GROUPS = ("north", "south", "west")
+"""Of the attestors that vouch at the beginning."""
+PANEL_GROUPS = ("east", "upper", "lower", "inner", "outer")
+"""Of those that do not, and may sit on a panel."""
+REGULATORS = ("reg-0", "reg-1", "reg-2")
+MACHINES = 60
+"""Pledged to each commitment: they can deliver a million µh a minute."""
+BOND_COINS = 300
 
 
 @cache
@@ -81,7 +108,40 @@ def parameters() -> Parameters:
         view_timeout_ms_max=60_000,
         epoch_blocks=1_000,
         epoch_ms=600_000,
+        economy=economy(),
     )
+
+
+def economy() -> EconomyParameters:
+    """As a chain in production has them, but for deliverability: commitments here last a month."""
+    return EconomyParameters(
+        deliverability_ppm=50_000,
+        mint_cap_ppm=1_000_000,
+        bond_ppm=100_000,
+        deposit_ppm=10_000,
+        attestation_life_ms=7 * DAY_MS,
+        lower_ms=DAY_MS,
+        proposal_ms=7 * DAY_MS,
+        contest_ms=7 * DAY_MS,
+        cure_ms=7 * DAY_MS,
+        bond_cure_ms=30 * DAY_MS,
+        application_ms=30 * DAY_MS,
+        suspension_ms=180 * DAY_MS,
+        rotation_ms=DAY_MS,
+        regulator_rotation_ms=30 * DAY_MS,
+        winddown_ms=5 * 365 * DAY_MS,
+        order_ms_max=90 * DAY_MS,
+        audit_devices=150,
+    )
+
+
+def regulator_keys(needed: int = 2) -> RegulatorKeys:
+    return RegulatorKeys(needed, tuple(sorted(key(name).public for name in REGULATORS)))
+
+
+def device(name: str) -> bytes:
+    """The id of a machine."""
+    return sha256(f"device {name}".encode()).digest()
 
 
 def grant(name: str, *, validator: bool = True, issuer: bool = True) -> LicenceGrant:
@@ -100,25 +160,23 @@ def grant(name: str, *, validator: bool = True, issuer: bool = True) -> LicenceG
     )
 
 
-def attest(
-    nonce: bytes, commitment: CapacityCommitment, figures: dict[str, int]
-) -> CapacityCommitment:
+def attest(nonce: bytes, item: GenesisCommitment, figures: dict[str, int]) -> GenesisCommitment:
     """The commitment with an attestation by each named attestor."""
     attestations = tuple(
-        Attestation(
+        SignedAttestation(
             name,
             figure,
-            key(f"attestor/{name}").sign(attestation_hash(nonce, commitment, name, figure)),
+            key(f"attestor/{name}").sign(attestation_hash(nonce, item, name, figure)),
         )
         for name, figure in figures.items()
     )
-    return msgspec.structs.replace(commitment, attestations=attestations)
+    return msgspec.structs.replace(item, attestations=attestations)
 
 
-def commitment(
+def terms(
     issuer: str, *, name: str = "", microhours: int = 1_000_000, days: int = 30
-) -> CapacityCommitment:
-    return CapacityCommitment(
+) -> CommitmentTerms:
+    return CommitmentTerms(
         id=name or f"capacity-{issuer}",
         issuer=issuer,
         device_class="gpu-80g",
@@ -127,7 +185,31 @@ def commitment(
         from_ms=TIME_MS,
         to_ms=TIME_MS + days * DAY_MS,
         microhours=microhours,
-        attestations=(),
+    )
+
+
+def commitment(
+    issuer: str,
+    *,
+    name: str = "",
+    microhours: int = 1_000_000,
+    days: int = 30,
+    machines: int = MACHINES,
+) -> GenesisCommitment:
+    devices = sorted(device(f"{issuer}/{name}/{index}") for index in range(machines))
+    made = terms(issuer, name=name, microhours=microhours, days=days)
+    return GenesisCommitment(made, tuple(devices), ())
+
+
+def bonds_of(
+    names: Sequence[str], first: Sequence[str], coins: int = BOND_COINS
+) -> tuple[GenesisBond, ...]:
+    """Each of `names` is bonded in the coins of `first`, but for its own."""
+    return tuple(
+        GenesisBond(issuer, coin, coins * COIN)
+        for issuer in names
+        for coin in first
+        if coin != issuer
     )
 
 
@@ -137,8 +219,11 @@ def make_genesis(
     *,
     epoch_blocks: int = 1_000,
     epoch_ms: int = 600_000,
+    bond_coins: int = BOND_COINS,
+    all_bonded: bool = False,
 ) -> Genesis:
-    """n validators that all issue; each account gets 1,000 coins of each of the first three."""
+    """n validators that all issue; each account gets 1,000 coins of each of the first three, and
+    these, or all, are bonded in their coins."""
     names = [f"val{index}" for index in range(n)]
     nonce = sha256(b"nonce").digest()
     figures = {f"att-{group}": 900_000 + index for index, group in enumerate(GROUPS)}
@@ -155,12 +240,16 @@ def make_genesis(
             Factor("gpu-80g", "inference", 1_500_000),
             Factor("gpu-80g", "training", 1_000_000),
         ),
+        regulator=regulator_keys(),
         attestors=tuple(
-            Attestor(f"att-{group}", f"Lab {group}", group, key(f"attestor/att-{group}").public)
-            for group in GROUPS
+            AttestorGrant(
+                f"att-{group}", f"Lab {group}", group, key(f"attestor/att-{group}").public
+            )
+            for group in (*GROUPS, *PANEL_GROUPS)
         ),
         licences=tuple(grant(name) for name in names),
         commitments=tuple(attest(nonce, commitment(name), figures) for name in names),
+        bonds=bonds_of(names if all_bonded else names[:3], names[:3], bond_coins),
         allocations=tuple(
             Allocation(name, 1_000 * COIN, encode_address(lock_of(account), "mrst"))
             for account in accounts
@@ -177,6 +266,8 @@ class MemoryState:
     outputs: dict[Outpoint, OutputEntry] = field(default_factory=dict)
     spent: set[Outpoint] = field(default_factory=set)
     stored: dict[bytes, bytes] = field(default_factory=dict)
+    names: dict[bytes, None] = field(default_factory=dict)
+    """Of what is stored, in order; made anew when others are stored."""
 
     @classmethod
     def of(cls, genesis: Genesis) -> MemoryState:
@@ -193,7 +284,7 @@ class MemoryState:
         self.outputs.update(changes.created)
         for name, data in changes.objects.items():
             if data is None:
-                del self.stored[name]
+                self.stored.pop(name, None)  # Or made and removed by this very block.
             else:
                 self.stored[name] = data
 
@@ -207,7 +298,11 @@ class MemoryState:
         return self.stored.get(name)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted(item for item in self.stored.items() if item[0].startswith(prefix)))
+        if self.names.keys() != self.stored.keys():
+            self.names = dict.fromkeys(sorted(self.stored))
+        names = list(self.names)
+        found = takewhile(lambda name: name.startswith(prefix), names[bisect_left(names, prefix) :])
+        return iter([(name, self.stored[name]) for name in found])
 
 
 class World:
@@ -222,6 +317,11 @@ class World:
     @property
     def time_ms(self) -> int:
         return self.state.head.header.time_ms
+
+    @property
+    def draft(self) -> Draft:
+        """The state as rules read it, as of the last block."""
+        return Draft(self.state, self.time_ms)
 
     @property
     def epoch(self) -> Epoch:
@@ -239,7 +339,13 @@ class World:
         return {member.licence for member in self.validators.members}
 
     def licence(self, name: str) -> Licence:
-        found = load(self.state, Licence, name.encode())
+        found = LICENCES.get(self.draft, name.encode())
+        assert found is not None
+        return found
+
+    def reserve(self, issuer: str = "val0") -> Reserve:
+        """How an issuer's coin stands now."""
+        found = RESERVES.get(self.draft, self.asset(issuer))
         assert found is not None
         return found
 
@@ -315,11 +421,24 @@ class World:
     def govern(
         self, *operations: Operation, approvers: Sequence[str] | None = None
     ) -> SignedTransaction:
-        """Operations with the approval of the first members, as many as needed, or of others."""
+        """Operations with the approvals that they want: the first validators, the first keys of
+        the regulator; or with those of others, named by key."""
         if approvers is None:
+            approvers = self.approvers(*operations)
+        return sign(self.body(operations=operations), [], approvers)
+
+    def approvers(self, *operations: Operation) -> list[str]:
+        """The least that carries the operations; validators where either may."""
+        wanted = {item.carrier for item in operations if isinstance(item, Governance)}
+        names = []
+        if wanted != {Carrier.REGULATOR}:
             members = self.validators.members[: self.validators.quorum]
-            approvers = [member.licence for member in members]
-        return sign(self.body(operations=operations), [], [f"{x}/operations" for x in approvers])
+            names += [f"{member.licence}/operations" for member in members]
+        if wanted & {Carrier.REGULATOR, Carrier.BOTH}:
+            regulator = REGULATOR_HELD.get(self.draft)
+            assert regulator is not None
+            names += REGULATORS[: regulator.keys.needed]
+        return names
 
     def ready(self, name: str) -> SignedTransaction:
         """The node of `name` says that it holds the chain up to the epoch's base."""
@@ -346,7 +465,7 @@ class World:
 
     def end_epoch(self, txs: Sequence[SignedTransaction] = ()) -> Block:
         """A block with `txs` that ends the epoch, applied."""
-        return self.advance([*txs, self.govern(EndEpoch(self.epoch.number))])
+        return self.advance([self.govern(EndEpoch(self.epoch.number)), *txs])
 
     def execution(self, after_ms: int = 1_000) -> Execution:
         member = self.validators.members[0]
@@ -375,10 +494,11 @@ def sign(
     actors: Sequence[str] = (),
     *,
     conditions: Sequence[Condition] = (),
+    preimages: Sequence[bytes] = (),
 ) -> SignedTransaction:
     """Seal a body: `owners` reveal their key lock and sign, `actors` sign alone.
 
-    `conditions` are revealed beside those; whoever must sign for them is an actor.
+    `conditions` and `preimages` are revealed beside those; whoever must sign for them is an actor.
     """
     revealed = [*conditions, *(Key(key(name).public) for name in dict.fromkeys(owners))]
     signers = {key(name).public: key(name) for name in (*owners, *actors)}
@@ -390,5 +510,6 @@ def sign(
             signatures=tuple(
                 KeySignature(public, signers[public].sign(message)) for public in sorted(signers)
             ),
+            preimages=tuple(sorted(preimages, key=lambda item: sha256(item).digest())),
         ),
     )

@@ -27,9 +27,9 @@ class Objects:
             yield name, encode(item)
 
 
-SEATED = Licence.granted(grant("val0"))
-WAITING = Licence.granted(grant("val1")).with_seat(Seat.WAITING, 3)
-READY = Licence.granted(grant("val2")).with_seat(Seat.READY, 4)
+SEATED = Licence.granted(grant("val0"), 0)
+WAITING = Licence.granted(grant("val1"), 0).with_seat(Seat.WAITING, 3)
+READY = Licence.granted(grant("val2"), 0).with_seat(Seat.READY, 4)
 
 
 def test_a_licence_is_found_by_its_keys_and_its_name() -> None:

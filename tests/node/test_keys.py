@@ -194,11 +194,11 @@ def test_the_chain_knows_more_than_genesis(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     config = joiner_directory(tmp_path / "own")
     granted = structs.replace(BLUEPRINT.genesis.licences[0], id="kite")
-    reader = Objects({key_of(Licence, b"kite"): encode(Licence.granted(granted))})
+    reader = Objects({key_of(Licence, b"kite"): encode(Licence.granted(granted, 0))})
     with pytest.raises(NodeError) as caught:
         keys.load_node_keys(config, BLUEPRINT.genesis, reader)
     assert caught.value.code == "wrong_key"
-    issuer = Licence.granted(structs.replace(granted, validator=False))
+    issuer = Licence.granted(structs.replace(granted, validator=False), 0)
     reader = Objects({key_of(Licence, b"kite"): encode(issuer)})
     with pytest.raises(NodeError) as caught:
         keys.load_node_keys(config, BLUEPRINT.genesis, reader)

@@ -35,7 +35,7 @@ async def test_scrape_follows_the_node() -> None:
     assert after["marsa_consensus_connected"][()] == 3
     assert after["marsa_validator_connected"][("validator", "val3"),] == 0
     assert after["marsa_validator_connected"][("validator", "val0"),] == 1
-    assert after["marsa_supply_units"][("issuer", "val0"),] == 2_000_000_000
+    assert after["marsa_supply_units"][("issuer", "val0"),] == 2_600_000_000
     assert after["marsa_coverage_ratio"][("issuer", "val0"),] > 1
     assert after["marsa_links_refused_total"][("reason", "wrong_chain"),] == 2
     assert after["marsa_links_refused_total"][("reason", "tls_refused"),] == 0

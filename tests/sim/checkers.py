@@ -173,6 +173,9 @@ class Checkers:
         }
         if found != self.reference.coins:
             self._fail("validity", address, "outputs differ from the reference")
+        differences = self.reference.economy.differences(chain)
+        if differences:
+            self._fail("validity", address, differences)
         if next(chain.scan(schema.OUTPUT), None) is None:
             self._fail("validity", address, "no outputs at all")
 

@@ -13,10 +13,11 @@ from random import Random
 from ledger.codec import AMOUNT_LIMIT
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
-from ledger.operations import Burn, Mint, Operation
+from ledger.operations import Burn, Commit, Mint, Operation, PledgeDevices
 from ledger.reasons import Reason
 from ledger.transaction import NO_FEE, Fee, Input, Output, SignedTransaction, Transaction, asset_id
 from tests.sim.checkers import Violation
+from tests.sim.issuers import Issuers
 from tests.sim.reference import Reference
 from tests.sim.world import ACCOUNTS, SimWorld
 
@@ -24,6 +25,8 @@ RETRY_MS = 1_000
 FEE = 2_000
 LIFE_MS = 3_600_000
 MINT = 1_000
+DEPOSITS = 0.1
+"""How often somebody puts up a part of a coin."""
 
 
 @dataclass(slots=True)
@@ -48,6 +51,7 @@ class Clients:
         self._owner_by_lock = {
             lock_hash(KeyLock(world.key(name).public)): name for name in ACCOUNTS
         }
+        self._issuers = Issuers(world, reference, seed)
         self._busy: set[tuple[bytes, int]] = set()
         self.asked: dict[bytes, Asked] = {}
         self.settled = 0
@@ -63,6 +67,25 @@ class Clients:
                 self.asked[tx.txid] = Asked(tx, now_ms, now_ms, is_forged=True)
         return made
 
+    def manage(self, now_ms: int) -> None:
+        """What issuers, attestors and those who put up bonds want; nothing at times."""
+        rng = self._issuers.rng
+        for operation, signers in self._issuers.wish():
+            body = self._body([], [], NO_FEE, [operation], rng)
+            tx = self._world.sign(body, [], signers)
+            self.asked[tx.txid] = Asked(tx, now_ms, now_ms)
+        free = self._free_coins() if rng.random() < DEPOSITS else []
+        if free:
+            outpoint = rng.choice(free)
+            self._busy.add(outpoint)
+            asset, amount, lock = coin = self._reference.coins[outpoint]
+            operation = self._issuers.deposit(coin, FEE)
+            rest = amount - FEE - operation.amount
+            spent, fee = [Input(*outpoint, asset, amount)], Fee(asset, FEE)
+            body = self._body(spent, [Output(asset, rest, lock)], fee, [operation], rng)
+            tx = self._world.sign(body, [self._owner_by_lock[lock]], [])
+            self.asked[tx.txid] = Asked(tx, now_ms, now_ms)
+
     def due(self, now_ms: int) -> list[Asked]:
         """What must be sent now, for the first time or again."""
         found = [item for item in self.asked.values() if item.next_ms <= now_ms]
@@ -72,18 +95,26 @@ class Clients:
 
     def refused(self, item: Asked, reason: str) -> None:
         """A node's answer. Only a mint can become impossible without anything final: where its
-        issuer has no headroom, or lost its licence for lying."""
+        issuer has no headroom or is accused of a lie, or where coins of an accused one, which count
+        for nothing, are a part of its bond."""
         item.refused = reason
         if item.is_forged:
             if reason in (Reason.ALREADY_KNOWN.value, Reason.ALREADY_FINAL.value):
                 raise Violation("admission", "clients", f"a forged transaction is {reason}")
             self.asked.pop(item.tx.txid, None)
         issuers = {op.issuer for op in item.tx.body.operations if isinstance(op, Mint)}
-        is_suspended = bool(issuers & self._reference.epochs.suspended)
-        if reason == Reason.ABOVE_HEADROOM.value or (
-            reason == Reason.LICENCE_INACTIVE.value and is_suspended
-        ):
+        barred = self._reference.epochs.barred
+        is_barred = bool(issuers & barred) or self._is_revoked(item)
+        is_stopped = reason == Reason.LICENCE_INACTIVE.value and is_barred
+        is_short = reason == Reason.SHORT_BOND.value and bool(barred)
+        if reason == Reason.ABOVE_HEADROOM.value or is_stopped or is_short:
             self.asked.pop(item.tx.txid, None)
+
+    def _is_revoked(self, item: Asked) -> bool:
+        """It is of an issuer that has no power left."""
+        promising = [x for x in item.tx.body.operations if isinstance(x, Commit | PledgeDevices)]
+        named = {x.terms.issuer if isinstance(x, Commit) else x.issuer for x in promising}
+        return bool(named & self._reference.economy.revoked)
 
     def final(self, transactions: list[SignedTransaction]) -> None:
         """These are final: they and whatever they exclude are settled."""
@@ -97,23 +128,28 @@ class Clients:
                 and operation.number < lanes.get((operation.issuer, operation.lane), 0)
                 for operation in item.tx.body.operations
             )
-            if gone or used:
+            past = any(map(self._reference.economy.is_past, item.tx.body.operations))
+            if gone or used or past:
                 del self.asked[item.tx.txid]
 
     def _spend(self, *, cheat: bool, burn: bool) -> list[SignedTransaction]:
-        coins = self._reference.coins
-        self._busy &= coins.keys()
-        free = [
-            outpoint
-            for outpoint, (_, amount, lock) in sorted(coins.items())
-            if outpoint not in self._busy and lock in self._owner_by_lock and amount > 10 * FEE
-        ]
+        free = self._free_coins()
         if not free:
             return []
         outpoint = self._rng.choice(free)
         self._busy.add(outpoint)
         first = self._spend_coin(outpoint, burn=burn)
         return [first, self._spend_coin(outpoint, burn=False)] if cheat else [first]
+
+    def _free_coins(self) -> list[tuple[bytes, int]]:
+        """Coins that nothing asked for spends, large enough to be split."""
+        coins = self._reference.coins
+        self._busy &= coins.keys()
+        return [
+            outpoint
+            for outpoint, (_, amount, lock) in sorted(coins.items())
+            if outpoint not in self._busy and lock in self._owner_by_lock and amount > 10 * FEE
+        ]
 
     def _forge(self) -> list[SignedTransaction]:
         """One coin spent twice by one transaction; one that pays out 2^64 more than it has."""
@@ -158,7 +194,12 @@ class Clients:
         return self._world.sign(body, [], [signer])
 
     def _body(
-        self, inputs: list[Input], outputs: list[Output], fee: Fee, operations: list[Operation]
+        self,
+        inputs: list[Input],
+        outputs: list[Output],
+        fee: Fee,
+        operations: list[Operation],
+        rng: Random | None = None,
     ) -> Transaction:
         return Transaction(
             version=1,
@@ -168,5 +209,5 @@ class Clients:
             fee=fee,
             operations=tuple(operations),
             expires_at_ms=self._world.genesis.time_ms + LIFE_MS,
-            memo=self._rng.randbytes(4),
+            memo=(rng or self._rng).randbytes(4),
         )

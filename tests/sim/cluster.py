@@ -29,7 +29,7 @@ from tests.sim.reference import reference_quorum
 from tests.sim.saboteurs import make_saboteur
 from tests.sim.signatures import Locks, SignatureBook
 from tests.sim.trace import Trace
-from tests.sim.world import sim_world
+from tests.sim.world import SimWorld, sim_world
 
 STOPS = (OSError, ReplicaBroken, InvariantBroken)
 """What ends the process of a node in good order."""
@@ -48,11 +48,11 @@ SHORT_EPOCH_BLOCKS = 5
 class Cluster:
     """All machines, their network and their clients."""
 
-    def __init__(self, plan: Plan, *, printed: bool = False) -> None:
+    def __init__(self, plan: Plan, *, printed: bool = False, world: SimWorld | None = None) -> None:
         self.plan = plan
         self.trace = Trace(printed=printed)
         self.timeline = Timeline()
-        self.world = sim_world(
+        self.world = world or sim_world(
             plan.n,
             plan.window,
             mocked=plan.mocked,
@@ -415,6 +415,8 @@ class Cluster:
             cheat = self.plan.double_spends and self._rng.random() < 0.2
             if not self.calm:
                 self.clients.make(self.now_ms, cheat=cheat)
+                if self.plan.economy:
+                    self.clients.manage(self.now_ms)
             gap_ms = self.plan.load_gap_ms
         else:
             gap_ms = 100

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from ledger import transaction
 from ledger.economy.licence import Licence
+from ledger.economy.regulator import Carrier
 from ledger.objects import load
-from ledger.operations import Admit, EndEpoch, Operation, Remove
+from ledger.operations import Admit, EndEpoch, Governance, Operation, Remove
 from ledger.transaction import NO_FEE, KeySignature, SignedTransaction, Transaction, Witness
 from ledger.validators import VALIDATORS_MIN, fault_limit
-from tests.ledger.world import grant
+from tests.ledger.world import REGULATORS, grant
 from tests.sim.reference import reference_quorum
 from tests.sim.turns import Turn
 from tests.sim.world import JOINERS
@@ -147,6 +148,9 @@ class Membership:
         )
         message = transaction.sighash(body)
         chosen = self._rng.sample(members, reference_quorum(len(members)))
-        keys = [world.key(f"{name}/operations") for name in chosen]
+        names = [f"{name}/operations" for name in chosen]
+        if isinstance(operation, Governance) and operation.carrier is Carrier.BOTH:
+            names += REGULATORS[: world.genesis.regulator.needed]
+        keys = [world.key(name) for name in names]
         signed = [KeySignature(key.public, key.sign(message)) for key in keys]
-        return transaction.seal(body, Witness((), tuple(sorted(signed, key=lambda s: s.key))))
+        return transaction.seal(body, Witness((), tuple(sorted(signed, key=lambda s: s.key)), ()))

@@ -98,6 +98,12 @@ class Plan:
     epoch_ms: int = 600_000
     turns: tuple[Turn, ...] = ()
     """Validators that come and go during the faults."""
+    economy: bool = False
+    """Issuers and attestors are among the clients."""
+
+
+ECONOMY_SHARE = 0.1
+"""Of the seeds."""
 
 
 SMALL, MIDDLE, LARGE = (4,), (5, 6, 7), (10, 16)
@@ -133,6 +139,7 @@ def draw_plan(seed: int) -> Plan:
         weak=weak,
         drift_permille=rng.choice((0, 0, 1, 20)),
         fsync_ms=rng.choice((0, 0, 0, 10, 300)),
+        economy=Random(f"economy/{seed}").random() < ECONOMY_SHARE,
         **_draw_epochs(rng, n),
     )
 

@@ -15,6 +15,7 @@ from ledger.locks import lock_hash
 from ledger.operations import Burn, Mint, Operation
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction, asset_id
+from tests.sim.reference_economy import EconomyBook
 from tests.sim.reference_epochs import EpochBook
 from tests.sim.world import SimWorld
 
@@ -45,6 +46,7 @@ class Reference:
 
     def __post_init__(self) -> None:
         self.epochs = EpochBook(self.world)
+        self.economy = EconomyBook(self.world)
         for outpoint, entry in self.world.changes.created.items():
             self.coins[outpoint] = (entry.asset, entry.amount, entry.lock)
             self.supply[entry.asset] += entry.amount
@@ -65,7 +67,7 @@ class Reference:
         ends = self.epochs.end_block(block.header, self.world.genesis.parameters)
         if block.header.ends_epoch != ends:
             raise NotValid(f"height {self.height} ends an epoch: {block.header.ends_epoch}")
-        total = self.epochs.held()
+        total = self.epochs.held() + self.economy.held()
         for asset, amount, _ in self.coins.values():
             total[asset] += amount
         if +total != +self.supply:
@@ -89,6 +91,9 @@ class Reference:
                 raise NotValid(f"{name} spends a coin without its owner's signature")
             left[item.asset] += item.amount
         for operation in body.operations:
+            fault = self.economy.operate(operation, signers, left)
+            if fault:
+                raise NotValid(f"{name}: {fault}")
             self._operate(operation, left, name)
         left[body.fee.asset] -= body.fee.amount
         self.epochs.collect(Counter({body.fee.asset: body.fee.amount}))
@@ -107,7 +112,7 @@ class Reference:
             left[operation.asset] -= operation.amount
             self.supply[operation.asset] -= operation.amount
             return
-        if operation.issuer in self.epochs.suspended:
+        if operation.issuer in self.epochs.barred:
             raise NotValid(f"{name} mints for {operation.issuer}, who lied")
         lane = (operation.issuer, operation.lane)
         if operation.number != self.lanes.get(lane, 0):

@@ -39,8 +39,8 @@ class EpochBook:
     ready: list[tuple[int, str]] = field(default_factory=list)
     leaving: list[tuple[int, str]] = field(default_factory=list)
     accused: list[str] = field(default_factory=list)
-    suspended: set[str] = field(default_factory=set)
-    """May not mint."""
+    barred: set[str] = field(default_factory=set)
+    """Accused or suspended: may not mint."""
     grants: dict[str, LicenceGrant] = field(default_factory=dict)
     pots: dict[tuple[int, bytes], int] = field(default_factory=dict)
     payees: list[str] = field(default_factory=list)
@@ -100,6 +100,7 @@ class EpochBook:
                 self._vacate(name, height)
             case Evidence(name):
                 self.accused.append(name)
+                self.barred.add(name)
             case EndEpoch():
                 self.is_ending = True
 
@@ -111,7 +112,6 @@ class EpochBook:
         if not self.is_ending and not (is_full and is_old):
             return False
         for name in self.accused:
-            self.suspended.add(name)
             self._vacate(name, header.height)
         self.payees = self.members
         self._change_seats()

@@ -37,6 +37,7 @@ def quiet(seed: int = 0, **changes: object) -> Plan:
         fsync_ms=0,
         epoch_blocks=1_000,
         turns=(),
+        economy=False,
     )
     return replace(plan, **changes)
 
@@ -67,6 +68,21 @@ def test_without_faults_no_view_ends(n: int, window: int) -> None:
     cluster.heal()
     cluster.finish()
     assert cluster.clients.settled > 20
+    assert {view_of(node) for node in cluster.live()} == {0}
+
+
+def test_issuers_and_attestors_among_the_clients() -> None:
+    """Hours are promised, devices pledged, attestations given and bonds put up, besides payments;
+    what is stored in the end is what the reference holds."""
+    cluster = begun(quiet(economy=True, load_gap_ms=50))
+    cluster.pass_ms(20_000)
+    cluster.heal()
+    cluster.finish()
+    book = cluster.checkers.reference.economy
+    assert len(book.promises) > 10
+    assert sum(len(item.devices) for item in book.promises.values()) > 10
+    assert sum(len(item.figures) >= 2 for item in book.promises.values()) > 3
+    assert len(book.bonds) > 5
     assert {view_of(node) for node in cluster.live()} == {0}
 
 

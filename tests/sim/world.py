@@ -56,6 +56,8 @@ def _mock_key(name: str) -> MockKey:
     return MockKey(name)
 
 
+BOND_COINS, BOND_PPM = 500, 50_000
+"""Sixteen issuers are bonded in the coins of three: enough for all of them to mint."""
 JOINERS = ("new0", "new1", "new2", "new3")
 """Licences that genesis does not know."""
 
@@ -108,7 +110,7 @@ class SimWorld:
         message = transaction.sighash(body)
         signatures = [KeySignature(public, keys[public].sign(message)) for public in sorted(keys)]
         conditions = tuple(sorted(revealed, key=lock_hash))
-        return transaction.seal(body, Witness(conditions, tuple(signatures)))
+        return transaction.seal(body, Witness(conditions, tuple(signatures), ()))
 
 
 @cache
@@ -116,11 +118,20 @@ def sim_world(
     n: int, window: int, *, mocked: bool, epoch_blocks: int = 1_000, epoch_ms: int = 600_000
 ) -> SimWorld:
     """Made once a process: genesis is the same for all seeds of its size."""
-    made = world.make_genesis(n, ACCOUNTS)
+    made = world.make_genesis(n, ACCOUNTS, bond_coins=BOND_COINS, all_bonded=True)
+    economy = msgspec.structs.replace(made.parameters.economy, bond_ppm=BOND_PPM)
     parameters = msgspec.structs.replace(
-        made.parameters, window=window, epoch_blocks=epoch_blocks, epoch_ms=epoch_ms
+        made.parameters,
+        window=window,
+        epoch_blocks=epoch_blocks,
+        epoch_ms=epoch_ms,
+        economy=economy,
     )
-    made = msgspec.structs.replace(made, parameters=parameters)
+    return world_of(msgspec.structs.replace(made, parameters=parameters), mocked=mocked)
+
+
+def world_of(made: Genesis, *, mocked: bool) -> SimWorld:
+    """What nodes of this genesis share."""
     for licence in made.licences:
         _mock_key(f"{licence.id}/consensus")
     return SimWorld(

@@ -14,6 +14,7 @@ import msgspec
 from ledger.operations import Admit, EndEpoch, Remove, Revoke, Suspend, ValidatorReady
 from ledger.reasons import Reason
 from ledger.transaction import SignedTransaction
+from tests.ledger.faults_membership import moved_grant
 from tests.ledger.world import World, grant, key, make_genesis, sign
 
 EPOCH_BLOCKS = 2
@@ -42,15 +43,15 @@ def steps() -> Iterator[Step]:
     yield Step(
         20_000,
         lambda world: [
+            world.govern(Admit(grant("new0"), 0)),
             world.transfer("alice", "bob", fee=CARRIED_FEE),
             world.transfer("bob", "carol", coin=world.coin("bob", "val1")),
-            world.govern(Admit(grant("new0"), 0)),
         ],
         _after_admission,
     )
     yield Step(
         20_000,
-        lambda world: [world.ready("new0"), world.govern(Remove("val1", 0))],
+        lambda world: [world.govern(Remove("val1", 0)), world.ready("new0")],
         _after_readiness,
     )
     yield Step(19_999, lambda world: [world.mint()], _nothing)
@@ -58,9 +59,9 @@ def steps() -> Iterator[Step]:
     yield Step(
         1_000,
         lambda world: [
+            world.govern(Suspend("val2", 0), Admit(grant("new1", issuer=False), 0)),
             world.accuse("val3"),
             world.transfer("alice", "bob", fee=2_001),
-            world.govern(Suspend("val2", 0), Admit(grant("new1", issuer=False), 0)),
         ],
         _after_evidence,
     )
@@ -104,7 +105,7 @@ def _after_admission(world: World) -> Refusals:
             Reason.WRONG_EPOCH,
         ),
         ("admitted again", world.govern(Admit(grant("new0"), 0)), Reason.WRONG_VERSION),
-        ("admitted while waiting", world.govern(Admit(grant("new0"), 1)), Reason.HAS_SEAT),
+        ("moved while waiting", world.govern(Admit(moved_grant("new0"), 1)), Reason.HAS_SEAT),
     ]
 
 
@@ -113,12 +114,12 @@ def _after_readiness(world: World) -> Refusals:
         ("ready again", world.ready("new0"), Reason.NO_SEAT),
         ("removed again", world.govern(Remove("val1", 0)), Reason.WRONG_VERSION),
         ("removed while leaving", world.govern(Remove("val1", 1)), Reason.NO_SEAT),
-        ("admitted while leaving", world.govern(Admit(grant("val1"), 1)), Reason.HAS_SEAT),
+        ("moved while leaving", world.govern(Admit(moved_grant("val1"), 1)), Reason.HAS_SEAT),
     ]
 
 
 def _after_the_boundary(world: World) -> Refusals:
-    past = ["val0", "val1", "val2"]
+    past = [f"val{index}/operations" for index in range(3)]
     return [
         ("past epoch ended", world.govern(EndEpoch(0)), Reason.WRONG_EPOCH),
         (

@@ -8,7 +8,7 @@ runs it, and the difference shows in the commit which bytes moved.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,41 +23,23 @@ from ledger.block import (
     Certificate,
     VotePayload,
     header_hash,
-    make_certificate,
     vote_hash,
 )
-from ledger.codec import Wire, encode, encode_payload
+from ledger.codec import encode, encode_payload
 from ledger.crypto import tagged_hash
-from ledger.economy.capacity import AttestationStatement
-from ledger.economy.issuance import Lane
-from ledger.economy.licence import Licence, LicenceState, Seat
-from ledger.economy.reserve import Reserve, supply_line
-from ledger.economy.standard import Standard
-from ledger.epochs import Epoch
-from ledger.genesis_state import genesis_state
-from ledger.locks import After, All, Before, HashLock, Key, Threshold, lock_hash
-from ledger.locks import Any as AnyOf
-from ledger.merkle import merkle_proof, merkle_root
-from ledger.object_tree import ObjectLeaf
-from ledger.objects import FeePot, LedgerClock, key_of, load_all
-from ledger.operations import (
-    Admit,
-    Burn,
-    EndEpoch,
-    Mint,
-    Remove,
-    Revoke,
-    Suspend,
-    ValidatorReady,
-)
-from ledger.proofs import TransactionProof, UnspentProof
-from ledger.transaction import Fee, OutPoint, Output, SignedTransaction
-from ledger.validators import Member, ValidatorSet
+from ledger.merkle import merkle_root
+from ledger.operations import Burn, EndEpoch
+from ledger.reasons import Reason
+from ledger.transaction import Fee, Output, SignedTransaction
+from ledger.validators import ValidatorSet
 from tests.ledger.faults_membership import all_faults
-from tests.ledger.world import COIN, World, grant, key, lock_of, sign
+from tests.ledger.world import COIN, REGULATORS, World, key, lock_of, sign
+from tests.vectors import economy_plan, epoch_plan
+from tests.vectors.economy_values import object_values
 from tests.vectors.ed25519_cases import ed25519_cases
-from tests.vectors.epoch_plan import make_world, steps
-from tests.vectors.snapshot_values import snapshot_values
+from tests.vectors.epoch_plan import Step
+from tests.vectors.lock_plan import lock_steps
+from tests.vectors.wire_values import block_values, certify, good, transaction_values
 
 FOLDER = Path(__file__).parent
 
@@ -78,13 +60,16 @@ def make_files() -> dict[str, bytes]:
         "transactions.json": transactions(world),
         "refused.json": refused(world),
         "chain.json": chain(),
-        "epochs.json": epochs(),
+        "epochs.json": story(epoch_plan.make_world(), epoch_plan.steps()),
+        "locks.json": story(World(), lock_steps()),
+        "economy.json": story(economy_plan.make_world(), economy_plan.steps()),
     }
     files = {name: (json.dumps(table, indent=1) + "\n").encode() for name, table in tables.items()}
     return {
         **files,
         "devnet_genesis.json": genesis_rules.dump(world.genesis),
-        "epochs_genesis.json": genesis_rules.dump(make_world().genesis),
+        "epochs_genesis.json": genesis_rules.dump(epoch_plan.make_world().genesis),
+        "economy_genesis.json": genesis_rules.dump(economy_plan.make_world().genesis),
     }
 
 
@@ -133,141 +118,6 @@ def wire(world: World) -> list[dict[str, Any]]:
     return rows
 
 
-def transaction_values(world: World) -> list[Wire]:
-    alice, bob = sorted((key("alice").public, key("bob").public))
-    body = world.transfer("alice", "bob").body
-    conditions = [
-        Key(alice),
-        Threshold(2, (alice, bob)),
-        After(0, 17),
-        Before(1, 2**63 - 1),
-        HashLock(bytes(32)),
-        All((Key(alice), AnyOf((Key(bob), After(1, 0))))),
-        AnyOf((Key(alice),)),
-    ]
-    sealed = [transaction.SealedTransaction(tx.body, tx.witness) for tx in good(world)]
-    return [
-        OutPoint(bytes(32), 2**32 - 1),
-        body.inputs[0],
-        *body.outputs,
-        body.fee,
-        Fee(bytes(32), 0),
-        Mint("val0", alice, 255, 2**63 - 1, 2**62 - 1),
-        Burn(bytes(32), 1),
-        Admit(grant("new"), 2**63 - 1),
-        Remove("val0", 0),
-        Suspend("val0", 1),
-        Revoke("val0", 2),
-        EndEpoch(2**63 - 1),
-        ValidatorReady("val0", alice, 7, bytes(32)),
-        world.evidence("val0"),
-        *conditions,
-        *(item.body for item in sealed),
-        *(item.witness for item in sealed),
-        sealed[0].witness.signatures[0],
-        *sealed,
-    ]
-
-
-def block_values(world: World) -> list[Wire]:
-    block, changes = world.make_block([world.transfer("alice", "bob"), world.mint()])
-    commitments = changes.head.commitments
-    identity = header_hash(block.header)
-    certificate = certify(world, VotePayload(0, COMMIT, 2**63 - 1, 1, identity), world.validators)
-    wtxids = [transaction.decode(raw).wtxid for raw in block.transactions]
-    path = merkle_proof(wtxids, 1)
-    (outpoint, entry) = next(iter(changes.created.items()))
-    nodes = {**dict(genesis_state(world.genesis).nodes), **dict(changes.nodes)}
-    output_proof = commitments.outputs.prove(entry.leaf, nodes.__getitem__)
-    spent_proof = commitments.spent.prove(entry.leaf)
-    unspent_proof = UnspentProof(
-        block.header, OutPoint(*outpoint), entry, output_proof, spent_proof, commitments.roots
-    )
-    object_key = key_of(FeePot, FeePot.identity(0, world.asset()))
-    return [
-        block.header,
-        block,
-        certificate.payload,
-        certificate,
-        Member(key("val0/consensus").public, "val0"),
-        ValidatorSet(7, world.validators.members),
-        path,
-        entry,
-        output_proof,
-        spent_proof,
-        ObjectLeaf(bytes(32), b"\xff" * 32),
-        commitments.objects.prove(object_key),
-        commitments.objects.prove(b"absent"),
-        commitments.roots,
-        TransactionProof(block.header, path),
-        unspent_proof,
-        *snapshot_values(unspent_proof, certificate),
-    ]
-
-
-def object_values(world: World) -> list[Wire]:
-    value = world.genesis
-    item = value.commitments[0]
-    reserve = load_all(world.state, Reserve)[0]
-    fields = {
-        name: getattr(item, name) for name in item.__struct_fields__ if name != "attestations"
-    }
-    return [
-        LedgerClock(world.time_ms),
-        FeePot(2**63 - 1, world.asset(), 0),
-        world.epoch,
-        Epoch(1, 1_001, bytes(32), world.time_ms, True, (), (lock_of("val0/treasury"),)),
-        value.parameters,
-        value.standard[0],
-        Standard(1, value.standard),
-        value.licences[0].keys,
-        value.licences[0],
-        Licence.granted(value.licences[0]),
-        Licence(value.licences[1], LicenceState.REVOKED, 2, Seat.LEAVING, 7),
-        value.attestors[0],
-        item.attestations[0],
-        item,
-        AttestationStatement(attestor="att-north", attested=5, **fields),
-        reserve,
-        supply_line(reserve),
-        Lane("val0", "treasury", 255, 1),
-        value.authority,
-        value.allocations[0],
-        value,
-    ]
-
-
-def good(world: World) -> list[SignedTransaction]:
-    """Transactions that pass every check without state, some of each operation."""
-    coin = world.coin("alice")
-    names = ("alice", "bob", "carol")
-    shared = Threshold(2, tuple(sorted(key(name).public for name in names)))
-    fee = Fee(coin.asset, 2_000)
-    burned = world.body(
-        [coin],
-        [Output(coin.asset, coin.amount - 2_005, lock_of("alice"))],
-        fee=fee,
-        operations=[Burn(coin.asset, 5)],
-        memo="ذ memo".encode(),
-    )
-    locked = world.body(
-        [coin], [Output(coin.asset, coin.amount - 2_000, lock_hash(shared))], fee=fee
-    )
-    return [
-        world.transfer("alice", "bob"),
-        world.mint(),
-        sign(burned, ["alice"]),
-        sign(locked, ["alice"]),
-        sign(locked, [], names[:2], conditions=[shared]),
-        world.govern(
-            Admit(grant("new"), 0), Remove("val0", 0), Suspend("val1", 0), Revoke("val2", 0)
-        ),
-        world.govern(EndEpoch(0)),
-        world.ready("val0"),
-        world.accuse("val0"),
-    ]
-
-
 def transactions(world: World) -> dict[str, Any]:
     """Good transactions with everything that follows from their bytes."""
     seeds = {
@@ -275,6 +125,7 @@ def transactions(world: World) -> dict[str, Any]:
         for name in (
             *("alice", "bob", "carol", "val0/treasury", "val0/consensus"),
             *(f"val{index}/operations" for index in range(4)),
+            *("new/operations", *REGULATORS),
         )
     }
     rows = []
@@ -301,7 +152,8 @@ def transactions(world: World) -> dict[str, Any]:
 
 
 def refused(world: World) -> dict[str, Any]:
-    """Bad transactions, each with its reason; `needs_state` where only a state can tell."""
+    """Bad transactions, each with its reason; `needs_state` where only a state can tell; and blocks
+    of which the last transaction is bad."""
     rows = [
         {
             "name": fault.name,
@@ -311,7 +163,14 @@ def refused(world: World) -> dict[str, Any]:
         }
         for fault in all_faults(world)
     ]
-    return {"chain_id": world.chain_id.hex(), "fees": [1, 50, 200], "transactions": rows}
+    order = world.govern(EndEpoch(world.epoch.number))
+    late = {
+        "name": "order after a payment",
+        "transactions": [tx.raw.hex() for tx in (world.transfer("alice", "bob"), order)],
+        "reason": Reason.NOT_FIRST.value,
+    }
+    head = {"chain_id": world.chain_id.hex(), "fees": [1, 50, 200]}
+    return {**head, "transactions": rows, "blocks": [late]}
 
 
 def chain() -> dict[str, Any]:
@@ -328,11 +187,10 @@ def chain() -> dict[str, Any]:
     return {"chain_id": world.chain_id.hex(), "heights": rows}
 
 
-def epochs() -> dict[str, Any]:
-    """Boundaries, seats, shares, every operation; after each height what its state refuses."""
-    world = make_world()
+def story(world: World, steps: Iterable[Step]) -> dict[str, Any]:
+    """Every block of a plan, and after each height what its state refuses."""
     rows = [{**height_row(world, [], None, world.validators), "refused": []}]
-    for step in steps():
+    for step in steps:
         row = next_row(world, step.transactions(world), step.after_ms)
         row["refused"] = [
             {"name": name, "raw": tx.raw.hex(), "reason": reason.value}
@@ -385,15 +243,6 @@ def height_row(
         "certificate": encode(certificate).hex() if certificate else "",
         "members": [[member.key.hex(), member.licence] for member in validators.members],
     }
-
-
-def certify(world: World, payload: VotePayload, validators: ValidatorSet) -> Certificate:
-    """Signed by all but the first of four."""
-    message = vote_hash(world.chain_id, payload)
-    signers = [key(f"{member.licence}/consensus") for member in validators.members[1:]]
-    return make_certificate(
-        payload, {index: signer.sign(message) for index, signer in enumerate(signers, 1)}
-    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from node.api.services import Services, Submission
 from node.guards import Guard, NoVotes
 from node.metrics import Metrics
 from node.watch import replica_of
+from tests.ledger.economy_world import EconomyWorld
 from tests.ledger.world import World, key
 
 DEADLINE_S = 10.0
@@ -179,13 +180,15 @@ class Node:
 
     # The test's side
 
-    def decide(self, txs: Sequence[SignedTransaction] | None = None) -> Block:
+    def decide(
+        self, txs: Sequence[SignedTransaction] | None = None, after_ms: int = 1_000
+    ) -> Block:
         """Make `txs`, or what waits, the next final block."""
         chosen = self.mempool.select() if txs is None else list(txs)
         members = self.world.validators
         execution = Execution(
             self.chain,
-            time_ms=self.chain.head.header.time_ms + 1_000,
+            time_ms=self.chain.head.header.time_ms + after_ms,
             proposer=members.members[0].key,
         )
         for tx in chosen:
@@ -217,6 +220,15 @@ class Node:
 
     def _rules(self, tx: SignedTransaction) -> None:
         check_transaction(self.chain, tx, time_ms=self.chain.head.header.time_ms + 1)
+
+
+class EconomyNode(Node):
+    """A node whose world knows what issuers, attestors and holders do."""
+
+    world: EconomyWorld
+
+    def __init__(self, world: EconomyWorld | None = None) -> None:
+        super().__init__(world or EconomyWorld())
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.amounts import format_amount
 from node.api import schemas
+from node.api.economy_schemas import Commitment
 from node.api.schemas import Page
-from tests.ledger.world import COIN
-from tests.node.api.harness import open_api
+from tests.ledger.world import COIN, World, make_genesis
+from tests.node.api.harness import Node, open_api
 
 
 async def test_mint_moves_supply_headroom_and_lane() -> None:
@@ -28,8 +30,11 @@ async def test_mint_moves_supply_headroom_and_lane() -> None:
 
 
 async def test_headroom_is_what_minting_may_use() -> None:
-    """Mints one unit above the headroom that is shown: refused; exactly it: taken."""
-    async with open_api() as api:
+    """Mints one unit above the headroom that is shown: refused; exactly it, by an issuer with
+    bonds to match: taken."""
+    genesis = make_genesis()
+    bonds = tuple(replace(item, amount=2_000 * COIN) for item in genesis.bonds)
+    async with open_api(Node(World(replace(genesis, bonds=bonds)))) as api:
         issuer = await api.read("/issuers/val1", schemas.Issuer)
         headroom = int(issuer.reserve.headroom)
         above = await api.ask("/transactions", api.node.world.mint("val1", headroom + 1).raw)
@@ -64,17 +69,18 @@ async def test_reserve_lists_every_issuer() -> None:
 async def test_commitments_page_and_count_what_attestations_support() -> None:
     """Pages through the commitments by id; the counted hours are the second highest figure."""
     async with open_api() as api:
-        found: list[schemas.Commitment] = []
+        found: list[Commitment] = []
         query = "limit=3"
         while True:
-            page = await api.read(f"/commitments?{query}", Page[schemas.Commitment])
+            page = await api.read(f"/commitments?{query}", Page[Commitment])
             found += page.items
             if page.next_cursor is None:
                 break
             query = f"limit=3&cursor={page.next_cursor}"
     assert [item.id for item in found] == [f"capacity-val{index}" for index in range(4)]
     assert {item.counted_microhours for item in found} == {"900001"}
-    assert found[0].attestors == ["att-north", "att-south", "att-west"]
+    names = [item.attestor for item in found[0].attestations]
+    assert names == ["att-north", "att-south", "att-west"]
     assert found[0].from_time == "2027-01-15T08:00:00.000Z"
 
 

@@ -45,7 +45,7 @@ def seal(body: Transaction, owner: str = "alice", *, signers: tuple[str, ...] = 
 def raw_of(
     body: Transaction, conditions: tuple[Condition, ...], signatures: tuple[KeySignature, ...]
 ) -> bytes:
-    return codec.encode(SealedTransaction(body, Witness(conditions, signatures)))
+    return codec.encode(SealedTransaction(body, Witness(conditions, signatures, ())))
 
 
 def good(world: World) -> Transaction:
@@ -101,8 +101,15 @@ def other_lock(world: World) -> bytes:
     return seal(good(world), "bob")
 
 
-def enforced_later(world: World) -> bytes:
+def open_lock(world: World) -> bytes:
+    """It opens without a signature, and is not the coin's."""
     return raw_of(good(world), (After(0, 1),), ())
+
+
+def spare_preimage(world: World) -> bytes:
+    tx = world.transfer("alice", "bob")
+    witness = replace(tx.witness, preimages=(b"secret",))
+    return codec.encode(SealedTransaction(tx.body, witness))
 
 
 def out_of_order(world: World) -> bytes:
@@ -169,7 +176,8 @@ CASES: dict[str, tuple[str, Callable[[World], bytes]]] = {
     ),
     "small-order key": ("bad_key", small_order_key),
     "another's lock": ("missing_condition", other_lock),
-    "lock not enforced yet": ("unsupported_lock", enforced_later),
+    "lock open to everybody": ("missing_condition", open_lock),
+    "spare preimage": ("spare_preimage", spare_preimage),
     "witness out of order": ("witness_order", out_of_order),
     "non-canonical": ("non_canonical", non_canonical),
     "trailing bytes": ("trailing_bytes", lambda world: seal(good(world)) + b"\x00"),
@@ -280,7 +288,7 @@ JSON_CASES: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
     "unsafe integer": ("malformed", lambda form: form["body"].update(expires_at_ms=1 << 53)),
     "unknown operation": (
         "unknown_operation",
-        lambda form: form["body"].update(operations=[{"type": "freeze"}]),
+        lambda form: form["body"].update(operations=[{"type": "melt"}]),
     ),
     "unknown lock": (
         "bad_lock",

@@ -15,7 +15,7 @@ from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
 from node.api import epochs
 from tests.ledger.snapshot_world import all_chunks, keep_ends
-from tests.ledger.world import TIME_MS, World, grant, key, make_genesis
+from tests.ledger.world import REGULATORS, TIME_MS, World, grant, key, make_genesis
 from tests.node.api.harness import Api, Node, open_api
 
 PATH = "/epochs/current"
@@ -44,6 +44,8 @@ async def test_a_new_chain_is_in_epoch_zero() -> None:
         (f"val{index}", "active", "seated", 0) for index in range(4)
     ]
     assert found.licences[0].keys.link == key("val0/link").public.hex()
+    assert (found.regulator.version, found.regulator.needed) == (0, 2)
+    assert found.regulator.keys == sorted(key(name).public.hex() for name in REGULATORS)
 
 
 async def test_licences_show_what_was_done_to_them() -> None:
@@ -66,7 +68,7 @@ async def test_licences_show_what_was_done_to_them() -> None:
     assert found.height == 2
 
 
-async def test_an_expired_licence_says_so() -> None:
+async def test_an_expired_licence_winds_down() -> None:
     """The ledger clock passes a licence's expiry without any operation."""
     async with open_api() as api:
         world = api.node.world
@@ -80,7 +82,7 @@ async def test_an_expired_licence_says_so() -> None:
         api.node.decide([world.govern(Admit(soon, 0))])
         api.node.decide([])
         found = await read(api)
-    assert {item.id: item.state for item in found.licences}["val9"] == "expired"
+    assert {item.id: item.state for item in found.licences}["val9"] == "winddown"
 
 
 async def test_the_next_epoch_follows_its_last_block() -> None:

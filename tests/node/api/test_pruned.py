@@ -127,8 +127,9 @@ async def test_below_a_snapshot_everything_is_pruned(imported_node: Node) -> Non
         cursor = await api.read(f"/headers?start={base}", Page[schemas.CertifiedHeader])
         listed = await api.read("/blocks", Page[schemas.BlockSummary])
         own = await api.ask(f"/blocks/{base}/certificate")
+        bundle = await api.ask("/reserve/bundle")
         status = await api.ask("/status")
-    for reply in (*blocks, below, genesis, headers):
+    for reply in (*blocks, below, genesis, headers, bundle):
         assert (reply.status, reply.code) == (410, "pruned")
     assert [item.header.height for item in cursor.items] == [base, base + 1]
     assert [item.height for item in listed.items] == [base + 1]

@@ -57,7 +57,7 @@ async def test_governance_and_evidence_are_checked_sent_and_shown() -> None:
         world = api.node.world
         admitted = world.govern(Admit(grant("new"), 0))
         accused = world.accuse("val3")
-        short = world.govern(EndEpoch(0), approvers=["val0", "val1"])
+        short = world.govern(EndEpoch(0), approvers=["val0/operations", "val1/operations"])
         for tx in (admitted, accused):
             form = msgspec.json.encode(transaction_answer(tx))
             checked = await api.ask("/transactions/check", form, kind=JSON)

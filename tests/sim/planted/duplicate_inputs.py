@@ -9,9 +9,10 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import (
     FeeSchedule,
     SignedTransaction,
-    _check_burns,
     _check_conservation,
     _check_fee,
+    _check_holders,
+    _check_operations,
     check_witness,
 )
 from tests.sim.planting import Planted
@@ -23,7 +24,8 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
         raise Invalid(Reason.WRONG_CHAIN, f"signed for {body.chain_id.hex()}")
     if not body.inputs and not body.operations:
         raise Invalid(Reason.NO_EFFECT, "neither inputs nor operations")
-    _check_burns(body)
+    _check_operations(body)
+    _check_holders(body)
     _check_conservation(body)
     _check_fee(tx, fees)
     check_witness(tx)

@@ -1,0 +1,194 @@
+"""What deadlines and periods cost a block beside an empty one, on a chain in LevelDB.
+
+Run: PYTHONPATH=. nice .venv/bin/python bench/sweep.py
+For each cap of `SWEEP_OBJECTS_MAX`: 10,000 devices whose commitments end at one moment, swept block
+by block. Then the start of a period with 1,024 commitments of 16 attestations each, of 32 issuers.
+A block is executed and appended; its cost is processor time and waiting for the disk, without
+waiting for a core. No figure may be above 50 ms.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from cli.bench_ceiling import Clocks
+from ledger import sweep
+from ledger.block import COMMIT, Block, VotePayload, make_certificate
+from ledger.chain import Chain
+from ledger.codec import encode
+from ledger.crypto import SIGNATURE_BYTES
+from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import (
+    ATTESTATIONS_MAX,
+    COMMITMENTS_MAX,
+    COMMITMENTS_OF_ISSUER_MAX,
+    CapacityCommitment,
+    CommitmentTerms,
+)
+from ledger.economy.due import Due
+from ledger.execution import Execution
+from ledger.genesis import Genesis, GenesisCommitment, SignedAttestation
+from ledger.genesis_state import genesis_state
+from ledger.kv import LevelDB
+from ledger.objects import CLOCK_STEP_MS_MAX, decode, key_of, value_hash
+from ledger.view import Changes, Head
+from tests.ledger.world import PERIOD_MS, TIME_MS, commitment, device, grant, key, make_genesis
+
+CAPS = (64, 128, 256, 512, 1_024)
+DEVICES = 10_000
+A_COMMITMENT = 250
+EMPTY_BLOCKS = 20
+PERIODS = 10
+BLOCK_MS = 100
+END_MS = TIME_MS + PERIOD_MS
+"""When all devices are free."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        for cap in CAPS:
+            measure_sweep(Path(directory) / f"cap-{cap}", cap)
+        for spread in (False, True):
+            measure_periods(Path(directory) / f"periods-{spread}", is_spread=spread)
+
+
+def measure_sweep(directory: Path, cap: int) -> None:
+    sweep.SWEEP_OBJECTS_MAX = cap
+    genesis = many_devices()
+    run = Run(directory, genesis, genesis_state(genesis))
+    while run.chain.head.header.time_ms + CLOCK_STEP_MS_MAX < END_MS:
+        run.block(CLOCK_STEP_MS_MAX)
+    empty = median([run.block(BLOCK_MS) for _ in range(EMPTY_BLOCKS)])
+    costs = [run.block(CLOCK_STEP_MS_MAX)]
+    while run.is_due():
+        costs.append(run.block(BLOCK_MS))
+    show(f"{DEVICES:,} devices, {cap} a block", costs, empty)
+    run.kv.close()
+
+
+def measure_periods(directory: Path, *, is_spread: bool) -> None:
+    genesis = many_commitments()
+    changes = genesis_state(genesis)
+    run = Run(directory, genesis, spread(changes) if is_spread else changes)
+    empty = median([run.block(BLOCK_MS) for _ in range(EMPTY_BLOCKS)])
+    costs = []
+    period = TIME_MS // PERIOD_MS
+    while len(costs) < PERIODS:
+        cost = run.block(CLOCK_STEP_MS_MAX)
+        if run.chain.head.header.time_ms // PERIOD_MS != period:
+            costs.append(cost)
+            period = run.chain.head.header.time_ms // PERIOD_MS
+    kind = "amended, " if is_spread else ""
+    show(f"period, {kind}{COMMITMENTS_MAX:,} commitments", costs, empty)
+    run.kv.close()
+
+
+def show(what: str, costs: Sequence[float], empty: float) -> None:
+    more = [(cost - empty) * 1_000 for cost in costs]
+    figures = f"{min(more):6.1f} {median(more):6.1f} {max(more):6.1f} ms"
+    print(f"{what:34} {len(costs):4} blocks, beyond {empty * 1_000:.1f} ms: {figures}", flush=True)
+
+
+class Run:
+    """A chain of one: blocks become final because nobody else is asked."""
+
+    def __init__(self, directory: Path, genesis: Genesis, changes: Changes) -> None:
+        self.kv = LevelDB.create(directory)
+        self.chain = Chain.create(self.kv, changes)
+        self._proposer = genesis.validators.members[0].key
+        self._signatures = {
+            index: bytes(SIGNATURE_BYTES) for index in range(genesis.validators.quorum)
+        }
+
+    def is_due(self) -> bool:
+        """Whether a device still waits; their deadlines come before all others."""
+        first = next(self.chain.objects(key_of(Due)), None)
+        return first is not None and int.from_bytes(first[0][2:10], "big") <= END_MS
+
+    def block(self, after_ms: int) -> float:
+        """Seconds that an empty block costs, so much later than the last."""
+        before = Clocks.read()
+        time_ms = self.chain.head.header.time_ms + after_ms
+        changes = Execution(self.chain, time_ms=time_ms, proposer=self._proposer).finish()
+        header = changes.head.header
+        vote = VotePayload(header.epoch, COMMIT, 0, header.height, changes.head.hash)
+        certificate = make_certificate(vote, self._signatures)
+        self.chain.append(Block(header, ()), certificate, changes, ())
+        return Clocks.read().cost_since(before)
+
+
+def many_devices() -> Genesis:
+    """Beside the usual commitments such as end with the first period, with all the devices."""
+    made = make_genesis(4, ("alice",), epoch_blocks=10_000, epoch_ms=86_400_000)
+    short = []
+    for number in range(DEVICES // A_COMMITMENT):
+        issuer, name = f"val{number % 4}", f"short-{number}"
+        item = commitment(issuer, name=name, machines=A_COMMITMENT)
+        terms = msgspec.structs.replace(item.terms, to_ms=END_MS, region=name)
+        short.append(msgspec.structs.replace(item, terms=terms))
+    return msgspec.structs.replace(made, commitments=(*made.commitments, *short))
+
+
+def many_commitments() -> Genesis:
+    """As many issuers, commitments and attestations as there may be, all of which count."""
+    made = make_genesis(4, ("alice",), epoch_blocks=10_000, epoch_ms=86_400_000)
+    attestors = [f"lab-{number:02}" for number in range(ATTESTATIONS_MAX)]
+    issuers = [f"val{number}" for number in range(COMMITMENTS_MAX // COMMITMENTS_OF_ISSUER_MAX)]
+    said = [
+        SignedAttestation(name, 900_000 + number, bytes(SIGNATURE_BYTES))
+        for number, name in enumerate(attestors)
+    ]
+    return msgspec.structs.replace(
+        made,
+        attestors=tuple(
+            AttestorGrant(name, name, name, key(f"attestor/{name}").public) for name in attestors
+        ),
+        licences=tuple(grant(name, validator=name in issuers[:4]) for name in issuers),
+        commitments=tuple(
+            GenesisCommitment(_terms(issuer, number), (_device(issuer, number),), tuple(said))
+            for issuer in issuers
+            for number in range(COMMITMENTS_OF_ISSUER_MAX)
+        ),
+    )
+
+
+def spread(first: Changes) -> Changes:
+    """The state with all commitments amended between any two attestations, so that each stretch of
+    a schedule is judged for itself."""
+    objects = dict(first.objects)
+    for place, data in first.objects.items():
+        if data is not None and place.startswith(key_of(CapacityCommitment)):
+            held = decode(data, CapacityCommitment)
+            attestations = tuple(
+                msgspec.structs.replace(item, until_ms=item.until_ms - number * PERIOD_MS)
+                for number, item in enumerate(held.attestations)
+            )
+            objects[place] = encode(msgspec.structs.replace(held, attestations=attestations))
+    commitments, nodes = first.head.commitments.advance(
+        created=[],
+        spent=[],
+        objects={place: value_hash(data) for place, data in objects.items()},
+        supply_root=first.head.commitments.supply_root,
+    )
+    header = msgspec.structs.replace(first.head.header, state_root=commitments.state_root)
+    head = Head.of(header, commitments)
+    return Changes(head, first.created, {}, objects, [*first.nodes, *nodes])
+
+
+def _terms(issuer: str, number: int) -> CommitmentTerms:
+    terms = commitment(issuer, name=f"c{number}").terms
+    return msgspec.structs.replace(terms, region=f"region-{number}")
+
+
+def _device(issuer: str, number: int) -> bytes:
+    return sha256(device(f"{issuer}/{number}")).digest()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""What others do about an issuer's capacity: attestors vouch and rule, anybody may doubt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.acting import (
+    act,
+    done,
+    find_key,
+    key_option,
+    next_number,
+    sound_coin,
+    spend,
+    wait_of,
+    waited,
+)
+from cli.base import Command, examples
+from cli.capacity import hours
+from cli.capacity_promise import lane_option
+from cli.errors import CliError, ExitCode, not_found, usage_error
+from cli.output import confirm
+from cli.passwords import password_options, read_password
+from cli.spans import span_text
+from cli.units import parse_amount
+from ledger.amounts import format_amount
+
+if TYPE_CHECKING:
+    from cli.nodes import Node
+    from node.api import economy_schemas as schemas
+
+MICROHOURS_A_HOUR = 1_000_000
+HOUR_MS = 3_600_000
+
+attestor_option = click.option(
+    "--attestor", required=True, metavar="NAME", help="Who speaks; its key signs."
+)
+
+
+@click.command(
+    "attest",
+    cls=Command,
+    short_help="Vouch for hours, as an attestor.",
+    help=f"""{
+        examples(
+            "marsa capacity attest acme west --attestor meridian",
+            "marsa capacity attest acme west --attestor meridian --hours 0.15 --key meridian.json",
+        )
+    }
+
+Vouch for device hours a period of a commitment: all that it promises and its machines can deliver,
+or --hours. It counts in full for half its life and fades over the other half, so attest again.
+What is lower than what the same attestor said before stops minting, and counts later.
+""",
+)
+@click.argument("issuer")
+@click.argument("commitment")
+@attestor_option
+@click.option("--hours", "figure", metavar="HOURS", help="Device hours a period; all unless given.")
+@lane_option
+@key_option
+@waited
+def attest(
+    issuer: str,
+    commitment: str,
+    attestor: str,
+    figure: str | None,
+    lane: int,
+    key: Path | None,
+    no_wait: bool,
+    wait: str,
+) -> None:
+    """Of the version that was looked at: a commitment that changes meanwhile is not vouched for."""
+    from cli import nodes
+    from ledger.operations import Attest
+
+    wait_ms = wait_of(no_wait, wait)
+    with nodes.connected() as node:
+        said = _attestor(node, attestor)
+        signer = find_key(node, attestor, "attestor", said.key, key)
+        found = node.client.economy.commitment(issuer, commitment)
+        able = found.devices * MICROHOURS_A_HOUR * node.params.period_ms // HOUR_MS
+        microhours = min(int(found.microhours), able) if figure is None else parse_amount(figure)
+        if microhours == 0:
+            detail = f"no machine is pledged to '{commitment}' of '{issuer}'"
+            hint = f"marsa capacity pledge {issuer} {commitment} --file FILE"
+            raise CliError("no_machines", detail, hint=hint, exit_code=ExitCode.REJECTED)
+        operation = Attest(
+            attestor=attestor,
+            key=signer.public,
+            lane=lane,
+            number=next_number(said.lanes, lane),
+            issuer=issuer,
+            commitment=commitment,
+            version=found.version,
+            microhours=microhours,
+        )
+        outcome = act(node, operation, (signer,), wait_ms)
+        state = None
+        if outcome.height is not None:
+            state = node.client.economy.commitment(issuer, commitment).state
+        life = span_text(node.params.economy.attestation_life_ms)
+    value = {
+        "attestor": attestor,
+        "issuer": issuer,
+        "commitment": commitment,
+        "microhours": str(microhours),
+        "state": state,
+    }
+    what = (
+        f"'{attestor}' vouches for {hours(microhours)} h a period of '{commitment}' of '{issuer}'"
+    )
+    what = f"{what}, for {life}" + (f"; it is {state}" if state else "")
+    following = f"marsa capacity show {issuer} {commitment}"
+    done("marsa.capacity.attest/1", outcome, value, (what, following))
+
+
+@click.command(
+    "challenge",
+    cls=Command,
+    short_help="Doubt a commitment, with a deposit.",
+    help=f"""{
+        examples(
+            "marsa capacity challenge acme west --from alice",
+            "marsa capacity challenge acme west --from savings --issuer bolt --yes --json",
+        )
+    }
+
+Doubt that a live commitment is real. The deposit is a share of what is contested, in coins of
+another sound issuer: those of which --from holds most, unless --issuer or --asset say otherwise. A
+panel of attestors decides. Upheld: the commitment is void, the deposit comes back and as much from
+the issuer's bond. Dismissed: the issuer gets the deposit.
+""",
+)
+@click.argument("target", metavar="ISSUER")
+@click.argument("commitment")
+@click.option(
+    "--from", "sender", required=True, metavar="NAME", help="Account or wallet that pays."
+)
+@click.option("--issuer", metavar="ID", help="Deposit this issuer's coins.")
+@click.option("--asset", metavar="ID", help="Or this asset, 64 hex digits.")
+@waited
+@password_options
+def challenge(
+    target: str,
+    commitment: str,
+    sender: str,
+    issuer: str | None,
+    asset: str | None,
+    no_wait: bool,
+    wait: str,
+    password_fd: int | None,
+    password_file: Path | None,
+) -> None:
+    """The deposit is worked out from what the commitment is worth now."""
+    from cli import accounts, nodes
+    from cli.tx import read_asset
+    from ledger.economy.challenge import deposit_needed
+    from ledger.operations import OpenChallenge
+
+    if issuer is not None and asset is not None:
+        raise usage_error("usage", "--asset excludes --issuer")
+    wait_ms = wait_of(no_wait, wait)
+    with nodes.connected() as node:
+        found = node.client.economy.commitment(target, commitment)
+        economy = node.params.economy
+        deposit = deposit_needed(int(found.worth), economy.deposit_ppm)
+        holder = accounts.find_holder(
+            sender,
+            lambda name: read_password(name, password_fd, password_file),
+            chain_id=node.chain_id,
+        )
+        coins = read_asset(node, asset, issuer) or sound_coin(node, holder, target)
+        if not holder.is_public:
+            confirm(f"Deposit {format_amount(deposit)} of '{sender}'? Lost if it is dismissed.")
+        outcome, draft = spend(
+            node,
+            holder,
+            deposit,
+            coins,
+            lambda part: OpenChallenge(
+                target, commitment, part.asset, part.amount, holder.locks[0]
+            ),
+            wait_ms,
+        )
+        panel: list[str] = []
+        if outcome.height is not None:
+            panel = _challenge(node, target, commitment).panel
+    value = {
+        "issuer": target,
+        "commitment": commitment,
+        "asset": draft.parts[0].asset.hex(),
+        "deposit": str(deposit),
+        "fee": str(draft.fee),
+        "panel": panel,
+    }
+    what = f"'{commitment}' of '{target}' is contested, {format_amount(deposit)} coins deposited"
+    if panel:
+        judges = f"{', '.join(panel)}, {span_text(economy.contest_ms)} to decide"
+        what = f"{what}\npanel: {judges}"
+    judge = panel[0] if panel else "NAME"
+    following = f"marsa capacity rule {target} {commitment} --attestor {judge} --uphold"
+    done("marsa.capacity.challenge/1", outcome, value, (what, following))
+
+
+@click.command(
+    "rule",
+    cls=Command,
+    short_help="Decide a challenge, as a member of its panel.",
+    help=f"""{
+        examples(
+            "marsa capacity rule acme west --attestor vantage --dismiss",
+            "marsa capacity rule acme west --attestor vantage --uphold --key vantage.json",
+        )
+    }
+
+Say whether a challenge is right, as an attestor who sits on its panel. Three of five decide: upheld
+the commitment is void, dismissed it stands. `marsa capacity show` names the panel.
+""",
+)
+@click.argument("issuer")
+@click.argument("commitment")
+@attestor_option
+@click.option("--uphold/--dismiss", "upheld", default=None, help="Void, or stands.")
+@key_option
+@waited
+def rule(
+    issuer: str,
+    commitment: str,
+    attestor: str,
+    upheld: bool | None,
+    key: Path | None,
+    no_wait: bool,
+    wait: str,
+) -> None:
+    """A vote is for the very challenge that is open now."""
+    from cli import nodes
+    from ledger.operations import Rule
+
+    if upheld is None:
+        raise usage_error("usage", "say how you rule: --uphold or --dismiss")
+    wait_ms = wait_of(no_wait, wait)
+    with nodes.connected() as node:
+        signer = find_key(node, attestor, "attestor", _attestor(node, attestor).key, key)
+        held = _challenge(node, issuer, commitment)
+        operation = Rule(attestor, signer.public, issuer, commitment, upheld, held.since_ms)
+        outcome = act(node, operation, (signer,), wait_ms)
+    votes = Counter(vote.upheld for vote in held.votes)
+    votes[upheld] += 1
+    value = {
+        "attestor": attestor,
+        "issuer": issuer,
+        "commitment": commitment,
+        "upheld": upheld,
+        "votes_upheld": votes[True],
+        "votes_dismissed": votes[False],
+    }
+    what = f"'{attestor}' {'upholds' if upheld else 'dismisses'} the challenge of '{commitment}'"
+    what = f"{what}: {votes[True]} to uphold, {votes[False]} to dismiss"
+    following = f"marsa capacity show {issuer} {commitment}"
+    done("marsa.capacity.rule/1", outcome, value, (what, following))
+
+
+def _attestor(node: Node, name: str) -> schemas.Attestor:
+    found = {item.id: item for item in node.client.economy.attestors()}
+    if name not in found:
+        known = ", ".join(found) or "none"
+        raise not_found("unknown_attestor", f"there is no attestor '{name}' (attestors: {known})")
+    return found[name]
+
+
+def _challenge(node: Node, issuer: str, commitment: str) -> schemas.Challenge:
+    for item in node.client.economy.challenges():
+        if (item.issuer, item.commitment) == (issuer, commitment):
+            return item
+    detail = f"nobody challenges '{commitment}' of '{issuer}'"
+    raise not_found("unknown_challenge", detail, f"marsa capacity show {issuer} {commitment}")

@@ -1,0 +1,71 @@
+"""The routes of the economy, for `cli.client`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import msgspec
+
+from node.api import economy_schemas as schemas
+from node.api.schemas import Page
+
+if TYPE_CHECKING:
+    from cli.client import Client
+
+
+class EconomyClient:
+    """A client's questions about licences, capacity, bonds and orders."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def licences(self) -> list[schemas.LicenceObject]:
+        return self._client.get("/licences", Page[schemas.LicenceObject]).items
+
+    def licence(self, licence: str) -> schemas.LicenceObject:
+        return self._client.get(f"/licences/{quote(licence, safe='')}", schemas.LicenceObject)
+
+    def attestors(self) -> list[schemas.Attestor]:
+        return self._client.get("/attestors", Page[schemas.Attestor]).items
+
+    def commitments(
+        self, *, issuer: str | None = None, cursor: str | None = None
+    ) -> Page[schemas.Commitment]:
+        query = [f"issuer={quote(issuer, safe='')}"] if issuer is not None else []
+        query += [f"cursor={quote(cursor, safe='')}"] if cursor is not None else []
+        suffix = f"?{'&'.join(query)}" if query else ""
+        return self._client.get(f"/commitments{suffix}", Page[schemas.Commitment])
+
+    def all_commitments(self, issuer: str | None = None) -> Iterator[schemas.Commitment]:
+        """Page after page; there are at most a thousand."""
+        page = self.commitments(issuer=issuer)
+        yield from page.items
+        while page.next_cursor is not None:
+            page = self.commitments(issuer=issuer, cursor=page.next_cursor)
+            yield from page.items
+
+    def commitment(self, issuer: str, commitment: str) -> schemas.Commitment:
+        path = f"/commitments/{quote(issuer, safe='')}/{quote(commitment, safe='')}"
+        return self._client.get(path, schemas.Commitment)
+
+    def challenges(self) -> list[schemas.Challenge]:
+        return self._client.get("/challenges", Page[schemas.Challenge]).items
+
+    def backing(self, issuer: str) -> schemas.Backing:
+        return self._client.get(f"/issuers/{quote(issuer, safe='')}/backing", schemas.Backing)
+
+    def orders(self) -> list[schemas.Order]:
+        return self._client.get("/compliance", Page[schemas.Order]).items
+
+    def audits(self) -> schemas.Audits:
+        return self._client.get("/audits", schemas.Audits)
+
+    def opening(self, period: int, issuer: str) -> schemas.Opening:
+        return self._client.get(f"/audits/{period}/{quote(issuer, safe='')}", schemas.Opening)
+
+    def quote_mint(self, issuer: str, amount: int) -> schemas.MintQuote:
+        """What a mint would be told now."""
+        form = schemas.MintQuoteForm(issuer=issuer, amount=str(amount))
+        return self._client.post("/quotes/mint", msgspec.json.encode(form), schemas.MintQuote)

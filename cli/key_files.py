@@ -1,0 +1,67 @@
+"""Files with the keys of one person or role: whoever holds one signs with it, on its own machine.
+
+A provider's people have roles.json (`cli.role_keys`); a key of the regulator, of an attestor, and a
+role's next key each have a file of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from cli import role_keys
+from cli.home import read_private, write_private
+from ledger.crypto import SigningKey
+
+Seed = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class RegulatorKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the regulator's keys; `regulator` says whose it is, for people."""
+
+    regulator: str
+    key: Seed
+
+
+class RoleKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One new key of a role, until its people put it into their roles.json."""
+
+    licence: str
+    role: str
+    key: Seed
+
+
+class AttestorKeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an attestor signs with."""
+
+    attestor: str
+    key: Seed
+
+
+OneKey: TypeAlias = RegulatorKeyFile | RoleKeyFile | AttestorKeyFile
+
+
+def save_regulator(directory: Path, seeds: Iterable[bytes]) -> None:
+    """One file a key: 1.json, 2.json, …"""
+    for number, seed in enumerate(seeds, 1):
+        file = RegulatorKeyFile(f"regulator {number}", seed.hex())
+        data = msgspec.json.format(msgspec.json.encode(file)) + b"\n"
+        write_private(directory / f"{number}.json", data, replace=False)
+
+
+def load_keys(path: Path) -> tuple[str, tuple[SigningKey, ...]]:
+    """Name and keys of any such file, or of roles.json in a directory; the key for government comes
+    first. Raises CliError."""
+    kinds: tuple[type[OneKey], ...] = (RegulatorKeyFile, RoleKeyFile, AttestorKeyFile)
+    for kind in kinds if path.is_file() else ():
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = msgspec.json.decode(read_private(path), type=kind)
+            name: str = getattr(found, found.__struct_fields__[0])
+            return name, (SigningKey(bytes.fromhex(found.key)),)
+    file = role_keys.load_role_keys(path)
+    return file.licence, role_keys.signing_keys(file)

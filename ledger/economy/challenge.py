@@ -1,0 +1,87 @@
+"""Challenges: whoever doubts a commitment puts up a deposit, a panel decides, the loser pays.
+
+    CONTESTED -> upheld (commitment VOID, deposit back, a penalty from the bond to the challenger)
+              -> dismissed (deposit to the issuer)
+              -> silent panel (deposit back, nothing changes)
+
+The commitment counts until it is ruled on. Payments are made by the system in the next block.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from ledger.codec import Amount, Bytes32, Slug, UInt, Wire
+from ledger.economy.attestor import PANEL_NEEDED, PANEL_SEATS
+from ledger.economy.parameters import EconomyParameters
+from ledger.reasons import Invalid, Reason
+
+
+class Verdict(IntEnum):
+    """What a panel has decided so far."""
+
+    OPEN = 0
+    UPHELD = 1
+    DISMISSED = 2
+
+
+class Vote(Wire, frozen=True):
+    """One panel member's word."""
+
+    attestor: Slug
+    upheld: bool
+
+
+class Challenge(Wire, frozen=True):
+    """One commitment in doubt; at most one at a time. Identity: that of the commitment."""
+
+    TYPE: ClassVar[int] = 47
+    issuer: Slug
+    commitment: Slug
+    asset: Bytes32
+    deposit: Amount
+    penalty: Amount
+    """What the bond pays when it is upheld: the deposit that was needed, however much was given."""
+    refund_lock: Bytes32
+    """Where the deposit goes back to, and what the bond pays."""
+    since_ms: UInt
+    panel: Annotated[tuple[Slug, ...], Meta(max_length=PANEL_SEATS)]
+    votes: Annotated[tuple[Vote, ...], Meta(max_length=PANEL_SEATS)]
+    decided_ms: UInt
+    """When the panel decided; 0 while it has not."""
+
+    @property
+    def verdict(self) -> Verdict:
+        upheld = sum(vote.upheld for vote in self.votes)
+        if upheld >= PANEL_NEEDED:
+            return Verdict.UPHELD
+        if len(self.votes) - upheld >= PANEL_NEEDED:
+            return Verdict.DISMISSED
+        return Verdict.OPEN
+
+
+def deadline(held: Challenge, parameters: EconomyParameters) -> int:
+    """The last moment before it is settled."""
+    return held.decided_ms or held.since_ms + parameters.contest_ms
+
+
+def ruled(held: Challenge, attestor: str, *, upheld: bool, clock_ms: int) -> Challenge:
+    """The challenge with a panel member's vote; raises Invalid."""
+    if attestor not in held.panel:
+        detail = f"'{attestor}' does not sit on the panel: {', '.join(held.panel) or 'nobody'}"
+        raise Invalid(Reason.NOT_ON_PANEL, detail)
+    if any(vote.attestor == attestor for vote in held.votes) or held.decided_ms:
+        raise Invalid(Reason.REPLAYED_OPERATION, f"'{attestor}' has ruled, or the panel has")
+    held = msgspec.structs.replace(held, votes=(*held.votes, Vote(attestor, upheld)))
+    if held.verdict is Verdict.OPEN:
+        return held
+    return msgspec.structs.replace(held, decided_ms=clock_ms)
+
+
+def deposit_needed(worth: int, deposit_ppm: int) -> int:
+    """The deposit for a contested value, in µ; at least one."""
+    return max(1, -(-worth * deposit_ppm // 1_000_000))

@@ -1,0 +1,58 @@
+"""Numbers of the compute coin that all nodes of a chain share, each inside bounds that are code.
+
+Times are in milliseconds of the ledger clock unless a line says otherwise. A devnet shortens them;
+none may be below a minute.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from ledger.codec import Wire
+
+MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+YEAR_MS = 365 * DAY_MS
+AUDIT_DEVICES_MIN = 59
+"""Finds one of twenty fakes with 95 %; 149 find one of fifty."""
+
+_Week = Annotated[int, Meta(ge=MINUTE_MS, le=7 * DAY_MS)]
+_Month = Annotated[int, Meta(ge=MINUTE_MS, le=30 * DAY_MS)]
+_HalfYear = Annotated[int, Meta(ge=MINUTE_MS, le=180 * DAY_MS)]
+
+
+class EconomyParameters(Wire, frozen=True):
+    """What licences, capacity, reserve, bonds and orders are measured by. Shares in ppm."""
+
+    deliverability_ppm: Annotated[int, Meta(ge=10_000, le=250_000)]
+    """Lambda: an issuer whose hours of the next 7 days are less of its outstanding does not mint;
+    up to twice this share its cap a period shrinks in proportion."""
+    mint_cap_ppm: Annotated[int, Meta(ge=1_000, le=1_000_000)]
+    """Of the reserve, a period."""
+    bond_ppm: Annotated[int, Meta(ge=50_000, le=500_000)]
+    """Beta: a bond is worth so much of what is outstanding."""
+    deposit_ppm: Annotated[int, Meta(ge=1_000, le=100_000)]
+    """Of the contested value, deposited by whoever challenges."""
+    attestation_life_ms: _Month
+    """An attestation counts in full for half its life and decays over the other half."""
+    lower_ms: _Week
+    """A lower figure by one of those who are counted takes effect after so long."""
+    proposal_ms: _Month
+    contest_ms: _Month
+    cure_ms: _Month
+    """In deficit for so long: caged."""
+    bond_cure_ms: _HalfYear
+    """Short of bond for so long: suspended."""
+    application_ms: _HalfYear
+    suspension_ms: _HalfYear
+    rotation_ms: _Month
+    """From the announcement of a role key to its first day."""
+    regulator_rotation_ms: _HalfYear
+    winddown_ms: Annotated[int, Meta(ge=MINUTE_MS, le=10 * YEAR_MS)]
+    """Coins still outstanding so long after a wind-down began: caged."""
+    order_ms_max: _HalfYear
+    """Of header time: the longest life of a compliance order."""
+    audit_devices: Annotated[int, Meta(ge=AUDIT_DEVICES_MIN, le=1_000)]
+    """Devices of an issuer that are drawn a period, in the mean."""

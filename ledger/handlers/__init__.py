@@ -1,0 +1,1 @@
+"""What each operation asks of the state and leaves in it, a file a topic."""

@@ -1,0 +1,69 @@
+"""What handlers share: whose key it is, whose number comes next."""
+
+from __future__ import annotations
+
+from ledger.draft import Draft
+from ledger.economy.attestor import Attestor
+from ledger.economy.issuance import Lane, take_number
+from ledger.economy.licence import Licence, keys_of
+from ledger.economy.regulator import Regulator, regulator_keys
+from ledger.operations import Numbered, lane_of
+from ledger.reasons import Invalid, Reason
+from ledger.registers import LICENCES, name
+
+
+def need_licence(draft: Draft, licence: str) -> Licence:
+    """The licence as of now; raises Invalid(UNKNOWN_LICENCE)."""
+    held = LICENCES.get(draft, name(licence))
+    if held is None:
+        raise Invalid(Reason.UNKNOWN_LICENCE, f"'{licence}'")
+    return held
+
+
+def need_issuer(draft: Draft, issuer: str, role: str, key: bytes) -> Licence:
+    """The licence of an issuer whose role key this is; raises Invalid."""
+    held = LICENCES.get(draft, name(issuer))
+    if held is None or not held.grant.issuer:
+        raise Invalid(Reason.UNKNOWN_ISSUER, f"'{issuer}' holds no licence to issue")
+    need_role(held, role, key)
+    return held
+
+
+def need_role(held: Licence, role: str, key: bytes) -> None:
+    """Raises Invalid(WRONG_ROLE_KEY)."""
+    if key != getattr(held.grant.keys, role):
+        detail = f"{key.hex()} is not the {role} key of '{held.grant.id}'"
+        raise Invalid(Reason.WRONG_ROLE_KEY, detail)
+
+
+def need_version(named: int, held: int, what: str) -> None:
+    """Raises Invalid(WRONG_VERSION)."""
+    if named != held:
+        raise Invalid(Reason.WRONG_VERSION, f"version {named} of '{what}', it is {held}")
+
+
+def need_attestor(draft: Draft, attestor: str, key: bytes) -> Attestor:
+    """An attestor that counts and whose key this is; raises Invalid."""
+    held = draft.load(Attestor, name(attestor))
+    if held is None or not held.is_active:
+        raise Invalid(Reason.UNKNOWN_ATTESTOR, f"'{attestor}' is not licensed to attest")
+    if key != held.grant.key:
+        detail = f"{key.hex()} is not the key of attestor '{attestor}'"
+        raise Invalid(Reason.WRONG_ROLE_KEY, detail)
+    return held
+
+
+def use_number(draft: Draft, operation: Numbered) -> None:
+    """Take the next number of the operation's lane; raises Invalid."""
+    owner, role, lane = lane_of(operation)
+    identity = Lane.identity(owner, role, lane)
+    held = draft.load(Lane, identity)
+    draft.put(take_number(held, owner, role, lane, operation.number), identity)
+
+
+def keys_taken(draft: Draft) -> dict[bytes, str]:
+    """Every key that somebody has or will have, with its owner: each has one meaning."""
+    taken = {key: held.grant.id for held in LICENCES.all(draft) for key in keys_of(held)}
+    taken.update({held.grant.key: f"attestor {held.id}" for held in draft.all(Attestor)})
+    taken.update(dict.fromkeys(regulator_keys(draft.one(Regulator)), "the regulator"))
+    return taken

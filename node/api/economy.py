@@ -1,0 +1,242 @@
+"""The economy over HTTP: every object with its state, what may be done with it, and until when.
+
+All of an answer is of one height, read as rules read it: as of the ledger clock, swept or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+
+import msgspec
+from aiohttp import web
+
+from ledger.amounts import parse_number
+from ledger.backing import Yardstick, backing_of
+from ledger.draft import Draft
+from ledger.economy import issuance
+from ledger.economy.attestor import Attestor
+from ledger.economy.bond import Bond
+from ledger.economy.capacity import CapacityCommitment, Device
+from ledger.economy.spot_audit import AuditRound, is_drawn
+from ledger.handlers.issuance import need_minting
+from ledger.objects import decode, key_of
+from ledger.reasons import Invalid, Reason
+from ledger.registers import (
+    CHALLENGES,
+    COMMITMENTS,
+    LICENCES,
+    OPENINGS,
+    ORDERS,
+    licences_by_name,
+    name,
+)
+from node.api import economy_schemas as schemas
+from node.api.assets import now
+from node.api.economy_answers import (
+    attestor_answer,
+    backing_answer,
+    challenge_answer,
+    commitment_answer,
+    licence_object,
+    opening_answer,
+    order_answer,
+    round_answer,
+)
+from node.api.problems import ApiCode, ApiError, not_found
+from node.api.reply import answer
+from node.api.request import (
+    JSON,
+    SERVICES,
+    read_body,
+    read_cursor,
+    read_limit,
+    read_number,
+    read_query,
+    write_cursor,
+)
+from node.api.schemas import Page
+
+_COMMITMENTS = b"k"
+DRAWN_MAX = 2_000
+"""Drawn devices that one answer lists: twice the largest mean."""
+DEVICES_A_SLICE = 256
+"""Looked at between two turns of the loop: a millisecond."""
+
+_quote_decoder = msgspec.json.Decoder(schemas.MintQuoteForm)
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/licences", get_licences),
+        web.get("/v1/licences/{licence}", get_licence),
+        web.get("/v1/attestors", get_attestors),
+        web.get("/v1/commitments", get_commitments),
+        web.get("/v1/commitments/{issuer}/{commitment}", get_commitment),
+        web.get("/v1/challenges", get_challenges),
+        web.get("/v1/issuers/{issuer}/backing", get_backing),
+        web.get("/v1/compliance", get_orders),
+        web.get("/v1/audits", get_audits),
+        web.get("/v1/audits/{period}/{issuer}", get_opening),
+        web.post("/v1/quotes/mint", post_mint_quote),
+    ]
+
+
+async def get_licences(request: web.Request) -> web.Response:
+    """By id; at most `ledger.membership.LICENCES_MAX`, so all of them."""
+    read_query(request)
+    services = request.app[SERVICES]
+    draft = now(services)
+    held = licences_by_name(draft)
+    items = [licence_object(services, draft, held[item]) for item in sorted(held)]
+    return answer(Page(items=items))
+
+
+async def get_licence(request: web.Request) -> web.Response:
+    read_query(request)
+    services = request.app[SERVICES]
+    draft = now(services)
+    wanted = request.match_info["licence"]
+    held = licences_by_name(draft).get(wanted)
+    if held is None:
+        raise not_found(f"no licence {wanted}")
+    return answer(licence_object(services, draft, held))
+
+
+async def get_attestors(request: web.Request) -> web.Response:
+    """By id, those that were removed too."""
+    read_query(request)
+    services = request.app[SERVICES]
+    draft = now(services)
+    return answer(Page(items=[attestor_answer(services, item) for item in draft.all(Attestor)]))
+
+
+async def get_commitments(request: web.Request) -> web.Response:
+    """By issuer, then id."""
+    query = read_query(request, "limit", "cursor", "issuer")
+    services = request.app[SERVICES]
+    limit, start = read_limit(query), read_cursor(query, _COMMITMENTS)
+    wanted = query.get("issuer")
+    try:
+        prefix = key_of(CapacityCommitment, b"" if wanted is None else Bond.prefix(wanted))
+    except UnicodeEncodeError:
+        raise not_found("no such issuer") from None
+    first = key_of(CapacityCommitment)
+    rows = (row for row in services.chain.objects(prefix) if row[0] >= first + (start or b""))
+    page = list(islice(rows, limit + 1))
+    draft = now(services)
+    yardstick = Yardstick.of(draft)
+    held = (COMMITMENTS.get(draft, key[len(first) :]) for key, _ in page[:limit])
+    items = [commitment_answer(draft, item, yardstick) for item in held if item is not None]
+    more = write_cursor(_COMMITMENTS, page[limit][0][len(first) :]) if len(page) > limit else None
+    return answer(Page(items=items, next_cursor=more))
+
+
+async def get_commitment(request: web.Request) -> web.Response:
+    read_query(request)
+    draft = now(request.app[SERVICES])
+    issuer, wanted = request.match_info["issuer"], request.match_info["commitment"]
+    found = [
+        item
+        for item in COMMITMENTS.all(draft)
+        if (item.terms.issuer, item.terms.id) == (issuer, wanted)
+    ]
+    if not found:
+        raise not_found(f"'{issuer}' has no commitment '{wanted}', or it is over")
+    return answer(commitment_answer(draft, found[0], Yardstick.of(draft)))
+
+
+async def get_challenges(request: web.Request) -> web.Response:
+    read_query(request)
+    draft = now(request.app[SERVICES])
+    return answer(Page(items=[challenge_answer(draft, item) for item in CHALLENGES.all(draft)]))
+
+
+async def get_backing(request: web.Request) -> web.Response:
+    """Everything that minting depends on."""
+    read_query(request)
+    services = request.app[SERVICES]
+    return answer(backing_answer(services, now(services), request.match_info["issuer"]))
+
+
+async def get_orders(request: web.Request) -> web.Response:
+    """Those in force."""
+    read_query(request)
+    services = request.app[SERVICES]
+    draft = now(services)
+    return answer(Page(items=[order_answer(services, item) for item in ORDERS.all(draft)]))
+
+
+async def get_audits(request: web.Request) -> web.Response:
+    """What is sealed and revealed, and for whom devices are drawn; which, each opening says."""
+    read_query(request)
+    draft = now(request.app[SERVICES])
+    return answer(
+        schemas.Audits(
+            period=draft.period,
+            period_ms=draft.parameters.period_ms,
+            ledger_time_ms=draft.clock_ms,
+            rounds=[round_answer(item) for item in draft.all(AuditRound)],
+            openings=[opening_answer(item, []) for item in OPENINGS.all(draft)],
+        )
+    )
+
+
+async def get_opening(request: web.Request) -> web.Response:
+    """An opening with the devices that are drawn; read in slices, for there may be many."""
+    read_query(request)
+    draft = now(request.app[SERVICES])
+    period = read_number(request.match_info["period"], "the period")
+    issuer = request.match_info["issuer"]
+    found = [x for x in OPENINGS.all(draft) if (x.period, x.issuer) == (period, issuer)]
+    if not found:
+        raise not_found(f"nothing is drawn of '{issuer}' for period {period}")
+    held, wanted, drawn = found[0], draft.economy.audit_devices, []
+    for count, (_, data) in enumerate(draft.objects(key_of(Device))):
+        device = decode(data, Device)
+        is_own = device.issuer == issuer
+        if is_own and is_drawn(held.seed, device.id, devices=held.devices, wanted=wanted):
+            drawn.append(device.id)
+        if count % DEVICES_A_SLICE == 0:
+            await asyncio.sleep(0)
+    return answer(opening_answer(held, drawn[:DRAWN_MAX]))
+
+
+async def post_mint_quote(request: web.Request) -> web.Response:
+    """Signatures and numbers aside, what a mint of this amount would be told now."""
+    read_query(request)
+    services = request.app[SERVICES]
+    body = await read_body(request, (JSON,))
+    try:
+        form = _quote_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ApiError(ApiCode.BAD_REQUEST, str(error)) from None
+    amount = parse_number(form.amount)
+    if not amount:
+        raise Invalid(Reason.BAD_AMOUNT, f"{form.amount} µ: a mint has a positive amount")
+    draft = now(services)
+    shown = backing_answer(services, draft, form.issuer)
+    refusal = _refusal(draft, form.issuer, amount)
+    return answer(
+        schemas.MintQuote(
+            height=services.chain.height,
+            issuer=form.issuer,
+            amount=str(amount),
+            allowed=refusal is None,
+            code="" if refusal is None else refusal.reason.value,
+            message="" if refusal is None else refusal.detail,
+            backing=shown,
+        )
+    )
+
+
+def _refusal(draft: Draft, issuer: str, amount: int) -> Invalid | None:
+    held, backing = LICENCES.get(draft, name(issuer)), backing_of(draft, issuer)
+    if held is None or not held.grant.issuer or backing is None:
+        return Invalid(Reason.UNKNOWN_ISSUER, f"'{issuer}' holds no licence to issue")
+    try:
+        need_minting(held, draft.clock_ms)
+        issuance.check_mint(amount, backing, draft.parameters)
+    except Invalid as error:
+        return error
+    return None

@@ -1,0 +1,348 @@
+"""What anybody may try, as the model sees it: each returns whether it is allowed, and does it then.
+
+One method an operation, in the words of the design. `key` is the name of the key that signs.
+"""
+
+from __future__ import annotations
+
+from tests.economy.model import (
+    PPM,
+    YEAR_MS,
+    ChallengeModel,
+    CoinModel,
+    CommitmentModel,
+    LicenceModel,
+    Model,
+    OrderModel,
+    Said,
+    panel_of,
+)
+
+PROMISING = ("active", "suspended", "winddown")
+COMMITMENTS_OF_ISSUER = 32
+
+
+class Actions(Model):
+    """A model that can be acted upon."""
+
+    # Coins.
+
+    def spend(self, owner: str) -> bool:
+        return all(owner not in item.targets for item in self.orders.values())
+
+    def mint(self, name: str, key: str, amount: int) -> bool:
+        item, coin = self.licences.get(name), self.coins.get(name)
+        if item is None or coin is None or not item.issuer or item.state != "active":
+            return False
+        after, least = coin.supply + amount, self.times.deliverability
+        minted = coin.minted.get(self.now, 0)
+        cap = coin.reserve * self.times.mint_cap // PPM
+        spare = coin.deliverable * PPM - after * least
+        if spare < after * least:
+            cap = max(0, cap * spare // (after * least))
+        allowed = (
+            key == item.keys["treasury"]
+            and coin.solvency == "healthy"
+            and not coin.frozen
+            and after <= coin.reserve * (PPM - self.times.margin) // PPM
+            and coin.deliverable * PPM >= after * least
+            and minted + amount <= cap
+            and self.bond_worth(name, after) >= self.bond_needed(after)
+        )
+        if allowed:
+            coin.supply, coin.minted[self.now] = after, minted + amount
+            self.touched.add(name)
+        return allowed
+
+    def burn(self, name: str, owner: str, amount: int) -> bool:
+        if not self.spend(owner):
+            return False
+        self.coins[name].supply -= amount
+        self.touched.add(name)
+        return True
+
+    def deposit(self, name: str, coin: str, owner: str, amount: int) -> bool:
+        if name not in self.coins or name not in self.licences or name == coin:
+            return False
+        if not self.spend(owner):
+            return False
+        bond = self.coins[name].bond
+        bond[coin] = bond.get(coin, 0) + amount
+        self.touched.add(name)
+        return True
+
+    def withdraw(self, name: str, key: str, coin: str, amount: int) -> bool:
+        item = self.licences.get(name)
+        if item is None or name not in self.coins or key != item.keys["treasury"]:
+            return False
+        bond = self.coins[name].bond
+        if item.state in ("suspended", "revoked") or bond.get(coin, 0) < amount:
+            return False
+        if self.coins[name].solvency in ("deficit", "caged"):
+            return False
+        before = dict(bond)
+        bond[coin] -= amount
+        if not bond[coin]:
+            del bond[coin]
+        supply = self.coins[name].supply
+        if self.bond_worth(name, supply) < self.bond_needed(supply):
+            self.coins[name].bond = before
+            return False
+        self.touched.add(name)
+        return True
+
+    # Licences.
+
+    def apply(self, name: str, keys: dict[str, str], expires: int, owner: str) -> bool:
+        waiting = [item for item in self.licences.values() if item.state == "applied"]
+        known = name in self.licences or self._are_taken(keys.values(), name)
+        if known or expires <= self.clock or len(waiting) >= 16 or not self.spend(owner):
+            return False
+        self.licences[name] = LicenceModel(True, expires, dict(keys), "applied", self.clock)
+        return True
+
+    def admit(self, name: str, keys: dict[str, str], expires: int, version: int) -> bool:
+        held = self.licences.get(name)
+        if version != (held.version if held else 0) or expires <= self.clock:
+            return False
+        if self._are_taken(keys.values(), name):
+            return False
+        if held is not None:
+            if held.state in ("revoked", "closed"):
+                return False
+            if held.state == "applied" and (held.keys, held.expires) != (keys, expires):
+                return False
+        state, since, cause = "active", self.clock, ""
+        if held is not None and held.state == "suspended":
+            state, since, cause = held.state, held.since, held.cause
+        elif held is not None and held.state == "active":
+            since = held.since
+        self.licences[name] = LicenceModel(
+            True, expires, dict(keys), state, since, cause, version + 1
+        )
+        if name not in self.coins:
+            self.coins[name] = CoinModel(since=self.clock)
+            self.touched.add(name)
+        return True
+
+    def _are_taken(self, keys: object, name: str) -> bool:
+        given = set(keys)  # type: ignore[call-overload]
+        for other, item in self.licences.items():
+            if other != name and given & {
+                *item.keys.values(),
+                *(k for k, _ in item.coming.values()),
+            }:
+                return True
+        return False
+
+    def govern(self, what: str, name: str, version: int) -> bool:
+        """suspend (by validators), reinstate, revoke."""
+        item = self.licences.get(name)
+        if item is None or item.version != version:
+            return False
+        wanted = {"suspend": ("active",), "reinstate": ("suspended",)}
+        allowed = wanted.get(what, ("applied", "active", "suspended", "winddown"))
+        if item.state not in allowed:
+            return False
+        if item.state == "applied":
+            del self.licences[name]
+            return True
+        item.state = {"suspend": "suspended", "reinstate": "active", "revoke": "revoked"}[what]
+        item.cause = "validators" if what == "suspend" else ""
+        item.since, item.version = self.clock, version + 1
+        return True
+
+    def wind_down(self, name: str, key: str, version: int) -> bool:
+        item = self.licences.get(name)
+        if item is None or (item.version, item.state) != (version, "active"):
+            return False
+        if key != item.keys["operations"]:
+            return False
+        item.state, item.since, item.version = "winddown", self.clock, version + 1
+        return True
+
+    def rotate(self, name: str, key: str, version: int, role: str, fresh: str) -> bool:
+        item = self.licences.get(name)
+        if item is None or item.version != version or key != item.keys["operations"]:
+            return False
+        used = {*item.keys.values(), *(k for k, _ in item.coming.values())}
+        if item.state in ("revoked", "closed", "applied") or role in item.coming:
+            return False
+        if fresh in used or self._are_taken([fresh], name):
+            return False
+        item.coming[role] = (fresh, self.clock + self.times.rotation)
+        item.version += 1
+        return True
+
+    # Capacity.
+
+    def commit(
+        self, place: tuple[str, str], key: str, line: tuple[str, str], factor: int,
+        begin: int, end: int, hours: int,
+    ) -> bool:  # fmt: skip
+        if not self._promises(place[0], key) or place in self.commitments or not factor:
+            return False
+        period = self.times.period
+        if begin % period or end % period or not max(begin, self.clock) < end or not hours:
+            return False
+        if end > self.clock + YEAR_MS or end - begin > YEAR_MS:
+            return False
+        full = (place[0], *line)
+        if self._overlaps(full, begin, end, None):
+            return False
+        if sum(issuer == place[0] for issuer, _ in self.commitments) >= COMMITMENTS_OF_ISSUER:
+            return False
+        self.commitments[place] = CommitmentModel(
+            full, factor, begin, end, hours, "proposed", self.clock
+        )
+        self.touched.add(place[0])
+        return True
+
+    def _promises(self, name: str, key: str) -> bool:
+        item = self.licences.get(name)
+        ok = item is not None and item.issuer and item.state in PROMISING
+        return ok and item is not None and key == item.keys["operations"]
+
+    def _overlaps(
+        self, line: tuple[str, str, str], begin: int, end: int, own: tuple[str, str] | None
+    ) -> bool:
+        return any(
+            held.line == line and held.state != "void" and begin < held.end and held.begin < end
+            for place, held in self.commitments.items()
+            if place != own
+        )
+
+    def _standing(self, place: tuple[str, str]) -> CommitmentModel | None:
+        held = self.commitments.get(place)
+        return held if held is not None and held.state != "void" else None
+
+    def _is_pledged(self, device: bytes) -> bool:
+        """To a commitment that stands still; a later one of its name is another."""
+        held = self.devices.get(device)
+        return any(held is other and other.state != "void" for other in self.commitments.values())
+
+    def commitment_state(self, place: tuple[str, str]) -> str:
+        """As people see it: a live one that nobody attests of late is stale."""
+        held = self.commitments.get(place)
+        if held is None:
+            return "none"
+        is_stale = held.state == "live" and len(self._best(held)) < self.times.groups
+        return "stale" if is_stale else held.state
+
+    def pledge(self, place: tuple[str, str], key: str, version: int, devices: list[bytes]) -> bool:
+        held = self._standing(place)
+        if not self._promises(place[0], key) or held is None or held.version != version:
+            return False
+        if any(self._is_pledged(device) for device in devices):
+            return False
+        self.devices.update(dict.fromkeys(devices, held))
+        held.devices += len(devices)
+        held.version += 1
+        self.touched.add(place[0])
+        return True
+
+    def amend(self, place: tuple[str, str], key: str, version: int, hours: int, end: int) -> bool:
+        held = self._standing(place)
+        if not self._promises(place[0], key) or held is None or held.version != version:
+            return False
+        if hours < held.hours or end < held.end:
+            return False
+        if end != held.end:
+            bad = end % self.times.period or end <= self.clock
+            if bad or end > self.clock + YEAR_MS or end - held.begin > YEAR_MS:
+                return False
+        if self._overlaps(held.line, held.begin, end, place):
+            return False
+        held.hours, held.end, held.version = hours, end, version + 1
+        self.touched.add(place[0])
+        return True
+
+    def attest(self, name: str, place: tuple[str, str], figure: int, version: int) -> bool:
+        held = self._standing(place)
+        if name not in self.attestors or held is None or figure > held.hours:
+            return False
+        if version != held.version:
+            return False
+        before = held.said.get(name)
+        known = before is not None and before.until >= self.clock and self.weighted(before, PPM)
+        if before is not None and known and figure < before.figure:
+            before.lower_at = self.clock if before.lower is None else before.lower_at
+            before.lower = figure
+        else:
+            counts = self.counted(held)
+            held.said[name] = Said(figure, self.clock, held.end)
+            if not known and figure < counts:
+                held.said[name].lower, held.said[name].lower_at = figure, self.clock
+        if held.state == "proposed" and len(self._best(held)) >= self.times.groups:
+            held.state, held.since = "live", self.clock
+        self.touched.add(place[0])
+        return True
+
+    def challenge(
+        self, place: tuple[str, str], owner: str, coin: str, deposit: int, seed: bytes
+    ) -> bool:
+        held = self.commitments.get(place)
+        if held is None or held.state != "live" or coin == place[0] or not self.is_sound(coin):
+            return False
+        needed = -(-(self.worth(held) // PPM) * self.times.deposit // PPM)
+        if deposit < max(1, needed) or not self.spend(owner):
+            return False
+        groups = {name: self.groups[name] for name in self.attestors}
+        panel = panel_of(groups, set(held.said), seed)
+        penalty = max(1, needed)
+        self.challenges[place] = ChallengeModel(coin, deposit, penalty, self.clock, panel)
+        held.state, held.since, held.version = "contested", self.clock, held.version + 1
+        self.touched.add(place[0])
+        return True
+
+    def rule(self, name: str, place: tuple[str, str], *, upheld: bool, since: int) -> bool:
+        item = self.challenges.get(place)
+        if item is None or item.since != since or name not in self.attestors:
+            return False
+        if name not in item.panel or name in item.votes or item.decided:
+            return False
+        item.votes[name] = upheld
+        yes = sum(item.votes.values())
+        if yes >= 3 or len(item.votes) - yes >= 3:
+            item.decided = self.clock
+        return True
+
+    def seal(self, name: str, period: int, digest: bytes) -> bool:
+        if name not in self.attestors or period != self.now + 1 or (period, name) in self.sealed:
+            return False
+        self.sealed[period, name] = digest
+        return True
+
+    def reveal(self, name: str, period: int, nonce: bytes, digest: bytes) -> bool:
+        place = (period, name)
+        if name not in self.attestors or period != self.now - 1 or place in self.revealed:
+            return False
+        if self.sealed.get(place) != digest:
+            return False
+        self.revealed[place] = nonce
+        return True
+
+    # Orders.
+
+    def freeze(self, name: str, targets: tuple[str, ...], until: int) -> bool:
+        if name in self.orders or not self._may_last(until):
+            return False
+        self.orders[name] = OrderModel(targets, until)
+        return True
+
+    def renew(self, name: str, version: int, until: int) -> bool:
+        item = self.orders.get(name)
+        if item is None or item.version != version or not self._may_last(until):
+            return False
+        item.until, item.version = until, version + 1
+        return True
+
+    def lift(self, name: str, version: int) -> bool:
+        item = self.orders.get(name)
+        if item is None or item.version != version:
+            return False
+        del self.orders[name]
+        return True
+
+    def _may_last(self, until: int) -> bool:
+        return self.header < until <= self.header + self.times.order

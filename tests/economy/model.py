@@ -1,0 +1,338 @@
+"""The economy a second time, in dictionaries: what is allowed, and what every figure must be.
+
+Nothing here is shared with the rules of the ledger. There are no deadlines as objects and no
+sweeps: every answer is worked out from what happened and when, so that it says what the sweep must
+come to. Times are milliseconds of the ledger clock, amounts µ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+PPM = 1_000_000
+WEEK_MS = 7 * 86_400_000
+HOUR_MS = 3_600_000
+YEAR_MS = 365 * 86_400_000
+
+
+@dataclass
+class Times:
+    """The parameters of the chain, as plain numbers."""
+
+    period: int
+    groups: int
+    margin: int
+    deliverability: int
+    mint_cap: int
+    bond: int
+    deposit: int
+    life: int
+    lower: int
+    proposal: int
+    contest: int
+    cure: int
+    bond_cure: int
+    application: int
+    suspension: int
+    rotation: int
+    winddown: int
+    order: int
+
+
+@dataclass
+class LicenceModel:
+    issuer: bool
+    expires: int
+    keys: dict[str, str]
+    state: str = "active"
+    since: int = 0
+    cause: str = ""
+    version: int = 0
+    coming: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+
+@dataclass
+class Said:
+    figure: int
+    at: int
+    until: int
+    """Where the schedule ended that it was said of."""
+    lower: int | None = None
+    lower_at: int = 0
+
+
+@dataclass
+class CommitmentModel:
+    line: tuple[str, str, str]
+    factor: int
+    begin: int
+    end: int
+    hours: int
+    state: str
+    since: int
+    version: int = 0
+    devices: int = 0
+    said: dict[str, Said] = field(default_factory=dict)
+
+
+@dataclass
+class CoinModel:
+    supply: int = 0
+    solvency: str = "healthy"
+    since: int = 0
+    minted: dict[int, int] = field(default_factory=dict)
+    short: int = 0
+    bond: dict[str, int] = field(default_factory=dict)
+    reserve: int = 0
+    deliverable: int = 0
+    frozen: bool = False
+
+
+@dataclass
+class ChallengeModel:
+    coin: str
+    deposit: int
+    penalty: int
+    since: int
+    panel: tuple[str, ...]
+    votes: dict[str, bool] = field(default_factory=dict)
+    decided: int = 0
+
+
+@dataclass
+class OrderModel:
+    targets: tuple[str, ...]
+    until: int
+    version: int = 1
+
+
+@dataclass
+class Model:
+    """The state after the last action."""
+
+    times: Times
+    clock: int
+    header: int
+    licences: dict[str, LicenceModel] = field(default_factory=dict)
+    coins: dict[str, CoinModel] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    attestors: set[str] = field(default_factory=set)
+    """Those that count."""
+    commitments: dict[tuple[str, str], CommitmentModel] = field(default_factory=dict)
+    devices: dict[bytes, CommitmentModel] = field(default_factory=dict)
+    challenges: dict[tuple[str, str], ChallengeModel] = field(default_factory=dict)
+    orders: dict[str, OrderModel] = field(default_factory=dict)
+    sealed: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    revealed: dict[tuple[int, str], bytes] = field(default_factory=dict)
+    strikes: dict[str, int] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+
+    @property
+    def now(self) -> int:
+        """The present period."""
+        return self.clock // self.times.period
+
+    # Time.
+
+    def advance(self, header: int) -> None:
+        """Begin a block: time moves, what is over is over, a period may begin."""
+        before = self.now
+        self.clock += min(header - self.header, 30_000)
+        self.header = header
+        self._end_challenges()
+        self._end_licences()
+        self._end_cures()
+        self._end_commitments()
+        self.orders = {name: item for name, item in self.orders.items() if header <= item.until}
+        if self.now != before:
+            self._begin_period()
+
+    def _end_challenges(self) -> None:
+        for place, item in list(self.challenges.items()):
+            if self.clock <= (item.decided or item.since + self.times.contest):
+                continue
+            del self.challenges[place]
+            held = self.commitments[place]
+            upheld = sum(item.votes.values()) >= 3
+            held.state, held.since = ("void" if upheld else "live"), self.clock
+            held.version += 1
+            self.touched.add(place[0])
+            if upheld:
+                bond = self.coins[place[0]].bond
+                total = sum(bond.values())
+                due = min(item.penalty, total)
+                for coin in list(bond):
+                    bond[coin] -= bond[coin] * due // total
+                self.coins[place[0]].bond = {coin: left for coin, left in bond.items() if left}
+
+    def _end_licences(self) -> None:
+        for name, item in list(self.licences.items()):
+            for role, (key, after) in list(item.coming.items()):
+                if self.clock > after:
+                    item.keys[role] = key
+                    del item.coming[role]
+            if item.state == "applied" and self.clock > item.since + self.times.application:
+                del self.licences[name]
+            ends = item.since + self.times.suspension
+            if item.state == "suspended" and self.clock > ends:
+                item.state = "revoked" if item.cause in ("evidence", "bond") else "active"
+                item.since, item.cause = ends, ""
+            if item.state == "active" and self.clock > item.expires:
+                item.state, item.since, item.cause = "winddown", item.expires, ""
+
+    def _end_cures(self) -> None:
+        for name, coin in self.coins.items():
+            if coin.solvency == "deficit" and self.clock > coin.since + self.times.cure:
+                coin.since += self.times.cure
+                coin.solvency = "caged"
+                self.touched.add(name)
+            if coin.short and self.clock > coin.short + self.times.bond_cure:
+                coin.short = self.clock
+                self.touched.add(name)
+                item = self.licences[name]
+                if item.state == "active":
+                    item.state, item.since, item.cause = "suspended", self.clock, "bond"
+
+    def _end_commitments(self) -> None:
+        for place, held in list(self.commitments.items()):
+            end = held.end
+            if held.state == "proposed":
+                end = min(end, held.since + self.times.proposal)
+            if held.state != "contested" and self.clock > end:
+                del self.commitments[place]
+                self.touched.add(place[0])
+
+    def _begin_period(self) -> None:
+        for (issuer, _), held in self.commitments.items():
+            among = {name for _, name in self._best(held)[: self.times.groups]}
+            for name, said in held.said.items():
+                if said.lower is not None and self.clock > said.lower_at + self.times.lower:
+                    if name in among:
+                        said.figure, said.at = said.lower, said.lower_at
+                    said.lower = None
+                    self.touched.add(issuer)
+        closed = self.now - 2
+        for period, name in list(self.sealed):
+            if period == closed:
+                if (period, name) not in self.revealed:
+                    self.strikes[name] = self.strikes.get(name, 0) + 1
+                    self.touched |= self.coins.keys()  # an attestor changed: all are judged
+                del self.sealed[period, name]
+        before = {name: replace(coin) for name, coin in self.coins.items()}
+        self.judge(set(self.coins))
+        for name, item in self.licences.items():
+            if item.state != "winddown":
+                continue
+            coin = self.coins.get(name)
+            if coin is None or coin.supply == 0:
+                item.state, item.since, item.cause = "closed", self.clock, ""
+            elif self.clock > item.since + self.times.winddown and coin.solvency != "caged":
+                coin.solvency, coin.since = "caged", self.clock
+        # Whoever changed is judged once more when the block ends, as after any change.
+        self.touched |= {name for name, coin in self.coins.items() if coin != before[name]}
+
+    def end_block(self) -> None:
+        """Judge whom the block touched."""
+        self.judge(self.touched & self.coins.keys())
+        self.touched = set()
+
+    # Figures.
+
+    def weighted(self, said: Said, figure: int) -> int:
+        life = self.times.life // self.times.period
+        age = self.now - said.at // self.times.period
+        half = life // 2
+        return figure if age <= half else figure * max(0, life - age) // (life - half)
+
+    def _best(self, held: CommitmentModel, at: int | None = None) -> list[tuple[int, str]]:
+        """The best (figure, attestor) of each group that vouches so far, highest first."""
+        at = self.clock if at is None else at
+        best: dict[str, tuple[int, str]] = {}
+        for name in sorted(held.said):
+            said = held.said[name]
+            if name in self.attestors and said.until >= at and self.weighted(said, 1 << 40):
+                entry = (self.weighted(said, said.figure), name)
+                group = self.groups[name]
+                best[group] = max(best.get(group, (-1, "")), entry)
+        return sorted(best.values(), reverse=True)
+
+    def counted(self, held: CommitmentModel, at: int | None = None) -> int:
+        best = self._best(held, at)
+        if len(best) < self.times.groups:
+            return 0
+        able = held.devices * PPM * self.times.period // HOUR_MS
+        return min(best[self.times.groups - 1][0], held.hours, able)
+
+    def worth(self, held: CommitmentModel, until: int | None = None) -> int:
+        """µ x 10^6 of what is left, up to a period."""
+        last = held.end // self.times.period
+        if until is not None:
+            last = min(last, until)
+        first = max(held.begin, self.clock) // self.times.period
+        total = 0
+        for end in sorted({said.until for said in held.said.values()}):
+            stop = min(last, end // self.times.period)
+            if stop > first:
+                total += self.counted(held, end) * held.factor * (stop - first)
+                first = stop
+        return total
+
+    def judge(self, names: set[str]) -> None:
+        """Fresh figures of these issuers, then their bonds."""
+        for name in sorted(names):
+            coin = self.coins[name]
+            mine = [
+                held
+                for (issuer, _), held in self.commitments.items()
+                if issuer == name and held.state in ("live", "contested")
+            ]
+            soon = self.now + WEEK_MS // self.times.period
+            coin.reserve = sum(self.worth(held) for held in mine) // PPM
+            coin.deliverable = sum(self.worth(held, soon) for held in mine) // PPM
+            coin.frozen = any(
+                said.lower is not None for held in mine for said in held.said.values()
+            )
+            stands = self._stands(coin)
+            if coin.solvency != "caged" and stands != coin.solvency:
+                coin.solvency, coin.since = stands, self.clock
+        for name in sorted(names):
+            coin = self.coins[name]
+            is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
+            coin.short = (coin.short or self.clock) if is_short else 0
+
+    def _stands(self, coin: CoinModel) -> str:
+        if coin.supply > coin.reserve:
+            return "deficit"
+        limit = coin.reserve * (PPM - self.times.margin) // PPM
+        thin = coin.deliverable * PPM < coin.supply * self.times.deliverability
+        return "warn" if coin.supply > limit or thin else "healthy"
+
+    def bond_needed(self, supply: int) -> int:
+        return (supply * self.times.bond + PPM - 1) // PPM
+
+    def is_sound(self, name: str) -> bool:
+        active = name in self.licences and self.licences[name].state == "active"
+        return active and self.coins[name].solvency in ("healthy", "warn")
+
+    def bond_worth(self, name: str, supply: int) -> int:
+        half = (self.bond_needed(supply) + 1) // 2
+        bond = self.coins[name].bond
+        return sum(min(amount, half) for coin, amount in bond.items() if self.is_sound(coin))
+
+
+def panel_of(groups: dict[str, str], parties: set[str], seed: bytes) -> tuple[str, ...]:
+    """Five of distinct groups, by the hash of seed and name; none in a party's group."""
+
+    def place(name: str) -> bytes:
+        tag = b"marsa/1/panel"
+        parts = b"".join(len(x).to_bytes(4, "big") + x for x in (seed, name.encode()))
+        return sha256(bytes([len(tag)]) + tag + parts).digest()
+
+    seats: list[str] = []
+    taken = {groups[name] for name in parties if name in groups}
+    for name in sorted(groups, key=place):
+        if len(seats) < 5 and groups[name] not in taken:
+            taken.add(groups[name])
+            seats.append(name)
+    return tuple(seats)

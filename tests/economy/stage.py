@@ -1,0 +1,348 @@
+"""A chain and the model beside it: every action is tried on both, every block compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ledger import transaction
+from ledger.address import encode_address
+from ledger.backing import Yardstick
+from ledger.catalogue import ANY, TABLE
+from ledger.draft import Draft
+from ledger.economy.attestor import Attestor
+from ledger.economy.bond import Bond
+from ledger.economy.challenge import Challenge
+from ledger.economy.parameters import MINUTE_MS, EconomyParameters
+from ledger.economy.reserve import Reserve
+from ledger.economy.standard import Factor
+from ledger.execution import Execution
+from ledger.genesis import Allocation, Genesis, GenesisBond, supply_by_issuer
+from ledger.invariants import recount
+from ledger.objects import LedgerClock, load_one
+from ledger.operations import Commit, Operation
+from ledger.parameters import PPM
+from ledger.reasons import Invalid, Reason
+from ledger.registers import (
+    CHALLENGES,
+    COMMITMENTS,
+    LICENCES,
+    ORDERS,
+    RESERVES,
+    licences_by_name,
+)
+from ledger.transaction import Fee, Input, Output, SignedTransaction
+from tests.economy.actions import Actions
+from tests.economy.model import CoinModel, CommitmentModel, LicenceModel, Said, Times
+from tests.ledger import world
+from tests.ledger.world import COIN, ROLES, World, attest, commitment, grant, key, lock_of, sign
+
+ISSUERS = ("iss0", "iss1", "iss2", "iss3")
+APPLICANTS = ("new0", "new1")
+ACCOUNTS = ("alice", "bob", "carol")
+FEE = 3_000
+FACTORS = {"gpu-80g": 1_000_000, "gpu-24g": 300_000}
+"""Of the least workload of each class."""
+
+ROWS = {row.operation: row for row in TABLE}
+
+
+class Disagreement(AssertionError):
+    """The rules and the model differ."""
+
+
+def short_economy() -> EconomyParameters:
+    """Everything falls due within minutes."""
+    return EconomyParameters(
+        deliverability_ppm=50_000,
+        mint_cap_ppm=300_000,
+        bond_ppm=100_000,
+        deposit_ppm=1_000,
+        attestation_life_ms=12 * MINUTE_MS,
+        lower_ms=3 * MINUTE_MS,
+        proposal_ms=8 * MINUTE_MS,
+        contest_ms=4 * MINUTE_MS,
+        cure_ms=6 * MINUTE_MS,
+        bond_cure_ms=45 * MINUTE_MS,
+        application_ms=5 * MINUTE_MS,
+        suspension_ms=7 * MINUTE_MS,
+        rotation_ms=2 * MINUTE_MS,
+        regulator_rotation_ms=4 * MINUTE_MS,
+        winddown_ms=15 * MINUTE_MS,
+        order_ms_max=30 * MINUTE_MS,
+        audit_devices=59,
+    )
+
+
+def stream_genesis() -> Genesis:
+    """Four validators that issue nothing, four issuers that do not validate."""
+    made = world.make_genesis(4, ())
+    figures = {f"att-{group}": 900_000 + i for i, group in enumerate(world.GROUPS)}
+    licences = [grant(f"val{index}", issuer=False) for index in range(4)]
+    licences += [grant(name, validator=False) for name in ISSUERS]
+    made = msgspec.structs.replace(
+        made,
+        parameters=msgspec.structs.replace(made.parameters, economy=short_economy()),
+        standard=(*made.standard, Factor("gpu-24g", "inference", FACTORS["gpu-24g"])),
+        licences=tuple(licences),
+        commitments=tuple(attest(made.nonce, commitment(name), figures) for name in ISSUERS),
+        bonds=tuple(
+            GenesisBond(issuer, coin, 1_000 * COIN)
+            for issuer in ISSUERS
+            for coin in ISSUERS
+            if coin != issuer
+        ),
+        allocations=tuple(
+            Allocation(name, 500 * COIN, encode_address(lock_of(account), "mrst"))
+            for account in ACCOUNTS
+            for name in ISSUERS
+            for _ in range(4)
+        ),
+    )
+    return made
+
+
+def model_of(genesis: Genesis) -> Actions:
+    """The model as genesis begins."""
+    p, e = genesis.parameters, genesis.parameters.economy
+    times = Times(
+        period=p.period_ms,
+        groups=p.attestation_groups,
+        margin=p.margin_ppm,
+        deliverability=e.deliverability_ppm,
+        mint_cap=e.mint_cap_ppm,
+        bond=e.bond_ppm,
+        deposit=e.deposit_ppm,
+        life=e.attestation_life_ms,
+        lower=e.lower_ms,
+        proposal=e.proposal_ms,
+        contest=e.contest_ms,
+        cure=e.cure_ms,
+        bond_cure=e.bond_cure_ms,
+        application=e.application_ms,
+        suspension=e.suspension_ms,
+        rotation=e.rotation_ms,
+        winddown=e.winddown_ms,
+        order=e.order_ms_max,
+    )
+    model = Actions(times, genesis.time_ms, genesis.time_ms)
+    for item in genesis.licences:
+        keys = {role: f"{item.id}/{role}" for role in ROLES}
+        model.licences[item.id] = LicenceModel(item.issuer, item.expires_ms, keys)
+        model.licences[item.id].since = genesis.time_ms
+    supply = supply_by_issuer(genesis)
+    for name in ISSUERS:
+        model.coins[name] = CoinModel(supply[name], since=genesis.time_ms)
+    for put_up in genesis.bonds:
+        model.coins[put_up.issuer].bond[put_up.coin] = put_up.amount
+    for attestor in genesis.attestors:
+        model.groups[attestor.id] = attestor.group
+        model.attestors.add(attestor.id)
+    for promised in genesis.commitments:
+        terms = promised.terms
+        place = (terms.issuer, terms.id)
+        model.commitments[place] = CommitmentModel(
+            line=terms.line,
+            factor=FACTORS[terms.device_class],
+            begin=terms.from_ms,
+            end=terms.to_ms,
+            hours=terms.microhours,
+            state="live",
+            since=genesis.time_ms,
+            devices=len(promised.devices),
+            said={
+                x.attestor: Said(x.microhours, genesis.time_ms, promised.terms.to_ms)
+                for x in promised.attestations
+            },
+        )
+        model.devices.update(dict.fromkeys(promised.devices, model.commitments[place]))
+    model.judge(set(model.coins))
+    return model
+
+
+class Stage:
+    """Blocks are made of actions that both took."""
+
+    def __init__(self) -> None:
+        self.world = World(stream_genesis())
+        self.model = model_of(self.world.genesis)
+        self.taken: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._execution: Execution | None = None
+        self.actions = 0
+
+    @property
+    def execution(self) -> Execution:
+        assert self._execution is not None
+        return self._execution
+
+    def begin(self, after_ms: int) -> None:
+        self._execution = self.world.execution(after_ms)
+        self.model.advance(self.execution.time_ms)
+        self._spent: set[tuple[bytes, int]] = set()
+
+    def coin(self, owner: str, issuer: str, least: int) -> Input | None:
+        """A coin of the last block that nothing in this one spends."""
+        wanted = (self.world.asset(issuer), lock_of(owner))
+        for (txid, index), entry in self.world.state.outputs.items():
+            fits = (entry.asset, entry.lock) == wanted and entry.amount >= least + FEE
+            if fits and (txid, index) not in self._spent:
+                return Input(txid, index, entry.asset, entry.amount)
+        return None
+
+    def act(
+        self,
+        operation: Operation,
+        allowed: Callable[[], bool],
+        *,
+        spends: tuple[str, Input, int] | None = None,
+        mints: int = 0,
+        signers: Sequence[str] = (),
+    ) -> None:
+        """One operation in a transaction of its own. `spends` names owner, coin and how much of it
+        the operation takes, `mints` what it brings."""
+        body_inputs, outputs, fee = [], [], transaction.NO_FEE
+        owners = []
+        if spends is not None:
+            owner, coin, amount = spends
+            owners.append(owner)
+            body_inputs, fee = [coin], Fee(coin.asset, FEE)
+            left = coin.amount - amount - FEE
+            if left:
+                outputs.append(Output(coin.asset, left, lock_of(owner)))
+        if mints:
+            asset, _ = transaction.flows(operation, self.world.chain_id)
+            outputs.append(Output(asset, mints, lock_of("alice")))
+        body = self.world.body(body_inputs, outputs, fee=fee, operations=[operation])
+        row = ROWS[type(operation)]
+        before = self._state(row.kind, operation)
+        reason = self.try_out(row.name, sign(body, owners, signers), allowed)
+        if reason is None and before and row.states != ANY and before not in row.states:
+            raise Disagreement(f"{row.name} on a {row.kind} that is {before}: not in the table")
+        if reason is not None and reason not in (*row.reasons, Reason.FROZEN):
+            raise Disagreement(f"{row.name} is refused as {reason.value}: not in the table")
+
+    def _state(self, kind: str, operation: Any) -> str:
+        """What the operation finds, as the table names it; empty where the model does not say."""
+        if kind == "licence":
+            name: str = operation.grant.id if hasattr(operation, "grant") else operation.licence
+            held = self.model.licences.get(name)
+            return "none" if held is None else held.state
+        if kind == "commitment":
+            if isinstance(operation, Commit):
+                return "none"
+            return self.model.commitment_state((operation.issuer, operation.commitment))
+        return ""
+
+    def transfer(self, owner: str, to: str, coin: Input, amount: int) -> None:
+        tx = self.world.transfer(owner, to, amount, coin=coin, fee=FEE)
+        self.try_out("Transfer", tx, lambda: self.model.spend(owner))
+
+    def try_out(
+        self, name: str, tx: SignedTransaction, allowed: Callable[[], bool]
+    ) -> Reason | None:
+        """On the rules, then on the model: why it is refused. Raises Disagreement."""
+        self.actions += 1
+        reason = None
+        try:
+            transaction.check_stateless(tx, self.world.chain_id, self.world.fees)
+            self.execution.add(tx)
+        except Invalid as error:
+            reason = error
+        agreed = allowed()
+        if agreed != (reason is None):
+            says = "allows" if agreed else "refuses"
+            ours = "allowed" if reason is None else str(reason)
+            raise Disagreement(f"action {self.actions} {name}: model {says}, rules: {ours}")
+        if reason is not None:
+            self.refused[reason.reason.value] += 1
+            return reason.reason
+        self.taken[name] += 1
+        self.took(tx)
+        self._spent.update(item.outpoint for item in tx.body.inputs)
+        return None
+
+    def took(self, tx: SignedTransaction) -> None:
+        """For who wants to keep the block."""
+
+    def end(self, *, counted: bool) -> None:
+        """Finish the block and compare; `counted` recounts the whole state too."""
+        changes = self.execution.finish()
+        self.world.state.apply(changes)
+        self.model.end_block()
+        self.compare()
+        if counted:
+            recount(self.world.state, self.world.state.outputs.items())
+
+    def compare(self) -> None:
+        """Every figure and every state, as rules read them now."""
+        model, draft = self.model, Draft(self.world.state, self.world.time_ms)
+        _same("clock", load_one(self.world.state, LedgerClock).time_ms, model.clock)
+        self._compare_licences(draft)
+        self._compare_coins(draft)
+        self._compare_commitments(draft)
+        challenges = {(x.issuer, x.commitment): x for x in CHALLENGES.all(draft)}
+        _same("challenges", challenges.keys(), model.challenges.keys())
+        for place, item in model.challenges.items():
+            found: Challenge = challenges[place]
+            votes = {vote.attestor: vote.upheld for vote in found.votes}
+            paid = (found.deposit, found.penalty)
+            ours = (found.panel, votes, found.decided_ms, paid)
+            theirs = (item.panel, item.votes, item.decided, (item.deposit, item.penalty))
+            _same(f"challenge {place}", ours, theirs)
+        orders = {x.id: (x.until_ms, x.version) for x in ORDERS.all(draft)}
+        _same("orders", orders, {n: (x.until, x.version) for n, x in model.orders.items()})
+        strikes = {x.id: x.strikes for x in draft.all(Attestor) if x.strikes}
+        _same("strikes", strikes, model.strikes)
+
+    def _compare_licences(self, draft: Draft) -> None:
+        found = licences_by_name(draft)
+        _same("licences", found.keys(), self.model.licences.keys())
+        for name, item in self.model.licences.items():
+            held = found[name]
+            ours = (held.state.name.lower(), held.since_ms, held.version)
+            _same(f"licence {name}", ours, (item.state, item.since, item.version))
+            for role, signer in item.keys.items():
+                _same(f"{name} {role}", getattr(held.grant.keys, role), key(signer).public)
+        assert LICENCES.all(draft)
+
+    def _compare_coins(self, draft: Draft) -> None:
+        by_asset = {self.world.asset(name): name for name in self.model.coins}
+        for held in RESERVES.all(draft):
+            name = held.issuer
+            item = self.model.coins[name]
+            ours = (held.supply, held.reserve, held.deliverable, held.is_frozen)
+            _same(name, ours, (item.supply, item.reserve, item.deliverable, item.frozen))
+            stands = (held.solvency.name.lower(), held.since_ms, held.short_since_ms)
+            _same(name, stands, (item.solvency, item.since, item.short))
+            bonds = {by_asset[x.asset]: x.amount for x in draft.all(Bond, Bond.prefix(name))}
+            _same(f"bond of {name}", bonds, item.bond)
+            self._check_backing(held)
+
+    def _check_backing(self, held: Reserve) -> None:
+        """What holders rely on: in no other state than deficit is a coin not covered."""
+        if held.solvency.name in ("HEALTHY", "WARN") and held.supply > held.reserve:
+            raise Disagreement(f"'{held.issuer}' is not covered and in {held.solvency.name}")
+        limit = held.reserve * (PPM - self.model.times.margin) // PPM
+        if held.solvency.name == "HEALTHY" and held.supply > limit:
+            raise Disagreement(f"'{held.issuer}' is above its margin and healthy")
+
+    def _compare_commitments(self, draft: Draft) -> None:
+        found = {(x.terms.issuer, x.terms.id): x for x in COMMITMENTS.all(draft)}
+        _same("commitments", found.keys(), self.model.commitments.keys())
+        yardstick = Yardstick.of(draft)
+        for place, item in self.model.commitments.items():
+            held = found[place]
+            ours = (held.state.name.lower(), held.version, held.devices, held.terms.to_ms)
+            _same(f"{place}", ours, (item.state, item.version, item.devices, item.end))
+            if held.counts:
+                worth = yardstick.hours_of([held]).reserve
+                _same(f"worth of {place}", worth, self.model.worth(item) // PPM)
+
+
+def _same(what: str, ours: object, models: object) -> None:
+    if ours != models:
+        raise Disagreement(f"{what}: rules {ours}, model {models}")

@@ -1,0 +1,297 @@
+"""Challenges: deposit, panel, verdict, who pays; and what all of it leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.economy.attestor import PANEL_SEATS, draw_panel
+from ledger.economy.bond import Bond
+from ledger.economy.capacity import CapacityCommitment, CommitmentState
+from ledger.economy.challenge import Challenge, deposit_needed
+from ledger.economy.reserve import Solvency
+from ledger.objects import load
+from ledger.operations import OpenChallenge, RemoveAttestor, Rule
+from ledger.reasons import Reason
+from ledger.system import system_txid
+from ledger.transaction import SignedTransaction
+from tests.ledger.economy_world import EconomyWorld, lasting, short_lived, well_bonded
+from tests.ledger.world import COIN, DAY_MS, PANEL_GROUPS, key, lock_of, make_genesis
+
+NAME = CapacityCommitment.identity("val0", "capacity-val0")
+
+
+def new_world() -> EconomyWorld:
+    """Thirty days of hours: one percent of them is less than what alice has."""
+    return EconomyWorld(lasting(make_genesis(), 30))
+
+
+def needed(world: EconomyWorld) -> int:
+    return deposit_needed(world.reserve().reserve, 10_000)
+
+
+def challenges(
+    world: EconomyWorld, amount: int = 0, coin: str = "val1", name: str = "capacity-val0"
+) -> SignedTransaction:
+    """alice doubts val0's hours; what comes back goes to carol."""
+    amount = amount or needed(world)
+    operation = OpenChallenge("val0", name, world.asset(coin), amount, lock_of("carol"))
+    return world.spends("alice", operation, amount, coin)
+
+
+def rules(
+    world: EconomyWorld, group: str, upheld: bool, since_ms: int | None = None
+) -> SignedTransaction:
+    held = load(world.state, Challenge, NAME)
+    if since_ms is None:
+        since_ms = 0 if held is None else held.since_ms
+    who = f"att-{group}"
+    signer = f"attestor/{who}"
+    vote = Rule(who, key(signer).public, "val0", "capacity-val0", upheld, since_ms)
+    return world.does(vote, signer)
+
+
+def contested(world: EconomyWorld) -> Challenge:
+    world.run(challenges(world))
+    held = load(world.state, Challenge, NAME)
+    assert held is not None
+    return held
+
+
+def state_of(world: EconomyWorld) -> CommitmentState | None:
+    held = world.capacity()
+    return None if held is None else held.state
+
+
+def amount_of(world: EconomyWorld, owner: str, coin: str) -> int:
+    wanted = (world.asset(coin), lock_of(owner))
+    found = world.state.outputs.values()
+    return sum(item.amount for item in found if (item.asset, item.lock) == wanted)
+
+
+def bonds(world: EconomyWorld) -> dict[str, int]:
+    held = {item.asset: item.amount for item in world.draft.all(Bond, Bond.prefix("val0"))}
+    return {name: held.get(world.asset(name), 0) for name in ("val1", "val2")}
+
+
+# Opening.
+
+
+def test_the_deposit_is_one_percent_of_the_contested_value() -> None:
+    """One unit less is refused; it is held in the challenge, and counts as outstanding."""
+    world = new_world()
+    amount = needed(world)
+    assert amount == -(-world.reserve().reserve // 100)
+    assert world.reason(challenges(world, amount - 1)) is Reason.LOW_DEPOSIT
+    supply = world.reserve("val1").supply
+    held = contested(world)
+    assert (held.deposit, held.decided_ms) == (amount, 0)
+    assert world.reserve("val1").supply == supply
+
+
+@pytest.mark.parametrize(
+    ("worth", "amount"), [(0, 1), (1, 1), (100, 1), (101, 2), (10**12, 10**10)]
+)
+def test_a_deposit_is_rounded_up_and_never_nothing(worth: int, amount: int) -> None:
+    """At least one unit."""
+    assert deposit_needed(worth, 10_000) == amount
+
+
+def test_what_may_be_challenged_and_in_which_coins() -> None:
+    """Nothing unknown, nothing twice; not in the issuer's own coin."""
+    world = new_world()
+    assert world.reason(challenges(world, name="nothing")) is Reason.UNKNOWN_COMMITMENT
+    assert world.reason(challenges(world, coin="val0")) is Reason.OWN_COIN
+    contested(world)
+    assert world.reason(challenges(world, COIN)) is Reason.ALREADY_CONTESTED
+
+
+def test_contested_hours_count_until_they_are_ruled_on() -> None:
+    """R, band, minting, pledges and attestations go on."""
+    world = new_world()
+    before = world.reserve().reserve
+    contested(world)
+    assert state_of(world) is CommitmentState.CONTESTED
+    assert (world.reserve().reserve, world.reserve().solvency) == (before, Solvency.HEALTHY)
+    world.run(world.minting(), world.attests("north", "val0"), world.transfer("bob", "alice"))
+    world.run(world.pledges("val0", "capacity-val0", "one more"))
+
+
+# The panel.
+
+
+def test_no_group_of_a_party_sits_on_the_panel() -> None:
+    """Five of distinct groups; the three that attested are parties."""
+    world = new_world()
+    held = contested(world)
+    assert sorted(held.panel) == sorted(f"att-{group}" for group in PANEL_GROUPS)
+    for group in ("north", "south", "west"):
+        assert world.reason(rules(world, group, upheld=True)) is Reason.NOT_ON_PANEL
+
+
+def test_a_panel_has_one_seat_a_group_and_nobody_chooses_it() -> None:
+    """Twelve attestors in six groups, one of them a party's: five seats, by the seed."""
+    groups = {f"{group}{index}": group for group in "abcdef" for index in (1, 2)}
+    panels = {draw_panel(groups, ["a1"], bytes([seed])) for seed in range(60)}
+    for panel in panels:
+        assert len(panel) == PANEL_SEATS == len({groups[name] for name in panel})
+        assert "a" not in {groups[name] for name in panel}
+    assert len(panels) > 40
+    assert {name for panel in panels for name in panel} == set(groups) - {"a1", "a2"}
+    assert draw_panel({"a1": "a", "b1": "b"}, ["a1"], b"") == ("b1",)
+
+
+def test_a_vote_is_for_one_challenge_and_counts_once() -> None:
+    """Again, for another moment, by another key, where nothing is contested: refused."""
+    world = new_world()
+    before = rules(world, "east", upheld=True, since_ms=5)
+    assert world.reason(before) is Reason.UNKNOWN_CHALLENGE
+    held = contested(world)
+    world.run(rules(world, "east", upheld=True))
+    assert world.reason(rules(world, "east", upheld=False)) is Reason.REPLAYED_OPERATION
+    early = rules(world, "upper", upheld=True, since_ms=held.since_ms - 1)
+    assert world.reason(early) is Reason.UNKNOWN_CHALLENGE
+    signer = "attestor/att-east"
+    wrong = Rule("att-upper", key(signer).public, "val0", "capacity-val0", True, held.since_ms)
+    assert world.reason(world.does(wrong, signer)) is Reason.WRONG_ROLE_KEY
+    world.run(world.govern(RemoveAttestor("att-lower", 1)))
+    assert world.reason(rules(world, "lower", upheld=True)) is Reason.UNKNOWN_ATTESTOR
+
+
+# Verdicts.
+
+
+def test_upheld_the_commitment_is_void_and_the_bond_pays() -> None:
+    """Three of five: deposit back, the penalty from the bond pro rata, hours gone, devices free."""
+    world = new_world()
+    held, before = contested(world), bonds(world)
+    assert before["val1"] == before["val2"]
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:2]))
+    world.run(rules(world, PANEL_GROUPS[2], upheld=False))
+    assert state_of(world) is CommitmentState.CONTESTED
+    world.run(rules(world, PANEL_GROUPS[3], upheld=True))
+    late = rules(world, PANEL_GROUPS[4], upheld=False)
+    assert world.reason(late) is Reason.UNKNOWN_CHALLENGE
+    world.run()
+    assert state_of(world) is CommitmentState.VOID
+    assert load(world.state, Challenge, NAME) is None
+    half = held.deposit // 2
+    assert bonds(world) == {name: amount - half for name, amount in before.items()}
+    assert amount_of(world, "carol", "val1") == held.deposit + half
+    assert amount_of(world, "carol", "val2") == half
+    assert (world.reserve().reserve, world.reserve().solvency) == (0, Solvency.DEFICIT)
+    height = world.state.head.header.height
+    assert world.state.outputs[system_txid(height, 0), 0].amount == held.deposit
+    world.run(world.pledges("val1", "capacity-val1", "val0//1"))
+    world.run(world.transfer("alice", "bob"))
+    for tx in (
+        world.attests("north", "val0"),
+        world.pledges("val0", "capacity-val0", "one more"),
+        world.amends("val0", "capacity-val0", 2_000_000, 0),
+        challenges(world, COIN),
+    ):
+        assert world.reason(tx) is Reason.COMMITMENT_OVER
+
+
+def test_a_larger_deposit_takes_no_more_from_the_bond() -> None:
+    """What was needed is what the bond pays: nobody empties it by putting up more."""
+    world = new_world()
+    penalty, before = needed(world), bonds(world)
+    world.run(challenges(world, 2 * penalty))
+    held = load(world.state, Challenge, NAME)
+    assert held is not None
+    assert (held.deposit, held.penalty) == (2 * penalty, penalty)
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert bonds(world) == {name: amount - penalty // 2 for name, amount in before.items()}
+    assert amount_of(world, "carol", "val1") == 2 * penalty + penalty // 2
+
+
+def test_a_bond_pays_no_more_than_it_holds() -> None:
+    """A penalty larger than the bond: all of it goes, what is missing goes unpaid."""
+    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30), 150))
+    assert needed(world) > 300 * COIN
+    world.run(challenges(world, 500 * COIN))
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert bonds(world) == {"val1": 0, "val2": 0}
+    assert amount_of(world, "carol", "val1") == 650 * COIN
+    assert amount_of(world, "carol", "val2") == 150 * COIN
+    assert world.reserve().short_since_ms > 0
+
+
+def test_dismissed_the_deposit_is_the_issuers() -> None:
+    """Three of five against: its treasury has it, everything else is as before."""
+    world = new_world()
+    before, bond = world.reserve().reserve, bonds(world)
+    held = contested(world)
+    world.run(*(rules(world, group, upheld=False) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert (state_of(world), world.reserve().reserve) == (CommitmentState.LIVE, before)
+    assert bonds(world) == bond
+    assert amount_of(world, "val0/treasury", "val1") == held.deposit
+    assert amount_of(world, "carol", "val1") == 0
+    world.run(challenges(world, coin="val2"))
+
+
+def test_a_silent_panel_changes_nothing() -> None:
+    """At the last of seven days a vote still counts, then the deposit is back."""
+    world = new_world()
+    held = contested(world)
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:2]))
+    last_ms = held.since_ms + 7 * DAY_MS
+    world.until(last_ms - 1)
+    third = rules(world, PANEL_GROUPS[2], upheld=True)
+    world.execution(1).add(third)
+    assert world.reason(third, after_ms=2) is Reason.UNKNOWN_CHALLENGE
+    world.run()
+    assert state_of(world) is CommitmentState.CONTESTED
+    world.run()
+    assert state_of(world) is CommitmentState.LIVE
+    assert amount_of(world, "carol", "val1") == held.deposit
+    assert load(world.state, Challenge, NAME) is None
+
+
+def test_a_verdict_at_the_last_moment_holds() -> None:
+    """The third vote in the block of the deadline: void."""
+    world = new_world()
+    held = contested(world)
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:2]))
+    world.until(held.since_ms + 7 * DAY_MS, rules(world, PANEL_GROUPS[2], upheld=True))
+    world.run()
+    assert state_of(world) is CommitmentState.VOID
+
+
+def test_a_commitment_that_ends_while_contested_waits_for_its_ruling() -> None:
+    """It counts for nothing then; once ruled on it is over, and its devices are free."""
+    world = short_lived(9)
+    held = world.capacity()
+    assert held is not None
+    ends_ms = held.terms.to_ms
+    world.until(ends_ms - 2 * DAY_MS)
+    world.renew("val0", "val1", "val2")
+    world.next_period()
+    opened = contested(world)
+    world.until(ends_ms + 1)
+    assert (state_of(world), world.reserve().reserve) == (CommitmentState.CONTESTED, 0)
+    world.until(opened.since_ms + 7 * DAY_MS + 1)
+    world.run()
+    assert state_of(world) is None
+    world.next_period()
+    world.next_period()
+    assert load(world.state, CapacityCommitment, NAME) is None
+
+
+def test_one_hostile_challenger_changes_nothing_for_holders() -> None:
+    """Challenge after challenge is dismissed: R and bond as without, the issuer richer."""
+    world, calm = new_world(), new_world()
+    for coin in ("val1", "val2"):
+        world.run(challenges(world, coin=coin))
+        world.run(*(rules(world, group, upheld=False) for group in PANEL_GROUPS[:3]))
+        world.run(world.transfer("alice", "bob"))
+        for _ in range(2):
+            calm.run()
+        calm.run(calm.transfer("alice", "bob"))
+        assert world.reserve().reserve == calm.reserve().reserve
+        assert world.reserve().solvency is Solvency.HEALTHY
+        assert bonds(world) == bonds(calm)
+    world.run(world.minting())
