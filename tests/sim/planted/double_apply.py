@@ -6,7 +6,6 @@ Had by: SmartBFT three times after synchronisation (#553, #560, #570).
 from __future__ import annotations
 
 from consensus.effects import CaughtUp, Now
-from ledger import transaction
 from node.engine import Engine
 from tests.sim.planting import Planted
 
@@ -15,8 +14,7 @@ def _apply_next_final(self: Engine, now: Now) -> bool:
     item = self.sync.next_block(self.chain.height)
     if item is None:
         return False
-    transactions = [transaction.decode(raw) for raw in item.block.transactions]
-    executed = self.executor.execute_final(item, transactions)
+    executed = self.executor.execute_final(item)
     self._append_executed(executed, item.certificate, now)
     self.finalized.append(self.finalized[-1])
     self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
