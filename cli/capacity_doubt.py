@@ -25,16 +25,13 @@ from cli.capacity_promise import lane_option
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import confirm
 from cli.passwords import password_options, read_password
-from cli.spans import span_text
+from cli.spans import microhours_of, span_text
 from cli.units import parse_amount
 from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from cli.nodes import Node
     from node.api import economy_schemas as schemas
-
-MICROHOURS_A_HOUR = 1_000_000
-HOUR_MS = 3_600_000
 
 attestor_option = click.option(
     "--attestor", required=True, metavar="NAME", help="Who speaks; its key signs."
@@ -83,7 +80,7 @@ def attest(
         said = _attestor(node, attestor)
         signer = find_key(node, attestor, "attestor", said.key, key)
         found = node.client.economy.commitment(issuer, commitment)
-        able = found.devices * MICROHOURS_A_HOUR * node.params.period_ms // HOUR_MS
+        able = microhours_of(found.devices, node.params.period_ms)
         microhours = min(int(found.microhours), able) if figure is None else parse_amount(figure)
         if microhours == 0:
             detail = f"no machine is pledged to '{commitment}' of '{issuer}'"

@@ -7,7 +7,7 @@ import pytest
 from ledger.economy.compliance import FREEZES_MAX, Freeze, Order
 from ledger.objects import load, load_all
 from ledger.operations import FreezeOrder, LiftOrder, RenewOrder
-from ledger.reasons import Reason
+from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import EconomyWorld
 from tests.ledger.world import DAY_MS, REGULATORS, lock_of
@@ -27,8 +27,8 @@ def frozen(world: EconomyWorld, owner: str) -> bool:
     """Whether the owner's coins stand still in the next block."""
     try:
         world.execution(1).add(world.transfer(owner, "carol"))
-    except Exception as error:  # noqa: BLE001 - told apart right here
-        assert getattr(error, "reason", None) is Reason.FROZEN, error
+    except Invalid as error:
+        assert error.reason is Reason.FROZEN, error
         return True
     return False
 
