@@ -10,7 +10,7 @@ import click
 from cli.base import Group, examples, settings
 from cli.errors import CliError, ExitCode, usage_error
 from cli.output import emit
-from cli.units import format_time
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from cli.audit_chain import Fault, Replay
@@ -147,7 +147,7 @@ def _chain_text(state: Replay) -> str:
     return "\n".join(
         [
             f"chain       {head.header.chain_id.hex()}",
-            f"height      {state.height}, {format_time(head.header.time_ms)}",
+            f"height      {state.height}, {rfc3339(head.header.time_ms)}",
             f"executed    {state.transactions:,} transactions, every state root as signed",
             f"counted     {state.unspent:,} unspent outputs, with supply, bonds and reserves",
             f"state root  {head.header.state_root.hex()}",

@@ -16,8 +16,8 @@ from cli.audit import genesis_option, genesis_path
 from cli.base import Command, examples, settings
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_time
 from ledger.amounts import format_amount
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,7 +176,7 @@ def rows_text(rows: Sequence[Row], earlier: Report | None = None) -> str:
                 _percent(row.coverage_ppm),
                 _percent(row.deliverability_ppm),
                 _ages(row),
-                "-" if row.until_ms is None else format_time(row.until_ms)[:10],
+                "-" if row.until_ms is None else rfc3339(row.until_ms)[:10],
                 _bond(row, before),
             ]
         )
@@ -318,7 +318,7 @@ def _reserve_text(
 ) -> str:
     lines = [rows_text(rows, earlier), _signed(report)]
     if earlier is not None:
-        lines.append(f"in brackets: since height {earlier.height}, {format_time(earlier.time_ms)}")
+        lines.append(f"in brackets: since height {earlier.height}, {rfc3339(earlier.time_ms)}")
         for what, names in _objects_changed(report, earlier).items():
             if names:
                 lines.append(f"{what}: {_shortened(names)}")
@@ -334,7 +334,7 @@ def _shortened(names: list[str]) -> str:
 
 
 def _signed(report: Report) -> str:
-    when = format_time(report.time_ms)
+    when = rfc3339(report.time_ms)
     return f"height {report.height}, {when}, signed by {len(report.signers)} validators"
 
 

@@ -13,8 +13,8 @@ import click
 from cli.base import Group, examples
 from cli.output import emit, table
 from cli.spans import ends_text, machines_of, span_text
-from cli.units import format_time
 from ledger.amounts import format_amount
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from node.api import economy_schemas as schemas
@@ -207,7 +207,7 @@ def _show_text(
         lines.append("frozen      attestations contradict each other: its issuer does not mint")
     if item.deadline_ms is not None:
         left = ends_text(item.deadline_ms, now_ms)
-        lines.append(f"ends        {format_time(item.deadline_ms)}, in {left}")
+        lines.append(f"ends        {rfc3339(item.deadline_ms)}, in {left}")
     for word in item.attestations:
         left = ends_text(word.since_ms + life_ms, now_ms)
         lower = f", says {hours(word.lower)} now" if word.lower is not None else ""

@@ -26,7 +26,8 @@ from cli.spans import (
     span_text,
     whole_periods,
 )
-from cli.units import format_time, parse_amount
+from cli.units import parse_amount
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from cli.nodes import Node
@@ -138,7 +139,7 @@ def commit(
     what = (
         f"'{name}' of '{issuer}' promises {hours(microhours)} h of {device_class} a period of "
         f"{span_text(period_ms)}\n"
-        f"from {format_time(from_ms)} to {format_time(to_ms)}, {value['periods']} periods"
+        f"from {rfc3339(from_ms)} to {rfc3339(to_ms)}, {value['periods']} periods"
     )
     ids = f"--machines {min(needed, MADE_UP_MAX)}" if is_devnet else "--file FILE"
     following = f"marsa capacity pledge {issuer} {name} {ids}"
@@ -276,7 +277,7 @@ def amend(
         "to_ms": to_ms,
     }
     what = f"'{commitment}' of '{issuer}' promises {hours(microhours)} h a period"
-    what = f"{what} until {format_time(to_ms)}"
+    what = f"{what} until {rfc3339(to_ms)}"
     following = f"marsa capacity attest {issuer} {commitment} --attestor NAME"
     done("marsa.capacity.amend/1", outcome, value, (what, following))
 

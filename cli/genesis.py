@@ -10,8 +10,9 @@ import click
 from cli.base import Group, Number, examples
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
-from cli.units import format_time, parse_period
+from cli.units import parse_period
 from ledger.amounts import format_amount
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from ledger.genesis import Genesis
@@ -274,7 +275,7 @@ def _show_text(found: Genesis, backing: list[dict[str, str]]) -> str:
     return "\n".join(
         (
             f"chain {chain_id(found).hex()}",
-            f"network {found.network}, begins {format_time(found.time_ms)}, "
+            f"network {found.network}, begins {rfc3339(found.time_ms)}, "
             f"{len(found.allocations)} allocations",
             "",
             table(("validator", "consensus key"), members),

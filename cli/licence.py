@@ -21,8 +21,8 @@ from cli.passwords import password_options, read_password
 from cli.spans import ends_text, span_text
 from cli.tx_create import PTX
 from cli.tx_sign import GENESIS
-from cli.units import format_time
 from cli.validator import REGULATOR, admit_grant, carried, carry_on_licence
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from node.api import economy_schemas as schemas
@@ -351,7 +351,7 @@ def _show_text(item: schemas.LicenceObject, now_ms: int) -> str:
         f"seat     {held.seat}",
     ]
     if item.deadline_ms is not None:
-        lines.append(f"ends     {format_time(item.deadline_ms)}, in {_ends(item, now_ms)}")
+        lines.append(f"ends     {rfc3339(item.deadline_ms)}, in {_ends(item, now_ms)}")
     lines.append(f"takes    {', '.join(item.allowed_actions) or 'nothing any more'}")
     for role in ("operations", "treasury", "metering", "consensus", "link"):
         lines.append(f"key      {role:<10} {getattr(held.keys, role)}")

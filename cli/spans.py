@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from cli.errors import usage_error
-from cli.units import format_time
+from ledger.times import rfc3339
 
 SPAN_MS_MAX = 366 * 24 * 3_600_000
 MICROHOURS_A_HOUR = 1_000_000
@@ -52,7 +52,7 @@ def whole_periods(
     end = begin + span_ms if span_ms is not None else end_ms or 0
     end -= end % period_ms
     if end <= begin:
-        detail = f"from {format_time(begin)} to {format_time(end)} there is no whole period"
+        detail = f"from {rfc3339(begin)} to {rfc3339(end)} there is no whole period"
         raise usage_error("bad_schedule", f"{detail} of {span_text(period_ms)}")
     return begin, end
 

@@ -12,7 +12,8 @@ from cli.base import Command, Number, examples
 from cli.errors import usage_error
 from cli.output import emit
 from cli.tx_lock import CONDITION_HELP, LOCK_HELP, choose_lock, never_asked
-from cli.units import format_time, parse_amount
+from cli.units import parse_amount
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from cli.nodes import Node
@@ -124,7 +125,7 @@ def _created_text(file: Path, draft: Draft, holding: Holding) -> str:
     fee = f"{format_amount(draft.fee)} {holding.asset_name(draft.body.fee.asset)}"
     return (
         f"txid    {draft.txid.hex()}\namount  {paid}\nfee     {fee}\n"
-        f"coins   reserved on this machine until {format_time(draft.body.expires_at_ms)}\n"
+        f"coins   reserved on this machine until {rfc3339(draft.body.expires_at_ms)}\n"
         f"written to {file}, unsigned; next: marsa tx sign {file} --from NAME"
     )
 

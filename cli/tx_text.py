@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cli.units import short_hex
 from ledger.amounts import format_amount
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def operation_lines(label: str, operation: Operation) -> list[str]:
     else:
         who = f"apply for {who}"
     facts = [
-        ("may", f"{operation_text.rights(grant)} until {operation_text.rfc3339(grant.expires_ms)}"),
+        ("may", f"{operation_text.rights(grant)} until {rfc3339(grant.expires_ms)}"),
         *((role, getattr(grant.keys, role).hex()) for role in RoleKeys.__struct_fields__),
         ("document", grant.document_hash.hex()),
         ("certificate", grant.certificate_hash.hex()),
@@ -129,7 +130,6 @@ def need_text(need: Need, names: Mapping[bytes, str]) -> str:
 def condition_text(condition: Condition, names: Mapping[bytes, str]) -> str:
     """A condition in one line; keys by their names where these are known."""
     from ledger.locks import HEIGHT, After, All, Any, Before, HashLock, Key, Threshold
-    from node.api.convert import rfc3339
 
     def name(key: bytes) -> str:
         return names.get(key) or short_hex(key.hex())

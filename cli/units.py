@@ -1,4 +1,4 @@
-"""What people type and read: amounts of coins, durations, times.
+"""What people type and read: amounts of coins, durations, hashes.
 
 Amounts are integers of base units (µ) everywhere inside; only here do they meet a decimal point.
 Parsing takes ASCII digits alone: no sign, exponent, separator or digit of another script, because
@@ -8,7 +8,6 @@ Parsing takes ASCII digits alone: no sign, exponent, separator or digit of anoth
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 from cli.errors import usage_error
 from ledger.amounts import DECIMALS, UNITS_PER_COIN, format_amount
@@ -63,12 +62,6 @@ def parse_period(text: str) -> int:
     if period_ms < PERIOD_MS_MIN:
         raise usage_error("bad_period", f"a period of {text} is too short", "the shortest is 60s")
     return period_ms
-
-
-def format_time(time_ms: int) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(time_ms / 1_000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def short_hex(text: str) -> str:

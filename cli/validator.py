@@ -19,7 +19,7 @@ from cli.output import emit, table
 from cli.tx import outcome_text
 from cli.tx_create import DAY_MS, DAYS, DAYS_MAX, PTX
 from cli.tx_sign import GENESIS
-from cli.units import format_time
+from ledger.times import rfc3339
 
 if TYPE_CHECKING:
     from cli.nodes import Node
@@ -338,7 +338,7 @@ def approved_by_devnet(
 
 def _status_text(epoch: Epoch) -> str:
     rows = [
-        [item.id, item.name, _STANDING[item.seat], item.state, format_time(item.expires_ms)]
+        [item.id, item.name, _STANDING[item.seat], item.state, rfc3339(item.expires_ms)]
         for item in epoch.licences
     ]
     return "\n".join(

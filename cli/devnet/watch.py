@@ -12,7 +12,7 @@ from cli.client import Client, ClientError
 from cli.devnet import control, show
 from cli.devnet.launch import LOG_NAME
 from cli.devnet.state import DevnetNode, Place
-from cli.units import format_time
+from ledger.times import rfc3339
 from node.api import schemas
 
 POLL_S = 0.25
@@ -57,7 +57,7 @@ def block_lines(blocks: Sequence[schemas.BlockSummary], seen: int) -> list[str]:
     for block in fresh:
         count = block.transactions
         what = "1 transaction" if count == 1 else f"{count} transactions"
-        moment = format_time(block.time_ms)
+        moment = rfc3339(block.time_ms)
         lines.append(f"block {block.height}  {moment}  {what}  proposed by {block.proposer}")
     return lines
 

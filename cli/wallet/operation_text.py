@@ -6,17 +6,12 @@ another format. Of certificates, votes and lists only the hashes, the place, the
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from ledger import operations as ops
 from ledger.amounts import format_amount
 from ledger.crypto import tagged_hash
 from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.operations import Operation
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_MS_MAX = 253_402_300_799_999
-"""The last millisecond of the year 9999, where calendars of RFC 3339 end."""
+from ledger.times import rfc3339
 
 _list_hash = tagged_hash("list")
 
@@ -187,9 +182,3 @@ def _grant(grant: LicenceGrant, version: str) -> str:
 def _listed(items: tuple[bytes, ...], what: str) -> str:
     """Too many to be read; whoever has the list can compare its hash."""
     return f"{len(items)} {what} (hash {_list_hash(*items).hex()})"
-
-
-def rfc3339(time_ms: int) -> str:
-    """UTC with milliseconds; times past the year 9999 show as its last moment."""
-    moment = _EPOCH + timedelta(milliseconds=min(time_ms, _TIME_MS_MAX))
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

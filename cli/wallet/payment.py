@@ -13,7 +13,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cli.errors import CliError, ExitCode, not_found, usage_error
-from cli.units import format_time
 from cli.wallet.build import (
     Conditions,
     Draft,
@@ -28,6 +27,7 @@ from cli.wallet.build import (
 )
 from cli.wallet.selection import INPUTS_MAX, Coin, total
 from ledger.amounts import format_amount
+from ledger.times import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _reserved(holding: Holding, coins: Sequence[Coin], reserved: int, what: str)
         "funds_reserved",
         f"{holding.name} has {format_amount(total(coins))} {what}, "
         f"of which {format_amount(reserved)} is reserved for payments that are not final",
-        hint=f"send again when they are; what never is, is free by {format_time(until_ms)}",
+        hint=f"send again when they are; what never is, is free by {rfc3339(until_ms)}",
         exit_code=ExitCode.REJECTED,
         details={
             "reserved": str(reserved),

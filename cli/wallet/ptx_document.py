@@ -12,7 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from cli.wallet.operation_text import describe_operation, rfc3339
+from cli.wallet.operation_text import describe_operation
 from cli.wallet.ptx import Ptx, add, create, digest_of, reveal
 from ledger import codec, json_form
 from ledger.address import HRP_BY_NETWORK, encode_address
@@ -20,6 +20,7 @@ from ledger.block import TRANSACTION_BYTES_MAX
 from ledger.codec import Amount, Bytes32, Wire
 from ledger.locks import Condition
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 from ledger.transaction import (
     INPUTS_MAX,
     OPERATIONS_MAX,

@@ -10,10 +10,11 @@ from ledger import codec, transaction
 from ledger.address import decode_address, encode_address
 from ledger.economy.reserve import Reserve
 from ledger.objects import load_all
+from ledger.times import rfc3339
 from ledger.view import Outpoint, OutputEntry
 from node.api import schemas
 from node.api.blocks import certificate_of, certified
-from node.api.convert import read_hash, read_hex, rfc3339
+from node.api.convert import read_hash, read_hex
 from node.api.problems import ApiCode, ApiError
 from node.api.reply import answer
 from node.api.request import (

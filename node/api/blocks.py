@@ -8,8 +8,9 @@ from aiohttp import web
 
 from ledger import codec, transaction
 from ledger.block import Block, Header, header_hash
+from ledger.times import rfc3339
 from node.api import schemas
-from node.api.convert import certificate_answer, header_answer, read_hash, rfc3339
+from node.api.convert import certificate_answer, header_answer, read_hash
 from node.api.problems import not_found, pruned
 from node.api.reply import answer, final, final_bytes
 from node.api.request import (

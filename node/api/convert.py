@@ -7,13 +7,12 @@ and MessagePack are refused for the same reasons.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from ledger import block as blocks
 from ledger import codec, locks, transaction
 from ledger.crypto import HASH_BYTES
 from ledger.merkle import MerkleProof
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 from ledger.transaction import SignedTransaction
 from ledger.validators import VALIDATORS_MAX, ValidatorSet
 from node.api import forms, schemas
@@ -21,15 +20,6 @@ from node.api.convert_operations import operation_form, read_operation
 
 CONDITION_DEPTH_MAX = 2 * locks.DEPTH_MAX
 """Deeper JSON is not turned into anything: `check_condition` refuses half of it already."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999, RFC 3339's end
-
-
-def rfc3339(time_ms: int) -> str:
-    """UTC with milliseconds; times past the year 9999 show as its last moment."""
-    moment = _EPOCH + timedelta(milliseconds=min(time_ms, _TIME_MS_MAX))
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # Ledger to answer.

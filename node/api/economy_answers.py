@@ -19,9 +19,9 @@ from ledger.economy.licence import Cause, Licence
 from ledger.economy.reserve import Reserve
 from ledger.economy.spot_audit import AuditRound, Opening
 from ledger.operations import ATTESTOR, OPERATIONS
+from ledger.times import rfc3339
 from node.api import economy_schemas as schemas
 from node.api.assets import lanes_of, reserve_answer
-from node.api.convert import rfc3339
 from node.api.epochs import licence_answer
 from node.api.problems import not_found
 from node.api.services import Services

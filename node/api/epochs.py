@@ -16,9 +16,10 @@ from ledger.economy.licence import Licence
 from ledger.epochs import Epoch, epoch_after
 from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
+from ledger.times import rfc3339
 from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
-from node.api.convert import certificate_answer, header_answer, rfc3339
+from node.api.convert import certificate_answer, header_answer
 from node.api.reply import answer
 from node.api.request import SERVICES, read_number, read_query
 from node.api.services import Services

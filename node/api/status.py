@@ -9,9 +9,9 @@ from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BY
 from ledger.codec import VERSION
 from ledger.mempool import BYTES_MAX, TRANSACTIONS_MAX
 from ledger.objects import LedgerClock, load_one
+from ledger.times import rfc3339
 from ledger.transaction import LIFETIME_MS_MAX
 from node.api import schemas
-from node.api.convert import rfc3339
 from node.api.reply import answer
 from node.api.request import SERVICES, read_query
 from node.api.services import Services

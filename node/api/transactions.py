@@ -18,6 +18,7 @@ from ledger import transaction
 from ledger.chain import FinalTransaction
 from ledger.mempool import WANT_OF_ROOM
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 from ledger.transaction import SignedTransaction
 from node.api import problems, schemas
 from node.api.blocks import certificate_of
@@ -25,7 +26,6 @@ from node.api.convert import (
     header_answer,
     list_proof_answer,
     read_transaction,
-    rfc3339,
     transaction_answer,
 )
 from node.api.forms import TransactionForm

@@ -11,7 +11,7 @@ import pytest
 
 from cli import payments
 from cli.errors import ExitCode
-from cli.units import format_time
+from ledger.times import rfc3339
 from tests.cli.conftest import Marsa, Result
 from tests.cli.devnet_node import BLUEPRINT, devnet_node, write_role_keys
 from tests.cli.live_node import LiveNode
@@ -98,7 +98,7 @@ def test_a_wallet_pays_by_file(
     assert marsa("tx", "create", file, "bob", "5", "--from", "savings", "--days", "1").code == 0
     other = marsa("tx", "create", tmp_path / "b.ptx", "bob", "5", "--from", "savings", "--json")
     assert code_of(other) == (ExitCode.REJECTED, "funds_reserved")
-    expires = format_time(TIME_MS + DAY_MS)
+    expires = rfc3339(TIME_MS + DAY_MS)
     assert other.json["error"]["hint"].endswith(f"is free by {expires}")
     assert other.json["error"]["details"]["reserved_until_ms"] == TIME_MS + DAY_MS
     assert not (tmp_path / "b.ptx").exists()

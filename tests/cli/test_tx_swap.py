@@ -12,7 +12,7 @@ import pytest
 
 from cli import payments
 from cli.errors import ExitCode
-from node.api.convert import rfc3339
+from ledger.times import rfc3339
 from tests.cli.conftest import Marsa, Result
 from tests.cli.devnet_node import devnet_node
 from tests.cli.live_node import LiveNode

@@ -86,8 +86,3 @@ def test_constants_equal_those_of_the_ledger() -> None:
     assert units.PERIOD_MS_MIN == PERIOD_MS_MIN
     assert units.AMOUNT_LIMIT == AMOUNT_LIMIT
     assert selection.INPUTS_MAX == INPUTS_MAX
-
-
-def test_times_are_utc() -> None:
-    """Milliseconds become RFC 3339 with a Z."""
-    assert units.format_time(1_700_000_000_123) == "2023-11-14T22:13:20.123Z"
