@@ -15,6 +15,7 @@ from ledger.crypto import is_licensed_key
 from ledger.economy.licence import LicenceGrant, certificate_fingerprint
 from ledger.genesis import Genesis
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 from p2p.licence_cert import read_licence_certificate
 
 GRANT_BYTES_MAX = 16 * 1024
@@ -56,7 +57,7 @@ def check(grant: LicenceGrant, genesis: Genesis, now_ms: int) -> None:
         if keys.count(key) > 1:
             raise _refused(f"{name}: {key.hex()} is the key of two roles")
     if grant.expires_ms <= now_ms:
-        raise _refused(f"{name}: it expired at {grant.expires_ms} ms")
+        raise _refused(f"{name}: it expired at {rfc3339(grant.expires_ms)}")
 
 
 def _refused(detail: str) -> CliError:

@@ -22,6 +22,7 @@ from ledger.economy.licence import (
 from ledger.epochs import Epoch
 from ledger.operations import Admit, EndEpoch, Evidence, ValidatorReady
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 
 LICENCES_MAX = 64
 APPLICATIONS_MAX = 16
@@ -114,8 +115,9 @@ def ready(
         detail = f"'{name}' does not wait for a seat: {held.seat.name.lower()}"
         raise Invalid(Reason.NO_SEAT, detail)
     if not held.is_active(clock_ms):
-        detail = f"'{name}' is {held.state.name.lower()}, expires at {held.grant.expires_ms}"
-        raise Invalid(Reason.LICENCE_INACTIVE, f"{detail}, ledger clock {clock_ms}")
+        until = rfc3339(held.grant.expires_ms)
+        detail = f"'{name}' is {held.state.name.lower()}, licensed until {until}"
+        raise Invalid(Reason.LICENCE_INACTIVE, f"{detail}, ledger clock {rfc3339(clock_ms)}")
     _check_role(operation.key, held.grant.keys.consensus, name)
     if (operation.height, operation.block_hash) != (epoch.base_height, epoch.base_hash):
         detail = f"names height {operation.height}, the epoch begins after {epoch.base_height}"
@@ -167,7 +169,7 @@ def _check_grant(
     if certificate_fingerprint(grant.certificate) != grant.certificate_hash:
         raise Invalid(Reason.BAD_GRANT, f"'{grant.id}': certificate_hash does not match")
     if grant.expires_ms <= clock_ms:
-        raise Invalid(Reason.BAD_GRANT, f"'{grant.id}' expired at {grant.expires_ms}")
+        raise Invalid(Reason.BAD_GRANT, f"'{grant.id}' expired at {rfc3339(grant.expires_ms)}")
     if grant.name.casefold() in names:
         owner = names[grant.name.casefold()]
         raise Invalid(Reason.BAD_GRANT, f"'{grant.id}' has the name of '{owner}'")

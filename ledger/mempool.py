@@ -29,6 +29,7 @@ from ledger.locks import Before, Key, limits_of
 from ledger.operations import identities
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
+from ledger.times import rfc3339
 from ledger.transaction import SignedTransaction, is_governance
 
 TRANSACTIONS_MAX = 20_000
@@ -253,11 +254,11 @@ class Mempool:
 
     def drop_expired(self, time_ms: int) -> list[Rejection]:
         """Forget those whose last moment lies before the header time `time_ms`."""
-        dropped = []
+        dropped, now = [], rfc3339(time_ms)
         while self._expiries and self._expiries[0][0] < time_ms:
             expires_at_ms, txid = heappop(self._expiries)
             if txid in self._entries:
-                detail = f"at {expires_at_ms} ms, the block's time is {time_ms} ms"
+                detail = f"at {rfc3339(expires_at_ms)}, block time is {now}"
                 dropped.append(self._reject_waiting(txid, Invalid(Reason.EXPIRED, detail)))
         return dropped
 

@@ -31,6 +31,7 @@ from ledger.locks import (
     limits_of,
 )
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 
 Cases: TypeAlias = tuple[int, int, int]
 """Sets of items, as bits. An item is in the first when some assignment makes the condition fail
@@ -110,11 +111,11 @@ def check_open(
     if opening is None:
         closed = _closing(condition, holds, at)
         raise Invalid(Reason.TOO_LATE, f"lock {lock.hex()} {closed}")
-    waits = [
-        f"{what} {opening[unit]}, this is {at[unit]}"
-        for unit, what in ((HEIGHT, "height"), (TIME, "header time"))
-        if opening[unit] > at[unit]
-    ]
+    waits = []
+    if opening.height > at.height:
+        waits.append(f"height {opening.height}, this is {at.height}")
+    if opening.time_ms > at.time_ms:
+        waits.append(f"header time {rfc3339(opening.time_ms)}, this is {rfc3339(at.time_ms)}")
     raise Invalid(Reason.NOT_YET, f"lock {lock.hex()} opens from {' and '.join(waits)}")
 
 
@@ -150,7 +151,7 @@ def _closing(condition: Condition, holds: Holds, at: Moment) -> str:
         return f"was closed from height {since}, this is {at.height}"
     times = sorted(limit.value for limit in ends if limit.unit == TIME)
     since = next(value for value in times if is_closed(Moment(0, value)))
-    return f"was closed from header time {since}, this is {at.time_ms}"
+    return f"was closed from header time {rfc3339(since)}, this is {rfc3339(at.time_ms)}"
 
 
 def _both(a: Cases, b: Cases) -> Cases:

@@ -25,6 +25,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
 from ledger.spending import check_open
+from ledger.times import rfc3339
 from ledger.transaction import (
     LIFETIME_MS_MAX,
     SignedTransaction,
@@ -51,10 +52,12 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
     """
     body = tx.body
     if time_ms > body.expires_at_ms:
-        raise Invalid(Reason.EXPIRED, f"at {body.expires_at_ms} ms, block time is {time_ms} ms")
+        detail = f"at {rfc3339(body.expires_at_ms)}, block time is {rfc3339(time_ms)}"
+        raise Invalid(Reason.EXPIRED, detail)
     if body.expires_at_ms > time_ms + LIFETIME_MS_MAX:
-        late = body.expires_at_ms - time_ms
-        raise Invalid(Reason.EXPIRES_TOO_LATE, f"in {late} ms, at most {LIFETIME_MS_MAX} ms ahead")
+        latest = rfc3339(time_ms + LIFETIME_MS_MAX)
+        detail = f"at {rfc3339(body.expires_at_ms)}, the latest is {latest}"
+        raise Invalid(Reason.EXPIRES_TOO_LATE, detail)
     spent = _find_inputs(view, body)
     _check_conditions(tx.locks, spent)
     _check_limits(view, tx, time_ms)
@@ -97,7 +100,7 @@ def _check_freeze(view: View, lock: bytes, time_ms: int) -> None:
     """No order in force names the lock."""
     frozen = frozen_until(load(view, Freeze, lock), time_ms)
     if frozen is not None:
-        detail = f"lock {lock.hex()}, by order '{frozen.order}' until {frozen.until_ms}"
+        detail = f"lock {lock.hex()}, by order '{frozen.order}' until {rfc3339(frozen.until_ms)}"
         raise Invalid(Reason.FROZEN, detail)
 
 

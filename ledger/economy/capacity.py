@@ -26,6 +26,7 @@ from msgspec import Meta
 from ledger.codec import Bytes32, Slug, UInt, Wire
 from ledger.economy.parameters import EconomyParameters
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 
 HORIZON_MS_MAX = 365 * 24 * 3_600_000
 HOUR_MS = 3_600_000
@@ -195,13 +196,13 @@ def propose(
 
 def check_schedule(from_ms: int, to_ms: int, clock_ms: int, period_ms: int) -> None:
     """Raises Invalid(BAD_SCHEDULE) with the figures."""
-    where = f"from {from_ms} to {to_ms}"
+    where, clock = f"from {rfc3339(from_ms)} to {rfc3339(to_ms)}", f"clock {rfc3339(clock_ms)}"
     if from_ms % period_ms or to_ms % period_ms:
         raise Invalid(Reason.BAD_SCHEDULE, f"{where}: not whole periods of {period_ms} ms")
     if not max(from_ms, clock_ms) < to_ms:
-        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: over before it begins, clock {clock_ms}")
+        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: over before it begins, {clock}")
     if to_ms > clock_ms + HORIZON_MS_MAX or to_ms - from_ms > HORIZON_MS_MAX:
-        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: more than 365 days ahead, clock {clock_ms}")
+        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: more than 365 days ahead, {clock}")
 
 
 def overlaps(terms: CommitmentTerms, other: CommitmentTerms) -> bool:
@@ -216,8 +217,9 @@ def amended(
     """More hours, or for longer: a promise never shrinks. Raises Invalid(BAD_SCHEDULE)."""
     terms = held.terms
     if microhours < terms.microhours or to_ms < terms.to_ms or held.state is CommitmentState.VOID:
-        detail = f"{terms.microhours} µh until {terms.to_ms}, {microhours} until {to_ms} asked"
-        raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}' promises {detail}")
+        promised = f"{terms.microhours} µh until {rfc3339(terms.to_ms)}"
+        asked = f"{microhours} until {rfc3339(to_ms)} asked"
+        raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}' promises {promised}, {asked}")
     if to_ms != terms.to_ms:
         check_schedule(terms.from_ms, to_ms, clock_ms, period_ms)
     terms = msgspec.structs.replace(terms, microhours=microhours, to_ms=to_ms)

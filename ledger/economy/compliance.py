@@ -18,6 +18,7 @@ from msgspec import Meta
 from ledger.codec import Bytes32, Slug, UInt, Wire
 from ledger.economy.parameters import EconomyParameters
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 
 TARGETS_MAX = 64
 FREEZES_MAX = 8
@@ -71,8 +72,8 @@ def check_until(until_ms: int, time_ms: int, parameters: EconomyParameters) -> N
     """Every order ends; raises Invalid(NO_EXPIRY)."""
     latest = time_ms + parameters.order_ms_max
     if not time_ms < until_ms <= latest:
-        detail = f"until {until_ms}, block time is {time_ms}, the latest is {latest}"
-        raise Invalid(Reason.NO_EXPIRY, f"an order ends: {detail}")
+        moments = f"block time is {rfc3339(time_ms)}, the latest is {rfc3339(latest)}"
+        raise Invalid(Reason.NO_EXPIRY, f"an order ends: until {rfc3339(until_ms)}, {moments}")
 
 
 def frozen_until(held: Freeze | None, time_ms: int) -> FrozenBy | None:

@@ -37,6 +37,7 @@ from ledger.operations import (
 )
 from ledger.reasons import Invalid, Reason
 from ledger.registers import CHALLENGES, COMMITMENTS, DEVICES, OPENINGS, pledged_until
+from ledger.times import rfc3339
 from ledger.transaction import asset_id
 
 PROMISING = (
@@ -174,7 +175,7 @@ def rule(draft: Draft, operation: Rule) -> None:
         raise Invalid(Reason.UNKNOWN_CHALLENGE, detail)
     moment = challenge.deadline(held, draft.economy)
     if draft.clock_ms > moment:
-        raise Invalid(Reason.UNKNOWN_CHALLENGE, f"the challenge ended at {moment}")
+        raise Invalid(Reason.UNKNOWN_CHALLENGE, f"the challenge ended at {rfc3339(moment)}")
     after = challenge.ruled(
         held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms
     )
@@ -245,7 +246,7 @@ def _check_line(held: list[CapacityCommitment], terms: capacity.CommitmentTerms)
             raise Invalid(Reason.COMMITMENT_EXISTS, detail)
         if item.state is not CommitmentState.VOID and capacity.overlaps(item.terms, terms):
             detail = f"'{item.terms.id}' promises {terms.device_class} in {terms.region}"
-            span = f"from {item.terms.from_ms} to {item.terms.to_ms}"
+            span = f"from {rfc3339(item.terms.from_ms)} to {rfc3339(item.terms.to_ms)}"
             raise Invalid(Reason.OVERLAPPING_SCHEDULE, f"{detail} {span}")
 
 

@@ -14,6 +14,7 @@ from ledger.operations import TREASURY, Burn, DepositBond, Mint, WithdrawBond
 from ledger.reasons import Invalid, Reason
 from ledger.registers import RESERVES
 from ledger.schema import DamagedChain
+from ledger.times import rfc3339
 from ledger.transaction import asset_id
 
 
@@ -37,9 +38,9 @@ def check_backing(draft: Draft, issuer: str, amount: int) -> None:
 def need_minting(held: Licence, clock_ms: int) -> None:
     """Accused, suspended, winding down or past its end an issuer mints nothing; raises Invalid."""
     if held.state is not LicenceState.ACTIVE or clock_ms > held.grant.expires_ms:
-        expires_ms = held.grant.expires_ms
-        detail = f"'{held.grant.id}' is {held.state.name.lower()}, licensed until {expires_ms}"
-        raise Invalid(Reason.LICENCE_INACTIVE, f"{detail}, ledger clock {clock_ms}")
+        until = rfc3339(held.grant.expires_ms)
+        detail = f"'{held.grant.id}' is {held.state.name.lower()}, licensed until {until}"
+        raise Invalid(Reason.LICENCE_INACTIVE, f"{detail}, ledger clock {rfc3339(clock_ms)}")
 
 
 def burn(draft: Draft, operation: Burn) -> None:

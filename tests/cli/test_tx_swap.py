@@ -162,7 +162,7 @@ def test_an_offer_ends_at_a_time(marsa: Marsa, node: LiveNode, tmp_path: Path) -
         assert marsa("tx", "send", "dave", "1", "--from", "alice").code == 0
     refused = marsa("tx", "submit", file, "--json")
     assert code_of(refused) == (ExitCode.REJECTED, "too_late")
-    assert f"closed from header time {end_ms}" in refused.json["error"]["message"]
+    assert f"closed from header time {rfc3339(end_ms)}" in refused.json["error"]["message"]
     assert "fault    too_late" in marsa("tx", "inspect", file).out
 
 

@@ -8,6 +8,7 @@ from ledger.economy.compliance import FREEZES_MAX, Freeze, Order
 from ledger.objects import load, load_all
 from ledger.operations import FreezeOrder, LiftOrder, RenewOrder
 from ledger.reasons import Invalid, Reason
+from ledger.times import rfc3339
 from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import EconomyWorld
 from tests.ledger.world import DAY_MS, REGULATORS, lock_of
@@ -40,7 +41,7 @@ def test_a_frozen_lock_pays_nobody_and_receives() -> None:
     until_ms = load_all(world.state, Order)[0].until_ms
     found = world.refusal(world.transfer("alice", "bob"))
     assert found.reason is Reason.FROZEN
-    assert found.detail.endswith(f"by order 'case-1' until {until_ms}")
+    assert found.detail.endswith(f"by order 'case-1' until {rfc3339(until_ms)}")
     world.run(world.transfer("bob", "alice"))
 
 

@@ -26,6 +26,7 @@ from ledger.locks import (
 )
 from ledger.reasons import Invalid, Reason
 from ledger.spending import Items, check_open
+from ledger.times import rfc3339
 from tests.ledger import second_rules
 from tests.ledger.test_locks import (
     DIGESTS,
@@ -142,7 +143,7 @@ def test_refusals_say_when(
         if first.height > at.height:
             waits.append(f"height {first.height}, this is {at.height}")
         if first.time_ms > at.time_ms:
-            waits.append(f"header time {first.time_ms}, this is {at.time_ms}")
+            waits.append(f"header time {rfc3339(first.time_ms)}, this is {rfc3339(at.time_ms)}")
         assert found == f"not_yet: opens from {' and '.join(waits)}"
     elif opening(0, 0) is None:
         assert found == "too_late: opens at no moment"
@@ -151,7 +152,8 @@ def test_refusals_say_when(
         assert found == f"too_late: was closed from height {since}, this is {at.height}"
     else:
         since = next(time_ms for time_ms in range(6) if opening(0, time_ms) is None)
-        assert found == f"too_late: was closed from header time {since}, this is {at.time_ms}"
+        moments = f"{rfc3339(since)}, this is {rfc3339(at.time_ms)}"
+        assert found == f"too_late: was closed from header time {moments}"
 
 
 def test_a_swap_step_by_step() -> None:
@@ -174,7 +176,8 @@ def test_an_offer_that_ends_by_either_clock() -> None:
     by_height = verdict(offer, keys, set(), Moment(3, 3))
     assert by_height == "too_late: was closed from height 3, this is 3"
     by_time = verdict(offer, keys, set(), Moment(3, 9))
-    assert by_time == "too_late: was closed from header time 4, this is 9"
+    moments = "1970-01-01T00:00:00.004Z, this is 1970-01-01T00:00:00.009Z"
+    assert by_time == f"too_late: was closed from header time {moments}"
 
 
 @settings(deadline=None)

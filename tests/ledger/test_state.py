@@ -14,10 +14,11 @@ from ledger.objects import decode, key_of
 from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
+from ledger.times import rfc3339
 from ledger.transaction import LIFETIME_MS_MAX, Fee, Output
 from ledger.transaction import decode as decode_transaction
 from ledger.view import Overlay
-from tests.ledger.economy_world import well_bonded
+from tests.ledger.economy_world import RAW_MOMENT, well_bonded
 from tests.ledger.faults import Fault, judge
 from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import COIN, World, key, lock_of, sign
@@ -32,6 +33,7 @@ def test_check_and_execution_give_the_same_reason(fault: Fault) -> None:
     with pytest.raises(Invalid) as caught:
         check_transaction(WORLD.state, decode_transaction(fault.raw), time_ms=WORLD.time_ms + 1_000)
     assert caught.value.reason is fault.reason
+    assert not RAW_MOMENT.search(caught.value.detail), "moments are for people"
 
 
 def test_effects_of_a_transfer_are_its_inputs() -> None:
@@ -93,6 +95,7 @@ def test_lifetime_is_inclusive_at_both_ends() -> None:
         with pytest.raises(Invalid) as caught:
             check_transaction(WORLD.state, tx, time_ms=time_ms)
         assert caught.value.reason is reason
+        assert f"at {rfc3339(expires_ms)}" in caught.value.detail
 
 
 def test_a_second_spend_has_one_reason_wherever_the_first_is() -> None:
