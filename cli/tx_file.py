@@ -33,7 +33,7 @@ from ledger.operations import (
 )
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import asset_id
-from node.api.epoch_schemas import Epoch
+from node.api.epoch_schemas import Epoch, Licence
 
 SUFFIX = ".ptx"
 
@@ -156,9 +156,9 @@ def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
             return taken
     if held is None:
         return None
-    if held.state == "revoked":
-        return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is revoked")
-    return _fault_of_seat(operation, name, held.state, held.seat)
+    if held.state in ("revoked", "closed"):
+        return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {held.state}")
+    return _fault_of_seat(operation, held)
 
 
 def _fault_of_version(named: int, held: int, what: str) -> CliError | None:
@@ -166,12 +166,12 @@ def _fault_of_version(named: int, held: int, what: str) -> CliError | None:
     return None if named == held else _fault(Reason.WRONG_VERSION, detail)
 
 
-def _fault_of_seat(
-    operation: Admit | OnLicence, name: str, state: str, seat: str
-) -> CliError | None:
+def _fault_of_seat(operation: Admit | OnLicence, held: Licence) -> CliError | None:
+    name, state, seat = held.id, held.state, held.seat
     match operation:
-        case Admit() if seat != "none":
-            return _fault(Reason.HAS_SEAT, f"'{name}' is {seat}; remove it first")
+        case Admit() if seat != "none" and not _keeps_seat(operation.grant, held):
+            detail = f"'{name}' is {seat}, and its grant changes what votes; remove it first"
+            return _fault(Reason.HAS_SEAT, detail)
         case Remove() if seat in ("none", "leaving"):
             return _fault(Reason.NO_SEAT, f"'{name}' has no seat to lose: {seat}")
         case Suspend() if state != "active":
@@ -180,6 +180,13 @@ def _fault_of_seat(
             return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {state}, not suspended")
         case _:
             return None
+
+
+def _keeps_seat(grant: LicenceGrant, held: Licence) -> bool:
+    """What a seat is bound to stays: the keys that vote and connect, the certificate, the role."""
+    after = (grant.keys.consensus.hex(), grant.keys.link.hex(), grant.certificate_hash.hex())
+    before = (held.keys.consensus, held.keys.link, held.certificate_hash)
+    return (after, grant.validator) == (before, held.validator)
 
 
 def _fault_of_grant(epoch: Epoch, grant: LicenceGrant) -> CliError | None:

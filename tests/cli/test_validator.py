@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from cli import payments
+from cli import payments, validator_grant
 from cli.devnet.blueprint import Blueprint
 from cli.errors import ExitCode
 from ledger.crypto import SigningKey
@@ -24,6 +24,8 @@ from tests.ledger.world import TIME_MS
 DAY_MS = 24 * 3_600_000
 REJECTED = ExitCode.REJECTED
 CHECK_FAILED = ExitCode.CHECK_FAILED
+KEY = SigningKey(bytes([3]) * 32).public.hex()
+"""A key that nobody has yet."""
 
 
 @pytest.fixture
@@ -45,6 +47,13 @@ def grant(marsa: Marsa, node: LiveNode, tmp_path: Path) -> Path:
 
 def code_of(result: Result) -> tuple[int, str]:
     return result.code, result.json["error"]["code"]
+
+
+def edited(grant: Path, **fields: object) -> Path:
+    """A copy of a grant with other fields."""
+    file = grant.with_name(f"{grant.stem}-edited.json")
+    file.write_text(json.dumps(json.loads(grant.read_text()) | fields))
+    return file
 
 
 def seat(node: LiveNode, name: str) -> tuple[LicenceState, Seat]:
@@ -233,11 +242,29 @@ def test_operations_that_the_state_refuses(marsa: Marsa, node: LiveNode, grant: 
     assert marsa(*validator, "remove", "acme").code == 0
     assert code_of(marsa(*validator, "remove", "acme", "--json")) == (REJECTED, "no_seat")
     assert marsa(*validator, "admit", grant).code == 0
-    assert code_of(marsa(*validator, "admit", grant, "--json")) == (REJECTED, "has_seat")
+    rekeyed = edited(grant, keys=json.loads(grant.read_text())["keys"] | {"consensus": KEY})
+    assert code_of(marsa(*validator, "admit", rekeyed, "--json")) == (REJECTED, "has_seat")
     assert marsa(*validator, "revoke", "kite").code == 0
     for command in (("admit", grant), ("revoke", "kite"), ("remove", "kite")):
         refused = marsa(*validator, *command, "--json")
         assert code_of(refused) == (REJECTED, "licence_inactive")
+
+
+def test_who_validates_is_renewed_in_its_seat(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None:
+    """A later end and a new operations key with the votes' keys, certificate and role as they are:
+    granted, seated as before; without its role it is not."""
+    held = node.world.licence("acme").grant
+    file = tmp_path / "acme.json"
+    file.write_bytes(validator_grant.dump(held))
+    longer = held.expires_ms + DAY_MS
+    other = {name: getattr(held.keys, name).hex() for name in held.keys.__struct_fields__}
+    renewed = edited(file, expires_ms=longer, keys=other | {"operations": KEY})
+    done = marsa("licence", "grant", renewed, "--json")
+    assert (done.code, done.json.get("status")) == (0, "final"), done.out
+    after = node.inside(lambda: node.world.licence("acme"))
+    assert (after.seat, after.grant.expires_ms) == (Seat.SEATED, longer)
+    seatless = edited(renewed, validator=False)
+    assert code_of(marsa("licence", "grant", seatless, "--json")) == (REJECTED, "has_seat")
 
 
 def test_names_and_keys_belong_to_one_provider(
