@@ -9,7 +9,7 @@ import click
 
 from cli.base import Group, Number, examples, settings
 from cli.errors import usage_error
-from cli.output import emit, table
+from cli.output import confirm, emit, table
 from cli.units import parse_amount, parse_period
 
 if TYPE_CHECKING:
@@ -299,10 +299,11 @@ def restart(node: str, name: str | None) -> None:
 @devnet.command(
     "reset",
     short_help="Begin again with a new genesis.",
-    help=f"""{examples("marsa devnet reset", "marsa devnet reset --name big")}
+    help=f"""{examples("marsa devnet reset", "marsa devnet reset --name big --yes")}
 
 Stop the nodes, delete the chain, make a new genesis of the same kind, and start it if the old one
-ran. All keys are new, so nothing that was signed before fits it.
+ran. All keys are new, so nothing that was signed before fits it. Asks first: there is no way back
+but a snapshot.
 """,
 )
 @named
@@ -312,6 +313,7 @@ def reset(name: str | None) -> None:
 
     place = state.find(name)
     with control.exclusive(place.devnet.name):
+        confirm(f"Devnet '{place.devnet.name}' loses its chain and its keys for good. Begin again?")
         was_running = control.down(place) > 0
         fresh = plan.recreate(place)
         if was_running:

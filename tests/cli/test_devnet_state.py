@@ -83,6 +83,19 @@ def test_reset_makes_another_chain_of_the_same_size() -> None:
     assert not (fresh.directory / "mark").exists()
 
 
+def test_reset_asks_first(marsa: Marsa) -> None:
+    """Without a terminal and without --yes it is refused, and everything is as it was."""
+    old = plan.found("default", Founding())
+    refused = marsa("devnet", "reset", "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (
+        ExitCode.REFUSED,
+        "confirmation_needed",
+    )
+    assert state.find("default") == old
+    assert marsa("devnet", "reset", "--yes").code == 0
+    assert state.find("default").devnet.genesis_hash != old.devnet.genesis_hash
+
+
 def test_other_base_port_moves_addresses_only() -> None:
     """Ports are no part of the chain: configurations change, the genesis does not."""
     old = plan.found("default", Founding(base_port=20_000))

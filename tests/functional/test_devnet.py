@@ -97,10 +97,14 @@ def test_two_of_four_killed(cluster: Cluster) -> None:
 
 
 def test_reset_begins_a_new_chain(cluster: Cluster) -> None:
-    """A running devnet runs again after `reset`, with another genesis and all funds back."""
+    """A running devnet runs on until `reset` is confirmed, then runs again with another genesis and
+    all funds back."""
     before = cluster.up()
     cluster.send("5", "alice", "bob")
-    after = cluster.marsa("devnet", "reset", "--json").json
+    asked = cluster.marsa("devnet", "reset", "--json", code=8).error
+    assert asked["code"] == "confirmation_needed"
+    assert all(node["alive"] for node in cluster.nodes().values())
+    after = cluster.marsa("devnet", "reset", "--yes", "--json").json
     assert after["genesis_hash"] != before["genesis_hash"]
     assert cluster.balance("alice") == FUNDS
     assert cluster.send("5", "alice", "bob")["status"] == "final"

@@ -58,7 +58,7 @@ def test_wrong_names(cluster: Cluster) -> None:
     cluster.marsa("devnet", "down")
     refused = cluster.marsa("devnet", "restore", "after", "--json", code=8).error
     assert "blocks" in refused["message"]
-    cluster.marsa("devnet", "reset")
+    cluster.marsa("devnet", "reset", "--yes")
     refused = cluster.marsa("devnet", "restore", "after", "--json", code=8).error
     assert "for it has another genesis" in refused["message"]
     cluster.marsa("devnet", "restore", "after", "--yes")
