@@ -16,8 +16,9 @@ from cli.audit import genesis_option, genesis_path
 from cli.base import Command, examples, settings
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
+from cli.units import percent
 from ledger.amounts import format_amount
-from ledger.times import rfc3339
+from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 RESERVE_SCHEMA = "marsa.audit.reserve/1"
 VERIFY_SCHEMA = "marsa.audit.verify-bundle/1"
-PERCENT_PPM = 10_000
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 NAMES_SHOWN_MAX = 12
 """Objects in a line for people; JSON has them all."""
 
@@ -173,8 +170,8 @@ def rows_text(rows: Sequence[Row], earlier: Report | None = None) -> str:
                 row.band + (f" (was {before.band})" if before and before.band != row.band else ""),
                 format_amount(row.outstanding) + _changed(row.outstanding, before, "outstanding"),
                 format_amount(row.reserve) + _changed(row.reserve, before, "reserve"),
-                _percent(row.coverage_ppm),
-                _percent(row.deliverability_ppm),
+                percent(row.coverage_ppm),
+                percent(row.deliverability_ppm),
                 _ages(row),
                 "-" if row.until_ms is None else rfc3339(row.until_ms)[:10],
                 _bond(row, before),
@@ -356,7 +353,3 @@ def _age(age_ms: int) -> str:
         if age_ms >= unit_ms:
             return f"{age_ms // unit_ms} {unit}"
     return f"{age_ms // MINUTE_MS} min"
-
-
-def _percent(ppm: int) -> str:
-    return f"{ppm // PERCENT_PPM:,}.{ppm % PERCENT_PPM // 100:02d} %"

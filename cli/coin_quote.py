@@ -9,13 +9,12 @@ import click
 
 from cli.base import Command, examples
 from cli.output import emit
-from cli.units import parse_amount
+from cli.units import parse_amount, percent
 from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from node.api import economy_schemas as schemas
 
-PPM = 1_000_000
 WIDTH = 100
 LABEL = " " * 13
 """As wide as the words before the figures."""
@@ -79,11 +78,6 @@ def _text(found: schemas.MintQuote) -> str:
 
 def _coins(amount: str | int) -> str:
     return format_amount(int(amount))
-
-
-def percent(ppm: int) -> str:
-    """Of millionths, with two decimals."""
-    return f"{ppm * 100 / PPM:.2f} %"
 
 
 _NEXT = {

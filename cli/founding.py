@@ -13,12 +13,13 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.crypto import SigningKey
-from ledger.economy.capacity import HORIZON_MS_MAX, HOUR_MS, CommitmentTerms
+from ledger.economy.capacity import HORIZON_MS_MAX, CommitmentTerms
 from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
-from ledger.economy.parameters import DAY_MS, YEAR_MS, EconomyParameters
+from ledger.economy.parameters import YEAR_MS, EconomyParameters
 from ledger.economy.standard import Factor
 from ledger.genesis import GenesisCommitment, SignedAttestation, attestation_hash
 from ledger.parameters import PPM, Parameters
+from ledger.times import DAY_MS, HOUR_MS
 from p2p.licence_cert import issue_licence_certificate
 
 FACTORS = (

@@ -35,7 +35,6 @@ from ledger import codec, json_form
 from ledger.address import encode_address
 from ledger.crypto import SigningKey
 from ledger.economy.attestor import AttestorGrant
-from ledger.economy.capacity import HOUR_MS
 from ledger.economy.licence import LicenceGrant
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import RegulatorKeys
@@ -53,6 +52,7 @@ from ledger.genesis import (
 from ledger.locks import Key, lock_hash
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid
+from ledger.times import HOUR_MS
 from node import keys
 from node.files import sync_directory, write_atomic
 from p2p.licence_cert import issue_authority_certificate, private_key_pem

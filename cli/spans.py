@@ -6,13 +6,12 @@ import re
 from datetime import UTC, datetime
 
 from cli.errors import usage_error
-from ledger.times import rfc3339
+from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS, rfc3339
 
-SPAN_MS_MAX = 366 * 24 * 3_600_000
+SPAN_MS_MAX = 366 * DAY_MS
 MICROHOURS_A_HOUR = 1_000_000
-HOUR_MS = 3_600_000
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d)", re.ASCII)
-_MS_BY_UNIT = {"s": 1_000, "m": 60_000, "h": HOUR_MS, "d": 24 * HOUR_MS}
+_MS_BY_UNIT = {"s": 1_000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]{5,12}Z)?", re.ASCII)
 _WORDS_OF_SPAN = 2
 

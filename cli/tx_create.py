@@ -13,7 +13,7 @@ from cli.errors import usage_error
 from cli.output import emit
 from cli.tx_lock import CONDITION_HELP, LOCK_HELP, choose_lock, never_asked
 from cli.units import parse_amount
-from ledger.times import rfc3339
+from ledger.times import DAY_MS, rfc3339
 
 if TYPE_CHECKING:
     from cli.nodes import Node
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 DAYS = 3
 DAYS_MAX = 6
 """The ledger takes what expires within 7 days of a block's time, which may be behind the clock."""
-DAY_MS = 24 * 3_600_000
 
 PTX = click.Path(path_type=Path, dir_okay=False)
 

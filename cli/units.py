@@ -1,4 +1,4 @@
-"""What people type and read: amounts of coins, durations, hashes.
+"""What people type and read: amounts of coins, durations, shares, hashes.
 
 Amounts are integers of base units (µ) everywhere inside; only here do they meet a decimal point.
 Parsing takes ASCII digits alone: no sign, exponent, separator or digit of another script, because
@@ -11,14 +11,16 @@ import re
 
 from cli.errors import usage_error
 from ledger.amounts import DECIMALS, UNITS_PER_COIN, format_amount
+from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 AMOUNT_LIMIT = 1 << 62  # as in ledger.codec, without its import; a test compares the two
-DURATION_MS_MAX = 24 * 3_600_000
-PERIOD_MS_MIN = 60_000  # as in ledger.parameters; a test compares the two
+DURATION_MS_MAX = DAY_MS
+PERCENT_PPM = 10_000
+PERIOD_MS_MIN = MINUTE_MS  # as in ledger.parameters; a test compares the two
 
 _AMOUNT = re.compile(r"([0-9]{1,19})(?:\.([0-9]+))?", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)", re.ASCII)
-_MS_BY_UNIT = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_MS_BY_UNIT = {"ms": 1, "s": 1_000, "m": MINUTE_MS, "h": HOUR_MS}
 
 
 def parse_amount(text: str) -> int:
@@ -62,6 +64,12 @@ def parse_period(text: str) -> int:
     if period_ms < PERIOD_MS_MIN:
         raise usage_error("bad_period", f"a period of {text} is too short", "the shortest is 60s")
     return period_ms
+
+
+def percent(ppm: int) -> str:
+    """A share of a million; what is less than a hundredth of a percent is cut off."""
+    whole, left = divmod(ppm, PERCENT_PPM)
+    return f"{whole:,}.{left // 100:02d} %"
 
 
 def short_hex(text: str) -> str:

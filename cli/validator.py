@@ -17,9 +17,9 @@ from cli.base import Group, Number, examples
 from cli.errors import CliError, ExitCode
 from cli.output import emit, table
 from cli.tx import outcome_text
-from cli.tx_create import DAY_MS, DAYS, DAYS_MAX, PTX
+from cli.tx_create import DAYS, DAYS_MAX, PTX
 from cli.tx_sign import GENESIS
-from ledger.times import rfc3339
+from ledger.times import DAY_MS, rfc3339
 
 if TYPE_CHECKING:
     from cli.nodes import Node

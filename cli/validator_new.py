@@ -10,7 +10,7 @@ import click
 from cli.base import Command, Number, examples
 from cli.errors import usage_error
 from cli.output import emit
-from cli.tx_create import DAY_MS
+from ledger.times import DAY_MS
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -1,11 +1,14 @@
-"""How moments are written for people. Arithmetic alone: the core imports nothing that has a clock.
+"""Units of time in milliseconds, and how moments are written for people.
 
-Imports nothing: every command pays for this module.
+Arithmetic alone, for the core imports nothing that has a clock; and no imports, for every command
+pays for this module.
 """
 
 from __future__ import annotations
 
-DAY_MS = 24 * 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 _TIME_MS_MAX = 253_402_300_799_999
 """The last millisecond of the year 9999, where calendars of RFC 3339 end."""
 _DAYS_BEFORE_1970 = 719_468

@@ -11,9 +11,10 @@ from hashlib import sha256
 
 from cli.agents.seen import Seen
 from ledger.crypto import tagged_hash
-from ledger.economy.capacity import HOUR_MS, MICROHOURS_A_HOUR
+from ledger.economy.capacity import MICROHOURS_A_HOUR
 from ledger.economy.spot_audit import nonce_digest
 from ledger.operations import Attest, Operation, RevealNonce, SealNonce
+from ledger.times import HOUR_MS
 
 RENEW_SHARE = 4
 """Renewed after a quarter of its life: half of it is needed before a figure begins to decay."""

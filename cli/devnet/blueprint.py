@@ -26,10 +26,11 @@ from ledger.crypto import SigningKey, tagged_hash
 from ledger.economy.attestor import AttestorGrant
 from ledger.economy.capacity import HORIZON_MS_MAX
 from ledger.economy.licence import LicenceGrant, RoleKeys
-from ledger.economy.parameters import DAY_MS, MINUTE_MS, EconomyParameters
+from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import RegulatorKeys
 from ledger.genesis import Allocation, Authority, Genesis, GenesisBond, GenesisCommitment, check
 from ledger.locks import Key, lock_hash
+from ledger.times import DAY_MS, MINUTE_MS
 from p2p.licence_cert import issue_authority_certificate
 
 NETWORK: Final = "devnet"

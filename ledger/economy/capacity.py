@@ -26,10 +26,9 @@ from msgspec import Meta
 from ledger.codec import Bytes32, Slug, UInt, Wire
 from ledger.economy.parameters import EconomyParameters
 from ledger.reasons import Invalid, Reason
-from ledger.times import rfc3339
+from ledger.times import DAY_MS, HOUR_MS, rfc3339
 
-HORIZON_MS_MAX = 365 * 24 * 3_600_000
-HOUR_MS = 3_600_000
+HORIZON_MS_MAX = 365 * DAY_MS
 MICROHOURS_A_HOUR = 1_000_000
 MICROHOURS_MAX = 1 << 40
 """Per period: a million devices for an hour."""

@@ -11,9 +11,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from ledger.codec import Wire
+from ledger.times import DAY_MS, MINUTE_MS
 
-MINUTE_MS = 60_000
-DAY_MS = 86_400_000
 YEAR_MS = 365 * DAY_MS
 AUDIT_DEVICES_MIN = 59
 """Finds one of twenty fakes with 95 %; 149 find one of fifty."""

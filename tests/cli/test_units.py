@@ -86,3 +86,18 @@ def test_constants_equal_those_of_the_ledger() -> None:
     assert units.PERIOD_MS_MIN == PERIOD_MS_MIN
     assert units.AMOUNT_LIMIT == AMOUNT_LIMIT
     assert selection.INPUTS_MAX == INPUTS_MAX
+
+
+@pytest.mark.parametrize(
+    ("ppm", "shown"),
+    [
+        (0, "0.00 %"),
+        (99, "0.00 %"),
+        (999_999, "99.99 %"),
+        (1_000_000, "100.00 %"),
+        (1_000_000_000, "100,000.00 %"),
+    ],
+)
+def test_shares_are_never_shown_larger_than_they_are(ppm: int, shown: str) -> None:
+    """Coverage of 99.9999 % is not enough, and must not read as 100 %."""
+    assert units.percent(ppm) == shown

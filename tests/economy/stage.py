@@ -16,7 +16,7 @@ from ledger.draft import Draft
 from ledger.economy.attestor import Attestor
 from ledger.economy.bond import Bond
 from ledger.economy.challenge import Challenge
-from ledger.economy.parameters import MINUTE_MS, EconomyParameters
+from ledger.economy.parameters import EconomyParameters
 from ledger.economy.reserve import Reserve
 from ledger.economy.standard import Factor
 from ledger.execution import Execution
@@ -34,6 +34,7 @@ from ledger.registers import (
     RESERVES,
     licences_by_name,
 )
+from ledger.times import MINUTE_MS
 from ledger.transaction import Fee, Input, Output, SignedTransaction
 from tests.economy.actions import Actions
 from tests.economy.model import CoinModel, CommitmentModel, LicenceModel, Said, Times

@@ -12,9 +12,9 @@ from ledger.crypto import tagged_hash
 from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.issuance import Lane
 from ledger.economy.licence import RoleKeys
-from ledger.economy.parameters import MINUTE_MS
 from ledger.economy.spot_audit import nonce_digest
 from ledger.objects import load
+from ledger.times import MINUTE_MS
 from tests.economy.stage import ACCOUNTS, APPLICANTS, FACTORS, ISSUERS, Stage
 from tests.ledger.world import COIN, ROLES, device, grant, key, lock_of
 
