@@ -63,7 +63,15 @@ class EconomyClient:
         return self._client.get("/audits", schemas.Audits)
 
     def opening(self, period: int, issuer: str) -> schemas.Opening:
-        return self._client.get(f"/audits/{period}/{quote(issuer, safe='')}", schemas.Opening)
+        """With all devices that are drawn, page after page."""
+        path = f"/audits/{period}/{quote(issuer, safe='')}"
+        page = self._client.get(path, schemas.Opening)
+        drawn = list(page.drawn)
+        while page.next_cursor is not None:
+            cursor = quote(page.next_cursor, safe="")
+            page = self._client.get(f"{path}?cursor={cursor}", schemas.Opening)
+            drawn += page.drawn
+        return msgspec.structs.replace(page, drawn=drawn)
 
     def quote_mint(self, issuer: str, amount: int) -> schemas.MintQuote:
         """What a mint would be told now."""

@@ -5,7 +5,6 @@ All of an answer is of one height, read as rules read it: as of the ledger clock
 
 from __future__ import annotations
 
-import asyncio
 from itertools import islice
 
 import msgspec
@@ -31,6 +30,7 @@ from ledger.registers import (
     licences_by_name,
     name,
 )
+from ledger.schema import object_key
 from node.api import economy_schemas as schemas
 from node.api.assets import now
 from node.api.economy_answers import (
@@ -58,10 +58,10 @@ from node.api.request import (
 from node.api.schemas import Page
 
 _COMMITMENTS = b"k"
-DRAWN_MAX = 2_000
-"""Drawn devices that one answer lists: twice the largest mean."""
-DEVICES_A_SLICE = 256
-"""Looked at between two turns of the loop: a millisecond."""
+_DEVICES = b"d"
+DEVICES_LOOKED_MAX = 1_000
+"""Devices of all issuers that one answer looks at: five milliseconds. There may be a hundred
+thousand, and which of them are drawn follows from each id alone."""
 
 _quote_decoder = msgspec.json.Decoder(schemas.MintQuoteForm)
 
@@ -177,29 +177,34 @@ async def get_audits(request: web.Request) -> web.Response:
             period_ms=draft.parameters.period_ms,
             ledger_time_ms=draft.clock_ms,
             rounds=[round_answer(item) for item in draft.all(AuditRound)],
-            openings=[opening_answer(item, []) for item in OPENINGS.all(draft)],
+            openings=[opening_answer(item) for item in OPENINGS.all(draft)],
         )
     )
 
 
 async def get_opening(request: web.Request) -> web.Response:
-    """An opening with the devices that are drawn; read in slices, for there may be many."""
-    read_query(request)
-    draft = now(request.app[SERVICES])
+    """An opening with the drawn devices among those that this page looks at, by id; where none of
+    them is drawn a page is empty and not the last."""
+    query = read_query(request, "cursor")
+    services = request.app[SERVICES]
+    draft, start = now(services), read_cursor(query, _DEVICES)
     period = read_number(request.match_info["period"], "the period")
     issuer = request.match_info["issuer"]
     found = [x for x in OPENINGS.all(draft) if (x.period, x.issuer) == (period, issuer)]
     if not found:
         raise not_found(f"nothing is drawn of '{issuer}' for period {period}")
-    held, wanted, drawn = found[0], draft.economy.audit_devices, []
-    for count, (_, data) in enumerate(draft.objects(key_of(Device))):
-        device = decode(data, Device)
-        is_own = device.issuer == issuer
-        if is_own and is_drawn(held.seed, device.id, devices=held.devices, wanted=wanted):
-            drawn.append(device.id)
-        if count % DEVICES_A_SLICE == 0:
-            await asyncio.sleep(0)
-    return answer(opening_answer(held, drawn[:DRAWN_MAX]))
+    held, first = found[0], object_key(key_of(Device))
+    rows = services.chain.scan(first, start=first + (start or b""))
+    page = list(islice(rows, DEVICES_LOOKED_MAX + 1))
+    drawn, wanted = [], draft.economy.audit_devices
+    for key, data in page[:DEVICES_LOOKED_MAX]:
+        device = key[len(first) :]
+        is_chosen = is_drawn(held.seed, device, devices=held.devices, wanted=wanted)
+        if is_chosen and decode(data, Device).issuer == issuer:
+            drawn.append(device)
+    last = page[DEVICES_LOOKED_MAX:]
+    more = write_cursor(_DEVICES, last[0][0][len(first) :]) if last else None
+    return answer(opening_answer(held, drawn, more))
 
 
 async def post_mint_quote(request: web.Request) -> web.Response:

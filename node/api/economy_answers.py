@@ -197,7 +197,9 @@ def round_answer(held: AuditRound) -> schemas.AuditRound:
     )
 
 
-def opening_answer(held: Opening, drawn: list[bytes]) -> schemas.Opening:
+def opening_answer(
+    held: Opening, drawn: Iterable[bytes] = (), next_cursor: str | None = None
+) -> schemas.Opening:
     return schemas.Opening(
         period=held.period,
         issuer=held.issuer,
@@ -206,4 +208,5 @@ def opening_answer(held: Opening, drawn: list[bytes]) -> schemas.Opening:
         drawn=[device.hex() for device in drawn],
         opened=held.opened,
         deadline_ms=held.until_ms,
+        next_cursor=next_cursor,
     )

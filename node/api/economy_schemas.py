@@ -170,7 +170,8 @@ class AuditRound(Answer, frozen=True, kw_only=True):
 
 class Opening(Answer, frozen=True, kw_only=True):
     """Devices that an issuer is to open for a period, until `deadline_ms` of the ledger clock.
-    `drawn` lists them where one opening is asked for, and is empty in the list of all."""
+    `drawn` lists them, page after page, where one opening is asked for, and is empty in the list
+    of all. `next_cursor` is opaque and null at the end."""
 
     period: Count
     issuer: str
@@ -179,6 +180,7 @@ class Opening(Answer, frozen=True, kw_only=True):
     drawn: list[Hex32]
     opened: Count
     deadline_ms: Count
+    next_cursor: str | None = None
 
 
 class Audits(Answer, frozen=True, kw_only=True):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 import pytest
 
+from cli.client import Client
 from ledger.economy.spot_audit import nonce_digest
 from ledger.operations import (
     Apply,
@@ -19,6 +21,7 @@ from ledger.operations import (
     Suspend,
 )
 from ledger.transaction import SignedTransaction
+from node.api import economy
 from node.api import economy_schemas as schemas
 from node.api.schemas import Page
 from tests.ledger.economy_world import EconomyWorld, lasting, more
@@ -301,6 +304,34 @@ async def test_an_audit_from_its_seal_to_its_draw() -> None:
     assert other.code == "not_found"
 
 
+async def test_no_answer_looks_at_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 240 devices a page looks at no more than 25, and decodes only what is drawn; together the
+    pages list what one would."""
+    node = audited()
+    for _ in range(2):
+        node.decide([], after_ms=30_000)
+    path, looked = f"/audits/{FIRST + 1}/val0", list[bytes]()
+
+    def is_drawn(seed: bytes, device: bytes, *, devices: int, wanted: int) -> bool:
+        looked.append(device)
+        return device[0] % 2 == 0
+
+    monkeypatch.setattr(economy, "DEVICES_LOOKED_MAX", 25)
+    monkeypatch.setattr(economy, "is_drawn", is_drawn)
+    drawn, pages, cursor = list[str](), 0, ""
+    async with open_api(node) as api:
+        while cursor is not None:
+            page = await api.read(f"{path}?cursor={cursor}" if cursor else path, schemas.Opening)
+            assert len(looked) <= 25
+            looked.clear()
+            drawn, pages, cursor = drawn + page.drawn, pages + 1, page.next_cursor
+        with Client(api.url) as client:
+            opening = await asyncio.to_thread(client.economy.opening, FIRST + 1, "val0")
+    own = sorted(device(f"val0//{index}").hex() for index in range(60))
+    assert drawn == [item for item in own if bytes.fromhex(item)[0] % 2 == 0]
+    assert (pages, opening.drawn) == (10, drawn)
+
+
 # Bad input.
 
 LISTS = ("licences", "attestors", "challenges", "compliance", "audits")
@@ -330,6 +361,8 @@ LISTS = ("licences", "attestors", "challenges", "compliance", "audits")
         ("/issuers/val0/backing?x=1", "bad_request"),
         ("/audits/1/nobody", "not_found"),
         ("/audits/1/%C3%BC", "not_found"),
+        ("/audits/1/val0?cursor=AAAA", "bad_cursor"),
+        ("/audits/1/val0?limit=5", "bad_request"),
         ("/audits/-1/val0", "bad_request"),
         ("/audits/01/val0", "bad_request"),
         ("/audits/99999999999999999999/val0", "bad_request"),
