@@ -6,7 +6,9 @@ role's next key each have a file of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+import secrets
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -15,9 +17,11 @@ import msgspec
 from msgspec import Meta
 
 from cli import role_keys
+from cli.errors import usage_error
 from cli.home import read_private, write_private
-from ledger.crypto import SigningKey
+from ledger.crypto import SigningKey, is_licensed_key
 
+PUBLIC = re.compile(r"[0-9a-f]{64}", re.ASCII)
 Seed = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -52,6 +56,25 @@ def save_regulator(directory: Path, seeds: Iterable[bytes]) -> None:
         file = RegulatorKeyFile(f"regulator {number}", seed.hex())
         data = msgspec.json.format(msgspec.json.encode(file)) + b"\n"
         write_private(directory / f"{number}.json", data, replace=False)
+
+
+def save_new(file: Path, holding: Callable[[str], OneKey]) -> SigningKey:
+    """A new key from the system's randomness, on disk before anybody hears of it; raises CliError
+    where the file exists."""
+    seed = secrets.token_bytes(role_keys.SEED_BYTES)
+    data = msgspec.json.format(msgspec.json.encode(holding(seed.hex()))) + b"\n"
+    write_private(file, data, replace=False)
+    return SigningKey(seed)
+
+
+def read_public(text: str) -> bytes:
+    """A public key as people pass it on; raises CliError."""
+    if not PUBLIC.fullmatch(text):
+        raise usage_error("bad_key", f"{text!r} is no public key", "write its 64 hex digits")
+    public = bytes.fromhex(text)
+    if not is_licensed_key(public):
+        raise usage_error("bad_key", f"{text} is no usable public key")
+    return public
 
 
 def load_keys(path: Path) -> tuple[str, tuple[SigningKey, ...]]:

@@ -7,7 +7,6 @@ own affair: its operations key signs.
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +26,17 @@ from ledger.times import rfc3339
 if TYPE_CHECKING:
     from node.api import economy_schemas as schemas
 
-SEED_BYTES = 32
 ROTATING = ("operations", "treasury", "metering")
+_TABLE = {
+    "attestor": ("cli.licence_attestor:attestor", "Who is licensed to vouch for capacity."),
+    "regulator": ("cli.licence_regulator:regulator", "The regulator's keys, and the next ones."),
+}
 
 
 @click.command(
     "licence",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa licence list", "marsa licence show acme")}
 
 Who may issue coins and validate. Validators and regulator grant and end licences; an issuer winds
@@ -301,12 +304,8 @@ def rotate(
     name: str, role: str, key: Path | None, out: Path | None, no_wait: bool, wait: str
 ) -> None:
     """The key is on disk before anybody hears of it: a key that is announced and lost is lost."""
-    import msgspec
-
     from cli import nodes
-    from cli.home import write_private
-    from cli.key_files import RoleKeyFile
-    from ledger.crypto import SigningKey
+    from cli.key_files import RoleKeyFile, save_new
     from ledger.operations import RotateKey
 
     wait_ms, file = wait_of(no_wait, wait), out or Path(f"{name}-{role}-key.json")
@@ -317,10 +316,7 @@ def rotate(
             detail = f"a new {role} key of '{name}' is announced already"
             hint = f"marsa licence show {name}"
             raise CliError("bad_role", detail, hint=hint, exit_code=ExitCode.REJECTED)
-        seed = secrets.token_bytes(SEED_BYTES)
-        data = msgspec.json.encode(RoleKeyFile(name, role, seed.hex()))
-        write_private(file, msgspec.json.format(data) + b"\n", replace=False)
-        fresh = SigningKey(seed)
+        fresh = save_new(file, lambda seed: RoleKeyFile(name, role, seed))
         operation = RotateKey(name, signer.public, held.licence.version, role, fresh.public)
         outcome = act(node, operation, (signer, fresh), wait_ms)
         delay = span_text(node.params.economy.rotation_ms)

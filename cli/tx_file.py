@@ -23,11 +23,13 @@ from ledger.economy.licence import LicenceGrant
 from ledger.locks import Moment
 from ledger.operations import (
     Admit,
+    AdmitAttestor,
     EndEpoch,
     Governance,
     OnLicence,
     Reinstate,
     Remove,
+    RemoveAttestor,
     RotateRegulator,
     Suspend,
 )
@@ -119,7 +121,9 @@ def ask_node(node: Node, path: Path, ptx: Ptx) -> Facts:
     if not ptx.is_governance:
         return _ask_coins(node, ptx)
     epoch = node.client.epoch()
-    found = [fault_of(epoch, item) for item in ptx.body.operations if isinstance(item, Governance)]
+    found = [
+        fault_of(node, epoch, item) for item in ptx.body.operations if isinstance(item, Governance)
+    ]
     faults = tuple(fault for fault in found if fault is not None)
     return Facts(approvers_of(epoch), frozenset(), _next_moment(node), faults, {})
 
@@ -132,8 +136,11 @@ def approvers_of(epoch: Epoch) -> Approvers:
     return Approvers(epoch.number, epoch.quorum, names, regulator.needed, keys)
 
 
-def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
-    """Why government would be refused now, as far as licences, regulator and epoch tell."""
+def fault_of(node: Node, epoch: Epoch, operation: Governance) -> CliError | None:
+    """Why government would be refused now, as far as licences, attestors, regulator and epoch
+    tell."""
+    if isinstance(operation, AdmitAttestor | RemoveAttestor):
+        return _fault_of_attestor(node, operation)
     if isinstance(operation, EndEpoch):
         detail = f"it ends epoch {operation.epoch}, this is {epoch.number}"
         return None if operation.epoch == epoch.number else _fault(Reason.WRONG_EPOCH, detail)
@@ -159,6 +166,22 @@ def fault_of(epoch: Epoch, operation: Governance) -> CliError | None:
     if held.state in ("revoked", "closed"):
         return _fault(Reason.LICENCE_INACTIVE, f"'{name}' is {held.state}")
     return _fault_of_seat(operation, held)
+
+
+def _fault_of_attestor(node: Node, operation: AdmitAttestor | RemoveAttestor) -> CliError | None:
+    attestors = {item.id: item for item in node.client.economy.attestors()}
+    active = [item.id for item in attestors.values() if item.state == "active"]
+    if isinstance(operation, AdmitAttestor):
+        name = operation.attestor.id
+        if name in active:
+            return _fault(Reason.BAD_GRANT, f"attestor '{name}' is licensed")
+    else:
+        name = operation.attestor
+        if name not in active:
+            detail = f"'{name}' is not licensed to attest (attestors: {', '.join(active)})"
+            return _fault(Reason.UNKNOWN_ATTESTOR, detail)
+    version = attestors[name].version if name in attestors else 0
+    return _fault_of_version(operation.version, version, f"attestor '{name}'")
 
 
 def _fault_of_version(named: int, held: int, what: str) -> CliError | None:
@@ -276,5 +299,6 @@ _FAULT_HINTS = {
     Reason.SPENT_INPUT: "make a new one; this can never be final",
     Reason.NOT_YET: "wait; the file stays as it is, and good",
     Reason.TOO_LATE: "spend the coins in another way that their lock allows",
+    Reason.UNKNOWN_ATTESTOR: "marsa licence attestor list",
     Reason.UNKNOWN_INPUT: "wait until the payment that makes the coin is final",
 }

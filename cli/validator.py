@@ -257,7 +257,7 @@ def carry(
     signed on a devnet by the validators, or by the regulator where `by` says so."""
     from cli import tx_file, tx_ptx, tx_text
 
-    fault = tx_file.fault_of(epoch, operation)
+    fault = tx_file.fault_of(node, epoch, operation)
     if fault is not None:
         raise fault
     schema = schema or f"marsa.validator.{operation.name}/1"

@@ -49,13 +49,23 @@ class EpochMember(Answer, frozen=True, kw_only=True):
     operations_key: Hex32
 
 
+class NextRegulator(Answer, frozen=True, kw_only=True):
+    """Keys that are announced, and count after `after_ms` of the ledger clock."""
+
+    needed: Count
+    keys: list[Hex32]
+    after_ms: Count
+    after: str
+
+
 class Regulator(Answer, frozen=True, kw_only=True):
     """`needed` of `keys` stand behind what the regulator carries. `version` is what the next
-    rotation must name."""
+    rotation must name; `announced` is null where none is on its way."""
 
     version: Count
     needed: Count
     keys: list[Hex32]
+    announced: NextRegulator | None
 
 
 class Epoch(Answer, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from aiohttp import web
 from ledger.boundaries import boundary_of
 from ledger.draft import Draft
 from ledger.economy.licence import Licence
+from ledger.economy.regulator import Regulator
 from ledger.epochs import Epoch, epoch_after
 from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
@@ -106,12 +107,26 @@ def epoch_of(services: Services) -> schemas.Epoch:
             )
             for index, member in enumerate(members.members)
         ],
-        regulator=schemas.Regulator(
-            version=regulator.version,
-            needed=regulator.keys.needed,
-            keys=[key.hex() for key in regulator.keys.keys],
-        ),
+        regulator=_regulator_answer(regulator),
         licences=[licence_answer(granted[name]) for name in sorted(granted)],
+    )
+
+
+def _regulator_answer(held: Regulator) -> schemas.Regulator:
+    coming = [
+        schemas.NextRegulator(
+            needed=change.keys.needed,
+            keys=[key.hex() for key in change.keys.keys],
+            after_ms=change.after_ms,
+            after=rfc3339(change.after_ms),
+        )
+        for change in held.announced
+    ]
+    return schemas.Regulator(
+        version=held.version,
+        needed=held.keys.needed,
+        keys=[key.hex() for key in held.keys.keys],
+        announced=coming[0] if coming else None,
     )
 
 

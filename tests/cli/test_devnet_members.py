@@ -72,7 +72,7 @@ def epoch(number: int, **seats: str) -> Epoch:
             EpochMember(index=index, licence=name, name=name, key=HASH, operations_key=HASH)
             for index, name in enumerate(seated)
         ],
-        regulator=Regulator(version=0, needed=1, keys=[HASH]),
+        regulator=Regulator(version=0, needed=1, keys=[HASH], announced=None),
         licences=[licence(name, seat) for name, seat in seats.items()],
     )
 
