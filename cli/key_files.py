@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -53,18 +53,26 @@ OneKey: TypeAlias = RegulatorKeyFile | RoleKeyFile | AttestorKeyFile
 def save_regulator(directory: Path, seeds: Iterable[bytes]) -> None:
     """One file a key: 1.json, 2.json, …"""
     for number, seed in enumerate(seeds, 1):
-        file = RegulatorKeyFile(f"regulator {number}", seed.hex())
-        data = msgspec.json.format(msgspec.json.encode(file)) + b"\n"
-        write_private(directory / f"{number}.json", data, replace=False)
+        _save(directory / f"{number}.json", RegulatorKeyFile(f"regulator {number}", seed.hex()))
+
+
+def save_attestors(directory: Path, seeds: Mapping[str, bytes]) -> None:
+    """One file an attestor: ID.json."""
+    for name, seed in seeds.items():
+        _save(directory / f"{name}.json", AttestorKeyFile(name, seed.hex()))
 
 
 def save_new(file: Path, holding: Callable[[str], OneKey]) -> SigningKey:
     """A new key from the system's randomness, on disk before anybody hears of it; raises CliError
     where the file exists."""
     seed = secrets.token_bytes(role_keys.SEED_BYTES)
-    data = msgspec.json.format(msgspec.json.encode(holding(seed.hex()))) + b"\n"
-    write_private(file, data, replace=False)
+    _save(file, holding(seed.hex()))
     return SigningKey(seed)
+
+
+def _save(path: Path, file: OneKey) -> None:
+    data = msgspec.json.format(msgspec.json.encode(file)) + b"\n"
+    write_private(path, data, replace=False)
 
 
 def read_public(text: str) -> bytes:

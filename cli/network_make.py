@@ -5,7 +5,7 @@
     DIR/roles/ID/roles.json   operations, treasury and metering keys of a provider
     DIR/authority/            the key that licenses providers, and its certificate
     DIR/regulator/N.json      keys of the regulator, one a file
-    DIR/attestors/ID.pem      keys of those who vouch for capacity
+    DIR/attestors/ID.json     keys of those who vouch for capacity
     DIR/holders/NAME.words    wallets that were made here
 
 It is built under another name and renamed when it is complete. All secrets are on one machine for
@@ -73,7 +73,7 @@ hosts/ID/         SECRET. Move it to the host of ID, keep the modes of its files
 roles/ID/         SECRET. For the people of provider ID who sign: not for its host.
 authority/        SECRET. authority-key.pem licenses providers. For the licence authority, offline.
 regulator/        SECRET. N.json for whoever holds that key of the regulator; {needed} of them sign.
-attestors/        SECRET. ID.pem for attestor ID.
+attestors/        SECRET. ID.json for attestor ID: marsa capacity attest --key ID.json
 holders/          SECRET. NAME.words for holder NAME: marsa wallet import NAME --words-file FILE
 
 Who keeps a copy of a SECRET directory here can act for its owner. When all have been moved, only
@@ -251,10 +251,6 @@ def _write(draft: Path, hosts: Hosts, founders: Founders, genesis: Genesis, sour
     private: dict[str, bytes] = {
         "authority/authority-key.pem": private_key_pem(founders.authority),
         **{
-            f"attestors/{name}.pem": private_key_pem(Ed25519PrivateKey.from_private_bytes(seed))
-            for name, seed in founders.attestors.items()
-        },
-        **{
             f"holders/{name}.words": (" ".join(to_words(entropy)) + "\n").encode()
             for name, entropy in founders.wallets.items()
         },
@@ -262,6 +258,7 @@ def _write(draft: Path, hosts: Hosts, founders: Founders, genesis: Genesis, sour
     for name, data in private.items():
         write_private(draft / name, data, replace=False)
     key_files.save_regulator(draft / "regulator", founders.regulator)
+    key_files.save_attestors(draft / "attestors", founders.attestors)
     keys.save_certificate(draft / "authority" / "authority.pem", genesis.authority.certificate)
     for folder in ("roles", "hosts"):
         (draft / folder).mkdir(mode=0o700)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.errors import ExitCode
+from cli.key_files import load_keys
 from ledger.genesis import load
 from node import config
 from tests.cli.conftest import Marsa
@@ -62,7 +63,7 @@ def test_secrets_are_private_and_apart(network: Path) -> None:
     assert names == sorted(
         [
             *(f"{folder}/{name}" for folder in ("hosts", "roles") for name in PROVIDERS),
-            *("attestors/meridian.pem", "attestors/northlight.pem", "holders/alice.words"),
+            *("attestors/meridian.json", "attestors/northlight.json", "holders/alice.words"),
             *("authority/authority-key.pem", "authority/authority.pem"),
             *(f"regulator/{number}.json" for number in (1, 2, 3)),
         ]
@@ -77,6 +78,14 @@ def test_secrets_are_private_and_apart(network: Path) -> None:
     for folder in ("hosts", "roles", "authority", "regulator", "attestors", "holders"):
         assert f"{folder}/" in readme
     assert list(network.parent.glob(".net*")) == []
+
+
+def test_an_attestor_can_sign_with_its_file(network: Path) -> None:
+    """It is of the shape that `--key FILE` reads, and holds the key that genesis licenses."""
+    genesis = json.loads((network / "genesis.json").read_text())
+    for item in genesis["attestors"]:
+        name, (key,) = load_keys(network / "attestors" / f"{item['id']}.json")
+        assert (name, key.public.hex()) == (item["id"], item["key"])
 
 
 def test_keys_are_new_each_time(marsa: Marsa, network: Path, tmp_path: Path) -> None:
