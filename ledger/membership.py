@@ -26,7 +26,7 @@ from ledger.times import rfc3339
 
 LICENCES_MAX = 64
 APPLICATIONS_MAX = 16
-"""Waiting at one time; each is paid for, and lapses."""
+"""Waiting at one time; each is paid for, and lapses. One more takes the place of the oldest."""
 EVIDENCE_EPOCHS = 10
 """How many epochs back evidence counts: older votes bind nobody any more."""
 
@@ -38,12 +38,22 @@ def apply(
     if grant.id in licences:
         state = licences[grant.id].state.name.lower()
         raise Invalid(Reason.BAD_GRANT, f"there is a licence '{grant.id}': {state}")
-    waiting = [item for item in licences.values() if item.state is LicenceState.APPLIED]
-    if len(licences) >= LICENCES_MAX or len(waiting) >= APPLICATIONS_MAX:
-        detail = f"{len(licences)} licences and {len(waiting)} applications stand already"
-        raise Invalid(Reason.BAD_GRANT, detail)
     _check_grant(grant, licences, taken, clock_ms)
     return Licence(grant, LicenceState.APPLIED, 0, Seat.NONE, 0, clock_ms, Cause.NONE, ())
+
+
+def displaced(licences: Mapping[str, Licence]) -> str | None:
+    """The application that makes room for another, None where there is room; raises Invalid.
+
+    It is the oldest, because a fee is small: whoever asks for nothing sixteen times would otherwise
+    keep all others out until that lapses. Who was displaced is granted as if it had never asked.
+    """
+    waiting = [item for item in licences.values() if item.state is LicenceState.APPLIED]
+    if len(licences) < LICENCES_MAX and len(waiting) < APPLICATIONS_MAX:
+        return None
+    if not waiting:
+        raise Invalid(Reason.BAD_GRANT, f"{LICENCES_MAX} licences are granted already")
+    return min((item.since_ms, item.grant.id) for item in waiting)[1]
 
 
 def admit(

@@ -39,6 +39,9 @@ def apply(draft: Draft, operation: Apply) -> None:
     """A public wish; it takes no seat and mints nothing."""
     held = licences_by_name(draft)
     asked = membership.apply(operation.grant, held, keys_taken(draft), draft.clock_ms)
+    oldest = membership.displaced(held)
+    if oldest is not None:
+        LICENCES.remove(draft, name(oldest))
     LICENCES.put(draft, asked)
 
 

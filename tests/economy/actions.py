@@ -94,10 +94,14 @@ class Actions(Model):
     # Licences.
 
     def apply(self, name: str, keys: dict[str, str], expires: int, owner: str) -> bool:
-        waiting = [item for item in self.licences.values() if item.state == "applied"]
+        waiting = [
+            (item.since, other) for other, item in self.licences.items() if item.state == "applied"
+        ]
         known = name in self.licences or self._are_taken(keys.values(), name)
-        if known or expires <= self.clock or len(waiting) >= 16 or not self.spend(owner):
+        if known or expires <= self.clock or not self.spend(owner):
             return False
+        if len(waiting) == 16:
+            del self.licences[min(waiting)[1]]
         self.licences[name] = LicenceModel(True, expires, dict(keys), "applied", self.clock)
         return True
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.times import MINUTE_MS
+from tests.economy import stream
 from tests.economy.second_stage import SecondStage
 from tests.economy.stream import Stream
 
@@ -17,3 +19,20 @@ def test_both_implementations_agree_on_random_actions(seed: int) -> None:
     stage = SecondStage()
     Stream(seed, stage).run(ACTIONS)
     assert len(stage.taken) > 12 and len(stage.refused) > 8
+
+
+def test_all_agree_on_which_application_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty names apply in turns, within a few minutes: the list is full and each goes on."""
+    names = tuple(f"new{index}" for index in range(20))
+    monkeypatch.setattr(stream, "APPLICANTS", names)
+    monkeypatch.setattr(Stream, "expiry", lambda self: self.model.clock + 40_000 * MINUTE_MS)
+    stage = SecondStage()
+    actions, waited = Stream(7, stage), set[str]()
+    for block in range(20):
+        stage.begin(1_000)
+        for _ in range(6):
+            actions.apply()
+        stage.end(counted=block % 10 == 0)
+        waited |= stage.model.licences.keys() & set(names)
+    assert len(waited) > 16
+    assert [held.state for held in stage.model.licences.values()].count("applied") == 16

@@ -95,8 +95,11 @@ def _end_epoch(state: State, number: int) -> None:
 def _apply(state: State, grant: list[Any]) -> None:
     held = all_now(state, "Licence")
     need(grant[0] not in [item[0][0] for item in held], "bad_grant")
-    need(len(held) < 64 and [item[1] for item in held].count(APPLIED) < 16, "bad_grant")
     _check_grant(state, grant)
+    waiting = sorted([item[5], item[0][0]] for item in held if item[1] == APPLIED)
+    need(len(held) < 64 or bool(waiting), "bad_grant")
+    if len(held) == 64 or len(waiting) == 16:
+        state.drop("Licence", waiting[0][1].encode())
     keep(state, "Licence", [grant, APPLIED, 0, NONE, 0, state.clock_ms, NO_CAUSE, []])
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ledger import membership
 from ledger.economy.due import Due
-from ledger.economy.licence import Cause, LicenceState, Seat
+from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.economy.regulator import Regulator, RegulatorKeys
 from ledger.economy.reserve import Solvency
 from ledger.genesis import GenesisBond
@@ -22,7 +23,7 @@ from ledger.operations import (
     Suspend,
     WindDown,
 )
-from ledger.reasons import Reason
+from ledger.reasons import Invalid, Reason
 from ledger.registers import LICENCES, REGULATORS
 from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import EconomyWorld, lasting, with_economy
@@ -52,7 +53,18 @@ def state_of(world: EconomyWorld, name: str) -> LicenceState | None:
 
 
 def applies(world: EconomyWorld) -> SignedTransaction:
-    return world.spends("alice", Apply(GRANT), 0, "val0", "new/operations")
+    return asks(world, "new")
+
+
+def asks(world: EconomyWorld, name: str) -> SignedTransaction:
+    """Whose coin is spent differs, so that two may stand in one block."""
+    holder = "bob" if name == "b" else "alice"
+    wanted = Apply(grant(name, validator=False))
+    return world.spends(holder, wanted, 0, "val0", f"{name}/operations")
+
+
+def licence_of(name: str, state: LicenceState, since_ms: int = 0) -> Licence:
+    return Licence(grant(name), state, 0, Seat.NONE, 0, since_ms, Cause.NONE, ())
 
 
 # Applications.
@@ -82,6 +94,44 @@ def test_an_application_lapses_after_thirty_days() -> None:
     world.run()
     assert state_of(world, "new") is None
     world.run(applies(world))
+
+
+def test_a_full_list_of_applications_makes_room_for_the_next() -> None:
+    """The oldest goes, by name where two are of one moment, and may ask again or be granted as if
+    it had never asked: nobody keeps others from applying for the price of sixteen fees."""
+    world = EconomyWorld()
+    deadlines = len(world.draft.all(Due))
+    names = ["b", "a", *(f"c{index}" for index in range(14))]
+    world.run(*(asks(world, name) for name in names[:2]))
+    for name in names[2:]:
+        world.run(asks(world, name))
+    world.run(asks(world, "new"))
+    assert [state_of(world, name) for name in ("a", "b")] == [None, LicenceState.APPLIED]
+    world.run(asks(world, "newer"))
+    assert state_of(world, "b") is None
+    waiting = [x for x in world.draft.all(Licence) if x.state is LicenceState.APPLIED]
+    assert len(waiting) == 16
+    assert len(world.draft.all(Due)) == deadlines + 16
+    world.run(world.govern(Admit(grant("a", validator=False), 0)))
+    assert state_of(world, "a") is LicenceState.ACTIVE
+
+
+@pytest.mark.parametrize("granted", [48, 64])
+def test_applications_make_room_where_licences_fill_the_rest(granted: int) -> None:
+    """Of 64 in all; where each of them is granted there is no room to make."""
+    held = {f"x{index}": licence_of(f"x{index}", LicenceState.ACTIVE) for index in range(granted)}
+    held |= {
+        f"y{index}": licence_of(f"y{index}", LicenceState.APPLIED, since_ms=index)
+        for index in range(64 - granted)
+    }
+    if granted == 48:
+        assert membership.displaced(held) == "y0"
+        del held["y0"]
+        assert membership.displaced(held) is None
+    else:
+        with pytest.raises(Invalid) as caught:
+            membership.displaced(held)
+        assert caught.value.reason is Reason.BAD_GRANT
 
 
 @pytest.mark.parametrize("act", [Suspend, Reinstate])
