@@ -138,6 +138,24 @@ def unknown_word(line: str, command: click.Command) -> str | None:
     return None
 
 
+def missing_option(line: str, command: click.Command) -> str | None:
+    """A required option that an invocation lacks which says more than the names of a command and an
+    option."""
+    context, words = click.Context(command), words_of(line)
+    while words and isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        if found is None:
+            return None
+        command = found
+    if isinstance(command, click.Group) or all(word.startswith("-") for word in words):
+        return None
+    given = {word.partition("=")[0] for word in words}
+    for option in command.params:
+        if isinstance(option, click.Option) and option.required and not given & {*option.opts}:
+            return option.opts[0]
+    return None
+
+
 def flags_of(command: click.Command) -> dict[str, bool]:
     """Each option of a command, and whether it takes no value."""
     return {
@@ -162,6 +180,17 @@ def test_commands_exist() -> None:
         for name in documents()
         for line in invocations(read(name))
         if (word := unknown_word(line, marsa)) is not None
+    ]
+    assert faults == []
+
+
+def test_commands_have_what_they_need() -> None:
+    """Whoever copies an example is not told that an option is missing."""
+    faults = [
+        f"{name}: marsa {line}: {option}"
+        for name in documents()
+        for line in invocations(read(name))
+        if (option := missing_option(line, marsa)) is not None
     ]
     assert faults == []
 
@@ -238,3 +267,19 @@ PLANTED = click.Group(
 def test_unknown_word_is_found(line: str, unknown: str | None) -> None:
     """A planted tree of commands: a word that is neither command nor option there is named."""
     assert unknown_word(line, PLANTED) == unknown
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("devnet chaos --for 30s", "--seed"),
+        ("devnet chaos --seed=7 --for 30s", None),
+        ("devnet chaos", None),
+        ("coin mint --key", None),
+        ("coin mint 5", "--issuer"),
+        ("devnet kill|pause val0", None),
+    ],
+)
+def test_missing_option_is_found(line: str, missing: str | None) -> None:
+    """What stands for a whole command has its options; a name in prose is a name."""
+    assert missing_option(line, marsa) == missing
