@@ -2,7 +2,7 @@
 
 `docs/ECONOMY.md` shows it, the API tells from it what may be done with an object now, and tests
 hold it against what the rules do. Reasons that any transaction may meet (bytes, signatures, inputs,
-quotas) are not repeated here.
+a second time, quotas) are not repeated here.
 """
 
 from __future__ import annotations

@@ -116,8 +116,8 @@ class Licence(Wire, frozen=True):
     """A grant and its state. Identity: the slug.
 
     `version` counts the operations on it: each names the version that it acts on, so that none
-    can be played twice. `seat_height` is that of the block in which `seat` last changed. `since_ms`
-    is when `state` began, on the ledger clock.
+    acts on another licence than was seen. `seat_height` is that of the block in which `seat` last
+    changed. `since_ms` is when `state` began, on the ledger clock.
     """
 
     TYPE: ClassVar[int] = 36

@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 
 from ledger import operations as ops
+from ledger import transaction
 from ledger.crypto import tagged_hash
 from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.issuance import Lane
@@ -53,6 +54,7 @@ class Stream:
         return (
             *(self.attest,) * 8,
             *(self.transfer,) * 3,
+            *(self.again,) * 2,
             *(self.mint,) * 6,
             *(self.pledge,) * 3,
             self.burn,
@@ -76,7 +78,9 @@ class Stream:
 
     def government(self) -> None:
         draw = self.rng.random()
-        if draw < 0.25:
+        if draw < 0.1:
+            self.again(of_government=True)
+        elif draw < 0.3:
             self.order()
         elif draw < 0.4:
             self.attestor()
@@ -84,6 +88,14 @@ class Stream:
             self.admit()
         else:
             self.licence()
+
+    def again(self, *, of_government: bool = False) -> None:
+        """What a block has taken already, of late or long ago."""
+        found = [
+            tx for tx in self.stage.carried if transaction.is_governance(tx.body) is of_government
+        ]
+        if found:
+            self.stage.again(self.rng.choice(found[-self.rng.choice((8, 80, 800)) :]))
 
     def govern(self, operation: ops.Operation, allowed) -> None:  # type: ignore[no-untyped-def]
         self.stage.act(operation, allowed, signers=self.stage.world.approvers(operation))

@@ -250,6 +250,7 @@ SHAPES: dict[str, Shape] = {
     "FrozenBy": FROZEN_BY,
     "Freeze": struct(HASH, many(FROZEN_BY, 1, 8)),
     "Due": struct(UINT, integer(1, 8), binary(0, 128)),
+    "Used": struct(UINT, HASH),
     "EconomyParameters": ECONOMY,
     "AttestationStatement": struct(SLUG, MICROHOURS, TERMS, HASH),
     "SignedAttestation": SIGNED,
@@ -309,6 +310,7 @@ TYPE_BYTES = {
     "Order": 50,
     "Freeze": 51,
     "Due": 52,
+    "Used": 53,
 }
 
 

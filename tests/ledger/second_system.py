@@ -60,6 +60,9 @@ def sweep(state: State) -> list[list[Any]]:
                 state.drop(kind, identity)
             else:
                 keep(state, kind, standing)
+    for expires_ms, txid in state.all("Used")[: max(room, 0)]:
+        if expires_ms < state.time_ms:
+            state.drop("Used", expires_ms.to_bytes(8, "big") + txid)
     return outputs
 
 
