@@ -64,8 +64,8 @@ TABLE: tuple[Row, ...] = (
         ops.Admit,
         BOTH,
         "licence",
-        ("none", "applied", "active", "suspended", "winddown"),
-        "active, or suspended as before; waiting for a seat where it validates",
+        ("none", "applied", "active", "accused", "suspended", "winddown"),
+        "active, or accused or suspended as before; waiting for a seat where it validates",
         (*_GOVERNED, *_GRANTED, Reason.WRONG_VERSION, Reason.HAS_SEAT, Reason.LICENCE_INACTIVE),
     ),
     Row(
@@ -81,8 +81,8 @@ TABLE: tuple[Row, ...] = (
         BOTH,
         "licence",
         ("suspended",),
-        "active",
-        (*_GOVERNED, *_VERSIONED, Reason.LICENCE_INACTIVE),
+        "active, or winddown as before",
+        (*_GOVERNED, *_VERSIONED, Reason.LICENCE_INACTIVE, Reason.WRONG_EPOCH),
     ),
     Row(
         ops.Revoke,

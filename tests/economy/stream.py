@@ -62,6 +62,7 @@ class Stream:
             self.withdraw,
             self.apply,
             self.wind_down,
+            self.accuse,
             self.rotate,
             self.commit,
             self.commit,
@@ -86,6 +87,9 @@ class Stream:
             self.attestor()
         elif draw < 0.6:
             self.admit()
+        elif draw < 0.66:
+            number = self.model.epoch + (self.rng.random() < 0.1)
+            self.govern(ops.EndEpoch(number), lambda: self.model.end_epoch(number))
         else:
             self.licence()
 
@@ -284,6 +288,18 @@ class Stream:
             lambda: self.model.wind_down(name, signer, version),
             signers=[signer],
         )
+        self.accuse()
+
+    def accuse(self) -> None:
+        """Of votes of now or of before, also of what was judged."""
+        if self.rng.random() < 0.7:
+            return
+        held = self.model.licences.items()
+        rare = sorted(name for name, item in held if item.state in ("suspended", "winddown"))
+        name = self.rng.choice(rare or ISSUERS + APPLICANTS)
+        voted = max(0, self.model.epoch - self.rng.choice((-1, 0, 0, 0, 1, 2, 11)))
+        operation = self.stage.world.evidence(name, epoch=voted)
+        self.stage.act(operation, lambda: self.model.accuse(name, voted))
 
     def rotate(self) -> None:
         name = self.rng.choice(ISSUERS)

@@ -223,7 +223,7 @@ SHAPES: dict[str, Shape] = {
     "Rotation": ROTATION,
     "Licence": struct(
         *(GRANT, integer(1, 7), UINT, integer(0, 4), UINT, UINT, integer(0, 4)),
-        many(ROTATION, 0, 3),
+        *(many(ROTATION, 0, 3), UINT, UINT),
     ),
     "RegulatorKeys": REGULATOR_KEYS,
     "RegulatorChange": CHANGE,

@@ -60,7 +60,7 @@ def reason_of(run: Callable[[], object]) -> Reason:
 
 
 def licence(state: LicenceState = LicenceState.ACTIVE, seat: Seat = Seat.NONE) -> Licence:
-    return Licence(GRANT, state, 3, seat, 5, TIME_MS, Cause.NONE, ())
+    return Licence(GRANT, state, 3, seat, 5, TIME_MS, Cause.NONE, (), 0, 0)
 
 
 WORLD = World()
@@ -152,7 +152,7 @@ def test_admission_grants_a_licence_and_a_wish_for_a_seat() -> None:
     clock_ms = world.draft.clock_ms
     for grant_, seat in ((issuer, Seat.NONE), (voter, Seat.WAITING)):
         assert world.licence(grant_.id) == Licence(
-            grant_, LicenceState.ACTIVE, 1, seat, height, clock_ms, Cause.NONE, ()
+            grant_, LicenceState.ACTIVE, 1, seat, height, clock_ms, Cause.NONE, (), 0, 0
         )
     reserve = load(world.state, Reserve, world.asset("issuer"))
     assert reserve == Reserve.empty(world.asset("issuer"), "issuer", clock_ms)

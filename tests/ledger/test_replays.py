@@ -44,6 +44,14 @@ def a_revoked_application(world: EconomyWorld) -> SignedTransaction:
     return revoke
 
 
+def evidence_of_which_the_accused_was_cleared(world: EconomyWorld) -> SignedTransaction:
+    accuse = world.accuse("val1")
+    world.run(accuse)
+    world.end_epoch()
+    world.run(world.govern(Reinstate("val1", 0)))
+    return accuse
+
+
 def on_a_promise_made_anew(
     world: EconomyWorld, make: Callable[[], SignedTransaction]
 ) -> SignedTransaction:
@@ -83,6 +91,7 @@ def a_pledge(world: EconomyWorld) -> SignedTransaction:
         a_lifted_freeze,
         a_lift_before_another_order,
         a_revoked_application,
+        evidence_of_which_the_accused_was_cleared,
         an_amendment,
         a_pledge,
     ],

@@ -96,7 +96,7 @@ def _licence_values(world: World) -> list[Wire]:
     revoked = Licence(
         value.licences[1],
         *(LicenceState.REVOKED, 2, Seat.LEAVING, 7, world.time_ms, Cause.BOND),
-        (rotation,),
+        *((rotation,), LAST, LAST),
     )
     change = RegulatorChange(regulator_keys(3), LAST)
     return [
