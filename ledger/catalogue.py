@@ -322,7 +322,7 @@ TABLE: tuple[Row, ...] = (
         TREASURY,
         "issuer",
         ANY,
-        "a smaller bond, still enough",
+        "a smaller bond, still enough; none once no coin is left",
         (
             *_ISSUING,
             *_LANED,

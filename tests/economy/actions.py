@@ -76,15 +76,16 @@ class Actions(Model):
         if item is None or name not in self.coins or key != item.keys["treasury"]:
             return False
         bond = self.coins[name].bond
-        if item.state in ("suspended", "revoked") or bond.get(coin, 0) < amount:
+        supply = self.coins[name].supply
+        is_over = item.state == "revoked" and supply > 0
+        if item.state == "suspended" or is_over or bond.get(coin, 0) < amount:
             return False
-        if self.coins[name].solvency in ("deficit", "caged"):
+        if supply and self.coins[name].solvency in ("deficit", "caged"):
             return False
         before = dict(bond)
         bond[coin] -= amount
         if not bond[coin]:
             del bond[coin]
-        supply = self.coins[name].supply
         if self.bond_worth(name, supply) < self.bond_needed(supply):
             self.coins[name].bond = before
             return False
