@@ -156,7 +156,8 @@ def deposit(
     }
 
 Take AMOUNT coins of --issuer out of the bond of ISSUER; its treasury key signs. Refused while what
-is left would not be enough, while the issuer is in deficit, or suspended.
+is left would not be enough, while the issuer is suspended, and while it has coins outstanding and
+is in deficit, revoked, or issues no more.
 """,
 )
 @click.argument("target", metavar="ISSUER")

@@ -170,6 +170,8 @@ LICENCE: Final = Record(
         ("since_ms", UINT),
         ("cause", Int(0, 4)),
         ("rotations", Many(ROTATION, 0, 3)),
+        ("evidence_from", UINT),
+        ("winding_since_ms", UINT),
     ),
     36,
 )

@@ -2,7 +2,7 @@
 
 `docs/ECONOMY.md` shows it, the API tells from it what may be done with an object now, and tests
 hold it against what the rules do. Reasons that any transaction may meet (bytes, signatures, inputs,
-quotas) are not repeated here.
+a second time, quotas) are not repeated here.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ TABLE: tuple[Row, ...] = (
         ops.Admit,
         BOTH,
         "licence",
-        ("none", "applied", "active", "suspended", "winddown"),
-        "active, or suspended as before; waiting for a seat where it validates",
+        ("none", "applied", "active", "accused", "suspended", "winddown"),
+        "active, or accused or suspended as before; waiting for a seat where it validates",
         (*_GOVERNED, *_GRANTED, Reason.WRONG_VERSION, Reason.HAS_SEAT, Reason.LICENCE_INACTIVE),
     ),
     Row(
@@ -81,8 +81,8 @@ TABLE: tuple[Row, ...] = (
         BOTH,
         "licence",
         ("suspended",),
-        "active",
-        (*_GOVERNED, *_VERSIONED, Reason.LICENCE_INACTIVE),
+        "active, or winddown as before",
+        (*_GOVERNED, *_VERSIONED, Reason.LICENCE_INACTIVE, Reason.WRONG_EPOCH),
     ),
     Row(
         ops.Revoke,
@@ -322,7 +322,7 @@ TABLE: tuple[Row, ...] = (
         TREASURY,
         "issuer",
         ANY,
-        "a smaller bond, still enough",
+        "a smaller bond, still enough; none once no coin is left",
         (
             *_ISSUING,
             *_LANED,

@@ -39,7 +39,7 @@ def apply(
         state = licences[grant.id].state.name.lower()
         raise Invalid(Reason.BAD_GRANT, f"there is a licence '{grant.id}': {state}")
     _check_grant(grant, licences, taken, clock_ms)
-    return Licence(grant, LicenceState.APPLIED, 0, Seat.NONE, 0, clock_ms, Cause.NONE, ())
+    return Licence(grant, LicenceState.APPLIED, 0, Seat.NONE, 0, clock_ms, Cause.NONE, (), 0, 0)
 
 
 def displaced(licences: Mapping[str, Licence]) -> str | None:
@@ -75,7 +75,8 @@ def admit(
     _check_grant(grant, licences, taken, clock_ms)
     seat = Seat.WAITING if grant.validator else Seat.NONE
     granted = Licence(
-        grant, LicenceState.ACTIVE, operation.version + 1, seat, height, clock_ms, Cause.NONE, ()
+        *(grant, LicenceState.ACTIVE, operation.version + 1, seat, height, clock_ms),
+        *(Cause.NONE, (), 0 if held is None else held.evidence_from, 0),
     )
     if held is not None and held.seat is not Seat.NONE:  # renewed: who votes goes on
         granted = granted.with_seat(held.seat, held.seat_height)
@@ -141,19 +142,29 @@ def accuse(
     """The licence with two conflicting votes against it; raises Invalid.
 
     One that is suspended otherwise, or winds down, votes on: it is suspended for this at once, and
-    its seat goes with the epoch.
+    its seat goes with the epoch. What it does until the epoch ends is judged with this.
     """
     name, voted = operation.licence, operation.first.epoch
     _check_role(operation.key, held.grant.keys.consensus, name)
     if not epoch.number - EVIDENCE_EPOCHS <= voted <= epoch.number:
         detail = f"votes of epoch {voted}, this is {epoch.number}"
         raise Invalid(Reason.WRONG_EPOCH, f"{detail}, {EVIDENCE_EPOCHS} back count")
-    if held.state is LicenceState.ACTIVE:
-        return msgspec.structs.replace(held, state=LicenceState.ACCUSED)
-    votes_on = held.state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN)
-    if not votes_on or held.cause is Cause.EVIDENCE:
+    is_active, is_winding = held.state is LicenceState.ACTIVE, held.state is LicenceState.WINDDOWN
+    is_suspended = held.state is LicenceState.SUSPENDED and held.cause is not Cause.EVIDENCE
+    if not (is_active or is_winding or is_suspended):
         raise Invalid(Reason.LICENCE_INACTIVE, f"'{name}' is {held.state.name.lower()} already")
-    return held.entered(LicenceState.SUSPENDED, clock_ms, Cause.EVIDENCE).vacated(height)
+    if voted < held.evidence_from:
+        detail = f"votes of epoch {voted} of '{name}' were judged"
+        raise Invalid(Reason.WRONG_EPOCH, f"{detail}, those from {held.evidence_from} on count")
+    if is_active:
+        after = msgspec.structs.replace(held, state=LicenceState.ACCUSED)
+    else:
+        after = held.entered(LicenceState.SUSPENDED, clock_ms, Cause.EVIDENCE).vacated(height)
+    return msgspec.structs.replace(
+        after,
+        evidence_from=epoch.number + 1,
+        winding_since_ms=held.since_ms if is_winding else 0,
+    )
 
 
 def check_new_keys(keys: Iterable[bytes], taken: Mapping[bytes, str], who: str) -> None:

@@ -1,4 +1,4 @@
-"""Protocol objects: where each kind lives, how it is stored, and the two that belong to no issuer.
+"""Protocol objects: where each kind lives, how it is stored, and those that belong to no issuer.
 
 An object's key is the type byte of its struct and its identity; its value begins with the same
 byte, so that neither is ever read as another kind. The object tree commits to the hash of the
@@ -60,6 +60,20 @@ class FeePot(Wire, frozen=True):
     def identity(epoch: int, asset: bytes) -> bytes:
         """Pots of older epochs come first in the order of keys."""
         return epoch.to_bytes(8, "big") + asset
+
+
+class Used(Wire, frozen=True):
+    """A transaction of which nothing else shows that it was carried, until it expires. Identity:
+    its last moment in header time, its id."""
+
+    TYPE: ClassVar[int] = 53
+    expires_at_ms: UInt
+    txid: Bytes32
+
+    @property
+    def identity(self) -> bytes:
+        """Those that expire first come first in the order of keys."""
+        return self.expires_at_ms.to_bytes(8, "big") + self.txid
 
 
 def key_of(kind: type[Wire], identity: bytes = b"") -> bytes:

@@ -6,8 +6,10 @@ inputs; its `carrier` says whether validators, regulator or both sign. A holder'
 bound to the inputs of their transaction. Evidence carries no signature but those of the votes in
 it: two of one key that no honest member signs both.
 
-Each holds once: by the next number of a lane, by the version of the object that it names, or
-because the object's state lets it happen once. So its signatures are of no use afterwards.
+Each transaction holds once, so its signatures are of no use afterwards: by the outputs that it
+spends, by the next number of a lane, or because the state remembers it until it expires. The
+version of an object, or its state, says that a wish still means what it was signed for; it is no
+such protection, for objects go and others come by their name.
 """
 
 from __future__ import annotations

@@ -13,14 +13,15 @@ from typing import Any
 
 from ledger import operations as ops
 from ledger.amounts import format_amount
+from ledger.codec import encode
 from ledger.draft import Draft
 from ledger.economy.compliance import Freeze, frozen_until
 from ledger.economy.regulator import Carriers, check_approvals
 from ledger.epochs import Epoch
 from ledger.handlers import capacity, compliance, issuance, licences
 from ledger.locks import Key, Moment
-from ledger.objects import load
-from ledger.operations import Operation
+from ledger.objects import Used, key_of, load
+from ledger.operations import Numbered, Operation
 from ledger.reasons import Invalid, Reason
 from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
@@ -58,12 +59,27 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
         latest = rfc3339(time_ms + LIFETIME_MS_MAX)
         detail = f"at {rfc3339(body.expires_at_ms)}, the latest is {latest}"
         raise Invalid(Reason.EXPIRES_TOO_LATE, detail)
+    used = _used_by(tx)
+    if used is not None and load(view, Used, used.identity) is not None:
+        raise Invalid(Reason.ALREADY_FINAL, f"{tx.txid.hex()} was carried once")
     spent = _find_inputs(view, body)
     _check_conditions(tx.locks, spent)
     _check_limits(view, tx, time_ms)
     for lock in tx.locks:
         _check_freeze(view, lock, time_ms)
-    return Effects(spent, _operate(view, tx, time_ms) if body.operations else {})
+    objects = _operate(view, tx, time_ms) if body.operations else {}
+    if used is not None:
+        objects[key_of(Used, used.identity)] = encode(used)
+    return Effects(spent, objects)
+
+
+def _used_by(tx: SignedTransaction) -> Used | None:
+    """What the state remembers of a transaction; None where an output that it spends, or a number
+    of a lane, keeps it from coming again. Versions do not: objects go, and come back."""
+    body = tx.body
+    if body.inputs or any(isinstance(item, Numbered) for item in body.operations):
+        return None
+    return Used(body.expires_at_ms, tx.txid)
 
 
 def _find_inputs(view: View, body: Transaction) -> tuple[tuple[Outpoint, OutputEntry], ...]:

@@ -2,7 +2,8 @@
 
 Deadlines are swept in the order of time, kind and identity, at most `SWEEP_OBJECTS_MAX` objects a
 block; the rest waits for the next one. Nobody waits for the sweep: rules read every object as of
-now, so a backlog changes no answer.
+now, so a backlog changes no answer. Expired transactions are forgotten last, in the room that is
+left: they are refused as expired, remembered or not.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ledger.economy.reserve import caged
 from ledger.economy.spot_audit import AuditRound, Opening, seed_of, silent
 from ledger.handlers.compliance import release
 from ledger.locks import Key, lock_hash
-from ledger.objects import decode, key_of
+from ledger.objects import Used, decode, key_of
 from ledger.registers import (
     CHALLENGES,
     COMMITMENTS,
@@ -75,6 +76,8 @@ def sweep(draft: Draft) -> list[Output]:
                 room -= _sweep_order(draft, due.object)
             case _:
                 _sweep_plain(draft, _PLAIN[due.kind], due.object)
+    for used in list(islice(_expired(draft), max(room, 0))):
+        draft.remove(Used, used.identity)
     return outputs
 
 
@@ -85,6 +88,14 @@ def _due(draft: Draft) -> Iterator[Due]:
             if due.deadline_ms >= now_ms:
                 break
             yield due
+
+
+def _expired(draft: Draft) -> Iterator[Used]:
+    for _, data in draft.objects(key_of(Used)):
+        used = decode(data, Used)
+        if used.expires_at_ms >= draft.time_ms:
+            break
+        yield used
 
 
 def _sweep_plain(draft: Draft, register: Register[Any], identity: bytes) -> None:

@@ -116,8 +116,8 @@ class Licence(Wire, frozen=True):
     """A grant and its state. Identity: the slug.
 
     `version` counts the operations on it: each names the version that it acts on, so that none
-    can be played twice. `seat_height` is that of the block in which `seat` last changed. `since_ms`
-    is when `state` began, on the ledger clock.
+    acts on another licence than was seen. `seat_height` is that of the block in which `seat` last
+    changed. `since_ms` is when `state` began, on the ledger clock.
     """
 
     TYPE: ClassVar[int] = 36
@@ -129,12 +129,16 @@ class Licence(Wire, frozen=True):
     since_ms: UInt
     cause: Cause
     rotations: Annotated[tuple[Rotation, ...], Meta(max_length=len(ROTATING_ROLES))]
+    evidence_from: UInt
+    """The first epoch whose votes accuse it: what it did before was judged."""
+    winding_since_ms: UInt
+    """When it began to wind down, while evidence has it suspended instead; else 0."""
 
     @classmethod
     def granted(cls, grant: LicenceGrant, clock_ms: int) -> Licence:
         """As genesis grants it: whoever may validate has a seat."""
         seat = Seat.SEATED if grant.validator else Seat.NONE
-        return cls(grant, LicenceState.ACTIVE, 0, seat, 0, clock_ms, Cause.NONE, ())
+        return cls(grant, LicenceState.ACTIVE, 0, seat, 0, clock_ms, Cause.NONE, (), 0, 0)
 
     def is_active(self, clock_ms: int) -> bool:
         """A deadline is met when time <= deadline."""
@@ -161,7 +165,9 @@ class Licence(Wire, frozen=True):
 
     def entered(self, state: LicenceState, since_ms: int, cause: Cause = Cause.NONE) -> Licence:
         """The licence in another state."""
-        return msgspec.structs.replace(self, state=state, since_ms=since_ms, cause=cause)
+        return msgspec.structs.replace(
+            self, state=state, since_ms=since_ms, cause=cause, winding_since_ms=0
+        )
 
 
 def deadline(held: Licence, parameters: EconomyParameters) -> int | None:
@@ -202,11 +208,23 @@ def suspended(held: Licence, cause: Cause, clock_ms: int) -> Licence:
     return held.entered(LicenceState.SUSPENDED, clock_ms, cause)
 
 
-def reinstated(held: Licence, clock_ms: int) -> Licence:
-    """A suspension ends early; raises Invalid."""
+def reinstated(held: Licence, clock_ms: int, epoch: int) -> Licence:
+    """A suspension ends early; raises Invalid.
+
+    After evidence it judges what was done until the present epoch began: not before that in which
+    it was accused is over, to the end of which its seat votes. Who wound down goes on with it.
+    """
     if held.state is not LicenceState.SUSPENDED:
         raise not_in_state(held, LicenceState.SUSPENDED)
-    return held.entered(LicenceState.ACTIVE, clock_ms)
+    if held.cause is not Cause.EVIDENCE:
+        return held.entered(LicenceState.ACTIVE, clock_ms)
+    if epoch < held.evidence_from:
+        detail = f"'{held.grant.id}' was accused in epoch {epoch}, which is not over"
+        raise Invalid(Reason.WRONG_EPOCH, detail)
+    winding_ms = held.winding_since_ms
+    state = LicenceState.WINDDOWN if winding_ms else LicenceState.ACTIVE
+    after = held.entered(state, winding_ms or clock_ms)
+    return msgspec.structs.replace(after, evidence_from=epoch)
 
 
 def revoked(held: Licence, clock_ms: int, height: int) -> Licence:

@@ -9,10 +9,10 @@ from ledger.economy import bond, issuance
 from ledger.economy.bond import Bond
 from ledger.economy.licence import Licence, LicenceState
 from ledger.economy.reserve import Reserve, Solvency
-from ledger.handlers.common import need_issuer, use_number
+from ledger.handlers.common import need_issuer, need_role, use_number
 from ledger.operations import TREASURY, Burn, DepositBond, Mint, WithdrawBond
 from ledger.reasons import Invalid, Reason
-from ledger.registers import RESERVES
+from ledger.registers import LICENCES, RESERVES, name
 from ledger.schema import DamagedChain
 from ledger.times import rfc3339
 from ledger.transaction import asset_id
@@ -63,11 +63,19 @@ def deposit_bond(draft: Draft, operation: DepositBond) -> None:
 
 
 def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
-    """The treasury takes what is not required; of a closed licence, all. An issuer that is
-    suspended or does not cover its coins takes nothing: what holders may be owed stays."""
-    held = need_issuer(draft, operation.issuer, TREASURY, operation.key)
-    if held.state in (LicenceState.SUSPENDED, LicenceState.REVOKED):
+    """The treasury takes what is not required; once none of the coins is left, all, whatever
+    became of licence and hours. An issuer that is suspended, that has coins outstanding and issues
+    no more, or does not cover them, takes nothing: what holders may be owed stays."""
+    held = LICENCES.get(draft, name(operation.issuer))
+    reserve = RESERVES.get(draft, asset_id(draft.chain_id, operation.issuer))
+    if held is None or reserve is None:
+        raise Invalid(Reason.UNKNOWN_ISSUER, f"'{operation.issuer}' never issued")
+    need_role(held, TREASURY, operation.key)
+    supply = reserve.supply
+    is_over = held.state is LicenceState.REVOKED or not held.grant.issuer
+    if held.state is LicenceState.SUSPENDED or (is_over and supply):
         detail = f"'{operation.issuer}' is {held.state.name.lower()}"
+        detail = f"{detail}, {format_amount(supply)} outstanding"
         raise Invalid(Reason.LICENCE_INACTIVE, f"{detail}: its bond stays")
     use_number(draft, operation)
     identity = Bond.identity(operation.issuer, operation.asset)
@@ -77,10 +85,8 @@ def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
         draft.remove(Bond, identity)
     else:
         draft.put(after, identity)
-    backing = backing_of(draft, operation.issuer)
-    supply = 0 if backing is None else backing.reserve.supply
-    if backing is not None and backing.reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED):
-        detail = f"'{operation.issuer}' is in {backing.reserve.solvency.name.lower()}"
+    if supply and reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED):
+        detail = f"'{operation.issuer}' is in {reserve.solvency.name.lower()}"
         raise Invalid(Reason.NOT_HEALTHY, f"{detail}: its bond stays")
     needed = bond.required(supply, draft.economy.bond_ppm)
     left = draft.all(Bond, Bond.prefix(operation.issuer))

@@ -80,7 +80,7 @@ def change(
         case Revoke():
             after = licence.revoked(held, clock_ms, height)
         case Reinstate():
-            after = licence.reinstated(held, clock_ms)
+            after = licence.reinstated(held, clock_ms, draft.one(Epoch).number)
     LICENCES.put(draft, _next_version(after))
 
 

@@ -18,7 +18,7 @@ from tests.economy.model import (
     panel_of,
 )
 
-PROMISING = ("active", "suspended", "winddown")
+PROMISING = ("active", "accused", "suspended", "winddown")
 COMMITMENTS_OF_ISSUER = 32
 
 
@@ -76,15 +76,16 @@ class Actions(Model):
         if item is None or name not in self.coins or key != item.keys["treasury"]:
             return False
         bond = self.coins[name].bond
-        if item.state in ("suspended", "revoked") or bond.get(coin, 0) < amount:
+        supply = self.coins[name].supply
+        is_over = item.state == "revoked" and supply > 0
+        if item.state == "suspended" or is_over or bond.get(coin, 0) < amount:
             return False
-        if self.coins[name].solvency in ("deficit", "caged"):
+        if supply and self.coins[name].solvency in ("deficit", "caged"):
             return False
         before = dict(bond)
         bond[coin] -= amount
         if not bond[coin]:
             del bond[coin]
-        supply = self.coins[name].supply
         if self.bond_worth(name, supply) < self.bond_needed(supply):
             self.coins[name].bond = before
             return False
@@ -117,13 +118,14 @@ class Actions(Model):
             if held.state == "applied" and (held.keys, held.expires) != (keys, expires):
                 return False
         state, since, cause = "active", self.clock, ""
-        if held is not None and held.state == "suspended":
+        if held is not None and held.state in ("accused", "suspended"):
             state, since, cause = held.state, held.since, held.cause
         elif held is not None and held.state == "active":
             since = held.since
         self.licences[name] = LicenceModel(
             True, expires, dict(keys), state, since, cause, version + 1
         )
+        self.licences[name].answers_from = held.answers_from if held else 0
         if name not in self.coins:
             self.coins[name] = CoinModel(since=self.clock)
             self.touched.add(name)
@@ -145,8 +147,11 @@ class Actions(Model):
         if item is None or item.version != version:
             return False
         wanted = {"suspend": ("active",), "reinstate": ("suspended",)}
-        allowed = wanted.get(what, ("applied", "active", "suspended", "winddown"))
+        allowed = wanted.get(what, ("applied", "active", "accused", "suspended", "winddown"))
+        by_evidence = item.cause == "evidence"
         if item.state not in allowed:
+            return False
+        if what == "reinstate" and by_evidence and self.epoch < item.answers_from:
             return False
         if item.state == "applied":
             del self.licences[name]
@@ -154,6 +159,31 @@ class Actions(Model):
         item.state = {"suspend": "suspended", "reinstate": "active", "revoke": "revoked"}[what]
         item.cause = "validators" if what == "suspend" else ""
         item.since, item.version = self.clock, version + 1
+        if what == "reinstate" and by_evidence:
+            item.answers_from = self.epoch
+            if item.winding:
+                item.state, item.since = "winddown", item.winding
+        item.winding = 0
+        return True
+
+    def accuse(self, name: str, voted: int) -> bool:
+        item = self.licences.get(name)
+        if item is None or not 0 <= self.epoch - voted <= 10 or voted < item.answers_from:
+            return False
+        if item.state == "active":
+            item.state = "accused"
+        elif item.state in ("suspended", "winddown") and item.cause != "evidence":
+            item.winding = item.since if item.state == "winddown" else 0
+            item.state, item.since, item.cause = "suspended", self.clock, "evidence"
+        else:
+            return False
+        item.answers_from = self.epoch + 1
+        return True
+
+    def end_epoch(self, number: int) -> bool:
+        if self.is_ending or number != self.epoch:
+            return False
+        self.is_ending = True
         return True
 
     def wind_down(self, name: str, key: str, version: int) -> bool:

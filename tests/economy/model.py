@@ -50,6 +50,10 @@ class LicenceModel:
     cause: str = ""
     version: int = 0
     coming: dict[str, tuple[str, int]] = field(default_factory=dict)
+    answers_from: int = 0
+    """The first epoch that it can be accused of."""
+    winding: int = 0
+    """Since when, while evidence has it suspended instead."""
 
 
 @dataclass
@@ -127,6 +131,8 @@ class Model:
     revealed: dict[tuple[int, str], bytes] = field(default_factory=dict)
     strikes: dict[str, int] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    epoch: int = 0
+    is_ending: bool = False
 
     @property
     def now(self) -> int:
@@ -177,7 +183,7 @@ class Model:
             ends = item.since + self.times.suspension
             if item.state == "suspended" and self.clock > ends:
                 item.state = "revoked" if item.cause in ("evidence", "bond") else "active"
-                item.since, item.cause = ends, ""
+                item.since, item.cause, item.winding = ends, "", 0
             if item.state == "active" and self.clock > item.expires:
                 item.state, item.since, item.cause = "winddown", item.expires, ""
 
@@ -236,6 +242,11 @@ class Model:
         """Judge whom the block touched."""
         self.judge(self.touched & self.coins.keys())
         self.touched = set()
+        if self.is_ending:
+            self.epoch, self.is_ending = self.epoch + 1, False
+            for item in self.licences.values():
+                if item.state == "accused":
+                    item.state, item.since, item.cause = "suspended", self.clock, "evidence"
 
     # Figures.
 
@@ -312,8 +323,10 @@ class Model:
         return (supply * self.times.bond + PPM - 1) // PPM
 
     def is_sound(self, name: str) -> bool:
-        active = name in self.licences and self.licences[name].state == "active"
-        return active and self.coins[name].solvency in ("healthy", "warn")
+        item = self.licences.get(name)
+        if item is None or item.state not in ("active", "accused") or self.clock > item.expires:
+            return False
+        return self.coins[name].solvency in ("healthy", "warn")
 
     def bond_worth(self, name: str, supply: int) -> int:
         half = (self.bond_needed(supply) + 1) // 2

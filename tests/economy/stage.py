@@ -45,6 +45,8 @@ ISSUERS = ("iss0", "iss1", "iss2", "iss3")
 APPLICANTS = ("new0", "new1")
 ACCOUNTS = ("alice", "bob", "carol")
 FEE = 3_000
+LIFE_MS = 20 * MINUTE_MS
+"""Of a transaction: longer than any block takes, short enough to be forgotten in a stream."""
 FACTORS = {"gpu-80g": 1_000_000, "gpu-24g": 300_000}
 """Of the least workload of each class."""
 
@@ -172,6 +174,7 @@ class Stage:
         self.model = model_of(self.world.genesis)
         self.taken: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.carried: list[SignedTransaction] = []
         self._execution: Execution | None = None
         self.actions = 0
 
@@ -217,7 +220,14 @@ class Stage:
         if mints:
             asset, _ = transaction.flows(operation, self.world.chain_id)
             outputs.append(Output(asset, mints, lock_of("alice")))
-        body = self.world.body(body_inputs, outputs, fee=fee, operations=[operation])
+        body = self.world.body(
+            body_inputs,
+            outputs,
+            fee=fee,
+            operations=[operation],
+            memo=b"%d" % self.actions,  # the same wish later is another transaction
+            life_ms=LIFE_MS,
+        )
         row = ROWS[type(operation)]
         before = self._state(row.kind, operation)
         reason = self.try_out(row.name, sign(body, owners, signers), allowed)
@@ -237,6 +247,10 @@ class Stage:
                 return "none"
             return self.model.commitment_state((operation.issuer, operation.commitment))
         return ""
+
+    def again(self, tx: SignedTransaction) -> None:
+        """The very same bytes: whatever happened since, nothing is carried twice."""
+        self.try_out("again", tx, lambda: False)
 
     def transfer(self, owner: str, to: str, coin: Input, amount: int) -> None:
         tx = self.world.transfer(owner, to, amount, coin=coin, fee=FEE)
@@ -262,6 +276,7 @@ class Stage:
             self.refused[reason.reason.value] += 1
             return reason.reason
         self.taken[name] += 1
+        self.carried.append(tx)
         self.took(tx)
         self._spent.update(item.outpoint for item in tx.body.inputs)
         return None

@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 
 from ledger import operations as ops
+from ledger import transaction
 from ledger.crypto import tagged_hash
 from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.issuance import Lane
@@ -53,6 +54,7 @@ class Stream:
         return (
             *(self.attest,) * 8,
             *(self.transfer,) * 3,
+            *(self.again,) * 2,
             *(self.mint,) * 6,
             *(self.pledge,) * 3,
             self.burn,
@@ -60,6 +62,7 @@ class Stream:
             self.withdraw,
             self.apply,
             self.wind_down,
+            self.accuse,
             self.rotate,
             self.commit,
             self.commit,
@@ -76,14 +79,27 @@ class Stream:
 
     def government(self) -> None:
         draw = self.rng.random()
-        if draw < 0.25:
+        if draw < 0.1:
+            self.again(of_government=True)
+        elif draw < 0.3:
             self.order()
         elif draw < 0.4:
             self.attestor()
         elif draw < 0.6:
             self.admit()
+        elif draw < 0.66:
+            number = self.model.epoch + (self.rng.random() < 0.1)
+            self.govern(ops.EndEpoch(number), lambda: self.model.end_epoch(number))
         else:
             self.licence()
+
+    def again(self, *, of_government: bool = False) -> None:
+        """What a block has taken already, of late or long ago."""
+        found = [
+            tx for tx in self.stage.carried if transaction.is_governance(tx.body) is of_government
+        ]
+        if found:
+            self.stage.again(self.rng.choice(found[-self.rng.choice((8, 80, 800)) :]))
 
     def govern(self, operation: ops.Operation, allowed) -> None:  # type: ignore[no-untyped-def]
         self.stage.act(operation, allowed, signers=self.stage.world.approvers(operation))
@@ -272,6 +288,18 @@ class Stream:
             lambda: self.model.wind_down(name, signer, version),
             signers=[signer],
         )
+        self.accuse()
+
+    def accuse(self) -> None:
+        """Of votes of now or of before, also of what was judged."""
+        if self.rng.random() < 0.7:
+            return
+        held = self.model.licences.items()
+        rare = sorted(name for name, item in held if item.state in ("suspended", "winddown"))
+        name = self.rng.choice(rare or ISSUERS + APPLICANTS)
+        voted = max(0, self.model.epoch - self.rng.choice((-1, 0, 0, 0, 1, 2, 11)))
+        operation = self.stage.world.evidence(name, epoch=voted)
+        self.stage.act(operation, lambda: self.model.accuse(name, voted))
 
     def rotate(self) -> None:
         name = self.rng.choice(ISSUERS)

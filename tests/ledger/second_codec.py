@@ -223,7 +223,7 @@ SHAPES: dict[str, Shape] = {
     "Rotation": ROTATION,
     "Licence": struct(
         *(GRANT, integer(1, 7), UINT, integer(0, 4), UINT, UINT, integer(0, 4)),
-        many(ROTATION, 0, 3),
+        *(many(ROTATION, 0, 3), UINT, UINT),
     ),
     "RegulatorKeys": REGULATOR_KEYS,
     "RegulatorChange": CHANGE,
@@ -250,6 +250,7 @@ SHAPES: dict[str, Shape] = {
     "FrozenBy": FROZEN_BY,
     "Freeze": struct(HASH, many(FROZEN_BY, 1, 8)),
     "Due": struct(UINT, integer(1, 8), binary(0, 128)),
+    "Used": struct(UINT, HASH),
     "EconomyParameters": ECONOMY,
     "AttestationStatement": struct(SLUG, MICROHOURS, TERMS, HASH),
     "SignedAttestation": SIGNED,
@@ -309,6 +310,7 @@ TYPE_BYTES = {
     "Order": 50,
     "Freeze": 51,
     "Due": 52,
+    "Used": 53,
 }
 
 

@@ -142,7 +142,7 @@ def genesis_state(value: list[Any]) -> State:
         state.pay(txid, 0, [asset, amount, lock_of_address(address)])
         supply[issuer] = supply.get(issuer, 0) + amount
     for grant in value[9]:
-        standing = [ACTIVE, 0, 3 if grant[8] else 0, 0, value[3], NO_CAUSE, []]
+        standing = [ACTIVE, 0, 3 if grant[8] else 0, 0, value[3], NO_CAUSE, [], 0, 0]
         keep(state, "Licence", [grant, *standing])
         if grant[9]:
             asset = asset_of(state.chain_id, grant[0])

@@ -3,7 +3,7 @@ the node.
 
 Objects are positional lists as the codec reads them: an epoch is [number, base height, base hash,
 base time, is ending, members, payees], a licence [grant, state, version, seat, height of the seat,
-since, cause, rotations], a grant has its keys at 6.
+since, cause, rotations, evidence counts from epoch, winding down since], a grant has its keys at 6.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _apply(state: State, grant: list[Any]) -> None:
     need(len(held) < 64 or bool(waiting), "bad_grant")
     if len(held) == 64 or len(waiting) == 16:
         state.drop("Licence", waiting[0][1].encode())
-    keep(state, "Licence", [grant, APPLIED, 0, NONE, 0, state.clock_ms, NO_CAUSE, []])
+    keep(state, "Licence", [grant, APPLIED, 0, NONE, 0, state.clock_ms, NO_CAUSE, [], 0, 0])
 
 
 def _admit(state: State, grant: list[Any], version: int) -> None:
@@ -121,7 +121,8 @@ def _admit(state: State, grant: list[Any], version: int) -> None:
         seat = held[3:5]
     if held and held[1] in (ACTIVE, ACCUSED, SUSPENDED):
         standing = [held[1], *held[5:7]]
-    keep(state, "Licence", [grant, standing[0], version + 1, *seat, *standing[1:], []])
+    judged = held[8] if held else 0
+    keep(state, "Licence", [grant, standing[0], version + 1, *seat, *standing[1:], [], judged, 0])
     asset = asset_of(state.chain_id, grant[0])
     if grant[9] and state.get("Reserve", asset) is None:
         keep(state, "Reserve", new_reserve(asset, grant[0], 0, state.clock_ms))
@@ -229,12 +230,20 @@ def _change(state: State, licence: list[Any], number: int, version: int, by_memb
         11: licence[1] == SUSPENDED,
     }
     need(fits[number], "licence_inactive")
+    by_evidence, winding = licence[6] == BY_EVIDENCE, licence[9]
     licence[1] = {SUSPEND: SUSPENDED, 6: REVOKED, 11: ACTIVE}[number]
     licence[5:7] = [state.clock_ms, NO_CAUSE]
+    licence[9] = 0
     if number == SUSPEND:
         licence[6] = BY_VALIDATORS if by_members else BY_REGULATOR
     if number == 6:
         _vacate(licence, state.height)
+    if number == 11 and by_evidence:
+        epoch = state.get("Epoch")[0]
+        need(licence[8] <= epoch, "wrong_epoch")
+        licence[8] = epoch
+        if winding:
+            licence[1], licence[5] = WINDDOWN, winding
     keep(state, "Licence", licence)
 
 
@@ -259,11 +268,14 @@ def _accuse(state: State, licence: list[Any], fields: list[Any]) -> None:
     present, voted = state.get("Epoch")[0], fields[2][0]
     need(fields[1] == licence[0][6][CONSENSUS_KEY], "wrong_role_key")
     need(0 <= present - voted <= 10, "wrong_epoch")
+    need(licence[1] in (ACTIVE, SUSPENDED, WINDDOWN), "licence_inactive")
+    need(licence[6] != BY_EVIDENCE, "licence_inactive")
+    need(voted >= licence[8], "wrong_epoch")
+    licence[8] = present + 1
     if licence[1] == ACTIVE:
         licence[1] = ACCUSED
     else:
-        need(licence[1] in (SUSPENDED, WINDDOWN), "licence_inactive")
-        need(licence[6] != BY_EVIDENCE, "licence_inactive")
+        licence[9] = licence[5] if licence[1] == WINDDOWN else 0
         licence[1], licence[5:7] = SUSPENDED, [state.clock_ms, BY_EVIDENCE]
         _vacate(licence, state.height)
     keep(state, "Licence", licence)

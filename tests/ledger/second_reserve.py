@@ -239,13 +239,16 @@ def deposit_bond(state: State, issuer: str, asset: bytes, amount: int) -> None:
 def withdraw_bond(
     state: State, issuer: str, key: bytes, lane: int, number: int, asset: bytes, amount: int
 ) -> None:
-    licence = need_issuer(state, issuer, TREASURY, key)
-    need(licence[1] not in (SUSPENDED, REVOKED), "licence_inactive")
+    licence = now(state, "Licence", issuer.encode())
+    held = now(state, "Reserve", asset_of(state.chain_id, issuer))
+    need(bool(licence and held), "unknown_issuer")
+    need(licence[0][6][TREASURY] == key, "wrong_role_key")
+    issues = licence[0][9] and licence[1] != REVOKED
+    need(licence[1] != SUSPENDED and (issues or held[2] == 0), "licence_inactive")
     use_number(state, issuer, "treasury", lane, number)
     take_bond(state, issuer, asset, amount)
-    held = now(state, "Reserve", asset_of(state.chain_id, issuer))
-    need(not held or held[5] in (HEALTHY, WARN), "not_healthy")
-    need(not is_short(state, issuer, held[2] if held else 0), "short_bond")
+    need(held[2] == 0 or held[5] in (HEALTHY, WARN), "not_healthy")
+    need(not is_short(state, issuer, held[2]), "short_bond")
 
 
 def take_bond(state: State, issuer: str, asset: bytes, amount: int) -> None:

@@ -3,10 +3,11 @@
 A deadline is met while time <= deadline. Every deadline of the state has one object that points at
 it: here they are all made anew from the objects after each block.
 
-Positions: a licence is [grant, state, version, seat, height of the seat, since, cause, rotations],
-a grant has its keys at 6 and its expiry at 7; a commitment is [terms, state, version, since, height
-of its birth, devices, attestations]; a reserve [asset, issuer, supply, reserve, deliverable,
-solvency, since, is frozen, period, minted, short since].
+Positions: a licence is [grant, state, version, seat, height of the seat, since, cause, rotations,
+evidence counts from epoch, winding down since], a grant has its keys at 6 and its expiry at 7; a
+commitment is [terms, state, version, since, height of its birth, devices, attestations]; a reserve
+[asset, issuer, supply, reserve, deliverable, solvency, since, is frozen, period, minted, short
+since].
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def stands(state: State, kind: str, held: list[Any]) -> Any:
 
 def _licence(state: State, held: list[Any]) -> Any:
     clock_ms, economy = state.clock_ms, state.economy
-    grant, standing, version, seat, height, since, cause, rotations = held
+    grant, standing, version, seat, height, since, cause, rotations, evidence_from, winding = held
     keys = list(grant[6])
     for role, key, after_ms in rotations:
         if clock_ms > after_ms:
@@ -139,10 +140,11 @@ def _licence(state: State, held: list[Any]) -> Any:
         return None
     if standing == SUSPENDED and clock_ms > since + economy.suspension_ms:
         standing = REVOKED if cause in (BY_EVIDENCE, BY_BOND) else ACTIVE
-        since, cause = since + economy.suspension_ms, NO_CAUSE
+        since, cause, winding = since + economy.suspension_ms, NO_CAUSE, 0
     if standing == ACTIVE and clock_ms > grant[7]:
         standing, since, cause = WINDDOWN, grant[7], NO_CAUSE
-    return [grant, standing, version, seat, height, since, cause, rotations]
+    standing = [standing, version, seat, height, since, cause, rotations]
+    return [grant, *standing, evidence_from, winding]
 
 
 def point_at_deadlines(state: State) -> None:

@@ -26,6 +26,8 @@ from tests.ledger.second_system import begin_period, sweep
 
 Parent = tuple[bytes, int]
 """Hash and time of the block before."""
+NUMBERED = {1, 17, 20, 27}
+"""Operations that take a number of a lane."""
 
 
 def apply_block(state: State, raws: Sequence[bytes], header: list[Any], parent: Parent) -> bytes:
@@ -67,6 +69,7 @@ def add_transaction(state: State, raw: bytes) -> None:
     need(not is_first or not state.is_open, "not_first")
     need(state.time_ms <= expires_ms, "expired")
     need(expires_ms <= state.time_ms + WEEK_MS, "expires_too_late")
+    _remember(state, found)
     spent = [_spend(state, item) for item in inputs]
     needed, revealed = {item[4] for item in spent}, set(found["locks"])
     need(needed <= revealed, "missing_condition")
@@ -89,6 +92,15 @@ def add_transaction(state: State, raw: bytes) -> None:
         pot = state.get("FeePot", identity) or [number, fee[0], 0]
         state.put("FeePot", identity, [number, fee[0], pot[2] + fee[1]])
     state.is_open = state.is_open or not is_first
+
+
+def _remember(state: State, found: dict[str, Any]) -> None:
+    """What neither spends nor takes a number is carried once, and known until it expires."""
+    _, _, inputs, _, _, operations, expires_ms, _ = found["body"]
+    if not inputs and not NUMBERED & {item[0] for item in operations}:
+        identity = expires_ms.to_bytes(8, "big") + found["txid"]
+        need(state.get("Used", identity) is None, "already_final")
+        state.put("Used", identity, [expires_ms, found["txid"]])
 
 
 def _operate(state: State, number: int, fields: list[Any], by_members: bool) -> None:

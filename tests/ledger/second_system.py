@@ -60,6 +60,9 @@ def sweep(state: State) -> list[list[Any]]:
                 state.drop(kind, identity)
             else:
                 keep(state, kind, standing)
+    for expires_ms, txid in state.all("Used")[: max(room, 0)]:
+        if expires_ms < state.time_ms:
+            state.drop("Used", expires_ms.to_bytes(8, "big") + txid)
     return outputs
 
 
@@ -69,7 +72,7 @@ def _sweep_reserve(state: State, held: list[Any]) -> None:
         held[10] = state.clock_ms
         licence = now(state, "Licence", held[1].encode())
         if licence is not None and licence[1] == ACTIVE:
-            standing = [SUSPENDED, *licence[2:5], state.clock_ms, BY_BOND, licence[7]]
+            standing = [SUSPENDED, *licence[2:5], state.clock_ms, BY_BOND, *licence[7:]]
             keep(state, "Licence", [licence[0], *standing])
     keep(state, "Reserve", held)
 
@@ -125,7 +128,7 @@ def begin_period(state: State) -> None:
             continue
         coins = [item for item in all_now(state, "Reserve") if item[1] == licence[0][0]]
         if not any(item[2] for item in coins):
-            after = [CLOSED, *licence[2:5], state.clock_ms, NO_CAUSE, licence[7]]
+            after = [CLOSED, *licence[2:5], state.clock_ms, NO_CAUSE, *licence[7:]]
             keep(state, "Licence", [licence[0], *after])
         elif state.clock_ms > licence[5] + state.economy.winddown_ms:
             for item in coins:

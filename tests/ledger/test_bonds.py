@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ledger.economy.bond import Bond, required, slash, worth
 from ledger.economy.licence import Cause, LicenceState
 from ledger.economy.reserve import Solvency
+from ledger.genesis import GenesisBond
 from ledger.operations import (
     Admit,
     Apply,
@@ -18,11 +19,12 @@ from ledger.operations import (
     Reinstate,
     Revoke,
     Suspend,
+    WindDown,
     WithdrawBond,
 )
 from ledger.reasons import Reason
 from ledger.transaction import Output, SignedTransaction
-from tests.ledger.economy_world import EconomyWorld, lasting, short_lived
+from tests.ledger.economy_world import EconomyWorld, lasting, short_lived, with_economy
 from tests.ledger.world import COIN, DAY_MS, TIME_MS, grant, key, lock_of, make_genesis, sign
 
 replace = msgspec.structs.replace
@@ -242,6 +244,47 @@ def test_a_suspended_or_revoked_issuer_takes_nothing(act: type) -> None:
     world = EconomyWorld()
     world.run(world.govern(act("val0", 0)))
     assert world.reason(world.withdraws("val0", "val1", 1)) is Reason.LICENCE_INACTIVE
+
+
+def renewed(name: str) -> Admit:
+    """As one that issues no more."""
+    return Admit(grant(name, issuer=False), 0)
+
+
+def few_coins(coins: int = 0) -> EconomyWorld:
+    """val3 has a bond, and so many coins of it are with alice."""
+    made = with_economy(lasting(make_genesis()), winddown_ms=DAY_MS)
+    bonds = [GenesisBond("val3", other, COIN) for other in ("val0", "val1")]
+    world = EconomyWorld(replace(made, bonds=(*made.bonds, *bonds)))
+    if coins:
+        world.run(world.minting("val3", coins * COIN))
+    return world
+
+
+@pytest.mark.parametrize("end", [Revoke("val3", 0), renewed("val3")])
+def test_who_issues_no_more_takes_all_once_no_coin_is_left(end: Revoke | Admit) -> None:
+    """Nothing is owed to anybody then; as long as one coin is out, nothing is taken."""
+    world = few_coins(1)
+    world.run(world.govern(end))
+    assert world.reason(world.withdraws("val3", "val0", 1)) is Reason.LICENCE_INACTIVE
+    world.run(world.spends("alice", Burn(world.asset("val3"), COIN), COIN, "val3"))
+    world.run(world.withdraws("val3", "val0", COIN))
+    world.run(world.withdraws("val3", "val1", COIN))
+    assert bond_of(world, "val3", "val0") == bond_of(world, "val3", "val1") == 0
+
+
+def test_a_caged_coin_of_which_none_is_left_keeps_no_bond() -> None:
+    """Its holders waited too long for the end of a wind-down, and burned it after all."""
+    world = few_coins(1)
+    signer = "val3/operations"
+    world.run(world.does(WindDown("val3", key(signer).public, 0), signer))
+    world.until(world.clock_ms + 2 * DAY_MS)
+    assert world.reserve("val3").solvency is Solvency.CAGED
+    assert world.reason(world.withdraws("val3", "val0", 1)) is Reason.NOT_HEALTHY
+    world.run(world.spends("alice", Burn(world.asset("val3"), COIN), COIN, "val3"))
+    world.next_period()
+    assert world.licence("val3").state is LicenceState.CLOSED
+    world.run(world.withdraws("val3", "val0", COIN))
 
 
 @pytest.mark.parametrize("solvency", [Solvency.DEFICIT, Solvency.CAGED])

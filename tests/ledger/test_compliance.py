@@ -112,9 +112,9 @@ def test_renewed_it_ends_later_or_earlier() -> None:
     world = EconomyWorld()
     world.run(order(world, days=10))
     first_ms = load_all(world.state, Order)[0].until_ms
-    longer = world.govern(RenewOrder("case-1", 1, first_ms + DAY_MS))
-    world.run(longer)
-    assert world.reason(longer) is Reason.WRONG_VERSION
+    longer = RenewOrder("case-1", 1, first_ms + DAY_MS)
+    world.run(world.govern(longer))
+    assert world.reason(world.govern(longer)) is Reason.WRONG_VERSION
     far = RenewOrder("case-1", 2, world.time_ms + 91 * DAY_MS)
     assert world.reason(world.govern(far)) is Reason.NO_EXPIRY
     world.run(after_ms=first_ms + 1 - world.time_ms)

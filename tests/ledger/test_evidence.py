@@ -13,7 +13,7 @@ from ledger.epochs import Epoch
 from ledger.execution import FREE_PER_IDENTITY_MAX
 from ledger.genesis import GenesisBond
 from ledger.membership import EVIDENCE_EPOCHS
-from ledger.operations import EndEpoch, Evidence, Suspend, WindDown
+from ledger.operations import Admit, EndEpoch, Evidence, Reinstate, Suspend, WindDown
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import EconomyWorld, lasting
@@ -39,7 +39,7 @@ def reason_of(run: Callable[[], object]) -> Reason:
 
 
 def licence(state: LicenceState = LicenceState.ACTIVE, seat: Seat = Seat.NONE) -> Licence:
-    return Licence(GRANT, state, 3, seat, 5, TIME_MS, Cause.NONE, ())
+    return Licence(GRANT, state, 3, seat, 5, TIME_MS, Cause.NONE, (), 0, 0)
 
 
 def epoch(number: int = 20) -> Epoch:
@@ -62,11 +62,13 @@ def test_evidence_against_every_state_and_seat(state: LicenceState, seat: Seat) 
 
     losing = {Seat.WAITING: Seat.NONE, Seat.READY: Seat.NONE, Seat.SEATED: Seat.LEAVING}
     if state is LicenceState.ACTIVE:
-        assert run() == replace(held, state=LicenceState.ACCUSED)
+        assert run() == replace(held, state=LicenceState.ACCUSED, evidence_from=21)
     elif state in (LicenceState.SUSPENDED, LicenceState.WINDDOWN):
         after = run()
         assert (after.state, after.cause) == (LicenceState.SUSPENDED, Cause.EVIDENCE)
         assert (after.since_ms, after.version) == (CLOCK_MS, held.version)
+        wound_ms = held.since_ms if state is LicenceState.WINDDOWN else 0
+        assert (after.evidence_from, after.winding_since_ms) == (21, wound_ms)
         assert after.seat is losing.get(seat, seat)
         assert after.seat_height == (HEIGHT if seat in losing else held.seat_height)
         assert reason_of(lambda: accused(item, after)) is Reason.LICENCE_INACTIVE
@@ -148,6 +150,57 @@ def test_a_suspension_by_an_authority_becomes_one_for_evidence() -> None:
     assert world.licence("val0").state is LicenceState.SUSPENDED
     world.run()
     assert world.licence("val0").state is LicenceState.REVOKED
+
+
+def test_who_was_reinstated_answers_for_later_epochs_only() -> None:
+    """Votes need no signature but their own, so anybody can carry them again in other bytes: what
+    was judged is done with, a renewed licence included; what it does from now on is not."""
+    world = EconomyWorld()
+    judged = world.evidence("val1")
+    world.run(world.does(judged))
+    world.end_epoch()
+    world.run(world.govern(Reinstate("val1", 0)))
+    assert world.licence("val1").state is LicenceState.ACTIVE
+    assert world.reason(world.does(judged)) is Reason.WRONG_EPOCH
+    assert world.reason(world.accuse("val1", epoch=0, view=5)) is Reason.WRONG_EPOCH
+    world.run(world.govern(Admit(grant("val1"), 1)))
+    assert world.reason(world.does(judged)) is Reason.WRONG_EPOCH
+    world.run(world.accuse("val1", epoch=1))
+    assert world.licence("val1").state is LicenceState.ACCUSED
+
+
+def test_nobody_is_reinstated_in_the_epoch_of_the_accusation() -> None:
+    """Its seat votes until the end of it: nothing is forgiven in advance. What it does with a seat
+    that is not free yet, in the epoch in which it is reinstated, is not forgiven either."""
+    world = EconomyWorld()
+    world.run(world.govern(Suspend("val1", 0)))
+    world.run(world.accuse("val1"))
+    assert world.licence("val1").seat is Seat.LEAVING
+    assert world.reason(world.govern(Reinstate("val1", 1))) is Reason.WRONG_EPOCH
+    world.end_epoch()
+    later = world.accuse("val1", epoch=1)
+    world.end_epoch()
+    assert world.licence("val1").seat is Seat.LEAVING
+    world.run(world.govern(Reinstate("val1", 1)))
+    assert world.reason(world.accuse("val1", epoch=0)) is Reason.WRONG_EPOCH
+    assert world.reason(later) is Reason.WRONG_EPOCH
+    world.run(world.accuse("val1", epoch=2))
+    assert world.licence("val1").state is LicenceState.ACCUSED
+
+
+def test_who_wound_down_goes_on_with_it_once_reinstated() -> None:
+    """As of when it began; it is closed as before, and mints nothing in between."""
+    world = EconomyWorld(lasting(make_genesis(5)))
+    signer = "val3/operations"
+    world.run(world.does(WindDown("val3", key(signer).public, 0), signer))
+    since_ms = world.clock_ms
+    world.run(world.accuse("val3"))
+    world.end_epoch()
+    world.run(world.govern(Reinstate("val3", 1)))
+    held = world.licence("val3")
+    assert (held.state, held.since_ms) == (LicenceState.WINDDOWN, since_ms)
+    world.next_period()
+    assert world.licence("val3").state is LicenceState.CLOSED
 
 
 def test_anybody_may_send_evidence_beside_a_payment() -> None:

@@ -376,7 +376,7 @@ def test_state_at_height_0_holds_everything_and_adds_up() -> None:
     assert load_one(state, LedgerClock).time_ms == TIME_MS
     assert load_one(state, Standard).factors == GOOD.standard
     third = Licence(
-        GOOD.licences[2], LicenceState.ACTIVE, 0, Seat.SEATED, 0, TIME_MS, Cause.NONE, ()
+        GOOD.licences[2], LicenceState.ACTIVE, 0, Seat.SEATED, 0, TIME_MS, Cause.NONE, (), 0, 0
     )
     assert load(state, Licence, b"val2") == third
     assert [item.terms for item in load_all(state, CapacityCommitment)] == [

@@ -109,9 +109,8 @@ def test_nonces_are_revealed_once_in_the_period_after_and_as_sealed() -> None:
     copied = reveals(world, "south", FIRST + 1, NONCES["north"])
     assert world.reason(copied) is Reason.BAD_NONCE
     assert world.reason(reveals(world, "west", FIRST + 1)) is Reason.BAD_PERIOD
-    good = reveals(world, "north", FIRST + 1)
-    world.run(good)
-    assert world.reason(good) is Reason.REPLAYED_OPERATION
+    world.run(reveals(world, "north", FIRST + 1))
+    assert world.reason(reveals(world, "north", FIRST + 1)) is Reason.REPLAYED_OPERATION
     last = (FIRST + 3) * PERIOD_MS - 1
     world.until(last - 1)
     south = reveals(world, "south", FIRST + 1)
@@ -181,12 +180,12 @@ def test_an_issuer_opens_what_is_drawn_each_once() -> None:
     assert held is not None
     assert (held.devices, held.opened) == (60, 0)
     devices = sorted(device(f"val0//{index}") for index in range(60))
-    first = opens(world, "val0", FIRST + 1, devices[:10])
-    world.run(first)
+    world.run(opens(world, "val0", FIRST + 1, devices[:10]))
     after = opening(world, "val0", FIRST + 1)
     assert after is not None
     assert after.opened == 10
-    assert world.reason(first) is Reason.REPLAYED_OPERATION
+    again = opens(world, "val0", FIRST + 1, devices[:10], before=0)
+    assert world.reason(again) is Reason.REPLAYED_OPERATION
     stale = opens(world, "val0", FIRST + 1, devices[10:], before=0)
     assert world.reason(stale) is Reason.WRONG_VERSION
     world.run(opens(world, "val0", FIRST + 1, devices[10:], before=10))

@@ -55,7 +55,7 @@ def dues(draft: Draft) -> list[Due]:
 
 def _licence(state: LicenceState, cause: Cause = Cause.NONE) -> Licence:
     grant_ = replace(grant("new", validator=False), expires_ms=LATE_MS)
-    return Licence(grant_, state, 1, Seat.NONE, 0, TIME_MS, cause, ())
+    return Licence(grant_, state, 1, Seat.NONE, 0, TIME_MS, cause, (), 0, 0)
 
 
 def _commitment(state: CommitmentState, name: str = "x", days: int = 30) -> CapacityCommitment:

@@ -148,12 +148,13 @@ def test_the_economy_passes_through_every_state() -> None:
     """A licence is applied for, granted, suspended, accused, revoked, wound down and closed; a coin
     is healthy, in warning, in deficit, caged; a commitment proposed, live, contested, void. An
     application is gone once it is revoked, evidence falls on one that is suspended and on one that
-    winds down, some attest a schedule shorter than it is, a deposit is larger than what the bond
-    pays, and once more is due than a block sweeps, which the next one does."""
+    winds down and goes on with it once reinstated, some attest a schedule shorter than it is, a
+    deposit is larger than what the bond pays, and once more is due than a block sweeps, which the
+    next one does."""
     seen: dict[str, set[int]] = {"Licence": set(), "Reserve": set(), "CapacityCommitment": set()}
     kinds: set[int] = set()
     names, punished, backlog = [], set(), []
-    amended = oversized = False
+    amended = oversized = resumed = False
     for second in states_of_the_economy():
         for kind, place in (("Licence", 1), ("Reserve", 5), ("CapacityCommitment", 1)):
             seen[kind] |= {item[place] for item in second.all(kind)}
@@ -161,6 +162,7 @@ def test_the_economy_passes_through_every_state() -> None:
         licences = second.all("Licence")
         names.append({item[0][0] for item in licences})
         punished |= {item[0][0] for item in licences if item[6] == second_standing.BY_EVIDENCE}
+        resumed = resumed or any(x[1] == second_standing.WINDDOWN and x[8] for x in licences)
         for terms, standing, *_, attestations in second.all("CapacityCommitment"):
             ends = {entry[3] for entry in attestations}
             live = standing == second_standing.LIVE
@@ -173,7 +175,7 @@ def test_the_economy_passes_through_every_state() -> None:
     assert kinds == objects - {second_codec.TYPE_BYTES["Genesis"]}
     assert "squat" in names[0] and "squat" not in names[1]
     assert punished == {"val2", "newco", "other"}
-    assert amended and oversized
+    assert amended and oversized and resumed
     waiting = [place for place, count in enumerate(backlog) if count]
     assert len(waiting) == 1 and waiting[0] < len(backlog) - 1
 

@@ -52,10 +52,17 @@ def test_an_accusation_holds_on_the_chain(world: World, phase: int) -> None:
     world.advance([transaction.decode(made[0])])
     licence = world.validators.members[SIGNER].licence
     assert world.licence(licence).state is LicenceState.ACCUSED
-    with pytest.raises(Invalid) as caught:
-        again = transaction.decode(made[0])
-        check_transaction(world.state, again, time_ms=world.time_ms + 1)
-    assert caught.value.reason is Reason.LICENCE_INACTIVE
+    later = Accusations(world.chain_id).make(
+        Conflict(*votes), world.validators, wall_ms=world.time_ms
+    )
+    assert later is not None
+    for again, reason in (
+        (transaction.decode(made[0]), Reason.ALREADY_FINAL),
+        (later, Reason.LICENCE_INACTIVE),
+    ):
+        with pytest.raises(Invalid) as caught:
+            check_transaction(world.state, again, time_ms=world.time_ms + 1)
+        assert caught.value.reason is reason
 
 
 def test_once_a_member_and_epoch(world: World) -> None:

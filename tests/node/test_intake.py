@@ -9,10 +9,12 @@ from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
+from ledger.operations import Reinstate, Suspend
 from ledger.reasons import Invalid, Reason
 from node.intake import Intake
 from node.verify import Verifier
 from tests.ledger.world import World
+from tests.node.api.harness import Node
 
 
 @pytest.fixture
@@ -67,3 +69,17 @@ def test_bad_signature_is_verified_once(world: World) -> None:
             intake.admit(tx, now(world))
         assert caught.value.reason is Reason.BAD_SIGNATURE
     assert len(calls) == 1
+
+
+def test_a_copy_of_what_is_final_stays_refused_by_a_pool_that_forgot() -> None:
+    """A node that restarted, or that imported a snapshot and has no block of it, knows by the state
+    alone that a suspension was carried, though it was ended since."""
+    node = Node()
+    suspend = node.world.govern(Suspend("val1", 0))
+    node.decide([suspend])
+    node.decide([node.world.govern(Reinstate("val1", 1))])
+    intake = Intake(node.chain, Mempool(), Verifier(), node.world.genesis.parameters.fees)
+    for refuse in (intake.check, intake.admit):
+        with pytest.raises(Invalid) as caught:
+            refuse(suspend, now(node.world))
+        assert caught.value.reason is Reason.ALREADY_FINAL

@@ -219,7 +219,8 @@ def _many_proposals(world: World) -> Iterator[SignedTransaction]:
 
 
 def _accusations() -> Iterator[Step]:
-    """Of one that is active, one that is suspended, one that winds down."""
+    """Of one that is active, one that is suspended, one that winds down; the last two are
+    reinstated in the next epoch."""
     yield _step(
         lambda world: [
             world.govern(ops.Suspend("newco", 1)),
@@ -241,6 +242,12 @@ def _accusations() -> Iterator[Step]:
             world.govern(ops.EndEpoch(0), ops.RemoveAttestor("att-new", 1)),
         ],
     )
+    yield _step(
+        lambda world: [
+            world.govern(ops.Reinstate("newco", 2), ops.Reinstate("other", 2)),
+        ],
+        refusals.after_reinstatement,
+    )
 
 
 def _silence() -> Iterator[Step]:
@@ -251,5 +258,5 @@ def _silence() -> Iterator[Step]:
         19: refusals.caged,
         30: refusals.at_the_end,
     }
-    for number in range(31):
+    for number in range(1, 31):
         yield _step(lambda _: [], told.get(number, _nothing))

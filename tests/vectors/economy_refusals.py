@@ -246,7 +246,17 @@ def after_evidence(world: World) -> Refusals:
         ("minted while accused", mint(world, "val2"), over),
         ("evidence against one suspended for it", world.accuse("newco"), over),
         ("evidence again", world.accuse("other"), over),
+        (
+            "reinstated before the epoch is over",
+            world.govern(ops.Reinstate("other", 2)),
+            Reason.WRONG_EPOCH,
+        ),
     ]
+
+
+def after_reinstatement(world: World) -> Refusals:
+    judged = world.accuse("newco", epoch=0)
+    return [("evidence that was judged", judged, Reason.WRONG_EPOCH)]
 
 
 def after_expiry(world: World) -> Refusals:

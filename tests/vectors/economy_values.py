@@ -24,7 +24,7 @@ from ledger.economy.spot_audit import AuditRound, Opening, Sealed
 from ledger.economy.standard import Standard
 from ledger.epochs import Epoch
 from ledger.genesis import AttestationStatement
-from ledger.objects import FeePot, LedgerClock, load_all
+from ledger.objects import FeePot, LedgerClock, Used, load_all
 from tests.ledger.world import World, grant, key, lock_of, regulator_keys, terms
 
 LAST = 2**63 - 1
@@ -96,7 +96,7 @@ def _licence_values(world: World) -> list[Wire]:
     revoked = Licence(
         value.licences[1],
         *(LicenceState.REVOKED, 2, Seat.LEAVING, 7, world.time_ms, Cause.BOND),
-        (rotation,),
+        *((rotation,), LAST, LAST),
     )
     change = RegulatorChange(regulator_keys(3), LAST)
     return [
@@ -153,4 +153,5 @@ def _other_values(world: World) -> list[Wire]:
         Freeze(HASH, (named,)),
         Due(LAST, DueKind.ORDER, b"case-7"),
         Due(0, DueKind.REGULATOR, b""),
+        Used(LAST, HASH),
     ]

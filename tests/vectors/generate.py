@@ -28,7 +28,7 @@ from ledger.block import (
 from ledger.codec import encode, encode_payload
 from ledger.crypto import tagged_hash
 from ledger.merkle import merkle_root
-from ledger.operations import Burn, EndEpoch
+from ledger.operations import Burn, EndEpoch, FreezeOrder, LiftOrder
 from ledger.reasons import Reason
 from ledger.transaction import Fee, Output, SignedTransaction
 from ledger.validators import ValidatorSet
@@ -169,8 +169,18 @@ def refused(world: World) -> dict[str, Any]:
         "transactions": [tx.raw.hex() for tx in (world.transfer("alice", "bob"), order)],
         "reason": Reason.NOT_FIRST.value,
     }
+    freeze = world.govern(
+        FreezeOrder("case-1", bytes(32), (lock_of("alice"),), world.time_ms + 90_000)
+    )
+    again = {
+        "name": "freeze that was lifted again",
+        "transactions": [
+            tx.raw.hex() for tx in (freeze, world.govern(LiftOrder("case-1", 1)), freeze)
+        ],
+        "reason": Reason.ALREADY_FINAL.value,
+    }
     head = {"chain_id": world.chain_id.hex(), "fees": [1, 50, 200]}
-    return {**head, "transactions": rows, "blocks": [late]}
+    return {**head, "transactions": rows, "blocks": [late, again]}
 
 
 def chain() -> dict[str, Any]:
