@@ -31,9 +31,10 @@ class Actions(Model):
         return all(owner not in item.targets for item in self.orders.values())
 
     def mint(self, name: str, key: str, amount: int) -> bool:
-        item, coin = self.licences.get(name), self.coins.get(name)
-        if item is None or coin is None or not item.issuer or item.state != "active":
+        item = self.licences.get(name)
+        if item is None or name not in self.coins or not item.issuer or item.state != "active":
             return False
+        coin = self.measured(name)
         after, least = coin.supply + amount, self.times.deliverability
         minted = coin.minted.get(self.now, 0)
         cap = coin.reserve * self.times.mint_cap // PPM
@@ -51,6 +52,7 @@ class Actions(Model):
         )
         if allowed:
             coin.supply, coin.minted[self.now] = after, minted + amount
+            self.coins[name] = coin
             self.touched.add(name)
         return allowed
 
@@ -78,7 +80,7 @@ class Actions(Model):
         bond = self.coins[name].bond
         if item.state in ("suspended", "revoked") or bond.get(coin, 0) < amount:
             return False
-        if self.coins[name].solvency in ("deficit", "caged"):
+        if self.measured(name).solvency in ("deficit", "caged"):
             return False
         before = dict(bond)
         bond[coin] -= amount

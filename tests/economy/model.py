@@ -280,26 +280,31 @@ class Model:
 
     def judge(self, names: set[str]) -> None:
         """Fresh figures of these issuers, then their bonds."""
-        for name in sorted(names):
-            coin = self.coins[name]
-            mine = [
-                held
-                for (issuer, _), held in self.commitments.items()
-                if issuer == name and held.state in ("live", "contested")
-            ]
-            soon = self.now + WEEK_MS // self.times.period
-            coin.reserve = sum(self.worth(held) for held in mine) // PPM
-            coin.deliverable = sum(self.worth(held, soon) for held in mine) // PPM
-            coin.frozen = any(
-                said.lower is not None for held in mine for said in held.said.values()
-            )
-            stands = self._stands(coin)
-            if coin.solvency != "caged" and stands != coin.solvency:
-                coin.solvency, coin.since = stands, self.clock
+        for name in names:
+            self.coins[name] = self.measured(name)
         for name in sorted(names):
             coin = self.coins[name]
             is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
             coin.short = (coin.short or self.clock) if is_short else 0
+
+    def measured(self, name: str) -> CoinModel:
+        """The coin with what its hours are worth now, and the band that follows."""
+        mine = [
+            held
+            for (issuer, _), held in self.commitments.items()
+            if issuer == name and held.state in ("live", "contested")
+        ]
+        soon = self.now + WEEK_MS // self.times.period
+        coin = replace(
+            self.coins[name],
+            reserve=sum(self.worth(held) for held in mine) // PPM,
+            deliverable=sum(self.worth(held, soon) for held in mine) // PPM,
+            frozen=any(said.lower is not None for held in mine for said in held.said.values()),
+        )
+        stands = self._stands(coin)
+        if coin.solvency != "caged" and stands != coin.solvency:
+            coin.solvency, coin.since = stands, self.clock
+        return coin
 
     def _stands(self, coin: CoinModel) -> str:
         if coin.supply > coin.reserve:

@@ -203,7 +203,7 @@ def mint(state: State, issuer: str, key: bytes, lane: int, number: int, amount: 
     licence = need_issuer(state, issuer, TREASURY, key)
     need(licence[1] == ACTIVE, "licence_inactive")
     use_number(state, issuer, "treasury", lane, number)
-    held = now(state, "Reserve", asset_of(state.chain_id, issuer))
+    held = _judged(state, now(state, "Reserve", asset_of(state.chain_id, issuer)))
     _, _, supply, backing, soon, solvency, _, frozen, period, minted, _ = held
     economy, after = state.economy, supply + amount
     minted = minted if period == state.period else 0
@@ -244,7 +244,7 @@ def withdraw_bond(
     use_number(state, issuer, "treasury", lane, number)
     take_bond(state, issuer, asset, amount)
     held = now(state, "Reserve", asset_of(state.chain_id, issuer))
-    need(not held or held[5] in (HEALTHY, WARN), "not_healthy")
+    need(not held or _judged(state, held)[5] in (HEALTHY, WARN), "not_healthy")
     need(not is_short(state, issuer, held[2] if held else 0), "short_bond")
 
 
