@@ -64,7 +64,7 @@ class LowerFigure(Wire, frozen=True):
 class Attestation(Wire, frozen=True):
     """`attestor` vouches for so many µh a period of one commitment since `since_ms`.
 
-    `until_ms` is where the schedule ended then: who amends it later gets no hours by that.
+    `until_ms` is where the schedule ended that it saw: who amends it later gets no hours by that.
     """
 
     attestor: Slug
@@ -213,8 +213,10 @@ def overlaps(terms: CommitmentTerms, other: CommitmentTerms) -> bool:
 def amended(
     held: CapacityCommitment, *, microhours: int, to_ms: int, clock_ms: int, period_ms: int
 ) -> CapacityCommitment:
-    """More hours, or for longer: a promise never shrinks. Raises Invalid(BAD_SCHEDULE)."""
+    """More hours, or for longer: a promise never shrinks. Raises Invalid."""
     terms = held.terms
+    if (microhours, to_ms) == (terms.microhours, terms.to_ms):
+        raise Invalid(Reason.NO_EFFECT, f"'{terms.id}' promises {microhours} µh until {to_ms}")
     if microhours < terms.microhours or to_ms < terms.to_ms or held.state is CommitmentState.VOID:
         detail = f"{terms.microhours} µh until {terms.to_ms}, {microhours} until {to_ms} asked"
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}' promises {detail}")
@@ -225,22 +227,32 @@ def amended(
 
 
 def attested(
-    held: CapacityCommitment, attestor: str, figure: int, measure: Measure
+    held: CapacityCommitment, attestor: str, *, figure: int, until_ms: int, measure: Measure
 ) -> CapacityCommitment:
-    """The commitment with a further word of one attestor; raises Invalid.
+    """The commitment with a further word of one attestor, on its hours until `until_ms`; raises
+    Invalid.
 
-    At once LIVE when enough groups agree. A figure below the attestor's own last one, or a first
-    one below what counts, is noted as lower and waits.
+    At once LIVE when enough groups agree. A word reaches no further than what is promised, which
+    may be more than its author saw, and no less far than what its author said before: that is
+    taken back by a lower figure alone. A figure below the attestor's own last one, or a first one
+    below what counts, is noted as lower and waits.
     """
     terms = held.terms
     if held.state is CommitmentState.VOID:
         raise Invalid(Reason.COMMITMENT_OVER, f"'{terms.id}' of '{terms.issuer}' is void")
-    if figure > terms.microhours:
-        detail = f"{figure} µh, '{terms.id}' of '{terms.issuer}' commits {terms.microhours}"
-        raise Invalid(Reason.ABOVE_COMMITMENT, detail)
+    if figure > terms.microhours or until_ms > terms.to_ms:
+        where = f"'{terms.id}' of '{terms.issuer}' commits {terms.microhours} until {terms.to_ms}"
+        raise Invalid(Reason.ABOVE_COMMITMENT, f"{figure} µh until {until_ms}, {where}")
     found = {item.attestor: item for item in held.attestations}
     before = found.get(attestor)
-    found[attestor] = _said(before, attestor, figure, held, measure)
+    if before is not None and not measure.hears(before):
+        before = None
+    least_ms = measure.clock_ms if before is None else before.until_ms
+    if until_ms < least_ms or until_ms % measure.period_ms:
+        detail = f"until {until_ms}, a word of '{attestor}' reaches to {least_ms} at least"
+        raise Invalid(Reason.BAD_SCHEDULE, f"{detail}, and to the end of a period")
+    word = Attestation(attestor, figure, measure.clock_ms, until_ms, ())
+    found[attestor] = _said(before, word, counted(held, measure))
     if len(found) > ATTESTATIONS_MAX:  # who says nothing any more makes room
         found = {name: item for name, item in found.items() if measure.hears(item)}
     if len(found) > ATTESTATIONS_MAX:
@@ -253,21 +265,17 @@ def attested(
     return held
 
 
-def _said(
-    before: Attestation | None,
-    attestor: str,
-    figure: int,
-    held: CapacityCommitment,
-    measure: Measure,
-) -> Attestation:
-    clock_ms = measure.clock_ms
-    is_known = before is not None and measure.hears(before)
-    if before is not None and is_known and figure < before.microhours:
-        since_ms = before.lower[0].since_ms if before.lower else clock_ms
-        return msgspec.structs.replace(before, lower=(LowerFigure(figure, since_ms),))
-    is_lower = not is_known and figure < counted(held, measure)
-    lower = (LowerFigure(figure, clock_ms),) if is_lower else ()
-    return Attestation(attestor, figure, clock_ms, held.terms.to_ms, lower)
+def _said(before: Attestation | None, word: Attestation, counts: int) -> Attestation:
+    """What stands of an attestor after a further word; `before` is its last one that is heard,
+    `counts` what counts without this one."""
+    if before is None:
+        is_lower = word.microhours < counts
+        lower = (LowerFigure(word.microhours, word.since_ms),) if is_lower else ()
+        return msgspec.structs.replace(word, lower=lower)
+    if word.microhours >= before.microhours:
+        return word
+    since_ms = before.lower[0].since_ms if before.lower else word.since_ms
+    return msgspec.structs.replace(before, lower=(LowerFigure(word.microhours, since_ms),))
 
 
 def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> CapacityCommitment:

@@ -180,7 +180,7 @@ class Actions(Model):
 
     def commit(
         self, place: tuple[str, str], key: str, line: tuple[str, str], factor: int,
-        begin: int, end: int, hours: int,
+        begin: int, end: int, hours: int, height: int,
     ) -> bool:  # fmt: skip
         if not self._promises(place[0], key) or place in self.commitments or not factor:
             return False
@@ -195,7 +195,7 @@ class Actions(Model):
         if sum(issuer == place[0] for issuer, _ in self.commitments) >= COMMITMENTS_OF_ISSUER:
             return False
         self.commitments[place] = CommitmentModel(
-            full, factor, begin, end, hours, "proposed", self.clock
+            full, factor, begin, end, hours, "proposed", self.clock, height
         )
         self.touched.add(place[0])
         return True
@@ -247,7 +247,7 @@ class Actions(Model):
         held = self._standing(place)
         if not self._promises(place[0], key) or held is None or held.version != version:
             return False
-        if hours < held.hours or end < held.end:
+        if hours < held.hours or end < held.end or (hours, end) == (held.hours, held.end):
             return False
         if end != held.end:
             bad = end % self.times.period or end <= self.clock
@@ -259,20 +259,24 @@ class Actions(Model):
         self.touched.add(place[0])
         return True
 
-    def attest(self, name: str, place: tuple[str, str], figure: int, version: int) -> bool:
+    def attest(self, name: str, place: tuple[str, str], figure: int, born: int, until: int) -> bool:
         held = self._standing(place)
         if name not in self.attestors or held is None or figure > held.hours:
             return False
-        if version != held.version:
+        if born != held.born or not self.clock <= until <= held.end:
+            return False
+        if until % self.times.period:
             return False
         before = held.said.get(name)
         known = before is not None and before.until >= self.clock and self.weighted(before, PPM)
+        if before is not None and known and until < before.until:
+            return False
         if before is not None and known and figure < before.figure:
             before.lower_at = self.clock if before.lower is None else before.lower_at
             before.lower = figure
         else:
             counts = self.counted(held)
-            held.said[name] = Said(figure, self.clock, held.end)
+            held.said[name] = Said(figure, self.clock, until)
             if not known and figure < counts:
                 held.said[name].lower, held.said[name].lower_at = figure, self.clock
         if held.state == "proposed" and len(self._best(held)) >= self.times.groups:

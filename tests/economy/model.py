@@ -71,6 +71,7 @@ class CommitmentModel:
     hours: int
     state: str
     since: int
+    born: int = 0
     version: int = 0
     devices: int = 0
     said: dict[str, Said] = field(default_factory=dict)

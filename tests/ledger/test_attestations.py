@@ -146,20 +146,56 @@ def test_a_longer_schedule_counts_as_far_as_it_was_attested() -> None:
     assert world.reserve().reserve == more_hours
 
 
-def test_an_attestation_is_of_the_version_that_its_attestor_saw() -> None:
-    """Amended or pledged to in the same block before it, it is refused; after it, it holds."""
+def test_no_change_by_the_issuer_keeps_a_word_from_holding() -> None:
+    """Amended and pledged to in the same block before it: of fewer hours, it holds all the same."""
     world = EconomyWorld()
     held = world.capacity()
     assert held is not None
-    word = world.attests("north", "val0")
-    longer = world.amends("val0", "capacity-val0", held.terms.microhours, held.terms.to_ms + DAY_MS)
+    word = world.attests("north", "val0", 5)
+    more_hours = held.terms.microhours + 1
     larger = world.pledges("val0", "capacity-val0", "one more")
-    for change in (longer, larger):
-        assert world.reason(change, word) is Reason.WRONG_VERSION
-    world.run(word, world.attests("south", "val0"), longer)
-    early = replace(_attest(word), number=1, version=0)
-    assert world.reason(world.does(early, "attestor/att-north")) is Reason.WRONG_VERSION
-    world.run(world.attests("north", "val0"))
+    world.run(larger)
+    changed = world.amends("val0", "capacity-val0", more_hours, held.terms.to_ms)
+    world.run(changed, word)
+    assert world.reserve().is_frozen
+
+
+def test_a_word_reaches_as_far_as_the_schedule_that_its_attestor_saw() -> None:
+    """The issuer makes it longer in the same block before all who vouch: no hour more counts. None
+    reaches further than what is promised, less far than its author's last, or into a period."""
+    world = EconomyWorld()
+    held = world.capacity()
+    assert held is not None
+    before, to_ms = world.reserve(), held.terms.to_ms
+    words = [world.attests(group, "val0") for group in GROUPS]
+    longer = world.amends("val0", "capacity-val0", held.terms.microhours, to_ms + DAY_MS)
+    world.run(longer, *words)
+    assert world.reserve() == before
+    seen = _attest(world.attests("north", "val0"))
+    assert seen.until_ms == to_ms + DAY_MS
+    signer = "attestor/att-north"
+    for until_ms, reason in (
+        (to_ms + DAY_MS + PERIOD_MS, Reason.ABOVE_COMMITMENT),
+        (to_ms - PERIOD_MS, Reason.BAD_SCHEDULE),
+        (to_ms + 1, Reason.BAD_SCHEDULE),
+    ):
+        word = world.does(replace(seen, until_ms=until_ms), signer)
+        assert world.reason(word) is reason
+    world.run(*(world.attests(group, "val0") for group in GROUPS))
+    assert world.reserve().reserve == before.reserve + 900_000 * DAY_MS // PERIOD_MS
+
+
+def test_a_word_is_of_the_very_commitment_that_its_attestor_saw() -> None:
+    """One that lapsed and is proposed again under its name is another."""
+    world = EconomyWorld()
+    proposed(world)
+    late = _attest(world.attests("north", "val0", of="more"))
+    world.until(world.clock_ms + 7 * DAY_MS + 1)
+    made = proposed(world)
+    signer = "attestor/att-north"
+    again = world.does(replace(late, until_ms=made.to_ms), signer)
+    assert world.reason(again) is Reason.UNKNOWN_COMMITMENT
+    world.run(world.attests("north", "val0", of="more"))
 
 
 def _attest(tx: SignedTransaction) -> Attest:
@@ -325,16 +361,15 @@ def test_an_attestor_is_admitted_by_both_with_a_key_of_its_own() -> None:
 def test_an_attestation_is_signed_by_its_attestor_and_used_once() -> None:
     """Another's key, the same number again, one too many."""
     world = EconomyWorld()
-    wrong = Attest(
-        "att-north", key("attestor/att-south").public, 0, 0, "val0", "capacity-val0", 0, 5
-    )
+    held = world.capacity()
+    assert held is not None
+    said = ("val0", "capacity-val0", held.born, held.terms.to_ms, 5)
+    wrong = Attest("att-north", key("attestor/att-south").public, 0, 0, *said)
     assert world.reason(world.does(wrong, "attestor/att-south")) is Reason.WRONG_ROLE_KEY
     tx = world.attests("north", "val0")
     world.run(tx)
     assert world.reason(tx) is Reason.REPLAYED_OPERATION
-    skipped = Attest(
-        "att-north", key("attestor/att-north").public, 0, 2, "val0", "capacity-val0", 0, 5
-    )
+    skipped = Attest("att-north", key("attestor/att-north").public, 0, 2, *said)
     assert world.reason(world.does(skipped, "attestor/att-north")) is Reason.OPERATION_GAP
     unknown = world.attests("north", "val0", of="nothing")
     assert world.reason(unknown) is Reason.UNKNOWN_COMMITMENT
