@@ -234,8 +234,8 @@ def attested(
 
     At once LIVE when enough groups agree. A word reaches no further than what is promised, which
     may be more than its author saw, and no less far than what its author said before: that is
-    taken back by a lower figure alone. A figure below the attestor's own last one, or a first one
-    below what counts, is noted as lower and waits.
+    taken back by a lower figure alone. A figure below what the attestor's own last one still
+    counts for, or a first one below what counts, is noted as lower and waits.
     """
     terms = held.terms
     if held.state is CommitmentState.VOID:
@@ -252,7 +252,7 @@ def attested(
         detail = f"until {until_ms}, a word of '{attestor}' reaches to {least_ms} at least"
         raise Invalid(Reason.BAD_SCHEDULE, f"{detail}, and to the end of a period")
     word = Attestation(attestor, figure, measure.clock_ms, until_ms, ())
-    found[attestor] = _said(before, word, counted(held, measure))
+    found[attestor] = _said(before, word, counted(held, measure), measure)
     if len(found) > ATTESTATIONS_MAX:  # who says nothing any more makes room
         found = {name: item for name, item in found.items() if measure.hears(item)}
     if len(found) > ATTESTATIONS_MAX:
@@ -265,22 +265,28 @@ def attested(
     return held
 
 
-def _said(before: Attestation | None, word: Attestation, counts: int) -> Attestation:
+def _said(
+    before: Attestation | None, word: Attestation, counts: int, measure: Measure
+) -> Attestation:
     """What stands of an attestor after a further word; `before` is its last one that is heard,
-    `counts` what counts without this one."""
+    `counts` what counts without this one. Only what is no less than was said before has waited
+    since then: a still lower figure waits anew."""
     if before is None:
         is_lower = word.microhours < counts
         lower = (LowerFigure(word.microhours, word.since_ms),) if is_lower else ()
         return msgspec.structs.replace(word, lower=lower)
-    if word.microhours >= before.microhours:
+    if word.microhours >= measure.weight(before.since_ms, before.microhours):
         return word
-    since_ms = before.lower[0].since_ms if before.lower else word.since_ms
+    since_ms = word.since_ms
+    if before.lower and word.microhours >= before.lower[0].microhours:
+        since_ms = before.lower[0].since_ms
     return msgspec.structs.replace(before, lower=(LowerFigure(word.microhours, since_ms),))
 
 
 def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> CapacityCommitment:
     """Lower figures that waited long enough: those of authors among the k count, the others are
-    dropped. To be asked at each period's start."""
+    dropped. One that by now counts for more than what it lowers takes its place at once: it is the
+    fresher word. To be asked at each period's start."""
     if not any(item.lower for item in held.attestations):
         return held
     among = _counted_attestors(held, measure)
@@ -289,11 +295,15 @@ def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> Capaci
 
 
 def _settled(item: Attestation, among: set[str], measure: Measure, lower_ms: int) -> Attestation:
-    if not item.lower or measure.clock_ms <= item.lower[0].since_ms + lower_ms:
+    if not item.lower:
         return item
-    if item.attestor not in among:
-        return msgspec.structs.replace(item, lower=())
-    figure = item.lower[0]
+    figure, weight = item.lower[0], measure.weight
+    left = weight(item.since_ms, item.microhours)
+    if weight(figure.since_ms, figure.microhours) <= left:
+        if measure.clock_ms <= figure.since_ms + lower_ms:
+            return item
+        if item.attestor not in among:
+            return msgspec.structs.replace(item, lower=())
     return msgspec.structs.replace(
         item, microhours=figure.microhours, since_ms=figure.since_ms, lower=()
     )

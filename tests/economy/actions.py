@@ -271,8 +271,9 @@ class Actions(Model):
         known = before is not None and before.until >= self.clock and self.weighted(before, PPM)
         if before is not None and known and until < before.until:
             return False
-        if before is not None and known and figure < before.figure:
-            before.lower_at = self.clock if before.lower is None else before.lower_at
+        if before is not None and known and figure < self.weighted(before, before.figure):
+            if before.lower is None or figure < before.lower:
+                before.lower_at = self.clock
             before.lower = figure
         else:
             counts = self.counted(held)

@@ -208,9 +208,14 @@ class Model:
         for (issuer, _), held in self.commitments.items():
             among = {name for _, name in self._best(held)[: self.times.groups]}
             for name, said in held.said.items():
-                if said.lower is not None and self.clock > said.lower_at + self.times.lower:
-                    if name in among:
-                        said.figure, said.at = said.lower, said.lower_at
+                if said.lower is None:
+                    continue
+                fresh = Said(said.lower, said.lower_at, said.until)
+                more = self.weighted(fresh, fresh.figure) > self.weighted(said, said.figure)
+                waited = self.clock > said.lower_at + self.times.lower
+                if more or (waited and name in among):
+                    said.figure, said.at = said.lower, said.lower_at
+                if more or waited:
                     said.lower = None
                     self.touched.add(issuer)
         closed = self.now - 2

@@ -19,6 +19,7 @@ from tests.ledger.second_reserve import (
     is_sound,
     need_issuer,
     use_number,
+    weight,
 )
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import asset_of
@@ -142,9 +143,9 @@ def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *sai
     fresh = bool(before) and is_heard(state, before[0])
     need(until_ms >= (before[0][3] if fresh else clock_ms), "bad_schedule")
     need(until_ms % state.period_ms == 0, "bad_schedule")
-    if fresh and figure < before[0][1]:
-        waits_ms = before[0][4][0][1] if before[0][4] else clock_ms
-        entry = [*before[0][:4], [[figure, waits_ms]]]
+    if fresh and figure < weight(state, before[0][2], before[0][1]):
+        waiting = [since_ms for lower, since_ms in before[0][4] if lower <= figure]
+        entry = [*before[0][:4], [[figure, *(waiting or [clock_ms])]]]
     else:
         lower = [[figure, clock_ms]] if not fresh and figure < counts else []
         entry = [attestor, figure, clock_ms, until_ms, lower]

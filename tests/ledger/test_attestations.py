@@ -294,17 +294,65 @@ def test_an_attestor_that_takes_its_lower_figure_back_frees_minting() -> None:
 
 
 def test_a_lower_figure_said_again_does_not_wait_anew() -> None:
-    """The day runs from the first; the last figure is what counts."""
+    """The day runs from the first, also for a higher one; the last figure is what counts."""
     world = EconomyWorld()
     world.run(world.attests("west", "val0", 5))
     first_ms = world.clock_ms
     world.until(first_ms + DAY_MS - PERIOD_MS)
-    world.run(world.attests("west", "val0", 4))
+    world.run(world.attests("west", "val0", 5))
+    world.run(world.attests("west", "val0", 6))
     world.until((first_ms + DAY_MS) // PERIOD_MS * PERIOD_MS + PERIOD_MS)
+    said = _said(world, "west")
+    assert (said.microhours, said.since_ms, said.lower) == (6, first_ms, ())
+
+
+def _said(world: EconomyWorld, group: str) -> Attestation:
     held = world.capacity()
     assert held is not None
-    said = {item.attestor: item for item in held.attestations}["att-west"]
-    assert (said.microhours, said.since_ms, said.lower) == (4, first_ms, ())
+    return {item.attestor: item for item in held.attestations}[f"att-{group}"]
+
+
+def test_a_still_lower_figure_waits_anew() -> None:
+    """A little less to begin with, and nothing at the end of the day: that waits a day too."""
+    world = EconomyWorld()
+    world.run(world.attests("west", "val0", 899_999))
+    world.until(world.clock_ms + DAY_MS - PERIOD_MS)
+    world.run(world.attests("west", "val0", 0))
+    last_ms = world.clock_ms
+    for _ in range(2):
+        world.next_period()
+    said = _said(world, "west")
+    assert (said.microhours, said.lower[0].since_ms) == (900_000, last_ms)
+    world.until((last_ms + DAY_MS) // PERIOD_MS * PERIOD_MS + PERIOD_MS)
+    said = _said(world, "west")
+    assert (said.microhours, said.since_ms, said.lower) == (0, last_ms, ())
+
+
+def test_a_fresh_word_above_what_is_left_of_the_last_one_is_not_lower() -> None:
+    """Six days old, 900,000 count for 257,000: 500,000 said anew count at once, with their own
+    age, and minting goes on."""
+    world = EconomyWorld()
+    world.until(TIME_MS + 6 * DAY_MS)
+    world.run(world.attests("south", "val0"), world.attests("north", "val0", 500_000))
+    held, said = world.capacity(), _said(world, "north")
+    assert held is not None
+    assert (said.microhours, said.since_ms, said.lower) == (500_000, world.clock_ms, ())
+    assert (counted(held, _measure(world)), world.reserve().is_frozen) == (500_000, False)
+
+
+def test_a_lower_figure_counts_once_the_word_that_it_lowers_has_faded_below_it() -> None:
+    """Said on the last of seven days it is heard after them, though it has not waited for a day."""
+    world = EconomyWorld()
+    world.until(TIME_MS + 7 * DAY_MS - 100 * PERIOD_MS)
+    assert _measure(world).weight(TIME_MS, 900_000) > 10_000
+    world.run(world.attests("south", "val0"), world.attests("north", "val0", 10_000))
+    said_ms = world.clock_ms
+    assert world.reserve().is_frozen
+    world.until(TIME_MS + 7 * DAY_MS + PERIOD_MS)
+    held, said = world.capacity(), _said(world, "north")
+    assert held is not None
+    assert (said.microhours, said.since_ms, said.lower) == (10_000, said_ms, ())
+    assert (counted(held, _measure(world)), world.reserve().is_frozen) == (10_000, False)
 
 
 def test_one_hostile_attestor_changes_nothing_for_holders() -> None:
