@@ -14,6 +14,7 @@ PPM = 1_000_000
 WEEK_MS = 7 * 86_400_000
 HOUR_MS = 3_600_000
 YEAR_MS = 365 * 86_400_000
+AMOUNT_MAX = 2**62 - 1
 
 
 @dataclass
@@ -303,8 +304,8 @@ class Model:
         soon = self.now + WEEK_MS // self.times.period
         coin = replace(
             self.coins[name],
-            reserve=sum(self.worth(held) for held in mine) // PPM,
-            deliverable=sum(self.worth(held, soon) for held in mine) // PPM,
+            reserve=min(sum(self.worth(held) for held in mine) // PPM, AMOUNT_MAX),
+            deliverable=min(sum(self.worth(held, soon) for held in mine) // PPM, AMOUNT_MAX),
             frozen=any(said.lower is not None for held in mine for said in held.said.values()),
         )
         stands = self._stands(coin)

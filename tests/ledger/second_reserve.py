@@ -28,6 +28,7 @@ from tests.ledger.second_standing import (
 )
 
 MILLION = 10**6
+AMOUNT_MAX = 2**62 - 1
 WEEK_MS = 7 * 24 * 3_600_000
 HOUR_MS = 3_600_000
 TREASURY = 1
@@ -92,7 +93,7 @@ def hours(state: State, commitments: list[Any]) -> tuple[int, int, bool]:
             soon += worth * len(range(left.start, min(left.stop, week)))
             start = max(start, left.stop)
         frozen = frozen or any(entry[4] for entry in item[6])
-    return total // MILLION, soon // MILLION, frozen
+    return min(total // MILLION, AMOUNT_MAX), min(soon // MILLION, AMOUNT_MAX), frozen
 
 
 def hours_of(state: State, issuer: str) -> tuple[int, int, bool]:
