@@ -118,7 +118,7 @@ def judge(
         for item in held:
             is_short = item.short_since_ms > 0
             if is_last:
-                is_short = _is_short(draft, item, sound)
+                is_short = has_short_bond(draft, item, sound)
             stands = judged(
                 item,
                 hours[item.asset],
@@ -157,7 +157,8 @@ def _hours_by_asset(
     return hours
 
 
-def _is_short(draft: Draft, held: Reserve, sound: frozenset[bytes]) -> bool:
+def has_short_bond(draft: Draft, held: Reserve, sound: frozenset[bytes]) -> bool:
+    """Whether the bond of this issuer, in these coins, counts for less than it must."""
     needed = required(held.supply, draft.economy.bond_ppm)
     return worth(draft.all(Bond, Bond.prefix(held.issuer)), sound, needed) < needed
 

@@ -7,7 +7,9 @@ come to. Times are milliseconds of the ledger clock, amounts µ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 
 PPM = 1_000_000
@@ -114,6 +116,8 @@ class Model:
     """The state after the last action."""
 
     times: Times
+    chain: bytes
+    """Its id: assets hash it."""
     clock: int
     header: int
     licences: dict[str, LicenceModel] = field(default_factory=dict)
@@ -142,31 +146,45 @@ class Model:
         before = self.now
         self.clock += min(header - self.header, 30_000)
         self.header = header
-        self._end_challenges()
         self._end_licences()
-        self._end_cures()
+        self._end_challenges_and_cures()
         self._end_commitments()
         self.orders = {name: item for name, item in self.orders.items() if header <= item.until}
         if self.now != before:
             self._begin_period()
 
-    def _end_challenges(self) -> None:
-        for place, item in list(self.challenges.items()):
-            if self.clock <= (item.decided or item.since + self.times.contest):
-                continue
-            del self.challenges[place]
-            held = self.commitments[place]
-            upheld = sum(item.votes.values()) >= 3
-            held.state, held.since = ("void" if upheld else "live"), self.clock
-            held.version += 1
-            self.touched.add(place[0])
-            if upheld:
-                bond = self.coins[place[0]].bond
-                total = sum(bond.values())
-                due = min(item.penalty, total)
-                for coin in list(bond):
-                    bond[coin] -= bond[coin] * due // total
-                self.coins[place[0]].bond = {coin: left for coin, left in bond.items() if left}
+    def _end_challenges_and_cures(self) -> None:
+        """By deadline, cures first, then by identity: a bond is less by what was paid from it
+        before, and coins of who was suspended before count no more."""
+        ends: list[tuple[int, int, bytes, Callable[[], None]]] = []
+        for name, coin in self.coins.items():
+            moments = [coin.since + self.times.cure] if coin.solvency == "deficit" else []
+            if coin.short:
+                moments.append(coin.short + self.times.bond_cure)
+            if moments:
+                asset = hashed("asset", self.chain, name.encode(), bytes(1), bytes(8))
+                ends.append((min(moments), 0, asset, partial(self._end_cure, name)))
+        for place, item in self.challenges.items():
+            moment = item.decided or item.since + self.times.contest
+            identity = "\0".join(place).encode()
+            ends.append((moment, 1, identity, partial(self._end_challenge, place)))
+        for moment, _, _, act in sorted(ends, key=lambda end: end[:3]):
+            if self.clock > moment:
+                act()
+
+    def _end_challenge(self, place: tuple[str, str]) -> None:
+        item, held = self.challenges.pop(place), self.commitments[place]
+        upheld = sum(item.votes.values()) >= 3
+        held.state, held.since = ("void" if upheld else "live"), self.clock
+        held.version += 1
+        self.touched.add(place[0])
+        if upheld:
+            bond = self.coins[place[0]].bond
+            total = sum(bond.values())
+            due = min(item.penalty, total)
+            for coin in list(bond):
+                bond[coin] -= bond[coin] * due // total
+            self.coins[place[0]].bond = {coin: left for coin, left in bond.items() if left}
 
     def _end_licences(self) -> None:
         for name, item in list(self.licences.items()):
@@ -183,18 +201,17 @@ class Model:
             if item.state == "active" and self.clock > item.expires:
                 item.state, item.since, item.cause = "winddown", item.expires, ""
 
-    def _end_cures(self) -> None:
-        for name, coin in self.coins.items():
-            if coin.solvency == "deficit" and self.clock > coin.since + self.times.cure:
-                coin.since += self.times.cure
-                coin.solvency = "caged"
-                self.touched.add(name)
-            if coin.short and self.clock > coin.short + self.times.bond_cure:
-                coin.short = self.clock
-                self.touched.add(name)
-                item = self.licences[name]
-                if item.state == "active":
-                    item.state, item.since, item.cause = "suspended", self.clock, "bond"
+    def _end_cure(self, name: str) -> None:
+        coin, item = self.coins[name], self.licences[name]
+        self.touched.add(name)
+        if coin.solvency == "deficit" and self.clock > coin.since + self.times.cure:
+            coin.since += self.times.cure
+            coin.solvency = "caged"
+        if coin.short and self.clock > coin.short + self.times.bond_cure:
+            is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
+            coin.short = self.clock if is_short else 0
+            if is_short and item.state == "active":
+                item.state, item.since, item.cause = "suspended", self.clock, "bond"
 
     def _end_commitments(self) -> None:
         for place, held in list(self.commitments.items()):
@@ -333,17 +350,19 @@ class Model:
         return sum(min(amount, half) for coin, amount in bond.items() if self.is_sound(coin))
 
 
+def hashed(name: str, *values: bytes) -> bytes:
+    """As the protocol hashes: under a tag, each part after its length."""
+    tag = f"marsa/1/{name}".encode()
+    parts = b"".join(len(x).to_bytes(4, "big") + x for x in values)
+    return sha256(bytes([len(tag)]) + tag + parts).digest()
+
+
 def panel_of(groups: dict[str, str], parties: set[str], seed: bytes) -> tuple[str, ...]:
     """Five of distinct groups, by the hash of seed and name; none in a party's group."""
 
-    def place(name: str) -> bytes:
-        tag = b"marsa/1/panel"
-        parts = b"".join(len(x).to_bytes(4, "big") + x for x in (seed, name.encode()))
-        return sha256(bytes([len(tag)]) + tag + parts).digest()
-
     seats: list[str] = []
     taken = {groups[name] for name in parties if name in groups}
-    for name in sorted(groups, key=place):
+    for name in sorted(groups, key=lambda name: hashed("panel", seed, name.encode())):
         if len(seats) < 5 and groups[name] not in taken:
             taken.add(groups[name])
             seats.append(name)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.ledger.second_capacity import verdict
 from tests.ledger.second_membership import TREASURY_KEY
 from tests.ledger.second_orders import release
-from tests.ledger.second_reserve import best_by_group, judge, take_bond, weight
+from tests.ledger.second_reserve import best_by_group, is_short, judge, take_bond, weight
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import pack
 from tests.ledger.second_shape import digest
@@ -66,9 +66,10 @@ def sweep(state: State) -> list[list[Any]]:
 def _sweep_reserve(state: State, held: list[Any]) -> None:
     held = now(state, "Reserve", held[0])
     if held[10] and state.clock_ms > held[10] + state.economy.bond_cure_ms:
-        held[10] = state.clock_ms
+        short = is_short(state, held[1], held[2])
+        held[10] = state.clock_ms if short else 0
         licence = now(state, "Licence", held[1].encode())
-        if licence is not None and licence[1] == ACTIVE:
+        if short and licence is not None and licence[1] == ACTIVE:
             standing = [SUSPENDED, *licence[2:5], state.clock_ms, BY_BOND, licence[7]]
             keep(state, "Licence", [licence[0], *standing])
     keep(state, "Reserve", held)
