@@ -283,6 +283,14 @@ def _said(
     return msgspec.structs.replace(before, lower=(LowerFigure(word.microhours, since_ms),))
 
 
+def without_words_of(held: CapacityCommitment, attestor: str) -> CapacityCommitment:
+    """As if the attestor had never said anything of it; the same where it has not."""
+    left = tuple([item for item in held.attestations if item.attestor != attestor])
+    if len(left) == len(held.attestations):
+        return held
+    return msgspec.structs.replace(held, attestations=left)
+
+
 def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> CapacityCommitment:
     """Lower figures that waited long enough: those of authors among the k count, the others are
     dropped. One that by now counts for more than what it lowers takes its place at once: it is the

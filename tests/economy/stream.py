@@ -146,6 +146,8 @@ class Stream:
 
     def _readmit(self, name: str) -> bool:
         self.model.attestors.add(name)
+        for held in self.model.commitments.values():
+            held.said.pop(name, None)
         self._touch_all(name)
         return True
 

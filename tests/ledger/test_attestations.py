@@ -384,7 +384,35 @@ def test_what_a_removed_attestor_said_counts_no_more() -> None:
     again = next(item for item in world.genesis.attestors if item.id == "att-south")
     assert world.reason(world.govern(AdmitAttestor(again, 1))) is Reason.WRONG_VERSION
     world.run(world.govern(AdmitAttestor(again, 2)))
+    assert world.reserve().reserve == 0
+    world.run(world.attests("south", "val0"))
     assert world.reserve().reserve == before
+
+
+def test_an_attestor_that_comes_back_has_said_nothing() -> None:
+    """With another key, of another group: of what it said before nothing counts, and its lower
+    figure stops nobody; what it says anew counts, and is no lower figure."""
+    world = EconomyWorld()
+    before = world.reserve().reserve
+    world.run(world.attests("north", "val0", 5))
+    world.run(world.govern(RemoveAttestor("att-north", 1), RemoveAttestor("att-south", 1)))
+    assert (world.reserve().reserve, world.reserve().is_frozen) == (0, True)
+    north = world.genesis.attestors[
+        [item.id for item in world.genesis.attestors].index("att-north")
+    ]
+    fresh = replace(north, group="polar", key=key("attestor/att-north/2").public)
+    world.run(world.govern(AdmitAttestor(fresh, 2)))
+    assert (world.reserve().reserve, world.reserve().is_frozen) == (0, False)
+    for issuer in ("val0", "val1", "val2", "val3"):
+        held = world.capacity(issuer)
+        assert held is not None
+        assert "att-north" not in [item.attestor for item in held.attestations]
+    held = world.capacity()
+    assert held is not None
+    said = ("val0", "capacity-val0", held.born, held.terms.to_ms, 900_000)
+    word = Attest("att-north", fresh.key, 0, 1, *said)
+    world.run(world.does(word, "attestor/att-north/2"))
+    assert (world.reserve().reserve, world.reserve().is_frozen) == (before, False)
 
 
 def test_an_attestor_is_admitted_by_both_with_a_key_of_its_own() -> None:
