@@ -71,7 +71,7 @@ def attest(
     no_wait: bool,
     wait: str,
 ) -> None:
-    """Of the version that was looked at: a commitment that changes meanwhile is not vouched for."""
+    """Of the commitment as it was looked at: what is added meanwhile is not vouched for."""
     from cli import nodes
     from ledger.operations import Attest
 
@@ -93,7 +93,8 @@ def attest(
             number=next_number(said.lanes, lane),
             issuer=issuer,
             commitment=commitment,
-            version=found.version,
+            born=found.born,
+            until_ms=found.to_ms,
             microhours=microhours,
         )
         outcome = act(node, operation, (signer,), wait_ms)

@@ -7,7 +7,8 @@
   than is promised, or than the pledged devices can deliver;
 - an hour is worth the least factor of its class over the commitment's workloads;
 - R is the sum over current and future periods, in millionths of a coin, floored once; what is due
-  are the periods before the one in which 7 days from the present one end.
+  are the periods before the one in which 7 days from the present one end; neither is more than the
+  largest amount.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from cli.verify_bytes import Fault, Refused, named
-from cli.verify_layouts import ATTESTOR, CLOCK, COMMITMENT, PARAMETERS, STANDARD
+from cli.verify_layouts import AMOUNT_OR_ZERO, ATTESTOR, CLOCK, COMMITMENT, PARAMETERS, STANDARD
 
 PPM = 1_000_000
 DUE_MS = 7 * 24 * 3_600_000
@@ -127,14 +128,14 @@ class Book:
         return [part for part in cut if part.microhours and part.first < part.end]
 
     def total(self, items: list[Any], end: int | None = None) -> int:
-        """R, or what of it lies before a period."""
+        """R, or what of it lies before a period; at most the largest amount."""
         worth = 0
         for item in items:
             factor = self.factor(item.terms)
             for part in self.ahead(item):
                 last = part.end if end is None else min(part.end, end)
                 worth += part.microhours * factor * max(0, last - part.first)
-        return worth // PPM
+        return min(worth // PPM, AMOUNT_OR_ZERO.high)
 
 
 def counts(item: Any) -> bool:

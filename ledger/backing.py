@@ -1,8 +1,9 @@
 """How issuers stand: the figures behind each coin, worked out from all that they depend on.
 
-An issuer is judged anew after each block that touches it, and all are at each period's start, when
-hours of the past period have left. Everything depends on the number of the period and on stored
-objects alone, so that a recount at any later moment of the period finds the same.
+An issuer is judged anew after each block that touches it, before it mints or takes back bond, and
+all are at each period's start, when hours of the past period have left. Everything depends on the
+number of the period and on stored objects alone, so that a recount at any later moment of the
+period finds the same.
 """
 
 from __future__ import annotations
@@ -67,10 +68,19 @@ def is_sound(held: Licence | None, clock_ms: int) -> bool:
 
 
 def backing_of(draft: Draft, issuer: str) -> Backing | None:
-    """All that minting depends on; None where there is no such issuer."""
+    """All that minting depends on, the issuer's hours measured anew: what fell earlier in the same
+    block backs no coin. How the issuers of the coins in its bond stand is as they were judged last.
+    None where there is no such issuer."""
     held = RESERVES.get(draft, asset_id(draft.chain_id, issuer))
     if held is None:
         return None
+    held = judged(
+        held,
+        Yardstick.of(draft).hours(draft, issuer),
+        is_short=held.short_since_ms > 0,
+        clock_ms=draft.clock_ms,
+        parameters=draft.parameters,
+    )
     minted = held.minted if held.period == draft.period else 0
     bonds = tuple(draft.all(Bond, Bond.prefix(issuer)))
     return Backing(held, minted, bonds, sound_assets(draft))
@@ -108,7 +118,7 @@ def judge(
         for item in held:
             is_short = item.short_since_ms > 0
             if is_last:
-                is_short = _is_short(draft, item, sound)
+                is_short = has_short_bond(draft, item, sound)
             stands = judged(
                 item,
                 hours[item.asset],
@@ -147,7 +157,8 @@ def _hours_by_asset(
     return hours
 
 
-def _is_short(draft: Draft, held: Reserve, sound: frozenset[bytes]) -> bool:
+def has_short_bond(draft: Draft, held: Reserve, sound: frozenset[bytes]) -> bool:
+    """Whether the bond of this issuer, in these coins, counts for less than it must."""
     needed = required(held.supply, draft.economy.bond_ppm)
     return worth(draft.all(Bond, Bond.prefix(held.issuer)), sound, needed) < needed
 

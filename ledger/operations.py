@@ -232,7 +232,12 @@ class Amend(Wire, frozen=True, tag=19):
 
 
 class Attest(Wire, frozen=True, tag=20):
-    """An attestor vouches for so many µh a period of a commitment."""
+    """An attestor vouches for so many µh a period of a commitment.
+
+    It names the commitment by its birth and says how far its word reaches, not the version: that
+    one counts up with each pledge and amendment, so that the issuer could keep a word of fewer
+    hours off the chain for ever.
+    """
 
     name: ClassVar[str] = "attest"
     attestor: Slug
@@ -241,8 +246,10 @@ class Attest(Wire, frozen=True, tag=20):
     number: UInt
     issuer: Slug
     commitment: Slug
-    version: UInt
-    """Of the commitment that the attestor saw."""
+    born: UInt
+    """The height of the commitment's birth: a later one of its name is another."""
+    until_ms: UInt
+    """Where the schedule ends that the attestor saw: who amends it meanwhile gains no hours."""
     microhours: MicroHours
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.backing import Yardstick, judge
+from ledger.backing import Yardstick, has_short_bond, judge, sound_assets
 from ledger.draft import Draft
 from ledger.economy.attestor import Attestor
 from ledger.economy.bond import Bond, slash
@@ -128,15 +128,17 @@ def _sweep_order(draft: Draft, identity: bytes) -> int:
 
 
 def _sweep_reserve(draft: Draft, asset: bytes) -> None:
-    """A deficit that was not cured is caged; a bond that stayed short suspends its issuer."""
+    """A deficit that was not cured is caged; a bond that stayed short suspends its issuer. That it
+    still is, is asked now: its coins may count again since they were judged last."""
     held = RESERVES.get(draft, asset)
     if held is None:
         return
     short_ends_ms = held.short_since_ms + draft.economy.bond_cure_ms
     if held.short_since_ms and draft.clock_ms > short_ends_ms:
-        held = msgspec.structs.replace(held, short_since_ms=draft.clock_ms)
+        is_short = has_short_bond(draft, held, sound_assets(draft))
+        held = msgspec.structs.replace(held, short_since_ms=draft.clock_ms if is_short else 0)
         issuer = LICENCES.get(draft, name(held.issuer))
-        if issuer is not None and issuer.state is LicenceState.ACTIVE:
+        if is_short and issuer is not None and issuer.state is LicenceState.ACTIVE:
             LICENCES.put(draft, suspended(issuer, Cause.BOND, draft.clock_ms))
     RESERVES.put(draft, held)
 

@@ -75,6 +75,7 @@ class AttestorAgent:
                 number=numbers.get(lane, 0),
                 issuer=item.issuer,
                 commitment=item.id,
-                version=item.version,
+                born=item.born,
+                until_ms=item.to_ms,
                 microhours=figure,
             )

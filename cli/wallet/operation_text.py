@@ -83,7 +83,8 @@ def _attestor(operation: ops.ByAttestor) -> str:
     by = f"by key {operation.key.hex()}"
     match operation:
         case ops.Attest():
-            what = f"'{operation.commitment}' of '{operation.issuer}', version {operation.version}"
+            what = f"'{operation.commitment}' of '{operation.issuer}', of height {operation.born}"
+            what = f"{what}, until {rfc3339(operation.until_ms)}"
             said = f"attest {operation.microhours} µh a period of {what}, as '{operation.attestor}'"
             return f"{said}, lane {operation.lane}, number {operation.number}, {by}"
         case ops.Rule():

@@ -64,7 +64,7 @@ class LowerFigure(Wire, frozen=True):
 class Attestation(Wire, frozen=True):
     """`attestor` vouches for so many µh a period of one commitment since `since_ms`.
 
-    `until_ms` is where the schedule ended then: who amends it later gets no hours by that.
+    `until_ms` is where the schedule ended that it saw: who amends it later gets no hours by that.
     """
 
     attestor: Slug
@@ -213,8 +213,11 @@ def overlaps(terms: CommitmentTerms, other: CommitmentTerms) -> bool:
 def amended(
     held: CapacityCommitment, *, microhours: int, to_ms: int, clock_ms: int, period_ms: int
 ) -> CapacityCommitment:
-    """More hours, or for longer: a promise never shrinks. Raises Invalid(BAD_SCHEDULE)."""
+    """More hours, or for longer: a promise never shrinks. Raises Invalid."""
     terms = held.terms
+    if (microhours, to_ms) == (terms.microhours, terms.to_ms):
+        promised = f"{microhours} µh until {rfc3339(to_ms)}"
+        raise Invalid(Reason.NO_EFFECT, f"'{terms.id}' promises {promised}")
     if microhours < terms.microhours or to_ms < terms.to_ms or held.state is CommitmentState.VOID:
         promised = f"{terms.microhours} µh until {rfc3339(terms.to_ms)}"
         asked = f"{microhours} until {rfc3339(to_ms)} asked"
@@ -226,22 +229,34 @@ def amended(
 
 
 def attested(
-    held: CapacityCommitment, attestor: str, figure: int, measure: Measure
+    held: CapacityCommitment, attestor: str, *, figure: int, until_ms: int, measure: Measure
 ) -> CapacityCommitment:
-    """The commitment with a further word of one attestor; raises Invalid.
+    """The commitment with a further word of one attestor, on its hours until `until_ms`; raises
+    Invalid.
 
-    At once LIVE when enough groups agree. A figure below the attestor's own last one, or a first
-    one below what counts, is noted as lower and waits.
+    At once LIVE when enough groups agree. A word reaches no further than what is promised, which
+    may be more than its author saw, and no less far than what its author said before: that is
+    taken back by a lower figure alone. A figure below what the attestor's own last one still
+    counts for, or a first one below what counts, is noted as lower and waits.
     """
     terms = held.terms
     if held.state is CommitmentState.VOID:
         raise Invalid(Reason.COMMITMENT_OVER, f"'{terms.id}' of '{terms.issuer}' is void")
-    if figure > terms.microhours:
-        detail = f"{figure} µh, '{terms.id}' of '{terms.issuer}' commits {terms.microhours}"
+    if figure > terms.microhours or until_ms > terms.to_ms:
+        most = f"commits {terms.microhours} until {rfc3339(terms.to_ms)}"
+        detail = f"{figure} µh until {rfc3339(until_ms)}, '{terms.id}' of '{terms.issuer}' {most}"
         raise Invalid(Reason.ABOVE_COMMITMENT, detail)
     found = {item.attestor: item for item in held.attestations}
     before = found.get(attestor)
-    found[attestor] = _said(before, attestor, figure, held, measure)
+    if before is not None and not measure.hears(before):
+        before = None
+    least_ms = measure.clock_ms if before is None else before.until_ms
+    if until_ms < least_ms or until_ms % measure.period_ms:
+        least = f"a word of '{attestor}' reaches to {rfc3339(least_ms)} at least"
+        detail = f"until {rfc3339(until_ms)}, {least}"
+        raise Invalid(Reason.BAD_SCHEDULE, f"{detail}, and to the end of a period")
+    word = Attestation(attestor, figure, measure.clock_ms, until_ms, ())
+    found[attestor] = _said(before, word, counted(held, measure), measure)
     if len(found) > ATTESTATIONS_MAX:  # who says nothing any more makes room
         found = {name: item for name, item in found.items() if measure.hears(item)}
     if len(found) > ATTESTATIONS_MAX:
@@ -255,25 +270,35 @@ def attested(
 
 
 def _said(
-    before: Attestation | None,
-    attestor: str,
-    figure: int,
-    held: CapacityCommitment,
-    measure: Measure,
+    before: Attestation | None, word: Attestation, counts: int, measure: Measure
 ) -> Attestation:
-    clock_ms = measure.clock_ms
-    is_known = before is not None and measure.hears(before)
-    if before is not None and is_known and figure < before.microhours:
-        since_ms = before.lower[0].since_ms if before.lower else clock_ms
-        return msgspec.structs.replace(before, lower=(LowerFigure(figure, since_ms),))
-    is_lower = not is_known and figure < counted(held, measure)
-    lower = (LowerFigure(figure, clock_ms),) if is_lower else ()
-    return Attestation(attestor, figure, clock_ms, held.terms.to_ms, lower)
+    """What stands of an attestor after a further word; `before` is its last one that is heard,
+    `counts` what counts without this one. Only what is no less than was said before has waited
+    since then: a still lower figure waits anew."""
+    if before is None:
+        is_lower = word.microhours < counts
+        lower = (LowerFigure(word.microhours, word.since_ms),) if is_lower else ()
+        return msgspec.structs.replace(word, lower=lower)
+    if word.microhours >= measure.weight(before.since_ms, before.microhours):
+        return word
+    since_ms = word.since_ms
+    if before.lower and word.microhours >= before.lower[0].microhours:
+        since_ms = before.lower[0].since_ms
+    return msgspec.structs.replace(before, lower=(LowerFigure(word.microhours, since_ms),))
+
+
+def without_words_of(held: CapacityCommitment, attestor: str) -> CapacityCommitment:
+    """As if the attestor had never said anything of it; the same where it has not."""
+    left = tuple([item for item in held.attestations if item.attestor != attestor])
+    if len(left) == len(held.attestations):
+        return held
+    return msgspec.structs.replace(held, attestations=left)
 
 
 def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> CapacityCommitment:
     """Lower figures that waited long enough: those of authors among the k count, the others are
-    dropped. To be asked at each period's start."""
+    dropped. One that by now counts for more than what it lowers takes its place at once: it is the
+    fresher word. To be asked at each period's start."""
     if not any(item.lower for item in held.attestations):
         return held
     among = _counted_attestors(held, measure)
@@ -282,11 +307,15 @@ def lowered(held: CapacityCommitment, measure: Measure, lower_ms: int) -> Capaci
 
 
 def _settled(item: Attestation, among: set[str], measure: Measure, lower_ms: int) -> Attestation:
-    if not item.lower or measure.clock_ms <= item.lower[0].since_ms + lower_ms:
+    if not item.lower:
         return item
-    if item.attestor not in among:
-        return msgspec.structs.replace(item, lower=())
-    figure = item.lower[0]
+    figure, weight = item.lower[0], measure.weight
+    left = weight(item.since_ms, item.microhours)
+    if weight(figure.since_ms, figure.microhours) <= left:
+        if measure.clock_ms <= figure.since_ms + lower_ms:
+            return item
+        if item.attestor not in among:
+            return msgspec.structs.replace(item, lower=())
     return msgspec.structs.replace(
         item, microhours=figure.microhours, since_ms=figure.since_ms, lower=()
     )

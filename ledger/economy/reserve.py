@@ -23,7 +23,7 @@ from typing import ClassVar
 import msgspec
 
 from ledger import codec
-from ledger.codec import AmountOrZero, Bytes32, Slug, UInt, Wire
+from ledger.codec import AMOUNT_LIMIT, AmountOrZero, Bytes32, Slug, UInt, Wire
 from ledger.crypto import tagged_hash
 from ledger.economy.capacity import (
     CapacityCommitment,
@@ -145,7 +145,8 @@ class Hours:
 def hours_of(
     commitments: Iterable[CapacityCommitment], factors: FactorTable, measure: Measure
 ) -> Hours:
-    """R and the part of it that lies in the next 7 days, each floored once."""
+    """R and the part of it that lies in the next 7 days, each floored once. What is worth more than
+    any amount counts for the largest: state and header hold amounts."""
     period_ms = measure.period_ms
     soon = measure.clock_ms // period_ms + DELIVERABLE_MS // period_ms
     total = due = 0
@@ -159,7 +160,8 @@ def hours_of(
             total += figure * factor * (end - first)
             due += figure * factor * max(0, min(end, soon) - first)
         frozen = frozen or is_frozen(item)
-    return Hours(total // PPM, due // PPM, frozen)
+    most = AMOUNT_LIMIT - 1
+    return Hours(min(total // PPM, most), min(due // PPM, most), frozen)
 
 
 def judged(

@@ -117,15 +117,22 @@ def amend(draft: Draft, operation: Amend) -> None:
 
 
 def attest(draft: Draft, operation: Attest) -> None:
-    """An attestor's word, which counts by the rule of the k-th highest."""
+    """An attestor's word on the very commitment that it saw, whatever became of that since; it
+    counts by the rule of the k-th highest."""
     need_attestor(draft, operation.attestor, operation.key)
     use_number(draft, operation)
     held = _need_standing(draft, operation.issuer, operation.commitment)
-    need_version(operation.version, held.version, operation.commitment)
-    measure = Yardstick.of(draft).measure
-    COMMITMENTS.put(
-        draft, capacity.attested(held, operation.attestor, operation.microhours, measure)
+    if operation.born != held.born:
+        detail = f"'{operation.commitment}' of '{operation.issuer}' is of height {held.born}"
+        raise Invalid(Reason.UNKNOWN_COMMITMENT, f"{detail}, named is one of {operation.born}")
+    after = capacity.attested(
+        held,
+        operation.attestor,
+        figure=operation.microhours,
+        until_ms=operation.until_ms,
+        measure=Yardstick.of(draft).measure,
     )
+    COMMITMENTS.put(draft, after)
 
 
 def open_challenge(draft: Draft, operation: OpenChallenge) -> None:

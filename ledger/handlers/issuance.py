@@ -85,8 +85,9 @@ def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
         draft.remove(Bond, identity)
     else:
         draft.put(after, identity)
-    if supply and reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED):
-        detail = f"'{operation.issuer}' is in {reserve.solvency.name.lower()}"
+    backing = backing_of(draft, operation.issuer)
+    if supply and backing and backing.reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED):
+        detail = f"'{operation.issuer}' is in {backing.reserve.solvency.name.lower()}"
         raise Invalid(Reason.NOT_HEALTHY, f"{detail}: its bond stays")
     needed = bond.required(supply, draft.economy.bond_ppm)
     left = draft.all(Bond, Bond.prefix(operation.issuer))

@@ -8,6 +8,7 @@ from ledger import membership
 from ledger.draft import Draft
 from ledger.economy import licence, regulator
 from ledger.economy.attestor import ATTESTORS_MAX, Attestor
+from ledger.economy.capacity import without_words_of
 from ledger.economy.licence import Cause, Licence, LicenceState
 from ledger.economy.regulator import Carriers
 from ledger.economy.reserve import Reserve
@@ -31,7 +32,14 @@ from ledger.operations import (
     WindDown,
 )
 from ledger.reasons import Invalid, Reason
-from ledger.registers import LICENCES, REGULATORS, RESERVES, licences_by_name, name
+from ledger.registers import (
+    COMMITMENTS,
+    LICENCES,
+    REGULATORS,
+    RESERVES,
+    licences_by_name,
+    name,
+)
 from ledger.transaction import asset_id
 
 
@@ -116,7 +124,8 @@ def rotate_regulator(draft: Draft, operation: RotateRegulator) -> None:
 
 
 def admit_attestor(draft: Draft, operation: AdmitAttestor) -> None:
-    """Anew only once removed."""
+    """Anew only once removed; of what it said before nothing stands: it may have been removed for
+    that, and may come back with other people and machines."""
     grant = operation.attestor
     held = draft.load(Attestor, name(grant.id))
     need_version(operation.version, 0 if held is None else held.version, grant.id)
@@ -128,8 +137,17 @@ def admit_attestor(draft: Draft, operation: AdmitAttestor) -> None:
     if held is not None:
         taken.pop(held.grant.key, None)
     membership.check_new_keys((grant.key,), taken, grant.id)
+    if held is not None:
+        _forget_words(draft, grant.id)
     strikes = 0 if held is None else held.strikes
     draft.put(Attestor(grant, True, operation.version + 1, strikes), name(grant.id))
+
+
+def _forget_words(draft: Draft, attestor: str) -> None:
+    for held in COMMITMENTS.all(draft):
+        after = without_words_of(held, attestor)
+        if after is not held:
+            COMMITMENTS.put(draft, after)
 
 
 def remove_attestor(draft: Draft, operation: RemoveAttestor) -> None:

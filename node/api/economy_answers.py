@@ -92,6 +92,7 @@ def commitment_answer(
         counted_microhours=str(capacity.counted(held, measure)),
         worth=str(yardstick.hours_of([held]).reserve),
         version=held.version,
+        born=held.born,
         devices=held.devices,
         is_frozen=capacity.is_frozen(held),
         attestations=[_attestation(item, measure) for item in held.attestations],

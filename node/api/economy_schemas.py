@@ -92,6 +92,8 @@ class Commitment(Stateful, frozen=True, kw_only=True):
     counted_microhours: Amount
     worth: Amount
     version: Count
+    born: Count
+    """The height of its birth: a later one of the same name is another."""
     devices: Count
     is_frozen: bool
     """Attestations contradict each other: its issuer does not mint."""

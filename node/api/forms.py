@@ -224,7 +224,8 @@ class AttestForm(Form, frozen=True, kw_only=True, tag_field="type", tag="attest"
     number: Count
     issuer: str
     commitment: str
-    version: Count
+    born: Count
+    until_ms: Count
     microhours: Count
 
 

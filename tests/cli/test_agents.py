@@ -63,6 +63,7 @@ def commitment(
         counted_microhours="0",
         worth="0",
         version=3,
+        born=2,
         devices=10,
         is_frozen=False,
         attestations=words,
@@ -151,12 +152,13 @@ def test_who_is_not_licensed_says_nothing(me: schemas.Attestor) -> None:
 
 
 def test_a_word_is_renewed_when_a_quarter_of_its_life_is_over() -> None:
-    """Not before; and at once where there is none. The version is the one that was seen."""
+    """Not before; and at once where there is none. Bound to what was seen."""
     for age_ms, is_due in ((LIFE_MS // 4, False), (LIFE_MS // 4 + 1, True)):
         found = commitment(attested_ms=NOW_MS - age_ms)
         assert bool(attested(vantage().decide(seen(found)))) == is_due
     (fresh,) = attested(vantage().decide(seen(commitment())))
-    assert (fresh.microhours, fresh.version, fresh.commitment) == (166_666, 3, "west")
+    assert (fresh.microhours, fresh.born, fresh.commitment) == (166_666, 2, "west")
+    assert fresh.until_ms == commitment().to_ms
 
 
 @pytest.mark.parametrize(("state", "is_due"), [("stale", True), ("contested", False)])

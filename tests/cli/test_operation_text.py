@@ -52,9 +52,9 @@ WORDS = {
     ops.Amend("kite", A, "fast", 1, 5, TIME_MS): (
         f"amend 'fast' of 'kite', version 1: 5 µh a period to {NOON}, by key {HEXED}"
     ),
-    ops.Attest("lab", A, 1, 2, "kite", "fast", 4, 9): (
-        "attest 9 µh a period of 'fast' of 'kite', version 4, as 'lab', lane 1, number 2, "
-        f"by key {HEXED}"
+    ops.Attest("lab", A, 1, 2, "kite", "fast", 4, TIME_MS, 9): (
+        f"attest 9 µh a period of 'fast' of 'kite', of height 4, until {NOON}, as 'lab', lane 1, "
+        f"number 2, by key {HEXED}"
     ),
     ops.OpenChallenge("kite", "fast", A, COIN, B): (
         f"challenge commitment 'fast' of 'kite', deposit 1.000000 of asset {HEXED}, "

@@ -6,12 +6,18 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ledger import codec
-from ledger.codec import Wire
+from ledger.codec import AMOUNT_LIMIT, Wire
 from ledger.economy.attestor import Attestor, AttestorGrant
 from ledger.economy.bond import Bond
-from ledger.economy.capacity import CapacityCommitment, CommitmentState, LowerFigure
+from ledger.economy.capacity import (
+    MICROHOURS_MAX,
+    CapacityCommitment,
+    CommitmentState,
+    LowerFigure,
+)
 from ledger.economy.licence import Cause, Licence, LicenceState
 from ledger.economy.reserve import Solvency
+from ledger.economy.standard import FACTOR_MAX, Factor, Standard
 from ledger.genesis import Genesis
 from ledger.objects import LedgerClock, key_of, load, load_one
 from tests.cli.bundle_world import (
@@ -156,6 +162,27 @@ def test_a_quorum_that_lies_about_capacity_is_found() -> None:
     ]
     for changed_objects, code in cases:
         assert fault_of(lie(node, changed_objects), text) == code, changed_objects
+
+
+def test_a_reserve_beyond_any_amount_is_the_largest_amount() -> None:
+    """Hours so many and so precious that their worth is no amount: the state can say no more, and
+    what it says holds."""
+    node, _, text = small()
+    at, held = commitment_of(node, "val1")
+    most = MICROHOURS_MAX
+    words = tuple(replace(item, microhours=most) for item in held.attestations)
+    terms = replace(held.terms, microhours=most, device_class="vast", workloads=("inference",))
+    standard = load_one(node.chain, Standard)
+    vast = Factor("vast", "inference", FACTOR_MAX)
+    where, found = reserve_of(node, "val1")
+    full = replace(found, reserve=AMOUNT_LIMIT - 1, deliverable=AMOUNT_LIMIT - 1)
+    changed: dict[bytes, Wire] = {
+        key_of(Standard): replace(standard, factors=(*standard.factors, vast)),
+        at: replace(held, terms=terms, devices=1 << 40, attestations=words),
+    }
+    assert fault_of(lie(node, changed | {where: full}), text) == ""
+    less = replace(full, reserve=AMOUNT_LIMIT - 2)
+    assert fault_of(lie(node, changed | {where: less}), text) == "bad_figure"
 
 
 def test_contested_hours_still_count() -> None:

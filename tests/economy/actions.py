@@ -31,9 +31,10 @@ class Actions(Model):
         return all(owner not in item.targets for item in self.orders.values())
 
     def mint(self, name: str, key: str, amount: int) -> bool:
-        item, coin = self.licences.get(name), self.coins.get(name)
-        if item is None or coin is None or not item.issuer or item.state != "active":
+        item = self.licences.get(name)
+        if item is None or name not in self.coins or not item.issuer or item.state != "active":
             return False
+        coin = self.measured(name)
         after, least = coin.supply + amount, self.times.deliverability
         minted = coin.minted.get(self.now, 0)
         cap = coin.reserve * self.times.mint_cap // PPM
@@ -51,6 +52,7 @@ class Actions(Model):
         )
         if allowed:
             coin.supply, coin.minted[self.now] = after, minted + amount
+            self.coins[name] = coin
             self.touched.add(name)
         return allowed
 
@@ -80,7 +82,7 @@ class Actions(Model):
         is_over = item.state == "revoked" and supply > 0
         if item.state == "suspended" or is_over or bond.get(coin, 0) < amount:
             return False
-        if supply and self.coins[name].solvency in ("deficit", "caged"):
+        if supply and self.measured(name).solvency in ("deficit", "caged"):
             return False
         before = dict(bond)
         bond[coin] -= amount
@@ -212,7 +214,7 @@ class Actions(Model):
 
     def commit(
         self, place: tuple[str, str], key: str, line: tuple[str, str], factor: int,
-        begin: int, end: int, hours: int,
+        begin: int, end: int, hours: int, height: int,
     ) -> bool:  # fmt: skip
         if not self._promises(place[0], key) or place in self.commitments or not factor:
             return False
@@ -227,7 +229,7 @@ class Actions(Model):
         if sum(issuer == place[0] for issuer, _ in self.commitments) >= COMMITMENTS_OF_ISSUER:
             return False
         self.commitments[place] = CommitmentModel(
-            full, factor, begin, end, hours, "proposed", self.clock
+            full, factor, begin, end, hours, "proposed", self.clock, height
         )
         self.touched.add(place[0])
         return True
@@ -279,7 +281,7 @@ class Actions(Model):
         held = self._standing(place)
         if not self._promises(place[0], key) or held is None or held.version != version:
             return False
-        if hours < held.hours or end < held.end:
+        if hours < held.hours or end < held.end or (hours, end) == (held.hours, held.end):
             return False
         if end != held.end:
             bad = end % self.times.period or end <= self.clock
@@ -291,20 +293,25 @@ class Actions(Model):
         self.touched.add(place[0])
         return True
 
-    def attest(self, name: str, place: tuple[str, str], figure: int, version: int) -> bool:
+    def attest(self, name: str, place: tuple[str, str], figure: int, born: int, until: int) -> bool:
         held = self._standing(place)
         if name not in self.attestors or held is None or figure > held.hours:
             return False
-        if version != held.version:
+        if born != held.born or not self.clock <= until <= held.end:
+            return False
+        if until % self.times.period:
             return False
         before = held.said.get(name)
         known = before is not None and before.until >= self.clock and self.weighted(before, PPM)
-        if before is not None and known and figure < before.figure:
-            before.lower_at = self.clock if before.lower is None else before.lower_at
+        if before is not None and known and until < before.until:
+            return False
+        if before is not None and known and figure < self.weighted(before, before.figure):
+            if before.lower is None or figure < before.lower:
+                before.lower_at = self.clock
             before.lower = figure
         else:
             counts = self.counted(held)
-            held.said[name] = Said(figure, self.clock, held.end)
+            held.said[name] = Said(figure, self.clock, until)
             if not known and figure < counts:
                 held.said[name].lower, held.said[name].lower_at = figure, self.clock
         if held.state == "proposed" and len(self._best(held)) >= self.times.groups:

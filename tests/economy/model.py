@@ -7,13 +7,16 @@ come to. Times are milliseconds of the ledger clock, amounts µ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 
 PPM = 1_000_000
 WEEK_MS = 7 * 86_400_000
 HOUR_MS = 3_600_000
 YEAR_MS = 365 * 86_400_000
+AMOUNT_MAX = 2**62 - 1
 
 
 @dataclass
@@ -75,6 +78,7 @@ class CommitmentModel:
     hours: int
     state: str
     since: int
+    born: int = 0
     version: int = 0
     devices: int = 0
     said: dict[str, Said] = field(default_factory=dict)
@@ -116,6 +120,8 @@ class Model:
     """The state after the last action."""
 
     times: Times
+    chain: bytes
+    """Its id: assets hash it."""
     clock: int
     header: int
     licences: dict[str, LicenceModel] = field(default_factory=dict)
@@ -146,31 +152,45 @@ class Model:
         before = self.now
         self.clock += min(header - self.header, 30_000)
         self.header = header
-        self._end_challenges()
         self._end_licences()
-        self._end_cures()
+        self._end_challenges_and_cures()
         self._end_commitments()
         self.orders = {name: item for name, item in self.orders.items() if header <= item.until}
         if self.now != before:
             self._begin_period()
 
-    def _end_challenges(self) -> None:
-        for place, item in list(self.challenges.items()):
-            if self.clock <= (item.decided or item.since + self.times.contest):
-                continue
-            del self.challenges[place]
-            held = self.commitments[place]
-            upheld = sum(item.votes.values()) >= 3
-            held.state, held.since = ("void" if upheld else "live"), self.clock
-            held.version += 1
-            self.touched.add(place[0])
-            if upheld:
-                bond = self.coins[place[0]].bond
-                total = sum(bond.values())
-                due = min(item.penalty, total)
-                for coin in list(bond):
-                    bond[coin] -= bond[coin] * due // total
-                self.coins[place[0]].bond = {coin: left for coin, left in bond.items() if left}
+    def _end_challenges_and_cures(self) -> None:
+        """By deadline, cures first, then by identity: a bond is less by what was paid from it
+        before, and coins of who was suspended before count no more."""
+        ends: list[tuple[int, int, bytes, Callable[[], None]]] = []
+        for name, coin in self.coins.items():
+            moments = [coin.since + self.times.cure] if coin.solvency == "deficit" else []
+            if coin.short:
+                moments.append(coin.short + self.times.bond_cure)
+            if moments:
+                asset = hashed("asset", self.chain, name.encode(), bytes(1), bytes(8))
+                ends.append((min(moments), 0, asset, partial(self._end_cure, name)))
+        for place, item in self.challenges.items():
+            moment = item.decided or item.since + self.times.contest
+            identity = "\0".join(place).encode()
+            ends.append((moment, 1, identity, partial(self._end_challenge, place)))
+        for moment, _, _, act in sorted(ends, key=lambda end: end[:3]):
+            if self.clock > moment:
+                act()
+
+    def _end_challenge(self, place: tuple[str, str]) -> None:
+        item, held = self.challenges.pop(place), self.commitments[place]
+        upheld = sum(item.votes.values()) >= 3
+        held.state, held.since = ("void" if upheld else "live"), self.clock
+        held.version += 1
+        self.touched.add(place[0])
+        if upheld:
+            bond = self.coins[place[0]].bond
+            total = sum(bond.values())
+            due = min(item.penalty, total)
+            for coin in list(bond):
+                bond[coin] -= bond[coin] * due // total
+            self.coins[place[0]].bond = {coin: left for coin, left in bond.items() if left}
 
     def _end_licences(self) -> None:
         for name, item in list(self.licences.items()):
@@ -187,18 +207,17 @@ class Model:
             if item.state == "active" and self.clock > item.expires:
                 item.state, item.since, item.cause = "winddown", item.expires, ""
 
-    def _end_cures(self) -> None:
-        for name, coin in self.coins.items():
-            if coin.solvency == "deficit" and self.clock > coin.since + self.times.cure:
-                coin.since += self.times.cure
-                coin.solvency = "caged"
-                self.touched.add(name)
-            if coin.short and self.clock > coin.short + self.times.bond_cure:
-                coin.short = self.clock
-                self.touched.add(name)
-                item = self.licences[name]
-                if item.state == "active":
-                    item.state, item.since, item.cause = "suspended", self.clock, "bond"
+    def _end_cure(self, name: str) -> None:
+        coin, item = self.coins[name], self.licences[name]
+        self.touched.add(name)
+        if coin.solvency == "deficit" and self.clock > coin.since + self.times.cure:
+            coin.since += self.times.cure
+            coin.solvency = "caged"
+        if coin.short and self.clock > coin.short + self.times.bond_cure:
+            is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
+            coin.short = self.clock if is_short else 0
+            if is_short and item.state == "active":
+                item.state, item.since, item.cause = "suspended", self.clock, "bond"
 
     def _end_commitments(self) -> None:
         for place, held in list(self.commitments.items()):
@@ -213,9 +232,14 @@ class Model:
         for (issuer, _), held in self.commitments.items():
             among = {name for _, name in self._best(held)[: self.times.groups]}
             for name, said in held.said.items():
-                if said.lower is not None and self.clock > said.lower_at + self.times.lower:
-                    if name in among:
-                        said.figure, said.at = said.lower, said.lower_at
+                if said.lower is None:
+                    continue
+                fresh = Said(said.lower, said.lower_at, said.until)
+                more = self.weighted(fresh, fresh.figure) > self.weighted(said, said.figure)
+                waited = self.clock > said.lower_at + self.times.lower
+                if more or (waited and name in among):
+                    said.figure, said.at = said.lower, said.lower_at
+                if more or waited:
                     said.lower = None
                     self.touched.add(issuer)
         closed = self.now - 2
@@ -291,26 +315,31 @@ class Model:
 
     def judge(self, names: set[str]) -> None:
         """Fresh figures of these issuers, then their bonds."""
-        for name in sorted(names):
-            coin = self.coins[name]
-            mine = [
-                held
-                for (issuer, _), held in self.commitments.items()
-                if issuer == name and held.state in ("live", "contested")
-            ]
-            soon = self.now + WEEK_MS // self.times.period
-            coin.reserve = sum(self.worth(held) for held in mine) // PPM
-            coin.deliverable = sum(self.worth(held, soon) for held in mine) // PPM
-            coin.frozen = any(
-                said.lower is not None for held in mine for said in held.said.values()
-            )
-            stands = self._stands(coin)
-            if coin.solvency != "caged" and stands != coin.solvency:
-                coin.solvency, coin.since = stands, self.clock
+        for name in names:
+            self.coins[name] = self.measured(name)
         for name in sorted(names):
             coin = self.coins[name]
             is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
             coin.short = (coin.short or self.clock) if is_short else 0
+
+    def measured(self, name: str) -> CoinModel:
+        """The coin with what its hours are worth now, and the band that follows."""
+        mine = [
+            held
+            for (issuer, _), held in self.commitments.items()
+            if issuer == name and held.state in ("live", "contested")
+        ]
+        soon = self.now + WEEK_MS // self.times.period
+        coin = replace(
+            self.coins[name],
+            reserve=min(sum(self.worth(held) for held in mine) // PPM, AMOUNT_MAX),
+            deliverable=min(sum(self.worth(held, soon) for held in mine) // PPM, AMOUNT_MAX),
+            frozen=any(said.lower is not None for held in mine for said in held.said.values()),
+        )
+        stands = self._stands(coin)
+        if coin.solvency != "caged" and stands != coin.solvency:
+            coin.solvency, coin.since = stands, self.clock
+        return coin
 
     def _stands(self, coin: CoinModel) -> str:
         if coin.supply > coin.reserve:
@@ -334,17 +363,19 @@ class Model:
         return sum(min(amount, half) for coin, amount in bond.items() if self.is_sound(coin))
 
 
+def hashed(name: str, *values: bytes) -> bytes:
+    """As the protocol hashes: under a tag, each part after its length."""
+    tag = f"marsa/1/{name}".encode()
+    parts = b"".join(len(x).to_bytes(4, "big") + x for x in values)
+    return sha256(bytes([len(tag)]) + tag + parts).digest()
+
+
 def panel_of(groups: dict[str, str], parties: set[str], seed: bytes) -> tuple[str, ...]:
     """Five of distinct groups, by the hash of seed and name; none in a party's group."""
 
-    def place(name: str) -> bytes:
-        tag = b"marsa/1/panel"
-        parts = b"".join(len(x).to_bytes(4, "big") + x for x in (seed, name.encode()))
-        return sha256(bytes([len(tag)]) + tag + parts).digest()
-
     seats: list[str] = []
     taken = {groups[name] for name in parties if name in groups}
-    for name in sorted(groups, key=place):
+    for name in sorted(groups, key=lambda name: hashed("panel", seed, name.encode())):
         if len(seats) < 5 and groups[name] not in taken:
             taken.add(groups[name])
             seats.append(name)

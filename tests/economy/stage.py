@@ -108,7 +108,7 @@ def stream_genesis() -> Genesis:
     return made
 
 
-def model_of(genesis: Genesis) -> Actions:
+def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
     """The model as genesis begins."""
     p, e = genesis.parameters, genesis.parameters.economy
     times = Times(
@@ -131,7 +131,7 @@ def model_of(genesis: Genesis) -> Actions:
         winddown=e.winddown_ms,
         order=e.order_ms_max,
     )
-    model = Actions(times, genesis.time_ms, genesis.time_ms)
+    model = Actions(times, chain_id, genesis.time_ms, genesis.time_ms)
     for item in genesis.licences:
         keys = {role: f"{item.id}/{role}" for role in ROLES}
         model.licences[item.id] = LicenceModel(item.issuer, item.expires_ms, keys)
@@ -171,7 +171,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.world = World(stream_genesis())
-        self.model = model_of(self.world.genesis)
+        self.model = model_of(self.world.genesis, self.world.chain_id)
         self.taken: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.carried: list[SignedTransaction] = []

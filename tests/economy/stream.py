@@ -162,6 +162,8 @@ class Stream:
 
     def _readmit(self, name: str) -> bool:
         self.model.attestors.add(name)
+        for held in self.model.commitments.values():
+            held.said.pop(name, None)
         self._touch_all(name)
         return True
 
@@ -338,7 +340,14 @@ class Stream:
         self.stage.act(
             operation,
             lambda: self.model.commit(
-                (name, fresh), signer, (kind, region), factor, begin, end, hours
+                (name, fresh),
+                signer,
+                (kind, region),
+                factor,
+                begin,
+                end,
+                hours,
+                self.stage.execution.height,
             ),
             signers=[signer],
         )
@@ -384,10 +393,16 @@ class Stream:
         figure = hours * self.rng.choice((100, 100, 98, 95, 95, 60, 0, 101)) // 100
         signer = f"attestor/{name}"
         lane = self.lane(name, "attestor")
-        version = self.commitment_version(place)
-        operation = ops.Attest(name, key(signer).public, *lane, place[0], place[1], version, figure)
+        born = (held.born if held else 0) + (self.rng.random() < 0.03)
+        period = self.stage.world.genesis.parameters.period_ms
+        later = self.rng.choice((0,) * 60 + (-5 * period, -period, period, -1))
+        until = max(0, (held.end if held else 0) + later)
+        said = (*place, born, until, figure)
+        operation = ops.Attest(name, key(signer).public, *lane, *said)
         self.stage.act(
-            operation, lambda: self.model.attest(name, place, figure, version), signers=[signer]
+            operation,
+            lambda: self.model.attest(name, place, figure, born, until),
+            signers=[signer],
         )
 
     def challenge(self) -> None:

@@ -162,8 +162,10 @@ class EconomyWorld(World):
         who = f"att-{group}"
         number = self.number(who, "attestor", lane)
         name, signer = of or f"capacity-{issuer}", f"attestor/{who}"
-        public, version = key(signer).public, self.version(issuer, name)
-        operation = Attest(who, public, lane, number, issuer, name, version, figure)
+        held = self.capacity(issuer, name)
+        seen = (0, 0) if held is None else (held.born, held.terms.to_ms)
+        public = key(signer).public
+        operation = Attest(who, public, lane, number, issuer, name, *seen, figure)
         return self.does(operation, signer)
 
     def renew(self, *issuers: str, figure: int = 900_000, groups: tuple[str, ...] = GROUPS) -> None:

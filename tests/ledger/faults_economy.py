@@ -143,6 +143,7 @@ def capacity_faults(world: World) -> list[Fault]:
         ("pledge of a pledged device", pledge("val1//0"), Reason.DEVICE_PLEDGED),
         ("pledge in disorder", pledge(second, first), Reason.DEVICE_PLEDGED),
         ("amendment at a later version", amend(version=1), Reason.WRONG_VERSION),
+        ("amendment to nothing else", amend(), Reason.NO_EFFECT),
         ("amendment to fewer hours", amend(microhours=999_999), Reason.BAD_SCHEDULE),
         ("amendment to an earlier end", amend(to_ms=TIME_MS + DAY_MS), Reason.BAD_SCHEDULE),
         ("opening of what is not drawn", drawn, Reason.BAD_PERIOD),
@@ -161,15 +162,22 @@ def attestor_faults(world: World) -> list[Fault]:
     period = TIME_MS // PERIOD_MS
 
     def attest(
-        attestor: str = name, commitment: str = NAME, version: int = 0, figure: int = 1
+        attestor: str = name,
+        commitment: str = NAME,
+        born: int = 0,
+        figure: int = 1,
+        more_ms: int = 0,
     ) -> Operation:
-        return ops.Attest(attestor, public, 0, 0, "val0", commitment, version, figure)
+        until_ms = TIME_MS + 30 * DAY_MS + more_ms
+        return ops.Attest(attestor, public, 0, 0, "val0", commitment, born, until_ms, figure)
 
     rows: tuple[tuple[str, Operation, Reason], ...] = (
         ("attestation by nobody", attest("nobody"), Reason.UNKNOWN_ATTESTOR),
         ("attestation by another", attest("att-south"), Reason.WRONG_ROLE_KEY),
         ("attestation of nothing", attest(commitment="none"), Reason.UNKNOWN_COMMITMENT),
-        ("attestation of what was before", attest(version=1), Reason.WRONG_VERSION),
+        ("attestation of another of its name", attest(born=1), Reason.UNKNOWN_COMMITMENT),
+        ("attestation of less than before", attest(more_ms=-1), Reason.BAD_SCHEDULE),
+        ("attestation of longer", attest(more_ms=1), Reason.ABOVE_COMMITMENT),
         ("attestation of too much", attest(figure=1_000_001), Reason.ABOVE_COMMITMENT),
         (
             "ruling on no challenge",

@@ -19,6 +19,7 @@ from tests.ledger.second_reserve import (
     is_sound,
     need_issuer,
     use_number,
+    weight,
 )
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import asset_of
@@ -119,6 +120,7 @@ def amend(
     held = _standing(state, issuer, name)
     terms = held[0]
     need(version == held[2], "wrong_version")
+    need([to_ms, microhours] != terms[6:], "no_effect")
     need(microhours >= terms[7] and to_ms >= terms[6], "bad_schedule")
     if to_ms > terms[6]:
         _check_schedule(state, terms[5], to_ms)
@@ -129,22 +131,24 @@ def amend(
 
 
 def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *said: Any) -> None:
-    issuer, name, version, figure = said
+    issuer, name, born, until_ms, figure = said
     _attestor(state, attestor, key)
     use_number(state, attestor, "attestor", lane, number)
     held = _standing(state, issuer, name)
-    need(version == held[2], "wrong_version")
-    need(figure <= held[0][7], "above_commitment")
+    need(born == held[4], "unknown_commitment")
+    need(figure <= held[0][7] and until_ms <= held[0][6], "above_commitment")
     clock_ms, before = state.clock_ms, [item for item in held[6] if item[0] == attestor]
     counts = counted(state, held, clock_ms)
     others = [item for item in held[6] if item[0] != attestor]
     fresh = bool(before) and is_heard(state, before[0])
-    if fresh and figure < before[0][1]:
-        waits_ms = before[0][4][0][1] if before[0][4] else clock_ms
-        entry = [*before[0][:4], [[figure, waits_ms]]]
+    need(until_ms >= (before[0][3] if fresh else clock_ms), "bad_schedule")
+    need(until_ms % state.period_ms == 0, "bad_schedule")
+    if fresh and figure < weight(state, before[0][2], before[0][1]):
+        waiting = [since_ms for lower, since_ms in before[0][4] if lower <= figure]
+        entry = [*before[0][:4], [[figure, *(waiting or [clock_ms])]]]
     else:
         lower = [[figure, clock_ms]] if not fresh and figure < counts else []
-        entry = [attestor, figure, clock_ms, held[0][6], lower]
+        entry = [attestor, figure, clock_ms, until_ms, lower]
     if len(others) == 16:
         others = [item for item in others if is_heard(state, item)]
     need(len(others) < 16, "too_many")

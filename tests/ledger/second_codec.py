@@ -89,7 +89,7 @@ _FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
     17: ("Commit", (HASH, LANE, UINT, TERMS)),
     18: ("PledgeDevices", (SLUG, HASH, SLUG, UINT, DEVICES)),
     19: ("Amend", (SLUG, HASH, SLUG, UINT, MICROHOURS, UINT)),
-    20: ("Attest", (SLUG, HASH, LANE, UINT, SLUG, SLUG, UINT, MICROHOURS)),
+    20: ("Attest", (SLUG, HASH, LANE, UINT, SLUG, SLUG, UINT, UINT, MICROHOURS)),
     21: ("OpenChallenge", (SLUG, SLUG, HASH, AMOUNT, HASH)),
     22: ("Rule", (SLUG, HASH, SLUG, SLUG, boolean, UINT)),
     23: ("SealNonce", (SLUG, HASH, UINT, HASH)),

@@ -203,6 +203,10 @@ def _admit_attestor(state: State, grant: list[Any], version: int) -> None:
     own = {held[0][3]} if held else set()
     _check_new_keys([grant[3]], _keys(state) - own)
     state.put("Attestor", name, [grant, True, version + 1, held[3] if held else 0])
+    for item in all_now(state, "CapacityCommitment"):
+        left = [entry for entry in item[6] if entry[0] != grant[0]]
+        if left != item[6]:
+            keep(state, "CapacityCommitment", [*item[:6], left])
 
 
 def _remove_attestor(state: State, name: str, version: int) -> None:

@@ -28,6 +28,7 @@ from tests.ledger.second_standing import (
 )
 
 MILLION = 10**6
+AMOUNT_MAX = 2**62 - 1
 WEEK_MS = 7 * 24 * 3_600_000
 HOUR_MS = 3_600_000
 TREASURY = 1
@@ -92,7 +93,7 @@ def hours(state: State, commitments: list[Any]) -> tuple[int, int, bool]:
             soon += worth * len(range(left.start, min(left.stop, week)))
             start = max(start, left.stop)
         frozen = frozen or any(entry[4] for entry in item[6])
-    return total // MILLION, soon // MILLION, frozen
+    return min(total // MILLION, AMOUNT_MAX), min(soon // MILLION, AMOUNT_MAX), frozen
 
 
 def hours_of(state: State, issuer: str) -> tuple[int, int, bool]:
@@ -203,7 +204,7 @@ def mint(state: State, issuer: str, key: bytes, lane: int, number: int, amount: 
     licence = need_issuer(state, issuer, TREASURY, key)
     need(licence[1] == ACTIVE, "licence_inactive")
     use_number(state, issuer, "treasury", lane, number)
-    held = now(state, "Reserve", asset_of(state.chain_id, issuer))
+    held = _judged(state, now(state, "Reserve", asset_of(state.chain_id, issuer)))
     _, _, supply, backing, soon, solvency, _, frozen, period, minted, _ = held
     economy, after = state.economy, supply + amount
     minted = minted if period == state.period else 0
@@ -247,7 +248,7 @@ def withdraw_bond(
     need(licence[1] != SUSPENDED and (issues or held[2] == 0), "licence_inactive")
     use_number(state, issuer, "treasury", lane, number)
     take_bond(state, issuer, asset, amount)
-    need(held[2] == 0 or held[5] in (HEALTHY, WARN), "not_healthy")
+    need(held[2] == 0 or _judged(state, held)[5] in (HEALTHY, WARN), "not_healthy")
     need(not is_short(state, issuer, held[2]), "short_bond")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.ledger.second_capacity import verdict
 from tests.ledger.second_membership import TREASURY_KEY
 from tests.ledger.second_orders import release
-from tests.ledger.second_reserve import best_by_group, judge, take_bond
+from tests.ledger.second_reserve import best_by_group, is_short, judge, take_bond, weight
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import pack
 from tests.ledger.second_shape import digest
@@ -69,9 +69,10 @@ def sweep(state: State) -> list[list[Any]]:
 def _sweep_reserve(state: State, held: list[Any]) -> None:
     held = now(state, "Reserve", held[0])
     if held[10] and state.clock_ms > held[10] + state.economy.bond_cure_ms:
-        held[10] = state.clock_ms
+        short = is_short(state, held[1], held[2])
+        held[10] = state.clock_ms if short else 0
         licence = now(state, "Licence", held[1].encode())
-        if licence is not None and licence[1] == ACTIVE:
+        if short and licence is not None and licence[1] == ACTIVE:
             standing = [SUSPENDED, *licence[2:5], state.clock_ms, BY_BOND, *licence[7:]]
             keep(state, "Licence", [licence[0], *standing])
     keep(state, "Reserve", held)
@@ -138,15 +139,19 @@ def begin_period(state: State) -> None:
 
 
 def _lowered(state: State, commitment: list[Any]) -> list[Any]:
-    """A figure that waited long enough counts if its author is among the k, else is dropped."""
+    """A figure that waited long enough counts if its author is among the k, else is dropped; at
+    once what is worth more than the word before it."""
     ranked = sorted(best_by_group(state, commitment, state.clock_ms).values(), reverse=True)
     among = {name for _, name in ranked[: state.get("Parameters")[5]]}
     entries = []
     for name, figure, since_ms, until_ms, lower in commitment[6]:
         entry = [name, figure, since_ms, until_ms, lower]
-        if lower and state.clock_ms > lower[0][1] + state.economy.lower_ms:
-            counts = lower[0] if name in among else [figure, since_ms]
-            entry = [name, *counts, until_ms, []]
+        if lower:
+            said, said_ms = lower[0]
+            is_more = weight(state, said_ms, said) > weight(state, since_ms, figure)
+            if is_more or state.clock_ms > said_ms + state.economy.lower_ms:
+                counts = lower[0] if is_more or name in among else [figure, since_ms]
+                entry = [name, *counts, until_ms, []]
         entries.append(entry)
     return [*commitment[:6], entries]
 

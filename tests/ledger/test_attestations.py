@@ -146,20 +146,56 @@ def test_a_longer_schedule_counts_as_far_as_it_was_attested() -> None:
     assert world.reserve().reserve == more_hours
 
 
-def test_an_attestation_is_of_the_version_that_its_attestor_saw() -> None:
-    """Amended or pledged to in the same block before it, it is refused; after it, it holds."""
+def test_no_change_by_the_issuer_keeps_a_word_from_holding() -> None:
+    """Amended and pledged to in the same block before it: of fewer hours, it holds all the same."""
     world = EconomyWorld()
     held = world.capacity()
     assert held is not None
-    word = world.attests("north", "val0")
-    longer = world.amends("val0", "capacity-val0", held.terms.microhours, held.terms.to_ms + DAY_MS)
+    word = world.attests("north", "val0", 5)
+    more_hours = held.terms.microhours + 1
     larger = world.pledges("val0", "capacity-val0", "one more")
-    for change in (longer, larger):
-        assert world.reason(change, word) is Reason.WRONG_VERSION
-    world.run(word, world.attests("south", "val0"), longer)
-    early = replace(_attest(word), number=1, version=0)
-    assert world.reason(world.does(early, "attestor/att-north")) is Reason.WRONG_VERSION
-    world.run(world.attests("north", "val0"))
+    world.run(larger)
+    changed = world.amends("val0", "capacity-val0", more_hours, held.terms.to_ms)
+    world.run(changed, word)
+    assert world.reserve().is_frozen
+
+
+def test_a_word_reaches_as_far_as_the_schedule_that_its_attestor_saw() -> None:
+    """The issuer makes it longer in the same block before all who vouch: no hour more counts. None
+    reaches further than what is promised, less far than its author's last, or into a period."""
+    world = EconomyWorld()
+    held = world.capacity()
+    assert held is not None
+    before, to_ms = world.reserve(), held.terms.to_ms
+    words = [world.attests(group, "val0") for group in GROUPS]
+    longer = world.amends("val0", "capacity-val0", held.terms.microhours, to_ms + DAY_MS)
+    world.run(longer, *words)
+    assert world.reserve() == before
+    seen = _attest(world.attests("north", "val0"))
+    assert seen.until_ms == to_ms + DAY_MS
+    signer = "attestor/att-north"
+    for until_ms, reason in (
+        (to_ms + DAY_MS + PERIOD_MS, Reason.ABOVE_COMMITMENT),
+        (to_ms - PERIOD_MS, Reason.BAD_SCHEDULE),
+        (to_ms + 1, Reason.BAD_SCHEDULE),
+    ):
+        word = world.does(replace(seen, until_ms=until_ms), signer)
+        assert world.reason(word) is reason
+    world.run(*(world.attests(group, "val0") for group in GROUPS))
+    assert world.reserve().reserve == before.reserve + 900_000 * DAY_MS // PERIOD_MS
+
+
+def test_a_word_is_of_the_very_commitment_that_its_attestor_saw() -> None:
+    """One that lapsed and is proposed again under its name is another."""
+    world = EconomyWorld()
+    proposed(world)
+    late = _attest(world.attests("north", "val0", of="more"))
+    world.until(world.clock_ms + 7 * DAY_MS + 1)
+    made = proposed(world)
+    signer = "attestor/att-north"
+    again = world.does(replace(late, until_ms=made.to_ms), signer)
+    assert world.reason(again) is Reason.UNKNOWN_COMMITMENT
+    world.run(world.attests("north", "val0", of="more"))
 
 
 def _attest(tx: SignedTransaction) -> Attest:
@@ -258,17 +294,65 @@ def test_an_attestor_that_takes_its_lower_figure_back_frees_minting() -> None:
 
 
 def test_a_lower_figure_said_again_does_not_wait_anew() -> None:
-    """The day runs from the first; the last figure is what counts."""
+    """The day runs from the first, also for a higher one; the last figure is what counts."""
     world = EconomyWorld()
     world.run(world.attests("west", "val0", 5))
     first_ms = world.clock_ms
     world.until(first_ms + DAY_MS - PERIOD_MS)
-    world.run(world.attests("west", "val0", 4))
+    world.run(world.attests("west", "val0", 5))
+    world.run(world.attests("west", "val0", 6))
     world.until((first_ms + DAY_MS) // PERIOD_MS * PERIOD_MS + PERIOD_MS)
+    said = _said(world, "west")
+    assert (said.microhours, said.since_ms, said.lower) == (6, first_ms, ())
+
+
+def _said(world: EconomyWorld, group: str) -> Attestation:
     held = world.capacity()
     assert held is not None
-    said = {item.attestor: item for item in held.attestations}["att-west"]
-    assert (said.microhours, said.since_ms, said.lower) == (4, first_ms, ())
+    return {item.attestor: item for item in held.attestations}[f"att-{group}"]
+
+
+def test_a_still_lower_figure_waits_anew() -> None:
+    """A little less to begin with, and nothing at the end of the day: that waits a day too."""
+    world = EconomyWorld()
+    world.run(world.attests("west", "val0", 899_999))
+    world.until(world.clock_ms + DAY_MS - PERIOD_MS)
+    world.run(world.attests("west", "val0", 0))
+    last_ms = world.clock_ms
+    for _ in range(2):
+        world.next_period()
+    said = _said(world, "west")
+    assert (said.microhours, said.lower[0].since_ms) == (900_000, last_ms)
+    world.until((last_ms + DAY_MS) // PERIOD_MS * PERIOD_MS + PERIOD_MS)
+    said = _said(world, "west")
+    assert (said.microhours, said.since_ms, said.lower) == (0, last_ms, ())
+
+
+def test_a_fresh_word_above_what_is_left_of_the_last_one_is_not_lower() -> None:
+    """Six days old, 900,000 count for 257,000: 500,000 said anew count at once, with their own
+    age, and minting goes on."""
+    world = EconomyWorld()
+    world.until(TIME_MS + 6 * DAY_MS)
+    world.run(world.attests("south", "val0"), world.attests("north", "val0", 500_000))
+    held, said = world.capacity(), _said(world, "north")
+    assert held is not None
+    assert (said.microhours, said.since_ms, said.lower) == (500_000, world.clock_ms, ())
+    assert (counted(held, _measure(world)), world.reserve().is_frozen) == (500_000, False)
+
+
+def test_a_lower_figure_counts_once_the_word_that_it_lowers_has_faded_below_it() -> None:
+    """Said on the last of seven days it is heard after them, though it has not waited for a day."""
+    world = EconomyWorld()
+    world.until(TIME_MS + 7 * DAY_MS - 100 * PERIOD_MS)
+    assert _measure(world).weight(TIME_MS, 900_000) > 10_000
+    world.run(world.attests("south", "val0"), world.attests("north", "val0", 10_000))
+    said_ms = world.clock_ms
+    assert world.reserve().is_frozen
+    world.until(TIME_MS + 7 * DAY_MS + PERIOD_MS)
+    held, said = world.capacity(), _said(world, "north")
+    assert held is not None
+    assert (said.microhours, said.since_ms, said.lower) == (10_000, said_ms, ())
+    assert (counted(held, _measure(world)), world.reserve().is_frozen) == (10_000, False)
 
 
 def test_one_hostile_attestor_changes_nothing_for_holders() -> None:
@@ -300,7 +384,35 @@ def test_what_a_removed_attestor_said_counts_no_more() -> None:
     again = next(item for item in world.genesis.attestors if item.id == "att-south")
     assert world.reason(world.govern(AdmitAttestor(again, 1))) is Reason.WRONG_VERSION
     world.run(world.govern(AdmitAttestor(again, 2)))
+    assert world.reserve().reserve == 0
+    world.run(world.attests("south", "val0"))
     assert world.reserve().reserve == before
+
+
+def test_an_attestor_that_comes_back_has_said_nothing() -> None:
+    """With another key, of another group: of what it said before nothing counts, and its lower
+    figure stops nobody; what it says anew counts, and is no lower figure."""
+    world = EconomyWorld()
+    before = world.reserve().reserve
+    world.run(world.attests("north", "val0", 5))
+    world.run(world.govern(RemoveAttestor("att-north", 1), RemoveAttestor("att-south", 1)))
+    assert (world.reserve().reserve, world.reserve().is_frozen) == (0, True)
+    north = world.genesis.attestors[
+        [item.id for item in world.genesis.attestors].index("att-north")
+    ]
+    fresh = replace(north, group="polar", key=key("attestor/att-north/2").public)
+    world.run(world.govern(AdmitAttestor(fresh, 2)))
+    assert (world.reserve().reserve, world.reserve().is_frozen) == (0, False)
+    for issuer in ("val0", "val1", "val2", "val3"):
+        held = world.capacity(issuer)
+        assert held is not None
+        assert "att-north" not in [item.attestor for item in held.attestations]
+    held = world.capacity()
+    assert held is not None
+    said = ("val0", "capacity-val0", held.born, held.terms.to_ms, 900_000)
+    word = Attest("att-north", fresh.key, 0, 1, *said)
+    world.run(world.does(word, "attestor/att-north/2"))
+    assert (world.reserve().reserve, world.reserve().is_frozen) == (before, False)
 
 
 def test_an_attestor_is_admitted_by_both_with_a_key_of_its_own() -> None:
@@ -325,16 +437,15 @@ def test_an_attestor_is_admitted_by_both_with_a_key_of_its_own() -> None:
 def test_an_attestation_is_signed_by_its_attestor_and_used_once() -> None:
     """Another's key, the same number again, one too many."""
     world = EconomyWorld()
-    wrong = Attest(
-        "att-north", key("attestor/att-south").public, 0, 0, "val0", "capacity-val0", 0, 5
-    )
+    held = world.capacity()
+    assert held is not None
+    said = ("val0", "capacity-val0", held.born, held.terms.to_ms, 5)
+    wrong = Attest("att-north", key("attestor/att-south").public, 0, 0, *said)
     assert world.reason(world.does(wrong, "attestor/att-south")) is Reason.WRONG_ROLE_KEY
     tx = world.attests("north", "val0")
     world.run(tx)
     assert world.reason(tx) is Reason.REPLAYED_OPERATION
-    skipped = Attest(
-        "att-north", key("attestor/att-north").public, 0, 2, "val0", "capacity-val0", 0, 5
-    )
+    skipped = Attest("att-north", key("attestor/att-north").public, 0, 2, *said)
     assert world.reason(world.does(skipped, "attestor/att-north")) is Reason.OPERATION_GAP
     unknown = world.attests("north", "val0", of="nothing")
     assert world.reason(unknown) is Reason.UNKNOWN_COMMITMENT

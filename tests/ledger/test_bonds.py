@@ -212,6 +212,25 @@ def test_a_bond_topped_up_in_time_is_short_no_more() -> None:
     world.run(world.minting("val0", 1))
 
 
+def test_a_bond_whose_coins_count_again_at_the_last_moment_suspends_nobody() -> None:
+    """Their issuer is reinstated within the last period of the thirty days: what is due is swept
+    before anybody judges val0 again, and its bond is asked for then."""
+    world = EconomyWorld()
+    world.run(world.govern(Suspend("val1", 0)))
+    world.next_period()
+    since_ms = world.reserve().short_since_ms
+    for day in range(3, 30, 3):
+        world.until(since_ms + day * DAY_MS)
+        world.renew("val0", "val1", "val2")
+    ends_ms = since_ms + 30 * DAY_MS
+    world.until(ends_ms - 1_000)
+    world.run(world.govern(Reinstate("val1", 1)))
+    assert world.reserve().short_since_ms == since_ms
+    world.run(after_ms=ends_ms + 1 - world.clock_ms)
+    assert world.licence("val0").state is LicenceState.ACTIVE
+    assert world.reserve().short_since_ms == 0
+
+
 # Withdrawals.
 
 

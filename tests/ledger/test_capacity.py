@@ -250,13 +250,15 @@ def test_hours_without_devices_count_for_nothing() -> None:
 
 
 def test_a_promise_grows_and_never_shrinks() -> None:
-    """More hours or a later end; less of either, a void end, an overlap are refused."""
+    """More hours or a later end; less of either, neither, a void end, an overlap are refused."""
     world = EconomyWorld()
     held = world.capacity()
     assert held is not None
     hours, to_ms = held.terms.microhours, held.terms.to_ms
     for less in ((hours - 1, to_ms), (hours, to_ms - PERIOD_MS), (hours, to_ms + 1)):
         assert world.reason(world.amends("val0", "capacity-val0", *less)) is Reason.BAD_SCHEDULE
+    same = world.amends("val0", "capacity-val0", hours, to_ms)
+    assert world.reason(same) is Reason.NO_EFFECT
     world.run(world.commits(more(world, region="eu-west", from_ms=to_ms, to_ms=to_ms + DAY_MS)))
     longer = world.amends("val0", "capacity-val0", hours, to_ms + PERIOD_MS)
     assert world.reason(longer) is Reason.OVERLAPPING_SCHEDULE

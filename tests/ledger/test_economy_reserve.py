@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import codec
+from ledger.codec import AMOUNT_LIMIT
 from ledger.economy.capacity import (
     Attestation,
     CapacityCommitment,
@@ -79,6 +81,16 @@ def test_the_sum_is_floored_once(figures: list[int], factor: int, after_ms: int)
     found = hours(figures, (factor, factor + 1), clock_ms)
     assert found.reserve == exact.__floor__()
     assert found.deliverable == found.reserve
+
+
+def test_a_reserve_beyond_any_amount_is_the_largest_amount() -> None:
+    """R and what is due are written into an object and proved by a header: both take no more."""
+    found = hours([PPM], (1 << 62, 1 << 62))
+    assert (found.reserve, found.deliverable) == (AMOUNT_LIMIT - 1, AMOUNT_LIMIT - 1)
+    empty = Reserve.empty(bytes(32), "val0", 0)
+    item = judged(empty, found, is_short=False, clock_ms=5, parameters=parameters())
+    assert codec.decode(codec.encode(item), Reserve, size_max=1_000) == item
+    assert supply_leaf(supply_line(item))
 
 
 def test_the_least_factor_of_the_workloads_counts() -> None:

@@ -64,7 +64,7 @@ def asks(world: EconomyWorld, name: str) -> SignedTransaction:
 
 
 def licence_of(name: str, state: LicenceState, since_ms: int = 0) -> Licence:
-    return Licence(grant(name), state, 0, Seat.NONE, 0, since_ms, Cause.NONE, ())
+    return Licence(grant(name), state, 0, Seat.NONE, 0, since_ms, Cause.NONE, (), 0, 0)
 
 
 # Applications.

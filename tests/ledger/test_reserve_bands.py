@@ -8,7 +8,7 @@ import pytest
 from ledger import execution
 from ledger.economy.issuance import mint_cap
 from ledger.economy.reserve import Solvency, margin_limit
-from ledger.operations import Burn, Suspend, WindDown
+from ledger.operations import Burn, RemoveAttestor, Suspend, WindDown
 from ledger.reasons import Reason
 from ledger.transaction import Input, SignedTransaction
 from tests.ledger.economy_world import (
@@ -18,9 +18,11 @@ from tests.ledger.economy_world import (
     well_bonded,
     with_economy,
 )
+from tests.ledger.test_challenges import challenges, rules
 from tests.ledger.world import (
     DAY_MS,
     GROUPS,
+    PANEL_GROUPS,
     PERIOD_MS,
     TIME_MS,
     attest,
@@ -176,6 +178,33 @@ def test_headroom_in_one_block_goes_to_who_comes_first() -> None:
     one, other = world.minting("val0", spare - 5), world.minting("val0", 6, lane=1)
     assert world.reason(one, other) is Reason.ABOVE_HEADROOM
     assert world.reason(other, one) is Reason.ABOVE_HEADROOM
+
+
+def test_hours_that_fell_earlier_in_the_block_back_no_mint() -> None:
+    """A commitment is void, its attestors are removed, one contradicts: each time the reserve of
+    the block before would have done, and the mint is refused in that very block."""
+    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30)))
+    mint = world.minting("val0", 1)
+    gone = world.govern(*(RemoveAttestor(f"att-{group}", 1) for group in ("north", "south")))
+    assert world.reason(gone, mint) is Reason.NOT_HEALTHY
+    assert world.reason(world.attests("north", "val0", 5), mint) is Reason.MINT_FROZEN
+    held = world.reserve()
+    taken = world.withdraws("val0", "val1", 1)
+    assert world.reason(gone, taken) is Reason.NOT_HEALTHY
+    world.run(challenges(world))
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
+    assert world.reserve().reserve == held.reserve
+    assert world.reason(world.minting("val0", 1)) is Reason.NOT_HEALTHY
+
+
+def test_hours_that_came_earlier_in_the_block_back_a_mint() -> None:
+    """Attested by the second group, then minted: healthy by what is so far."""
+    world = short_lived()
+    world.run(*_more_hours(world))
+    world.run(world.attests("north", "val0", of="more"))
+    assert standing(world) is Solvency.DEFICIT
+    world.run(world.attests("south", "val0", of="more"), world.minting("val0", 1))
+    assert standing(world) is Solvency.HEALTHY
 
 
 def test_a_burn_in_the_same_block_makes_room_for_a_mint() -> None:

@@ -87,6 +87,7 @@ class Issuers:
     def _attest(self, place: tuple[str, str]) -> list[Signed]:
         attestor = self.rng.choice(ATTESTORS)
         signer, number = f"attestor/{attestor}", self._book.lanes[attestor, "attestor"]
-        public, version = self._world.key(signer).public, self._book.promises[place].version
-        operation = Attest(attestor, public, 0, number, *place, version, MICROHOURS)
+        public, held = self._world.key(signer).public, self._book.promises[place]
+        said = (*place, held.born, held.to_ms, MICROHOURS)
+        operation = Attest(attestor, public, 0, number, *said)
         return [(operation, [signer])]

@@ -91,7 +91,7 @@ class Reference:
                 raise NotValid(f"{name} spends a coin without its owner's signature")
             left[item.asset] += item.amount
         for operation in body.operations:
-            fault = self.economy.operate(operation, signers, left)
+            fault = self.economy.operate(operation, signers, left, self.height)
             if fault:
                 raise NotValid(f"{name}: {fault}")
             self._operate(operation, left, name)

@@ -24,6 +24,8 @@ class Promise:
     """A commitment that a client made."""
 
     microhours: int
+    to_ms: int
+    born: int
     version: int = 0
     devices: set[bytes] = field(default_factory=set)
     figures: dict[str, int] = field(default_factory=dict)
@@ -49,10 +51,12 @@ class EconomyBook:
             total[asset] += amount
         return total
 
-    def operate(self, operation: Operation, signers: set[bytes], left: Counter[bytes]) -> str:
+    def operate(
+        self, operation: Operation, signers: set[bytes], left: Counter[bytes], height: int
+    ) -> str:
         match operation:
             case Commit():
-                return self._commit(operation, signers)
+                return self._commit(operation, signers, height)
             case PledgeDevices():
                 return self._pledge(operation, signers)
             case Attest():
@@ -70,11 +74,10 @@ class EconomyBook:
             case Commit():
                 return operation.number < self.lanes[operation.terms.issuer, "operations"]
             case Attest():
-                if operation.number < self.lanes[operation.attestor, "attestor"]:
-                    return True
-                return self._is_old(operation.issuer, operation.commitment, operation.version)
+                return operation.number < self.lanes[operation.attestor, "attestor"]
             case PledgeDevices():
-                return self._is_old(operation.issuer, operation.commitment, operation.version)
+                held = self.promises[operation.issuer, operation.commitment]
+                return operation.version < held.version
             case _:
                 return False
 
@@ -95,15 +98,12 @@ class EconomyBook:
                 return f"{place} is {found}, not {item}"
         return ""
 
-    def _is_old(self, issuer: str, name: str, version: int) -> bool:
-        return version < self.promises[issuer, name].version
-
-    def _commit(self, operation: Commit, signers: set[bytes]) -> str:
+    def _commit(self, operation: Commit, signers: set[bytes], height: int) -> str:
         terms = operation.terms
         fault = self._use(terms.issuer, "operations", operation.number, signers)
         if (terms.issuer, terms.id) in self.promises:
             return f"{terms.issuer} promises {terms.id} twice"
-        self.promises[terms.issuer, terms.id] = Promise(terms.microhours)
+        self.promises[terms.issuer, terms.id] = Promise(terms.microhours, terms.to_ms, height)
         return fault
 
     def _pledge(self, operation: PledgeDevices, signers: set[bytes]) -> str:
@@ -117,7 +117,8 @@ class EconomyBook:
 
     def _attest(self, operation: Attest, signers: set[bytes]) -> str:
         held = self.promises[operation.issuer, operation.commitment]
-        if operation.version != held.version or operation.microhours > held.microhours:
+        seen = (held.born, held.to_ms)
+        if (operation.born, operation.until_ms) != seen or operation.microhours > held.microhours:
             return f"{operation.attestor} attests {operation.microhours} of {held}"
         held.figures[operation.attestor] = operation.microhours
         return self._use(operation.attestor, "attestor", operation.number, signers)

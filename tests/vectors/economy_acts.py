@@ -8,6 +8,7 @@ import msgspec
 
 from ledger import operations as ops
 from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.challenge import Challenge
 from ledger.economy.spot_audit import Opening, is_drawn, nonce_digest
 from ledger.objects import load
@@ -59,11 +60,14 @@ def hold(
 
 
 def attest(
-    world: World, name: str, commitment: str, version: int, figure: int, *, number: int
+    world: World, name: str, commitment: str, figure: int, *, number: int, until_ms: int = 0
 ) -> SignedTransaction:
-    """`commitment` is "issuer/id"."""
+    """`commitment` is "issuer/id", as the block before left it, vouched for to its end or to
+    `until_ms`."""
     signer = f"attestor/{name}"
-    said = (*commitment.split("/"), version, figure)
+    held = load(world.state, CapacityCommitment, commitment.replace("/", "\0").encode())
+    assert held is not None
+    said = (*commitment.split("/"), held.born, until_ms or held.terms.to_ms, figure)
     return act(world, signer, ops.Attest(name, key(signer).public, 0, number, *said))
 
 

@@ -131,8 +131,8 @@ def _beginning() -> Iterator[Step]:
                 ops.FreezeOrder("case-2", bytes(32), (lock_of("bob"),), TIME_MS + 61_500),
             ),
             world.govern(ops.Suspend("val3", 0), approvers=["reg-0", "reg-1"]),
-            attest(world, "att-north", "val0/extra", 1, 900_000, number=0),
-            attest(world, "att-south", "val0/extra", 1, 800_000, number=0),
+            attest(world, "att-north", "val0/extra", 900_000, number=0),
+            attest(world, "att-south", "val0/extra", 800_000, number=0),
             mint(world, "val0", amount=3_000 * COIN),
             act(
                 world,
@@ -165,9 +165,11 @@ def _beginning() -> Iterator[Step]:
                     TIME_MS + 2 * DAY_MS,
                 ),
             ),
-            attest(world, "att-north", "val0/extra", 2, 950_000, number=1),
-            attest(world, "att-north", "newco/ahead", 1, 500_000, number=2),
-            attest(world, "att-south", "newco/ahead", 1, 500_000, number=1),
+            attest(
+                world, "att-north", "val0/extra", 950_000, number=1, until_ms=TIME_MS + 2 * DAY_MS
+            ),
+            attest(world, "att-north", "newco/ahead", 500_000, number=2),
+            attest(world, "att-south", "newco/ahead", 500_000, number=1),
         ],
         refusals.after_bond,
     )
@@ -177,7 +179,7 @@ def _challenges() -> Iterator[Step]:
     yield _step(
         lambda world: [
             world.govern(ops.LiftOrder("case-1", 2)),
-            attest(world, "att-west", "val0/extra", 2, 700_000, number=0),
+            attest(world, "att-west", "val0/extra", 700_000, number=0),
             challenge(world, "val0", "extra", "val1"),
             reveal(world, "att-north", FIRST_PERIOD + 1),
         ],
@@ -199,7 +201,7 @@ def _challenges() -> Iterator[Step]:
         lambda world: [
             open_devices(world, FIRST_PERIOD + 1, 0),
             *(rule(world, "val1", "capacity-val1", seat, upheld=False) for seat in range(3)),
-            attest(world, "att-south", "val0/capacity-val0", 1, 100_000, number=2),
+            attest(world, "att-south", "val0/capacity-val0", 100_000, number=2),
         ],
         refusals.after_opening,
     )

@@ -69,12 +69,12 @@ def after_commitment(world: World) -> Refusals:
         ),
         (
             "no attestor",
-            attest(world, "bob", "val0/extra", 1, 5, number=0),
+            attest(world, "bob", "val0/extra", 5, number=0),
             Reason.UNKNOWN_ATTESTOR,
         ),
         (
             "more than committed",
-            attest(world, "att-north", "val0/extra", 1, 1_000_001, number=0),
+            attest(world, "att-north", "val0/extra", 1_000_001, number=0),
             Reason.ABOVE_COMMITMENT,
         ),
         (
@@ -152,9 +152,9 @@ def after_bond(world: World) -> Refusals:
     shrunk = ops.Amend("val0", issuer_key("val0"), "extra", 2, 999_999, TIME_MS + 2 * DAY_MS)
     return [
         (
-            "attested as it was before",
-            attest(world, "att-south", "val0/extra", 1, 900_000, number=2),
-            Reason.WRONG_VERSION,
+            "attested less far than before",
+            attest(world, "att-north", "val0/extra", 900_000, number=3, until_ms=TIME_MS + DAY_MS),
+            Reason.BAD_SCHEDULE,
         ),
         ("nothing to deliver this week", mint(world, "newco"), Reason.LOW_DELIVERABILITY),
         ("a bond of its own coin", hold(world, "bob", "val1", COIN, own), Reason.OWN_COIN),

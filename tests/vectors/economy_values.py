@@ -50,7 +50,7 @@ def economy_operations(world: World) -> list[Wire]:
         ops.Commit(signer, 255, 0, terms("val0", microhours=1 << 40)),
         ops.PledgeDevices("val0", signer, "capacity-val0", 0, devices),
         ops.Amend("val0", signer, "capacity-val0", 1, 0, LAST),
-        ops.Attest(attestor.id, attestor.key, 0, LAST, "val0", "capacity-val0", LAST, 7),
+        ops.Attest(attestor.id, attestor.key, 0, LAST, "val0", "capacity-val0", LAST, 5, 7),
         ops.OpenChallenge("val0", "capacity-val0", world.asset("val1"), MOST, lock_of("bob")),
         ops.Rule(attestor.id, attestor.key, "val0", "capacity-val0", True, 1),
         ops.SealNonce(attestor.id, attestor.key, 1, HASH),

@@ -149,6 +149,7 @@ async def test_commitments_say_what_counts_and_what_they_are_worth() -> None:
     assert fresh.deadline_ms == TIME_MS + 1_000 + 7 * DAY_MS
     assert (contested.deadline_ms, live.deadline_ms) == (None, live.to_ms)
     assert (fresh.counted_microhours, fresh.worth, fresh.devices) == ("0", "0", 0)
+    assert (fresh.born, live.born) == (1, 0)
     assert (live.counted_microhours, live.is_frozen) == ("900000", True)
     assert [item.lower for item in live.attestations] == [None, None, "5"]
     assert live.worth == backing.reserve.reserve
