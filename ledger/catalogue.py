@@ -205,6 +205,7 @@ TABLE: tuple[Row, ...] = (
             Reason.LICENCE_INACTIVE,
             Reason.WRONG_VERSION,
             Reason.DEVICE_PLEDGED,
+            Reason.TOO_MANY,
         ),
     ),
     Row(

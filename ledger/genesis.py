@@ -288,6 +288,9 @@ def _check_commitment(genesis: Genesis, item: GenesisCommitment) -> None:
         raise Invalid(Reason.BAD_GENESIS, f"{where}: {error.detail}") from None
     is_ordered = list(item.devices) == sorted(set(item.devices))
     _need(is_ordered, f"{where}: devices ascend, each once")
+    needed = capacity.devices_needed(terms.microhours, genesis.parameters.period_ms)
+    found = len(item.devices)
+    _need(found <= needed, f"{where}: {found} devices, its hours need {needed}")
 
 
 def _check_attestations(genesis: Genesis, item: GenesisCommitment) -> None:

@@ -1,8 +1,8 @@
 """What falls due, and what begins with a period: the system's own transitions.
 
-Deadlines are swept in the order of time, kind and identity, at most `SWEEP_OBJECTS_MAX` objects a
-block; the rest waits for the next one. Nobody waits for the sweep: rules read every object as of
-now, so a backlog changes no answer.
+Deadlines are swept in the order of time, kind and identity, devices after all others, at most
+`SWEEP_OBJECTS_MAX` objects a block; the rest waits for the next one. Rules read every object as of
+now, so a backlog changes no answer but one: a challenge holds until it is settled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ledger.economy.bond import Bond, slash
 from ledger.economy.capacity import CapacityCommitment, CommitmentState, lowered
 from ledger.economy.challenge import Challenge, Verdict
 from ledger.economy.compliance import Order
-from ledger.economy.due import HEADER_TIME, LEDGER_CLOCK, Due, DueKind
+from ledger.economy.due import DEVICE_CLOCK, HEADER_TIME, LEDGER_CLOCK, Due, DueKind
 from ledger.economy.licence import Cause, LicenceState, suspended
 from ledger.economy.reserve import caged
 from ledger.economy.spot_audit import AuditRound, Opening, seed_of, silent
@@ -79,7 +79,12 @@ def sweep(draft: Draft) -> list[Output]:
 
 
 def _due(draft: Draft) -> Iterator[Due]:
-    for clock, now_ms in ((LEDGER_CLOCK, draft.clock_ms), (HEADER_TIME, draft.time_ms)):
+    clock_ms, time_ms = draft.clock_ms, draft.time_ms
+    for clock, now_ms in (
+        (LEDGER_CLOCK, clock_ms),
+        (HEADER_TIME, time_ms),
+        (DEVICE_CLOCK, clock_ms),
+    ):
         for _, data in draft.objects(key_of(Due, clock)):
             due = decode(data, Due)
             if due.deadline_ms >= now_ms:

@@ -2,8 +2,9 @@
 
 Compute is a flow, an unused hour is gone: a commitment is a schedule of µh (millionths of a
 device hour) per period over whole periods of the ledger clock, with the devices that are pledged
-to it. What counts is the k-th highest figure among attestations of distinct groups: no k - 1
-groups together can raise it, and no single attestor that overstates can either.
+to it, no more of them than it needs. What counts is the k-th highest figure among attestations of
+distinct groups: no k - 1 groups together can raise it, and no single attestor that overstates can
+either.
 
     (none) -> PROPOSED -> LIVE <-> CONTESTED -> VOID
     PROPOSED lapses, LIVE ends with its schedule
@@ -222,6 +223,22 @@ def amended(
         check_schedule(terms.from_ms, to_ms, clock_ms, period_ms)
     terms = msgspec.structs.replace(terms, microhours=microhours, to_ms=to_ms)
     return msgspec.structs.replace(held, terms=terms, version=held.version + 1)
+
+
+def pledged(held: CapacityCommitment, count: int, period_ms: int) -> CapacityCommitment:
+    """The commitment with `count` further devices; raises Invalid(TOO_MANY)."""
+    terms, devices = held.terms, held.devices + count
+    needed = devices_needed(terms.microhours, period_ms)
+    if devices > needed:
+        detail = f"{devices} devices, '{terms.id}' of '{terms.issuer}' needs {needed}"
+        raise Invalid(Reason.TOO_MANY, f"{detail} for {terms.microhours} µh a period")
+    return msgspec.structs.replace(held, version=held.version + 1, devices=devices)
+
+
+def devices_needed(microhours: int, period_ms: int) -> int:
+    """How many devices deliver so many µh a period when they do nothing else; more may not be
+    pledged: each is an object that is swept one day."""
+    return -(-microhours * HOUR_MS // (MICROHOURS_A_HOUR * period_ms))
 
 
 def attested(

@@ -75,7 +75,7 @@ def commit(draft: Draft, operation: Commit) -> None:
 
 
 def pledge(draft: Draft, operation: PledgeDevices) -> None:
-    """Devices that stand for no other commitment; each has one object."""
+    """Devices that stand for no other commitment, no more than it needs; each has one object."""
     _need_promising(draft, operation.issuer, operation.key)
     held = _need_standing(draft, operation.issuer, operation.commitment)
     need_version(operation.version, held.version, operation.commitment)
@@ -91,9 +91,7 @@ def pledge(draft: Draft, operation: PledgeDevices) -> None:
             device, operation.issuer, operation.commitment, held.born, until_ms, opened=0
         )
         DEVICES.put(draft, pledged)
-    after = msgspec.structs.replace(
-        held, version=held.version + 1, devices=held.devices + len(operation.devices)
-    )
+    after = capacity.pledged(held, len(operation.devices), draft.parameters.period_ms)
     COMMITMENTS.put(draft, after)
 
 

@@ -6,6 +6,7 @@ One method an operation, in the words of the design. `key` is the name of the ke
 from __future__ import annotations
 
 from tests.economy.model import (
+    HOUR_MS,
     PPM,
     YEAR_MS,
     ChallengeModel,
@@ -233,6 +234,9 @@ class Actions(Model):
         held = self._standing(place)
         if not self._promises(place[0], key) or held is None or held.version != version:
             return False
+        able = held.devices + len(devices) - 1
+        if able * PPM * self.times.period >= held.hours * HOUR_MS:
+            return False  # one device less would do
         if any(self._is_pledged(device) for device in devices):
             return False
         self.devices.update(dict.fromkeys(devices, held))

@@ -107,6 +107,8 @@ def pledge(
     for device in devices:
         need(now(state, "Device", device) is None, "device_pledged")
         keep(state, "Device", [device, issuer, name, held[4], until_ms, 0])
+    spare = 1_000_000 * state.period_ms * (held[5] + len(devices) - 1)
+    need(spare < held[0][7] * 3_600_000, "too_many")
     held[2] += 1
     held[5] += len(devices)
     keep(state, "CapacityCommitment", held)

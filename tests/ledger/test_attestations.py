@@ -151,6 +151,9 @@ def test_an_attestation_is_of_the_version_that_its_attestor_saw() -> None:
     world = EconomyWorld()
     held = world.capacity()
     assert held is not None
+    world.run(world.amends("val0", "capacity-val0", 2_000_000, held.terms.to_ms))
+    held = world.capacity()
+    assert held is not None
     word = world.attests("north", "val0")
     longer = world.amends("val0", "capacity-val0", held.terms.microhours, held.terms.to_ms + DAY_MS)
     larger = world.pledges("val0", "capacity-val0", "one more")

@@ -14,7 +14,7 @@ from ledger.operations import OpenChallenge, RemoveAttestor, Rule
 from ledger.reasons import Reason
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction
-from tests.ledger.economy_world import EconomyWorld, lasting, short_lived, well_bonded
+from tests.ledger.economy_world import EconomyWorld, lasting, more, short_lived, well_bonded
 from tests.ledger.world import COIN, DAY_MS, PANEL_GROUPS, key, lock_of, make_genesis
 
 NAME = CapacityCommitment.identity("val0", "capacity-val0")
@@ -113,6 +113,9 @@ def test_contested_hours_count_until_they_are_ruled_on() -> None:
     assert state_of(world) is CommitmentState.CONTESTED
     assert (world.reserve().reserve, world.reserve().solvency) == (before, Solvency.HEALTHY)
     world.run(world.minting(), world.attests("north", "val0"), world.transfer("bob", "alice"))
+    held = world.capacity()
+    assert held is not None
+    world.run(world.amends("val0", "capacity-val0", 1_100_000, held.terms.to_ms))
     world.run(world.pledges("val0", "capacity-val0", "one more"))
 
 
@@ -181,6 +184,9 @@ def test_upheld_the_commitment_is_void_and_the_bond_pays() -> None:
     assert (world.reserve().reserve, world.reserve().solvency) == (0, Solvency.DEFICIT)
     height = world.state.head.header.height
     assert world.state.outputs[system_txid(height, 0), 0].amount == held.deposit
+    promised = world.capacity("val1")
+    assert promised is not None
+    world.run(world.amends("val1", "capacity-val1", 1_100_000, promised.terms.to_ms))
     world.run(world.pledges("val1", "capacity-val1", "val0//1"))
     world.run(world.transfer("alice", "bob"))
     for tx in (
@@ -259,6 +265,26 @@ def test_a_verdict_at_the_last_moment_holds() -> None:
     world.until(held.since_ms + 7 * DAY_MS, rules(world, PANEL_GROUPS[2], upheld=True))
     world.run()
     assert state_of(world) is CommitmentState.VOID
+
+
+def test_no_number_of_devices_delays_a_verdict() -> None:
+    """A proposal with six hundred devices lapses in the block of the third vote: the next one
+    writes the commitment off and takes its hours out of R, whatever else is due."""
+    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30)))
+    made = more(world, microhours=10_000_000)
+    names = [f"more/{index}" for index in range(600)]
+    parts = (names[:256], names[256:512], names[512:])
+    world.run(
+        world.commits(made),
+        *(world.pledges("val0", "more", *part, version=i) for i, part in enumerate(parts)),
+    )
+    lapses_ms = world.clock_ms + 7 * DAY_MS
+    world.until(lapses_ms - 10)
+    world.renew()
+    contested(world)
+    world.until(lapses_ms + 1, *(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert (state_of(world), world.reserve().reserve) == (CommitmentState.VOID, 0)
 
 
 def test_a_commitment_that_ends_while_contested_waits_for_its_ruling() -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from ledger import operations as ops
 from ledger.economy.attestor import AttestorGrant
+from ledger.economy.capacity import MICROHOURS_A_HOUR, CapacityCommitment
 from ledger.economy.challenge import Challenge
 from ledger.economy.spot_audit import Opening, is_drawn, nonce_digest
 from ledger.objects import load
@@ -111,6 +112,17 @@ def pledge(
 ) -> SignedTransaction:
     devices = tuple(sorted(device(item) for item in machines))
     operation = ops.PledgeDevices(issuer, issuer_key(issuer), name, version, devices)
+    return act(world, f"{issuer}/operations", operation)
+
+
+def amend(world: World, issuer: str, name: str, version: int, *, hours: int) -> SignedTransaction:
+    """So many device hours a period, for as long as the commitment lasts already or would, were it
+    made now."""
+    held = load(world.state, CapacityCommitment, CapacityCommitment.identity(issuer, name))
+    to_ms = TIME_MS + DAY_MS if held is None else held.terms.to_ms
+    operation = ops.Amend(
+        issuer, issuer_key(issuer), name, version, hours * MICROHOURS_A_HOUR, to_ms
+    )
     return act(world, f"{issuer}/operations", operation)
 
 

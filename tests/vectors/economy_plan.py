@@ -36,6 +36,7 @@ from tests.vectors.economy_acts import (
     MINUTE_MS,
     NEW_LAB,
     act,
+    amend,
     apply,
     attest,
     challenge,
@@ -115,7 +116,8 @@ def _beginning() -> Iterator[Step]:
             apply(world, "squat", "val1"),
             commit(world, "extra", 0, "us-east"),
             pledge(world, "extra", 0, *(f"extra/{index}" for index in range(60))),
-            pledge(world, "capacity-val0", 0, *MACHINES[60:]),
+            amend(world, "val0", "capacity-val0", 0, hours=2),
+            pledge(world, "capacity-val0", 1, *MACHINES[60:]),
             seal(world, "att-north", FIRST_PERIOD + 1),
             seal(world, "att-south", FIRST_PERIOD + 1),
         ],
@@ -199,7 +201,7 @@ def _challenges() -> Iterator[Step]:
         lambda world: [
             open_devices(world, FIRST_PERIOD + 1, 0),
             *(rule(world, "val1", "capacity-val1", seat, upheld=False) for seat in range(3)),
-            attest(world, "att-south", "val0/capacity-val0", 1, 100_000, number=2),
+            attest(world, "att-south", "val0/capacity-val0", 2, 100_000, number=2),
         ],
         refusals.after_opening,
     )
@@ -215,7 +217,8 @@ def _many_proposals(world: World) -> Iterator[SignedTransaction]:
     for some in (made[:16], made[16:]):
         yield act(world, "val1/operations", *some)
     machines = [f"idea/{index}" for index in range(PLEDGE_DEVICES_MAX)]
-    yield pledge(world, "idea-0", 0, *machines, issuer="val1")
+    yield amend(world, "val1", "idea-0", 0, hours=5)
+    yield pledge(world, "idea-0", 1, *machines, issuer="val1")
 
 
 def _accusations() -> Iterator[Step]:

@@ -62,6 +62,7 @@ def after_commitment(world: World) -> Refusals:
         ),
         ("a pledged device", pledge(world, "extra", 1, "extra/0"), Reason.DEVICE_PLEDGED),
         ("another version", pledge(world, "extra", 0, "new"), Reason.WRONG_VERSION),
+        ("one machine too many", pledge(world, "extra", 1, "new"), Reason.TOO_MANY),
         (
             "a commitment not live",
             challenge(world, "val0", "extra", "val1"),
