@@ -250,6 +250,7 @@ TABLE: tuple[Row, ...] = (
             Reason.OWN_COIN,
             Reason.UNKNOWN_ASSET,
             Reason.LOW_DEPOSIT,
+            Reason.NO_PANEL,
         ),
     ),
     Row(

@@ -10,7 +10,7 @@ from ledger.amounts import format_amount
 from ledger.backing import Yardstick, sound_assets
 from ledger.draft import Draft
 from ledger.economy import capacity, challenge, spot_audit
-from ledger.economy.attestor import Attestor, draw_panel, groups_of
+from ledger.economy.attestor import PANEL_SEATS, Attestor, draw_panel, groups_of
 from ledger.economy.capacity import (
     COMMITMENTS_MAX,
     COMMITMENTS_OF_ISSUER_MAX,
@@ -126,7 +126,8 @@ def attest(draft: Draft, operation: Attest) -> None:
 
 
 def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
-    """A deposit in a sound coin of somebody else; the panel is drawn by the block before."""
+    """A deposit in a sound coin of somebody else; the panel is drawn by the block before, and all
+    its seats are filled: fewer would decide nothing, or too few would."""
     held = _need_standing(draft, operation.issuer, operation.commitment)
     if held.state is CommitmentState.CONTESTED:
         detail = f"'{operation.commitment}' of '{operation.issuer}' is contested already"
@@ -146,6 +147,10 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         raise Invalid(Reason.LOW_DEPOSIT, detail)
     parties = [item.attestor for item in held.attestations]
     groups = groups_of(draft.all(Attestor))
+    panel = draw_panel(groups, parties, draft.parent_hash + held.key)
+    if len(panel) < PANEL_SEATS:
+        detail = f"{len(panel)} groups of attestors are no party, a panel has {PANEL_SEATS}"
+        raise Invalid(Reason.NO_PANEL, detail)
     opened = Challenge(
         issuer=operation.issuer,
         commitment=operation.commitment,
@@ -154,7 +159,7 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         penalty=needed,
         refund_lock=operation.refund_lock,
         since_ms=draft.clock_ms,
-        panel=draw_panel(groups, parties, draft.parent_hash + held.key),
+        panel=panel,
         votes=(),
         decided_ms=0,
     )

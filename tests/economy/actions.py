@@ -293,6 +293,8 @@ class Actions(Model):
             return False
         groups = {name: self.groups[name] for name in self.attestors}
         panel = panel_of(groups, set(held.said), seed)
+        if len(panel) < 5:
+            return False
         penalty = max(1, needed)
         self.challenges[place] = ChallengeModel(coin, deposit, penalty, self.clock, panel)
         held.state, held.since, held.version = "contested", self.clock, held.version + 1

@@ -13,7 +13,7 @@ from ledger.address import encode_address
 from ledger.backing import Yardstick
 from ledger.catalogue import ANY, TABLE
 from ledger.draft import Draft
-from ledger.economy.attestor import Attestor
+from ledger.economy.attestor import Attestor, AttestorGrant
 from ledger.economy.bond import Bond
 from ledger.economy.challenge import Challenge
 from ledger.economy.parameters import MINUTE_MS, EconomyParameters
@@ -46,6 +46,13 @@ ACCOUNTS = ("alice", "bob", "carol")
 FEE = 3_000
 FACTORS = {"gpu-80g": 1_000_000, "gpu-24g": 300_000}
 """Of the least workload of each class."""
+FURTHER = {
+    **{f"judge-{index}": f"judge-{index}" for index in range(4)},
+    "judge-again": "judge-0",
+}
+"""Further attestors by group."""
+VOUCHING = tuple(f"att-{group}" for group in (*world.GROUPS, *world.PANEL_GROUPS[:3]))
+"""Attestors that vouch, as a rule; the others are left for panels."""
 
 ROWS = {row.operation: row for row in TABLE}
 
@@ -87,6 +94,7 @@ def stream_genesis() -> Genesis:
         made,
         parameters=msgspec.structs.replace(made.parameters, economy=short_economy()),
         standard=(*made.standard, Factor("gpu-24g", "inference", FACTORS["gpu-24g"])),
+        attestors=(*made.attestors, *_further_attestors()),
         licences=tuple(licences),
         commitments=tuple(attest(made.nonce, commitment(name), figures) for name in ISSUERS),
         bonds=tuple(
@@ -103,6 +111,14 @@ def stream_genesis() -> Genesis:
         ),
     )
     return made
+
+
+def _further_attestors() -> list[AttestorGrant]:
+    """Enough for a panel beside those that vouch for one commitment; two are of one group."""
+    return [
+        AttestorGrant(name, f"Lab {name}", group, key(f"attestor/{name}").public)
+        for name, group in FURTHER.items()
+    ]
 
 
 def model_of(genesis: Genesis) -> Actions:

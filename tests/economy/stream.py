@@ -15,7 +15,7 @@ from ledger.economy.licence import RoleKeys
 from ledger.economy.parameters import MINUTE_MS
 from ledger.economy.spot_audit import nonce_digest
 from ledger.objects import load
-from tests.economy.stage import ACCOUNTS, APPLICANTS, FACTORS, ISSUERS, Stage
+from tests.economy.stage import ACCOUNTS, APPLICANTS, FACTORS, ISSUERS, VOUCHING, Stage
 from tests.ledger.world import COIN, ROLES, device, grant, key, lock_of
 
 ACTIONS_A_BLOCK = 12
@@ -350,7 +350,8 @@ class Stream:
         )
 
     def attest(self) -> None:
-        place, name = self.place(), self.rng.choice(sorted(self.model.groups))
+        among = VOUCHING if self.rng.random() < 0.97 else sorted(self.model.groups)
+        place, name = self.place(), self.rng.choice(among)
         held = self.model.commitments.get(place)
         hours = held.hours if held else 1
         figure = hours * self.rng.choice((100, 100, 98, 95, 95, 60, 0, 101)) // 100

@@ -18,6 +18,7 @@ REASONS = (
     "above_headroom not_healthy licence_inactive wrong_role_key wrong_version short_bond own_coin"
     " device_pledged overlapping_schedule unknown_class no_expiry frozen mint_frozen bad_schedule"
     " above_commitment low_deposit not_on_panel bad_period unknown_attestor above_mint_cap too_many"
+    " no_panel"
 )
 
 _taken: dict[int, tuple[Counter[str], Counter[str]]] = {}

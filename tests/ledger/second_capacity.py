@@ -170,6 +170,7 @@ def challenge(
     need(amount >= penalty, "low_deposit")
     seed = state.parent_hash + f"{issuer}\0{name}".encode()
     panel = _panel(state, [item[0] for item in held[6]], seed)
+    need(len(panel) == 5, "no_panel")
     keep(
         state,
         "Challenge",

@@ -10,7 +10,7 @@ from ledger.economy.capacity import CapacityCommitment, CommitmentState
 from ledger.economy.challenge import Challenge, deposit_needed
 from ledger.economy.reserve import Solvency
 from ledger.objects import load
-from ledger.operations import OpenChallenge, RemoveAttestor, Rule
+from ledger.operations import AdmitAttestor, OpenChallenge, RemoveAttestor, Rule
 from ledger.reasons import Reason
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction
@@ -141,6 +141,25 @@ def test_a_panel_has_one_seat_a_group_and_nobody_chooses_it() -> None:
     assert len(panels) > 40
     assert {name for panel in panels for name in panel} == set(groups) - {"a1", "a2"}
     assert draw_panel({"a1": "a", "b1": "b"}, ["a1"], b"") == ("b1",)
+
+
+def test_a_challenge_needs_a_whole_panel() -> None:
+    """With a seat that nobody can take it is refused, be it that an attestor is gone or that one
+    vouched; with five groups again it holds, and one that goes later leaves the others."""
+    world = new_world()
+    world.run(world.attests("east", "val0"))
+    assert world.reason(challenges(world)) is Reason.NO_PANEL
+    world = new_world()
+    world.run(world.govern(RemoveAttestor("att-lower", 1)))
+    assert world.reason(challenges(world)) is Reason.NO_PANEL
+    grant = next(item for item in world.genesis.attestors if item.id == "att-lower")
+    world.run(world.govern(AdmitAttestor(grant, 2)))
+    assert len(contested(world).panel) == PANEL_SEATS
+    world.run(world.govern(RemoveAttestor("att-lower", 3)))
+    others = [group for group in PANEL_GROUPS if group != "lower"]
+    world.run(*(rules(world, group, upheld=True) for group in others[:3]))
+    world.run()
+    assert state_of(world) is CommitmentState.VOID
 
 
 def test_a_vote_is_for_one_challenge_and_counts_once() -> None:

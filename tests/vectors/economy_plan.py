@@ -241,8 +241,13 @@ def _accusations() -> Iterator[Step]:
     )
     yield _step(
         lambda world: [
-            world.govern(ops.EndEpoch(0), ops.RemoveAttestor("att-new", 1)),
+            world.govern(
+                ops.EndEpoch(0),
+                ops.RemoveAttestor("att-new", 1),
+                ops.RemoveAttestor("att-outer", 1),
+            ),
         ],
+        refusals.after_removal,
     )
 
 

@@ -255,6 +255,11 @@ def after_expiry(world: World) -> Refusals:
     return [("a coin of the accused after its end", opened, Reason.UNKNOWN_ASSET)]
 
 
+def after_removal(world: World) -> Refusals:
+    opened = challenge(world, "val1", "capacity-val1", "val0", 400 * COIN)
+    return [("a panel with an empty seat", opened, Reason.NO_PANEL)]
+
+
 def in_warning(world: World) -> Refusals:
     return [("minted in warning", mint(world, "val0", 2), Reason.NOT_HEALTHY)]
 
