@@ -320,6 +320,23 @@ def counted(held: CapacityCommitment, measure: Measure) -> int:
     return min(_agreed(figures, measure.needed), _able(held, measure))
 
 
+def contested(held: CapacityCommitment, measure: Measure) -> int:
+    """µh a period that a challenge is about, never less than counts: what attestors agreed on,
+    however long ago; where too few said anything, what its devices can deliver.
+
+    Words fade and come back while a challenge runs, so their age is left out. So is what is only
+    promised: it costs nothing, and would put the deposit out of reach."""
+    best: dict[str, int] = {}
+    for item in held.attestations:
+        group = measure.groups.get(item.attestor)
+        if group is not None:
+            best[group] = max(item.microhours, best.get(group, 0))
+    able = _able(held, measure)
+    if len(best) < measure.needed:
+        return able
+    return min(_agreed(best.values(), measure.needed), able)
+
+
 def stretches(held: CapacityCommitment, measure: Measure) -> Iterator[tuple[int, int, int]]:
     """(µh a period that count, number of the first period, number after the last): the present and
     future periods of the schedule, from its end back, cut where those who attested a shorter one

@@ -28,6 +28,7 @@ from ledger.crypto import tagged_hash
 from ledger.economy.capacity import (
     CapacityCommitment,
     Measure,
+    contested,
     is_frozen,
     stretches,
 )
@@ -160,6 +161,16 @@ def hours_of(
             due += figure * factor * max(0, min(end, soon) - first)
         frozen = frozen or is_frozen(item)
     return Hours(total // PPM, due // PPM, frozen)
+
+
+def at_stake(held: CapacityCommitment, factors: FactorTable, measure: Measure) -> int:
+    """The contested value, in µ: of the present and future periods of the whole schedule, also of
+    those that nobody has attested since it became longer. Floored."""
+    terms, period_ms = held.terms, measure.period_ms
+    first = max(terms.from_ms, measure.clock_ms) // period_ms
+    periods = max(0, terms.to_ms // period_ms - first)
+    factor = least_factor(factors, terms.device_class, terms.workloads)
+    return contested(held, measure) * factor * periods // PPM
 
 
 def judged(

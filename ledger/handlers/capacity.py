@@ -140,8 +140,8 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         raise Invalid(Reason.OWN_COIN, "the deposit is made of another issuer's coins")
     if operation.asset not in sound_assets(draft):
         raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
-    worth = Yardstick.of(draft).hours_of([held]).reserve
-    needed = challenge.deposit_needed(worth, draft.economy.deposit_ppm)
+    at_stake = Yardstick.of(draft).at_stake(held)
+    needed = challenge.deposit_needed(at_stake, draft.economy.deposit_ppm)
     if operation.amount < needed:
         detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"
         raise Invalid(Reason.LOW_DEPOSIT, detail)

@@ -288,7 +288,7 @@ class Actions(Model):
         held = self.commitments.get(place)
         if held is None or held.state != "live" or coin == place[0] or not self.is_sound(coin):
             return False
-        needed = -(-(self.worth(held) // PPM) * self.times.deposit // PPM)
+        needed = -(-self.at_stake(held) * self.times.deposit // PPM)
         if deposit < max(1, needed) or not self.spend(owner):
             return False
         groups = {name: self.groups[name] for name in self.attestors}

@@ -278,6 +278,18 @@ class Model:
                 first = stop
         return total
 
+    def at_stake(self, held: CommitmentModel) -> int:
+        """µ that a challenge is about: as if all had spoken just now, of all that is left."""
+        said: dict[str, int] = {}
+        for name in held.said.keys() & self.attestors:
+            group = self.groups[name]
+            said[group] = max(held.said[name].figure, said.get(group, 0))
+        hours = min(held.hours, held.devices * PPM * self.times.period // HOUR_MS)
+        if len(said) >= self.times.groups:
+            hours = min(hours, sorted(said.values(), reverse=True)[self.times.groups - 1])
+        left = held.end // self.times.period - max(held.begin, self.clock) // self.times.period
+        return hours * held.factor * max(0, left) // PPM
+
     def judge(self, names: set[str]) -> None:
         """Fresh figures of these issuers, then their bonds."""
         for name in sorted(names):

@@ -14,7 +14,6 @@ from typing import Any
 from tests.ledger.second_reserve import (
     best_by_group,
     counted,
-    hours,
     is_heard,
     is_sound,
     need_issuer,
@@ -165,8 +164,7 @@ def challenge(
     need(held[1] == LIVE, "commitment_over")
     need(asset != asset_of(state.chain_id, issuer), "own_coin")
     need(is_sound(state, asset), "unknown_asset")
-    worth = hours(state, [held])[0]
-    penalty = max(1, -(-worth * state.economy.deposit_ppm // 10**6))
+    penalty = max(1, -(-_at_stake(state, held) * state.economy.deposit_ppm // 10**6))
     need(amount >= penalty, "low_deposit")
     seed = state.parent_hash + f"{issuer}\0{name}".encode()
     panel = _panel(state, [item[0] for item in held[6]], seed)
@@ -178,6 +176,22 @@ def challenge(
     )
     held[1:4] = [CONTESTED, held[2] + 1, state.clock_ms]
     keep(state, "CapacityCommitment", held)
+
+
+def _at_stake(state: State, held: list[Any]) -> int:
+    """What the periods left are worth, were all words fresh and of the whole schedule."""
+    terms, wanted = held[0], state.get("Parameters")[5]
+    groups = {item[0][0]: item[0][2] for item in state.all("Attestor") if item[1]}
+    said = sorted([figure, groups[name]] for name, figure, *_ in held[6] if name in groups)
+    figures = sorted({group: figure for figure, group in said}.values())
+    most = min(terms[7], held[5] * 10**6 * state.period_ms // 3_600_000)
+    if len(figures) >= wanted:
+        most = min(most, figures[-wanted])
+    factors = [
+        item[2] for item in state.get("Standard")[1] if item[0] == terms[2] and item[1] in terms[4]
+    ]
+    left = range(max(terms[5] // state.period_ms, state.period), terms[6] // state.period_ms)
+    return most * min(factors) * len(left) // 10**6
 
 
 def _panel(state: State, parties: list[str], seed: bytes) -> list[str]:

@@ -15,7 +15,16 @@ from ledger.reasons import Reason
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import EconomyWorld, lasting, more, short_lived, well_bonded
-from tests.ledger.world import COIN, DAY_MS, PANEL_GROUPS, key, lock_of, make_genesis
+from tests.ledger.world import (
+    COIN,
+    DAY_MS,
+    GROUPS,
+    PANEL_GROUPS,
+    PERIOD_MS,
+    key,
+    lock_of,
+    make_genesis,
+)
 
 NAME = CapacityCommitment.identity("val0", "capacity-val0")
 
@@ -88,12 +97,62 @@ def test_the_deposit_is_one_percent_of_the_contested_value() -> None:
     assert world.reserve("val1").supply == supply
 
 
+def test_hours_that_nobody_vouched_for_of_late_are_still_at_stake() -> None:
+    """The commitment is stale and counts nothing: a challenge of one unit, which would shield it
+    once its attestors speak again, is refused; the whole deposit is needed, and is the penalty."""
+    world = new_world()
+    world.until(world.clock_ms + 8 * DAY_MS)
+    world.renew("val1")
+    assert world.reserve().reserve == 0
+    assert world.reason(challenges(world, 1)) is Reason.LOW_DEPOSIT
+    left = 22 * DAY_MS // PERIOD_MS
+    amount = deposit_needed(900_000 * left, 10_000)
+    assert world.reason(challenges(world, amount - 1)) is Reason.LOW_DEPOSIT
+    world.run(challenges(world, amount))
+    held = load(world.state, Challenge, NAME)
+    assert held is not None
+    assert held.penalty == amount
+    world.renew("val0")
+    assert world.reserve().reserve == 900_000 * left
+
+
+def test_what_is_only_promised_does_not_put_the_deposit_out_of_reach() -> None:
+    """A thousand times the hours: as before. For twice as long: twice as much, and half of it is
+    still needed when those days are all that is left and nobody has vouched for them."""
+    world = short_lived(30)
+    before, held = needed(world), world.capacity()
+    assert held is not None
+    end_ms = held.terms.to_ms
+    world.run(world.amends("val0", "capacity-val0", 1_000 * 1_000_000, end_ms))
+    assert world.reason(challenges(world, before - 1)) is Reason.LOW_DEPOSIT
+    world.execution(1).add(challenges(world, before))
+    world.run(world.amends("val0", "capacity-val0", 1_000 * 1_000_000, end_ms + 30 * DAY_MS))
+    assert world.reason(challenges(world, 2 * before - 1)) is Reason.LOW_DEPOSIT
+    world.execution(1).add(challenges(world, 2 * before))
+    world.until(end_ms)
+    world.run(*(world.attests(group, "val1") for group in GROUPS))
+    assert world.reserve().reserve == 0
+    assert world.reason(challenges(world, before - 1)) is Reason.LOW_DEPOSIT
+    world.execution(1).add(challenges(world, before))
+
+
+def test_without_attestors_all_that_the_machines_can_deliver_is_at_stake() -> None:
+    """Two of three that vouched are gone: what the third said does not make the deposit small."""
+    world = new_world()
+    gone = [RemoveAttestor(f"att-{group}", 1) for group in GROUPS[:2]]
+    others = [world.attests(group, "val1") for group in PANEL_GROUPS[:2]]
+    world.run(world.govern(*gone), *others)
+    amount = deposit_needed(1_000_000 * 30 * DAY_MS // PERIOD_MS, 10_000)
+    assert world.reason(challenges(world, amount - 1)) is Reason.LOW_DEPOSIT
+    world.run(challenges(world, amount))
+
+
 @pytest.mark.parametrize(
-    ("worth", "amount"), [(0, 1), (1, 1), (100, 1), (101, 2), (10**12, 10**10)]
+    ("at_stake", "amount"), [(0, 1), (1, 1), (100, 1), (101, 2), (10**12, 10**10)]
 )
-def test_a_deposit_is_rounded_up_and_never_nothing(worth: int, amount: int) -> None:
+def test_a_deposit_is_rounded_up_and_never_nothing(at_stake: int, amount: int) -> None:
     """At least one unit."""
-    assert deposit_needed(worth, 10_000) == amount
+    assert deposit_needed(at_stake, 10_000) == amount
 
 
 def test_what_may_be_challenged_and_in_which_coins() -> None:
