@@ -324,7 +324,7 @@ TABLE: tuple[Row, ...] = (
         TREASURY,
         "issuer",
         ANY,
-        "a smaller bond, still enough",
+        "a smaller bond, still enough, also for penalties of challenges that run",
         (
             *_ISSUING,
             *_LANED,

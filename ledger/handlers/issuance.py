@@ -12,7 +12,7 @@ from ledger.economy.reserve import Reserve, Solvency
 from ledger.handlers.common import need_issuer, use_number
 from ledger.operations import TREASURY, Burn, DepositBond, Mint, WithdrawBond
 from ledger.reasons import Invalid, Reason
-from ledger.registers import RESERVES
+from ledger.registers import CHALLENGES, RESERVES
 from ledger.schema import DamagedChain
 from ledger.transaction import asset_id
 
@@ -62,8 +62,8 @@ def deposit_bond(draft: Draft, operation: DepositBond) -> None:
 
 
 def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
-    """The treasury takes what is not required; of a closed licence, all. An issuer that is
-    suspended or does not cover its coins takes nothing: what holders may be owed stays."""
+    """The treasury takes what need not stay. An issuer that is suspended or does not cover its
+    coins takes nothing: what holders may be owed stays."""
     held = need_issuer(draft, operation.issuer, TREASURY, operation.key)
     if held.state in (LicenceState.SUSPENDED, LicenceState.REVOKED):
         detail = f"'{operation.issuer}' is {held.state.name.lower()}"
@@ -81,10 +81,18 @@ def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
     if backing is not None and backing.reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED):
         detail = f"'{operation.issuer}' is in {backing.reserve.solvency.name.lower()}"
         raise Invalid(Reason.NOT_HEALTHY, f"{detail}: its bond stays")
-    needed = bond.required(supply, draft.economy.bond_ppm)
+    needed = must_stay(draft, operation.issuer, supply)
     left = draft.all(Bond, Bond.prefix(operation.issuer))
     if bond.worth(left, sound_assets(draft), needed) < needed:
         detail = (
             f"the bond of '{operation.issuer}' would count for less than {format_amount(needed)}"
         )
         raise Invalid(Reason.SHORT_BOND, detail)
+
+
+def must_stay(draft: Draft, issuer: str, supply: int) -> int:
+    """What a bond must count for after a withdrawal: what is required, and the penalties of all
+    challenges that run, so that each finds what it should."""
+    running = CHALLENGES.all(draft, Bond.prefix(issuer))
+    penalties = sum(item.penalty for item in running)
+    return bond.required(supply, draft.economy.bond_ppm) + penalties

@@ -48,7 +48,7 @@ class Actions(Model):
             and after <= coin.reserve * (PPM - self.times.margin) // PPM
             and coin.deliverable * PPM >= after * least
             and minted + amount <= cap
-            and self.bond_worth(name, after) >= self.bond_needed(after)
+            and self.bond_worth(name, self.bond_needed(after)) >= self.bond_needed(after)
         )
         if allowed:
             coin.supply, coin.minted[self.now] = after, minted + amount
@@ -85,8 +85,9 @@ class Actions(Model):
         bond[coin] -= amount
         if not bond[coin]:
             del bond[coin]
-        supply = self.coins[name].supply
-        if self.bond_worth(name, supply) < self.bond_needed(supply):
+        stays = self.bond_needed(self.coins[name].supply)
+        stays += sum(item.penalty for place, item in self.challenges.items() if place[0] == name)
+        if self.bond_worth(name, stays) < stays:
             self.coins[name].bond = before
             return False
         self.touched.add(name)

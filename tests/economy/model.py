@@ -310,7 +310,8 @@ class Model:
                 coin.solvency, coin.since = stands, self.clock
         for name in sorted(names):
             coin = self.coins[name]
-            is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
+            needed = self.bond_needed(coin.supply)
+            is_short = self.bond_worth(name, needed) < needed
             coin.short = (coin.short or self.clock) if is_short else 0
 
     def _stands(self, coin: CoinModel) -> str:
@@ -327,8 +328,8 @@ class Model:
         active = name in self.licences and self.licences[name].state == "active"
         return active and self.coins[name].solvency in ("healthy", "warn")
 
-    def bond_worth(self, name: str, supply: int) -> int:
-        half = (self.bond_needed(supply) + 1) // 2
+    def bond_worth(self, name: str, needed: int) -> int:
+        half = (needed + 1) // 2
         bond = self.coins[name].bond
         return sum(min(amount, half) for coin, amount in bond.items() if self.is_sound(coin))
 

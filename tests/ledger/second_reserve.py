@@ -245,7 +245,9 @@ def withdraw_bond(
     take_bond(state, issuer, asset, amount)
     held = now(state, "Reserve", asset_of(state.chain_id, issuer))
     need(not held or held[5] in (HEALTHY, WARN), "not_healthy")
-    need(not is_short(state, issuer, held[2] if held else 0), "short_bond")
+    stays = bond_needed(state, held[2] if held else 0)
+    stays += sum(item[4] for item in state.all("Challenge", f"{issuer}\0".encode()))
+    need(bond_worth(state, issuer, stays) >= stays, "short_bond")
 
 
 def take_bond(state: State, issuer: str, asset: bytes, amount: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.economy.attestor import PANEL_SEATS, draw_panel
-from ledger.economy.bond import Bond
+from ledger.economy.bond import Bond, required
 from ledger.economy.capacity import CapacityCommitment, CommitmentState
 from ledger.economy.challenge import Challenge, deposit_needed
 from ledger.economy.reserve import Solvency
@@ -21,6 +21,7 @@ from tests.ledger.world import (
     GROUPS,
     PANEL_GROUPS,
     PERIOD_MS,
+    TIME_MS,
     key,
     lock_of,
     make_genesis,
@@ -288,6 +289,32 @@ def test_a_larger_deposit_takes_no_more_from_the_bond() -> None:
     world.run()
     assert bonds(world) == {name: amount - penalty // 2 for name, amount in before.items()}
     assert amount_of(world, "carol", "val1") == 2 * penalty + penalty // 2
+
+
+def test_penalties_of_challenges_that_run_stay_in_the_bond() -> None:
+    """With two of them both penalties stay beside what is required, to the unit; once one is
+    dismissed its share can be taken out, and that of the other still stays."""
+    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30)))
+    names = [f"more/{index}" for index in range(6)]
+    world.run(
+        world.commits(more(world, microhours=100_000, to_ms=TIME_MS + 30 * DAY_MS)),
+        world.pledges("val0", "more", *names, version=0),
+    )
+    world.run(*(world.attests(group, "val0", 100_000, of="more") for group in GROUPS))
+    world.run(challenges(world, 400 * COIN))
+    world.run(challenges(world, 100 * COIN, "val2", "more"))
+    first, second = (item.penalty for item in world.draft.all(Challenge))
+    least = required(world.reserve().supply, 100_000)
+    for running in (first + second, second):
+        half = -(-(least + running) // 2)
+        spare = bonds(world)["val1"] - half
+        assert world.reason(world.withdraws("val0", "val1", spare + 1)) is Reason.SHORT_BOND
+        for coin in ("val1", "val2"):
+            world.run(world.withdraws("val0", coin, spare))
+        if load(world.state, Challenge, NAME) is not None:
+            world.run(*(rules(world, group, upheld=False) for group in PANEL_GROUPS[:3]))
+            world.run()
+    assert bonds(world) == {"val1": half, "val2": half}
 
 
 def test_a_bond_pays_no_more_than_it_holds() -> None:
