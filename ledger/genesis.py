@@ -141,6 +141,11 @@ class Genesis(Wire, frozen=True):
         return validator_set(self.licences)
 
     @property
+    def period(self) -> int:
+        """The number of the first period."""
+        return self.time_ms // self.parameters.period_ms
+
+    @property
     def measure(self) -> Measure:
         """What hours are measured by at the beginning."""
         return Measure(
@@ -173,6 +178,8 @@ def live(genesis: Genesis, item: GenesisCommitment) -> CapacityCommitment:
                 for entry in attestations
             ]
         ),
+        pledged_in=genesis.period,
+        devices_before=0,
     )
 
 

@@ -196,7 +196,8 @@ def _lower_figures(draft: Draft) -> list[CapacityCommitment]:
 
 
 def _close_nonces(draft: Draft, commitments: Iterable[CapacityCommitment]) -> None:
-    """Those of the period before the last were to be revealed by now."""
+    """Those of the period before the last were to be revealed by now. Devices that were pledged in
+    the last one do not count: their issuer may have known the draw."""
     if draft.period < 2:
         return
     period = draft.period - 2
@@ -211,10 +212,12 @@ def _close_nonces(draft: Draft, commitments: Iterable[CapacityCommitment]) -> No
     seed, until_ms = seed_of(held), (draft.period + 1) * draft.parameters.period_ms - 1
     devices: dict[str, int] = {}
     for item in commitments:
-        if item.counts and item.devices:
-            devices[item.terms.issuer] = devices.get(item.terms.issuer, 0) + item.devices
+        if item.counts:
+            count = item.devices_until(period)
+            devices[item.terms.issuer] = devices.get(item.terms.issuer, 0) + count
     for issuer, count in sorted(devices.items()):
-        OPENINGS.put(draft, Opening(period, issuer, seed, count, 0, until_ms))
+        if count:
+            OPENINGS.put(draft, Opening(period, issuer, seed, count, 0, until_ms))
 
 
 def _wind_down(draft: Draft) -> None:

@@ -108,6 +108,10 @@ class CapacityCommitment(Wire, frozen=True):
     """How many are pledged."""
     attestations: Annotated[tuple[Attestation, ...], Meta(max_length=ATTESTATIONS_MAX)]
     """By ascending attestor."""
+    pledged_in: UInt
+    """The last period in which devices were pledged."""
+    devices_before: UInt
+    """How many were pledged before that period."""
 
     @staticmethod
     def identity(issuer: str, name: str) -> bytes:
@@ -121,6 +125,11 @@ class CapacityCommitment(Wire, frozen=True):
     @property
     def counts(self) -> bool:
         return self.state in (CommitmentState.LIVE, CommitmentState.CONTESTED)
+
+    def devices_until(self, period: int) -> int:
+        """How many were pledged in this period or before, asked at the latest when the one after
+        the next begins: what happened in one period is all that is kept."""
+        return self.devices_before if self.pledged_in > period else self.devices
 
 
 class Device(Wire, frozen=True):
@@ -136,6 +145,13 @@ class Device(Wire, frozen=True):
     """When it is asked whether the commitment is over."""
     opened: UInt
     """The last period for which it was opened in a spot audit; 0 before the first."""
+    pledged_in: UInt
+    """The period in which it was pledged."""
+
+    def stood_in(self, period: int) -> bool:
+        """Whether a spot audit for this period may draw it. In the one after, nonces are revealed,
+        and an id could be made up that is not drawn."""
+        return self.pledged_in <= period
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +207,7 @@ def propose(
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': workloads ascend, each once")
     if terms.microhours == 0:
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': no hours")
-    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, ())
+    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, (), 0, 0)
 
 
 def check_schedule(from_ms: int, to_ms: int, clock_ms: int, period_ms: int) -> None:
@@ -225,14 +241,24 @@ def amended(
     return msgspec.structs.replace(held, terms=terms, version=held.version + 1)
 
 
-def pledged(held: CapacityCommitment, count: int, period_ms: int) -> CapacityCommitment:
+def pledged(
+    held: CapacityCommitment, count: int, *, clock_ms: int, period_ms: int
+) -> CapacityCommitment:
     """The commitment with `count` further devices; raises Invalid(TOO_MANY)."""
     terms, devices = held.terms, held.devices + count
     needed = devices_needed(terms.microhours, period_ms)
     if devices > needed:
         detail = f"{devices} devices, '{terms.id}' of '{terms.issuer}' needs {needed}"
         raise Invalid(Reason.TOO_MANY, f"{detail} for {terms.microhours} µh a period")
-    return msgspec.structs.replace(held, version=held.version + 1, devices=devices)
+    period = clock_ms // period_ms
+    is_first = held.pledged_in != period
+    return msgspec.structs.replace(
+        held,
+        version=held.version + 1,
+        devices=devices,
+        pledged_in=period,
+        devices_before=held.devices if is_first else held.devices_before,
+    )
 
 
 def devices_needed(microhours: int, period_ms: int) -> int:

@@ -88,10 +88,21 @@ def pledge(draft: Draft, operation: PledgeDevices) -> None:
             where = f"'{other.commitment}' of '{other.issuer}'"
             raise Invalid(Reason.DEVICE_PLEDGED, f"{device.hex()} is pledged to {where}")
         pledged = Device(
-            device, operation.issuer, operation.commitment, held.born, until_ms, opened=0
+            id=device,
+            issuer=operation.issuer,
+            commitment=operation.commitment,
+            born=held.born,
+            until_ms=until_ms,
+            opened=0,
+            pledged_in=draft.period,
         )
         DEVICES.put(draft, pledged)
-    after = capacity.pledged(held, len(operation.devices), draft.parameters.period_ms)
+    after = capacity.pledged(
+        held,
+        len(operation.devices),
+        clock_ms=draft.clock_ms,
+        period_ms=draft.parameters.period_ms,
+    )
     COMMITMENTS.put(draft, after)
 
 
@@ -212,6 +223,7 @@ def open_devices(draft: Draft, operation: OpenDevices) -> None:
     held = OPENINGS.get(draft, Opening.identity(operation.period, operation.issuer))
     if any(a >= b for a, b in pairwise(operation.devices)):
         raise Invalid(Reason.NOT_DRAWN, "devices ascend, each once")
+    devices = []
     for item in operation.devices:
         device = DEVICES.get(draft, item)
         if device is None or device.issuer != operation.issuer:
@@ -220,9 +232,15 @@ def open_devices(draft: Draft, operation: OpenDevices) -> None:
         if device.opened >= operation.period:
             detail = f"{item.hex()} was opened for period {device.opened}"
             raise Invalid(Reason.REPLAYED_OPERATION, detail)
-        DEVICES.put(draft, msgspec.structs.replace(device, opened=operation.period))
+        devices.append(device)
     wanted = draft.economy.audit_devices
-    OPENINGS.put(draft, spot_audit.opened(held, operation.devices, operation.opened, wanted))
+    after = spot_audit.opened(held, operation.devices, operation.opened, wanted)
+    for device in devices:
+        if not device.stood_in(operation.period):
+            detail = f"{device.id.hex()} was pledged in period {device.pledged_in}"
+            raise Invalid(Reason.NOT_DRAWN, f"{detail}, after {operation.period}")
+        DEVICES.put(draft, msgspec.structs.replace(device, opened=operation.period))
+    OPENINGS.put(draft, after)
 
 
 def _need_promising(draft: Draft, issuer: str, key: bytes) -> None:

@@ -194,7 +194,7 @@ async def get_opening(request: web.Request) -> web.Response:
     held, wanted, drawn = found[0], draft.economy.audit_devices, []
     for count, (_, data) in enumerate(draft.objects(key_of(Device))):
         device = decode(data, Device)
-        is_own = device.issuer == issuer
+        is_own = device.issuer == issuer and device.stood_in(period)
         if is_own and is_drawn(held.seed, device.id, devices=held.devices, wanted=wanted):
             drawn.append(device.id)
         if count % DEVICES_A_SLICE == 0:

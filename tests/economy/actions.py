@@ -14,9 +14,11 @@ from tests.economy.model import (
     CommitmentModel,
     LicenceModel,
     Model,
+    OpeningModel,
     OrderModel,
     Said,
     panel_of,
+    tagged,
 )
 
 PROMISING = ("active", "suspended", "winddown")
@@ -241,6 +243,7 @@ class Actions(Model):
         if any(self._is_pledged(device) for device in devices):
             return False
         self.devices.update(dict.fromkeys(devices, held))
+        self.pledged.update(dict.fromkeys(devices, self.now))
         held.devices += len(devices)
         held.version += 1
         self.touched.add(place[0])
@@ -328,6 +331,23 @@ class Actions(Model):
             return False
         self.revealed[place] = nonce
         return True
+
+    def open(self, name: str, key: str, period: int, opened: int, devices: list[bytes]) -> bool:
+        item, held = self.licences.get(name), self.openings.get((period, name))
+        if item is None or not item.issuer or key != item.keys["operations"]:
+            return False
+        if held is None or opened != len(held.opened) or held.opened.intersection(devices):
+            return False
+        for device in devices:
+            is_own = self._is_pledged(device) and self.devices[device].line[0] == name
+            if not is_own or self.pledged[device] > period or not self._is_drawn(held, device):
+                return False
+        held.opened.update(devices)
+        return True
+
+    def _is_drawn(self, held: OpeningModel, device: bytes) -> bool:
+        place = int.from_bytes(tagged("audit/draw", held.seed, device)[:8], "big")
+        return any(held.seed) and place * held.devices < self.times.audit * 2**64
 
     # Orders.
 

@@ -38,6 +38,7 @@ class Times:
     rotation: int
     winddown: int
     order: int
+    audit: int
 
 
 @dataclass
@@ -101,6 +102,15 @@ class ChallengeModel:
 
 
 @dataclass
+class OpeningModel:
+    """Devices of one issuer that are to be opened for one period."""
+
+    seed: bytes
+    devices: int
+    opened: set[bytes] = field(default_factory=set)
+
+
+@dataclass
 class OrderModel:
     targets: tuple[str, ...]
     until: int
@@ -121,6 +131,10 @@ class Model:
     """Those that count."""
     commitments: dict[tuple[str, str], CommitmentModel] = field(default_factory=dict)
     devices: dict[bytes, CommitmentModel] = field(default_factory=dict)
+    pledged: dict[bytes, int] = field(default_factory=dict)
+    """The period in which a device was pledged last."""
+    openings: dict[tuple[int, str], OpeningModel] = field(default_factory=dict)
+    """Of the present period: those that the last one asked for are gone."""
     challenges: dict[tuple[str, str], ChallengeModel] = field(default_factory=dict)
     orders: dict[str, OrderModel] = field(default_factory=dict)
     sealed: dict[tuple[int, str], bytes] = field(default_factory=dict)
@@ -213,6 +227,7 @@ class Model:
                     said.lower = None
                     self.touched.add(issuer)
         closed = self.now - 2
+        self._draw(closed)
         for period, name in list(self.sealed):
             if period == closed:
                 if (period, name) not in self.revealed:
@@ -231,6 +246,21 @@ class Model:
                 coin.solvency, coin.since = "caged", self.clock
         # Whoever changed is judged once more when the block ends, as after any change.
         self.touched |= {name for name, coin in self.coins.items() if coin != before[name]}
+
+    def _draw(self, period: int) -> None:
+        """Only what was pledged while all nonces of the period were secret counts."""
+        sealed = sorted(name for at, name in self.sealed if at == period)
+        nonces = [self.revealed[period, name] for name in sealed if (period, name) in self.revealed]
+        seed = tagged("audit/seed", *nonces) if nonces else bytes(32)
+        self.openings = {}
+        for (issuer, _), held in self.commitments.items():
+            if not sealed or held.state not in ("live", "contested"):
+                continue
+            mine = [device for device, to in self.devices.items() if to is held]
+            count = sum(self.pledged[device] <= period for device in mine)
+            if count:
+                opening = self.openings.setdefault((period, issuer), OpeningModel(seed, 0))
+                opening.devices += count
 
     def end_block(self) -> None:
         """Judge whom the block touched."""
@@ -338,9 +368,7 @@ def panel_of(groups: dict[str, str], parties: set[str], seed: bytes) -> tuple[st
     """Five of distinct groups, by the hash of seed and name; none in a party's group."""
 
     def place(name: str) -> bytes:
-        tag = b"marsa/1/panel"
-        parts = b"".join(len(x).to_bytes(4, "big") + x for x in (seed, name.encode()))
-        return sha256(bytes([len(tag)]) + tag + parts).digest()
+        return tagged("panel", seed, name.encode())
 
     seats: list[str] = []
     taken = {groups[name] for name in parties if name in groups}
@@ -349,3 +377,10 @@ def panel_of(groups: dict[str, str], parties: set[str], seed: bytes) -> tuple[st
             taken.add(groups[name])
             seats.append(name)
     return tuple(seats)
+
+
+def tagged(name: str, *parts: bytes) -> bytes:
+    """SHA-256 over the tag and the parts, each behind its length."""
+    tag = b"marsa/1/" + name.encode()
+    data = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return sha256(bytes([len(tag)]) + tag + data).digest()

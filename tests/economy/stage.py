@@ -30,6 +30,7 @@ from ledger.registers import (
     CHALLENGES,
     COMMITMENTS,
     LICENCES,
+    OPENINGS,
     ORDERS,
     RESERVES,
     licences_by_name,
@@ -143,6 +144,7 @@ def model_of(genesis: Genesis) -> Actions:
         rotation=e.rotation_ms,
         winddown=e.winddown_ms,
         order=e.order_ms_max,
+        audit=e.audit_devices,
     )
     model = Actions(times, genesis.time_ms, genesis.time_ms)
     for item in genesis.licences:
@@ -175,6 +177,7 @@ def model_of(genesis: Genesis) -> Actions:
             },
         )
         model.devices.update(dict.fromkeys(promised.devices, model.commitments[place]))
+        model.pledged.update(dict.fromkeys(promised.devices, model.now))
     model.judge(set(model.coins))
     return model
 
@@ -309,6 +312,10 @@ class Stage:
             ours = (found.panel, votes, found.decided_ms, paid)
             theirs = (item.panel, item.votes, item.decided, (item.deposit, item.penalty))
             _same(f"challenge {place}", ours, theirs)
+        openings = {(x.period, x.issuer): x for x in OPENINGS.all(draft)}
+        ours = {place: (x.seed, x.devices, x.opened) for place, x in openings.items()}
+        drawn = {k: (x.seed, x.devices, len(x.opened)) for k, x in model.openings.items()}
+        _same("openings", ours, drawn)
         orders = {x.id: (x.until_ms, x.version) for x in ORDERS.all(draft)}
         _same("orders", orders, {n: (x.until, x.version) for n, x in model.orders.items()})
         strikes = {x.id: x.strikes for x in draft.all(Attestor) if x.strikes}

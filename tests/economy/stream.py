@@ -70,6 +70,7 @@ class Stream:
             self.seal,
             self.reveal,
             self.reveal,
+            *(self.open,) * 2,
         )
 
     # Government.
@@ -415,3 +416,26 @@ class Stream:
         self.stage.act(
             operation, lambda: self.model.reveal(name, period, nonce, digest), signers=[signer]
         )
+
+    def open(self) -> None:
+        """Machines of an issuer, drawn or not, of anybody's where it has none."""
+        openings = self.model.openings
+        place = (self.model.now - 2, self.rng.choice(ISSUERS))
+        if openings and self.rng.random() < 0.9:
+            place = self.rng.choice(sorted(openings))
+        period, name = place
+        held = openings.get(place)
+        known = sorted(x for x, of in self.model.devices.items() if of.line[0] == name)
+        if held is not None and self.rng.random() < 0.7:
+            known = [x for x in known if x not in held.opened]
+        if self.rng.random() < 0.2:
+            known = [x for x in known if self.model.pledged[x] > period] or known
+        chosen = sorted(self.rng.sample(known, min(len(known), self.rng.choice((1, 1, 2, 5)))))
+        opened = (len(held.opened) if held else 0) + (self.rng.random() < 0.05)
+        signer = self.treasury(name, "operations")
+        if chosen:
+            self.stage.act(
+                ops.OpenDevices(name, key(signer).public, period, opened, tuple(chosen)),
+                lambda: self.model.open(name, signer, period, opened, chosen),
+                signers=[signer],
+            )

@@ -12,13 +12,14 @@ ACTIONS = 5_000
 SEEDS = range(4)
 OFTEN = (
     "mint burn attest commit pledge-devices amend challenge rule seal-nonce reveal-nonce"
-    " deposit-bond withdraw-bond admit suspend reinstate rotate-key freeze renew-order lift-order"
+    " open-devices deposit-bond withdraw-bond admit suspend reinstate rotate-key freeze renew-order"
+    " lift-order"
 )
 REASONS = (
     "above_headroom not_healthy licence_inactive wrong_role_key wrong_version short_bond own_coin"
     " device_pledged overlapping_schedule unknown_class no_expiry frozen mint_frozen bad_schedule"
     " above_commitment low_deposit not_on_panel bad_period unknown_attestor above_mint_cap too_many"
-    " no_panel"
+    " no_panel not_drawn unknown_device"
 )
 
 _taken: dict[int, tuple[Counter[str], Counter[str]]] = {}

@@ -1,10 +1,11 @@
 """Commitments, devices, attestations, challenges and spot audits a second time; it imports nothing
 of the node.
 
-A commitment is [terms, state, version, since, born, devices, attestations]; terms are [id, issuer,
-class, region, workloads, from, to, µh]; an attestation is [attestor, µh, since, until, lower]; a
-challenge is [issuer, commitment, asset, deposit, penalty, refund lock, since, panel, votes,
-decided].
+A commitment is [terms, state, version, since, born, devices, attestations, the last period in which
+some were pledged, how many were before it]; terms are [id, issuer, class, region, workloads, from,
+to, µh]; an attestation is [attestor, µh, since, until, lower]; a device is [id, issuer, commitment,
+born, until, last period opened, period pledged]; a challenge is [issuer, commitment, asset,
+deposit, penalty, refund lock, since, panel, votes, decided].
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def commit(state: State, key: bytes, lane: int, number: int, terms: list[Any]) -
     _check_schedule(state, terms[5], terms[6])
     need(terms[4] == sorted(set(terms[4])) and terms[7] > 0, "bad_schedule")
     _check_line(state, terms, others)
-    keep(state, "CapacityCommitment", [terms, PROPOSED, 0, state.clock_ms, state.height, 0, []])
+    keep(
+        state, "CapacityCommitment", [terms, PROPOSED, 0, state.clock_ms, state.height, 0, [], 0, 0]
+    )
 
 
 def pledge(
@@ -105,9 +108,11 @@ def pledge(
     until_ms = pledged_until(state, held)
     for device in devices:
         need(now(state, "Device", device) is None, "device_pledged")
-        keep(state, "Device", [device, issuer, name, held[4], until_ms, 0])
+        keep(state, "Device", [device, issuer, name, held[4], until_ms, 0, state.period])
     spare = 1_000_000 * state.period_ms * (held[5] + len(devices) - 1)
     need(spare < held[0][7] * 3_600_000, "too_many")
+    if held[7] != state.period:
+        held[7:] = [state.period, held[5]]
     held[2] += 1
     held[5] += len(devices)
     keep(state, "CapacityCommitment", held)
@@ -262,13 +267,14 @@ def open_devices(
         device = now(state, "Device", item)
         need(device is not None and device[1] == issuer, "unknown_device")
         need(device[5] < period, "replayed_operation")
-        keep(state, "Device", [*device[:5], period])
+        keep(state, "Device", [*device[:5], period, device[6]])
     need(held is not None, "bad_period")
     need(opened == held[4], "wrong_version")
     seed, pledged = held[2], held[3]
     for item in devices:
         place = int.from_bytes(digest("audit/draw", seed, item)[:8], "big")
         drawn = place * pledged < state.economy.audit_devices * 2**64
-        need(seed != NOTHING and drawn, "not_drawn")
+        is_late = state.get("Device", item)[6] > period
+        need(seed != NOTHING and drawn and not is_late, "not_drawn")
     held[4] += len(devices)
     keep(state, "Opening", held)

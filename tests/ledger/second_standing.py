@@ -5,7 +5,7 @@ it: here they are all made anew from the objects after each block.
 
 Positions: a licence is [grant, state, version, seat, height of the seat, since, cause, rotations],
 a grant has its keys at 6 and its expiry at 7; a commitment is [terms, state, version, since, height
-of its birth, devices, attestations]; a reserve [asset, issuer, supply, reserve, deliverable,
+of its birth, devices, attestations, ...]; a reserve [asset, issuer, supply, reserve, deliverable,
 solvency, since, is frozen, period, minted, short since].
 """
 

@@ -52,6 +52,8 @@ def attested(*figures: tuple[str, int, int], devices: int = 60) -> CapacityCommi
             Attestation(name, figure, TIME_MS - ago * PERIOD_MS, terms("val0").to_ms, ())
             for name, figure, ago in figures
         ),
+        0,
+        0,
     )
 
 

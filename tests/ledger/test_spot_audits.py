@@ -184,6 +184,33 @@ def test_so_many_devices_are_drawn_in_the_mean() -> None:
         )
 
 
+def test_devices_pledged_when_the_draw_may_be_known_are_not_drawn() -> None:
+    """Nonces of the second period are revealed in the third. What is pledged in the second counts
+    and is opened; what is pledged in the third, with ids of one's choice, does neither, and makes
+    the share of the others no smaller. For the next period it counts."""
+    world = EconomyWorld(lasting(make_genesis()))
+    world.run(*(seals(world, group, FIRST + 1) for group in NONCES))
+    begin(world, FIRST + 1)
+    grows(world, "second/1", "second/2")
+    world.run(*(seals(world, group, FIRST + 2) for group in NONCES))
+    begin(world, FIRST + 2)
+    world.run(*(reveals(world, group, FIRST + 1) for group in NONCES))
+    for names in (("third/1",), tuple(f"third/{index}" for index in range(2, 200))):
+        world.run(world.pledges("val0", "capacity-val0", *names))
+    begin(world, FIRST + 3)
+    held = opening(world, "val0", FIRST + 1)
+    assert held is not None
+    assert held.devices == 62
+    late = opens(world, "val0", FIRST + 1, [device("third/1")])
+    assert world.reason(late) is Reason.NOT_DRAWN
+    world.run(opens(world, "val0", FIRST + 1, sorted(map(device, ("second/1", "second/2")))))
+    world.run(*(reveals(world, group, FIRST + 2) for group in NONCES))
+    begin(world, FIRST + 4)
+    after = opening(world, "val0", FIRST + 2)
+    assert after is not None
+    assert after.devices == 62 + 199
+
+
 # Opening.
 
 

@@ -67,7 +67,7 @@ def _licence(state: LicenceState, cause: Cause = Cause.NONE) -> Licence:
 
 def _commitment(state: CommitmentState, name: str = "x", days: int = 30) -> CapacityCommitment:
     made = replace(terms("val0", name=name, days=days), region="us-east")
-    return CapacityCommitment(made, state, 0, TIME_MS, 0, 0, ())
+    return CapacityCommitment(made, state, 0, TIME_MS, 0, 0, (), 0, 0)
 
 
 def _reserve(**changes: Any) -> Reserve:
@@ -173,7 +173,7 @@ ROWS: list[Row] = [
     (
         "device",
         DEVICES,
-        Device(device("x"), "val0", "nothing", 0, LATE_MS, 0),
+        Device(device("x"), "val0", "nothing", 0, LATE_MS, 0, 0),
         device("x"),
         LATE_MS,
         lambda item: item is not None,
@@ -321,7 +321,7 @@ def test_devices_take_the_room_that_others_leave() -> None:
     for due in dues(draft):
         draft.remove(Due, due.identity)
     for index in range(2 * SWEEP_OBJECTS_MAX):
-        pledged = Device(device(f"many/{index}"), "val0", "nothing", 0, LATE_MS - 1, 0)
+        pledged = Device(device(f"many/{index}"), "val0", "nothing", 0, LATE_MS - 1, 0, 0)
         DEVICES.put(draft, pledged)
     OPENINGS.put(draft, Opening(7, "val0", bytes(32), 1, 0, LATE_MS))
     ORDERS.put(draft, Order("case", bytes(32), (lock_of("alice"),), LATE_MS, 1))

@@ -32,6 +32,8 @@ MINUTE_MS = 60_000
 FEE = 9_000
 MACHINES = tuple(f"val0//{index}" for index in range(120))
 """What val0 pledges to its first commitment: half at the beginning, half later."""
+LATE_MACHINE = "val0//late"
+"""Pledged once nonces are revealed."""
 FIRST_PERIOD = TIME_MS // PERIOD_MS
 ATTESTORS = ("att-north", "att-south", "att-west")
 NEW_LAB = AttestorGrant("att-new", "New Lab", "new", key("attestor/att-new").public)

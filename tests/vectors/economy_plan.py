@@ -32,6 +32,7 @@ from tests.ledger.world import (
 from tests.vectors import economy_refusals as refusals
 from tests.vectors.economy_acts import (
     FIRST_PERIOD,
+    LATE_MACHINE,
     MACHINES,
     MINUTE_MS,
     NEW_LAB,
@@ -116,7 +117,7 @@ def _beginning() -> Iterator[Step]:
             apply(world, "squat", "val1"),
             commit(world, "extra", 0, "us-east"),
             pledge(world, "extra", 0, *(f"extra/{index}" for index in range(60))),
-            amend(world, "val0", "capacity-val0", 0, hours=2),
+            amend(world, "val0", "capacity-val0", 0, hours=3),
             pledge(world, "capacity-val0", 1, *MACHINES[60:]),
             seal(world, "att-north", FIRST_PERIOD + 1),
             seal(world, "att-south", FIRST_PERIOD + 1),
@@ -186,7 +187,10 @@ def _challenges() -> Iterator[Step]:
         refusals.after_challenge,
     )
     yield _step(
-        lambda world: [rule(world, "val0", "extra", seat, upheld=True) for seat in range(3)],
+        lambda world: [
+            *(rule(world, "val0", "extra", seat, upheld=True) for seat in range(3)),
+            pledge(world, "capacity-val0", 2, LATE_MACHINE),
+        ],
         refusals.after_verdict,
     )
     yield _step(
@@ -201,7 +205,7 @@ def _challenges() -> Iterator[Step]:
         lambda world: [
             open_devices(world, FIRST_PERIOD + 1, 0),
             *(rule(world, "val1", "capacity-val1", seat, upheld=False) for seat in range(3)),
-            attest(world, "att-south", "val0/capacity-val0", 2, 100_000, number=2),
+            attest(world, "att-south", "val0/capacity-val0", 3, 100_000, number=2),
         ],
         refusals.after_opening,
     )

@@ -21,6 +21,7 @@ from tests.ledger.world import (
 )
 from tests.vectors.economy_acts import (
     FIRST_PERIOD,
+    LATE_MACHINE,
     NEW_LAB,
     act,
     apply,
@@ -220,7 +221,13 @@ def after_void(world: World) -> Refusals:
 
 
 def after_opening(world: World) -> Refusals:
+    late = ops.OpenDevices("val0", issuer_key("val0"), FIRST_PERIOD + 1, 2, (device(LATE_MACHINE),))
     return [
+        (
+            "one that was pledged when the draw was known",
+            act(world, "val0/operations", late),
+            Reason.NOT_DRAWN,
+        ),
         (
             "opened again",
             open_devices(world, FIRST_PERIOD + 1, 0),

@@ -277,10 +277,14 @@ def audited() -> EconomyNode:
 
 
 async def test_an_audit_from_its_seal_to_its_draw() -> None:
-    """Nonces show once revealed; then all of so few devices are drawn, and who kept silent has a
-    strike."""
+    """Nonces show once revealed; then all of so few devices are drawn, but for one that was pledged
+    meanwhile, and who kept silent has a strike."""
     node = audited()
     world = node.world
+    promised = world.capacity()
+    assert promised is not None
+    node.decide([world.amends("val0", "capacity-val0", 2_000_000, promised.terms.to_ms)])
+    node.decide([world.pledges("val0", "capacity-val0", "late")])
     async with open_api(node) as api:
         revealed = await api.read("/audits", schemas.Audits)
         for _ in range(2):
