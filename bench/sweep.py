@@ -28,10 +28,12 @@ from ledger.economy.capacity import (
     ATTESTATIONS_MAX,
     COMMITMENTS_MAX,
     COMMITMENTS_OF_ISSUER_MAX,
+    HOUR_MS,
+    MICROHOURS_A_HOUR,
     CapacityCommitment,
     CommitmentTerms,
 )
-from ledger.economy.due import Due
+from ledger.economy.due import DEVICE_CLOCK, Due
 from ledger.execution import Execution
 from ledger.genesis import Genesis, GenesisCommitment, SignedAttestation
 from ledger.genesis_state import genesis_state
@@ -107,8 +109,8 @@ class Run:
         }
 
     def is_due(self) -> bool:
-        """Whether a device still waits; their deadlines come before all others."""
-        first = next(self.chain.objects(key_of(Due)), None)
+        """Whether a device still waits."""
+        first = next(self.chain.objects(key_of(Due, DEVICE_CLOCK)), None)
         return first is not None and int.from_bytes(first[0][2:10], "big") <= END_MS
 
     def block(self, after_ms: int) -> float:
@@ -129,7 +131,8 @@ def many_devices() -> Genesis:
     short = []
     for number in range(DEVICES // A_COMMITMENT):
         issuer, name = f"val{number % 4}", f"short-{number}"
-        item = commitment(issuer, name=name, machines=A_COMMITMENT)
+        hours = A_COMMITMENT * MICROHOURS_A_HOUR * PERIOD_MS // HOUR_MS
+        item = commitment(issuer, name=name, machines=A_COMMITMENT, microhours=hours)
         terms = msgspec.structs.replace(item.terms, to_ms=END_MS, region=name)
         short.append(msgspec.structs.replace(item, terms=terms))
     return msgspec.structs.replace(made, commitments=(*made.commitments, *short))

@@ -154,7 +154,7 @@ def challenge(
     password_fd: int | None,
     password_file: Path | None,
 ) -> None:
-    """The deposit is worked out from what the commitment is worth now."""
+    """The deposit is worked out from what is at stake now."""
     from cli import accounts, nodes
     from cli.tx import read_asset
     from ledger.economy.challenge import deposit_needed
@@ -166,7 +166,7 @@ def challenge(
     with nodes.connected() as node:
         found = node.client.economy.commitment(target, commitment)
         economy = node.params.economy
-        deposit = deposit_needed(int(found.worth), economy.deposit_ppm)
+        deposit = deposit_needed(int(found.at_stake), economy.deposit_ppm)
         holder = accounts.find_holder(
             sender,
             lambda name: read_password(name, password_fd, password_file),

@@ -49,6 +49,7 @@ HINTS = {
     "double_spend": "wait until the other transaction is final, then send again",
     "fee_too_low": "marsa query params",
     "not_yet": "wait until then and send the same again",
+    "no_panel": "marsa capacity show ISSUER COMMITMENT",
     "not_on_panel": "marsa capacity show ISSUER COMMITMENT",
     "operation_gap": "wait until the operations before it are final, or use another --lane",
     "overlapping_schedule": "marsa capacity amend ISSUER COMMITMENT",

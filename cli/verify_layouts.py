@@ -217,6 +217,8 @@ COMMITMENT: Final = Record(
         ("born", UINT),
         ("devices", UINT),
         ("attestations", Many(ATTESTATION, 0, 16)),
+        ("pledged_in", UINT),
+        ("devices_before", UINT),
     ),
     38,
 )

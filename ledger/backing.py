@@ -17,7 +17,7 @@ from ledger.economy.bond import Bond, required, worth
 from ledger.economy.capacity import CapacityCommitment, Measure
 from ledger.economy.issuance import Backing
 from ledger.economy.licence import Licence
-from ledger.economy.reserve import Hours, Reserve, Solvency, hours_of, judged
+from ledger.economy.reserve import Hours, Reserve, Solvency, at_stake, hours_of, judged
 from ledger.economy.standard import FactorTable, Standard, factor_table
 from ledger.registers import COMMITMENTS, LICENCES, RESERVES, name
 from ledger.transaction import asset_id
@@ -47,6 +47,9 @@ class Yardstick:
 
     def hours_of(self, commitments: Iterable[CapacityCommitment]) -> Hours:
         return hours_of(commitments, self.factors, self.measure)
+
+    def at_stake(self, held: CapacityCommitment) -> int:
+        return at_stake(held, self.factors, self.measure)
 
 
 def sound_assets(draft: Draft) -> frozenset[bytes]:

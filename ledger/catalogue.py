@@ -205,6 +205,7 @@ TABLE: tuple[Row, ...] = (
             Reason.LICENCE_INACTIVE,
             Reason.WRONG_VERSION,
             Reason.DEVICE_PLEDGED,
+            Reason.TOO_MANY,
         ),
     ),
     Row(
@@ -250,6 +251,7 @@ TABLE: tuple[Row, ...] = (
             Reason.OWN_COIN,
             Reason.UNKNOWN_ASSET,
             Reason.LOW_DEPOSIT,
+            Reason.NO_PANEL,
         ),
     ),
     Row(
@@ -323,7 +325,7 @@ TABLE: tuple[Row, ...] = (
         TREASURY,
         "issuer",
         ANY,
-        "a smaller bond, still enough; none once no coin is left",
+        "a smaller bond, still enough, also for penalties; none once no coin is left",
         (
             *_ISSUING,
             *_LANED,

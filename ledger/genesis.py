@@ -141,6 +141,11 @@ class Genesis(Wire, frozen=True):
         return validator_set(self.licences)
 
     @property
+    def period(self) -> int:
+        """The number of the first period."""
+        return self.time_ms // self.parameters.period_ms
+
+    @property
     def measure(self) -> Measure:
         """What hours are measured by at the beginning."""
         return Measure(
@@ -173,6 +178,8 @@ def live(genesis: Genesis, item: GenesisCommitment) -> CapacityCommitment:
                 for entry in attestations
             ]
         ),
+        pledged_in=genesis.period,
+        devices_before=0,
     )
 
 
@@ -288,6 +295,9 @@ def _check_commitment(genesis: Genesis, item: GenesisCommitment) -> None:
         raise Invalid(Reason.BAD_GENESIS, f"{where}: {error.detail}") from None
     is_ordered = list(item.devices) == sorted(set(item.devices))
     _need(is_ordered, f"{where}: devices ascend, each once")
+    needed = capacity.devices_needed(terms.microhours, genesis.parameters.period_ms)
+    found = len(item.devices)
+    _need(found <= needed, f"{where}: {found} devices, its hours need {needed}")
 
 
 def _check_attestations(genesis: Genesis, item: GenesisCommitment) -> None:

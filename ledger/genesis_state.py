@@ -86,7 +86,10 @@ def _objects(genesis: Genesis, identity: bytes) -> Draft:
         COMMITMENTS.put(draft, live(genesis, item))
         for device in item.devices:
             terms = item.terms
-            DEVICES.put(draft, Device(device, terms.issuer, terms.id, 0, terms.to_ms, 0))
+            pledged = Device(
+                device, terms.issuer, terms.id, 0, terms.to_ms, opened=0, pledged_in=genesis.period
+            )
+            DEVICES.put(draft, pledged)
     for put_up in genesis.bonds:
         bond = Bond(put_up.issuer, asset_id(identity, put_up.coin), put_up.amount)
         draft.put(bond, Bond.identity(bond.issuer, bond.asset))

@@ -112,12 +112,22 @@ def _check_bonds(draft: Draft, reserves: list[Reserve]) -> None:
 
 def _check_devices(draft: Draft) -> None:
     """A commitment counts the devices that are pledged to it: its hours are capped by them."""
-    pledged = Counter((item.issuer, item.commitment, item.born) for item in draft.all(Device))
+    pledged: dict[tuple[str, str, int], Counter[int]] = {}
+    for item in draft.all(Device):
+        by_period = pledged.setdefault((item.issuer, item.commitment, item.born), Counter())
+        by_period[item.pledged_in] += 1
     for held in COMMITMENTS.all(draft):
-        found = pledged[held.terms.issuer, held.terms.id, held.born]
-        if held.state is not CommitmentState.VOID and found != held.devices:
-            detail = f"{held.devices} devices, {found} are pledged"
-            raise InvariantBroken(f"'{held.terms.id}' of '{held.terms.issuer}': {detail}")
+        if held.state is CommitmentState.VOID:
+            continue
+        where = f"'{held.terms.id}' of '{held.terms.issuer}'"
+        by_period = pledged.get((held.terms.issuer, held.terms.id, held.born), Counter())
+        found = by_period.total()
+        if found != held.devices:
+            raise InvariantBroken(f"{where}: {held.devices} devices, {found} are pledged")
+        before = sum(count for period, count in by_period.items() if period < held.pledged_in)
+        if before != held.devices_before or max(by_period, default=0) > held.pledged_in:
+            detail = f"{held.devices_before} devices before {held.pledged_in}, {before} are"
+            raise InvariantBroken(f"{where}: {detail}")
 
 
 def _check_challenges(draft: Draft) -> None:

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     UNKNOWN_CHALLENGE = "unknown_challenge"
     LOW_DEPOSIT = "low_deposit"
     NOT_ON_PANEL = "not_on_panel"
+    NO_PANEL = "no_panel"
     BAD_PERIOD = "bad_period"
     BAD_NONCE = "bad_nonce"
     NOT_DRAWN = "not_drawn"

@@ -1,9 +1,10 @@
 """What falls due, and what begins with a period: the system's own transitions.
 
-Deadlines are swept in the order of time, kind and identity, at most `SWEEP_OBJECTS_MAX` objects a
-block; the rest waits for the next one. Nobody waits for the sweep: rules read every object as of
-now, so a backlog changes no answer. Expired transactions are forgotten last, in the room that is
-left: they are refused as expired, remembered or not.
+Deadlines are swept in the order of time, kind and identity, devices after all others, at most
+`SWEEP_OBJECTS_MAX` objects a block; the rest waits for the next one. Rules read every object as of
+now, so a backlog changes no answer but one: a challenge holds until it is settled. Expired
+transactions are forgotten last, in the room that is left: they are refused as expired, remembered
+or not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ledger.economy.bond import Bond, slash
 from ledger.economy.capacity import CapacityCommitment, CommitmentState, lowered
 from ledger.economy.challenge import Challenge, Verdict
 from ledger.economy.compliance import Order
-from ledger.economy.due import HEADER_TIME, LEDGER_CLOCK, Due, DueKind
+from ledger.economy.due import DEVICE_CLOCK, HEADER_TIME, LEDGER_CLOCK, Due, DueKind
 from ledger.economy.licence import Cause, LicenceState, suspended
 from ledger.economy.reserve import caged
 from ledger.economy.spot_audit import AuditRound, Opening, seed_of, silent
@@ -82,7 +83,12 @@ def sweep(draft: Draft) -> list[Output]:
 
 
 def _due(draft: Draft) -> Iterator[Due]:
-    for clock, now_ms in ((LEDGER_CLOCK, draft.clock_ms), (HEADER_TIME, draft.time_ms)):
+    clock_ms, time_ms = draft.clock_ms, draft.time_ms
+    for clock, now_ms in (
+        (LEDGER_CLOCK, clock_ms),
+        (HEADER_TIME, time_ms),
+        (DEVICE_CLOCK, clock_ms),
+    ):
         for _, data in draft.objects(key_of(Due, clock)):
             due = decode(data, Due)
             if due.deadline_ms >= now_ms:
@@ -204,7 +210,8 @@ def _lower_figures(draft: Draft) -> list[CapacityCommitment]:
 
 
 def _close_nonces(draft: Draft, commitments: Iterable[CapacityCommitment]) -> None:
-    """Those of the period before the last were to be revealed by now."""
+    """Those of the period before the last were to be revealed by now. Devices that were pledged in
+    the last one do not count: their issuer may have known the draw."""
     if draft.period < 2:
         return
     period = draft.period - 2
@@ -219,10 +226,12 @@ def _close_nonces(draft: Draft, commitments: Iterable[CapacityCommitment]) -> No
     seed, until_ms = seed_of(held), (draft.period + 1) * draft.parameters.period_ms - 1
     devices: dict[str, int] = {}
     for item in commitments:
-        if item.counts and item.devices:
-            devices[item.terms.issuer] = devices.get(item.terms.issuer, 0) + item.devices
+        if item.counts:
+            count = item.devices_until(period)
+            devices[item.terms.issuer] = devices.get(item.terms.issuer, 0) + count
     for issuer, count in sorted(devices.items()):
-        OPENINGS.put(draft, Opening(period, issuer, seed, count, 0, until_ms))
+        if count:
+            OPENINGS.put(draft, Opening(period, issuer, seed, count, 0, until_ms))
 
 
 def _wind_down(draft: Draft) -> None:

@@ -2,8 +2,9 @@
 
 Compute is a flow, an unused hour is gone: a commitment is a schedule of µh (millionths of a
 device hour) per period over whole periods of the ledger clock, with the devices that are pledged
-to it. What counts is the k-th highest figure among attestations of distinct groups: no k - 1
-groups together can raise it, and no single attestor that overstates can either.
+to it, no more of them than it needs. What counts is the k-th highest figure among attestations of
+distinct groups: no k - 1 groups together can raise it, and no single attestor that overstates can
+either.
 
     (none) -> PROPOSED -> LIVE <-> CONTESTED -> VOID
     PROPOSED lapses, LIVE ends with its schedule
@@ -107,6 +108,10 @@ class CapacityCommitment(Wire, frozen=True):
     """How many are pledged."""
     attestations: Annotated[tuple[Attestation, ...], Meta(max_length=ATTESTATIONS_MAX)]
     """By ascending attestor."""
+    pledged_in: UInt
+    """The last period in which devices were pledged."""
+    devices_before: UInt
+    """How many were pledged before that period."""
 
     @staticmethod
     def identity(issuer: str, name: str) -> bytes:
@@ -120,6 +125,11 @@ class CapacityCommitment(Wire, frozen=True):
     @property
     def counts(self) -> bool:
         return self.state in (CommitmentState.LIVE, CommitmentState.CONTESTED)
+
+    def devices_until(self, period: int) -> int:
+        """How many were pledged in this period or before, asked at the latest when the one after
+        the next begins: what happened in one period is all that is kept."""
+        return self.devices_before if self.pledged_in > period else self.devices
 
 
 class Device(Wire, frozen=True):
@@ -135,6 +145,13 @@ class Device(Wire, frozen=True):
     """When it is asked whether the commitment is over."""
     opened: UInt
     """The last period for which it was opened in a spot audit; 0 before the first."""
+    pledged_in: UInt
+    """The period in which it was pledged."""
+
+    def stood_in(self, period: int) -> bool:
+        """Whether a spot audit for this period may draw it. In the one after, nonces are revealed,
+        and an id could be made up that is not drawn."""
+        return self.pledged_in <= period
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +207,7 @@ def propose(
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': workloads ascend, each once")
     if terms.microhours == 0:
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': no hours")
-    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, ())
+    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, (), 0, 0)
 
 
 def check_schedule(from_ms: int, to_ms: int, clock_ms: int, period_ms: int) -> None:
@@ -226,6 +243,32 @@ def amended(
         check_schedule(terms.from_ms, to_ms, clock_ms, period_ms)
     terms = msgspec.structs.replace(terms, microhours=microhours, to_ms=to_ms)
     return msgspec.structs.replace(held, terms=terms, version=held.version + 1)
+
+
+def pledged(
+    held: CapacityCommitment, count: int, *, clock_ms: int, period_ms: int
+) -> CapacityCommitment:
+    """The commitment with `count` further devices; raises Invalid(TOO_MANY)."""
+    terms, devices = held.terms, held.devices + count
+    needed = devices_needed(terms.microhours, period_ms)
+    if devices > needed:
+        detail = f"{devices} devices, '{terms.id}' of '{terms.issuer}' needs {needed}"
+        raise Invalid(Reason.TOO_MANY, f"{detail} for {terms.microhours} µh a period")
+    period = clock_ms // period_ms
+    is_first = held.pledged_in != period
+    return msgspec.structs.replace(
+        held,
+        version=held.version + 1,
+        devices=devices,
+        pledged_in=period,
+        devices_before=held.devices if is_first else held.devices_before,
+    )
+
+
+def devices_needed(microhours: int, period_ms: int) -> int:
+    """How many devices deliver so many µh a period when they do nothing else; more may not be
+    pledged: each is an object that is swept one day."""
+    return -(-microhours * HOUR_MS // (MICROHOURS_A_HOUR * period_ms))
 
 
 def attested(
@@ -331,6 +374,23 @@ def counted(held: CapacityCommitment, measure: Measure) -> int:
     more than is committed, or than the pledged devices can deliver."""
     figures = [figure for figure, _ in _best_by_group(held, measure).values()]
     return min(_agreed(figures, measure.needed), _able(held, measure))
+
+
+def contested(held: CapacityCommitment, measure: Measure) -> int:
+    """µh a period that a challenge is about, never less than counts: what attestors agreed on,
+    however long ago; where too few said anything, what its devices can deliver.
+
+    Words fade and come back while a challenge runs, so their age is left out. So is what is only
+    promised: it costs nothing, and would put the deposit out of reach."""
+    best: dict[str, int] = {}
+    for item in held.attestations:
+        group = measure.groups.get(item.attestor)
+        if group is not None:
+            best[group] = max(item.microhours, best.get(group, 0))
+    able = _able(held, measure)
+    if len(best) < measure.needed:
+        return able
+    return min(_agreed(best.values(), measure.needed), able)
 
 
 def stretches(held: CapacityCommitment, measure: Measure) -> Iterator[tuple[int, int, int]]:

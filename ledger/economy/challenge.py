@@ -82,6 +82,6 @@ def ruled(held: Challenge, attestor: str, *, upheld: bool, clock_ms: int) -> Cha
     return msgspec.structs.replace(held, decided_ms=clock_ms)
 
 
-def deposit_needed(worth: int, deposit_ppm: int) -> int:
+def deposit_needed(at_stake: int, deposit_ppm: int) -> int:
     """The deposit for a contested value, in µ; at least one."""
-    return max(1, -(-worth * deposit_ppm // 1_000_000))
+    return max(1, -(-at_stake * deposit_ppm // 1_000_000))

@@ -1,8 +1,11 @@
 """Deadlines as objects: what falls due is found in order, without looking at anything else.
 
-Every object with a deadline has one `Due`. Its key begins with the deadline, so that the first
-keys are the next to fall due, in the order that the protocol wants: time, kind, identity. A
-deadline is met while time <= deadline; the transition is due from the first moment after it.
+Every object with a deadline has one `Due`. Its key begins with the clock and the deadline, so that
+the first keys are the next to fall due, in the order that the protocol wants: time, kind, identity.
+A deadline is met while time <= deadline; the transition is due from the first moment after it.
+
+Devices are kept apart: there may be very many, they free what nobody waits for, and so they never
+delay the end of a challenge or of hours that still count.
 
 Rules never wait for the sweep: whoever reads an object reads it as of now (`ledger.economy.*`,
 `matured`), and the sweep only writes down what that says.
@@ -53,8 +56,16 @@ class Due(Wire, frozen=True):
 
 LEDGER_CLOCK = b"\0"
 HEADER_TIME = b"\1"
+DEVICE_CLOCK = b"\2"
+"""The ledger clock too; swept last."""
 
 
 def due_clock(kind: DueKind) -> bytes:
     """The clock that a kind's deadlines are measured by: orders follow the calendar."""
-    return HEADER_TIME if kind is DueKind.ORDER else LEDGER_CLOCK
+    match kind:
+        case DueKind.ORDER:
+            return HEADER_TIME
+        case DueKind.DEVICE:
+            return DEVICE_CLOCK
+        case _:
+            return LEDGER_CLOCK

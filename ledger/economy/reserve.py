@@ -28,6 +28,7 @@ from ledger.crypto import tagged_hash
 from ledger.economy.capacity import (
     CapacityCommitment,
     Measure,
+    contested,
     is_frozen,
     stretches,
 )
@@ -162,6 +163,16 @@ def hours_of(
         frozen = frozen or is_frozen(item)
     most = AMOUNT_LIMIT - 1
     return Hours(min(total // PPM, most), min(due // PPM, most), frozen)
+
+
+def at_stake(held: CapacityCommitment, factors: FactorTable, measure: Measure) -> int:
+    """The contested value, in µ: of the present and future periods of the whole schedule, also of
+    those that nobody has attested since it became longer. Floored."""
+    terms, period_ms = held.terms, measure.period_ms
+    first = max(terms.from_ms, measure.clock_ms) // period_ms
+    periods = max(0, terms.to_ms // period_ms - first)
+    factor = least_factor(factors, terms.device_class, terms.workloads)
+    return contested(held, measure) * factor * periods // PPM
 
 
 def judged(

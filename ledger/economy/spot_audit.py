@@ -2,7 +2,8 @@
 
 For a period attestors commit to nonces before it begins and reveal them when it is over. The seed
 hashes what was revealed, so that neither issuer nor any single attestor chose it; who commits and
-keeps silent gets a strike. A device is drawn when its hash under the seed lies below a share that
+keeps silent gets a strike. Devices that are pledged once the first nonce may be known do not count
+for that period. A device is drawn when its hash under the seed lies below a share that
 makes the mean the wanted number: anyone can check one device without knowing the others.
 """
 
@@ -55,7 +56,7 @@ class Opening(Wire, frozen=True):
     issuer: Slug
     seed: Bytes32
     devices: UInt
-    """Pledged when the draw was made."""
+    """Pledged before the draw could be known, to commitments that counted when it was made."""
     opened: UInt
     until_ms: UInt
 

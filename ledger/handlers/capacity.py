@@ -10,7 +10,7 @@ from ledger.amounts import format_amount
 from ledger.backing import Yardstick, sound_assets
 from ledger.draft import Draft
 from ledger.economy import capacity, challenge, spot_audit
-from ledger.economy.attestor import Attestor, draw_panel, groups_of
+from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
 from ledger.economy.capacity import (
     COMMITMENTS_MAX,
     COMMITMENTS_OF_ISSUER_MAX,
@@ -76,7 +76,7 @@ def commit(draft: Draft, operation: Commit) -> None:
 
 
 def pledge(draft: Draft, operation: PledgeDevices) -> None:
-    """Devices that stand for no other commitment; each has one object."""
+    """Devices that stand for no other commitment, no more than it needs; each has one object."""
     _need_promising(draft, operation.issuer, operation.key)
     held = _need_standing(draft, operation.issuer, operation.commitment)
     need_version(operation.version, held.version, operation.commitment)
@@ -89,11 +89,20 @@ def pledge(draft: Draft, operation: PledgeDevices) -> None:
             where = f"'{other.commitment}' of '{other.issuer}'"
             raise Invalid(Reason.DEVICE_PLEDGED, f"{device.hex()} is pledged to {where}")
         pledged = Device(
-            device, operation.issuer, operation.commitment, held.born, until_ms, opened=0
+            id=device,
+            issuer=operation.issuer,
+            commitment=operation.commitment,
+            born=held.born,
+            until_ms=until_ms,
+            opened=0,
+            pledged_in=draft.period,
         )
         DEVICES.put(draft, pledged)
-    after = msgspec.structs.replace(
-        held, version=held.version + 1, devices=held.devices + len(operation.devices)
+    after = capacity.pledged(
+        held,
+        len(operation.devices),
+        clock_ms=draft.clock_ms,
+        period_ms=draft.parameters.period_ms,
     )
     COMMITMENTS.put(draft, after)
 
@@ -136,7 +145,8 @@ def attest(draft: Draft, operation: Attest) -> None:
 
 
 def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
-    """A deposit in a sound coin of somebody else; the panel is drawn by the block before."""
+    """A deposit in a sound coin of somebody else; the panel is drawn by the block before, and
+    has as many members as decide: with fewer it would change nothing."""
     held = _need_standing(draft, operation.issuer, operation.commitment)
     if held.state is CommitmentState.CONTESTED:
         detail = f"'{operation.commitment}' of '{operation.issuer}' is contested already"
@@ -149,13 +159,17 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         raise Invalid(Reason.OWN_COIN, "the deposit is made of another issuer's coins")
     if operation.asset not in sound_assets(draft):
         raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
-    worth = Yardstick.of(draft).hours_of([held]).reserve
-    needed = challenge.deposit_needed(worth, draft.economy.deposit_ppm)
+    at_stake = Yardstick.of(draft).at_stake(held)
+    needed = challenge.deposit_needed(at_stake, draft.economy.deposit_ppm)
     if operation.amount < needed:
         detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"
         raise Invalid(Reason.LOW_DEPOSIT, detail)
     parties = [item.attestor for item in held.attestations]
     groups = groups_of(draft.all(Attestor))
+    panel = draw_panel(groups, parties, draft.parent_hash + held.key)
+    if len(panel) < PANEL_NEEDED:
+        detail = f"{len(panel)} groups of attestors are no party, {PANEL_NEEDED} decide"
+        raise Invalid(Reason.NO_PANEL, detail)
     opened = Challenge(
         issuer=operation.issuer,
         commitment=operation.commitment,
@@ -164,7 +178,7 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         penalty=needed,
         refund_lock=operation.refund_lock,
         since_ms=draft.clock_ms,
-        panel=draw_panel(groups, parties, draft.parent_hash + held.key),
+        panel=panel,
         votes=(),
         decided_ms=0,
     )
@@ -217,6 +231,7 @@ def open_devices(draft: Draft, operation: OpenDevices) -> None:
     held = OPENINGS.get(draft, Opening.identity(operation.period, operation.issuer))
     if any(a >= b for a, b in pairwise(operation.devices)):
         raise Invalid(Reason.NOT_DRAWN, "devices ascend, each once")
+    devices = []
     for item in operation.devices:
         device = DEVICES.get(draft, item)
         if device is None or device.issuer != operation.issuer:
@@ -225,9 +240,15 @@ def open_devices(draft: Draft, operation: OpenDevices) -> None:
         if device.opened >= operation.period:
             detail = f"{item.hex()} was opened for period {device.opened}"
             raise Invalid(Reason.REPLAYED_OPERATION, detail)
-        DEVICES.put(draft, msgspec.structs.replace(device, opened=operation.period))
+        devices.append(device)
     wanted = draft.economy.audit_devices
-    OPENINGS.put(draft, spot_audit.opened(held, operation.devices, operation.opened, wanted))
+    after = spot_audit.opened(held, operation.devices, operation.opened, wanted)
+    for device in devices:
+        if not device.stood_in(operation.period):
+            detail = f"{device.id.hex()} was pledged in period {device.pledged_in}"
+            raise Invalid(Reason.NOT_DRAWN, f"{detail}, after {operation.period}")
+        DEVICES.put(draft, msgspec.structs.replace(device, opened=operation.period))
+    OPENINGS.put(draft, after)
 
 
 def _need_promising(draft: Draft, issuer: str, key: bytes) -> None:

@@ -12,7 +12,7 @@ from ledger.economy.reserve import Reserve, Solvency
 from ledger.handlers.common import need_issuer, need_role, use_number
 from ledger.operations import TREASURY, Burn, DepositBond, Mint, WithdrawBond
 from ledger.reasons import Invalid, Reason
-from ledger.registers import LICENCES, RESERVES, name
+from ledger.registers import CHALLENGES, LICENCES, RESERVES, name
 from ledger.schema import DamagedChain
 from ledger.times import rfc3339
 from ledger.transaction import asset_id
@@ -63,7 +63,7 @@ def deposit_bond(draft: Draft, operation: DepositBond) -> None:
 
 
 def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
-    """The treasury takes what is not required; once none of the coins is left, all, whatever
+    """The treasury takes what need not stay; once none of the coins is left, all, whatever
     became of licence and hours. An issuer that is suspended, that has coins outstanding and issues
     no more, or does not cover them, takes nothing: what holders may be owed stays."""
     held = LICENCES.get(draft, name(operation.issuer))
@@ -89,10 +89,18 @@ def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
     if supply and backing and backing.reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED):
         detail = f"'{operation.issuer}' is in {backing.reserve.solvency.name.lower()}"
         raise Invalid(Reason.NOT_HEALTHY, f"{detail}: its bond stays")
-    needed = bond.required(supply, draft.economy.bond_ppm)
+    needed = must_stay(draft, operation.issuer, supply)
     left = draft.all(Bond, Bond.prefix(operation.issuer))
     if bond.worth(left, sound_assets(draft), needed) < needed:
         detail = (
             f"the bond of '{operation.issuer}' would count for less than {format_amount(needed)}"
         )
         raise Invalid(Reason.SHORT_BOND, detail)
+
+
+def must_stay(draft: Draft, issuer: str, supply: int) -> int:
+    """What a bond must count for after a withdrawal: what is required, and the penalties of all
+    challenges that run, so that each finds what it should."""
+    running = CHALLENGES.all(draft, Bond.prefix(issuer))
+    penalties = sum(item.penalty for item in running)
+    return bond.required(supply, draft.economy.bond_ppm) + penalties

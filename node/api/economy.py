@@ -200,11 +200,15 @@ async def get_opening(request: web.Request) -> web.Response:
     for key, data in page[:DEVICES_LOOKED_MAX]:
         device = key[len(first) :]
         is_chosen = is_drawn(held.seed, device, devices=held.devices, wanted=wanted)
-        if is_chosen and decode(data, Device).issuer == issuer:
+        if is_chosen and _stood(decode(data, Device), issuer, period):
             drawn.append(device)
     last = page[DEVICES_LOOKED_MAX:]
     more = write_cursor(_DEVICES, last[0][0][len(first) :]) if last else None
     return answer(opening_answer(held, drawn, more))
+
+
+def _stood(held: Device, issuer: str, period: int) -> bool:
+    return held.issuer == issuer and held.stood_in(period)
 
 
 async def post_mint_quote(request: web.Request) -> web.Response:

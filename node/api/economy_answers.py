@@ -91,6 +91,7 @@ def commitment_answer(
         microhours=str(terms.microhours),
         counted_microhours=str(capacity.counted(held, measure)),
         worth=str(yardstick.hours_of([held]).reserve),
+        at_stake=str(yardstick.at_stake(held)),
         version=held.version,
         born=held.born,
         devices=held.devices,

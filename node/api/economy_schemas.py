@@ -76,7 +76,8 @@ class Commitment(Stateful, frozen=True, kw_only=True):
     """Capacity that an issuer promised, in millionths of a device hour for each period.
 
     `counted_microhours` is what its attestations let count, `worth` what the periods left are worth
-    in the issuer's reserve. A live commitment with too few fresh attestations is `stale`.
+    in the issuer's reserve, `at_stake` what a challenge is about: the same, were all that attestors
+    said fresh. A live commitment with too few fresh attestations is `stale`.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Commitment(Stateful, frozen=True, kw_only=True):
     microhours: Amount
     counted_microhours: Amount
     worth: Amount
+    at_stake: Amount
     version: Count
     born: Count
     """The height of its birth: a later one of the same name is another."""

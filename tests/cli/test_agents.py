@@ -62,6 +62,7 @@ def commitment(
         microhours="166666",
         counted_microhours="0",
         worth="0",
+        at_stake="0",
         version=3,
         born=2,
         devices=10,

@@ -108,12 +108,14 @@ def test_amend_by_hours_and_by_time(marsa: Marsa, live: LiveNode) -> None:
 
 
 def test_challenge_dismissed(marsa: Marsa, live: LiveNode) -> None:
-    """The deposit follows from the worth, in coins of another issuer; three of the panel dismiss
-    it and it stands."""
-    worth = int(marsa("capacity", "show", "acme", "west", "--json").json["commitment"]["worth"])
+    """The deposit follows from what is at stake, in coins of another issuer; three of the panel
+    dismiss it and it stands."""
+    shown = marsa("capacity", "show", "acme", "west", "--json").json["commitment"]
+    at_stake = int(shown["at_stake"])
+    assert at_stake == int(shown["worth"]) > 0
     opened = marsa("capacity", "challenge", "acme", "west", "--from", "alice", "--json").json
     assert opened["schema"] == "marsa.capacity.challenge/1"
-    assert int(opened["deposit"]) == -(-worth // 100)
+    assert int(opened["deposit"]) == -(-at_stake // 100)
     assert bytes.fromhex(opened["asset"]) != live.world.asset("acme")
     assert len(opened["panel"]) == 5 and not {"meridian", "vantage"} & set(opened["panel"])
     assert held(live).state is CommitmentState.CONTESTED

@@ -6,6 +6,7 @@ One method an operation, in the words of the design. `key` is the name of the ke
 from __future__ import annotations
 
 from tests.economy.model import (
+    HOUR_MS,
     PPM,
     YEAR_MS,
     ChallengeModel,
@@ -13,8 +14,10 @@ from tests.economy.model import (
     CommitmentModel,
     LicenceModel,
     Model,
+    OpeningModel,
     OrderModel,
     Said,
+    hashed,
     panel_of,
 )
 
@@ -48,7 +51,7 @@ class Actions(Model):
             and after <= coin.reserve * (PPM - self.times.margin) // PPM
             and coin.deliverable * PPM >= after * least
             and minted + amount <= cap
-            and self.bond_worth(name, after) >= self.bond_needed(after)
+            and self.bond_worth(name, self.bond_needed(after)) >= self.bond_needed(after)
         )
         if allowed:
             coin.supply, coin.minted[self.now] = after, minted + amount
@@ -88,7 +91,9 @@ class Actions(Model):
         bond[coin] -= amount
         if not bond[coin]:
             del bond[coin]
-        if self.bond_worth(name, supply) < self.bond_needed(supply):
+        stays = self.bond_needed(supply)
+        stays += sum(item.penalty for place, item in self.challenges.items() if place[0] == name)
+        if self.bond_worth(name, stays) < stays:
             self.coins[name].bond = before
             return False
         self.touched.add(name)
@@ -269,9 +274,13 @@ class Actions(Model):
         held = self._standing(place)
         if not self._promises(place[0], key) or held is None or held.version != version:
             return False
+        able = held.devices + len(devices) - 1
+        if able * PPM * self.times.period >= held.hours * HOUR_MS:
+            return False  # one device less would do
         if any(self._is_pledged(device) for device in devices):
             return False
         self.devices.update(dict.fromkeys(devices, held))
+        self.pledged.update(dict.fromkeys(devices, self.now))
         held.devices += len(devices)
         held.version += 1
         self.touched.add(place[0])
@@ -325,11 +334,13 @@ class Actions(Model):
         held = self.commitments.get(place)
         if held is None or held.state != "live" or coin == place[0] or not self.is_sound(coin):
             return False
-        needed = -(-(self.worth(held) // PPM) * self.times.deposit // PPM)
+        needed = -(-self.at_stake(held) * self.times.deposit // PPM)
         if deposit < max(1, needed) or not self.spend(owner):
             return False
         groups = {name: self.groups[name] for name in self.attestors}
         panel = panel_of(groups, set(held.said), seed)
+        if len(panel) < 3:
+            return False
         penalty = max(1, needed)
         self.challenges[place] = ChallengeModel(coin, deposit, penalty, self.clock, panel)
         held.state, held.since, held.version = "contested", self.clock, held.version + 1
@@ -362,6 +373,23 @@ class Actions(Model):
             return False
         self.revealed[place] = nonce
         return True
+
+    def open(self, name: str, key: str, period: int, opened: int, devices: list[bytes]) -> bool:
+        item, held = self.licences.get(name), self.openings.get((period, name))
+        if item is None or not item.issuer or key != item.keys["operations"]:
+            return False
+        if held is None or opened != len(held.opened) or held.opened.intersection(devices):
+            return False
+        for device in devices:
+            is_own = self._is_pledged(device) and self.devices[device].line[0] == name
+            if not is_own or self.pledged[device] > period or not self._is_drawn(held, device):
+                return False
+        held.opened.update(devices)
+        return True
+
+    def _is_drawn(self, held: OpeningModel, device: bytes) -> bool:
+        place = int.from_bytes(hashed("audit/draw", held.seed, device)[:8], "big")
+        return any(held.seed) and place * held.devices < self.times.audit * 2**64
 
     # Orders.
 

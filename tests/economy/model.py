@@ -41,6 +41,7 @@ class Times:
     rotation: int
     winddown: int
     order: int
+    audit: int
 
 
 @dataclass
@@ -109,6 +110,15 @@ class ChallengeModel:
 
 
 @dataclass
+class OpeningModel:
+    """Devices of one issuer that are to be opened for one period."""
+
+    seed: bytes
+    devices: int
+    opened: set[bytes] = field(default_factory=set)
+
+
+@dataclass
 class OrderModel:
     targets: tuple[str, ...]
     until: int
@@ -131,6 +141,10 @@ class Model:
     """Those that count."""
     commitments: dict[tuple[str, str], CommitmentModel] = field(default_factory=dict)
     devices: dict[bytes, CommitmentModel] = field(default_factory=dict)
+    pledged: dict[bytes, int] = field(default_factory=dict)
+    """The period in which a device was pledged last."""
+    openings: dict[tuple[int, str], OpeningModel] = field(default_factory=dict)
+    """Of the present period: those that the last one asked for are gone."""
     challenges: dict[tuple[str, str], ChallengeModel] = field(default_factory=dict)
     orders: dict[str, OrderModel] = field(default_factory=dict)
     sealed: dict[tuple[int, str], bytes] = field(default_factory=dict)
@@ -214,7 +228,8 @@ class Model:
             coin.since += self.times.cure
             coin.solvency = "caged"
         if coin.short and self.clock > coin.short + self.times.bond_cure:
-            is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
+            needed = self.bond_needed(coin.supply)
+            is_short = self.bond_worth(name, needed) < needed
             coin.short = self.clock if is_short else 0
             if is_short and item.state == "active":
                 item.state, item.since, item.cause = "suspended", self.clock, "bond"
@@ -243,6 +258,7 @@ class Model:
                     said.lower = None
                     self.touched.add(issuer)
         closed = self.now - 2
+        self._draw(closed)
         for period, name in list(self.sealed):
             if period == closed:
                 if (period, name) not in self.revealed:
@@ -261,6 +277,21 @@ class Model:
                 coin.solvency, coin.since = "caged", self.clock
         # Whoever changed is judged once more when the block ends, as after any change.
         self.touched |= {name for name, coin in self.coins.items() if coin != before[name]}
+
+    def _draw(self, period: int) -> None:
+        """Only what was pledged while all nonces of the period were secret counts."""
+        sealed = sorted(name for at, name in self.sealed if at == period)
+        nonces = [self.revealed[period, name] for name in sealed if (period, name) in self.revealed]
+        seed = hashed("audit/seed", *nonces) if nonces else bytes(32)
+        self.openings = {}
+        for (issuer, _), held in self.commitments.items():
+            if not sealed or held.state not in ("live", "contested"):
+                continue
+            mine = [device for device, to in self.devices.items() if to is held]
+            count = sum(self.pledged[device] <= period for device in mine)
+            if count:
+                opening = self.openings.setdefault((period, issuer), OpeningModel(seed, 0))
+                opening.devices += count
 
     def end_block(self) -> None:
         """Judge whom the block touched."""
@@ -313,13 +344,26 @@ class Model:
                 first = stop
         return total
 
+    def at_stake(self, held: CommitmentModel) -> int:
+        """µ that a challenge is about: as if all had spoken just now, of all that is left."""
+        said: dict[str, int] = {}
+        for name in held.said.keys() & self.attestors:
+            group = self.groups[name]
+            said[group] = max(held.said[name].figure, said.get(group, 0))
+        hours = min(held.hours, held.devices * PPM * self.times.period // HOUR_MS)
+        if len(said) >= self.times.groups:
+            hours = min(hours, sorted(said.values(), reverse=True)[self.times.groups - 1])
+        left = held.end // self.times.period - max(held.begin, self.clock) // self.times.period
+        return hours * held.factor * max(0, left) // PPM
+
     def judge(self, names: set[str]) -> None:
         """Fresh figures of these issuers, then their bonds."""
         for name in names:
             self.coins[name] = self.measured(name)
         for name in sorted(names):
             coin = self.coins[name]
-            is_short = self.bond_worth(name, coin.supply) < self.bond_needed(coin.supply)
+            needed = self.bond_needed(coin.supply)
+            is_short = self.bond_worth(name, needed) < needed
             coin.short = (coin.short or self.clock) if is_short else 0
 
     def measured(self, name: str) -> CoinModel:
@@ -357,8 +401,8 @@ class Model:
             return False
         return self.coins[name].solvency in ("healthy", "warn")
 
-    def bond_worth(self, name: str, supply: int) -> int:
-        half = (self.bond_needed(supply) + 1) // 2
+    def bond_worth(self, name: str, needed: int) -> int:
+        half = (needed + 1) // 2
         bond = self.coins[name].bond
         return sum(min(amount, half) for coin, amount in bond.items() if self.is_sound(coin))
 
@@ -372,7 +416,6 @@ def hashed(name: str, *values: bytes) -> bytes:
 
 def panel_of(groups: dict[str, str], parties: set[str], seed: bytes) -> tuple[str, ...]:
     """Five of distinct groups, by the hash of seed and name; none in a party's group."""
-
     seats: list[str] = []
     taken = {groups[name] for name in parties if name in groups}
     for name in sorted(groups, key=lambda name: hashed("panel", seed, name.encode())):

@@ -13,7 +13,7 @@ from ledger.address import encode_address
 from ledger.backing import Yardstick
 from ledger.catalogue import ANY, TABLE
 from ledger.draft import Draft
-from ledger.economy.attestor import Attestor
+from ledger.economy.attestor import Attestor, AttestorGrant
 from ledger.economy.bond import Bond
 from ledger.economy.challenge import Challenge
 from ledger.economy.parameters import EconomyParameters
@@ -30,6 +30,7 @@ from ledger.registers import (
     CHALLENGES,
     COMMITMENTS,
     LICENCES,
+    OPENINGS,
     ORDERS,
     RESERVES,
     licences_by_name,
@@ -49,6 +50,10 @@ LIFE_MS = 20 * MINUTE_MS
 """Of a transaction: longer than any block takes, short enough to be forgotten in a stream."""
 FACTORS = {"gpu-80g": 1_000_000, "gpu-24g": 300_000}
 """Of the least workload of each class."""
+FURTHER = {"judge-0": "judge-0", "judge-again": "judge-0"}
+"""Further attestors by group."""
+VOUCHING = tuple(f"att-{group}" for group in (*world.GROUPS, *world.PANEL_GROUPS[:3]))
+"""Attestors that vouch, as a rule; the others are left for panels."""
 
 ROWS = {row.operation: row for row in TABLE}
 
@@ -90,6 +95,7 @@ def stream_genesis() -> Genesis:
         made,
         parameters=msgspec.structs.replace(made.parameters, economy=short_economy()),
         standard=(*made.standard, Factor("gpu-24g", "inference", FACTORS["gpu-24g"])),
+        attestors=(*made.attestors, *_further_attestors()),
         licences=tuple(licences),
         commitments=tuple(attest(made.nonce, commitment(name), figures) for name in ISSUERS),
         bonds=tuple(
@@ -106,6 +112,14 @@ def stream_genesis() -> Genesis:
         ),
     )
     return made
+
+
+def _further_attestors() -> list[AttestorGrant]:
+    """Enough for a panel beside those that vouch for one commitment; two are of one group."""
+    return [
+        AttestorGrant(name, f"Lab {name}", group, key(f"attestor/{name}").public)
+        for name, group in FURTHER.items()
+    ]
 
 
 def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
@@ -130,6 +144,7 @@ def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
         rotation=e.rotation_ms,
         winddown=e.winddown_ms,
         order=e.order_ms_max,
+        audit=e.audit_devices,
     )
     model = Actions(times, chain_id, genesis.time_ms, genesis.time_ms)
     for item in genesis.licences:
@@ -162,6 +177,7 @@ def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
             },
         )
         model.devices.update(dict.fromkeys(promised.devices, model.commitments[place]))
+        model.pledged.update(dict.fromkeys(promised.devices, model.now))
     model.judge(set(model.coins))
     return model
 
@@ -309,6 +325,10 @@ class Stage:
             ours = (found.panel, votes, found.decided_ms, paid)
             theirs = (item.panel, item.votes, item.decided, (item.deposit, item.penalty))
             _same(f"challenge {place}", ours, theirs)
+        openings = {(x.period, x.issuer): x for x in OPENINGS.all(draft)}
+        ours = {place: (x.seed, x.devices, x.opened) for place, x in openings.items()}
+        drawn = {k: (x.seed, x.devices, len(x.opened)) for k, x in model.openings.items()}
+        _same("openings", ours, drawn)
         orders = {x.id: (x.until_ms, x.version) for x in ORDERS.all(draft)}
         _same("orders", orders, {n: (x.until, x.version) for n, x in model.orders.items()})
         strikes = {x.id: x.strikes for x in draft.all(Attestor) if x.strikes}

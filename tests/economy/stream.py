@@ -16,7 +16,7 @@ from ledger.economy.licence import RoleKeys
 from ledger.economy.spot_audit import nonce_digest
 from ledger.objects import load
 from ledger.times import MINUTE_MS
-from tests.economy.stage import ACCOUNTS, APPLICANTS, FACTORS, ISSUERS, Stage
+from tests.economy.stage import ACCOUNTS, APPLICANTS, FACTORS, ISSUERS, VOUCHING, Stage
 from tests.ledger.world import COIN, ROLES, device, grant, key, lock_of
 
 ACTIONS_A_BLOCK = 12
@@ -73,6 +73,7 @@ class Stream:
             self.seal,
             self.reveal,
             self.reveal,
+            *(self.open,) * 2,
         )
 
     # Government.
@@ -387,7 +388,8 @@ class Stream:
         )
 
     def attest(self) -> None:
-        place, name = self.place(), self.rng.choice(sorted(self.model.groups))
+        among = VOUCHING if self.rng.random() < 0.97 else sorted(self.model.groups)
+        place, name = self.place(), self.rng.choice(among)
         held = self.model.commitments.get(place)
         hours = held.hours if held else 1
         figure = hours * self.rng.choice((100, 100, 98, 95, 95, 60, 0, 101)) // 100
@@ -457,3 +459,26 @@ class Stream:
         self.stage.act(
             operation, lambda: self.model.reveal(name, period, nonce, digest), signers=[signer]
         )
+
+    def open(self) -> None:
+        """Machines of an issuer, drawn or not, of anybody's where it has none."""
+        openings = self.model.openings
+        place = (self.model.now - 2, self.rng.choice(ISSUERS))
+        if openings and self.rng.random() < 0.9:
+            place = self.rng.choice(sorted(openings))
+        period, name = place
+        held = openings.get(place)
+        known = sorted(x for x, of in self.model.devices.items() if of.line[0] == name)
+        if held is not None and self.rng.random() < 0.7:
+            known = [x for x in known if x not in held.opened]
+        if self.rng.random() < 0.2:
+            known = [x for x in known if self.model.pledged[x] > period] or known
+        chosen = sorted(self.rng.sample(known, min(len(known), self.rng.choice((1, 1, 2, 5)))))
+        opened = (len(held.opened) if held else 0) + (self.rng.random() < 0.05)
+        signer = self.treasury(name, "operations")
+        if chosen:
+            self.stage.act(
+                ops.OpenDevices(name, key(signer).public, period, opened, tuple(chosen)),
+                lambda: self.model.open(name, signer, period, opened, chosen),
+                signers=[signer],
+            )

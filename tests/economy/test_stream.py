@@ -12,14 +12,14 @@ ACTIONS = 5_000
 SEEDS = range(4)
 OFTEN = (
     "mint burn attest commit pledge-devices amend challenge rule seal-nonce reveal-nonce"
-    " deposit-bond withdraw-bond admit suspend reinstate rotate-key freeze renew-order lift-order"
-    " evidence end-epoch"
+    " open-devices deposit-bond withdraw-bond admit suspend reinstate rotate-key freeze renew-order"
+    " lift-order evidence end-epoch"
 )
 REASONS = (
     "above_headroom not_healthy licence_inactive wrong_role_key wrong_version short_bond own_coin"
     " device_pledged overlapping_schedule unknown_class no_expiry frozen mint_frozen bad_schedule"
-    " above_commitment low_deposit not_on_panel bad_period unknown_attestor above_mint_cap"
-    " already_final expired wrong_epoch"
+    " above_commitment low_deposit not_on_panel bad_period unknown_attestor above_mint_cap too_many"
+    " no_panel not_drawn unknown_device already_final expired wrong_epoch"
 )
 
 _taken: dict[int, tuple[Counter[str], Counter[str]]] = {}

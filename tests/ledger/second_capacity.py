@@ -1,10 +1,11 @@
 """Commitments, devices, attestations, challenges and spot audits a second time; it imports nothing
 of the node.
 
-A commitment is [terms, state, version, since, born, devices, attestations]; terms are [id, issuer,
-class, region, workloads, from, to, µh]; an attestation is [attestor, µh, since, until, lower]; a
-challenge is [issuer, commitment, asset, deposit, penalty, refund lock, since, panel, votes,
-decided].
+A commitment is [terms, state, version, since, born, devices, attestations, the last period in which
+some were pledged, how many were before it]; terms are [id, issuer, class, region, workloads, from,
+to, µh]; an attestation is [attestor, µh, since, until, lower]; a device is [id, issuer, commitment,
+born, until, last period opened, period pledged]; a challenge is [issuer, commitment, asset,
+deposit, penalty, refund lock, since, panel, votes, decided].
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 from tests.ledger.second_reserve import (
     best_by_group,
     counted,
-    hours,
     is_heard,
     is_sound,
     need_issuer,
@@ -94,7 +94,9 @@ def commit(state: State, key: bytes, lane: int, number: int, terms: list[Any]) -
     _check_schedule(state, terms[5], terms[6])
     need(terms[4] == sorted(set(terms[4])) and terms[7] > 0, "bad_schedule")
     _check_line(state, terms, others)
-    keep(state, "CapacityCommitment", [terms, PROPOSED, 0, state.clock_ms, state.height, 0, []])
+    keep(
+        state, "CapacityCommitment", [terms, PROPOSED, 0, state.clock_ms, state.height, 0, [], 0, 0]
+    )
 
 
 def pledge(
@@ -107,7 +109,11 @@ def pledge(
     until_ms = pledged_until(state, held)
     for device in devices:
         need(now(state, "Device", device) is None, "device_pledged")
-        keep(state, "Device", [device, issuer, name, held[4], until_ms, 0])
+        keep(state, "Device", [device, issuer, name, held[4], until_ms, 0, state.period])
+    spare = 1_000_000 * state.period_ms * (held[5] + len(devices) - 1)
+    need(spare < held[0][7] * 3_600_000, "too_many")
+    if held[7] != state.period:
+        held[7:] = [state.period, held[5]]
     held[2] += 1
     held[5] += len(devices)
     keep(state, "CapacityCommitment", held)
@@ -167,11 +173,11 @@ def challenge(
     need(held[1] == LIVE, "commitment_over")
     need(asset != asset_of(state.chain_id, issuer), "own_coin")
     need(is_sound(state, asset), "unknown_asset")
-    worth = hours(state, [held])[0]
-    penalty = max(1, -(-worth * state.economy.deposit_ppm // 10**6))
+    penalty = max(1, -(-_at_stake(state, held) * state.economy.deposit_ppm // 10**6))
     need(amount >= penalty, "low_deposit")
     seed = state.parent_hash + f"{issuer}\0{name}".encode()
     panel = _panel(state, [item[0] for item in held[6]], seed)
+    need(len(panel) >= 3, "no_panel")
     keep(
         state,
         "Challenge",
@@ -179,6 +185,22 @@ def challenge(
     )
     held[1:4] = [CONTESTED, held[2] + 1, state.clock_ms]
     keep(state, "CapacityCommitment", held)
+
+
+def _at_stake(state: State, held: list[Any]) -> int:
+    """What the periods left are worth, were all words fresh and of the whole schedule."""
+    terms, wanted = held[0], state.get("Parameters")[5]
+    groups = {item[0][0]: item[0][2] for item in state.all("Attestor") if item[1]}
+    said = sorted([figure, groups[name]] for name, figure, *_ in held[6] if name in groups)
+    figures = sorted({group: figure for figure, group in said}.values())
+    most = min(terms[7], held[5] * 10**6 * state.period_ms // 3_600_000)
+    if len(figures) >= wanted:
+        most = min(most, figures[-wanted])
+    factors = [
+        item[2] for item in state.get("Standard")[1] if item[0] == terms[2] and item[1] in terms[4]
+    ]
+    left = range(max(terms[5] // state.period_ms, state.period), terms[6] // state.period_ms)
+    return most * min(factors) * len(left) // 10**6
 
 
 def _panel(state: State, parties: list[str], seed: bytes) -> list[str]:
@@ -249,13 +271,14 @@ def open_devices(
         device = now(state, "Device", item)
         need(device is not None and device[1] == issuer, "unknown_device")
         need(device[5] < period, "replayed_operation")
-        keep(state, "Device", [*device[:5], period])
+        keep(state, "Device", [*device[:5], period, device[6]])
     need(held is not None, "bad_period")
     need(opened == held[4], "wrong_version")
     seed, pledged = held[2], held[3]
     for item in devices:
         place = int.from_bytes(digest("audit/draw", seed, item)[:8], "big")
         drawn = place * pledged < state.economy.audit_devices * 2**64
-        need(seed != NOTHING and drawn, "not_drawn")
+        is_late = state.get("Device", item)[6] > period
+        need(seed != NOTHING and drawn and not is_late, "not_drawn")
     held[4] += len(devices)
     keep(state, "Opening", held)

@@ -234,9 +234,10 @@ SHAPES: dict[str, Shape] = {
     "Attestation": ATTESTATION,
     "CommitmentTerms": TERMS,
     "CapacityCommitment": struct(
-        TERMS, integer(1, 4), UINT, UINT, UINT, UINT, many(ATTESTATION, 0, 16)
+        *(TERMS, integer(1, 4), UINT, UINT, UINT, UINT),
+        *(many(ATTESTATION, 0, 16), UINT, UINT),
     ),
-    "Device": struct(HASH, SLUG, SLUG, UINT, UINT, UINT),
+    "Device": struct(HASH, SLUG, SLUG, UINT, UINT, UINT, UINT),
     "Vote": PANEL_VOTE,
     "Challenge": struct(
         *(SLUG, SLUG, HASH, AMOUNT, AMOUNT, HASH, UINT),

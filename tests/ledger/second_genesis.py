@@ -128,9 +128,10 @@ def genesis_state(value: list[Any]) -> State:
         state.put("Attestor", item[0].encode(), [item, True, 1, 0])
     for terms, devices, attestations in value[10]:
         said = sorted([name, figure, value[3], terms[6], []] for name, figure, _ in attestations)
-        keep(state, "CapacityCommitment", [terms, LIVE, 0, value[3], 0, len(devices), said])
+        standing = [terms, LIVE, 0, value[3], 0, len(devices), said, state.period, 0]
+        keep(state, "CapacityCommitment", standing)
         for device in devices:
-            keep(state, "Device", [device, terms[1], terms[0], 0, terms[6], 0])
+            keep(state, "Device", [device, terms[1], terms[0], 0, terms[6], 0, state.period])
     supply: dict[str, int] = {}
     for issuer, coin, amount in value[11]:
         asset = asset_of(state.chain_id, coin)

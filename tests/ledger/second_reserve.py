@@ -249,7 +249,9 @@ def withdraw_bond(
     use_number(state, issuer, "treasury", lane, number)
     take_bond(state, issuer, asset, amount)
     need(held[2] == 0 or _judged(state, held)[5] in (HEALTHY, WARN), "not_healthy")
-    need(not is_short(state, issuer, held[2]), "short_bond")
+    stays = bond_needed(state, held[2])
+    stays += sum(item[4] for item in state.all("Challenge", f"{issuer}\0".encode()))
+    need(bond_worth(state, issuer, stays) >= stays, "short_bond")
 
 
 def take_bond(state: State, issuer: str, asset: bytes, amount: int) -> None:

@@ -5,9 +5,9 @@ it: here they are all made anew from the objects after each block.
 
 Positions: a licence is [grant, state, version, seat, height of the seat, since, cause, rotations,
 evidence counts from epoch, winding down since], a grant has its keys at 6 and its expiry at 7; a
-commitment is [terms, state, version, since, height of its birth, devices, attestations]; a reserve
-[asset, issuer, supply, reserve, deliverable, solvency, since, is frozen, period, minted, short
-since].
+commitment is [terms, state, version, since, height of its birth, devices, attestations, ...]; a
+reserve [asset, issuer, supply, reserve, deliverable, solvency, since, is frozen, period, minted,
+short since].
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ KINDS = (
     *("Challenge", "Device", "Opening", "Order"),
 )
 """Numbered from 1 in deadlines."""
+CLOCKS = {"Order": 1, "Device": 2}
+"""Kinds that are not swept by the ledger clock among all others, in the order after those."""
 
 
 def identity_of(kind: str, value: list[Any]) -> bytes:
@@ -152,16 +154,16 @@ def point_at_deadlines(state: State) -> None:
     for key in [key for key in state.objects if key[0] == TYPE_BYTES["Due"]]:
         del state.objects[key]
     for moment, number, identity in _deadlines(state):
-        clock = b"\1" if KINDS[number - 1] == "Order" else b"\0"
+        clock = bytes([CLOCKS.get(KINDS[number - 1], 0)])
         place = clock + moment.to_bytes(8, "big") + bytes([number]) + identity
         state.put("Due", place, [moment, number, identity])
 
 
 def due(state: State) -> list[tuple[str, bytes]]:
-    """What has passed its deadline: by time, kind and identity, orders, which follow the header's
-    time, last."""
+    """What has passed its deadline: by time, kind and identity; after the others orders, which
+    follow the header's time, and last devices."""
     found = [
-        (KINDS[number - 1] == "Order", moment, number, identity)
+        (CLOCKS.get(KINDS[number - 1], 0), moment, number, identity)
         for moment, number, identity in _deadlines(state)
         if moment < (state.time_ms if KINDS[number - 1] == "Order" else state.clock_ms)
     ]

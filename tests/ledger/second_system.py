@@ -153,7 +153,7 @@ def _lowered(state: State, commitment: list[Any]) -> list[Any]:
                 counts = lower[0] if is_more or name in among else [figure, since_ms]
                 entry = [name, *counts, until_ms, []]
         entries.append(entry)
-    return [*commitment[:6], entries]
+    return [*commitment[:6], entries, *commitment[7:]]
 
 
 def _close_nonces(state: State) -> None:
@@ -170,9 +170,13 @@ def _close_nonces(state: State) -> None:
     nonces = [nonce for _, _, nonce in held[1] if nonce != NOTHING]
     seed = digest("audit/seed", *nonces) if nonces else NOTHING
     devices: dict[str, int] = {}
-    for terms, standing, _, _, _, pledged, _ in all_now(state, "CapacityCommitment"):
-        if standing in (LIVE, CONTESTED) and pledged:
-            devices[terms[1]] = devices.get(terms[1], 0) + pledged
+    for commitment in all_now(state, "CapacityCommitment"):
+        if commitment[1] not in (LIVE, CONTESTED):
+            continue
+        place = [commitment[0][1], commitment[0][0], commitment[4]]
+        mine = [item for item in state.all("Device") if item[1:4] == place and item[6] <= period]
+        if mine:
+            devices[place[0]] = devices.get(place[0], 0) + len(mine)
     until_ms = (state.period + 1) * state.period_ms - 1
     for issuer, count in devices.items():
         keep(state, "Opening", [period, issuer, seed, count, 0, until_ms])

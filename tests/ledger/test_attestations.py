@@ -52,6 +52,8 @@ def attested(*figures: tuple[str, int, int], devices: int = 60) -> CapacityCommi
             Attestation(name, figure, TIME_MS - ago * PERIOD_MS, terms("val0").to_ms, ())
             for name, figure, ago in figures
         ),
+        0,
+        0,
     )
 
 
@@ -152,10 +154,9 @@ def test_no_change_by_the_issuer_keeps_a_word_from_holding() -> None:
     held = world.capacity()
     assert held is not None
     word = world.attests("north", "val0", 5)
-    more_hours = held.terms.microhours + 1
-    larger = world.pledges("val0", "capacity-val0", "one more")
-    world.run(larger)
-    changed = world.amends("val0", "capacity-val0", more_hours, held.terms.to_ms)
+    world.run(world.amends("val0", "capacity-val0", 2_000_000, held.terms.to_ms))
+    world.run(world.pledges("val0", "capacity-val0", "one more"))
+    changed = world.amends("val0", "capacity-val0", 2_000_001, held.terms.to_ms)
     world.run(changed, word)
     assert world.reserve().is_frozen
 

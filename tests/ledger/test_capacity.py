@@ -9,6 +9,7 @@ from ledger.economy.capacity import (
     HORIZON_MS_MAX,
     CommitmentState,
     Device,
+    devices_needed,
 )
 from ledger.handlers import capacity as handlers
 from ledger.objects import load
@@ -170,10 +171,52 @@ def test_a_commitment_attested_late_is_live_until_its_end() -> None:
 # Devices.
 
 
+def roomy() -> EconomyWorld:
+    """The usual commitments promise so much more that 300 further machines are of use."""
+    world = EconomyWorld()
+    for name in ("val0", "val1"):
+        held = world.capacity(name)
+        assert held is not None
+        world.run(world.amends(name, f"capacity-{name}", 6_000_000, held.terms.to_ms))
+    return world
+
+
+def test_no_more_devices_are_pledged_than_the_promised_hours_need() -> None:
+    """Hours of sixty machines are promised: sixty fit, one more does not, neither at once nor
+    later; a millionth of an hour more needs another one."""
+    world = EconomyWorld()
+    made = more(world)
+    names = [f"more/{index}" for index in range(MACHINES + 1)]
+    world.run(world.commits(made))
+    assert world.reason(world.pledges("val0", "more", *names)) is Reason.TOO_MANY
+    world.run(world.pledges("val0", "more", *names[1:]))
+    one_more = world.pledges("val0", "more", names[0])
+    assert world.reason(one_more) is Reason.TOO_MANY
+    world.run(world.amends("val0", "more", made.microhours + 1, made.to_ms))
+    world.run(world.pledges("val0", "more", names[0]))
+    assert world.reason(world.pledges("val0", "more", "another")) is Reason.TOO_MANY
+
+
+@pytest.mark.parametrize(
+    ("microhours", "period_ms", "devices"),
+    [
+        (1, PERIOD_MS, 1),
+        (16_666, PERIOD_MS, 1),
+        (16_667, PERIOD_MS, 2),
+        (1_000_000, 3_600_000, 1),
+        (1_000_001, 3_600_000, 2),
+        (1 << 40, PERIOD_MS, 65_970_698),
+    ],
+)
+def test_devices_are_needed_in_whole(microhours: int, period_ms: int, devices: int) -> None:
+    """Rounded up: the last one may have time to spare."""
+    assert devices_needed(microhours, period_ms) == devices
+
+
 def test_a_device_is_pledged_once() -> None:
     """Neither twice to one commitment, nor to another, nor by another issuer."""
-    world = EconomyWorld()
-    proposed(world)
+    world = roomy()
+    proposed(world, 30)
     for issuer, name in (("val0", "more"), ("val0", "capacity-val0"), ("val1", "capacity-val1")):
         assert world.reason(world.pledges(issuer, name, "more/1")) is Reason.DEVICE_PLEDGED
     first, second = (
@@ -187,8 +230,8 @@ def test_a_device_is_pledged_once() -> None:
 def test_devices_are_pledged_to_the_very_commitment_and_to_no_later_one_of_its_name() -> None:
     """A proposal lapses with more devices than a block sweeps; proposed again under its name, what
     is not swept yet is free for anybody."""
-    world = EconomyWorld()
-    made = more(world)
+    world = roomy()
+    made = more(world, microhours=5_000_000)
     names = [f"x{index}" for index in range(SWEEP_OBJECTS_MAX + 20)]
     world.run(
         world.commits(made),
@@ -216,7 +259,7 @@ def test_devices_are_pledged_to_the_very_commitment_and_to_no_later_one_of_its_n
 
 def test_256_devices_fit_into_one_operation() -> None:
     """One more does not decode; two that stand in the wrong order are refused."""
-    world = EconomyWorld()
+    world = roomy()
     names = [f"x{index}" for index in range(257)]
     with pytest.raises(Invalid) as caught:
         decode(world.pledges("val0", "capacity-val0", *names).raw)
@@ -225,7 +268,7 @@ def test_256_devices_fit_into_one_operation() -> None:
     ids = sorted((device("y1"), device("y2")))
     public = key("val0/operations").public
     for devices in ((ids[1], ids[0]), (ids[0], ids[0])):
-        wrong = PledgeDevices("val0", public, "capacity-val0", 1, devices)
+        wrong = PledgeDevices("val0", public, "capacity-val0", 2, devices)
         assert world.reason(world.does(wrong, "val0/operations")) is Reason.DEVICE_PLEDGED
     late = world.pledges("val0", "capacity-val0", "y1", version=0)
     assert world.reason(late) is Reason.WRONG_VERSION
@@ -273,7 +316,7 @@ def test_a_promise_grows_and_never_shrinks() -> None:
 
 def test_devices_stay_pledged_over_an_amended_end() -> None:
     """At the first end still pledged, after the second free."""
-    world = EconomyWorld()
+    world = roomy()
     made = proposed(world)
     world.run(*(world.attests(group, "val0", of="more") for group in GROUPS))
     world.run(world.amends("val0", "more", made.microhours, made.to_ms + 2 * DAY_MS))

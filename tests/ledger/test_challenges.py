@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.economy.attestor import PANEL_SEATS, draw_panel
-from ledger.economy.bond import Bond
+from ledger.economy.attestor import PANEL_NEEDED, PANEL_SEATS, draw_panel
+from ledger.economy.bond import Bond, required
 from ledger.economy.capacity import CapacityCommitment, CommitmentState
 from ledger.economy.challenge import Challenge, deposit_needed
 from ledger.economy.reserve import Solvency
 from ledger.objects import load
-from ledger.operations import OpenChallenge, RemoveAttestor, Rule
+from ledger.operations import AdmitAttestor, OpenChallenge, RemoveAttestor, Rule
 from ledger.reasons import Reason
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction
-from tests.ledger.economy_world import EconomyWorld, lasting, short_lived, well_bonded
-from tests.ledger.world import COIN, DAY_MS, PANEL_GROUPS, key, lock_of, make_genesis
+from tests.ledger.economy_world import EconomyWorld, lasting, more, short_lived, well_bonded
+from tests.ledger.world import (
+    COIN,
+    DAY_MS,
+    GROUPS,
+    PANEL_GROUPS,
+    PERIOD_MS,
+    TIME_MS,
+    key,
+    lock_of,
+    make_genesis,
+)
 
 NAME = CapacityCommitment.identity("val0", "capacity-val0")
 
@@ -88,12 +98,62 @@ def test_the_deposit_is_one_percent_of_the_contested_value() -> None:
     assert world.reserve("val1").supply == supply
 
 
+def test_hours_that_nobody_vouched_for_of_late_are_still_at_stake() -> None:
+    """The commitment is stale and counts nothing: a challenge of one unit, which would shield it
+    once its attestors speak again, is refused; the whole deposit is needed, and is the penalty."""
+    world = new_world()
+    world.until(world.clock_ms + 8 * DAY_MS)
+    world.renew("val1")
+    assert world.reserve().reserve == 0
+    assert world.reason(challenges(world, 1)) is Reason.LOW_DEPOSIT
+    left = 22 * DAY_MS // PERIOD_MS
+    amount = deposit_needed(900_000 * left, 10_000)
+    assert world.reason(challenges(world, amount - 1)) is Reason.LOW_DEPOSIT
+    world.run(challenges(world, amount))
+    held = load(world.state, Challenge, NAME)
+    assert held is not None
+    assert held.penalty == amount
+    world.renew("val0")
+    assert world.reserve().reserve == 900_000 * left
+
+
+def test_what_is_only_promised_does_not_put_the_deposit_out_of_reach() -> None:
+    """A thousand times the hours: as before. For twice as long: twice as much, and half of it is
+    still needed when those days are all that is left and nobody has vouched for them."""
+    world = short_lived(30)
+    before, held = needed(world), world.capacity()
+    assert held is not None
+    end_ms = held.terms.to_ms
+    world.run(world.amends("val0", "capacity-val0", 1_000 * 1_000_000, end_ms))
+    assert world.reason(challenges(world, before - 1)) is Reason.LOW_DEPOSIT
+    world.execution(1).add(challenges(world, before))
+    world.run(world.amends("val0", "capacity-val0", 1_000 * 1_000_000, end_ms + 30 * DAY_MS))
+    assert world.reason(challenges(world, 2 * before - 1)) is Reason.LOW_DEPOSIT
+    world.execution(1).add(challenges(world, 2 * before))
+    world.until(end_ms)
+    world.run(*(world.attests(group, "val1") for group in GROUPS))
+    assert world.reserve().reserve == 0
+    assert world.reason(challenges(world, before - 1)) is Reason.LOW_DEPOSIT
+    world.execution(1).add(challenges(world, before))
+
+
+def test_without_attestors_all_that_the_machines_can_deliver_is_at_stake() -> None:
+    """Two of three that vouched are gone: what the third said does not make the deposit small."""
+    world = new_world()
+    gone = [RemoveAttestor(f"att-{group}", 1) for group in GROUPS[:2]]
+    others = [world.attests(group, "val1") for group in PANEL_GROUPS[:2]]
+    world.run(world.govern(*gone), *others)
+    amount = deposit_needed(1_000_000 * 30 * DAY_MS // PERIOD_MS, 10_000)
+    assert world.reason(challenges(world, amount - 1)) is Reason.LOW_DEPOSIT
+    world.run(challenges(world, amount))
+
+
 @pytest.mark.parametrize(
-    ("worth", "amount"), [(0, 1), (1, 1), (100, 1), (101, 2), (10**12, 10**10)]
+    ("at_stake", "amount"), [(0, 1), (1, 1), (100, 1), (101, 2), (10**12, 10**10)]
 )
-def test_a_deposit_is_rounded_up_and_never_nothing(worth: int, amount: int) -> None:
+def test_a_deposit_is_rounded_up_and_never_nothing(at_stake: int, amount: int) -> None:
     """At least one unit."""
-    assert deposit_needed(worth, 10_000) == amount
+    assert deposit_needed(at_stake, 10_000) == amount
 
 
 def test_what_may_be_challenged_and_in_which_coins() -> None:
@@ -113,6 +173,9 @@ def test_contested_hours_count_until_they_are_ruled_on() -> None:
     assert state_of(world) is CommitmentState.CONTESTED
     assert (world.reserve().reserve, world.reserve().solvency) == (before, Solvency.HEALTHY)
     world.run(world.minting(), world.attests("north", "val0"), world.transfer("bob", "alice"))
+    held = world.capacity()
+    assert held is not None
+    world.run(world.amends("val0", "capacity-val0", 1_100_000, held.terms.to_ms))
     world.run(world.pledges("val0", "capacity-val0", "one more"))
 
 
@@ -138,6 +201,25 @@ def test_a_panel_has_one_seat_a_group_and_nobody_chooses_it() -> None:
     assert len(panels) > 40
     assert {name for panel in panels for name in panel} == set(groups) - {"a1", "a2"}
     assert draw_panel({"a1": "a", "b1": "b"}, ["a1"], b"") == ("b1",)
+
+
+def test_a_challenge_needs_as_many_as_decide() -> None:
+    """With two on the panel it is refused, be it that attestors are gone or that they vouched; with
+    three it holds, and all of them decide it."""
+    world = new_world()
+    world.run(*(world.attests(group, "val0") for group in PANEL_GROUPS[:3]))
+    assert world.reason(challenges(world)) is Reason.NO_PANEL
+    world = new_world()
+    gone = [RemoveAttestor(f"att-{group}", 1) for group in PANEL_GROUPS[:3]]
+    world.run(world.govern(*gone))
+    assert world.reason(challenges(world)) is Reason.NO_PANEL
+    grant = next(item for item in world.genesis.attestors if item.id == gone[0].attestor)
+    world.run(world.govern(AdmitAttestor(grant, 2)))
+    assert len(contested(world).panel) == PANEL_NEEDED
+    left = (PANEL_GROUPS[0], *PANEL_GROUPS[3:])
+    world.run(*(rules(world, group, upheld=True) for group in left))
+    world.run()
+    assert state_of(world) is CommitmentState.VOID
 
 
 def test_a_vote_is_for_one_challenge_and_counts_once() -> None:
@@ -181,6 +263,9 @@ def test_upheld_the_commitment_is_void_and_the_bond_pays() -> None:
     assert (world.reserve().reserve, world.reserve().solvency) == (0, Solvency.DEFICIT)
     height = world.state.head.header.height
     assert world.state.outputs[system_txid(height, 0), 0].amount == held.deposit
+    promised = world.capacity("val1")
+    assert promised is not None
+    world.run(world.amends("val1", "capacity-val1", 1_100_000, promised.terms.to_ms))
     world.run(world.pledges("val1", "capacity-val1", "val0//1"))
     world.run(world.transfer("alice", "bob"))
     for tx in (
@@ -204,6 +289,32 @@ def test_a_larger_deposit_takes_no_more_from_the_bond() -> None:
     world.run()
     assert bonds(world) == {name: amount - penalty // 2 for name, amount in before.items()}
     assert amount_of(world, "carol", "val1") == 2 * penalty + penalty // 2
+
+
+def test_penalties_of_challenges_that_run_stay_in_the_bond() -> None:
+    """With two of them both penalties stay beside what is required, to the unit; once one is
+    dismissed its share can be taken out, and that of the other still stays."""
+    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30)))
+    names = [f"more/{index}" for index in range(6)]
+    world.run(
+        world.commits(more(world, microhours=100_000, to_ms=TIME_MS + 30 * DAY_MS)),
+        world.pledges("val0", "more", *names, version=0),
+    )
+    world.run(*(world.attests(group, "val0", 100_000, of="more") for group in GROUPS))
+    world.run(challenges(world, 400 * COIN))
+    world.run(challenges(world, 100 * COIN, "val2", "more"))
+    first, second = (item.penalty for item in world.draft.all(Challenge))
+    least = required(world.reserve().supply, 100_000)
+    for running in (first + second, second):
+        half = -(-(least + running) // 2)
+        spare = bonds(world)["val1"] - half
+        assert world.reason(world.withdraws("val0", "val1", spare + 1)) is Reason.SHORT_BOND
+        for coin in ("val1", "val2"):
+            world.run(world.withdraws("val0", coin, spare))
+        if load(world.state, Challenge, NAME) is not None:
+            world.run(*(rules(world, group, upheld=False) for group in PANEL_GROUPS[:3]))
+            world.run()
+    assert bonds(world) == {"val1": half, "val2": half}
 
 
 def test_a_bond_pays_no_more_than_it_holds() -> None:
@@ -259,6 +370,26 @@ def test_a_verdict_at_the_last_moment_holds() -> None:
     world.until(held.since_ms + 7 * DAY_MS, rules(world, PANEL_GROUPS[2], upheld=True))
     world.run()
     assert state_of(world) is CommitmentState.VOID
+
+
+def test_no_number_of_devices_delays_a_verdict() -> None:
+    """A proposal with six hundred devices lapses in the block of the third vote: the next one
+    writes the commitment off and takes its hours out of R, whatever else is due."""
+    world = EconomyWorld(well_bonded(lasting(make_genesis(), 30)))
+    made = more(world, microhours=10_000_000)
+    names = [f"more/{index}" for index in range(600)]
+    parts = (names[:256], names[256:512], names[512:])
+    world.run(
+        world.commits(made),
+        *(world.pledges("val0", "more", *part, version=i) for i, part in enumerate(parts)),
+    )
+    lapses_ms = world.clock_ms + 7 * DAY_MS
+    world.until(lapses_ms - 10)
+    world.renew()
+    contested(world)
+    world.until(lapses_ms + 1, *(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert (state_of(world), world.reserve().reserve) == (CommitmentState.VOID, 0)
 
 
 def test_a_commitment_that_ends_while_contested_waits_for_its_ruling() -> None:

@@ -57,6 +57,8 @@ def hours(
                 Attestation(name, figure, TIME_MS, TIME_MS + DAY_MS, ())
                 for name in ("north", "south")
             ),
+            pledged_in=0,
+            devices_before=0,
         )
         for index, figure in enumerate(figures)
     ]

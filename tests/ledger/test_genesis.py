@@ -217,6 +217,10 @@ RULES = [
             ),
         ),
     ),
+    Rule(
+        "'capacity-val0' of 'val0': 60 devices, its hours need 59",
+        with_commitment(microhours=59 * 1_000_000 // 60),
+    ),
     Rule("'nobody' holds no licence to issue", with_commitment(issuer="nobody")),
     Rule("workloads ascend, each once", with_commitment(workloads=("training", "training"))),
     Rule("no factor for gpu-80g/rendering", with_commitment(workloads=("rendering",))),

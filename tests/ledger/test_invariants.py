@@ -131,6 +131,8 @@ def other_root(state: MemoryState) -> None:
         (lambda state: change_commitment(state, devices=61), "61 devices, 60 are pledged"),
         (lambda state: change_commitment(state, born=1), "60 devices, 0 are pledged"),
         (lambda state: drop_first(state, Device), "60 devices, 59 are pledged"),
+        (lambda state: change_commitment(state, devices_before=1), "1 devices before"),
+        (lambda state: change_commitment(state, pledged_in=1), "0 devices before 1, 0 are"),
         (lost_challenge, "contested or challenged"),
         (lambda state: drop_first(state, Due), "is not noted"),
         (uncalled_deadline, "is of nothing"),

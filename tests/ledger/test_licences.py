@@ -220,10 +220,10 @@ def test_a_suspended_issuer_adds_hours_and_keeps_its_bond() -> None:
     """It goes on standing by its coins; what holders may be owed stays."""
     world = EconomyWorld()
     world.run(world.govern(Suspend("val0", 0)))
-    world.run(world.pledges("val0", "capacity-val0", "one more"))
     held = world.capacity()
     assert held is not None
     world.run(world.amends("val0", "capacity-val0", 2_000_000, held.terms.to_ms))
+    world.run(world.pledges("val0", "capacity-val0", "one more"))
 
 
 # Revocation.

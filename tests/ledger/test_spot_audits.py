@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from ledger.crypto import ZERO_HASH
@@ -65,9 +67,20 @@ def begin(world: EconomyWorld, period: int) -> None:
     world.until(period * PERIOD_MS)
 
 
-def drawn(*groups: str, wanted: int = 150) -> EconomyWorld:
-    """Nonces for the second period, revealed in the third, devices drawn in the fourth."""
+def grows(world: EconomyWorld, *machines: str) -> None:
+    """val0 promises five hours a period and pledges these too."""
+    held = world.capacity()
+    assert held is not None
+    world.run(world.amends("val0", "capacity-val0", 5_000_000, held.terms.to_ms))
+    world.run(world.pledges("val0", "capacity-val0", *machines))
+
+
+def drawn(*groups: str, wanted: int = 150, machines: Sequence[str] = ()) -> EconomyWorld:
+    """Nonces for the second period, revealed in the third, devices drawn in the fourth; `machines`
+    are pledged in the first beside the usual ones."""
     world = EconomyWorld(with_economy(lasting(make_genesis()), audit_devices=wanted))
+    if machines:
+        grows(world, *machines)
     world.run(*(seals(world, group, FIRST + 1) for group in NONCES))
     begin(world, FIRST + 1)
     begin(world, FIRST + 2)
@@ -170,6 +183,33 @@ def test_so_many_devices_are_drawn_in_the_mean() -> None:
         )
 
 
+def test_devices_pledged_when_the_draw_may_be_known_are_not_drawn() -> None:
+    """Nonces of the second period are revealed in the third. What is pledged in the second counts
+    and is opened; what is pledged in the third, with ids of one's choice, does neither, and makes
+    the share of the others no smaller. For the next period it counts."""
+    world = EconomyWorld(lasting(make_genesis()))
+    world.run(*(seals(world, group, FIRST + 1) for group in NONCES))
+    begin(world, FIRST + 1)
+    grows(world, "second/1", "second/2")
+    world.run(*(seals(world, group, FIRST + 2) for group in NONCES))
+    begin(world, FIRST + 2)
+    world.run(*(reveals(world, group, FIRST + 1) for group in NONCES))
+    for names in (("third/1",), tuple(f"third/{index}" for index in range(2, 200))):
+        world.run(world.pledges("val0", "capacity-val0", *names))
+    begin(world, FIRST + 3)
+    held = opening(world, "val0", FIRST + 1)
+    assert held is not None
+    assert held.devices == 62
+    late = opens(world, "val0", FIRST + 1, [device("third/1")])
+    assert world.reason(late) is Reason.NOT_DRAWN
+    world.run(opens(world, "val0", FIRST + 1, sorted(map(device, ("second/1", "second/2")))))
+    world.run(*(reveals(world, group, FIRST + 2) for group in NONCES))
+    begin(world, FIRST + 4)
+    after = opening(world, "val0", FIRST + 2)
+    assert after is not None
+    assert after.devices == 62 + 199
+
+
 # Opening.
 
 
@@ -212,18 +252,18 @@ def test_what_cannot_be_opened() -> None:
 
 
 def test_a_device_that_is_not_drawn_is_not_opened() -> None:
-    """With 59 of 60 wanted some seed leaves one out: that one is refused, the others are not."""
-    world = drawn(*NONCES, wanted=59)
+    """With 59 of 260 wanted most are left out: those are refused, the others are not."""
+    names = [f"z{index}" for index in range(200)]
+    world = drawn(*NONCES, wanted=59, machines=names)
     held = opening(world, "val0", FIRST + 1)
     assert held is not None
-    names = [f"z{index}" for index in range(200)]
-    world.run(world.pledges("val0", "capacity-val0", *names))
+    assert held.devices == 260
     mine = sorted([device(f"val0//{index}") for index in range(60)] + [device(n) for n in names])
-    out = [item for item in mine if not is_drawn(held.seed, item, devices=60, wanted=59)]
+    out = [item for item in mine if not is_drawn(held.seed, item, devices=260, wanted=59)]
     drawn_ones = [item for item in mine if item not in out]
-    assert out
+    assert 30 < len(drawn_ones) < 100
     assert world.reason(opens(world, "val0", FIRST + 1, out[:1])) is Reason.NOT_DRAWN
-    world.run(opens(world, "val0", FIRST + 1, drawn_ones[:200]))
+    world.run(opens(world, "val0", FIRST + 1, drawn_ones))
 
 
 def test_an_opening_ends_with_its_period() -> None:

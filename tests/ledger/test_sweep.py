@@ -14,7 +14,14 @@ from ledger.economy.attestor import Attestor
 from ledger.economy.capacity import CapacityCommitment, CommitmentState, Device
 from ledger.economy.challenge import Challenge
 from ledger.economy.compliance import Freeze, Order
-from ledger.economy.due import HEADER_TIME, LEDGER_CLOCK, Due, DueKind, due_clock
+from ledger.economy.due import (
+    DEVICE_CLOCK,
+    HEADER_TIME,
+    LEDGER_CLOCK,
+    Due,
+    DueKind,
+    due_clock,
+)
 from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.economy.regulator import Regulator, RegulatorChange, RegulatorKeys
 from ledger.economy.reserve import Reserve, Solvency
@@ -60,7 +67,7 @@ def _licence(state: LicenceState, cause: Cause = Cause.NONE) -> Licence:
 
 def _commitment(state: CommitmentState, name: str = "x", days: int = 30) -> CapacityCommitment:
     made = replace(terms("val0", name=name, days=days), region="us-east")
-    return CapacityCommitment(made, state, 0, TIME_MS, 0, 0, ())
+    return CapacityCommitment(made, state, 0, TIME_MS, 0, 0, (), 0, 0)
 
 
 def _reserve(**changes: Any) -> Reserve:
@@ -166,7 +173,7 @@ ROWS: list[Row] = [
     (
         "device",
         DEVICES,
-        Device(device("x"), "val0", "nothing", 0, LATE_MS, 0),
+        Device(device("x"), "val0", "nothing", 0, LATE_MS, 0, 0),
         device("x"),
         LATE_MS,
         lambda item: item is not None,
@@ -254,6 +261,7 @@ def test_every_kind_of_deadline_has_a_register_and_a_clock() -> None:
     assert {item.due for item in registers} == set(DueKind)
     clocks = {kind: due_clock(kind) for kind in DueKind}
     assert clocks.pop(DueKind.ORDER) == HEADER_TIME
+    assert clocks.pop(DueKind.DEVICE) == DEVICE_CLOCK
     assert set(clocks.values()) == {LEDGER_CLOCK}
 
 
@@ -263,7 +271,7 @@ def test_the_first_deadline_comes_first_then_kind_then_identity() -> None:
         Due(moment, kind, name)
         for moment in (1, 255, 256, 1 << 40)
         for kind in DueKind
-        if kind is not DueKind.ORDER
+        if due_clock(kind) == LEDGER_CLOCK
         for name in (b"", b"a", b"b")
     ]
     assert [due.identity for due in made] == sorted(due.identity for due in made)
@@ -304,6 +312,23 @@ def test_so_many_deadlines_a_block_and_the_rest_in_the_next(count: int) -> None:
     assert [item.period for item in left] == list(range(SWEEP_OBJECTS_MAX, count))
     sweep(draft)
     assert draft.all(Opening) == []
+
+
+def test_devices_take_the_room_that_others_leave() -> None:
+    """More of them than two blocks sweep fell due before an opening and an order: those come first,
+    and the block is filled up with devices."""
+    draft = draft_at(LATE_MS + 1, LATE_MS + 1)
+    for due in dues(draft):
+        draft.remove(Due, due.identity)
+    for index in range(2 * SWEEP_OBJECTS_MAX):
+        pledged = Device(device(f"many/{index}"), "val0", "nothing", 0, LATE_MS - 1, 0, 0)
+        DEVICES.put(draft, pledged)
+    OPENINGS.put(draft, Opening(7, "val0", bytes(32), 1, 0, LATE_MS))
+    ORDERS.put(draft, Order("case", bytes(32), (lock_of("alice"),), LATE_MS, 1))
+    before = len(draft.all(Device))
+    sweep(draft)
+    assert draft.all(Opening) == draft.all(Order) == []
+    assert before - len(draft.all(Device)) == SWEEP_OBJECTS_MAX - 3
 
 
 def test_an_order_takes_the_room_of_all_its_targets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,7 @@ def test_the_economy_passes_through_every_state() -> None:
         names.append({item[0][0] for item in licences})
         punished |= {item[0][0] for item in licences if item[6] == second_standing.BY_EVIDENCE}
         resumed = resumed or any(x[1] == second_standing.WINDDOWN and x[8] for x in licences)
-        for terms, standing, *_, attestations in second.all("CapacityCommitment"):
+        for terms, standing, _, _, _, _, attestations, *_ in second.all("CapacityCommitment"):
             ends = {entry[3] for entry in attestations}
             live = standing == second_standing.LIVE
             amended = amended or (live and len(ends) > 1 and max(ends) == terms[6])

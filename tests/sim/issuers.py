@@ -19,7 +19,8 @@ from tests.sim.world import SimWorld
 PROMISES_MAX = 6
 """Of each issuer."""
 DEVICES_MAX = 4
-MICROHOURS = 50_000
+MICROHOURS = 60_000
+"""A minute: four devices are needed."""
 ATTESTORS = tuple(f"att-{group}" for group in GROUPS)
 
 Signed = tuple[Operation, list[str]]

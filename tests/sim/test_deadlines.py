@@ -15,6 +15,7 @@ from tests.sim.world import SimWorld, sim_world, world_of
 
 DEVICES = 10_000
 A_COMMITMENT = 2_500
+MICROHOURS = A_COMMITMENT * 1_000_000 // 60
 END_MS = TIME_MS + 2 * PERIOD_MS
 LIMIT_MS = 600_000
 
@@ -24,7 +25,9 @@ def crowded() -> SimWorld:
     usual = sim_world(4, 1, mocked=True)
     short = []
     for number in range(DEVICES // A_COMMITMENT):
-        item = commitment(f"val{number}", name="short", machines=A_COMMITMENT)
+        item = commitment(
+            f"val{number}", name="short", machines=A_COMMITMENT, microhours=MICROHOURS
+        )
         terms = msgspec.structs.replace(item.terms, to_ms=END_MS, region="us-east")
         short.append(msgspec.structs.replace(item, terms=terms))
     genesis = usual.genesis

@@ -8,7 +8,7 @@ import msgspec
 
 from ledger import operations as ops
 from ledger.economy.attestor import AttestorGrant
-from ledger.economy.capacity import CapacityCommitment
+from ledger.economy.capacity import MICROHOURS_A_HOUR, CapacityCommitment
 from ledger.economy.challenge import Challenge
 from ledger.economy.spot_audit import Opening, is_drawn, nonce_digest
 from ledger.objects import load
@@ -32,6 +32,8 @@ MINUTE_MS = 60_000
 FEE = 9_000
 MACHINES = tuple(f"val0//{index}" for index in range(120))
 """What val0 pledges to its first commitment: half at the beginning, half later."""
+LATE_MACHINE = "val0//late"
+"""Pledged once nonces are revealed."""
 FIRST_PERIOD = TIME_MS // PERIOD_MS
 ATTESTORS = ("att-north", "att-south", "att-west")
 NEW_LAB = AttestorGrant("att-new", "New Lab", "new", key("attestor/att-new").public)
@@ -115,6 +117,17 @@ def pledge(
 ) -> SignedTransaction:
     devices = tuple(sorted(device(item) for item in machines))
     operation = ops.PledgeDevices(issuer, issuer_key(issuer), name, version, devices)
+    return act(world, f"{issuer}/operations", operation)
+
+
+def amend(world: World, issuer: str, name: str, version: int, *, hours: int) -> SignedTransaction:
+    """So many device hours a period, for as long as the commitment lasts already or would, were it
+    made now."""
+    held = load(world.state, CapacityCommitment, CapacityCommitment.identity(issuer, name))
+    to_ms = TIME_MS + DAY_MS if held is None else held.terms.to_ms
+    operation = ops.Amend(
+        issuer, issuer_key(issuer), name, version, hours * MICROHOURS_A_HOUR, to_ms
+    )
     return act(world, f"{issuer}/operations", operation)
 
 

@@ -32,10 +32,12 @@ from tests.ledger.world import (
 from tests.vectors import economy_refusals as refusals
 from tests.vectors.economy_acts import (
     FIRST_PERIOD,
+    LATE_MACHINE,
     MACHINES,
     MINUTE_MS,
     NEW_LAB,
     act,
+    amend,
     apply,
     attest,
     challenge,
@@ -115,7 +117,8 @@ def _beginning() -> Iterator[Step]:
             apply(world, "squat", "val1"),
             commit(world, "extra", 0, "us-east"),
             pledge(world, "extra", 0, *(f"extra/{index}" for index in range(60))),
-            pledge(world, "capacity-val0", 0, *MACHINES[60:]),
+            amend(world, "val0", "capacity-val0", 0, hours=3),
+            pledge(world, "capacity-val0", 1, *MACHINES[60:]),
             seal(world, "att-north", FIRST_PERIOD + 1),
             seal(world, "att-south", FIRST_PERIOD + 1),
         ],
@@ -186,7 +189,10 @@ def _challenges() -> Iterator[Step]:
         refusals.after_challenge,
     )
     yield _step(
-        lambda world: [rule(world, "val0", "extra", seat, upheld=True) for seat in range(3)],
+        lambda world: [
+            *(rule(world, "val0", "extra", seat, upheld=True) for seat in range(3)),
+            pledge(world, "capacity-val0", 2, LATE_MACHINE),
+        ],
         refusals.after_verdict,
     )
     yield _step(
@@ -217,7 +223,8 @@ def _many_proposals(world: World) -> Iterator[SignedTransaction]:
     for some in (made[:16], made[16:]):
         yield act(world, "val1/operations", *some)
     machines = [f"idea/{index}" for index in range(PLEDGE_DEVICES_MAX)]
-    yield pledge(world, "idea-0", 0, *machines, issuer="val1")
+    yield amend(world, "val1", "idea-0", 0, hours=5)
+    yield pledge(world, "idea-0", 1, *machines, issuer="val1")
 
 
 def _accusations() -> Iterator[Step]:
@@ -241,8 +248,13 @@ def _accusations() -> Iterator[Step]:
     )
     yield _step(
         lambda world: [
-            world.govern(ops.EndEpoch(0), ops.RemoveAttestor("att-new", 1)),
+            world.govern(
+                ops.EndEpoch(0),
+                ops.RemoveAttestor("att-new", 1),
+                *(ops.RemoveAttestor(f"att-{name}", 1) for name in ("outer", "inner", "lower")),
+            ),
         ],
+        refusals.after_removal,
     )
     yield _step(
         lambda world: [

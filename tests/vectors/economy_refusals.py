@@ -21,6 +21,7 @@ from tests.ledger.world import (
 )
 from tests.vectors.economy_acts import (
     FIRST_PERIOD,
+    LATE_MACHINE,
     NEW_LAB,
     act,
     apply,
@@ -62,6 +63,7 @@ def after_commitment(world: World) -> Refusals:
         ),
         ("a pledged device", pledge(world, "extra", 1, "extra/0"), Reason.DEVICE_PLEDGED),
         ("another version", pledge(world, "extra", 0, "new"), Reason.WRONG_VERSION),
+        ("one machine too many", pledge(world, "extra", 1, "new"), Reason.TOO_MANY),
         (
             "a commitment not live",
             challenge(world, "val0", "extra", "val1"),
@@ -219,7 +221,13 @@ def after_void(world: World) -> Refusals:
 
 
 def after_opening(world: World) -> Refusals:
+    late = ops.OpenDevices("val0", issuer_key("val0"), FIRST_PERIOD + 1, 2, (device(LATE_MACHINE),))
     return [
+        (
+            "one that was pledged when the draw was known",
+            act(world, "val0/operations", late),
+            Reason.NOT_DRAWN,
+        ),
         (
             "opened again",
             open_devices(world, FIRST_PERIOD + 1, 0),
@@ -262,6 +270,11 @@ def after_reinstatement(world: World) -> Refusals:
 def after_expiry(world: World) -> Refusals:
     opened = challenge(world, "val3", "capacity-val3", "val2", 400 * COIN)
     return [("a coin of the accused after its end", opened, Reason.UNKNOWN_ASSET)]
+
+
+def after_removal(world: World) -> Refusals:
+    opened = challenge(world, "val1", "capacity-val1", "val0", 400 * COIN)
+    return [("a panel that is too small", opened, Reason.NO_PANEL)]
 
 
 def in_warning(world: World) -> Refusals:

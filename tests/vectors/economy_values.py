@@ -129,9 +129,11 @@ def _capacity_values(world: World) -> list[Wire]:
         statement,
         lower,
         *attestations,
-        CapacityCommitment(item.terms, CommitmentState.PROPOSED, 0, 1, 0, 0, ()),
-        CapacityCommitment(item.terms, CommitmentState.VOID, LAST, LAST, LAST, LAST, attestations),
-        Device(HASH, "val0", "capacity-val0", LAST, LAST, 0),
+        CapacityCommitment(item.terms, CommitmentState.PROPOSED, 0, 1, 0, 0, (), 0, 0),
+        CapacityCommitment(
+            item.terms, CommitmentState.VOID, LAST, LAST, LAST, LAST, attestations, LAST, LAST
+        ),
+        Device(HASH, "val0", "capacity-val0", LAST, LAST, 0, LAST),
     ]
 
 

@@ -152,20 +152,22 @@ async def test_commitments_say_what_counts_and_what_they_are_worth() -> None:
     assert (fresh.born, live.born) == (1, 0)
     assert (live.counted_microhours, live.is_frozen) == ("900000", True)
     assert [item.lower for item in live.attestations] == [None, None, "5"]
-    assert live.worth == backing.reserve.reserve
+    assert live.at_stake == live.worth == backing.reserve.reserve
     assert "rule" in contested.allowed_actions
     assert "challenge" in live.allowed_actions
     assert "attest" in fresh.allowed_actions
 
 
 async def test_a_commitment_that_nobody_attests_of_late_is_stale() -> None:
-    """Its attestors are removed: it counts nothing, and takes what a live one takes."""
+    """Its attestors are removed: it counts nothing, is at stake as before, and takes what a live
+    one takes."""
     node = EconomyNode()
     for group in GROUPS[:2]:
         node.decide([node.world.govern(RemoveAttestor(f"att-{group}", 1))])
     async with open_api(node) as api:
         held = await api.read("/commitments/val0/capacity-val0", schemas.Commitment)
     assert (held.state, held.counted_microhours, held.worth) == ("stale", "0", "0")
+    assert int(held.at_stake) > 0
     assert [item.group for item in held.attestations] == ["", "", "west"]
     assert {"attest", "challenge"} <= set(held.allowed_actions)
 
@@ -279,10 +281,14 @@ def audited() -> EconomyNode:
 
 
 async def test_an_audit_from_its_seal_to_its_draw() -> None:
-    """Nonces show once revealed; then all of so few devices are drawn, and who kept silent has a
-    strike."""
+    """Nonces show once revealed; then all of so few devices are drawn, but for one that was pledged
+    meanwhile, and who kept silent has a strike."""
     node = audited()
     world = node.world
+    promised = world.capacity()
+    assert promised is not None
+    node.decide([world.amends("val0", "capacity-val0", 2_000_000, promised.terms.to_ms)])
+    node.decide([world.pledges("val0", "capacity-val0", "late")])
     async with open_api(node) as api:
         revealed = await api.read("/audits", schemas.Audits)
         for _ in range(2):
