@@ -8,7 +8,7 @@ keeps nothing of it, as LevelDB does after a full disk; only a process that stop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from random import Random
 
@@ -119,11 +119,12 @@ class SimLogFile(MemoryLogFile):
         """A copy comes back. While the machine is down."""
         super().replace(data)
 
-    def place_of(self, rng: Random) -> str:
-        """Something that can happen to this log as it is."""
+    def place_of(self, rng: Random, wanted: Collection[str]) -> str:
+        """Something of what is wanted that can happen to the log as it is; empty if none can."""
         records = self._record_offsets()
-        places = [place for place in LOG_PLACES if place != "middle" or len(records) > 1]
-        return rng.choice([place for place in places if records or place in ("header", "removed")])
+        places = [place for place in wanted if place != "middle" or len(records) > 1]
+        places = [place for place in places if records or place in ("header", "removed")]
+        return rng.choice(places) if places else ""
 
     def harm(self, place: str, rng: Random) -> None:
         """One bit of what is stored is another from now on, or a part is gone."""

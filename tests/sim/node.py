@@ -8,7 +8,7 @@ chosen effect; the disk keeps what was durable.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 from typing import Protocol
 
@@ -218,9 +218,12 @@ class SimNode:
     def has_log(self) -> bool:
         return self._log.exists
 
-    def harm_log(self) -> str:
-        """Something happens to the log on the disk. While the machine is down."""
-        place = self._log.place_of(self._rng)
+    def harm_log(self, wanted: Collection[str]) -> str:
+        """One of these things happens to the log on the disk, if any can. While the machine is
+        down."""
+        place = self._log.place_of(self._rng, wanted) if self.has_log else ""
+        if not place:
+            return ""
         self._log.harm(place, self._rng)
         if self.book is not None:
             if place in UNREADABLE:

@@ -90,6 +90,8 @@ class Plan:
     log_bytes_rotate: int | None
     """A small limit makes the logs rotate in this seed."""
     weak: dict[int, Weak] = field(default_factory=dict)
+    flipped: tuple[str, ...] = ()
+    """The places of a log where bits flip; empty for all of them, and for the chain."""
     drift_permille: int = 0
     """Clocks run fast or slow by up to so much."""
     fsync_ms: int = 0

@@ -29,6 +29,12 @@ def four_in_flight(plan: Plan) -> Plan:
     return replace(plan, window=4)
 
 
+def flipped_records(plan: Plan) -> Plan:
+    """Bits flip between the records of one log, and nobody else remembers who voted for what."""
+    plan = bad_disk(Weak.FLIPPED)(plan)
+    return replace(plan, flipped=("middle",), episodes=(Episode.POWER,), episode_gap_ms=500)
+
+
 def bad_disk(kind: Weak) -> Callable[[Plan], Plan]:
     """The disk of the second member does this, and nobody is evil."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ledger.full_audit import audit_full
 from ledger.schema import DamagedChain
 from node.vote_guard import Permission
-from tests.sim.disk import WRITE_POINTS, Misread
+from tests.sim.disk import LOG_PLACES, WRITE_POINTS, Misread
 from tests.sim.node import Image, SimNode
 from tests.sim.plan import FAITHFUL, Weak
 
@@ -160,8 +160,10 @@ class WeakDisks:
             self._forgets(node, "an older image comes back")
         elif weak is Weak.FLIPPED:
             node.is_damaged = True
-            if self._rng.random() < 0.5:
-                what = f"log harmed: {node.harm_log()}" if node.has_log else ""
+            flipped = self._cluster.plan.flipped
+            if flipped or self._rng.random() < 0.5:
+                place = node.harm_log(flipped or LOG_PLACES)
+                what = f"log harmed: {place}" if place else ""
             else:
                 what = f"chain flipped: {node.harm_chain()}"
             if what:

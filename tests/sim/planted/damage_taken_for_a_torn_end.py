@@ -15,8 +15,7 @@ from node.wal import (
     _read_header,
     _read_records,
 )
-from tests.sim.plan import Weak
-from tests.sim.planted_focus import bad_disk
+from tests.sim.planted_focus import flipped_records
 from tests.sim.planting import Planted
 
 
@@ -34,5 +33,5 @@ PLANTED = Planted(
     target="node.wal:WriteAheadLog.open",
     wrong=staticmethod(_open),
     checkers=("VotesUnrecovered",),
-    focus=bad_disk(Weak.FLIPPED),
+    focus=flipped_records,
 )
