@@ -6,7 +6,7 @@ objects: a store that says otherwise is refused before anything is read from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ledger import schema
 from ledger.accumulator import Commitments
@@ -113,10 +113,15 @@ def _load_commitments(kv: Reader, tip: Tip) -> Commitments:
         spent = SpentBitmap.load(chunks, tip.outputs_count)
     except Invalid as error:
         raise DamagedChain(f"the spent flags cannot be read ({error})") from None
-    objects = {key[1:]: value_hash(value) for key, value in scan_all(kv, schema.OBJECT)}
+    objects = {key[1:]: value for key, value in scan_all(kv, schema.OBJECT)}
     return Commitments(
         outputs=MountainRange.load(tip.outputs_count, lambda position: read_node(kv, position)),
         spent=spent,
-        objects=ObjectTree.empty().update(objects),
+        objects=tree_of(objects),
         supply_root=tip.supply_root,
     )
+
+
+def tree_of(objects: Mapping[bytes, bytes]) -> ObjectTree:
+    """The tree over all objects, encoded."""
+    return ObjectTree.empty().update({key: value_hash(data) for key, data in objects.items()})

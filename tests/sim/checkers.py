@@ -22,6 +22,8 @@ from ledger.chain import Chain
 from ledger.errors import InvariantBroken
 from ledger.invariants import recount
 from ledger.mempool import TRANSACTIONS_MAX as POOL_TRANSACTIONS_MAX
+from ledger.object_tree import ObjectTree
+from ledger.objects import value_hash
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
 from ledger.transaction import SignedTransaction
@@ -55,6 +57,8 @@ class Checkers:
     proved: set[bytes] = field(default_factory=set)
     """Stored certificates that were verified, as bytes: every machine holds the same ones."""
     recounted: int = 0
+    is_tree_made: bool = False
+    """Made anew from all objects, at the end: once is enough, the roots are equal."""
 
     def __post_init__(self) -> None:
         head = self.world.changes.head
@@ -173,11 +177,20 @@ class Checkers:
         }
         if found != self.reference.coins:
             self._fail("validity", address, "outputs differ from the reference")
+        if not self.is_tree_made:
+            self.is_tree_made = True
+            self._make_tree(address, chain)
         differences = self.reference.economy.differences(chain)
         if differences:
             self._fail("validity", address, differences)
         if next(chain.scan(schema.OUTPUT), None) is None:
             self._fail("validity", address, "no outputs at all")
+
+    def _make_tree(self, address: int, chain: Chain) -> None:
+        """The tree that grew with the blocks is the one that is made of what is there now."""
+        hashes = {key: value_hash(data) for key, data in chain.objects(b"")}
+        if ObjectTree.empty().update(hashes) != chain.head.commitments.objects:
+            self._fail("state roots", address, "the tree over all objects grew wrongly")
 
     def bounds(self, address: int, engine: Engine, *, whole: bool = True) -> None:
         """Every queue within its limit.

@@ -1,18 +1,22 @@
-"""What was decoded once is not decoded again while a simulation runs.
+"""What was worked out once is not worked out again while a simulation runs.
 
 Every message, transaction and record is bytes, and every node decodes what it gets. But bytes of
 one kind always mean the same frozen value, and most of them reach several nodes: the second one
 is given the value of the first. Faults are not remembered. The node's functions are the ones that
 stand in its modules when the simulation begins, so that a planted bug is remembered as it is.
+
+The tree over all objects, which every start makes anew, grows out of that of the start before:
+its form follows from what it holds alone. A checker makes it anew at the end of every run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from ledger import codec, transaction
+from ledger import chain_load, codec, objects, transaction
 from ledger.codec import Wire, WireT
+from ledger.object_tree import ObjectTree
 from ledger.transaction import SignedTransaction
 
 VALUES_MAX = 20_000
@@ -49,3 +53,25 @@ def remembered_decoding() -> Iterator[None]:
         yield
     finally:
         codec.decode, transaction.decode = decode, decode_transaction
+
+
+@contextmanager
+def remembered_tree() -> Iterator[None]:
+    """Replace `chain_load.tree_of` by one that changes the last tree where objects differ."""
+    made_anew = chain_load.tree_of
+    held: Mapping[bytes, bytes] = {}
+    tree = ObjectTree.empty()
+
+    def grow(found: Mapping[bytes, bytes]) -> ObjectTree:
+        nonlocal held, tree
+        changed = {key: data for key, data in found.items() if held.get(key) != data}
+        gone = dict.fromkeys(held.keys() - found.keys())
+        hashes = {key: objects.value_hash(data) for key, data in changed.items()}
+        held, tree = found, tree.update({**hashes, **gone})
+        return tree
+
+    chain_load.tree_of = grow
+    try:
+        yield
+    finally:
+        chain_load.tree_of = made_anew

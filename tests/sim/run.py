@@ -16,7 +16,7 @@ import msgspec
 from tests.sim.checkers import Violation
 from tests.sim.cluster import Cluster, small_logs
 from tests.sim.plan import Plan, draw_plan
-from tests.sim.remembered import remembered_decoding
+from tests.sim.remembered import remembered_decoding, remembered_tree
 
 FAILURES_SHOWN = 20
 
@@ -51,7 +51,7 @@ def run_plan(plan: Plan, *, printed: bool = False) -> Result:
     """One plan, drawn or written down."""
     cluster = Cluster(plan, printed=printed)
     failure = ""
-    with small_logs(plan.log_bytes_rotate), remembered_decoding():
+    with small_logs(plan.log_bytes_rotate), remembered_decoding(), remembered_tree():
         try:
             cluster.run()
         except Violation as violation:

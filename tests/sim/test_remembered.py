@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from consensus.messages import Suspect
-from ledger import codec, transaction
+from ledger import chain_load, codec, transaction
 from ledger.reasons import Invalid, Reason
-from tests.sim.remembered import remembered_decoding
+from tests.sim.remembered import remembered_decoding, remembered_tree
 
 
 def test_the_second_reader_is_given_the_value_of_the_first() -> None:
@@ -40,3 +40,11 @@ def test_the_functions_come_back() -> None:
         assert (codec.decode, transaction.decode) != kept
         raise ZeroDivisionError
     assert (codec.decode, transaction.decode) == kept
+
+
+def test_a_tree_that_grew_is_the_one_that_is_made_anew() -> None:
+    """Objects appear, change and go, and come back: the last tree is changed into each."""
+    steps = [{b"a": b"1", b"b": b"2"}, {b"a": b"1", b"c": b"3"}, {}, {b"a": b"4", b"c": b"3"}]
+    made_anew = [chain_load.tree_of(objects) for objects in steps]
+    with remembered_tree():
+        assert [chain_load.tree_of(objects) for objects in steps] == made_anew
