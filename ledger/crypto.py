@@ -46,9 +46,10 @@ def tagged_hash(name: str) -> Callable[..., bytes]:
     prefix = _prefix(name)
 
     def digest(*parts: bytes) -> bytes:
-        return sha256(
-            prefix + b"".join([len(part).to_bytes(4, "big") + part for part in parts])
-        ).digest()
+        data = prefix
+        for part in parts:
+            data += len(part).to_bytes(4, "big") + part
+        return sha256(data).digest()
 
     return digest
 

@@ -130,7 +130,7 @@ class Execution:
         return self._base.object(key)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from merged_objects(self._base.objects(prefix), self._objects, prefix)
+        return merged_objects(self._base.objects(prefix), self._objects, prefix)
 
     def fits(self, tx: SignedTransaction) -> bool:
         """Whether the block's limits leave room for `tx`, whatever it does."""

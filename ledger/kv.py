@@ -258,11 +258,15 @@ class MemoryKV:
         self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False, limit: int
     ) -> Iterator[Row]:
         self._check_usable()
+        if limit < 0:
+            raise ValueError(f"a limit of {limit} rows")
         low, high = _bounds(prefix, start, reverse=reverse)
         first = bisect_left(self._keys, low)
         end = len(self._keys) if high is None else bisect_left(self._keys, high)
-        order = range(end - 1, first - 1, -1) if reverse else range(first, end)
-        keys = [self._keys[index] for index in islice(order, limit)]
+        if reverse:
+            keys = self._keys[max(first, end - limit) : end][::-1]
+        else:
+            keys = self._keys[first : min(end, first + limit)]
         return iter([(key, self._values[key]) for key in keys])
 
     def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:

@@ -121,7 +121,7 @@ class Overlay:
         return self._base.object(key)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from merged_objects(self._base.objects(prefix), self._changes.objects, prefix)
+        return merged_objects(self._base.objects(prefix), self._changes.objects, prefix)
 
 
 def merged_objects(
@@ -129,6 +129,12 @@ def merged_objects(
 ) -> Iterator[tuple[bytes, bytes]]:
     """`base` with `changed` applied, in ascending order of key; read no further than is asked."""
     fresh = sorted([item for item in changed.items() if item[0].startswith(prefix)])
+    return _merged(base, fresh) if fresh else base
+
+
+def _merged(
+    base: Iterator[tuple[bytes, bytes]], fresh: Sequence[tuple[bytes, bytes | None]]
+) -> Iterator[tuple[bytes, bytes]]:
     position = 0
     for key, value in base:
         while position < len(fresh) and fresh[position][0] < key:
