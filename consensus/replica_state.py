@@ -147,7 +147,10 @@ class ReplicaState:
         )
 
     def slot(self, height: int) -> Slot:
-        return self.slots.setdefault(height, Slot())
+        found = self.slots.get(height)
+        if found is None:
+            found = self.slots[height] = Slot()
+        return found
 
     def parent_of(self, height: int) -> tuple[bytes, Header] | None:
         """Hash and header of the block that a proposal at `height` must continue.

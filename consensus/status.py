@@ -110,6 +110,8 @@ def _lacking_votes(state: ReplicaState, member: int, slot: Slot, held: Held) -> 
 
 
 def _held(state: ReplicaState, height: int) -> Held:
-    slot = state.slots.get(height, Slot())
+    slot = state.slots.get(height)
+    if slot is None:
+        return Held(height, 0, 0, 0)
     proposed = slot.proposal is not None
     return Held(height, int(proposed), slot.prepares.bitmap(), slot.commits.bitmap())

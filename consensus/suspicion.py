@@ -134,6 +134,10 @@ class Throughput:
         self._is_fair = False
         self._slow_until_ms = self._begin_ms
 
+    def is_open(self, now_ms: int) -> bool:
+        """Whether `look` can change anything: a window that was not full for once stays so."""
+        return self._is_fair or now_ms >= self._begin_ms + WINDOW_MS
+
     def look(self, now_ms: int, *, full_block_waits: bool) -> None:
         """To be called whenever what waits or the time has changed."""
         if now_ms >= self._begin_ms + WINDOW_MS:

@@ -283,6 +283,9 @@ class Engine:
     def _carry_out(self, now: Now) -> None:
         """Persist, sign, send, execute, append: each for all steps of the turn together."""
         outputs, self._outputs = self._outputs, []
+        if not outputs:
+            self._execute_complete()
+            return
         for output in outputs:
             for request in output.votes:
                 self._stage(request)
@@ -294,8 +297,7 @@ class Engine:
         for output in outputs:
             for wanted in output.execute:
                 self._assemble(wanted, now)
-        if self._bodies:
-            self._execute_complete()
+        self._execute_complete()
         for output in outputs:
             for ask in output.catch_up:
                 self.sync.want(self._key_of(ask.member), ask.certificate)
@@ -353,6 +355,8 @@ class Engine:
             self._bodies.give_body(GiveBody(logged), wanted.block_hash)
 
     def _execute_complete(self) -> None:
+        if not self._bodies:
+            return
         for assembly in self._bodies.complete():
             if assembly.header.height <= self.chain.height:
                 continue

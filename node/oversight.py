@@ -69,8 +69,9 @@ class Oversight:
         self.cause = ""
 
     def _look(self, now: Now) -> None:
-        waits = self._full_block_waits()
-        self._throughput.look(now.monotonic_ms, full_block_waits=waits)
+        if self._throughput.is_open(now.monotonic_ms):
+            waits = self._full_block_waits()
+            self._throughput.look(now.monotonic_ms, full_block_waits=waits)
 
     def _judge(self, now: Now) -> None:
         self.cause = ""

@@ -215,10 +215,10 @@ class SyncPlan:
 
     def _next_claimant(self) -> bytes | None:
         """Members first: whoever else is linked could claim the whole day."""
-        peer = next((key for key in self._claims if key in self._others), None)
-        peer = peer or next(iter(self._claims), None)
-        if peer is not None:
-            del self._claims[peer]
+        if not self._claims:
+            return None
+        peer = next((key for key in self._claims if key in self._others), next(iter(self._claims)))
+        del self._claims[peer]
         return peer
 
     def _fail(self, peer: bytes, *, is_pruned: bool = False) -> None:

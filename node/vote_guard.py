@@ -353,10 +353,10 @@ class VoteGuard:
 
     def _signed(self, mark: VoteMark) -> bool:
         """Whether an echo is of this key: anybody can claim, nobody can forge."""
+        if mark.member != self._member:
+            return False
         message = vote_hash(self._rules.chain_id, mark.payload)
-        return mark.member == self._member and self._rules.is_valid(
-            self._key.public, message, mark.signature
-        )
+        return self._rules.is_valid(self._key.public, message, mark.signature)
 
     @property
     def _quorum(self) -> int:
@@ -385,12 +385,13 @@ class VoteGuard:
 
     def _hear_other_signer(self, status: Status) -> bool:
         """Votes are logged before they are signed: one beyond the log was signed elsewhere."""
-        for mark in status.votes:
+        member = self._member
+        for mark in [mark for mark in status.votes if mark.member == member]:
             is_beyond = mark.order > self._state.order and mark.height > self._own_above
             held = self._memory.votes.get((mark.height, mark.phase))
             at_place = (mark.epoch, mark.view) == (self._state.epoch, self._state.view)
             differs = at_place and held not in (None, mark.block_hash)
-            if mark.member == self._member and (is_beyond or differs) and self._signed(mark):
+            if (is_beyond or differs) and self._signed(mark):
                 return self.distrust_key()
         return False
 
