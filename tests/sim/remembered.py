@@ -2,8 +2,9 @@
 
 Every message, transaction and record is bytes, and every node decodes what it gets. But bytes of
 one kind always mean the same frozen value, and most of them reach several nodes: the second one
-is given the value of the first. Faults are not remembered. The node's functions are the ones that
-stand in its modules when the simulation begins, so that a planted bug is remembered as it is.
+is given the value of the first. What a transaction is checked for without state holds everywhere
+as well. Faults are not remembered. The node's functions are the ones that stand in its modules
+when the simulation begins, so that a planted bug is remembered as it is.
 
 The tree over all objects, which every start makes anew, grows out of that of the start before:
 its form follows from what it holds alone. A checker makes it anew at the end of every run.
@@ -17,7 +18,8 @@ from contextlib import contextmanager
 from ledger import chain_load, codec, objects, transaction
 from ledger.codec import Wire, WireT
 from ledger.object_tree import ObjectTree
-from ledger.transaction import SignedTransaction
+from ledger.transaction import FeeSchedule, SignedTransaction
+from ledger.view import Changes
 
 VALUES_MAX = 20_000
 """Of each kind of memory; a simulation seldom decodes more. Then everything is forgotten."""
@@ -25,8 +27,11 @@ VALUES_MAX = 20_000
 
 @contextmanager
 def remembered_decoding() -> Iterator[None]:
-    """Replace `codec.decode` and `transaction.decode` by ones that remember."""
+    """Replace `codec.decode`, `transaction.decode` and `transaction.check_stateless` by ones that
+    remember."""
     decode, decode_transaction = codec.decode, transaction.decode
+    check_stateless = transaction.check_stateless
+    passed: dict[bytes, tuple[bytes, FeeSchedule]] = {}
     values: dict[tuple[bytes, type[Wire]], Wire] = {}
     transactions: dict[bytes, SignedTransaction] = {}
 
@@ -48,19 +53,29 @@ def remembered_decoding() -> Iterator[None]:
             transactions[raw] = tx
         return tx
 
+    def remember_check(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -> None:
+        if passed.get(tx.raw) != (chain_id, fees):
+            check_stateless(tx, chain_id, fees)
+            if len(passed) >= VALUES_MAX:
+                passed.clear()
+            passed[tx.raw] = (chain_id, fees)
+
     codec.decode, transaction.decode = remember, remember_transaction
+    transaction.check_stateless = remember_check
     try:
         yield
     finally:
         codec.decode, transaction.decode = decode, decode_transaction
+        transaction.check_stateless = check_stateless
 
 
 @contextmanager
-def remembered_tree() -> Iterator[None]:
-    """Replace `chain_load.tree_of` by one that changes the last tree where objects differ."""
+def remembered_tree(genesis: Changes) -> Iterator[None]:
+    """Replace `chain_load.tree_of` by one that changes the last tree where objects differ; the
+    first is that of genesis."""
     made_anew = chain_load.tree_of
-    held: Mapping[bytes, bytes] = {}
-    tree = ObjectTree.empty()
+    held: Mapping[bytes, bytes | None] = genesis.objects
+    tree = genesis.head.commitments.objects
 
     def grow(found: Mapping[bytes, bytes]) -> ObjectTree:
         nonlocal held, tree

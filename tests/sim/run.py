@@ -51,7 +51,11 @@ def run_plan(plan: Plan, *, printed: bool = False) -> Result:
     """One plan, drawn or written down."""
     cluster = Cluster(plan, printed=printed)
     failure = ""
-    with small_logs(plan.log_bytes_rotate), remembered_decoding(), remembered_tree():
+    with (
+        small_logs(plan.log_bytes_rotate),
+        remembered_decoding(),
+        remembered_tree(cluster.world.changes),
+    ):
         try:
             cluster.run()
         except Violation as violation:

@@ -7,7 +7,10 @@ import pytest
 from consensus.messages import Suspect
 from ledger import chain_load, codec, transaction
 from ledger.reasons import Invalid, Reason
+from tests.sim.clients import Clients
+from tests.sim.reference import Reference
 from tests.sim.remembered import remembered_decoding, remembered_tree
+from tests.sim.world import sim_world
 
 
 def test_the_second_reader_is_given_the_value_of_the_first() -> None:
@@ -33,6 +36,20 @@ def test_faults_and_limits_are_not_remembered() -> None:
             assert malformed.value.reason is Reason.TRAILING_BYTES
 
 
+def test_a_check_that_was_passed_is_remembered_for_its_chain_alone() -> None:
+    """The second node takes it as checked; on another chain the same bytes are refused again."""
+    shared = sim_world(4, 1, mocked=True)
+    fees = shared.genesis.parameters.fees
+    [tx] = Clients(shared, Reference(shared), 0).make(0, cheat=False)
+    with remembered_decoding():
+        transaction.check_stateless(tx, shared.chain_id, fees)
+        transaction.check_stateless(tx, shared.chain_id, fees)
+        for _ in range(2):
+            with pytest.raises(Invalid) as refused:
+                transaction.check_stateless(tx, bytes(32), fees)
+            assert refused.value.reason is Reason.WRONG_CHAIN
+
+
 def test_the_functions_come_back() -> None:
     """After the simulation the node's own functions stand in their modules, also after an error."""
     kept = codec.decode, transaction.decode
@@ -44,7 +61,10 @@ def test_the_functions_come_back() -> None:
 
 def test_a_tree_that_grew_is_the_one_that_is_made_anew() -> None:
     """Objects appear, change and go, and come back: the last tree is changed into each."""
-    steps = [{b"a": b"1", b"b": b"2"}, {b"a": b"1", b"c": b"3"}, {}, {b"a": b"4", b"c": b"3"}]
-    made_anew = [chain_load.tree_of(objects) for objects in steps]
-    with remembered_tree():
-        assert [chain_load.tree_of(objects) for objects in steps] == made_anew
+    genesis = sim_world(4, 1, mocked=True).changes
+    objects = {key: data for key, data in genesis.objects.items() if data is not None}
+    changed = {b"a": b"1", **objects, min(objects): b"2"}
+    steps = [objects, changed, {}, {b"a": b"4"}, objects]
+    made_anew = [chain_load.tree_of(step) for step in steps]
+    with remembered_tree(genesis):
+        assert [chain_load.tree_of(step) for step in steps] == made_anew
