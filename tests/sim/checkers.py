@@ -9,9 +9,12 @@ stored state. After every event: bounds of queues, and that a node never asks to
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
+from operator import gt
 
 from consensus.replica_state import PARK_HEIGHTS, PARK_VIEWS
 from ledger import codec, schema
+from ledger.accumulator import StateRoots
 from ledger.block import (
     COMMIT,
     Certificate,
@@ -33,6 +36,21 @@ from tests.sim.reference import NotValid, Reference, reference_quorum
 from tests.sim.world import SimWorld
 
 RECOUNT_BLOCKS = 10
+BOUNDED = (
+    "slots",
+    "parked",
+    "view_changes",
+    "suspects",
+    "marks",
+    "prepared",
+    "certified",
+    "executed",
+    "blocks executed",
+    "bodies",
+    "sync",
+    "inbox",
+    "pool",
+)
 PREPARED_OF_A_LOG_MAX = 10_000
 """More than the logs of a run hold."""
 
@@ -57,6 +75,9 @@ class Checkers:
     proved: set[bytes] = field(default_factory=set)
     """Stored certificates that were verified, as bytes: every machine holds the same ones."""
     recounted: int = 0
+    """Height of the last recount before the end."""
+    counted: tuple[StateRoots, dict[bytes, bytes], dict[bytes, bytes]] | None = None
+    """Roots, outputs and objects that were counted last, as bytes."""
     is_tree_made: bool = False
     """Made anew from all objects, at the end: once is enough, the roots are equal."""
 
@@ -159,7 +180,16 @@ class Checkers:
         self.proved.add(stored)
 
     def recount(self, address: int, chain: Chain) -> None:
-        """Supply and backing from every stored output and object."""
+        """Supply and backing from every stored output and object. What another node stores in the
+        same bytes is not counted twice."""
+        stored = (
+            chain.head.commitments.roots,
+            dict(chain.scan(schema.OUTPUT)),
+            dict(chain.scan(schema.OBJECT)),
+        )
+        if stored == self.counted:
+            return
+        self.counted = stored
         try:
             recount(chain, chain.outputs())
         except InvariantBroken as error:
@@ -198,26 +228,47 @@ class Checkers:
         A chain that is not `whole` may lie below what its log prepared; none of that may go.
         """
         state = engine.replica.state
-        n, window = engine.validators.n, state.window
-        heights = window + PARK_HEIGHTS
         sizes = (
-            ("slots", len(state.slots), heights),
-            ("parked", len(state.parked), n * (PARK_VIEWS + 1) * heights * 3),
-            ("view_changes", len(state.view_changes), n),
-            ("suspects", len(state.suspects), n),
-            ("marks", len(state.marks), n),
-            ("prepared", len(state.prepared), window if whole else PREPARED_OF_A_LOG_MAX),
-            ("certified", len(state.certified), window),
-            ("executed", len(state.executed), 2 * heights),
-            ("blocks executed", len(engine.executor.executed), 2 * heights),
-            ("bodies", len(engine._bodies._assemblies), 2 * heights),
-            ("sync", len(engine.sync._waiting), RANGE_BLOCKS_MAX),
-            ("inbox", len(engine._inbox), 0),
-            ("pool", len(engine.mempool), POOL_TRANSACTIONS_MAX),
+            len(state.slots),
+            len(state.parked),
+            len(state.view_changes),
+            len(state.suspects),
+            len(state.marks),
+            len(state.prepared),
+            len(state.certified),
+            len(state.executed),
+            len(engine.executor.executed),
+            len(engine._bodies._assemblies),
+            len(engine.sync._waiting),
+            len(engine._inbox),
+            len(engine.mempool),
         )
-        for name, size, limit in sizes:
-            if size > limit:
-                self._fail("bounds", address, f"{name} holds {size}, limit {limit}")
+        limits = _limits(engine.validators.n, state.window, whole)
+        if any(map(gt, sizes, limits)):
+            place = next(place for place, size in enumerate(sizes) if size > limits[place])
+            detail = f"{BOUNDED[place]} holds {sizes[place]}, limit {limits[place]}"
+            self._fail("bounds", address, detail)
 
     def _fail(self, checker: str, address: int, detail: str) -> None:
         raise Violation(checker, f"node {address}", detail)
+
+
+@cache
+def _limits(n: int, window: int, whole: bool) -> tuple[int, ...]:
+    """Of what is `BOUNDED`: it is asked after every event."""
+    heights = window + PARK_HEIGHTS
+    return (
+        heights,
+        n * (PARK_VIEWS + 1) * heights * 3,
+        n,
+        n,
+        n,
+        window if whole else PREPARED_OF_A_LOG_MAX,
+        window,
+        2 * heights,
+        2 * heights,
+        2 * heights,
+        RANGE_BLOCKS_MAX,
+        0,
+        POOL_TRANSACTIONS_MAX,
+    )

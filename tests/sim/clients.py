@@ -145,11 +145,13 @@ class Clients:
         """Coins that nothing asked for spends, large enough to be split."""
         coins = self._reference.coins
         self._busy &= coins.keys()
-        return [
-            outpoint
-            for outpoint, (_, amount, lock) in sorted(coins.items())
-            if outpoint not in self._busy and lock in self._owner_by_lock and amount > 10 * FEE
-        ]
+        return sorted(
+            [
+                outpoint
+                for outpoint, (_, amount, lock) in coins.items()
+                if amount > 10 * FEE and lock in self._owner_by_lock and outpoint not in self._busy
+            ]
+        )
 
     def _forge(self) -> list[SignedTransaction]:
         """One coin spent twice by one transaction; one that pays out 2^64 more than it has."""

@@ -196,16 +196,18 @@ class Cluster:
         self.until(lambda: self.now_ms >= end_ms, duration_ms + CALM_MS, "time to pass")
 
     def until(self, condition: Callable[[], bool], limit_ms: int, what: str) -> None:
-        start_ms, check_ms = self.now_ms, 0
+        timeline = self.timeline
+        end_ms, check_ms = timeline.now_ms + limit_ms, 0
         while True:
-            if self.now_ms >= check_ms:
+            now_ms = timeline.now_ms
+            if now_ms >= check_ms:
                 if condition():
                     return
-                check_ms = self.now_ms + CHECK_MS
-            if self.now_ms > start_ms + limit_ms:
+                check_ms = now_ms + CHECK_MS
+            if now_ms > end_ms:
                 detail = f"waited {limit_ms} ms for {what}: {self.describe()}"
                 raise Violation("liveness", "cluster", detail)
-            self.timeline.step()
+            timeline.step()
 
     def _come_to_rest(self) -> None:
         """Soon views stay where they are while a new transaction becomes final.

@@ -30,6 +30,7 @@ class Network:
         self._trace = trace
         self._deliver = deliver
         self._rng = Random(f"network/{plan.seed}")
+        self._latencies_ms = range(plan.latency_ms[0], plan.latency_ms[1] + 1)
         self._members: dict[int, int] = {}
         self._cuts: dict[int, frozenset[tuple[int, int]]] = {}
         self._cut: frozenset[tuple[int, int]] = frozenset()
@@ -105,11 +106,11 @@ class Network:
             copies += rng.random() < plan.duplication
         for _ in range(copies):
             due_ms = self._due_ms(source, to, late_ms)
-            self._timeline.at(due_ms, lambda: self._arrive(sender, to, number, payload))
+            self._timeline.at(due_ms, lambda: self._deliver(to, sender, number, payload))
 
     def _due_ms(self, source: int, to: int, late_ms: int) -> int:
         plan, rng = self._plan, self._rng
-        latency_ms = rng.randint(*plan.latency_ms)
+        latency_ms = rng.choice(self._latencies_ms)
         if self.is_faulty and rng.random() < plan.straggling:
             latency_ms *= STRAGGLER
         due_ms = self._timeline.now_ms + late_ms + latency_ms
@@ -117,6 +118,3 @@ class Network:
             due_ms = max(due_ms, self._last_ms.get((source, to), 0))
             self._last_ms[source, to] = due_ms
         return due_ms
-
-    def _arrive(self, sender: int, to: int, number: int, payload: bytes) -> None:
-        self._deliver(to, sender, number, payload)

@@ -108,13 +108,11 @@ class SimNode:
         self._clock_ms = clock_ms
         self._send = send
         self._rng = rng
-        self._skew_ms = skew_ms
+        self._wall_start_ms = world.genesis.time_ms + GENESIS_TO_START_MS + skew_ms
         self._rate_permille = 1_000 + drift_permille
         self._boot_ms = 0
-        store = MemoryKV()
-        Chain.create(store, world.changes)
         self._failing = False
-        self._kv = SimKV(self._boundary, store)
+        self._kv = SimKV(self._boundary, world.new_store())
         self._kv.on_misread = self._note_misread
         self._log = SimLogFile(self._boundary)
         WriteAheadLog.create(self._log, bytes(INSTANCE_ID_BYTES))
@@ -238,9 +236,7 @@ class SimNode:
 
     def replace_chain(self, *, with_log: bool) -> None:
         """As the operator is told to: a new database, at times a new log with it."""
-        store = MemoryKV()
-        Chain.create(store, self.world.changes)
-        self._kv.restore(store)
+        self._kv.restore(self.world.new_store())
         if with_log:
             self.lose_log()
             if self.book is not None:
@@ -320,8 +316,7 @@ class SimNode:
     @property
     def now(self) -> Now:
         own_ms = self._own_ms()
-        wall_ms = self.world.genesis.time_ms + GENESIS_TO_START_MS + own_ms + self._skew_ms
-        return Now(own_ms + self._boot_ms, wall_ms)
+        return Now(own_ms + self._boot_ms, own_ms + self._wall_start_ms)
 
     @property
     def wake_ms(self) -> int:
@@ -352,16 +347,17 @@ class SimNode:
     def submit(self, raw: bytes) -> str:
         """A client's transaction: into the pool and to all members. The refusal, if any."""
         assert self.engine is not None
+        now = self.now
         try:
             tx = transaction.decode(raw)
-            self.intake.admit(tx, self.now)
+            self.intake.admit(tx, now)
         except Invalid as error:
             return error.reason.value
         self.gossip.is_new(tx.wtxid)
         self.gossip.push(raw)
         for payload in self.gossip.take():
             self.send(None, TXS, payload)
-        self.engine.tick(self.now)
+        self.engine.tick(now)
         return ""
 
     def accuse(self) -> None:
@@ -401,12 +397,13 @@ class SimNode:
 
     def _take_batch(self, payload: bytes, resent_by: bytes | None) -> None:
         assert self.engine is not None
+        now = self.now
         for raw in read_batch(payload):
             try:
-                self.intake.admit(transaction.decode(raw), self.now, resent_by=resent_by)
+                self.intake.admit(transaction.decode(raw), now, resent_by=resent_by)
             except Invalid:
                 self.refused += 1
-        self.engine.tick(self.now)
+        self.engine.tick(now)
 
     # The outbox.
 

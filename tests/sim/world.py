@@ -16,8 +16,10 @@ import msgspec
 from consensus.view_change import Rules
 from ledger import crypto, genesis, transaction
 from ledger.block import IsValid
+from ledger.chain import Chain
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
+from ledger.kv import MemoryKV
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
 from ledger.transaction import KeySignature, SignedTransaction, Transaction, Witness
@@ -72,6 +74,14 @@ class SimWorld:
     validators: ValidatorSet
     is_valid: IsValid
     mocked: bool
+    publics: tuple[bytes, ...]
+    """Consensus keys by machine."""
+    first_store: MemoryKV
+    """What `Chain.create` writes."""
+
+    def new_store(self) -> MemoryKV:
+        """A database with genesis in it, for one node."""
+        return self.first_store.copy()
 
     def key(self, name: str) -> HashKey:
         return _mock_key(name) if self.mocked else world.key(name)
@@ -86,16 +96,11 @@ class SimWorld:
 
     def public(self, machine: int) -> bytes:
         """The consensus key of a machine."""
-        return self.member_key(machine).public
+        return self.publics[machine]
 
     def machine(self, public: bytes) -> int:
         """The machine that has this consensus key."""
-        found = self.validators.index_by_key.get(public)
-        if found is not None:
-            return found
-        return self.validators.n + [self.key(f"{name}/consensus").public for name in JOINERS].index(
-            public
-        )
+        return self.publics.index(public)
 
     def rules(self, is_valid: IsValid) -> Rules:
         """As one node takes them, with its own memory of what it verified."""
@@ -134,11 +139,16 @@ def world_of(made: Genesis, *, mocked: bool) -> SimWorld:
     """What nodes of this genesis share."""
     for licence in made.licences:
         _mock_key(f"{licence.id}/consensus")
+    joining = [world.key(f"{name}/consensus").public for name in JOINERS]
+    changes, store = genesis_state(made), MemoryKV()
+    Chain.create(store, changes)
     return SimWorld(
         genesis=made,
-        changes=genesis_state(made),
+        changes=changes,
         chain_id=genesis.chain_id(made),
         validators=made.validators,
         is_valid=mock_is_valid if mocked else crypto.verify,
         mocked=mocked,
+        publics=(*[member.key for member in made.validators.members], *joining),
+        first_store=store,
     )
