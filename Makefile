@@ -14,8 +14,8 @@ setup: .venv/ready ## Make .venv with the locked packages and the command .venv/
 devnet: setup ## Start four real validators with funded accounts on this machine
 	@.venv/bin/marsa devnet up
 
-test: setup ## Run every test; about sixteen minutes on two cores
-	@.venv/bin/python -m pytest -n 2 --dist loadfile
+test: setup ## Run every test; about ten minutes on two cores
+	@.venv/bin/python -m pytest -n 3 --dist loadfile
 
 check: setup ## Lint, format, types, import directions, links in the documents
 	@.ci/check

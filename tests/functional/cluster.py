@@ -118,14 +118,17 @@ def hear_ctrl_c() -> None:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:
-    """Ask again until the answer is true, and return it."""
+    """Ask again until the answer is true, and return it. Most questions are commands, each a start
+    of Python: in between is twice the time that one takes, and the processor is others'."""
     deadline = time.monotonic() + seconds
     while True:
+        asked = time.monotonic()
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        now = time.monotonic()
+        assert now < deadline, f"not within {seconds} s: {what}"
+        time.sleep(max(0.05, 2 * (now - asked)))
 
 
 def free_base_port(nodes_max: int) -> int:
