@@ -81,26 +81,27 @@ def key(file: Path, name: str) -> None:
     short_help="License an attestor, or one that was removed anew.",
     help=f"""{
         examples(
-            "marsa licence attestor admit helix --name 'Helix Labs' --group helix",
+            "marsa licence attestor admit helix --name 'Helix Labs' --group helix --public 3b6a…",
             "marsa licence attestor admit helix --name 'Helix Labs' --group helix --public 3b6a… "
             "--ptx admit.ptx",
         )
     }
 
 License an attestor; validators and regulator sign. Whoever is not independent of others belongs
-into their group. --public is the public half of its key; on a devnet keys follow from the genesis.
+into their group. --public is the public half of its key, which `marsa licence attestor key` shows
+to whoever makes it; `list --json` has that of one that was removed.
 """,
 )
 @click.argument("name", metavar="ID")
 @click.option("--name", "title", required=True, metavar="TEXT", help="Its name, for people.")
 @click.option("--group", required=True, metavar="ID", help="Its independence group.")
-@click.option("--public", metavar="KEY", help="64 hex digits; a devnet's keys are known.")
+@click.option("--public", required=True, metavar="KEY", help="Its public key, 64 hex digits.")
 @carried
 def admit(
     name: str,
     title: str,
     group: str,
-    public: str | None,
+    public: str,
     ptx: Path | None,
     days: int,
     no_wait: bool,
@@ -115,8 +116,8 @@ def admit(
     from ledger.operations import AdmitAttestor
 
     schema, wait_ms = "marsa.licence.attestor.admit/1", wait_of(no_wait, wait)
+    licensed = read_public(public)
     with nodes.connected() as node:
-        licensed = _devnet_public(node, name) if public is None else read_public(public)
         try:
             grant = msgspec.convert((name, title, group, licensed), AttestorGrant)
         except msgspec.ValidationError:
@@ -158,16 +159,3 @@ def remove(name: str, ptx: Path | None, days: int, no_wait: bool, wait: str) -> 
 
 def _version(node: Node, name: str) -> int:
     return next((item.version for item in node.client.economy.attestors() if item.id == name), 0)
-
-
-def _devnet_public(node: Node, name: str) -> bytes:
-    from cli import validator_keys
-    from ledger.operations import ATTESTOR
-
-    genesis = validator_keys.devnet_genesis(node.chain_id)
-    made = None if genesis is None else validator_keys.devnet_role_key(genesis, name, ATTESTOR)
-    if made is None:
-        detail = f"by which key does '{name}' attest?"
-        hint = "give its public half with --public, from: marsa licence attestor key"
-        raise usage_error("usage", detail, hint)
-    return made.public
