@@ -135,7 +135,7 @@ TABLE: tuple[Row, ...] = (
         "two votes that contradict each other",
         "licence",
         ("active", "suspended", "winddown"),
-        "accused, suspended with the epoch",
+        "accused, then suspended with the epoch; at once if it was suspended or winding down",
         (
             Reason.UNKNOWN_LICENCE,
             Reason.WRONG_ROLE_KEY,
@@ -325,7 +325,7 @@ TABLE: tuple[Row, ...] = (
         TREASURY,
         "issuer",
         ANY,
-        "a smaller bond, still enough, also for penalties; none once no coin is left",
+        "a smaller bond, enough for the coins that are out and for challenges that run",
         (
             *_ISSUING,
             *_LANED,
