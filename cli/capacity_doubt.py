@@ -128,10 +128,11 @@ def attest(
         )
     }
 
-Doubt that a live commitment is real. The deposit is a share of what is contested, in coins of
-another sound issuer: those of which --from holds most, unless --issuer or --asset say otherwise. A
-panel of attestors decides. Upheld: the commitment is void, the deposit comes back and as much from
-the issuer's bond. Dismissed: the issuer gets the deposit.
+Doubt that a live commitment is real. The deposit is a share of what is contested, at
+most what the issuer's bond holds or must hold, in coins of another sound issuer: those of which
+--from holds most, unless --issuer or --asset say otherwise. A panel of attestors decides. Upheld:
+the commitment is void, the deposit comes back and as much from the issuer's bond. Dismissed: the
+issuer gets the deposit.
 """,
 )
 @click.argument("target", metavar="ISSUER")
@@ -154,10 +155,9 @@ def challenge(
     password_fd: int | None,
     password_file: Path | None,
 ) -> None:
-    """The deposit is worked out from what is at stake now."""
+    """The node says what is to be deposited now."""
     from cli import accounts, nodes
     from cli.tx import read_asset
-    from ledger.economy.challenge import deposit_needed
     from ledger.operations import OpenChallenge
 
     if issuer is not None and asset is not None:
@@ -165,8 +165,7 @@ def challenge(
     wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
         found = node.client.economy.commitment(target, commitment)
-        economy = node.params.economy
-        deposit = deposit_needed(int(found.at_stake), economy.deposit_ppm)
+        deposit = int(found.deposit_needed)
         holder = accounts.find_holder(
             sender,
             lambda name: read_password(name, password_fd, password_file),
@@ -198,7 +197,7 @@ def challenge(
     }
     what = f"'{commitment}' of '{target}' is contested, {format_amount(deposit)} coins deposited"
     if panel:
-        judges = f"{', '.join(panel)}, {span_text(economy.contest_ms)} to decide"
+        judges = f"{', '.join(panel)}, {span_text(node.params.economy.contest_ms)} to decide"
         what = f"{what}\npanel: {judges}"
     judge = panel[0] if panel else "NAME"
     following = f"marsa capacity rule {target} {commitment} --attestor {judge} --uphold"

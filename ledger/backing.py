@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ledger.draft import Draft
+from ledger.economy import challenge
 from ledger.economy.attestor import Attestor, groups_of
 from ledger.economy.bond import Bond, required, worth
 from ledger.economy.capacity import CapacityCommitment, Measure
@@ -50,6 +51,20 @@ class Yardstick:
 
     def at_stake(self, held: CapacityCommitment) -> int:
         return at_stake(held, self.factors, self.measure)
+
+
+def deposit_needed(draft: Draft, held: CapacityCommitment, yardstick: Yardstick) -> int:
+    """What a challenge of this commitment must deposit now, in µ. Its bond counts as it lies, also
+    in coins of issuers in trouble: penalties are paid from all of it."""
+    issuer = held.terms.issuer
+    reserve = RESERVES.get(draft, asset_id(draft.chain_id, issuer))
+    economy = draft.economy
+    return challenge.deposit_needed(
+        yardstick.at_stake(held),
+        economy.deposit_ppm,
+        bond=sum(item.amount for item in draft.all(Bond, Bond.prefix(issuer))),
+        bond_needed=required(reserve.supply, economy.bond_ppm) if reserve is not None else 0,
+    )
 
 
 def sound_assets(draft: Draft) -> frozenset[bytes]:

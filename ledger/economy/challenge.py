@@ -15,10 +15,14 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from ledger.amounts import UNITS_PER_COIN
 from ledger.codec import Amount, Bytes32, Slug, UInt, Wire
 from ledger.economy.attestor import PANEL_NEEDED, PANEL_SEATS
 from ledger.economy.parameters import EconomyParameters
 from ledger.reasons import Invalid, Reason
+
+DEPOSIT_LEAST = UNITS_PER_COIN
+"""In µ, so that doubt is never free."""
 
 
 class Verdict(IntEnum):
@@ -82,6 +86,9 @@ def ruled(held: Challenge, attestor: str, *, upheld: bool, clock_ms: int) -> Cha
     return msgspec.structs.replace(held, decided_ms=clock_ms)
 
 
-def deposit_needed(at_stake: int, deposit_ppm: int) -> int:
-    """The deposit for a contested value, in µ; at least one."""
-    return max(1, -(-at_stake * deposit_ppm // 1_000_000))
+def deposit_needed(at_stake: int, deposit_ppm: int, *, bond: int, bond_needed: int) -> int:
+    """What is deposited, and what the bond pays when it is upheld, in µ: a share of the contested
+    value, but no more than there is in the bond, or must be: a lie may be worth more than all
+    coins that exist, nobody could challenge it, and more than its bond it never pays."""
+    share = -(-at_stake * deposit_ppm // 1_000_000)
+    return max(DEPOSIT_LEAST, min(share, max(bond, bond_needed)))

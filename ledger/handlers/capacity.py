@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from ledger.amounts import format_amount
-from ledger.backing import Yardstick, sound_assets
+from ledger.backing import Yardstick, deposit_needed, sound_assets
 from ledger.draft import Draft
 from ledger.economy import capacity, challenge, spot_audit
 from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
@@ -159,8 +159,7 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         raise Invalid(Reason.OWN_COIN, "the deposit is made of another issuer's coins")
     if operation.asset not in sound_assets(draft):
         raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
-    at_stake = Yardstick.of(draft).at_stake(held)
-    needed = challenge.deposit_needed(at_stake, draft.economy.deposit_ppm)
+    needed = deposit_needed(draft, held, Yardstick.of(draft))
     if operation.amount < needed:
         detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"
         raise Invalid(Reason.LOW_DEPOSIT, detail)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ledger.address import encode_address
-from ledger.backing import Yardstick, backing_of, sound_assets
+from ledger.backing import Yardstick, backing_of, deposit_needed, sound_assets
 from ledger.catalogue import allowed
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
@@ -92,6 +92,7 @@ def commitment_answer(
         counted_microhours=str(capacity.counted(held, measure)),
         worth=str(yardstick.hours_of([held]).reserve),
         at_stake=str(yardstick.at_stake(held)),
+        deposit_needed=str(deposit_needed(draft, held, yardstick)),
         version=held.version,
         born=held.born,
         devices=held.devices,

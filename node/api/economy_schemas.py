@@ -77,7 +77,8 @@ class Commitment(Stateful, frozen=True, kw_only=True):
 
     `counted_microhours` is what its attestations let count, `worth` what the periods left are worth
     in the issuer's reserve, `at_stake` what a challenge is about: the same, were all that attestors
-    said fresh. A live commitment with too few fresh attestations is `stale`.
+    said fresh, and `deposit_needed` what whoever challenges it puts up. A live commitment with too
+    few fresh attestations is `stale`.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Commitment(Stateful, frozen=True, kw_only=True):
     counted_microhours: Amount
     worth: Amount
     at_stake: Amount
+    deposit_needed: Amount
     version: Count
     born: Count
     """The height of its birth: a later one of the same name is another."""

@@ -63,6 +63,7 @@ def commitment(
         counted_microhours="0",
         worth="0",
         at_stake="0",
+        deposit_needed="1000000",
         version=3,
         born=2,
         devices=10,

@@ -334,14 +334,13 @@ class Actions(Model):
         held = self.commitments.get(place)
         if held is None or held.state != "live" or coin == place[0] or not self.is_sound(coin):
             return False
-        needed = -(-self.at_stake(held) * self.times.deposit // PPM)
-        if deposit < max(1, needed) or not self.spend(owner):
+        penalty = self.deposit_needed(place)
+        if deposit < penalty or not self.spend(owner):
             return False
         groups = {name: self.groups[name] for name in self.attestors}
         panel = panel_of(groups, set(held.said), seed)
         if len(panel) < 3:
             return False
-        penalty = max(1, needed)
         self.challenges[place] = ChallengeModel(coin, deposit, penalty, self.clock, panel)
         held.state, held.since, held.version = "contested", self.clock, held.version + 1
         self.touched.add(place[0])

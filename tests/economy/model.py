@@ -356,6 +356,13 @@ class Model:
         left = held.end // self.times.period - max(held.begin, self.clock) // self.times.period
         return hours * held.factor * max(0, left) // PPM
 
+    def deposit_needed(self, place: tuple[str, str]) -> int:
+        """A share of what is at stake, never more than the bond could pay, at least a coin."""
+        coin = self.coins[place[0]]
+        share = -(-self.at_stake(self.commitments[place]) * self.times.deposit // PPM)
+        there, must = sum(coin.bond.values()), self.bond_needed(coin.supply)
+        return max(PPM, min(share, max(there, must)))
+
     def judge(self, names: set[str]) -> None:
         """Fresh figures of these issuers, then their bonds."""
         for name in names:

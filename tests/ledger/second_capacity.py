@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.ledger.second_reserve import (
     best_by_group,
+    bond_needed,
     counted,
     is_heard,
     is_sound,
@@ -173,7 +174,7 @@ def challenge(
     need(held[1] == LIVE, "commitment_over")
     need(asset != asset_of(state.chain_id, issuer), "own_coin")
     need(is_sound(state, asset), "unknown_asset")
-    penalty = max(1, -(-_at_stake(state, held) * state.economy.deposit_ppm // 10**6))
+    penalty = _penalty(state, issuer, held)
     need(amount >= penalty, "low_deposit")
     seed = state.parent_hash + f"{issuer}\0{name}".encode()
     panel = _panel(state, [item[0] for item in held[6]], seed)
@@ -185,6 +186,14 @@ def challenge(
     )
     held[1:4] = [CONTESTED, held[2] + 1, state.clock_ms]
     keep(state, "CapacityCommitment", held)
+
+
+def _penalty(state: State, issuer: str, held: list[Any]) -> int:
+    """One coin at least, and no more than the bond is or must be."""
+    bond = sum(item[2] for item in state.all("Bond", f"{issuer}\0".encode()))
+    supply = state.get("Reserve", asset_of(state.chain_id, issuer))[2]
+    share = -(-_at_stake(state, held) * state.economy.deposit_ppm // 10**6)
+    return max(10**6, min(share, max(bond, bond_needed(state, supply))))
 
 
 def _at_stake(state: State, held: list[Any]) -> int:

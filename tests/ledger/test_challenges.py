@@ -14,7 +14,14 @@ from ledger.operations import AdmitAttestor, OpenChallenge, RemoveAttestor, Rule
 from ledger.reasons import Reason
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction
-from tests.ledger.economy_world import EconomyWorld, lasting, more, short_lived, well_bonded
+from tests.ledger.economy_world import (
+    EconomyWorld,
+    lasting,
+    more,
+    proposed,
+    short_lived,
+    well_bonded,
+)
 from tests.ledger.world import (
     COIN,
     DAY_MS,
@@ -35,8 +42,13 @@ def new_world() -> EconomyWorld:
     return EconomyWorld(lasting(make_genesis(), 30))
 
 
+def share_of(at_stake: int) -> int:
+    """One percent, rounded up: what a deposit is where the bond is larger."""
+    return -(-at_stake // 100)
+
+
 def needed(world: EconomyWorld) -> int:
-    return deposit_needed(world.reserve().reserve, 10_000)
+    return share_of(world.reserve().reserve)
 
 
 def challenges(
@@ -49,14 +61,18 @@ def challenges(
 
 
 def rules(
-    world: EconomyWorld, group: str, upheld: bool, since_ms: int | None = None
+    world: EconomyWorld,
+    group: str,
+    upheld: bool,
+    since_ms: int | None = None,
+    of: str = "capacity-val0",
 ) -> SignedTransaction:
-    held = load(world.state, Challenge, NAME)
+    held = load(world.state, Challenge, CapacityCommitment.identity("val0", of))
     if since_ms is None:
         since_ms = 0 if held is None else held.since_ms
     who = f"att-{group}"
     signer = f"attestor/{who}"
-    vote = Rule(who, key(signer).public, "val0", "capacity-val0", upheld, since_ms)
+    vote = Rule(who, key(signer).public, "val0", of, upheld, since_ms)
     return world.does(vote, signer)
 
 
@@ -107,7 +123,7 @@ def test_hours_that_nobody_vouched_for_of_late_are_still_at_stake() -> None:
     assert world.reserve().reserve == 0
     assert world.reason(challenges(world, 1)) is Reason.LOW_DEPOSIT
     left = 22 * DAY_MS // PERIOD_MS
-    amount = deposit_needed(900_000 * left, 10_000)
+    amount = share_of(900_000 * left)
     assert world.reason(challenges(world, amount - 1)) is Reason.LOW_DEPOSIT
     world.run(challenges(world, amount))
     held = load(world.state, Challenge, NAME)
@@ -143,17 +159,49 @@ def test_without_attestors_all_that_the_machines_can_deliver_is_at_stake() -> No
     gone = [RemoveAttestor(f"att-{group}", 1) for group in GROUPS[:2]]
     others = [world.attests(group, "val1") for group in PANEL_GROUPS[:2]]
     world.run(world.govern(*gone), *others)
-    amount = deposit_needed(1_000_000 * 30 * DAY_MS // PERIOD_MS, 10_000)
+    amount = share_of(1_000_000 * 30 * DAY_MS // PERIOD_MS)
     assert world.reason(challenges(world, amount - 1)) is Reason.LOW_DEPOSIT
     world.run(challenges(world, amount))
 
 
 @pytest.mark.parametrize(
-    ("at_stake", "amount"), [(0, 1), (1, 1), (100, 1), (101, 2), (10**12, 10**10)]
+    ("at_stake", "bond", "must", "amount"),
+    [
+        (0, 0, 0, COIN),
+        (50 * COIN, 9 * COIN, 9 * COIN, COIN),
+        (100 * COIN + 1, 9 * COIN, 0, COIN + 1),
+        (10**12, 10**12, 0, 10**10),
+        (10**18, 7 * COIN, 5 * COIN, 7 * COIN),
+        (10**18, 5 * COIN, 7 * COIN, 7 * COIN),
+        (10**18, 7, 5, COIN),
+    ],
 )
-def test_a_deposit_is_rounded_up_and_never_nothing(at_stake: int, amount: int) -> None:
-    """At least one unit."""
-    assert deposit_needed(at_stake, 10_000) == amount
+def test_a_deposit_is_a_share_never_above_the_bond_nor_below_a_coin(
+    at_stake: int, bond: int, must: int, amount: int
+) -> None:
+    """Rounded up; of the bond what it holds or what it must hold, whichever is more."""
+    assert deposit_needed(at_stake, 10_000, bond=bond, bond_needed=must) == amount
+
+
+def test_the_larger_the_lie_the_less_it_pays_to_shield_it() -> None:
+    """Hours worth more than all coins that exist: the deposit is the bond, of which the challenger
+    gets all. Where the bond has gone since, it is what the bond must hold."""
+    world = EconomyWorld(lasting(make_genesis()))
+    at_stake, supply = world.reserve().reserve, world.reserve().supply
+    held = sum(bonds(world).values())
+    assert required(supply, 100_000) < held < share_of(at_stake)
+    assert world.reason(challenges(world, held - 1)) is Reason.LOW_DEPOSIT
+    world.run(challenges(world, held))
+    world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert bonds(world) == {"val1": 0, "val2": 0}
+    assert amount_of(world, "carol", "val1") == held + held // 2
+    proposed(world)
+    world.run(*(world.attests(group, "val0", of="more") for group in GROUPS))
+    least = required(world.reserve().supply, 100_000)
+    assert least < share_of(world.reserve().reserve)
+    assert world.reason(challenges(world, least - 1, "val2", "more")) is Reason.LOW_DEPOSIT
+    world.run(challenges(world, least, "val2", "more"))
 
 
 def test_what_may_be_challenged_and_in_which_coins() -> None:
@@ -318,16 +366,24 @@ def test_penalties_of_challenges_that_run_stay_in_the_bond() -> None:
 
 
 def test_a_bond_pays_no_more_than_it_holds() -> None:
-    """A penalty larger than the bond: all of it goes, what is missing goes unpaid."""
+    """Two challenges, each for all of the bond: the first that is upheld takes it, the second finds
+    nothing and has its deposit back."""
     world = EconomyWorld(well_bonded(lasting(make_genesis(), 30), 150))
-    assert needed(world) > 300 * COIN
+    proposed(world)
+    world.run(*(world.attests(group, "val0", of="more") for group in GROUPS))
     world.run(challenges(world, 500 * COIN))
+    world.run(challenges(world, 300 * COIN, "val2", "more"))
+    assert [item.penalty for item in world.draft.all(Challenge)] == 2 * [300 * COIN]
     world.run(*(rules(world, group, upheld=True) for group in PANEL_GROUPS[:3]))
     world.run()
     assert bonds(world) == {"val1": 0, "val2": 0}
     assert amount_of(world, "carol", "val1") == 650 * COIN
     assert amount_of(world, "carol", "val2") == 150 * COIN
     assert world.reserve().short_since_ms > 0
+    world.run(*(rules(world, group, upheld=True, of="more") for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert amount_of(world, "carol", "val1") == 650 * COIN
+    assert amount_of(world, "carol", "val2") == 450 * COIN
 
 
 def test_dismissed_the_deposit_is_the_issuers() -> None:

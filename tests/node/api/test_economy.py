@@ -26,6 +26,7 @@ from node.api import economy_schemas as schemas
 from node.api.schemas import Page
 from tests.ledger.economy_world import EconomyWorld, lasting, more
 from tests.ledger.world import (
+    BOND_COINS,
     COIN,
     DAY_MS,
     GROUPS,
@@ -153,6 +154,7 @@ async def test_commitments_say_what_counts_and_what_they_are_worth() -> None:
     assert (live.counted_microhours, live.is_frozen) == ("900000", True)
     assert [item.lower for item in live.attestations] == [None, None, "5"]
     assert live.at_stake == live.worth == backing.reserve.reserve
+    assert live.deposit_needed == str(int(live.at_stake) // 100)
     assert "rule" in contested.allowed_actions
     assert "challenge" in live.allowed_actions
     assert "attest" in fresh.allowed_actions
@@ -168,6 +170,7 @@ async def test_a_commitment_that_nobody_attests_of_late_is_stale() -> None:
         held = await api.read("/commitments/val0/capacity-val0", schemas.Commitment)
     assert (held.state, held.counted_microhours, held.worth) == ("stale", "0", "0")
     assert int(held.at_stake) > 0
+    assert held.deposit_needed == str(2 * BOND_COINS * COIN)
     assert [item.group for item in held.attestations] == ["", "", "west"]
     assert {"attest", "challenge"} <= set(held.allowed_actions)
 
