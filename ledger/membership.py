@@ -142,7 +142,8 @@ def accuse(
     """The licence with two conflicting votes against it; raises Invalid.
 
     One that is suspended otherwise, or winds down, votes on: it is suspended for this at once, and
-    its seat goes with the epoch. What it does until the epoch ends is judged with this.
+    its seat goes with the epoch. What it does until the epoch ends is judged with this. A
+    suspension that ends the licence anyway ends it no later.
     """
     name, voted = operation.licence, operation.first.epoch
     _check_role(operation.key, held.grant.keys.consensus, name)
@@ -159,7 +160,8 @@ def accuse(
     if is_active:
         after = msgspec.structs.replace(held, state=LicenceState.ACCUSED)
     else:
-        after = held.entered(LicenceState.SUSPENDED, clock_ms, Cause.EVIDENCE).vacated(height)
+        since_ms = held.since_ms if held.cause is Cause.BOND else clock_ms
+        after = held.entered(LicenceState.SUSPENDED, since_ms, Cause.EVIDENCE).vacated(height)
     return msgspec.structs.replace(
         after,
         evidence_from=epoch.number + 1,

@@ -173,11 +173,12 @@ def ready(draft: Draft, operation: ValidatorReady) -> None:
 
 
 def accuse(draft: Draft, operation: Evidence) -> None:
-    """Two votes that prove themselves."""
+    """Two votes that prove themselves. They are another version: whatever was signed of the licence
+    before was signed by people who did not know of them."""
     held = need_licence(draft, operation.licence)
     epoch, clock_ms, height = draft.one(Epoch), draft.clock_ms, draft.height
     after = membership.accuse(operation, held, epoch, clock_ms=clock_ms, height=height)
-    LICENCES.put(draft, after)
+    LICENCES.put(draft, _next_version(after))
 
 
 def _next_version(held: Licence) -> Licence:

@@ -181,10 +181,12 @@ class Actions(Model):
             item.state = "accused"
         elif item.state in ("suspended", "winddown") and item.cause != "evidence":
             item.winding = item.since if item.state == "winddown" else 0
-            item.state, item.since, item.cause = "suspended", self.clock, "evidence"
+            item.since = item.since if item.cause == "bond" else self.clock
+            item.state, item.cause = "suspended", "evidence"
         else:
             return False
         item.answers_from = self.epoch + 1
+        item.version += 1
         return True
 
     def end_epoch(self, number: int) -> bool:

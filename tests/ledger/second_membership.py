@@ -18,6 +18,7 @@ from tests.ledger.second_standing import (
     ACCUSED,
     ACTIVE,
     APPLIED,
+    BY_BOND,
     BY_EVIDENCE,
     BY_REGULATOR,
     BY_VALIDATORS,
@@ -280,8 +281,10 @@ def _accuse(state: State, licence: list[Any], fields: list[Any]) -> None:
         licence[1] = ACCUSED
     else:
         licence[9] = licence[5] if licence[1] == WINDDOWN else 0
-        licence[1], licence[5:7] = SUSPENDED, [state.clock_ms, BY_EVIDENCE]
+        since_ms = licence[5] if licence[6] == BY_BOND else state.clock_ms
+        licence[1], licence[5:7] = SUSPENDED, [since_ms, BY_EVIDENCE]
         _vacate(licence, state.height)
+    licence[2] += 1
     keep(state, "Licence", licence)
 
 

@@ -102,7 +102,7 @@ def test_an_offender_is_suspended_and_leaves_at_the_boundary() -> None:
         Cause.EVIDENCE,
         Seat.NONE,
     )
-    assert (held.version, held.seat_height) == (0, last)
+    assert (held.version, held.seat_height) == (1, last)
     assert "val2" not in world.seats
     assert len(world.seats) == 6
     assert refused(world, world.mint("val2")).reason is Reason.LICENCE_INACTIVE
@@ -152,6 +152,27 @@ def test_a_suspension_by_an_authority_becomes_one_for_evidence() -> None:
     assert world.licence("val0").state is LicenceState.REVOKED
 
 
+def test_evidence_does_not_prolong_a_suspension_for_a_bond() -> None:
+    """It ends the licence when it would have: nobody gains time by accusing itself."""
+    held = replace(licence(LicenceState.SUSPENDED), cause=Cause.BOND)
+    after = accused(World().evidence("new", epoch=20), held)
+    assert (after.state, after.cause) == (LicenceState.SUSPENDED, Cause.EVIDENCE)
+    assert after.since_ms == held.since_ms < CLOCK_MS
+
+
+def test_a_reinstatement_signed_before_an_accusation_does_not_forgive_it() -> None:
+    """Evidence is another version: what was signed for another suspension says nothing of it."""
+    world = EconomyWorld()
+    world.run(world.govern(Suspend("val1", 0)))
+    old = world.govern(Reinstate("val1", 1))
+    world.run(world.accuse("val1"))
+    assert world.licence("val1").version == 2
+    world.end_epoch()
+    assert world.reason(old) is Reason.WRONG_VERSION
+    world.run(world.govern(Reinstate("val1", 2)))
+    assert world.licence("val1").state is LicenceState.ACTIVE
+
+
 def test_who_was_reinstated_answers_for_later_epochs_only() -> None:
     """Votes need no signature but their own, so anybody can carry them again in other bytes: what
     was judged is done with, a renewed licence included; what it does from now on is not."""
@@ -159,11 +180,11 @@ def test_who_was_reinstated_answers_for_later_epochs_only() -> None:
     judged = world.evidence("val1")
     world.run(world.does(judged))
     world.end_epoch()
-    world.run(world.govern(Reinstate("val1", 0)))
+    world.run(world.govern(Reinstate("val1", 1)))
     assert world.licence("val1").state is LicenceState.ACTIVE
     assert world.reason(world.does(judged)) is Reason.WRONG_EPOCH
     assert world.reason(world.accuse("val1", epoch=0, view=5)) is Reason.WRONG_EPOCH
-    world.run(world.govern(Admit(grant("val1"), 1)))
+    world.run(world.govern(Admit(grant("val1"), 2)))
     assert world.reason(world.does(judged)) is Reason.WRONG_EPOCH
     world.run(world.accuse("val1", epoch=1))
     assert world.licence("val1").state is LicenceState.ACCUSED
@@ -176,12 +197,12 @@ def test_nobody_is_reinstated_in_the_epoch_of_the_accusation() -> None:
     world.run(world.govern(Suspend("val1", 0)))
     world.run(world.accuse("val1"))
     assert world.licence("val1").seat is Seat.LEAVING
-    assert world.reason(world.govern(Reinstate("val1", 1))) is Reason.WRONG_EPOCH
+    assert world.reason(world.govern(Reinstate("val1", 2))) is Reason.WRONG_EPOCH
     world.end_epoch()
     later = world.accuse("val1", epoch=1)
     world.end_epoch()
     assert world.licence("val1").seat is Seat.LEAVING
-    world.run(world.govern(Reinstate("val1", 1)))
+    world.run(world.govern(Reinstate("val1", 2)))
     assert world.reason(world.accuse("val1", epoch=0)) is Reason.WRONG_EPOCH
     assert world.reason(later) is Reason.WRONG_EPOCH
     world.run(world.accuse("val1", epoch=2))
@@ -196,7 +217,7 @@ def test_who_wound_down_goes_on_with_it_once_reinstated() -> None:
     since_ms = world.clock_ms
     world.run(world.accuse("val3"))
     world.end_epoch()
-    world.run(world.govern(Reinstate("val3", 1)))
+    world.run(world.govern(Reinstate("val3", 2)))
     held = world.licence("val3")
     assert (held.state, held.since_ms) == (LicenceState.WINDDOWN, since_ms)
     world.next_period()

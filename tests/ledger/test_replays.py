@@ -48,7 +48,7 @@ def evidence_of_which_the_accused_was_cleared(world: EconomyWorld) -> SignedTran
     accuse = world.accuse("val1")
     world.run(accuse)
     world.end_epoch()
-    world.run(world.govern(Reinstate("val1", 0)))
+    world.run(world.govern(Reinstate("val1", 1)))
     return accuse
 
 

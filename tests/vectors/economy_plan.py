@@ -258,7 +258,7 @@ def _accusations() -> Iterator[Step]:
     )
     yield _step(
         lambda world: [
-            world.govern(ops.Reinstate("newco", 2), ops.Reinstate("other", 2)),
+            world.govern(ops.Reinstate("newco", 3), ops.Reinstate("other", 3)),
         ],
         refusals.after_reinstatement,
     )

@@ -256,8 +256,13 @@ def after_evidence(world: World) -> Refusals:
         ("evidence again", world.accuse("other"), over),
         (
             "reinstated before the epoch is over",
-            world.govern(ops.Reinstate("other", 2)),
+            world.govern(ops.Reinstate("other", 3)),
             Reason.WRONG_EPOCH,
+        ),
+        (
+            "reinstated as it was before the evidence",
+            world.govern(ops.Reinstate("newco", 2)),
+            Reason.WRONG_VERSION,
         ),
     ]
 

@@ -135,7 +135,7 @@ def _after_evidence(world: World) -> Refusals:
     return [
         ("evidence again", world.accuse("val3"), Reason.LICENCE_INACTIVE),
         ("suspended again", world.govern(Suspend("val2", 1)), Reason.LICENCE_INACTIVE),
-        ("accused suspended", world.govern(Suspend("val3", 0)), Reason.LICENCE_INACTIVE),
+        ("accused suspended", world.govern(Suspend("val3", 1)), Reason.LICENCE_INACTIVE),
         ("minted while suspended", world.mint("val2"), Reason.LICENCE_INACTIVE),
     ]
 
