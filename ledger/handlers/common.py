@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.draft import Draft
 from ledger.economy.attestor import Attestor
 from ledger.economy.issuance import Lane, take_number
-from ledger.economy.licence import Licence, keys_of
+from ledger.economy.licence import Licence, LicenceState, keys_of
 from ledger.economy.regulator import Regulator, regulator_keys
 from ledger.operations import Numbered, lane_of
 from ledger.reasons import Invalid, Reason
@@ -61,9 +61,16 @@ def use_number(draft: Draft, operation: Numbered) -> None:
     draft.put(take_number(held, owner, role, lane, operation.number), identity)
 
 
-def keys_taken(draft: Draft) -> dict[bytes, str]:
-    """Every key that somebody has or will have, with its owner: each has one meaning."""
-    taken = {key: held.grant.id for held in LICENCES.all(draft) for key in keys_of(held)}
+def keys_taken(draft: Draft, *, applied: bool = False) -> dict[bytes, str]:
+    """Every key that somebody has or will have, with its owner: each has one meaning. Those of
+    applications only where asked for: nobody proved to own them, and a stranger's would stand in
+    the way of their owner."""
+    taken = {
+        key: held.grant.id
+        for held in LICENCES.all(draft)
+        if applied or held.state is not LicenceState.APPLIED
+        for key in keys_of(held)
+    }
     taken.update({held.grant.key: f"attestor {held.id}" for held in draft.all(Attestor)})
     taken.update(dict.fromkeys(regulator_keys(draft.one(Regulator)), "the regulator"))
     return taken

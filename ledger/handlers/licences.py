@@ -46,7 +46,8 @@ from ledger.transaction import asset_id
 def apply(draft: Draft, operation: Apply) -> None:
     """A public wish; it takes no seat and mints nothing."""
     held = licences_by_name(draft)
-    asked = membership.apply(operation.grant, held, keys_taken(draft), draft.clock_ms)
+    taken = keys_taken(draft, applied=True)
+    asked = membership.apply(operation.grant, held, taken, draft.clock_ms)
     oldest = membership.displaced(held)
     if oldest is not None:
         LICENCES.remove(draft, name(oldest))

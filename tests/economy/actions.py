@@ -105,7 +105,7 @@ class Actions(Model):
         waiting = [
             (item.since, other) for other, item in self.licences.items() if item.state == "applied"
         ]
-        known = name in self.licences or self._are_taken(keys.values(), name)
+        known = name in self.licences or self._are_taken(keys.values(), name, "")
         if known or expires <= self.clock or not self.spend(owner):
             return False
         if len(waiting) == 16:
@@ -138,13 +138,19 @@ class Actions(Model):
             self.touched.add(name)
         return True
 
-    def _are_taken(self, keys: object, name: str) -> bool:
+    def _are_taken(self, keys: object, name: str, free: str = "applied") -> bool:
+        """By others, but for those in state `free`: who only asks holds no key."""
         given = set(keys)  # type: ignore[call-overload]
         for other, item in self.licences.items():
-            if other != name and given & {
-                *item.keys.values(),
-                *(k for k, _ in item.coming.values()),
-            }:
+            if (
+                other != name
+                and item.state != free
+                and given
+                & {
+                    *item.keys.values(),
+                    *(k for k, _ in item.coming.values()),
+                }
+            ):
                 return True
         return False
 

@@ -272,6 +272,8 @@ class Stream:
         name = self.rng.choice(APPLICANTS)
         owner, _, coin = self.spendable(1)
         keys, expires = {role: f"{name}/{role}" for role in ROLES}, self.expiry()
+        if self.rng.random() < 0.5:  # A key that somebody else has or may have.
+            keys["metering"] = f"{self.rng.choice(ISSUERS)}/metering/{self.rng.randrange(50)}"
         if coin is not None:
             operation = ops.Apply(self.grant(name, keys, expires))
             self.stage.act(

@@ -97,6 +97,8 @@ def _apply(state: State, grant: list[Any]) -> None:
     held = all_now(state, "Licence")
     need(grant[0] not in [item[0][0] for item in held], "bad_grant")
     _check_grant(state, grant)
+    asked = [item[0][6] for item in held if item[1] == APPLIED]
+    need(not any(set(grant[6]) & set(keys) for keys in asked), "bad_grant")
     waiting = sorted([item[5], item[0][0]] for item in held if item[1] == APPLIED)
     need(len(held) < 64 or bool(waiting), "bad_grant")
     if len(held) == 64 or len(waiting) == 16:
@@ -142,12 +144,12 @@ def _check_grant(state: State, grant: list[Any]) -> None:
 
 
 def _keys(state: State, but: str = "") -> set[bytes]:
-    """Every key of today and tomorrow, but those of one licence."""
+    """Every key of today and tomorrow, but those of one licence and of who only applied."""
     found = {item[0][3] for item in state.all("Attestor")}
     _, keys, announced = state.get("Regulator")
     found |= {*keys[1], *(key for change in announced for key in change[0][1])}
     for item in all_now(state, "Licence"):
-        if item[0][0] != but:
+        if item[0][0] != but and item[1] != APPLIED:
             found |= {*item[0][6], *(rotation[1] for rotation in item[7])}
     return found
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from ledger import membership
+from ledger.economy.attestor import AttestorGrant
 from ledger.economy.due import Due
 from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.economy.regulator import Regulator, RegulatorKeys
@@ -13,6 +14,7 @@ from ledger.economy.reserve import Solvency
 from ledger.genesis import GenesisBond
 from ledger.operations import (
     Admit,
+    AdmitAttestor,
     Apply,
     Burn,
     EndEpoch,
@@ -114,6 +116,32 @@ def test_a_full_list_of_applications_makes_room_for_the_next() -> None:
     assert len(world.draft.all(Due)) == deadlines + 16
     world.run(world.govern(Admit(grant("a", validator=False), 0)))
     assert state_of(world, "a") is LicenceState.ACTIVE
+
+
+def test_an_application_lays_hold_of_no_key() -> None:
+    """Nobody proved that the keys in it are its own: of other applications they keep others out,
+    not their owner. What was granted meanwhile keeps out the application."""
+    world = EconomyWorld()
+    signer = "thief/operations"
+    for taken in ("fresh", "honest/link", "lab", "state"):
+        keys = replace(grant("thief").keys, metering=key(taken).public)
+        squat = Apply(replace(grant("thief", validator=False), keys=keys))
+        world.run(world.spends("alice", squat, 0, "val0", signer))
+        lab = AttestorGrant("lab", "Lab", "lab", key("lab").public)
+        state = RegulatorKeys(1, (key("state").public,))
+        owned = {
+            "fresh": rotates(world, "treasury", "fresh"),
+            "honest/link": world.govern(Admit(grant("honest", validator=False), 0)),
+            "lab": world.govern(AdmitAttestor(lab, 0)),
+            "state": world.govern(RotateRegulator(0, state)),
+        }
+        if taken == "honest/link":
+            assert world.reason(asks(world, "honest")) is Reason.BAD_GRANT
+        world.run(owned[taken])
+        assert world.reason(world.govern(Admit(squat.grant, 0))) is Reason.BAD_GRANT
+        world.run(world.govern(Revoke("thief", 0)))
+        again = world.spends("alice", squat, 0, "val0", signer)
+        assert world.reason(again) is Reason.BAD_GRANT
 
 
 @pytest.mark.parametrize("granted", [48, 64])
