@@ -42,14 +42,16 @@ def apply(
     return Licence(grant, LicenceState.APPLIED, 0, Seat.NONE, 0, clock_ms, Cause.NONE, (), 0, 0)
 
 
-def displaced(licences: Mapping[str, Licence]) -> str | None:
-    """The application that makes room for another, None where there is room; raises Invalid.
+def displaced(licences: Mapping[str, Licence], *, applies: bool) -> str | None:
+    """The application that makes room for a licence that is not held yet, applied for or granted,
+    None where there is room; raises Invalid.
 
     It is the oldest, because a fee is small: whoever asks for nothing sixteen times would otherwise
     keep all others out until that lapses. Who was displaced is granted as if it had never asked.
     """
     waiting = [item for item in licences.values() if item.state is LicenceState.APPLIED]
-    if len(licences) < LICENCES_MAX and len(waiting) < APPLICATIONS_MAX:
+    is_crowded = applies and len(waiting) >= APPLICATIONS_MAX
+    if len(licences) < LICENCES_MAX and not is_crowded:
         return None
     if not waiting:
         raise Invalid(Reason.BAD_GRANT, f"{LICENCES_MAX} licences are granted already")
@@ -68,8 +70,6 @@ def admit(
     grant = operation.grant
     held = licences.get(grant.id)
     _check_version(operation.version, 0 if held is None else held.version, grant.id)
-    if held is None and len(licences) >= LICENCES_MAX:
-        raise Invalid(Reason.BAD_GRANT, f"{LICENCES_MAX} licences are granted already")
     if held is not None:
         _check_admissible(held, grant)
     _check_grant(grant, licences, taken, clock_ms)

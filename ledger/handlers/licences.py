@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ledger import membership
@@ -48,26 +50,33 @@ def apply(draft: Draft, operation: Apply) -> None:
     held = licences_by_name(draft)
     taken = keys_taken(draft, applied=True)
     asked = membership.apply(operation.grant, held, taken, draft.clock_ms)
-    oldest = membership.displaced(held)
-    if oldest is not None:
-        LICENCES.remove(draft, name(oldest))
+    _make_room(draft, held, applies=True)
     LICENCES.put(draft, asked)
 
 
 def admit(draft: Draft, operation: Admit) -> None:
     """What was applied for, what nobody applied for, or anew; an issuer begins with nothing to
     mint against."""
+    held = licences_by_name(draft)
     granted = membership.admit(
         operation,
-        licences_by_name(draft),
+        held,
         keys_taken(draft),
         clock_ms=draft.clock_ms,
         height=draft.height,
     )
+    if granted.grant.id not in held:
+        _make_room(draft, held, applies=False)
     LICENCES.put(draft, granted)
     asset = asset_id(draft.chain_id, granted.grant.id)
     if granted.grant.issuer and draft.load(Reserve, asset) is None:
         RESERVES.put(draft, Reserve.empty(asset, granted.grant.id, draft.clock_ms))
+
+
+def _make_room(draft: Draft, held: Mapping[str, Licence], *, applies: bool) -> None:
+    oldest = membership.displaced(held, applies=applies)
+    if oldest is not None:
+        LICENCES.remove(draft, name(oldest))
 
 
 def change(

@@ -99,17 +99,22 @@ def _apply(state: State, grant: list[Any]) -> None:
     _check_grant(state, grant)
     asked = [item[0][6] for item in held if item[1] == APPLIED]
     need(not any(set(grant[6]) & set(keys) for keys in asked), "bad_grant")
+    _make_room(state, 16)
+    keep(state, "Licence", [grant, APPLIED, 0, NONE, 0, state.clock_ms, NO_CAUSE, [], 0, 0])
+
+
+def _make_room(state: State, waiting_max: int = 64) -> None:
+    """For one more: the oldest application goes where all that may wait do, or all are taken."""
+    held = all_now(state, "Licence")
     waiting = sorted([item[5], item[0][0]] for item in held if item[1] == APPLIED)
     need(len(held) < 64 or bool(waiting), "bad_grant")
-    if len(held) == 64 or len(waiting) == 16:
+    if len(held) == 64 or len(waiting) == waiting_max:
         state.drop("Licence", waiting[0][1].encode())
-    keep(state, "Licence", [grant, APPLIED, 0, NONE, 0, state.clock_ms, NO_CAUSE, [], 0, 0])
 
 
 def _admit(state: State, grant: list[Any], version: int) -> None:
     held = now(state, "Licence", grant[0].encode())
     need(version == (held[2] if held else 0), "wrong_version")
-    need(bool(held) or len(all_now(state, "Licence")) < 64, "bad_grant")
     if held:
         bound = [
             [item[6][CONSENSUS_KEY], item[6][4], item[4], item[8]] for item in (held[0], grant)
@@ -118,6 +123,8 @@ def _admit(state: State, grant: list[Any], version: int) -> None:
         need(held[1] not in (REVOKED, CLOSED), "licence_inactive")
         need(held[1] != APPLIED or held[0] == grant, "bad_grant")
     _check_grant(state, grant)
+    if not held:
+        _make_room(state)
     seat = [WAITING if grant[8] else NONE, state.height]
     standing = [ACTIVE, state.clock_ms, NO_CAUSE]
     if held and held[3] != NONE:

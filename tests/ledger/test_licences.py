@@ -12,6 +12,7 @@ from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.economy.regulator import Regulator, RegulatorKeys
 from ledger.economy.reserve import Solvency
 from ledger.genesis import GenesisBond
+from ledger.membership import LICENCES_MAX
 from ledger.operations import (
     Admit,
     AdmitAttestor,
@@ -153,13 +154,36 @@ def test_applications_make_room_where_licences_fill_the_rest(granted: int) -> No
         for index in range(64 - granted)
     }
     if granted == 48:
-        assert membership.displaced(held) == "y0"
+        assert membership.displaced(held, applies=True) == "y0"
         del held["y0"]
-        assert membership.displaced(held) is None
+        assert membership.displaced(held, applies=True) is None
     else:
         with pytest.raises(Invalid) as caught:
-            membership.displaced(held)
+            membership.displaced(held, applies=True)
         assert caught.value.reason is Reason.BAD_GRANT
+
+
+def test_applications_keep_out_nobody_who_is_granted_a_licence() -> None:
+    """One below the limit a licence is granted and no application goes; at the limit the oldest
+    does, though fewer than sixteen wait. Where all are granted nothing new is, what is there still
+    may be."""
+    made = lasting(make_genesis())
+    others = tuple(grant(f"x{index}", validator=False) for index in range(LICENCES_MAX - 7))
+    world = EconomyWorld(replace(made, licences=(*made.licences, *others)))
+    deadlines = len(world.draft.all(Due))
+    for name in ("old", "a"):
+        world.run(asks(world, name))
+    world.run(world.govern(Admit(GRANT, 0)))
+    assert state_of(world, "old") is LicenceState.APPLIED
+    world.run(world.govern(Admit(grant("newer", validator=False), 0)))
+    assert [state_of(world, name) for name in ("old", "a")] == [None, LicenceState.APPLIED]
+    world.run(world.govern(Admit(grant("a", validator=False), 0)))
+    assert len(world.draft.all(Licence)) == LICENCES_MAX
+    assert len(world.draft.all(Due)) == deadlines + 3
+    old = grant("old", validator=False)
+    assert world.reason(world.govern(Admit(old, 0))) is Reason.BAD_GRANT
+    assert world.reason(asks(world, "old")) is Reason.BAD_GRANT
+    world.run(world.govern(Admit(grant("x0", validator=False), 0)))
 
 
 @pytest.mark.parametrize("act", [Suspend, Reinstate])

@@ -17,7 +17,6 @@ from ledger.epochs import Epoch
 from ledger.execution import FREE_PER_IDENTITY_MAX
 from ledger.handlers import licences
 from ledger.invariants import recount
-from ledger.membership import LICENCES_MAX
 from ledger.objects import key_of, load, load_all
 from ledger.operations import (
     GOVERNORS,
@@ -195,18 +194,6 @@ def test_an_issuer_that_returns_keeps_its_supply_and_its_hours() -> None:
     assert load(world.state, Reserve, world.asset("val0")) == before
     assert refused(world, world.mint("val0")).reason is Reason.WRONG_ROLE_KEY
     recount(world.state, world.state.outputs.items())
-
-
-def test_so_many_licences_and_no_more() -> None:
-    """One below the limit is granted, at the limit nothing new is, what is there still may be."""
-    held = {
-        f"x{index}": Licence.granted(grant(f"x{index}", validator=False), 0)
-        for index in range(LICENCES_MAX)
-    }
-    assert reason_of(lambda: admitted(Admit(GRANT, 0), held)) is Reason.BAD_GRANT
-    admitted(Admit(grant("x0", validator=False), 0), held)
-    del held["x0"]
-    admitted(Admit(GRANT, 0), held)
 
 
 @pytest.mark.parametrize(("clock_ms", "passes"), [(99, True), (100, False), (101, False)])
