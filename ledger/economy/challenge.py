@@ -9,6 +9,7 @@ The commitment counts until it is ruled on. Payments are made by the system in t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Annotated, ClassVar
 
@@ -73,11 +74,27 @@ def deadline(held: Challenge, parameters: EconomyParameters) -> int:
     return held.decided_ms or held.since_ms + parameters.contest_ms
 
 
-def ruled(held: Challenge, attestor: str, *, upheld: bool, clock_ms: int) -> Challenge:
-    """The challenge with a panel member's vote; raises Invalid."""
+def check_seat(
+    held: Challenge, attestor: str, groups: Mapping[str, str], parties: Iterable[str]
+) -> None:
+    """Who was drawn and could be drawn still, next to those that voted; raises Invalid. Since the
+    draw a member may have attested the commitment, or come back under another group. `groups` are
+    those of attestors that count now, `parties` who attested."""
     if attestor not in held.panel:
         detail = f"'{attestor}' does not sit on the panel: {', '.join(held.panel) or 'nobody'}"
         raise Invalid(Reason.NOT_ON_PANEL, detail)
+    group = groups[attestor]
+    if any(groups.get(name) == group for name in parties):
+        detail = f"'{attestor}' is of group '{group}', which attested the commitment since"
+        raise Invalid(Reason.NOT_ON_PANEL, detail)
+    voted = [vote.attestor for vote in held.votes if groups.get(vote.attestor) == group]
+    if voted and attestor not in voted:
+        detail = f"'{attestor}' is of group '{group}', for which '{voted[0]}' has ruled"
+        raise Invalid(Reason.NOT_ON_PANEL, detail)
+
+
+def ruled(held: Challenge, attestor: str, *, upheld: bool, clock_ms: int) -> Challenge:
+    """The challenge with a panel member's vote; raises Invalid."""
     if any(vote.attestor == attestor for vote in held.votes) or held.decided_ms:
         raise Invalid(Reason.REPLAYED_OPERATION, f"'{attestor}' has ruled, or the panel has")
     held = msgspec.structs.replace(held, votes=(*held.votes, Vote(attestor, upheld)))

@@ -186,7 +186,7 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
 
 
 def rule(draft: Draft, operation: Rule) -> None:
-    """A vote on the very challenge that the attestor saw."""
+    """A vote on the very challenge that the attestor saw; its group is no party, and has one."""
     need_attestor(draft, operation.attestor, operation.key)
     identity = CapacityCommitment.identity(operation.issuer, operation.commitment)
     held = CHALLENGES.get(draft, identity)
@@ -196,6 +196,10 @@ def rule(draft: Draft, operation: Rule) -> None:
     moment = challenge.deadline(held, draft.economy)
     if draft.clock_ms > moment:
         raise Invalid(Reason.UNKNOWN_CHALLENGE, f"the challenge ended at {rfc3339(moment)}")
+    contested = COMMITMENTS.get(draft, identity)
+    assert contested is not None  # It waits for its ruling.
+    parties = [item.attestor for item in contested.attestations]
+    challenge.check_seat(held, operation.attestor, groups_of(draft.all(Attestor)), parties)
     after = challenge.ruled(
         held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms
     )

@@ -360,6 +360,9 @@ class Actions(Model):
             return False
         if name not in item.panel or name in item.votes or item.decided:
             return False
+        others = (self.commitments[place].said.keys() | item.votes.keys()) & self.attestors
+        if self.groups[name] in {self.groups[other] for other in others}:
+            return False
         item.votes[name] = upheld
         yes = sum(item.votes.values())
         if yes >= 3 or len(item.votes) - yes >= 3:

@@ -154,15 +154,18 @@ class Stream:
             allowed = len(self.model.attestors) > 0
             self.govern(ops.RemoveAttestor(name, number), lambda: self._remove(name, allowed))
         elif name not in self.model.attestors:
-            self.govern(ops.AdmitAttestor(found, number), lambda: self._readmit(name))
+            group = self.rng.choice((found.group,) * 9 + tuple(sorted(self.model.groups.values())))
+            found = msgspec.structs.replace(found, group=group)
+            self.govern(ops.AdmitAttestor(found, number), lambda: self._readmit(name, group))
 
     def _remove(self, name: str, allowed: bool) -> bool:
         self.model.attestors.discard(name)
         self._touch_all(name)
         return allowed
 
-    def _readmit(self, name: str) -> bool:
+    def _readmit(self, name: str, group: str) -> bool:
         self.model.attestors.add(name)
+        self.model.groups[name] = group
         for held in self.model.commitments.values():
             held.said.pop(name, None)
         self._touch_all(name)

@@ -199,7 +199,7 @@ def _penalty(state: State, issuer: str, held: list[Any]) -> int:
 def _at_stake(state: State, held: list[Any]) -> int:
     """What the periods left are worth, were all words fresh and of the whole schedule."""
     terms, wanted = held[0], state.get("Parameters")[5]
-    groups = {item[0][0]: item[0][2] for item in state.all("Attestor") if item[1]}
+    groups = _groups(state)
     said = sorted([figure, groups[name]] for name, figure, *_ in held[6] if name in groups)
     figures = sorted({group: figure for figure, group in said}.values())
     most = min(terms[7], held[5] * 10**6 * state.period_ms // 3_600_000)
@@ -212,8 +212,13 @@ def _at_stake(state: State, held: list[Any]) -> int:
     return most * min(factors) * len(left) // 10**6
 
 
+def _groups(state: State) -> dict[str, str]:
+    """Of attestors that count."""
+    return {item[0][0]: item[0][2] for item in state.all("Attestor") if item[1]}
+
+
 def _panel(state: State, parties: list[str], seed: bytes) -> list[str]:
-    groups = {item[0][0]: item[0][2] for item in state.all("Attestor") if item[1]}
+    groups = _groups(state)
     closed = {groups[name] for name in parties if name in groups}
     panel: list[str] = []
     for _, name in sorted((digest("panel", seed, name.encode()), name) for name in groups):
@@ -232,6 +237,10 @@ def rule(
     ends_ms = held[9] or since_ms + state.economy.contest_ms
     need(state.clock_ms <= ends_ms, "unknown_challenge")
     need(attestor in held[7], "not_on_panel")
+    groups = _groups(state)
+    contested = now(state, "CapacityCommitment", f"{issuer}\0{name}".encode())
+    closed = {entry[0] for entry in contested[6]} | {vote[0] for vote in held[8]} - {attestor}
+    need(groups[attestor] not in [groups.get(other) for other in closed], "not_on_panel")
     need(not held[9] and attestor not in [vote[0] for vote in held[8]], "replayed_operation")
     held[8].append([attestor, upheld])
     if verdict(held) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ledger.economy.attestor import PANEL_NEEDED, PANEL_SEATS, draw_panel
@@ -268,6 +269,27 @@ def test_a_challenge_needs_as_many_as_decide() -> None:
     world.run(*(rules(world, group, upheld=True) for group in left))
     world.run()
     assert state_of(world) is CommitmentState.VOID
+
+
+def test_a_member_that_became_a_party_rules_no_more() -> None:
+    """It attested since, or came back under the group of one that did, or of one that has ruled:
+    every vote is of a group that could be drawn, and of another one."""
+    world = new_world()
+    contested(world)
+    world.run(world.attests("east", "val0"))
+    assert world.reason(rules(world, "east", upheld=False)) is Reason.NOT_ON_PANEL
+    for name, group in (("upper", "north"), ("lower", "inner")):
+        world.run(world.govern(RemoveAttestor(f"att-{name}", 1)))
+        found = next(item for item in world.genesis.attestors if item.group == name)
+        moved = msgspec.structs.replace(found, group=group)
+        world.run(world.govern(AdmitAttestor(moved, 2)))
+    assert world.reason(rules(world, "upper", upheld=False)) is Reason.NOT_ON_PANEL
+    world.run(rules(world, "inner", upheld=True))
+    assert world.reason(rules(world, "lower", upheld=True)) is Reason.NOT_ON_PANEL
+    world.run(rules(world, "outer", upheld=True))
+    held = load(world.state, Challenge, NAME)
+    assert held is not None
+    assert [vote.attestor for vote in held.votes] == ["att-inner", "att-outer"]
 
 
 def test_a_vote_is_for_one_challenge_and_counts_once() -> None:
