@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ledger import operations as ops
 from ledger.times import MINUTE_MS
 from tests.economy import stream
 from tests.economy.second_stage import SecondStage
@@ -36,3 +37,16 @@ def test_all_agree_on_which_application_makes_room(monkeypatch: pytest.MonkeyPat
         waited |= stage.model.licences.keys() & set(names)
     assert len(waited) > 16
     assert [held.state for held in stage.model.licences.values()].count("applied") == 16
+
+
+def test_both_forget_what_an_attestor_said_before_it_was_removed() -> None:
+    """Of each commitment that it vouched for nothing else changes."""
+    stage = SecondStage()
+    actions = Stream(7, stage)
+    grant = stage.world.genesis.attestors[0]
+    assert any(grant.id in held.said for held in stage.model.commitments.values())
+    stage.begin(1_000)
+    actions.govern(ops.RemoveAttestor(grant.id, 1), lambda: actions._remove(grant.id, True))
+    actions.govern(ops.AdmitAttestor(grant, 2), lambda: actions._readmit(grant.id, grant.group))
+    stage.end(counted=True)
+    assert not any(grant.id in held.said for held in stage.model.commitments.values())

@@ -216,7 +216,7 @@ def _admit_attestor(state: State, grant: list[Any], version: int) -> None:
     for item in all_now(state, "CapacityCommitment"):
         left = [entry for entry in item[6] if entry[0] != grant[0]]
         if left != item[6]:
-            keep(state, "CapacityCommitment", [*item[:6], left])
+            keep(state, "CapacityCommitment", [*item[:6], left, *item[7:]])
 
 
 def _remove_attestor(state: State, name: str, version: int) -> None:
