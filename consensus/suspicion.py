@@ -11,20 +11,26 @@ re-send names (`ledger.mempool.RESENT_MAX`), `Throughput` an hour of windows.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
-from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
+from ledger.block import (
+    BLOCK_BYTES_MAX,
+    BLOCK_OPERATIONS_MAX,
+    BLOCK_SIGNATURES_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+)
+from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, TROUBLED_SHARE, Kind, kind_of
 from ledger.mempool import TRANSACTIONS_MAX
 from ledger.operations import identities
 from ledger.parameters import PPM
-from ledger.transaction import SignedTransaction
+from ledger.transaction import OPERATIONS_MAX, SignedTransaction
 
 ROOMY_BLOCKS = 8
 """Blocks with room that an honest primary, who takes what came first, cannot make without it."""
 ROOMY_PPM_MAX = 900_000
-"""Below it a block has room: the next transaction that did not fit is smaller than the rest."""
+"""Below it a block has room: the next transaction that did not fit is smaller than the rest. Of
+operations, of which a block holds few, it has while the largest transaction would have fitted."""
 DECIDED_MAX = TRANSACTIONS_MAX + 4 * BLOCK_TRANSACTIONS_MAX
 """Of its class: a full pool, the room of all members beside it, and what is in flight."""
 WINDOW_MS = 10_000
@@ -34,24 +40,35 @@ REST_MS = 600_000  # between two suspicions for low throughput: load that change
 
 @dataclass(frozen=True, slots=True)
 class BlockFill:
-    """How much of a block's limits was used: of each part its fullest limit, in millionths."""
+    """What a block used: of its fullest limit in millionths, operations apart."""
 
     whole_ppm: int
-    free_ppm: int
-    transactions: int
-    free: int
+    roomy: frozenset[Kind]
+    """Those of which it could have held another one."""
+    decided: Counter[Kind]
+    """How many of each it holds."""
 
     @classmethod
-    def of(cls, transactions: Sequence[SignedTransaction]) -> BlockFill:
-        free = [tx for tx in transactions if not tx.body.inputs]
+    def of(cls, transactions: Sequence[SignedTransaction], troubled: Container[bytes]) -> BlockFill:
+        """`troubled` are the assets in which few fees are taken."""
+        by_kind: dict[Kind, list[SignedTransaction]] = {kind: [] for kind in Kind}
+        for tx in transactions:
+            by_kind[kind_of(tx, troubled)].append(tx)
+        free, in_trouble = by_kind[Kind.FREE], by_kind[Kind.TROUBLED]
         issuers = Counter(issuer for tx in free for issuer in identities(tx.body.operations))
         most = max(issuers.values(), default=0) * PPM // FREE_PER_IDENTITY_MAX
-        return cls(
-            whole_ppm=_fill_ppm(transactions),
-            free_ppm=max(_fill_ppm(free) * FREE_SHARE, most),
-            transactions=len(transactions),
-            free=len(free),
-        )
+        whole_ppm = _fill_ppm(transactions)
+        roomy = set()
+        if whole_ppm < ROOMY_PPM_MAX:
+            roomy.add(Kind.PAYMENT)
+            if _has_room(transactions):
+                roomy.add(Kind.OPERATION)
+                if most < ROOMY_PPM_MAX and _has_room(free, FREE_SHARE):
+                    roomy.add(Kind.FREE)
+                if _has_room(in_trouble, TROUBLED_SHARE):
+                    roomy.add(Kind.TROUBLED)
+        decided = Counter({kind: len(found) for kind, found in by_kind.items()})
+        return cls(whole_ppm, frozenset(roomy), decided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +76,14 @@ class Waiting:
     """A transaction that can be executed and waits for longer than T."""
 
     txid: bytes
-    is_free: bool
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """Where the counters stood at a transaction's second re-send."""
 
-    is_free: bool
+    kind: Kind
     at_ms: int
     roomy: int
     decided: int
@@ -77,8 +94,8 @@ class PassedOver:
 
     def __init__(self) -> None:
         self._marks: dict[bytes, _Mark | None] = {}  # None: re-sent once
-        self._roomy = {False: 0, True: 0}  # blocks with room, by class (free or not)
-        self._decided = {False: 0, True: 0}  # transactions
+        self._roomy: Counter[Kind] = Counter()  # blocks with room
+        self._decided: Counter[Kind] = Counter()  # transactions
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -92,18 +109,16 @@ class PassedOver:
         held, self._marks = self._marks, {}
         for item in round_:
             mark = held.get(item.txid)
-            if mark is None and item.txid in held:
-                roomy, decided = self._roomy[item.is_free], self._decided[item.is_free]
-                mark = _Mark(item.is_free, now_ms, roomy, decided)
+            is_other = mark is None or mark.kind is not item.kind
+            if is_other and item.txid in held:
+                roomy, decided = self._roomy[item.kind], self._decided[item.kind]
+                mark = _Mark(item.kind, now_ms, roomy, decided)
             self._marks[item.txid] = mark
 
     def on_decided(self, fill: BlockFill) -> None:
-        """A block became final. A free transaction needs room in the whole and in its part."""
-        is_roomy = fill.whole_ppm < ROOMY_PPM_MAX
-        self._roomy[False] += is_roomy
-        self._roomy[True] += is_roomy and fill.free_ppm < ROOMY_PPM_MAX
-        self._decided[False] += fill.transactions - fill.free
-        self._decided[True] += fill.free
+        """A block became final."""
+        self._roomy.update(fill.roomy)
+        self._decided.update(fill.decided)
 
     def accusing(self, now_ms: int, patience_ms: int) -> Iterator[bytes]:
         """Transactions that an honest primary would have decided, if they still wait."""
@@ -112,9 +127,9 @@ class PassedOver:
                 continue
             had_room = (
                 now_ms >= mark.at_ms + patience_ms
-                and self._roomy[mark.is_free] >= mark.roomy + ROOMY_BLOCKS
+                and self._roomy[mark.kind] >= mark.roomy + ROOMY_BLOCKS
             )
-            if had_room or self._decided[mark.is_free] > mark.decided + DECIDED_MAX:
+            if had_room or self._decided[mark.kind] > mark.decided + DECIDED_MAX:
                 yield txid
 
 
@@ -167,8 +182,15 @@ class Throughput:
         self._is_fair = True
 
 
+def _has_room(transactions: Sequence[SignedTransaction], share: int = 1) -> bool:
+    """Whether any other one would have fitted into this part of a block."""
+    operations = sum(len(tx.body.operations) for tx in transactions)
+    left = BLOCK_OPERATIONS_MAX // share - operations
+    return left >= OPERATIONS_MAX and _fill_ppm(transactions) * share < ROOMY_PPM_MAX
+
+
 def _fill_ppm(transactions: Sequence[SignedTransaction]) -> int:
-    """The fullest of a block's limits."""
+    """The fullest of a block's limits, operations apart."""
     signatures = sum(len(tx.witness.signatures) for tx in transactions)
     size_bytes = sum(len(tx.raw) for tx in transactions)
     return max(

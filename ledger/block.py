@@ -23,6 +23,9 @@ from ledger.validators import VALIDATORS_MAX, ValidatorSet
 TRANSACTION_BYTES_MAX = 16 * 1024
 BLOCK_TRANSACTIONS_MAX = 2_000
 BLOCK_SIGNATURES_MAX = 4_000
+BLOCK_OPERATIONS_MAX = 256
+"""The dearest takes a millisecond, whatever its bytes and its fee: a mint measures all hours of its
+issuer. By the other limits a block would hold 17 s of them."""
 BLOCK_BYTES_MAX = 1_048_576  # of transactions; the frame that carries a block may hold 2 MiB
 HEADER_BYTES_MAX = 512
 BLOCK_FRAME_BYTES_MAX = 2 * 1024 * 1024

@@ -10,12 +10,14 @@ here and written elsewhere, once, when the block is final.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from ledger.backing import judge, touched_by
 from ledger.block import (
     BLOCK_BYTES_MAX,
+    BLOCK_OPERATIONS_MAX,
     BLOCK_SIGNATURES_MAX,
     BLOCK_TRANSACTIONS_MAX,
     Block,
@@ -55,6 +57,17 @@ TROUBLED_SHARE = 10
 EMPTY_ROOT = merkle_root([])
 
 
+class Kind(Enum):
+    """Transactions that share room: where there is none for one kind, there may be for others."""
+
+    PAYMENT = 1
+    OPERATION = 2
+    """Pays, and does more than to move coins."""
+    TROUBLED = 3
+    """Pays in coins of an issuer in deficit, whatever it does."""
+    FREE = 4
+
+
 class Execution:
     """One block in the making on top of a view. It is a view itself, of the state so far.
 
@@ -75,11 +88,11 @@ class Execution:
         "_room",
         "_spent",
         "_system_outputs",
-        "_troubled",
         "_troubled_room",
         "_wtxids",
         "height",
         "time_ms",
+        "troubled",
     )
 
     def __init__(self, view: View, *, time_ms: int, proposer: bytes) -> None:
@@ -105,7 +118,7 @@ class Execution:
         self._room = Room()
         self._free_room = Room(FREE_SHARE)
         self._free_by_identity: Counter[str] = Counter()
-        self._troubled: dict[bytes, bool] = {}
+        self.troubled = troubled_assets(view)
         self._troubled_room = Room(TROUBLED_SHARE)
         self._is_open = False
         """A transaction that is not of government was taken."""
@@ -153,7 +166,7 @@ class Execution:
         self._room.take(tx)
         if body.inputs:
             self._fees[body.fee.asset] += body.fee.amount
-            if self._is_troubled(body.fee.asset):
+            if body.fee.asset in self.troubled:
                 self._troubled_room.take(tx)
         else:
             self._free_room.take(tx)
@@ -206,7 +219,7 @@ class Execution:
         if not self._room.holds(tx):
             return Invalid(Reason.BAD_BODY, "over the limits of a block")
         if tx.body.inputs:
-            if self._is_troubled(tx.body.fee.asset) and not self._troubled_room.holds(tx):
+            if tx.body.fee.asset in self.troubled and not self._troubled_room.holds(tx):
                 detail = "fees in coins of issuers in deficit fill their tenth of the block"
                 return Invalid(Reason.TROUBLED_FEE, detail)
             return None
@@ -251,15 +264,6 @@ class Execution:
             judge(draft, touched)
             self._objects.update(draft.changed)
 
-    def _is_troubled(self, asset: bytes) -> bool:
-        """As the block found its issuer."""
-        found = self._troubled.get(asset)
-        if found is None:
-            held = load(self._base, Reserve, asset)
-            found = held is not None and held.solvency in (Solvency.DEFICIT, Solvency.CAGED)
-            self._troubled[asset] = found
-        return found
-
     def _check_supply(self, created: Mapping[Outpoint, OutputEntry]) -> None:
         outputs: Counter[bytes] = Counter()
         for entry in created.values():
@@ -297,24 +301,48 @@ class Execution:
 class Room:
     """What is left of a block's limits, of the whole or of one part in `share`."""
 
-    __slots__ = ("_bytes", "_signatures", "_transactions")
+    __slots__ = ("_bytes", "_operations", "_signatures", "_transactions")
 
     def __init__(self, share: int = 1) -> None:
         self._transactions = BLOCK_TRANSACTIONS_MAX // share
         self._signatures = BLOCK_SIGNATURES_MAX // share
         self._bytes = BLOCK_BYTES_MAX // share
+        self._operations = BLOCK_OPERATIONS_MAX // share
 
     def holds(self, tx: SignedTransaction) -> bool:
         return (
             self._transactions >= 1
             and self._signatures >= len(tx.witness.signatures)
             and self._bytes >= len(tx.raw)
+            and self.holds_operations(tx)
         )
+
+    def holds_operations(self, tx: SignedTransaction) -> bool:
+        """Whether this limit alone has room: where it has none, payments go on."""
+        return self._operations >= len(tx.body.operations)
 
     def take(self, tx: SignedTransaction) -> None:
         self._transactions -= 1
         self._signatures -= len(tx.witness.signatures)
         self._bytes -= len(tx.raw)
+        self._operations -= len(tx.body.operations)
+
+
+def troubled_assets(view: View) -> frozenset[bytes]:
+    """Coins of issuers in deficit, as a state has them: what the next block takes as fees for a
+    small part of it."""
+    bad = (Solvency.DEFICIT, Solvency.CAGED)
+    return frozenset([held.asset for held in load_all(view, Reserve) if held.solvency in bad])
+
+
+def kind_of(tx: SignedTransaction, troubled: Container[bytes]) -> Kind:
+    """With which others a transaction shares room."""
+    body = tx.body
+    if not body.inputs:
+        return Kind.FREE
+    if body.fee.asset in troubled:
+        return Kind.TROUBLED
+    return Kind.OPERATION if body.operations else Kind.PAYMENT
 
 
 def build_header(

@@ -24,7 +24,14 @@ from itertools import islice
 from typing import TypeAlias
 
 from ledger.claims import Claim, claims_of, conflict
-from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, Room
+from ledger.execution import (
+    FREE_PER_IDENTITY_MAX,
+    FREE_SHARE,
+    TROUBLED_SHARE,
+    Kind,
+    Room,
+    kind_of,
+)
 from ledger.locks import Before, Key, limits_of
 from ledger.operations import identities
 from ledger.reasons import Invalid, Reason
@@ -47,6 +54,8 @@ FINAL_MAX = 20_000
 """Final transactions remembered, ten full blocks; older ones are found in the chain."""
 RECHECKED_MAX = 256
 """Waiting operations and locks that close, asked about again after a block: about 5 ms."""
+RECHECKED_OPERATIONS_MAX = 64
+"""In them, for one transaction may hold many: 70 ms of the dearest."""
 EXPIRY_SPARE = 1_024
 """Entries of the expiry queue beyond twice those that wait, before it is built anew."""
 RATE_UNIT = 1_000
@@ -99,6 +108,8 @@ class Mempool:
         self.size_bytes = 0
         """Of all that wait, those that validators sent again included."""
         self.free_count = 0
+        self.operating_count = 0
+        """Those with operations, free or not."""
         self._by_owner: Counter[bytes] = Counter()
         self._by_member: Counter[bytes] = Counter()
         self._bytes_by_member: Counter[bytes] = Counter()
@@ -201,29 +212,37 @@ class Mempool:
 
     # Blocks.
 
-    def select(self, *, skip: Container[bytes] = frozenset()) -> list[SignedTransaction]:
+    def select(
+        self, *, skip: Container[bytes] = frozenset(), troubled: Container[bytes] = frozenset()
+    ) -> list[SignedTransaction]:
         """What the next block should hold, within a block's limits: government first, because a
         block takes it nowhere else, then in the order of arrival.
 
-        `skip` holds the txids of blocks that are proposed and not final yet. Free ones take at
-        most their share and are passed over from the first that finds it full; any other that
-        does not fit ends the block.
+        `skip` holds the txids of blocks that are proposed and not final yet, `troubled` the assets
+        in which few fees are taken. Free ones, those, and all with operations are passed over from
+        the first that finds its share full; any other that does not fit ends the block.
         """
         chosen: list[SignedTransaction] = []
-        room, free_room = Room(), Room(FREE_SHARE)
-        is_free_full = False
+        room = Room()
+        shares = {Kind.FREE: Room(FREE_SHARE), Kind.TROUBLED: Room(TROUBLED_SHARE)}
+        full: set[Kind] = set()
+        are_operations_full = False
         for txid in self._in_order():
-            entry = self._entries[txid]
-            if txid in skip or (entry.is_free and is_free_full):
+            tx = self._entries[txid].tx
+            kind = kind_of(tx, troubled)
+            if txid in skip or kind in full or (are_operations_full and tx.body.operations):
                 continue
-            tx = entry.tx
+            if not room.holds_operations(tx):
+                are_operations_full = True
+                continue
             if not room.holds(tx):
                 break
-            if entry.is_free:
-                is_free_full = not free_room.holds(tx)
-                if is_free_full:
+            share = shares.get(kind)
+            if share is not None:
+                if not share.holds(tx):
+                    full.add(kind)
                     continue
-                free_room.take(tx)
+                share.take(tx)
             room.take(tx)
             chosen.append(tx)
         return chosen
@@ -268,12 +287,16 @@ class Mempool:
         Headroom, licences and epochs change under operations, and a `before` in a lock passes.
         What else only spends is lost to a final conflict or to its expiry, and `drop_committed` and
         `drop_expired` saw to that. Whoever is not yet due by the time of the last block was let in
-        by the clock, and stays.
+        by the clock, and stays. Operations beyond the limit are asked about when they are taken.
         """
-        dropped = []
+        dropped, operations = [], 0
         for txid in list(islice(self._rechecked, RECHECKED_MAX)):
+            tx = self._entries[txid].tx
+            operations += len(tx.body.operations)
+            if operations > RECHECKED_OPERATIONS_MAX and tx.body.operations:
+                continue
             try:
-                check(self._entries[txid].tx)
+                check(tx)
             except Invalid as error:
                 if error.reason is not Reason.NOT_YET:
                     dropped.append(self._reject_waiting(txid, error))
@@ -365,6 +388,7 @@ class Mempool:
         size = sign * len(entry.tx.raw)
         self.size_bytes += size
         self.free_count += sign * entry.is_free
+        self.operating_count += sign * bool(entry.tx.body.operations)
         for owner in entry.owners:
             _move(self._by_owner, owner, sign)
         if entry.resent_by is None:

@@ -56,7 +56,7 @@ def _fill(
     execution: Execution, mempool: Mempool, in_flight: Container[bytes], room: int
 ) -> list[SignedTransaction]:
     taken: list[SignedTransaction] = []
-    for tx in mempool.select(skip=in_flight):
+    for tx in mempool.select(skip=in_flight, troubled=execution.troubled):
         if len(taken) == room:
             break
         if not execution.fits(tx):

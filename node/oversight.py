@@ -12,8 +12,14 @@ from collections.abc import Sequence
 from consensus.effects import Now
 from consensus.replica_state import ReplicaState
 from consensus.suspicion import BlockFill, PassedOver, Throughput, Waiting
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
+from ledger.block import (
+    BLOCK_BYTES_MAX,
+    BLOCK_OPERATIONS_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_BYTES_MAX,
+)
 from ledger.chain import Chain
+from ledger.execution import kind_of, troubled_assets
 from ledger.mempool import RESENT_BYTES_MAX, RESENT_MAX, Mempool
 from ledger.reasons import Invalid
 from ledger.state import check_transaction
@@ -49,7 +55,8 @@ class Oversight:
             return []
         self._resend_ms = now.monotonic_ms + self._patience_ms
         late = self._late(now)
-        round_ = [Waiting(tx.txid, not tx.body.inputs) for tx in late]
+        troubled = troubled_assets(self._chain)
+        round_ = [Waiting(tx.txid, kind_of(tx, troubled)) for tx in late]
         self._passed_over.on_resent(round_, now.monotonic_ms)
         self._judge(now)
         return late
@@ -57,7 +64,7 @@ class Oversight:
     def decided(self, transactions: Sequence[SignedTransaction], now: Now) -> None:
         """The primary's block is final, and the pool has forgotten what it holds."""
         self._look(now)
-        fill = BlockFill.of(transactions)
+        fill = BlockFill.of(transactions, troubled_assets(self._chain))
         self._passed_over.on_decided(fill)
         self._throughput.on_decided(fill)
         self._judge(now)
@@ -86,11 +93,14 @@ class Oversight:
     def _late(self, now: Now) -> list[SignedTransaction]:
         """What waits for T and can be executed, as much as the primary keeps room for."""
         since_ms_max = now.monotonic_ms - self._patience_ms
-        late, room_bytes = [], RESENT_BYTES_MAX
+        late, room_bytes, operations = [], RESENT_BYTES_MAX, 0
         for tx in self._mempool.pending(RESENT_MAX, since_ms_max=since_ms_max):
             room_bytes -= len(tx.raw)
+            operations += len(tx.body.operations)
             if room_bytes < 0:
                 break
+            if operations > BLOCK_OPERATIONS_MAX and tx.body.operations:  # dear to ask about
+                continue
             if self._is_executable(tx):
                 late.append(tx)
         return late
@@ -104,9 +114,8 @@ class Oversight:
         return True
 
     def _full_block_waits(self) -> bool:
-        """A full block of paying transactions, whatever the size of the free ones."""
+        """A full block of payments, whatever the size of the others: operations fill no block."""
         pool = self._mempool
-        paying_bytes = pool.size_bytes - pool.free_count * TRANSACTION_BYTES_MAX
-        return (
-            len(pool) - pool.free_count >= BLOCK_TRANSACTIONS_MAX or paying_bytes >= BLOCK_BYTES_MAX
-        )
+        payments = len(pool) - pool.operating_count
+        payment_bytes = pool.size_bytes - pool.operating_count * TRANSACTION_BYTES_MAX
+        return payments >= BLOCK_TRANSACTIONS_MAX or payment_bytes >= BLOCK_BYTES_MAX

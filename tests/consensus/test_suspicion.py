@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import sha256
 
 import pytest
@@ -10,7 +11,6 @@ from consensus.suspicion import (
     DECIDED_MAX,
     REST_MS,
     ROOMY_BLOCKS,
-    ROOMY_PPM_MAX,
     WINDOW_MS,
     WINDOWS_MAX,
     BlockFill,
@@ -18,20 +18,24 @@ from consensus.suspicion import (
     Throughput,
     Waiting,
 )
-from ledger.block import BLOCK_TRANSACTIONS_MAX
+from ledger.block import BLOCK_OPERATIONS_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.execution import FREE_SHARE, TROUBLED_SHARE, Kind
+from ledger.operations import Mint
 from ledger.parameters import PPM
-from tests.ledger.world import World
+from ledger.transaction import OPERATIONS_MAX, Fee, Output, SignedTransaction
+from tests.ledger.world import World, key, lock_of, sign
 
 T_MS = 2_000
 FIRST = sha256(b"first").digest()
-ROOMY = BlockFill(ROOMY_PPM_MAX - 1, ROOMY_PPM_MAX - 1, 1, 0)
+EVERY = frozenset(Kind)
+ROOMY = BlockFill(0, EVERY, Counter())
 
 
-def resent_twice(*, is_free: bool = False) -> PassedOver:
+def resent_twice(kind: Kind = Kind.PAYMENT) -> PassedOver:
     """The first transaction's second re-send is at 2 T."""
     watch = PassedOver()
     for at_ms in (T_MS, 2 * T_MS):
-        watch.on_resent([Waiting(FIRST, is_free)], at_ms)
+        watch.on_resent([Waiting(FIRST, kind)], at_ms)
     return watch
 
 
@@ -53,49 +57,51 @@ def test_blocks_with_room_and_time_accuse() -> None:
 def test_one_resend_accuses_nobody() -> None:
     """Blocks before the second re-send do not count, however many."""
     watch = PassedOver()
-    watch.on_resent([Waiting(FIRST, False)], T_MS)
+    watch.on_resent([Waiting(FIRST, Kind.PAYMENT)], T_MS)
     for _ in range(10 * ROOMY_BLOCKS):
         watch.on_decided(ROOMY)
-    watch.on_resent([Waiting(FIRST, False)], 2 * T_MS)
+    watch.on_resent([Waiting(FIRST, Kind.PAYMENT)], 2 * T_MS)
     assert accused(watch, 100 * T_MS) == []
 
 
-@pytest.mark.parametrize(
-    ("fill", "is_free"),
-    [
-        (BlockFill(ROOMY_PPM_MAX, 0, 1, 0), False),
-        (BlockFill(ROOMY_PPM_MAX, 0, 1, 0), True),
-        (BlockFill(0, ROOMY_PPM_MAX, 1, 1), True),
-    ],
-)
-def test_full_blocks_accuse_nobody(fill: BlockFill, is_free: bool) -> None:
-    """At 90 % of a limit of its class a block says nothing."""
-    watch = resent_twice(is_free=is_free)
+@pytest.mark.parametrize("kind", Kind)
+def test_full_blocks_accuse_nobody(kind: Kind) -> None:
+    """A block without room for its kind says nothing, whatever room it has for others."""
+    watch = resent_twice(kind)
     for _ in range(10 * ROOMY_BLOCKS):
-        watch.on_decided(fill)
+        watch.on_decided(BlockFill(0, EVERY - {kind}, Counter({kind: 1})))
     assert accused(watch, 100 * T_MS) == []
 
 
-def test_full_part_of_free_ones_says_nothing_of_paying_ones() -> None:
-    """A paying transaction has room where the fifth for free ones is full."""
-    watch = resent_twice()
+@pytest.mark.parametrize("kind", Kind)
+def test_full_parts_of_others_are_no_excuse(kind: Kind) -> None:
+    """A payment has room where operations fill theirs, and so on."""
+    watch = resent_twice(kind)
     for _ in range(ROOMY_BLOCKS):
-        watch.on_decided(BlockFill(ROOMY_PPM_MAX - 1, PPM, 1, 1))
+        watch.on_decided(BlockFill(PPM, frozenset((kind,)), Counter()))
     assert accused(watch, 3 * T_MS) == [FIRST]
 
 
-@pytest.mark.parametrize("is_free", [False, True])
-def test_more_of_its_class_than_could_stand_before_it(is_free: bool) -> None:
-    """Full blocks alone: only more than a full pool and four blocks of its class accuse."""
-    watch = resent_twice(is_free=is_free)
-    other = BlockFill(PPM, PPM, DECIDED_MAX, 0 if is_free else DECIDED_MAX)
-    same = BlockFill(PPM, PPM, DECIDED_MAX, DECIDED_MAX if is_free else 0)
-    watch.on_decided(other)
-    watch.on_decided(other)
-    watch.on_decided(same)
+@pytest.mark.parametrize("kind", Kind)
+def test_more_of_its_kind_than_could_stand_before_it(kind: Kind) -> None:
+    """Full blocks alone: only more than a full pool and four blocks of its kind accuse."""
+    watch = resent_twice(kind)
+    others = Counter(dict.fromkeys(EVERY - {kind}, DECIDED_MAX))
+    watch.on_decided(BlockFill(PPM, frozenset(), others))
+    watch.on_decided(BlockFill(PPM, frozenset(), others))
+    watch.on_decided(BlockFill(PPM, frozenset(), Counter({kind: DECIDED_MAX})))
     assert accused(watch, 2 * T_MS) == []
-    watch.on_decided(BlockFill(PPM, PPM, 1, int(is_free)))
+    watch.on_decided(BlockFill(PPM, frozenset(), Counter({kind: 1})))
     assert accused(watch, 2 * T_MS) == [FIRST]
+
+
+def test_another_kind_is_watched_anew() -> None:
+    """The issuer of its fee fell into deficit: what had room for its like before says nothing."""
+    watch = resent_twice()
+    for _ in range(ROOMY_BLOCKS):
+        watch.on_decided(ROOMY)
+    watch.on_resent([Waiting(FIRST, Kind.TROUBLED)], 3 * T_MS)
+    assert accused(watch, 100 * T_MS) == []
 
 
 def test_what_waits_no_more_is_forgotten() -> None:
@@ -106,7 +112,7 @@ def test_what_waits_no_more_is_forgotten() -> None:
             watch.on_decided(ROOMY)
         forget(watch)
         assert len(watch) == 0
-        watch.on_resent([Waiting(FIRST, False)], 4 * T_MS)
+        watch.on_resent([Waiting(FIRST, Kind.PAYMENT)], 4 * T_MS)
         assert accused(watch, 100 * T_MS) == []
 
 
@@ -115,7 +121,7 @@ def run(watch: Throughput, start_ms: int, windows: int, ppm: int, *, waits: bool
     for index in range(windows):
         begin_ms = start_ms + index * WINDOW_MS
         watch.look(begin_ms, full_block_waits=waits)
-        watch.on_decided(BlockFill(ppm, 0, 1, 0))
+        watch.on_decided(BlockFill(ppm, EVERY, Counter()))
         watch.look(begin_ms + WINDOW_MS // 2, full_block_waits=waits)
     end_ms = start_ms + windows * WINDOW_MS
     watch.look(end_ms, full_block_waits=waits)
@@ -185,14 +191,43 @@ def test_fill_is_that_of_the_fullest_limit() -> None:
     """By number, by signatures or by bytes, whichever is nearest to its limit."""
     world = World()
     tx = world.transfer("alice", "bob", 1_000)
-    fill = BlockFill.of([tx])
-    assert fill.transactions == 1
-    assert fill.free == fill.free_ppm == 0
+    fill = BlockFill.of([tx], ())
+    assert fill.decided == Counter({Kind.PAYMENT: 1})
+    assert fill.roomy == EVERY
     assert fill.whole_ppm == max(
         PPM // BLOCK_TRANSACTIONS_MAX, PPM // 4_000, len(tx.raw) * PPM // 1_048_576
     )
     mint = world.mint("val0", 1_000)
-    free = BlockFill.of([mint, tx])
-    assert (free.transactions, free.free) == (2, 1)
-    assert free.free_ppm == PPM // 16
-    assert BlockFill.of([]) == BlockFill(0, 0, 0, 0)
+    assert BlockFill.of([mint, tx], ()).decided == Counter({Kind.PAYMENT: 1, Kind.FREE: 1})
+    assert BlockFill.of([], ()).roomy == EVERY
+
+
+def minting(world: World, count: int, *, pays: bool) -> SignedTransaction:
+    """So many mints in one transaction; of a block's filling it shows only how many there are."""
+    coin, asset = world.coin("val0/treasury"), world.asset()
+    public = key("val0/treasury").public
+    operations = [Mint("val0", public, 0, number, 1) for number in range(count)]
+    inputs, fee = ([coin], Fee(asset, 10)) if pays else ([], Fee(bytes(32), 0))
+    body = world.body(inputs, [Output(asset, 1, lock_of("bob"))], fee=fee, operations=operations)
+    return sign(body, ["val0/treasury"] if pays else [], ["val0/treasury"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"),
+    [(Kind.OPERATION, 1), (Kind.FREE, FREE_SHARE), (Kind.TROUBLED, TROUBLED_SHARE)],
+)
+def test_operations_have_room_while_any_transaction_would_fit(kind: Kind, share: int) -> None:
+    """One more than leaves room for the largest transaction, and it is full for its kind; payments
+    have room whatever operations there are."""
+    world = World()
+    world.advance([world.transfer("alice", "val0/treasury")])
+    pays, troubled = kind is not Kind.FREE, {world.asset()} if kind is Kind.TROUBLED else set()
+    most = BLOCK_OPERATIONS_MAX // share - OPERATIONS_MAX
+    large, small = minting(world, OPERATIONS_MAX, pays=pays), minting(world, 1, pays=pays)
+    txs = [large] * (most // OPERATIONS_MAX) + [small] * (most % OPERATIONS_MAX)
+    fill = BlockFill.of(txs, troubled)
+    assert kind in fill.roomy
+    full = BlockFill.of([*txs, small], troubled)
+    assert kind not in full.roomy
+    assert Kind.PAYMENT in full.roomy
+    assert full.decided == Counter({kind: len(txs) + 1})

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ledger import operations as ops
+from ledger.operations import Mint
+from ledger.reasons import Reason
 from ledger.times import MINUTE_MS
+from ledger.transaction import Output
 from tests.economy import stream
 from tests.economy.second_stage import SecondStage
+from tests.economy.stage import ISSUERS
 from tests.economy.stream import Stream
+from tests.ledger.world import key, lock_of, sign
 
 ACTIONS = 300
 """The second implementation is naive: a fiftieth of a second each."""
@@ -50,3 +55,17 @@ def test_both_forget_what_an_attestor_said_before_it_was_removed() -> None:
     actions.govern(ops.AdmitAttestor(grant, 2), lambda: actions._readmit(grant.id, grant.group))
     stage.end(counted=True)
     assert not any(grant.id in held.said for held in stage.model.commitments.values())
+
+
+def test_all_agree_on_how_many_operations_a_block_holds() -> None:
+    """Free ones are a fifth of 256, in however few transactions: the 52nd is refused by both."""
+    stage = SecondStage()
+    stage.begin(1_000)
+    world, signer, taken = stage.world, f"{ISSUERS[0]}/treasury", 0
+    for count, is_taken in ((16, True), (16, True), (16, True), (4, False), (3, True), (1, False)):
+        operations = [Mint(ISSUERS[0], key(signer).public, 0, taken + n, 1) for n in range(count)]
+        output = Output(world.asset(ISSUERS[0]), count, lock_of("alice"))
+        tx = sign(world.body([], [output], operations=operations), [], [signer])
+        reason = stage.try_out("mint", tx, lambda is_taken=is_taken: is_taken)  # type: ignore[misc]
+        assert reason is (None if is_taken else Reason.FREE_QUOTA)
+        taken += count * is_taken

@@ -88,6 +88,9 @@ class State:
     """Keys of objects that the block wrote or removed."""
     is_open: bool = False
     """The block holds a transaction that is not of government."""
+    operations: int = 0
+    """In the block."""
+    free_operations: int = 0
 
     def copy(self) -> State:
         """Another state that begins as this one."""

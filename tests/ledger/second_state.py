@@ -49,6 +49,7 @@ def end_block(state: State) -> bytes:
 def start_block(state: State, height: int, time_ms: int, parent: Parent) -> None:
     """What the system does first."""
     state.height, state.time_ms, state.is_open = height, time_ms, False
+    state.operations = state.free_operations = 0
     state.parent_hash, parent_ms = parent
     state.touched.clear()
     before = state.period
@@ -65,6 +66,7 @@ def add_transaction(state: State, raw: bytes) -> None:
     """Judge a transaction that passed the checks without state, and do what it says."""
     found = identities(raw)
     _, _, inputs, outputs, fee, operations, expires_ms, _ = found["body"]
+    _count(state, len(operations), is_free=not inputs)
     is_first = is_government(operations)
     need(not is_first or not state.is_open, "not_first")
     need(state.time_ms <= expires_ms, "expired")
@@ -92,6 +94,15 @@ def add_transaction(state: State, raw: bytes) -> None:
         pot = state.get("FeePot", identity) or [number, fee[0], 0]
         state.put("FeePot", identity, [number, fee[0], pot[2] + fee[1]])
     state.is_open = state.is_open or not is_first
+
+
+def _count(state: State, operations: int, *, is_free: bool) -> None:
+    """A block holds so many, and a fifth of them free."""
+    state.operations += operations
+    need(state.operations <= 256, "bad_body")
+    if is_free:
+        state.free_operations += operations
+        need(state.free_operations <= 51, "free_quota")
 
 
 def _remember(state: State, found: dict[str, Any]) -> None:

@@ -229,6 +229,32 @@ def test_limits_of_a_block_hold_for_whoever_builds_it(
     assert refusal(lambda: execution.add(txs[3])).reason is Reason.BAD_BODY
 
 
+def test_operations_of_a_block_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for six operations, one transaction of four fits and another does not, paid or
+    not; a payment does."""
+    monkeypatch.setattr(rules, "BLOCK_OPERATIONS_MAX", 6)
+    world = World(make_genesis(accounts=("alice", "bob")))
+    burns = [
+        sign(
+            world.body(
+                [world.coin(owner)],
+                [Output(world.asset(), world.coin(owner).amount - 4 - 3_000, lock_of(owner))],
+                fee=Fee(world.asset(), 3_000),
+                operations=[Burn(world.asset(), 1)] * 4,
+            ),
+            [owner],
+        )
+        for owner in ("alice", "bob")
+    ]
+    execution = world.execution()
+    execution.add(burns[0])
+    assert not execution.fits(burns[1])
+    assert refusal(lambda: execution.add(burns[1])).reason is Reason.BAD_BODY
+    execution.add(world.transfer("bob", "erin"))
+    execution.add(world.mint(amount=1))
+    assert refusal(lambda: execution.add(world.mint("val1", 1))).reason is Reason.FREE_QUOTA
+
+
 def test_free_transactions_fill_a_fifth_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for ten transactions two are free; the third has to wait."""
     monkeypatch.setattr(rules, "BLOCK_TRANSACTIONS_MAX", 2 * FREE_SHARE)

@@ -10,10 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import mempool, refusals
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_SIGNATURES_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.block import (
+    BLOCK_BYTES_MAX,
+    BLOCK_OPERATIONS_MAX,
+    BLOCK_SIGNATURES_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+)
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
-from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE
+from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, TROUBLED_SHARE
 from ledger.locks import After, All, Any, Before, Condition, Key
 from ledger.mempool import (
     BYTES_MAX,
@@ -21,6 +26,7 @@ from ledger.mempool import (
     FINAL_MAX,
     RATE_UNIT,
     RECHECKED_MAX,
+    RECHECKED_OPERATIONS_MAX,
     RESENT_BYTES_MAX,
     RESENT_MAX,
     SENDER_MAX,
@@ -32,6 +38,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.refusals import REJECTED_MAX
 from ledger.transaction import (
     NO_FEE,
+    OPERATIONS_MAX,
     Fee,
     Input,
     KeySignature,
@@ -41,6 +48,7 @@ from ledger.transaction import (
 )
 
 ASSET = sha256(b"asset").digest()
+TROUBLED_OPERATIONS = BLOCK_OPERATIONS_MAX // TROUBLED_SHARE // 2
 MEMBER, OTHER_MEMBER = bytes([1]) * 32, bytes([2]) * 32
 
 
@@ -88,12 +96,13 @@ def mint(
     lane: int = 0,
     amount: int = 5,
     pays_with: tuple[int, ...] = (),
+    count: int = 1,
 ) -> SignedTransaction:
-    """A licensed operation, free unless it spends outputs too."""
-    operation = Mint(issuer, key(0), lane, number, amount)
+    """Licensed operations from a number on, free unless they spend outputs too."""
+    operations = tuple(Mint(issuer, key(0), lane, number + n, amount) for n in range(count))
     inputs = tuple(Input(key(output), 0, ASSET, 1000) for output in pays_with)
     fee = Fee(ASSET, 300) if inputs else NO_FEE
-    body = Transaction(1, ZERO_HASH, inputs, (), fee, (operation,), 10**9, b"")
+    body = Transaction(1, ZERO_HASH, inputs, (), fee, operations, 10**9, b"")
     return made(body, list(range(signatures)), size)
 
 
@@ -337,10 +346,40 @@ def test_block_limit_in_signatures() -> None:
     assert len(pool.select()) == count + 1
 
 
+def test_payments_go_on_where_operations_are_full() -> None:
+    """A block holds BLOCK_OPERATIONS_MAX operations. From the first transaction that finds no room
+    for its own, those with operations wait for the next, small ones too, and payments do not."""
+    pool, each = Mempool(), OPERATIONS_MAX
+    dear = [
+        mint("alpha", n * each, count=each, pays_with=(90_000 + n,))
+        for n in range(BLOCK_OPERATIONS_MAX // each)
+    ]
+    one = mint("beta", 0, pays_with=(80_000,))
+    late = [mint("beta", 1, count=each, pays_with=(80_001,)), mint("gamma", 0), mint("delta", 0)]
+    before, after = spend(1), spend(2)
+    for tx in [dear[0], one, *dear[1:], before, *late, after]:
+        add(pool, tx)
+    assert pool.select() == [dear[0], one, *dear[1:-1], before, after]
+    assert pool.select(skip={tx.txid for tx in [one, *dear]}) == [before, *late, after]
+
+
+def test_fees_of_issuers_in_trouble_fill_their_share_only() -> None:
+    """They take a tenth of the operations and keep nobody else from the rest."""
+    pool, each = Mempool(), TROUBLED_OPERATIONS
+    troubled = [mint("alpha", n * each, count=each, pays_with=(90_000 + n,)) for n in range(9)]
+    for tx in troubled:
+        add(pool, tx)
+    assert pool.select(troubled={ASSET}) == troubled[:2]
+    assert pool.select() == troubled
+    free = mint("beta", 0)
+    add(pool, free)
+    assert pool.select(troubled={ASSET}) == [*troubled[:2], free]
+
+
 def test_free_ones_fill_their_share_only() -> None:
-    """Free ones stop at their share of transactions, signatures and bytes; paying ones go on."""
+    """Free ones stop at their share of operations, signatures and bytes; paying ones go on."""
     cases = (
-        (200, 1, BLOCK_TRANSACTIONS_MAX // FREE_SHARE),
+        (200, 1, BLOCK_OPERATIONS_MAX // FREE_SHARE),
         (200, 64, BLOCK_SIGNATURES_MAX // FREE_SHARE // 64),
         (16_000, 1, BLOCK_BYTES_MAX // FREE_SHARE // 16_000),
     )
@@ -418,17 +457,33 @@ def test_locks_that_close_are_asked_about_again() -> None:
 
 def test_mints_are_asked_about_again() -> None:
     """A mint that the moved state refuses leaves with its reason; payments are not asked about;
-    one call looks at RECHECKED_MAX at most, the oldest first."""
+    one call looks at RECHECKED_OPERATIONS_MAX of them at most, the oldest first."""
     pool, payment = Mempool(), spend(1)
     mints = [mint(f"i{n // 16}", n) for n in range(RECHECKED_MAX + 2)]
     for tx in [payment, *mints]:
         add(pool, tx)
     assert pool.drop_refused(accept) == []
-    assert pool.drop_refused(refuse) == [pool.rejection(tx.txid) for tx in mints[:RECHECKED_MAX]]
-    assert pool.select() == [payment, *mints[RECHECKED_MAX:]]
-    assert len(pool.drop_refused(refuse)) == 2
-    assert pool.drop_refused(refuse) == []
+    asked = mints[:RECHECKED_OPERATIONS_MAX]
+    assert pool.drop_refused(refuse) == [pool.rejection(tx.txid) for tx in asked]
+    while pool.drop_refused(refuse):
+        pass
     assert pool.select() == [payment]
+
+
+def test_many_operations_in_one_are_asked_about_as_many() -> None:
+    """After a block RECHECKED_OPERATIONS_MAX operations are asked about, in however few
+    transactions; locks that close are asked about behind them."""
+    pool, each = Mempool(), OPERATIONS_MAX
+    dear = [mint(f"i{n}", 0, count=each) for n in range(RECHECKED_OPERATIONS_MAX // each + 3)]
+    closing = [
+        spend(n, conditions=(Any((Key(key(n)), Before(0, 9))),)) for n in range(RECHECKED_MAX)
+    ]
+    for tx in [*dear, *closing]:
+        add(pool, tx)
+    asked: list[SignedTransaction] = []
+    pool.drop_refused(asked.append)
+    most = RECHECKED_OPERATIONS_MAX // each
+    assert asked == [*dear[:most], *closing[: RECHECKED_MAX - len(dear)]]
 
 
 def test_reject_takes_only_the_very_witness_away() -> None:

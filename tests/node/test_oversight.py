@@ -1,62 +1,52 @@
-"""What an engine sends its primary again, and when it says that it suspects it."""
+"""What a member asks of its pool while it watches the primary: bounded, and of payments."""
 
 from __future__ import annotations
 
-from ledger.reasons import Invalid, Reason
-from p2p.gossip import read_batch
-from p2p.wire import RESENT
-from tests.node.test_engine import Bench, payment
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from consensus.effects import Now
+from ledger.block import BLOCK_OPERATIONS_MAX
+from ledger.mempool import Mempool
+from ledger.transaction import OPERATIONS_MAX, SignedTransaction
+from node import oversight
+from node.oversight import Oversight
+from tests.ledger.test_mempool import add, mint, spend
 
 T_MS = 2_000
+NOW = Now(wall_ms=T_MS, monotonic_ms=T_MS)
 
 
-def pass_ms(bench: Bench, milliseconds: int) -> None:
-    bench.clock_ms += milliseconds
-    bench.engine.tick(bench.now)
+def watching(pool: Mempool) -> Oversight:
+    chain: Any = SimpleNamespace(head=SimpleNamespace(header=SimpleNamespace(time_ms=0)))
+    return Oversight(chain, pool, T_MS, NOW)
 
 
-def resent(bench: Bench) -> list[list[bytes]]:
-    return [list(read_batch(raw)) for to, number, raw in bench.sent if (to, number) == (0, RESENT)]
+def test_late_operations_are_asked_about_up_to_a_block_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each costs a millisecond to ask about; payments behind them are sent again all the same."""
+    asked: list[SignedTransaction] = []
+    monkeypatch.setattr(oversight, "check_transaction", lambda _, tx, **__: asked.append(tx))
+    pool, most = Mempool(), BLOCK_OPERATIONS_MAX // OPERATIONS_MAX
+    dear = [mint(f"i{n}", 0, count=OPERATIONS_MAX) for n in range(most + 3)]
+    payment = spend(1)
+    for tx in [*dear, payment]:
+        add(pool, tx)
+    assert watching(pool)._late(NOW) == asked == [*dear[:most], payment]
 
 
-def test_what_waits_for_t_is_sent_to_the_primary_again() -> None:
-    """Every T, and not before it waited for T; nothing once it is refused."""
-    bench = Bench()
-    tx = payment()
-    bench.intake.admit(tx, bench.now)
-    pass_ms(bench, T_MS - 1)
-    assert resent(bench) == []
-    pass_ms(bench, 1)
-    assert resent(bench) == [[tx.raw]]
-    pass_ms(bench, T_MS)
-    assert resent(bench) == [[tx.raw]] * 2
-    bench.mempool.reject(tx, Invalid(Reason.EXPIRED))
-    pass_ms(bench, T_MS)
-    assert len(resent(bench)) == 2
-
-
-def test_nothing_is_sent_to_a_primary_without_a_link() -> None:
-    """A lost link is no proof of having heard."""
-    bench = Bench()
-    bench.engine.connected(frozenset((1, 2, 3)), bench.now)
-    bench.intake.admit(payment(), bench.now)
-    for _ in range(4):
-        pass_ms(bench, T_MS)
-    assert resent(bench) == []
-
-
-def test_a_primary_that_passes_over_is_suspected() -> None:
-    """Empty blocks go by after the second re-send: the ninth is too many, T is over."""
-    bench = Bench()
-    bench.intake.admit(payment(), bench.now)
-    for _ in range(2):
-        pass_ms(bench, T_MS)
-    for _ in range(7):
-        pass_ms(bench, 300)
-        bench.decide(bench.block()[0])
-    assert bench.engine.replica.state.distrust == ""
-    pass_ms(bench, 300)
-    bench.decide(bench.block()[0])
-    pass_ms(bench, 1)
-    assert "passes over" in bench.engine.replica.state.distrust
-    assert bench.engine.replica.state.member in bench.engine.replica.state.suspects
+def test_operations_are_no_full_block_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may wait while the block that comes is as full of them as it can be: a primary is slow
+    only while payments for a full block wait."""
+    monkeypatch.setattr(oversight, "BLOCK_TRANSACTIONS_MAX", 100)
+    pool = Mempool()
+    for n in range(100):
+        add(pool, mint("alpha", n, pays_with=(90_000 + n,)))
+    for n in range(99):
+        add(pool, spend(n + 1))
+    assert not watching(pool)._full_block_waits()
+    add(pool, spend(100))
+    assert watching(pool)._full_block_waits()
