@@ -19,12 +19,13 @@ from ledger.block import (
     BLOCK_OPERATIONS_MAX,
     BLOCK_SIGNATURES_MAX,
     BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_OPERATIONS_MAX,
 )
 from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, TROUBLED_SHARE, Kind, kind_of
 from ledger.mempool import TRANSACTIONS_MAX
-from ledger.operations import identities
+from ledger.operations import count_of, identities
 from ledger.parameters import PPM
-from ledger.transaction import OPERATIONS_MAX, SignedTransaction
+from ledger.transaction import SignedTransaction
 
 ROOMY_BLOCKS = 8
 """Blocks with room that an honest primary, who takes what came first, cannot make without it."""
@@ -184,9 +185,10 @@ class Throughput:
 
 def _has_room(transactions: Sequence[SignedTransaction], share: int = 1) -> bool:
     """Whether any other one would have fitted into this part of a block."""
-    operations = sum(len(tx.body.operations) for tx in transactions)
-    left = BLOCK_OPERATIONS_MAX // share - operations
-    return left >= OPERATIONS_MAX and _fill_ppm(transactions) * share < ROOMY_PPM_MAX
+    room = max(BLOCK_OPERATIONS_MAX // share, TRANSACTION_OPERATIONS_MAX)
+    left = room - sum(count_of(tx.body.operations) for tx in transactions)
+    fits = left >= TRANSACTION_OPERATIONS_MAX
+    return fits and _fill_ppm(transactions) * share < ROOMY_PPM_MAX
 
 
 def _fill_ppm(transactions: Sequence[SignedTransaction]) -> int:

@@ -26,6 +26,9 @@ BLOCK_SIGNATURES_MAX = 4_000
 BLOCK_OPERATIONS_MAX = 256
 """The dearest takes a millisecond, whatever its bytes and its fee: a mint measures all hours of its
 issuer. By the other limits a block would hold 17 s of them."""
+TRANSACTION_OPERATIONS_MAX = 32
+"""As a pledge of as many devices as one may name counts. No part of a block has less room at first,
+so that nothing waits for ever."""
 BLOCK_BYTES_MAX = 1_048_576  # of transactions; the frame that carries a block may hold 2 MiB
 HEADER_BYTES_MAX = 512
 BLOCK_FRAME_BYTES_MAX = 2 * 1024 * 1024

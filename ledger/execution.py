@@ -20,6 +20,7 @@ from ledger.block import (
     BLOCK_OPERATIONS_MAX,
     BLOCK_SIGNATURES_MAX,
     BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_OPERATIONS_MAX,
     Block,
     Header,
 )
@@ -30,7 +31,7 @@ from ledger.epochs import Epoch, ends_with, epoch_after, next_epoch
 from ledger.invariants import HOLDERS, check_supply_equation
 from ledger.merkle import merkle_root
 from ledger.objects import FeePot, key_of, load, load_all, load_one, value_hash
-from ledger.operations import identities
+from ledger.operations import count_of, identities
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
@@ -307,7 +308,7 @@ class Room:
         self._transactions = BLOCK_TRANSACTIONS_MAX // share
         self._signatures = BLOCK_SIGNATURES_MAX // share
         self._bytes = BLOCK_BYTES_MAX // share
-        self._operations = BLOCK_OPERATIONS_MAX // share
+        self._operations = max(BLOCK_OPERATIONS_MAX // share, TRANSACTION_OPERATIONS_MAX)
 
     def holds(self, tx: SignedTransaction) -> bool:
         return (
@@ -319,13 +320,13 @@ class Room:
 
     def holds_operations(self, tx: SignedTransaction) -> bool:
         """Whether this limit alone has room: where it has none, payments go on."""
-        return self._operations >= len(tx.body.operations)
+        return self._operations >= count_of(tx.body.operations)
 
     def take(self, tx: SignedTransaction) -> None:
         self._transactions -= 1
         self._signatures -= len(tx.witness.signatures)
         self._bytes -= len(tx.raw)
-        self._operations -= len(tx.body.operations)
+        self._operations -= count_of(tx.body.operations)
 
 
 def troubled_assets(view: View) -> frozenset[bytes]:

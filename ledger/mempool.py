@@ -33,7 +33,7 @@ from ledger.execution import (
     kind_of,
 )
 from ledger.locks import Before, Key, limits_of
-from ledger.operations import identities
+from ledger.operations import count_of, identities
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
 from ledger.times import rfc3339
@@ -292,7 +292,7 @@ class Mempool:
         dropped, operations = [], 0
         for txid in list(islice(self._rechecked, RECHECKED_MAX)):
             tx = self._entries[txid].tx
-            operations += len(tx.body.operations)
+            operations += count_of(tx.body.operations)
             if operations > RECHECKED_OPERATIONS_MAX and tx.body.operations:
                 continue
             try:

@@ -381,6 +381,10 @@ Operation: TypeAlias = (
 )
 Numbered: TypeAlias = Mint | WithdrawBond | Commit | Attest
 
+DEVICES_AN_OPERATION = 8
+"""Each pledged device is an object that stays, more than half a kilobyte of each node's memory: a
+pledge counts as one operation for each so many begun."""
+
 GOVERNORS = "(government)"
 """Who stands behind governance. No slug, so that no licence shares their quota."""
 
@@ -410,6 +414,16 @@ def identity_of(operation: Operation) -> str | None:
 def identities(operations: Iterable[Operation]) -> list[str]:
     """Of all of them, each once."""
     return sorted({name for name in map(identity_of, operations) if name is not None})
+
+
+def count_of(operations: Iterable[Operation]) -> int:
+    """How many they are for the limits of a transaction and a block."""
+    return sum(
+        [
+            -(-len(item.devices) // DEVICES_AN_OPERATION) if isinstance(item, PledgeDevices) else 1
+            for item in operations
+        ]
+    )
 
 
 def keys_that_sign(operation: Operation) -> tuple[bytes, ...]:

@@ -27,7 +27,12 @@ from msgspec import Meta
 
 from ledger import codec
 from ledger.amounts import format_amount
-from ledger.block import TRANSACTION_BYTES_MAX, VotePayload, vote_hash
+from ledger.block import (
+    TRANSACTION_BYTES_MAX,
+    TRANSACTION_OPERATIONS_MAX,
+    VotePayload,
+    vote_hash,
+)
 from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
 from ledger.locks import Condition, Key, check_condition, lock_hash
@@ -42,6 +47,7 @@ from ledger.operations import (
     OpenChallenge,
     Operation,
     WithdrawBond,
+    count_of,
     keys_that_sign,
 )
 from ledger.reasons import Invalid, Reason
@@ -319,6 +325,10 @@ def _check_operations(body: Transaction) -> None:
     if is_governance(body) and not alone:
         detail = "operations of the validators go without inputs and without others"
         raise Invalid(Reason.NOT_ALONE, detail)
+    count = count_of(body.operations)
+    if count > TRANSACTION_OPERATIONS_MAX:
+        detail = f"devices to pledge count as {count} operations"
+        raise Invalid(Reason.TOO_MANY, f"{detail}, at most {TRANSACTION_OPERATIONS_MAX} may be")
     for operation in body.operations:
         if isinstance(operation, Evidence):
             first, second = operation.first, operation.second

@@ -18,7 +18,11 @@ from consensus.suspicion import (
     Throughput,
     Waiting,
 )
-from ledger.block import BLOCK_OPERATIONS_MAX, BLOCK_TRANSACTIONS_MAX
+from ledger.block import (
+    BLOCK_OPERATIONS_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_OPERATIONS_MAX,
+)
 from ledger.execution import FREE_SHARE, TROUBLED_SHARE, Kind
 from ledger.operations import Mint
 from ledger.parameters import PPM
@@ -222,7 +226,8 @@ def test_operations_have_room_while_any_transaction_would_fit(kind: Kind, share:
     world = World()
     world.advance([world.transfer("alice", "val0/treasury")])
     pays, troubled = kind is not Kind.FREE, {world.asset()} if kind is Kind.TROUBLED else set()
-    most = BLOCK_OPERATIONS_MAX // share - OPERATIONS_MAX
+    room = max(BLOCK_OPERATIONS_MAX // share, TRANSACTION_OPERATIONS_MAX)
+    most = room - TRANSACTION_OPERATIONS_MAX
     large, small = minting(world, OPERATIONS_MAX, pays=pays), minting(world, 1, pays=pays)
     txs = [large] * (most // OPERATIONS_MAX) + [small] * (most % OPERATIONS_MAX)
     fill = BlockFill.of(txs, troubled)

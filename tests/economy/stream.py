@@ -361,7 +361,7 @@ class Stream:
     def pledge(self) -> None:
         place = self.place()
         signer, version = self.treasury(place[0], "operations"), self.commitment_version(place)
-        first, count = self.rng.randrange(600), self.rng.choice((1, 30, 120))
+        first, count = self.rng.randrange(600), self.rng.choice((1, 30, 64))
         chosen = sorted(device(f"pool/{index}") for index in range(first, first + count))
         operation = ops.PledgeDevices(
             place[0], key(signer).public, place[1], version, tuple(chosen)

@@ -27,7 +27,7 @@ NEUTRAL = (0, 1)
 
 GOVERNMENT = {3, 4, 5, 6, 7, 11, 14, 15, 16, 28, 29, 30}
 MINT, BURN, EVIDENCE, APPLY, ROTATE = 1, 2, 9, 10, 13
-CHALLENGE, DEPOSIT, WITHDRAW = 21, 26, 27
+PLEDGE, CHALLENGE, DEPOSIT, WITHDRAW = 18, 21, 26, 27
 """Numbers of operations."""
 KEY_PLACE = {1: 2, 8: 2, 12: 2, 13: 2, 17: 1, 27: 2, **dict.fromkeys(range(18, 21), 2)}
 KEY_PLACE |= dict.fromkeys(range(22, 26), 2)
@@ -132,6 +132,7 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
     points = [(item[0], item[1]) for item in inputs]
     need(len(set(points)) == len(points), "duplicate_input")
     _check_company(inputs, operations)
+    need(count_of(operations) <= 32, "too_many")
     _check_holders(inputs, operations)
     _check_amounts(chain_id, inputs, outputs, fee, operations)
     _check_fee(len(raw), inputs, outputs, fee, witness, fees)
@@ -157,6 +158,11 @@ def _check_company(inputs: Any, operations: Any) -> None:
     for item in operations:
         if item[0] == EVIDENCE:
             need(item[3][:4] == item[5][:4] and item[3][4] < item[5][4], "no_conflict")
+
+
+def count_of(operations: Any) -> int:
+    """Eight devices that are pledged, or fewer, are one."""
+    return sum((len(item[5]) + 7) // 8 if item[0] == PLEDGE else 1 for item in operations)
 
 
 def _taken(operations: Any) -> Counter[bytes]:

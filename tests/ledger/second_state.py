@@ -19,7 +19,7 @@ from tests.ledger.second_reserve import (
     withdraw_bond,
 )
 from tests.ledger.second_roots import State
-from tests.ledger.second_rules import check_moment, identities, is_government
+from tests.ledger.second_rules import check_moment, count_of, identities, is_government
 from tests.ledger.second_shape import digest, need
 from tests.ledger.second_standing import point_at_deadlines
 from tests.ledger.second_system import begin_period, sweep
@@ -66,7 +66,7 @@ def add_transaction(state: State, raw: bytes) -> None:
     """Judge a transaction that passed the checks without state, and do what it says."""
     found = identities(raw)
     _, _, inputs, outputs, fee, operations, expires_ms, _ = found["body"]
-    _count(state, len(operations), is_free=not inputs)
+    _count(state, count_of(operations), is_free=not inputs)
     is_first = is_government(operations)
     need(not is_first or not state.is_open, "not_first")
     need(state.time_ms <= expires_ms, "expired")

@@ -17,11 +17,12 @@ from ledger.operations import (
     Commit,
     PledgeDevices,
     Suspend,
+    count_of,
 )
 from ledger.reasons import Invalid, Reason
 from ledger.registers import DEVICES
 from ledger.sweep import SWEEP_OBJECTS_MAX
-from ledger.transaction import decode
+from ledger.transaction import check_stateless, decode
 from tests.ledger.economy_world import EconomyWorld, more, proposed
 from tests.ledger.world import (
     DAY_MS,
@@ -31,6 +32,7 @@ from tests.ledger.world import (
     TIME_MS,
     device,
     key,
+    sign,
 )
 
 replace = msgspec.structs.replace
@@ -274,6 +276,30 @@ def test_256_devices_fit_into_one_operation() -> None:
     assert world.reason(late) is Reason.WRONG_VERSION
     nothing = world.pledges("val0", "nothing", "y1")
     assert world.reason(nothing) is Reason.UNKNOWN_COMMITMENT
+
+
+def test_free_pledges_of_256_devices_come_one_a_block() -> None:
+    """Each 8 devices begun count as one operation, of which a block holds 51 free ones: beside 256
+    devices 152 fit, and not one more; in one transaction there are no more than 256."""
+    world = roomy()
+    held = world.capacity()
+    assert held is not None
+    world.run(world.amends("val0", "capacity-val0", 9_000_000, held.terms.to_ms))
+    names = [f"x{index}" for index in range(256 + 153)]
+    first = world.pledges("val0", "capacity-val0", *names[:256])
+    full = world.pledges("val0", "capacity-val0", *names[256:], version=3)
+    fits = world.pledges("val0", "capacity-val0", *names[257:], version=3)
+    assert [count_of(tx.body.operations) for tx in (first, full, fits)] == [32, 20, 19]
+    assert world.reason(first, full) is Reason.FREE_QUOTA
+    world.run(first, fits)
+    ids = tuple(sorted(map(device, names[256:])))
+    public = key("val0/operations").public
+    both = [PledgeDevices("val0", public, "capacity-val0", 2, part) for part in (ids, ids[:100])]
+    tx = sign(world.body(operations=both), [], ["val0/operations"])
+    assert count_of(both) == 33
+    with pytest.raises(Invalid) as caught:
+        check_stateless(tx, world.chain_id, world.fees)
+    assert caught.value.reason is Reason.TOO_MANY
 
 
 def test_hours_without_devices_count_for_nothing() -> None:

@@ -456,12 +456,10 @@ def test_no_number_of_devices_delays_a_verdict() -> None:
     world = EconomyWorld(well_bonded(lasting(make_genesis(), 30)))
     made = more(world, microhours=10_000_000)
     names = [f"more/{index}" for index in range(600)]
-    parts = (names[:256], names[256:512], names[512:])
-    world.run(
-        world.commits(made),
-        *(world.pledges("val0", "more", *part, version=i) for i, part in enumerate(parts)),
-    )
+    world.run(world.commits(made))
     lapses_ms = world.clock_ms + 7 * DAY_MS
+    for part in (names[:256], names[256:512], names[512:]):
+        world.run(world.pledges("val0", "more", *part))
     world.until(lapses_ms - 10)
     world.renew()
     contested(world)

@@ -233,6 +233,7 @@ def test_operations_of_a_block_are_limited(monkeypatch: pytest.MonkeyPatch) -> N
     """With room for six operations, one transaction of four fits and another does not, paid or
     not; a payment does."""
     monkeypatch.setattr(rules, "BLOCK_OPERATIONS_MAX", 6)
+    monkeypatch.setattr(rules, "TRANSACTION_OPERATIONS_MAX", 1)
     world = World(make_genesis(accounts=("alice", "bob")))
     burns = [
         sign(

@@ -15,6 +15,7 @@ from ledger.block import (
     BLOCK_OPERATIONS_MAX,
     BLOCK_SIGNATURES_MAX,
     BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_OPERATIONS_MAX,
 )
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
@@ -48,7 +49,7 @@ from ledger.transaction import (
 )
 
 ASSET = sha256(b"asset").digest()
-TROUBLED_OPERATIONS = BLOCK_OPERATIONS_MAX // TROUBLED_SHARE // 2
+TROUBLED_OPERATIONS = max(BLOCK_OPERATIONS_MAX // TROUBLED_SHARE, TRANSACTION_OPERATIONS_MAX) // 2
 MEMBER, OTHER_MEMBER = bytes([1]) * 32, bytes([2]) * 32
 
 

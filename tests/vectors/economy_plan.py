@@ -205,6 +205,7 @@ def _challenges() -> Iterator[Step]:
     )
     yield _step(
         lambda world: [
+            _many_machines(world),
             open_devices(world, FIRST_PERIOD + 1, 0),
             *(rule(world, "val1", "capacity-val1", seat, upheld=False) for seat in range(3)),
             attest(world, "att-south", "val0/capacity-val0", 100_000, number=2),
@@ -214,17 +215,21 @@ def _challenges() -> Iterator[Step]:
 
 
 def _many_proposals(world: World) -> Iterator[SignedTransaction]:
-    """As many as val1 may have, beside the one of the beginning; they and their devices are over
-    at one moment, more than a block sweeps."""
+    """As many as val1 may have, beside the one of the beginning; they and the devices of the next
+    block are over at one moment, more than a block sweeps."""
     made = [
         commitment_of("val1", f"idea-{index}", index, f"zone-{index}")
         for index in range(COMMITMENTS_OF_ISSUER_MAX - 1)
     ]
     for some in (made[:16], made[16:]):
         yield act(world, "val1/operations", *some)
-    machines = [f"idea/{index}" for index in range(PLEDGE_DEVICES_MAX)]
     yield amend(world, "val1", "idea-0", 0, hours=5)
-    yield pledge(world, "idea-0", 1, *machines, issuer="val1")
+
+
+def _many_machines(world: World) -> SignedTransaction:
+    """They count as 32 of the 51 free operations of a block."""
+    machines = [f"idea/{index}" for index in range(PLEDGE_DEVICES_MAX)]
+    return pledge(world, "idea-0", 1, *machines, issuer="val1")
 
 
 def _accusations() -> Iterator[Step]:
