@@ -63,11 +63,11 @@ from cli.units import parse_amount
 from ledger.address import HRP_BY_NETWORK, decode_address
 from ledger.codec import Slug
 from ledger.economy.attestor import ATTESTORS_MAX
-from ledger.economy.capacity import Workloads
+from ledger.economy.capacity import DEVICES_OF_ISSUER_MAX, Workloads
 from ledger.economy.licence import Name
 from ledger.economy.regulator import REGULATOR_KEYS_MAX
 from ledger.economy.standard import FACTOR_MAX
-from ledger.genesis import DEVICES_MAX, ISSUERS_MIN
+from ledger.genesis import ISSUERS_MIN
 from ledger.reasons import Invalid
 from ledger.validators import VALIDATORS_MAX, VALIDATORS_MIN
 from node.config import Address, parse_address, parse_listen
@@ -88,7 +88,7 @@ class CapacityTable(_Table, frozen=True):
     """Devices of one class that an issuer commits for a year."""
 
     device_class: Slug
-    devices: Annotated[int, Meta(ge=1, le=DEVICES_MAX)]
+    devices: Annotated[int, Meta(ge=1, le=DEVICES_OF_ISSUER_MAX)]
     region: Slug
     workloads: Workloads
 

@@ -280,7 +280,7 @@ GENESIS_COMMITMENT: Final = Record(
     "commitment of genesis",
     (
         ("terms", TERMS),
-        ("devices", Many(HASH, 0, 16_384)),
+        ("devices", Many(HASH, 0, 10_000)),
         ("attestations", Many(SIGNED_ATTESTATION, 0, 16)),
     ),
 )

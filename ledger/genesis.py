@@ -23,6 +23,7 @@ from ledger.economy.bond import Bond
 from ledger.economy.capacity import (
     ATTESTATIONS_MAX,
     COMMITMENTS_MAX,
+    DEVICES_OF_ISSUER_MAX,
     Attestation,
     CapacityCommitment,
     CommitmentState,
@@ -47,8 +48,6 @@ from ledger.validators import ValidatorSet
 GENESIS_BYTES_MAX = 4 * 1024 * 1024
 """Room for some 60,000 devices: a year of theirs at the largest factor is an amount still."""
 BONDS_MAX = 4_096
-DEVICES_MAX = 16_384
-"""Of one commitment."""
 ALLOCATIONS_MAX = 4_096
 ISSUERS_MIN = 3
 TIME_MS_MAX = 253_402_300_799_000
@@ -86,7 +85,7 @@ class GenesisCommitment(Wire, frozen=True):
     """Capacity that is live from the beginning, its devices in ascending order."""
 
     terms: CommitmentTerms
-    devices: Annotated[tuple[Bytes32, ...], Meta(max_length=DEVICES_MAX)]
+    devices: Annotated[tuple[Bytes32, ...], Meta(max_length=DEVICES_OF_ISSUER_MAX)]
     attestations: Annotated[tuple[SignedAttestation, ...], Meta(max_length=ATTESTATIONS_MAX)]
 
 
@@ -332,6 +331,12 @@ def _check_ladder(genesis: Genesis) -> None:
     _need_distinct("commitment", (f"{item.issuer}/{item.id}" for item in found))
     devices = (device.hex() for item in genesis.commitments for device in item.devices)
     _need_distinct("device", devices)
+    pledged: Counter[str] = Counter()
+    for item in genesis.commitments:
+        pledged[item.terms.issuer] += len(item.devices)
+    for issuer, count in sorted(pledged.items()):
+        most = f"at most {DEVICES_OF_ISSUER_MAX} may be pledged"
+        _need(count <= DEVICES_OF_ISSUER_MAX, f"issuer '{issuer}': {count} devices, {most}")
     for index, terms in enumerate(found):
         for other in found[:index]:
             where = f"commitments '{other.id}' and '{terms.id}' of '{terms.issuer}'"

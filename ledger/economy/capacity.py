@@ -39,6 +39,9 @@ PLEDGE_DEVICES_MAX = 256
 """Devices in one operation."""
 COMMITMENTS_OF_ISSUER_MAX = 32
 """So that no issuer keeps others from renewing theirs."""
+DEVICES_OF_ISSUER_MAX = 10_000
+"""Pledged to all of them, void ones included, whose devices stay objects until they end: 7 MB of a
+node's memory. What their hours need is no limit, for a promise is free."""
 COMMITMENTS_MAX = 1_024
 """On a chain: all are read at each period's start, in a few milliseconds."""
 

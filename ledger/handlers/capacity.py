@@ -14,6 +14,7 @@ from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_o
 from ledger.economy.capacity import (
     COMMITMENTS_MAX,
     COMMITMENTS_OF_ISSUER_MAX,
+    DEVICES_OF_ISSUER_MAX,
     CapacityCommitment,
     CommitmentState,
     Device,
@@ -76,12 +77,18 @@ def commit(draft: Draft, operation: Commit) -> None:
 
 
 def pledge(draft: Draft, operation: PledgeDevices) -> None:
-    """Devices that stand for no other commitment, no more than it needs; each has one object."""
+    """Devices that stand for no other commitment, no more than it needs, and not too many of one
+    issuer; each has one object."""
     _need_promising(draft, operation.issuer, operation.key)
     held = _need_standing(draft, operation.issuer, operation.commitment)
     need_version(operation.version, held.version, operation.commitment)
     if any(a >= b for a, b in pairwise(operation.devices)):
         raise Invalid(Reason.DEVICE_PLEDGED, "devices ascend, each once")
+    own = COMMITMENTS.all(draft, CapacityCommitment.identity(operation.issuer, ""))
+    count = sum(item.devices for item in own) + len(operation.devices)
+    if count > DEVICES_OF_ISSUER_MAX:
+        detail = f"{count} devices of '{operation.issuer}', at most {DEVICES_OF_ISSUER_MAX}"
+        raise Invalid(Reason.TOO_MANY, f"{detail} may be pledged")
     until_ms = pledged_until(draft, held)
     for device in operation.devices:
         other = DEVICES.get(draft, device)

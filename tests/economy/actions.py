@@ -23,6 +23,7 @@ from tests.economy.model import (
 
 PROMISING = ("active", "accused", "suspended", "winddown")
 COMMITMENTS_OF_ISSUER = 32
+DEVICES_MAX = 10_000
 
 
 class Actions(Model):
@@ -285,6 +286,9 @@ class Actions(Model):
         able = held.devices + len(devices) - 1
         if able * PPM * self.times.period >= held.hours * HOUR_MS:
             return False  # one device less would do
+        own = [item for (name, _), item in self.commitments.items() if name == place[0]]
+        if sum(item.devices for item in own) + len(devices) > DEVICES_MAX:
+            return False
         if any(self._is_pledged(device) for device in devices):
             return False
         self.devices.update(dict.fromkeys(devices, held))

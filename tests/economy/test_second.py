@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from ledger import operations as ops
+from ledger.handlers import capacity
 from ledger.operations import Mint
 from ledger.reasons import Reason
 from ledger.times import MINUTE_MS
 from ledger.transaction import Output
+from tests.economy import actions as model_actions
 from tests.economy import stream
 from tests.economy.second_stage import SecondStage
 from tests.economy.stage import ISSUERS
 from tests.economy.stream import Stream
+from tests.ledger import second_capacity
 from tests.ledger.world import key, lock_of, sign
 
 ACTIONS = 300
@@ -69,3 +72,19 @@ def test_all_agree_on_how_many_operations_a_block_holds() -> None:
         reason = stage.try_out("mint", tx, lambda is_taken=is_taken: is_taken)  # type: ignore[misc]
         assert reason is (None if is_taken else Reason.FREE_QUOTA)
         taken += count * is_taken
+
+
+def test_all_agree_on_how_many_devices_an_issuer_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the limit made small: commitments are made, machines pledged until it is reached."""
+    monkeypatch.setattr(capacity, "DEVICES_OF_ISSUER_MAX", 100)
+    for module in (model_actions, second_capacity):
+        monkeypatch.setattr(module, "DEVICES_MAX", 100)
+    stage = SecondStage()
+    actions = Stream(3, stage)
+    for _ in range(12):
+        stage.begin(1_000)
+        for _ in range(4):
+            actions.commit()
+            actions.pledge()
+        stage.end(counted=False)
+    assert stage.taken["pledge-devices"] and stage.refused["too_many"]

@@ -41,6 +41,8 @@ from tests.ledger.second_standing import (
 )
 
 YEAR_MS = 365 * 86_400_000
+DEVICES_MAX = 10_000
+"""Of one issuer."""
 OPERATIONS = 0
 """The place of a key."""
 NOTHING = bytes(32)
@@ -107,6 +109,8 @@ def pledge(
     held = _standing(state, issuer, name)
     need(version == held[2], "wrong_version")
     need(devices == sorted(set(devices)), "device_pledged")
+    mine = [item for item in all_now(state, "CapacityCommitment") if item[0][1] == issuer]
+    need(sum(item[5] for item in mine) + len(devices) <= DEVICES_MAX, "too_many")
     until_ms = pledged_until(state, held)
     for device in devices:
         need(now(state, "Device", device) is None, "device_pledged")

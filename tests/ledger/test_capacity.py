@@ -7,6 +7,7 @@ import pytest
 
 from ledger.economy.capacity import (
     HORIZON_MS_MAX,
+    MICROHOURS_MAX,
     CommitmentState,
     Device,
     devices_needed,
@@ -300,6 +301,24 @@ def test_free_pledges_of_256_devices_come_one_a_block() -> None:
     with pytest.raises(Invalid) as caught:
         check_stateless(tx, world.chain_id, world.fees)
     assert caught.value.reason is Reason.TOO_MANY
+
+
+def test_devices_of_an_issuer_are_limited_whatever_it_promises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over all its commitments; another issuer has its own, and what ends makes room."""
+    monkeypatch.setattr(handlers, "DEVICES_OF_ISSUER_MAX", MACHINES + 4)
+    world = EconomyWorld()
+    world.run(world.commits(more(world, microhours=MICROHOURS_MAX)))
+    names = [f"x{index}" for index in range(5)]
+    assert world.reason(world.pledges("val0", "more", *names)) is Reason.TOO_MANY
+    world.run(world.pledges("val0", "more", *names[:4]))
+    assert world.reason(world.pledges("val0", "more", names[4])) is Reason.TOO_MANY
+    world.run(world.commits(more(world, "val1")))
+    world.run(world.pledges("val1", "more", names[4]))
+    world.until(world.clock_ms + 7 * DAY_MS + 1)
+    world.run(world.commits(more(world, microhours=MICROHOURS_MAX)))
+    world.run(world.pledges("val0", "more", *(f"y{index}" for index in range(4))))
 
 
 def test_hours_without_devices_count_for_nothing() -> None:

@@ -31,6 +31,7 @@ from tests.ledger.faults import NON_CANONICAL_KEY, SMALL_ORDER_KEY
 from tests.ledger.world import (
     COIN,
     DAY_MS,
+    MACHINES,
     PERIOD_MS,
     TIME_MS,
     MemoryState,
@@ -279,6 +280,16 @@ def test_each_rule_refuses_with_its_own_sentence(rule: Rule) -> None:
     with pytest.raises(Invalid, match=rule.says) as caught:
         genesis.load(genesis.dump(rule.change(GOOD)))
     assert caught.value.reason is Reason.BAD_GENESIS
+
+
+def test_devices_of_an_issuer_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are is enough, one less is not."""
+    monkeypatch.setattr(genesis, "DEVICES_OF_ISSUER_MAX", MACHINES)
+    genesis.check(GOOD)
+    monkeypatch.setattr(genesis, "DEVICES_OF_ISSUER_MAX", MACHINES - 1)
+    with pytest.raises(Invalid) as caught:
+        genesis.check(GOOD)
+    assert caught.value.detail == "issuer 'val0': 60 devices, at most 59 may be pledged"
 
 
 def test_supply_is_backed_with_the_margin_to_the_last_unit() -> None:
