@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
+from random import Random
 
 import pytest
 
@@ -23,10 +25,13 @@ from ledger.block import (
     BLOCK_TRANSACTIONS_MAX,
     TRANSACTION_OPERATIONS_MAX,
 )
-from ledger.execution import FREE_SHARE, TROUBLED_SHARE, Kind
+from ledger.execution import FREE_SHARE, TROUBLED_SHARE, Kind, kind_of
+from ledger.mempool import RESENT_MAX, Mempool
 from ledger.operations import Mint
 from ledger.parameters import PPM
+from ledger.reasons import Invalid
 from ledger.transaction import OPERATIONS_MAX, Fee, Output, SignedTransaction
+from tests.ledger.test_mempool import ASSET, add, mint, spend
 from tests.ledger.world import World, key, lock_of, sign
 
 T_MS = 2_000
@@ -236,3 +241,27 @@ def test_operations_have_room_while_any_transaction_would_fit(kind: Kind, share:
     assert kind not in full.roomy
     assert Kind.PAYMENT in full.roomy
     assert full.decided == Counter({kind: len(txs) + 1})
+
+
+@pytest.mark.parametrize("troubled", [set(), {ASSET}])
+def test_who_takes_what_came_first_is_never_accused(troubled: set[bytes]) -> None:
+    """Blocks full of operations, free ones beside them and payments between: whatever is passed
+    over for want of room waits for many blocks that have room for others."""
+    rng, pool, watch = Random("first come"), Mempool(), PassedOver()
+    for number in range(300):
+        if number < 100:
+            for n in range(number * 50, number * 50 + rng.choice((5, 50))):
+                count = rng.choice((1, 3, *(OPERATIONS_MAX,) * 6))
+                pays_with = (90_000 + n,) if rng.random() < 0.8 else ()
+                issuer = f"i{n}" if pays_with else f"free{number % 40}-{n % 9}"
+                tx = mint(issuer, n * OPERATIONS_MAX, count=count, pays_with=pays_with)
+                with suppress(Invalid):  # a quota of the pool
+                    add(pool, tx if rng.random() < 0.9 else spend(n))
+        at_ms = (number + 1) * T_MS
+        late = pool.pending(RESENT_MAX)
+        watch.on_resent([Waiting(tx.txid, kind_of(tx, troubled)) for tx in late], at_ms)
+        block = pool.select(troubled=troubled)
+        watch.on_decided(BlockFill.of(block, troubled))
+        pool.drop_committed(number, block)
+        assert [txid for txid in accused(watch, at_ms + T_MS) if pool.get(txid)] == []
+    assert len(pool) == 0
