@@ -89,13 +89,14 @@ class Book:
         return min(self.factors[terms.device_class, name] for name in terms.workloads)
 
     def stretches(self, item: Any) -> Iterator[Stretch]:
-        """A commitment's schedule, cut where attestations of a shorter one end."""
+        """A commitment's schedule, cut where attestations of a shorter one end; what ends before
+        the schedule begins cuts nothing."""
         period_ms = self.parameters.period_ms
         begin = item.terms.from_ms // period_ms
         for until_ms in sorted({entry.until_ms for entry in item.attestations}):
             reaching = [entry for entry in item.attestations if entry.until_ms >= until_ms]
             figure, counted = self._agreed(item, reaching)
-            end = until_ms // period_ms
+            end = max(begin, until_ms // period_ms)
             yield Stretch(figure, begin, end, counted)
             begin = end
 

@@ -281,9 +281,10 @@ def attested(
     Invalid.
 
     At once LIVE when enough groups agree. A word reaches no further than what is promised, which
-    may be more than its author saw, and no less far than what its author said before: that is
-    taken back by a lower figure alone. A figure below what the attestor's own last one still
-    counts for, or a first one below what counts, is noted as lower and waits.
+    may be more than its author saw; beyond the beginning, or it would speak of no hour; and no less
+    far than what its author said before: that is taken back by a lower figure alone. A figure
+    below what the attestor's own last one still counts for, or a first one below what counts, is
+    noted as lower and waits.
     """
     terms = held.terms
     if held.state is CommitmentState.VOID:
@@ -296,7 +297,8 @@ def attested(
     before = found.get(attestor)
     if before is not None and not measure.hears(before):
         before = None
-    least_ms = measure.clock_ms if before is None else before.until_ms
+    first_ms = terms.from_ms + measure.period_ms
+    least_ms = max(first_ms, measure.clock_ms) if before is None else before.until_ms
     if until_ms < least_ms or until_ms % measure.period_ms:
         least = f"a word of '{attestor}' reaches to {rfc3339(least_ms)} at least"
         detail = f"until {rfc3339(until_ms)}, {least}"
@@ -404,7 +406,8 @@ def stretches(held: CapacityCommitment, measure: Measure) -> Iterator[tuple[int,
     heard = sorted(_heard(held, measure), reverse=True)
     if len(heard) < measure.needed:
         return
-    begins_ms = [item[0] for item in heard[1:]] + [held.terms.from_ms]
+    from_ms = held.terms.from_ms
+    begins_ms = [max(item[0], from_ms) for item in heard[1:]] + [from_ms]
     best: dict[str, int] = {}
     for (until_ms, figure, _, group), begin_ms in zip(heard, begins_ms, strict=True):
         if figure >= best.get(group, 0):

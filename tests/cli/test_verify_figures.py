@@ -100,6 +100,22 @@ def test_too_little_due_is_a_warning() -> None:
     assert fault_of(lie(node, lies | {name: moved}), text) == "bad_figure"
 
 
+def test_no_hours_before_the_beginning_are_found() -> None:
+    """Of a schedule that begins in eight days, one of three who vouch said: until tomorrow. The
+    other two are heard from its beginning on, and a state that says more is refused."""
+    node, _, text = small()
+    at, held = commitment_of(node, "val1")
+    name, found = reserve_of(node, "val1")
+    terms = replace(held.terms, from_ms=held.terms.from_ms + 8 * DAY_MS)
+    first, second, third = held.attestations
+    early = replace(third, until_ms=TIME_MS + DAY_MS)
+    moved = replace(held, terms=terms, attestations=(first, second, early))
+    for days, code in ((22, ""), (29, "bad_figure")):
+        worth = days * 1_440 * min(first.microhours, second.microhours)
+        stands = replace(found, reserve=worth, deliverable=0, solvency=Solvency.WARN)
+        assert fault_of(lie(node, {at: moved, name: stands}), text) == code, days
+
+
 def commitment_of(node: Node, issuer: str) -> tuple[bytes, CapacityCommitment]:
     name = CapacityCommitment.identity(issuer, f"capacity-{issuer}")
     found = load(node.chain, CapacityCommitment, name)

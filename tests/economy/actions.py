@@ -320,7 +320,7 @@ class Actions(Model):
             return False
         if born != held.born or not self.clock <= until <= held.end:
             return False
-        if until % self.times.period:
+        if until % self.times.period or until <= held.begin:
             return False
         before = held.said.get(name)
         known = before is not None and before.until >= self.clock and self.weighted(before, PPM)

@@ -333,7 +333,7 @@ class Stream:
         kind = self.rng.choice((*FACTORS, "unknown"))
         region = self.rng.choice(("eu-west", "us-east", "ap-south"))
         period = self.stage.world.genesis.parameters.period_ms
-        begin = (self.model.clock // period + self.rng.randrange(-2, 4)) * period
+        begin = (self.model.clock // period + self.rng.choice((-2, -1, 0, 1, 2, 3, 500))) * period
         end = begin + self.rng.choice((0, 1, 20, 3_000, 43_200)) * period
         if self.rng.random() < 0.05:
             end += 1
@@ -404,6 +404,9 @@ class Stream:
         period = self.stage.world.genesis.parameters.period_ms
         later = self.rng.choice((0,) * 60 + (-5 * period, -period, period, -1))
         until = max(0, (held.end if held else 0) + later)
+        if held is not None and held.begin > self.model.clock and self.rng.random() < 0.1:
+            soon = (self.model.now + 1) * period
+            until = self.rng.choice((soon, held.begin, held.begin + period))
         said = (*place, born, until, figure)
         operation = ops.Attest(name, key(signer).public, *lane, *said)
         self.stage.act(

@@ -88,3 +88,28 @@ def test_all_agree_on_how_many_devices_an_issuer_has(monkeypatch: pytest.MonkeyP
             actions.pledge()
         stage.end(counted=False)
     assert stage.taken["pledge-devices"] and stage.refused["too_many"]
+
+
+def test_all_agree_on_words_of_hours_that_have_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours to come are vouched for by many, by some up to the end of the present period or to the
+    beginning, by some up to the end of the first one: what counts, and what is refused."""
+    anywhere, ends = Stream.place, set[int]()
+
+    def coming(self: Stream) -> tuple[str, str]:
+        held = self.model.commitments.items()
+        found = sorted(place for place, item in held if item.begin > self.model.clock)
+        return self.rng.choice(found) if found else anywhere(self)
+
+    monkeypatch.setattr(Stream, "place", coming)
+    stage = SecondStage()
+    actions = Stream(8, stage)
+    for _ in range(12):
+        stage.begin(1_000)
+        for act in (actions.commit, actions.commit, actions.pledge, *(actions.attest,) * 9):
+            act()
+        stage.end(counted=False)
+        for item in stage.model.commitments.values():
+            if item.begin > stage.model.clock and item.state == "live":
+                period = stage.model.times.period
+                ends |= {(word.until - item.begin) // period for word in item.said.values()}
+    assert min(ends) == 1 < max(ends)

@@ -228,9 +228,9 @@ def more(world: EconomyWorld, issuer: str = "val0", **changes: object) -> Commit
     return msgspec.structs.replace(made, **changes)
 
 
-def proposed(world: EconomyWorld, machines: int = 60) -> CommitmentTerms:
+def proposed(world: EconomyWorld, machines: int = 60, **changes: object) -> CommitmentTerms:
     """A commitment with its devices, which nobody has attested."""
-    made = more(world)
+    made = more(world, **changes)
     names = [f"more/{index}" for index in range(machines)]
     world.run(world.commits(made), world.pledges("val0", "more", *names, version=0))
     return made

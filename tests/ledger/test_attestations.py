@@ -186,6 +186,23 @@ def test_a_word_reaches_as_far_as_the_schedule_that_its_attestor_saw() -> None:
     assert world.reserve().reserve == before.reserve + 900_000 * DAY_MS // PERIOD_MS
 
 
+def test_no_word_ends_before_the_schedule_begins() -> None:
+    """One minute in two hundred days, for which two groups vouch. A third says: until this period
+    ends, or until the beginning. It would make the days between count, and coins of nothing."""
+    world = EconomyWorld()
+    begins_ms = world.clock_ms // PERIOD_MS * PERIOD_MS + 200 * DAY_MS
+    made = proposed(world, from_ms=begins_ms, to_ms=begins_ms + PERIOD_MS)
+    world.run(*(world.attests(group, "val0", of="more") for group in ("north", "south")))
+    before = world.reserve()
+    seen, signer = _attest(world.attests("west", "val0", of="more")), "attestor/att-west"
+    soon_ms = (world.clock_ms // PERIOD_MS + 1) * PERIOD_MS
+    for until_ms in (soon_ms, begins_ms - PERIOD_MS, begins_ms):
+        word = world.does(replace(seen, until_ms=until_ms), signer)
+        assert world.reason(word) is Reason.BAD_SCHEDULE
+    world.run(world.does(seen, signer))
+    assert (seen.until_ms, world.reserve().reserve) == (made.to_ms, before.reserve)
+
+
 def test_a_word_is_of_the_very_commitment_that_its_attestor_saw() -> None:
     """One that lapsed and is proposed again under its name is another."""
     world = EconomyWorld()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -16,7 +18,9 @@ from ledger.economy.capacity import (
     counted,
     stretches,
 )
+from ledger.economy.reserve import hours_of
 from ledger.genesis import attestation_hash
+from ledger.parameters import PPM
 from tests.ledger.world import DAY_MS, PERIOD_MS, TIME_MS, commitment, key, terms
 
 NONCE = bytes(32)
@@ -104,6 +108,60 @@ def test_each_hour_counts_as_far_as_it_was_attested() -> None:
     )
     first, second = begin + ends[0] // PERIOD_MS, begin + ends[1] // PERIOD_MS
     assert list(stretches(item, MEASURE)) == [(5, first, second), (7, begin, first)]
+
+
+def test_no_period_before_the_beginning_counts() -> None:
+    """Ten days ahead for one; a third group speaks of less: where its word ends begins nothing."""
+    begins_ms = TIME_MS + 10 * DAY_MS
+    for until_ms in (TIME_MS + PERIOD_MS, begins_ms - PERIOD_MS, begins_ms):
+        ends_ms = (begins_ms + DAY_MS, begins_ms + DAY_MS, until_ms)
+        said = zip(("a1", "b1", "c1"), (9, 7, 8), ends_ms, strict=True)
+        item = promised(9, begins_ms, DAY_MS, said)
+        begin = begins_ms // PERIOD_MS
+        assert list(stretches(item, MEASURE)) == [(7, begin, begin + DAY_MS // PERIOD_MS)]
+
+
+def promised(
+    microhours: int, from_ms: int, length_ms: int, said: Iterable[tuple[str, int, int]]
+) -> CapacityCommitment:
+    """So many µh a period; words are (attestor, figure, until when)."""
+    changed = replace(
+        terms("val0"), microhours=microhours, from_ms=from_ms, to_ms=from_ms + length_ms
+    )
+    words = tuple(Attestation(name, figure, TIME_MS, end, ()) for name, figure, end in said)
+    return replace(held(), terms=changed, attestations=words)
+
+
+@given(
+    st.integers(-5, 5),
+    st.integers(1, 5),
+    st.dictionaries(
+        st.sampled_from(sorted(GROUPS)), st.tuples(st.integers(0, 9), st.integers(-6, 10))
+    ),
+)
+def test_hours_never_exceed_what_is_promised_for_periods_to_come(
+    begin: int, length: int, said: dict[str, tuple[int, int]]
+) -> None:
+    """However far words reach: not beyond µh x factor x periods, none twice, none that is over or
+    has not begun; each counts the second highest of the groups that reach its end."""
+    words = ((name, figure, TIME_MS + end * PERIOD_MS) for name, (figure, end) in said.items())
+    item = promised(9, TIME_MS + begin * PERIOD_MS, length * PERIOD_MS, words)
+    left = range(max(begin, 0), begin + length)
+    now, counts = TIME_MS // PERIOD_MS, dict.fromkeys(left, 0)
+    for figure, first, end in stretches(item, MEASURE):
+        for period in range(first - now, end - now):
+            assert period in left
+            assert counts[period] == 0
+            counts[period] = figure
+    for period, figure in counts.items():
+        best: dict[str, int] = {}
+        for name, (microhours, end) in said.items():
+            if end > period:
+                best[GROUPS[name]] = max(microhours, best.get(GROUPS[name], 0))
+        assert figure == (sorted(best.values())[-2] if len(best) > 1 else 0)
+    factor = 1_500_000
+    factors = {(item.terms.device_class, name): factor for name in item.terms.workloads}
+    assert hours_of([item], factors, MEASURE).reserve <= 9 * factor * len(left) // PPM
 
 
 @pytest.mark.parametrize("name", [*terms("val0").__struct_fields__, "devices"])

@@ -158,6 +158,16 @@ def after_bond(world: World) -> Refusals:
             attest(world, "att-north", "val0/extra", 900_000, number=3, until_ms=TIME_MS + DAY_MS),
             Reason.BAD_SCHEDULE,
         ),
+        (
+            "attested before it begins",
+            attest(world, "att-west", "newco/ahead", 5, number=0, until_ms=TIME_MS + DAY_MS),
+            Reason.BAD_SCHEDULE,
+        ),
+        (
+            "attested up to its beginning",
+            attest(world, "att-west", "newco/ahead", 5, number=0, until_ms=TIME_MS + 8 * DAY_MS),
+            Reason.BAD_SCHEDULE,
+        ),
         ("nothing to deliver this week", mint(world, "newco"), Reason.LOW_DELIVERABILITY),
         ("a bond of its own coin", hold(world, "bob", "val1", COIN, own), Reason.OWN_COIN),
         ("a promise that shrinks", act(world, "val0/operations", shrunk), Reason.BAD_SCHEDULE),
