@@ -113,3 +113,15 @@ def test_all_agree_on_words_of_hours_that_have_not_begun(monkeypatch: pytest.Mon
                 period = stage.model.times.period
                 ends |= {(word.until - item.begin) // period for word in item.said.values()}
     assert min(ends) == 1 < max(ends)
+
+
+def test_all_agree_when_attestors_come_back() -> None:
+    """They are removed and admitted again and again: what they had said of any commitment goes."""
+    stage = SecondStage()
+    actions = Stream(9, stage)
+    for block in range(8):
+        stage.begin(1_000)
+        for act in (*(actions.attestor,) * 12, actions.attest):
+            act()
+        stage.end(counted=block % 4 == 0)
+    assert stage.taken["admit-attestor"] > 4
