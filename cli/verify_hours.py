@@ -84,6 +84,11 @@ class Book:
         whole = life // 2
         return figure if age <= whole else figure * max(0, life - age) // (life - whole)
 
+    def hears(self, entry: Any) -> bool:
+        """Whether it is of an attestor that is licensed now, has not faded and is not over."""
+        is_fresh = self.weight(entry, MICROHOURS_MAX) > 0 and entry.until_ms > self.clock_ms
+        return is_fresh and entry.attestor in self.groups
+
     def factor(self, terms: Any) -> int:
         """What one of its hours is worth, in millionths of a coin."""
         return min(self.factors[terms.device_class, name] for name in terms.workloads)

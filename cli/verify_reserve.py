@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from cli.verify_bytes import Fault, Refused, digest, named
 from cli.verify_chain import Trust
-from cli.verify_hours import CONTESTED, LIVE, PPM, Book, Objects, counts
+from cli.verify_hours import CONTESTED, PPM, Book, Objects, counts
 from cli.verify_layouts import BOND, COMMITMENT, LICENCE, RESERVE, SUPPLY_LINE
 
 RATIO_PPM_MAX = 1_000_000_000
@@ -179,19 +179,14 @@ def _check_hours(book: Book, reserve: Any, items: list[Any]) -> None:
     ):
         if said != found:
             raise Refused(Fault.BAD_FIGURE, f"{where}: {what} {said} µ, worked out {found} µ")
-    contradicted = [item for item in items if _is_contradicted(item)]
-    standing = any(not _is_over(book, item) for item in contradicted)
-    # What is over may stand in the state for some blocks, and the word of it with it.
-    if reserve.is_frozen not in (standing, bool(contradicted)):
-        raise Refused(Fault.BAD_FIGURE, f"{where}: frozen {reserve.is_frozen}, not {standing}")
+    is_frozen = any(_is_contradicted(book, item) for item in items)
+    if reserve.is_frozen is not is_frozen:
+        raise Refused(Fault.BAD_FIGURE, f"{where}: frozen {reserve.is_frozen}, not {is_frozen}")
 
 
-def _is_contradicted(item: Any) -> bool:
-    return counts(item) and any(entry.lower for entry in item.attestations)
-
-
-def _is_over(book: Book, item: Any) -> bool:
-    return bool(item.state == LIVE and book.clock_ms > item.terms.to_ms)
+def _is_contradicted(book: Book, item: Any) -> bool:
+    """Whether somebody who is heard says less than counts."""
+    return counts(item) and any(entry.lower and book.hears(entry) for entry in item.attestations)
 
 
 def _check_band(book: Book, reserve: Any) -> None:
@@ -251,7 +246,7 @@ def _row(
         limit=_limit(book, reserve),
         coverage_ppm=_ratio(reserve.reserve, reserve.supply),
         deliverability_ppm=_ratio(reserve.deliverable, reserve.supply),
-        is_frozen=any(_is_contradicted(item) and not _is_over(book, item) for item in items),
+        is_frozen=any(_is_contradicted(book, item) for item in items),
         minted=reserve.minted if reserve.period == book.period else 0,
         mint_cap=_mint_cap(book, reserve),
         bond_required=required,

@@ -93,8 +93,8 @@ def _check_reserves(view: View, reserves: list[Reserve]) -> None:
             raise InvariantBroken(f"reserve of '{held.issuer}': {held}, recounted {hours}")
         if held.solvency not in (solvency_of(held.supply, hours, parameters), Solvency.CAGED):
             raise InvariantBroken(f"band of '{held.issuer}': {held}, recounted {hours}")
-        if hours.is_frozen and not held.is_frozen:
-            raise InvariantBroken(f"'{held.issuer}' is not frozen: {held}, recounted {hours}")
+        if hours.is_frozen != held.is_frozen:
+            raise InvariantBroken(f"freeze of '{held.issuer}': {held}, recounted {hours}")
     if supply_root(reserves) != view.head.commitments.supply_root:
         raise InvariantBroken("the supply root differs from the reserves")
 

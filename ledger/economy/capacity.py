@@ -168,9 +168,9 @@ class Measure:
     clock_ms: int
 
     def hears(self, item: Attestation) -> bool:
-        """Whether it counts at all: of a licensed attestor, not faded, and of a schedule that has
-        not ended since."""
-        is_fresh = self.weight(item.since_ms, MICROHOURS_MAX) > 0 and item.until_ms >= self.clock_ms
+        """Whether it counts at all: of a licensed attestor, not faded, and of hours that are not
+        over. The answer is the same throughout a period: a word reaches to the end of one."""
+        is_fresh = self.weight(item.since_ms, MICROHOURS_MAX) > 0 and item.until_ms > self.clock_ms
         return is_fresh and item.attestor in self.groups
 
     def weight(self, since_ms: int, figure: int) -> int:
@@ -281,10 +281,10 @@ def attested(
     Invalid.
 
     At once LIVE when enough groups agree. A word reaches no further than what is promised, which
-    may be more than its author saw; beyond the beginning, or it would speak of no hour; and no less
-    far than what its author said before: that is taken back by a lower figure alone. A figure
-    below what the attestor's own last one still counts for, or a first one below what counts, is
-    noted as lower and waits.
+    may be more than its author saw; to an hour that is not over; and no less far than what its
+    author said before: that is taken back by a lower figure alone. A figure below what the
+    attestor's own last one still counts for, or a first one below what counts, is noted as lower
+    and waits.
     """
     terms = held.terms
     if held.state is CommitmentState.VOID:
@@ -297,8 +297,8 @@ def attested(
     before = found.get(attestor)
     if before is not None and not measure.hears(before):
         before = None
-    first_ms = terms.from_ms + measure.period_ms
-    least_ms = max(first_ms, measure.clock_ms) if before is None else before.until_ms
+    first = max(terms.from_ms, measure.clock_ms) // measure.period_ms
+    least_ms = (first + 1) * measure.period_ms if before is None else before.until_ms
     if until_ms < least_ms or until_ms % measure.period_ms:
         least = f"a word of '{attestor}' reaches to {rfc3339(least_ms)} at least"
         detail = f"until {rfc3339(until_ms)}, {least}"
@@ -369,9 +369,10 @@ def _settled(item: Attestation, among: set[str], measure: Measure, lower_ms: int
     )
 
 
-def is_frozen(held: CapacityCommitment) -> bool:
-    """Somebody says less than counts: its issuer does not mint meanwhile."""
-    return held.counts and any(item.lower for item in held.attestations)
+def is_frozen(held: CapacityCommitment, measure: Measure) -> bool:
+    """Somebody who is heard says less than counts: its issuer does not mint meanwhile."""
+    contradicted = any(item.lower and measure.hears(item) for item in held.attestations)
+    return held.counts and contradicted
 
 
 def counted(held: CapacityCommitment, measure: Measure) -> int:
@@ -454,7 +455,7 @@ def _best_by_group(held: CapacityCommitment, measure: Measure) -> dict[str, tupl
     once."""
     best: dict[str, tuple[int, str]] = {}
     for until_ms, figure, attestor, group in _heard(held, measure):
-        if until_ms >= measure.clock_ms:
+        if until_ms > measure.clock_ms:
             best[group] = max((figure, attestor), best.get(group, (-1, "")))
     return best
 

@@ -160,7 +160,7 @@ def hours_of(
         for figure, first, end in stretches(item, measure):
             total += figure * factor * (end - first)
             due += figure * factor * max(0, min(end, soon) - first)
-        frozen = frozen or is_frozen(item)
+        frozen = frozen or is_frozen(item, measure)
     most = AMOUNT_LIMIT - 1
     return Hours(min(total // PPM, most), min(due // PPM, most), frozen)
 

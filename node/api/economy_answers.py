@@ -96,7 +96,7 @@ def commitment_answer(
         version=held.version,
         born=held.born,
         devices=held.devices,
-        is_frozen=capacity.is_frozen(held),
+        is_frozen=capacity.is_frozen(held, measure),
         attestations=[_attestation(item, measure) for item in held.attestations],
     )
 

@@ -11,6 +11,7 @@ from ledger.economy.attestor import Attestor, AttestorGrant
 from ledger.economy.bond import Bond
 from ledger.economy.capacity import (
     MICROHOURS_MAX,
+    Attestation,
     CapacityCommitment,
     CommitmentState,
     LowerFigure,
@@ -114,6 +115,32 @@ def test_no_hours_before_the_beginning_are_found() -> None:
         worth = days * 1_440 * min(first.microhours, second.microhours)
         stands = replace(found, reserve=worth, deliverable=0, solvency=Solvency.WARN)
         assert fault_of(lie(node, {at: moved, name: stands}), text) == code, days
+
+
+def test_only_who_is_heard_contradicts() -> None:
+    """A lower figure freezes minting: not of an attestor that was removed, of a word that has faded
+    or that is over; and a state that says otherwise is refused."""
+    node, _, text = small()
+    at, held = commitment_of(node, "val1")
+    name, found = reserve_of(node, "val1")
+    east, removed = attestor_of(node, "att-east")
+    removed = replace(removed, is_active=False)
+    ends_ms = (load_one(node.chain, LedgerClock).time_ms // PERIOD_MS + 1) * PERIOD_MS
+    word = Attestation("att-east", 5, TIME_MS, ends_ms, (LowerFigure(5, TIME_MS),))
+    for said, others, frozen in (
+        (word, {}, True),
+        (word, {east: removed}, False),
+        (replace(word, since_ms=TIME_MS - 8 * DAY_MS), {}, False),
+        (replace(word, until_ms=ends_ms - PERIOD_MS), {}, False),
+    ):
+        contradicted = replace(held, attestations=(said, *held.attestations))
+        for stands in (True, False):
+            reserve = replace(found, is_frozen=stands)
+            lies = {at: contradicted, name: reserve, **others}
+            code = "" if stands is frozen else "bad_figure"
+            assert fault_of(lie(node, lies), text) == code, (said, others, stands)
+        report = verified(lie(node, lies | {name: replace(found, is_frozen=frozen)}), text)
+        assert [row.is_frozen for row in report.rows] == [False, frozen, False, False]
 
 
 def commitment_of(node: Node, issuer: str) -> tuple[bytes, CapacityCommitment]:

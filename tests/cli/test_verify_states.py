@@ -83,7 +83,7 @@ def compare_commitments(world: World, row: Row) -> None:
     draft = world.draft
     yardstick = Yardstick.of(draft)
     items = COMMITMENTS.all(draft, f"{row.issuer}\0".encode())
-    assert row.is_frozen == any(capacity.is_frozen(item) for item in items)
+    assert row.is_frozen == any(capacity.is_frozen(item, yardstick.measure) for item in items)
     assert row.contested == sum(item.state.name == "CONTESTED" for item in items)
     hours = [yardstick.hours_of([item]) for item in items]
     if row.reserve:

@@ -318,12 +318,12 @@ class Actions(Model):
         held = self._standing(place)
         if name not in self.attestors or held is None or figure > held.hours:
             return False
-        if born != held.born or not self.clock <= until <= held.end:
+        if born != held.born or not self.clock < until <= held.end:
             return False
         if until % self.times.period or until <= held.begin:
             return False
         before = held.said.get(name)
-        known = before is not None and before.until >= self.clock and self.weighted(before, PPM)
+        known = before is not None and self._is_heard(name, before)
         if before is not None and known and until < before.until:
             return False
         if before is not None and known and figure < self.weighted(before, before.figure):

@@ -311,13 +311,17 @@ class Model:
         half = life // 2
         return figure if age <= half else figure * max(0, life - age) // (life - half)
 
+    def _is_heard(self, name: str, said: Said) -> bool:
+        is_over = said.until <= self.clock or not self.weighted(said, 1 << 40)
+        return name in self.attestors and not is_over
+
     def _best(self, held: CommitmentModel, at: int | None = None) -> list[tuple[int, str]]:
         """The best (figure, attestor) of each group that vouches so far, highest first."""
         at = self.clock if at is None else at
         best: dict[str, tuple[int, str]] = {}
         for name in sorted(held.said):
             said = held.said[name]
-            if name in self.attestors and said.until >= at and self.weighted(said, 1 << 40):
+            if said.until >= at and self._is_heard(name, said):
                 entry = (self.weighted(said, said.figure), name)
                 group = self.groups[name]
                 best[group] = max(best.get(group, (-1, "")), entry)
@@ -385,7 +389,11 @@ class Model:
             self.coins[name],
             reserve=min(sum(self.worth(held) for held in mine) // PPM, AMOUNT_MAX),
             deliverable=min(sum(self.worth(held, soon) for held in mine) // PPM, AMOUNT_MAX),
-            frozen=any(said.lower is not None for held in mine for said in held.said.values()),
+            frozen=any(
+                said.lower is not None and self._is_heard(name, said)
+                for held in mine
+                for name, said in held.said.items()
+            ),
         )
         stands = self._stands(coin)
         if coin.solvency != "caged" and stands != coin.solvency:

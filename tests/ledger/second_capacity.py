@@ -152,8 +152,9 @@ def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *sai
     counts = counted(state, held, clock_ms)
     others = [item for item in held[6] if item[0] != attestor]
     fresh = bool(before) and is_heard(state, before[0])
-    need(until_ms >= (before[0][3] if fresh else clock_ms), "bad_schedule")
-    need(until_ms % state.period_ms == 0 and until_ms > held[0][5], "bad_schedule")
+    need(not fresh or until_ms >= before[0][3], "bad_schedule")
+    need(until_ms % state.period_ms == 0, "bad_schedule")
+    need(until_ms > max(held[0][5], clock_ms), "bad_schedule")
     if fresh and figure < weight(state, before[0][2], before[0][1]):
         waiting = [since_ms for lower, since_ms in before[0][4] if lower <= figure]
         entry = [*before[0][:4], [[figure, *(waiting or [clock_ms])]]]

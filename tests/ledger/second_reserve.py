@@ -49,7 +49,7 @@ def is_heard(state: State, entry: list[Any]) -> bool:
     name, _, since_ms, until_ms, _ = entry
     attestor = state.get("Attestor", name.encode())
     is_licensed = attestor is not None and attestor[1]
-    return is_licensed and until_ms >= state.clock_ms and weight(state, since_ms, 2**40) > 0
+    return is_licensed and until_ms > state.clock_ms and weight(state, since_ms, 2**40) > 0
 
 
 def best_by_group(state: State, commitment: list[Any], end_ms: int) -> dict[str, tuple[int, str]]:
@@ -92,7 +92,7 @@ def hours(state: State, commitments: list[Any]) -> tuple[int, int, bool]:
             total += worth * len(left)
             soon += worth * len(range(left.start, min(left.stop, week)))
             start = max(start, left.stop)
-        frozen = frozen or any(entry[4] for entry in item[6])
+        frozen = frozen or any(entry[4] and is_heard(state, entry) for entry in item[6])
     return min(total // MILLION, AMOUNT_MAX), min(soon // MILLION, AMOUNT_MAX), frozen
 
 

@@ -292,7 +292,7 @@ def test_a_lower_figure_of_one_that_does_not_count_is_dropped_after_a_day() -> N
     world.run(world.attests("north", "val0", 5), world.attests("east", "val0", 7))
     commitment = world.capacity()
     assert commitment is not None
-    assert is_frozen(commitment)
+    assert is_frozen(commitment, _measure(world))
     assert world.reserve().is_frozen
     world.until((world.clock_ms + DAY_MS) // PERIOD_MS * PERIOD_MS + PERIOD_MS)
     passed = (world.clock_ms - TIME_MS) // PERIOD_MS
@@ -387,6 +387,36 @@ def test_one_hostile_attestor_changes_nothing_for_holders() -> None:
         calm.run(calm.transfer("alice", "bob"))
 
 
+def test_a_lower_figure_of_a_removed_attestor_stops_nobody_from_minting() -> None:
+    """It stops minting until its author is removed, for which government need not wait a day."""
+    world = EconomyWorld()
+    world.run(world.attests("east", "val0", 0))
+    assert world.reason(world.minting()) is Reason.MINT_FROZEN
+    world.run(world.govern(RemoveAttestor("att-east", 1)))
+    assert not world.reserve().is_frozen
+    world.run(world.minting())
+
+
+def test_a_lower_figure_stops_minting_as_long_as_its_word_reaches() -> None:
+    """Said of the present period only: with the next one, at its very beginning, it is over, and
+    can be said no more."""
+    world = EconomyWorld()
+    soon_ms = (world.clock_ms // PERIOD_MS + 1) * PERIOD_MS
+    word = replace(_attest(world.attests("east", "val0", 0)), until_ms=soon_ms)
+    world.run(world.does(word, "attestor/att-east"))
+    world.until(soon_ms - 2)
+    assert world.reason(world.minting()) is Reason.MINT_FROZEN
+    world.run(world.transfer("alice", "bob"))
+    late = world.does(replace(word, number=1), "attestor/att-east")
+    assert world.reason(late, after_ms=1) is Reason.BAD_SCHEDULE
+    world.until(soon_ms)
+    held = world.capacity()
+    assert held is not None
+    assert held.attestations[0].lower
+    assert not world.reserve().is_frozen
+    world.run(world.minting())
+
+
 # Attestors.
 
 
@@ -414,7 +444,7 @@ def test_an_attestor_that_comes_back_has_said_nothing() -> None:
     before = world.reserve().reserve
     world.run(world.attests("north", "val0", 5))
     world.run(world.govern(RemoveAttestor("att-north", 1), RemoveAttestor("att-south", 1)))
-    assert (world.reserve().reserve, world.reserve().is_frozen) == (0, True)
+    assert (world.reserve().reserve, world.reserve().is_frozen) == (0, False)
     north = world.genesis.attestors[
         [item.id for item in world.genesis.attestors].index("att-north")
     ]

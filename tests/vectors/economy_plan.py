@@ -248,6 +248,7 @@ def _accusations() -> Iterator[Step]:
     yield _step(
         lambda world: [
             hold(world, "bob", "val1", COIN, ops.DepositBond("val0", world.asset("val1"), COIN)),
+            attest(world, "att-outer", "val1/capacity-val1", 5, number=0),
         ],
         refusals.after_expiry,
     )
