@@ -2,9 +2,11 @@
 
 Run: PYTHONPATH=. nice .venv/bin/python bench/sweep.py
 For each cap of `SWEEP_OBJECTS_MAX`: 10,000 devices whose commitments end at one moment, swept block
-by block. Then the start of a period with 1,024 commitments of 16 attestations each, of 32 issuers.
+by block. Then the start of a period with 1,024 commitments of 16 attestations each, of 32 issuers:
+of one schedule, of as many as there are attestations, with a lower figure in each that waits, and
+with one in each commitment, or in each attestation, that has waited when the sixth period starts.
 A block is executed and appended; its cost is processor time and waiting for the disk, without
-waiting for a core. No figure may be above 50 ms.
+waiting for a core.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from ledger.economy.capacity import (
     MICROHOURS_A_HOUR,
     CapacityCommitment,
     CommitmentTerms,
+    LowerFigure,
 )
 from ledger.economy.due import DEVICE_CLOCK, Due
 from ledger.execution import Execution
@@ -39,6 +42,7 @@ from ledger.genesis import Genesis, GenesisCommitment, SignedAttestation
 from ledger.genesis_state import genesis_state
 from ledger.kv import LevelDB
 from ledger.objects import CLOCK_STEP_MS_MAX, decode, key_of, value_hash
+from ledger.times import DAY_MS
 from ledger.view import Changes, Head
 from tests.ledger.world import PERIOD_MS, TIME_MS, commitment, device, grant, key, make_genesis
 
@@ -56,8 +60,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for cap in CAPS:
             measure_sweep(Path(directory) / f"cap-{cap}", cap)
-        for spread in (False, True):
-            measure_periods(Path(directory) / f"periods-{spread}", is_spread=spread)
+        due_ms = TIME_MS + 5 * PERIOD_MS - DAY_MS
+        for kind, ends, lower, since_ms in (
+            ("one schedule", 1, 0, 0),
+            ("amended", ATTESTATIONS_MAX, 0, 0),
+            ("lower figures wait", ATTESTATIONS_MAX, ATTESTATIONS_MAX, TIME_MS),
+            ("one falls due", ATTESTATIONS_MAX, 1, due_ms),
+            ("all fall due", ATTESTATIONS_MAX, ATTESTATIONS_MAX, due_ms),
+        ):
+            changes = genesis_state(many_commitments())
+            first = contradicted(changes, ends=ends, lower=lower, since_ms=since_ms)
+            measure_periods(Path(directory) / f"periods {kind}", kind, first)
 
 
 def measure_sweep(directory: Path, cap: int) -> None:
@@ -74,10 +87,8 @@ def measure_sweep(directory: Path, cap: int) -> None:
     run.kv.close()
 
 
-def measure_periods(directory: Path, *, is_spread: bool) -> None:
-    genesis = many_commitments()
-    changes = genesis_state(genesis)
-    run = Run(directory, genesis, spread(changes) if is_spread else changes)
+def measure_periods(directory: Path, kind: str, first: Changes) -> None:
+    run = Run(directory, many_commitments(), first)
     empty = median([run.block(BLOCK_MS) for _ in range(EMPTY_BLOCKS)])
     costs = []
     period = TIME_MS // PERIOD_MS
@@ -86,15 +97,14 @@ def measure_periods(directory: Path, *, is_spread: bool) -> None:
         if run.chain.head.header.time_ms // PERIOD_MS != period:
             costs.append(cost)
             period = run.chain.head.header.time_ms // PERIOD_MS
-    kind = "amended, " if is_spread else ""
-    show(f"period, {kind}{COMMITMENTS_MAX:,} commitments", costs, empty)
+    show(f"period, {COMMITMENTS_MAX:,} commitments, {kind}", costs, empty)
     run.kv.close()
 
 
 def show(what: str, costs: Sequence[float], empty: float) -> None:
     more = [(cost - empty) * 1_000 for cost in costs]
     figures = f"{min(more):6.1f} {median(more):6.1f} {max(more):6.1f} ms"
-    print(f"{what:34} {len(costs):4} blocks, beyond {empty * 1_000:.1f} ms: {figures}", flush=True)
+    print(f"{what:48} {len(costs):4} blocks, beyond {empty * 1_000:.1f} ms: {figures}", flush=True)
 
 
 class Run:
@@ -161,15 +171,19 @@ def many_commitments() -> Genesis:
     )
 
 
-def spread(first: Changes) -> Changes:
-    """The state with all commitments amended between any two attestations, so that each stretch of
-    a schedule is judged for itself."""
+def contradicted(first: Changes, *, ends: int, lower: int, since_ms: int) -> Changes:
+    """The state with schedules that were amended while they were attested, so that attestations
+    have so many ends and each stretch is judged for itself; `lower` of them with a lower figure."""
     objects = dict(first.objects)
     for place, data in first.objects.items():
         if data is not None and place.startswith(key_of(CapacityCommitment)):
             held = decode(data, CapacityCommitment)
             attestations = tuple(
-                msgspec.structs.replace(item, until_ms=item.until_ms - number * PERIOD_MS)
+                msgspec.structs.replace(
+                    item,
+                    until_ms=item.until_ms - number % ends * PERIOD_MS,
+                    lower=(LowerFigure(1, since_ms),) if number < lower else (),
+                )
                 for number, item in enumerate(held.attestations)
             )
             objects[place] = encode(msgspec.structs.replace(held, attestations=attestations))
