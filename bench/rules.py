@@ -2,7 +2,7 @@
 
 Run: PYTHONPATH=. python bench/rules.py
 Prints µs a transaction for decode, stateless checks, and check + add + finish in blocks of 500,
-where every output of the state is in memory; and the cost of starting a period.
+where every output of the state is in memory.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from hashlib import sha256
 from time import perf_counter_ns
 
 from ledger import transaction
-from ledger.codec import encode
 from ledger.crypto import ZERO_HASH
 from ledger.locks import Key
-from ledger.objects import key_of
 from ledger.transaction import Fee, Input, KeySignature, Output, SignedTransaction, Witness
 from ledger.view import BIRTH_ZERO, OutputEntry
-from tests.ledger.world import COIN, World, commitment, key, lock_of
+from tests.ledger.world import COIN, World, key, lock_of
 
 BLOCK = 500
 BLOCKS = 10
@@ -43,7 +41,6 @@ def main() -> None:
         ("finish", finish_ns),
     ):
         print(f"{name:24}{nanoseconds / count / 1000:8.1f} us a transaction")
-    start_period()
 
 
 def measure(run: Callable[[], object]) -> int:
@@ -100,18 +97,6 @@ def place(world: World, txid: bytes, index: int) -> None:
     head = world.state.head
     world.state.head = type(head)(head.header, head.hash, after)
     world.state.outputs[txid, 0] = entry
-
-
-def start_period() -> None:
-    """Four issuers with 250 commitments each: what a block costs more at a period's start."""
-    world = World()
-    bare = [commitment(f"val{i % 4}", name=f"more-{i}") for i in range(1_000)]
-    for item in bare:
-        world.state.stored[key_of(type(item), item.id.encode())] = encode(item)
-    usual_ns = measure(lambda: world.make_block([], after_ms=1_000))
-    world.advance([], after_ms=30_000)
-    period_ns = measure(lambda: world.make_block([], after_ms=30_000))
-    print(f"period of 1,000 commitments {(period_ns - usual_ns) / 1e6:8.1f} ms a period")
 
 
 if __name__ == "__main__":
