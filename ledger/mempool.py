@@ -101,7 +101,7 @@ class Mempool:
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
         self._rechecked: dict[bytes, None] = {}
-        """Txids, by arrival: operations under a quota, and locks that close with time."""
+        """Txids, by arrival: all with operations, and locks that close with time."""
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
@@ -199,7 +199,7 @@ class Mempool:
         self._txid_by_wtxid[tx.wtxid] = tx.txid
         for claim in entry.claims:
             self._claims[claim] = tx.txid
-        if identities(tx.body.operations) or _may_close(tx):
+        if tx.body.operations or _may_close(tx):
             self._rechecked[tx.txid] = None
         self._count(entry, 1)
         heappush(self._expiries, (tx.body.expires_at_ms, tx.txid))
@@ -284,7 +284,8 @@ class Mempool:
     def drop_refused(self, check: Check) -> list[Rejection]:
         """Ask the rules again about what the state may have overtaken, the oldest first.
 
-        Headroom, licences and epochs change under operations, and a `before` in a lock passes.
+        Headroom, licences, bonds and epochs change under operations, those of holders too, and a
+        `before` in a lock passes.
         What else only spends is lost to a final conflict or to its expiry, and `drop_committed` and
         `drop_expired` saw to that. Whoever is not yet due by the time of the last block was let in
         by the clock, and stays. Operations beyond the limit are asked about when they are taken.

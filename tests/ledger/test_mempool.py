@@ -34,7 +34,7 @@ from ledger.mempool import (
     TRANSACTIONS_MAX,
     Mempool,
 )
-from ledger.operations import Mint
+from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import REJECTED_MAX
 from ledger.transaction import (
@@ -105,6 +105,14 @@ def mint(
     fee = Fee(ASSET, 300) if inputs else NO_FEE
     body = Transaction(1, ZERO_HASH, inputs, (), fee, operations, 10**9, b"")
     return made(body, list(range(signatures)), size)
+
+
+def burn(output: int, *, count: int = 1) -> SignedTransaction:
+    """Operations of a holder, under nobody's quota, paid with a numbered output."""
+    operations = tuple(Burn(ASSET, 1 + n) for n in range(count))
+    inputs = (Input(key(output), 0, ASSET, 1000),)
+    body = Transaction(1, ZERO_HASH, inputs, (), Fee(ASSET, 300), operations, 10**9, b"")
+    return made(body, [output], 300)
 
 
 def accept(tx: SignedTransaction) -> None:
@@ -468,6 +476,17 @@ def test_mints_are_asked_about_again() -> None:
     assert pool.drop_refused(refuse) == [pool.rejection(tx.txid) for tx in asked]
     while pool.drop_refused(refuse):
         pass
+    assert pool.select() == [payment]
+
+
+def test_operations_of_holders_are_asked_about_again() -> None:
+    """Who stands under no quota is overtaken too: an application for a name that another got, a
+    challenge of what is over, a bond that came twice."""
+    pool, payment, held = Mempool(), spend(1), burn(2)
+    for tx in (payment, held):
+        add(pool, tx)
+    assert pool.drop_refused(accept) == []
+    assert pool.drop_refused(refuse) == [pool.rejection(held.txid)]
     assert pool.select() == [payment]
 
 
