@@ -33,7 +33,7 @@ from ledger.execution import (
     kind_of,
 )
 from ledger.locks import Before, Key, limits_of
-from ledger.operations import count_of, identities
+from ledger.operations import Evidence, ValidatorReady, count_of, identities
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
 from ledger.times import rfc3339
@@ -102,6 +102,8 @@ class Mempool:
         self._claims: dict[Claim, bytes] = {}
         self._rechecked: dict[bytes, None] = {}
         """Txids, by arrival: all with operations, and locks that close with time."""
+        self._early: dict[bytes, None] = {}
+        """Txids, by arrival, of what goes before all others."""
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
@@ -201,6 +203,8 @@ class Mempool:
             self._claims[claim] = tx.txid
         if tx.body.operations or _may_close(tx):
             self._rechecked[tx.txid] = None
+        if is_governance(tx.body) or _is_statement(tx):
+            self._early[tx.txid] = None
         self._count(entry, 1)
         heappush(self._expiries, (tx.body.expires_at_ms, tx.txid))
         if len(self._expiries) > 2 * len(self._entries) + EXPIRY_SPARE:
@@ -216,7 +220,8 @@ class Mempool:
         self, *, skip: Container[bytes] = frozenset(), troubled: Container[bytes] = frozenset()
     ) -> list[SignedTransaction]:
         """What the next block should hold, within a block's limits: government first, because a
-        block takes it nowhere else, then in the order of arrival.
+        block takes it nowhere else, then evidence and who is ready for a seat, because free ones of
+        others would hold them back, then in the order of arrival.
 
         `skip` holds the txids of blocks that are proposed and not final yet, `troubled` the assets
         in which few fees are taken. Free ones, those, and all with operations are passed over from
@@ -248,8 +253,8 @@ class Mempool:
         return chosen
 
     def _in_order(self) -> Iterable[bytes]:
-        led = [txid for txid in self._rechecked if is_governance(self._entries[txid].tx.body)]
-        return dict.fromkeys((*led, *self._entries)) if led else self._entries
+        led = [txid for txid in self._early if is_governance(self._entries[txid].tx.body)]
+        return dict.fromkeys((*led, *self._early, *self._entries)) if self._early else self._entries
 
     def drop_committed(
         self, height: int, transactions: Sequence[SignedTransaction]
@@ -381,6 +386,7 @@ class Mempool:
             return
         del self._txid_by_wtxid[entry.tx.wtxid]
         self._rechecked.pop(txid, None)
+        self._early.pop(txid, None)
         for claim in entry.claims:
             del self._claims[claim]
         self._count(entry, -1)
@@ -418,6 +424,14 @@ def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entr
         owners = tuple([item.key for item in tx.witness.signatures])
     rate = body.fee.amount * RATE_UNIT // len(tx.raw)
     return _Entry(tx, now_ms, rate, is_free, owners, resent_by, claims_of(tx))
+
+
+def _is_statement(tx: SignedTransaction) -> bool:
+    """Evidence or a claim of a seat, free and with nothing beside it: what judges or makes members
+    holds back no more than one operation, and each licence has few."""
+    operations = tx.body.operations
+    alone = not tx.body.inputs and len(operations) == 1
+    return alone and isinstance(operations[0], Evidence | ValidatorReady)
 
 
 def _may_close(tx: SignedTransaction) -> bool:

@@ -16,6 +16,7 @@ from ledger.block import (
     BLOCK_SIGNATURES_MAX,
     BLOCK_TRANSACTIONS_MAX,
     TRANSACTION_OPERATIONS_MAX,
+    VotePayload,
 )
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
@@ -34,7 +35,14 @@ from ledger.mempool import (
     TRANSACTIONS_MAX,
     Mempool,
 )
-from ledger.operations import Burn, Mint
+from ledger.operations import (
+    Burn,
+    EndEpoch,
+    Evidence,
+    Mint,
+    Operation,
+    ValidatorReady,
+)
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import REJECTED_MAX
 from ledger.transaction import (
@@ -113,6 +121,15 @@ def burn(output: int, *, count: int = 1) -> SignedTransaction:
     inputs = (Input(key(output), 0, ASSET, 1000),)
     body = Transaction(1, ZERO_HASH, inputs, (), Fee(ASSET, 300), operations, 10**9, b"")
     return made(body, [output], 300)
+
+
+def free(*operations: Operation) -> SignedTransaction:
+    return made(Transaction(1, ZERO_HASH, (), (), NO_FEE, operations, 10**9, b""), [0], 300)
+
+
+def evidence(accused: str) -> Evidence:
+    first, second = (VotePayload(0, 1, 0, 1, key(number)) for number in sorted((1, 2), key=key))
+    return Evidence(accused, key(0), first, bytes(64), second, bytes(64))
 
 
 def accept(tx: SignedTransaction) -> None:
@@ -385,6 +402,22 @@ def test_fees_of_issuers_in_trouble_fill_their_share_only() -> None:
     assert pool.select(troubled={ASSET}) == [*troubled[:2], free]
 
 
+def test_free_ones_of_others_hold_back_no_evidence_and_no_seat() -> None:
+    """Behind more free operations than a block takes, government goes first, then evidence and
+    claims of seats that stand alone, each in the order of arrival."""
+    pool, each = Mempool(), OPERATIONS_MAX
+    crowd = [mint(f"i{n}", 0, count=each) for n in range(BLOCK_OPERATIONS_MAX // FREE_SHARE)]
+    accused, ready = free(evidence("alpha")), free(ValidatorReady("beta", key(1), 1, key(2)))
+    beside = free(evidence("gamma"), Mint("delta", key(0), 0, 9, 5))
+    ends, payment = free(EndEpoch(0)), spend(1)
+    for tx in [payment, *crowd, beside, ready, accused, ends]:
+        add(pool, tx)
+    taken = (BLOCK_OPERATIONS_MAX // FREE_SHARE - 3) // each
+    assert pool.select() == [ends, ready, accused, payment, *crowd[:taken]]
+    pool.drop_committed(1, [ends, ready, accused])
+    assert pool.select()[0] == payment
+
+
 def test_free_ones_fill_their_share_only() -> None:
     """Free ones stop at their share of operations, signatures and bytes; paying ones go on."""
     cases = (
@@ -619,3 +652,4 @@ def test_pool_equals_a_naive_list(seed: int) -> None:
     check_empty(pool)
     assert (pool._claims, pool._by_owner, pool._by_member) == ({}, {}, {})
     assert (pool._bytes_by_member, pool._txid_by_wtxid, pool._rechecked) == ({}, {}, {})
+    assert pool._early == {}
