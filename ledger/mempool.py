@@ -345,11 +345,17 @@ class Mempool:
         return self._refusals.by_wtxid(wtxid)
 
     def pending(self, limit: int, *, since_ms_max: int | None = None) -> list[SignedTransaction]:
-        """The first to have come, with a bound only those that came no later."""
+        """The first in the order in which blocks take them, with a bound only those that came no
+        later."""
         found: list[SignedTransaction] = []
-        for entry in self._entries.values():
-            if len(found) == limit or (since_ms_max is not None and entry.since_ms > since_ms_max):
+        for txid in self._in_order():
+            entry = self._entries[txid]
+            if len(found) == limit:
                 break
+            if since_ms_max is not None and entry.since_ms > since_ms_max:
+                if txid not in self._early:
+                    break
+                continue
             found.append(entry.tx)
         return found
 

@@ -92,7 +92,8 @@ class Oversight:
             self.cause = "it decides less than half of what it could"
 
     def _late(self, now: Now) -> list[SignedTransaction]:
-        """What waits for T and can be executed, as much as the primary keeps room for."""
+        """What waits for T and can be executed, as much as the primary keeps room for: government
+        and evidence first, which others with operations would hide."""
         since_ms_max = now.monotonic_ms - self._patience_ms
         late, room_bytes, operations = [], RESENT_BYTES_MAX, 0
         for tx in self._mempool.pending(RESENT_MAX, since_ms_max=since_ms_max):

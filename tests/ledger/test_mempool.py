@@ -598,6 +598,11 @@ def test_oldest_and_pending_by_age() -> None:
     pool.drop_committed(1, txs[:2])
     assert pool.oldest_since_ms == 20
     assert pool.pending(10, since_ms_max=19) == []
+    ends, accused = free(EndEpoch(0)), free(evidence("alpha"))
+    add(pool, accused, now=25)
+    add(pool, ends, now=30)
+    assert pool.pending(10, since_ms_max=29) == [accused, txs[2]]
+    assert pool.pending(3) == [ends, accused, txs[2]]
 
 
 # Everything together.

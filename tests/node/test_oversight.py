@@ -10,10 +10,12 @@ import pytest
 from consensus.effects import Now
 from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.mempool import Mempool
+from ledger.operations import EndEpoch
+from ledger.reasons import Invalid, Reason
 from ledger.transaction import OPERATIONS_MAX, SignedTransaction
 from node import oversight
 from node.oversight import Oversight
-from tests.ledger.test_mempool import add, mint, spend
+from tests.ledger.test_mempool import add, burn, evidence, free, mint, spend
 
 T_MS = 2_000
 NOW = Now(wall_ms=T_MS, monotonic_ms=T_MS)
@@ -36,6 +38,27 @@ def test_late_operations_are_asked_about_up_to_a_block_of_them(
     for tx in [*dear, payment]:
         add(pool, tx)
     assert watching(pool)._late(NOW) == asked == [*dear[:most], payment]
+
+
+def test_dead_operations_hide_no_government_and_no_evidence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Operations that can be executed no more are asked about first, for they came first, and use
+    up what may be asked: what is to be decided or proved is sent to the primary all the same."""
+
+    def check(_: object, tx: SignedTransaction, **__: object) -> None:
+        if tx.body.inputs:
+            raise Invalid(Reason.BAD_GRANT, "granted meanwhile")
+
+    monkeypatch.setattr(oversight, "check_transaction", check)
+    pool, most = Mempool(), BLOCK_OPERATIONS_MAX // OPERATIONS_MAX
+    for n in range(most):
+        add(pool, burn(n, count=OPERATIONS_MAX))
+    proved, decided, payment = free(evidence("alpha")), free(EndEpoch(0)), spend(90_000)
+    for tx in (payment, proved, decided):
+        add(pool, tx)
+    add(pool, free(evidence("beta")), now=1)
+    assert watching(pool)._late(NOW) == [decided, proved]
 
 
 def test_operations_are_no_full_block_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
