@@ -55,16 +55,18 @@ def build_block(
 def _fill(
     execution: Execution, mempool: Mempool, in_flight: Container[bytes], room: int
 ) -> list[SignedTransaction]:
-    taken: list[SignedTransaction] = []
-    for tx in mempool.select(skip=in_flight, troubled=execution.troubled):
-        if len(taken) == room:
-            break
-        if not execution.fits(tx):
-            continue
+    left = room
+
+    def take(tx: SignedTransaction) -> bool:
+        nonlocal left
+        if not left or not execution.fits(tx):
+            return False
         try:
             execution.add(tx)
         except Invalid as error:
             mempool.reject(tx, error)
-        else:
-            taken.append(tx)
-    return taken
+            return False
+        left -= 1
+        return True
+
+    return mempool.select(skip=in_flight, troubled=execution.troubled, take=take)

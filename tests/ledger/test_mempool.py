@@ -23,6 +23,7 @@ from ledger.crypto import ZERO_HASH
 from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, TROUBLED_SHARE
 from ledger.locks import After, All, Any, Before, Condition, Key
 from ledger.mempool import (
+    ASKED_OPERATIONS_MAX,
     BYTES_MAX,
     EXPIRY_SPARE,
     FINAL_MAX,
@@ -400,6 +401,31 @@ def test_fees_of_issuers_in_trouble_fill_their_share_only() -> None:
     free = mint("beta", 0)
     add(pool, free)
     assert pool.select(troubled={ASSET}) == [*troubled[:2], free]
+
+
+def test_what_fails_leaves_its_room_to_other_operations() -> None:
+    """Copies that fail while a block is built keep no operation behind them out, free or not, until
+    ASKED_OPERATIONS_MAX were asked about; a payment that fails uses up its room."""
+    pool, each = Mempool(), OPERATIONS_MAX
+    dead = [burn(n, count=each) for n in range(ASKED_OPERATIONS_MAX // each - 2)]
+    dead += [mint(f"dead{n}", 0, count=each) for n in range(BLOCK_OPERATIONS_MAX // each)]
+    good = [burn(80_000, count=each), mint("alpha", 0), spend(80_001)]
+    for tx in [*dead[:-16], *good, *dead[-16:]]:
+        add(pool, tx)
+    asked: list[SignedTransaction] = []
+
+    def take(tx: SignedTransaction) -> bool:
+        asked.append(tx)
+        return tx in good
+
+    assert pool.select(take=take) == good
+    assert sum(len(tx.body.operations) for tx in asked) <= ASKED_OPERATIONS_MAX
+    payments = Mempool()
+    for n in range(BLOCK_TRANSACTIONS_MAX + 5):
+        add(payments, spend(n))
+    asked.clear()
+    assert payments.select(take=take) == []
+    assert len(asked) == BLOCK_TRANSACTIONS_MAX
 
 
 def test_free_ones_of_others_hold_back_no_evidence_and_no_seat() -> None:

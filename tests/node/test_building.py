@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import pytest
 
+from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.chain import Chain
 from ledger.errors import InvariantBroken
 from ledger.execution import Execution
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
+from ledger.operations import Burn
 from ledger.reasons import Reason
+from ledger.transaction import OPERATIONS_MAX, Input
 from node.building import build_block
-from tests.ledger.world import World
+from tests.ledger.world import World, sign
+
+
+def test_operations_that_fail_hold_back_no_others() -> None:
+    """As many of them as a block takes came first: all are refused, and the mint behind them is in
+    the very block that they failed in."""
+    world = World()
+    chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
+    mempool, asset = Mempool(), world.asset()
+    burns = [Burn(asset, 1)] * OPERATIONS_MAX
+    gone = [
+        sign(world.body([Input(bytes([n]) * 32, 0, asset, 1_000)], operations=burns), ["alice"])
+        for n in range(BLOCK_OPERATIONS_MAX // OPERATIONS_MAX)
+    ]
+    mint = world.mint(amount=5)
+    for tx in [*gone, mint]:
+        mempool.add(tx, check=lambda _: None, now_ms=0)
+    made = build_block(
+        chain,
+        mempool,
+        time_ms=world.genesis.time_ms + 1_000,
+        proposer=world.genesis.validators.members[0].key,
+        in_flight=frozenset(),
+    )
+    assert made.transactions == [mint]
+    assert [mempool.get(tx.txid) for tx in gone] == [None] * len(gone)
 
 
 def test_culprit_of_a_broken_invariant_is_left_out_and_the_others_go_on(

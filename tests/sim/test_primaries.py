@@ -7,6 +7,7 @@ decides while much waits. Load, clocks, pauses and idle hours betray nobody.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ import node.building
 import node.oversight
 from consensus.effects import Now
 from consensus.suspicion import WINDOW_MS
+from ledger.mempool import Take
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from node.engine import Engine
@@ -93,7 +95,19 @@ def test_primary_that_makes_tiny_blocks_is_deposed(
     assert views(cluster) == {0}
     pool = engine_of(cluster.nodes[0]).mempool
     select = pool.select
-    pool.select = lambda **options: select(**options)[:1]  # type: ignore[method-assign]
+
+    def select_one(*, take: Take, **options: Any) -> list[SignedTransaction]:
+        taken: list[SignedTransaction] = []
+
+        def take_first(tx: SignedTransaction) -> bool:
+            if not taken and take(tx):
+                taken.append(tx)
+                return True
+            return False
+
+        return select(take=take_first, **options)
+
+    pool.select = select_one  # type: ignore[method-assign]
     check_deposed(cluster, 4 * WINDOW_MS, caplog, "it passes over", "it decides less")
 
 
