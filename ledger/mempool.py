@@ -41,9 +41,13 @@ from ledger.times import rfc3339
 from ledger.transaction import SignedTransaction, is_governance
 
 TRANSACTIONS_MAX = 20_000
-"""Ten full blocks."""
+"""Of those that pay: ten full blocks. Free ones have their quotas: 16 for each of 64 licences, as
+many accused and attestors, and government, of 16 KiB at most."""
 BYTES_MAX = 32 * 1024 * 1024
-"""Of sealed transactions; an eighth of a node's memory."""
+"""Of those that pay, sealed; an eighth of a node's memory."""
+WAITING_OPERATIONS_MAX = 16 * BLOCK_OPERATIONS_MAX
+"""Of those that pay. A block takes few, so that a pool full of them would stay so for very long,
+and take in no payment either."""
 SENDER_MAX = 256
 """Waiting per signing key, so that one account cannot fill the pool; a fee above the median of
 those that wait buys more."""
@@ -113,6 +117,8 @@ class Mempool:
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
         self._own_count = 0
         self._own_bytes = 0
+        self._own_operations = 0
+        """Of those that pay and did not come again, as the two before."""
         self.size_bytes = 0
         """Of all that wait, those that validators sent again included."""
         self.free_count = 0
@@ -191,6 +197,12 @@ class Mempool:
     def _check_room(self, entry: _Entry) -> None:
         size = len(entry.tx.raw)
         if entry.resent_by is None:
+            if entry.is_free:
+                return
+            operations = count_of(entry.tx.body.operations)
+            if operations and self._own_operations + operations > WAITING_OPERATIONS_MAX:
+                detail = f"{self._own_operations} operations are waiting"
+                raise Invalid(Reason.MEMPOOL_FULL, f"{detail}, payments still find room")
             if self._own_count >= TRANSACTIONS_MAX:
                 raise Invalid(Reason.MEMPOOL_FULL, f"{TRANSACTIONS_MAX} transactions are waiting")
             if self._own_bytes + size > BYTES_MAX:
@@ -397,7 +409,7 @@ class Mempool:
             transactions=len(self._entries),
             bytes=self.size_bytes,
             free=self.free_count,
-            resent=len(self._entries) - self._own_count,
+            resent=self._by_member.total(),
             rejected_remembered=len(self._refusals),
             oldest_since_ms=self.oldest_since_ms,
         )
@@ -422,12 +434,13 @@ class Mempool:
         self.operating_count += sign * bool(entry.tx.body.operations)
         for owner in entry.owners:
             _move(self._by_owner, owner, sign)
-        if entry.resent_by is None:
-            self._own_count += sign
-            self._own_bytes += size
-        else:
+        if entry.resent_by is not None:
             _move(self._by_member, entry.resent_by, sign)
             _move(self._bytes_by_member, entry.resent_by, size)
+        elif not entry.is_free:
+            self._own_count += sign
+            self._own_bytes += size
+            self._own_operations += sign * count_of(entry.tx.body.operations)
 
     def _reject_waiting(self, txid: bytes, error: Invalid) -> Rejection:
         tx = self._entries[txid].tx

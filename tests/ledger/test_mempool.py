@@ -34,6 +34,7 @@ from ledger.mempool import (
     RESENT_MAX,
     SENDER_MAX,
     TRANSACTIONS_MAX,
+    WAITING_OPERATIONS_MAX,
     Mempool,
 )
 from ledger.operations import (
@@ -158,6 +159,7 @@ def check_empty(pool: Mempool) -> None:
     stats = pool.stats()
     assert (stats.transactions, stats.bytes, stats.free, stats.resent) == (0, 0, 0, 0)
     assert stats.oldest_since_ms is None
+    assert (pool._own_count, pool._own_bytes, pool._own_operations) == (0, 0, 0)
 
 
 # Admission.
@@ -299,6 +301,46 @@ def test_pool_limit_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason_of(pool, spend(3, size=1)) is Reason.MEMPOOL_FULL
     assert pool.stats().bytes == 1000
     assert BYTES_MAX == 32 * 1024 * 1024
+
+
+def test_waiting_operations_are_limited_and_keep_nobody_else_out() -> None:
+    """One more operation than WAITING_OPERATIONS_MAX is refused, whoever pays for it; payments,
+    free ones and what a validator sends again get in, and one that left makes room."""
+    pool, each = Mempool(), OPERATIONS_MAX
+    waiting = [burn(n, count=each) for n in range(WAITING_OPERATIONS_MAX // each - 1)]
+    waiting += [burn(80_000 + n) for n in range(each)]
+    for tx in waiting:
+        add(pool, tx)
+    assert reason_of(pool, burn(90_000)) is Reason.MEMPOOL_FULL
+    assert pool.rejection(burn(90_000).txid) is None
+    add(pool, burn(90_000), resent=MEMBER)
+    others = [spend(90_001), mint("alpha", 0), free(EndEpoch(0)), free(evidence("beta"))]
+    for tx in others:
+        add(pool, tx)
+    pool.drop_committed(1, waiting[:1])
+    add(pool, burn(90_002, count=each))
+    assert reason_of(pool, burn(90_003)) is Reason.MEMPOOL_FULL
+    pool.drop_committed(2, pool.pending(TRANSACTIONS_MAX))
+    check_empty(pool)
+
+
+def test_free_ones_get_into_a_full_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the number nor the bytes of those that pay keep them out, nor they those."""
+    monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 3)
+    monkeypatch.setattr(mempool, "BYTES_MAX", 1000)
+    pool = Mempool()
+    for tx in (mint("alpha", 0), spend(1, size=500), free(EndEpoch(0)), spend(2, size=500)):
+        add(pool, tx)
+    assert reason_of(pool, spend(3, size=1)) is Reason.MEMPOOL_FULL
+    add(pool, free(evidence("alpha")))
+    pool.drop_committed(1, [spend(1, size=500)])
+    for number in (4, 5):
+        add(pool, spend(number, size=1))
+    assert reason_of(pool, spend(6, size=1)) is Reason.MEMPOOL_FULL
+    add(pool, mint("beta", 0))
+    assert pool.stats().free == 4
+    pool.drop_committed(2, pool.pending(10))
+    check_empty(pool)
 
 
 def test_resent_ones_have_room_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
