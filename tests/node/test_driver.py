@@ -13,9 +13,11 @@ import pytest
 from consensus.effects import Now
 from consensus.view_change import Rules
 from ledger import codec
+from ledger.block import COMMIT, Certificate
 from ledger.chain import Chain
 from ledger.codec import encode_payload
 from ledger.crypto import verify
+from ledger.execution import FREE_PER_IDENTITY_MAX
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
@@ -26,7 +28,7 @@ from node import driver as module
 from node import inbox
 from node.directory import Directory
 from node.driver import BEHIND_BLOCKS, FOLLOWER_STATUS_MS, Driver, NetworkOutbox, read_clocks
-from node.engine import Engine
+from node.engine import Engine, FinalizedBlock
 from node.fetching import Fetch, FetchChunk, FetchRange, Give, GiveChunk
 from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
@@ -35,6 +37,7 @@ from node.verify import Verifier
 from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
 from p2p.wire import FETCH, GIVE, STATUS, TXS
+from tests.ledger.test_mempool import evidence, free
 from tests.ledger.world import World, key
 
 DEADLINE_S = 5.0
@@ -131,6 +134,33 @@ async def test_what_the_pool_dropped_is_looked_at_again(shell: Shell, by: str) -
     shell.push([mint.raw])
     await shell.admit_pushed()
     assert shell.is_waiting(mint)
+
+
+@pytest.mark.parametrize("want", ["quota", "disk"])
+async def test_an_accusation_without_room_is_offered_after_the_next_block(
+    shell: Shell, want: str
+) -> None:
+    """Two votes are found once. Where the quota of evidence or the disk is full, what accuses by
+    them waits, and gets in after the first block that leaves room; no turn in between asks."""
+    tx = shell.world.accuse("val1")
+    crowd = [free(evidence("val1"), evidence(f"other{n}")) for n in range(FREE_PER_IDENTITY_MAX)]
+    if want == "quota":
+        for held in crowd:
+            shell.mempool.add(held, check=lambda _: None, now_ms=0)
+    else:
+        shell.driver.accepts_transactions = False
+    shell.driver.engine.accountability.accusations.append(tx)
+    shell.driver._after_engine()
+    assert not shell.is_waiting(tx)
+    shell.driver.accepts_transactions = True
+    shell.mempool.drop_committed(1, crowd)
+    shell.driver._after_engine()
+    assert not shell.is_waiting(tx)
+    header = shell.driver.engine.chain.head.header
+    certificate = Certificate(0, COMMIT, 0, 0, bytes(32), 0, ())
+    shell.driver.engine.finalized.append(FinalizedBlock(header, certificate, []))
+    shell.driver._after_engine()
+    assert shell.is_waiting(tx)
 
 
 async def test_low_disk_space_leaves_no_memory(shell: Shell) -> None:
