@@ -16,12 +16,18 @@ from dataclasses import dataclass
 
 from ledger.block import (
     BLOCK_BYTES_MAX,
-    BLOCK_OPERATIONS_MAX,
     BLOCK_SIGNATURES_MAX,
     BLOCK_TRANSACTIONS_MAX,
     TRANSACTION_OPERATIONS_MAX,
 )
-from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, TROUBLED_SHARE, Kind, kind_of
+from ledger.execution import (
+    FREE_PER_IDENTITY_MAX,
+    FREE_SHARE,
+    TROUBLED_SHARE,
+    Kind,
+    kind_of,
+    operations_max,
+)
 from ledger.mempool import TRANSACTIONS_MAX
 from ledger.operations import count_of, identities
 from ledger.parameters import PPM
@@ -185,8 +191,7 @@ class Throughput:
 
 def _has_room(transactions: Sequence[SignedTransaction], share: int = 1) -> bool:
     """Whether any other one would have fitted into this part of a block."""
-    room = max(BLOCK_OPERATIONS_MAX // share, TRANSACTION_OPERATIONS_MAX)
-    left = room - sum(count_of(tx.body.operations) for tx in transactions)
+    left = operations_max(share) - sum(count_of(tx.body.operations) for tx in transactions)
     fits = left >= TRANSACTION_OPERATIONS_MAX
     return fits and _fill_ppm(transactions) * share < ROOMY_PPM_MAX
 

@@ -308,7 +308,7 @@ class Room:
         self._transactions = BLOCK_TRANSACTIONS_MAX // share
         self._signatures = BLOCK_SIGNATURES_MAX // share
         self._bytes = BLOCK_BYTES_MAX // share
-        self._operations = max(BLOCK_OPERATIONS_MAX // share, TRANSACTION_OPERATIONS_MAX)
+        self._operations = operations_max(share)
 
     def holds(self, tx: SignedTransaction) -> bool:
         return (
@@ -327,6 +327,12 @@ class Room:
         self._signatures -= len(tx.witness.signatures)
         self._bytes -= len(tx.raw)
         self._operations -= count_of(tx.body.operations)
+
+
+def operations_max(share: int = 1) -> int:
+    """How many a block, or one part in `share` of it, holds; in any part the largest transaction
+    finds room."""
+    return max(BLOCK_OPERATIONS_MAX // share, TRANSACTION_OPERATIONS_MAX)
 
 
 def troubled_assets(view: View) -> frozenset[bytes]:

@@ -20,12 +20,12 @@ from consensus.suspicion import (
     Throughput,
     Waiting,
 )
+from ledger import execution
 from ledger.block import (
-    BLOCK_OPERATIONS_MAX,
     BLOCK_TRANSACTIONS_MAX,
     TRANSACTION_OPERATIONS_MAX,
 )
-from ledger.execution import FREE_SHARE, TROUBLED_SHARE, Kind, kind_of
+from ledger.execution import FREE_SHARE, TROUBLED_SHARE, Kind, kind_of, operations_max
 from ledger.mempool import RESENT_MAX, Mempool
 from ledger.operations import Mint
 from ledger.parameters import PPM
@@ -231,8 +231,7 @@ def test_operations_have_room_while_any_transaction_would_fit(kind: Kind, share:
     world = World()
     world.advance([world.transfer("alice", "val0/treasury")])
     pays, troubled = kind is not Kind.FREE, {world.asset()} if kind is Kind.TROUBLED else set()
-    room = max(BLOCK_OPERATIONS_MAX // share, TRANSACTION_OPERATIONS_MAX)
-    most = room - TRANSACTION_OPERATIONS_MAX
+    most = operations_max(share) - TRANSACTION_OPERATIONS_MAX
     large, small = minting(world, OPERATIONS_MAX, pays=pays), minting(world, 1, pays=pays)
     txs = [large] * (most // OPERATIONS_MAX) + [small] * (most % OPERATIONS_MAX)
     fill = BlockFill.of(txs, troubled)
@@ -241,6 +240,15 @@ def test_operations_have_room_while_any_transaction_would_fit(kind: Kind, share:
     assert kind not in full.roomy
     assert Kind.PAYMENT in full.roomy
     assert full.decided == Counter({kind: len(txs) + 1})
+
+
+def test_room_for_operations_is_that_of_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a block holds fewer of them, one has no room sooner: it is the same limit."""
+    txs = [mint("alpha", 0, count=OPERATIONS_MAX)] * 2
+    assert Kind.FREE not in BlockFill.of(txs, ()).roomy
+    assert Kind.OPERATION in BlockFill.of(txs, ()).roomy
+    monkeypatch.setattr(execution, "BLOCK_OPERATIONS_MAX", 2 * OPERATIONS_MAX)
+    assert Kind.OPERATION not in BlockFill.of(txs, ()).roomy
 
 
 @pytest.mark.parametrize("troubled", [set(), {ASSET}])

@@ -15,12 +15,11 @@ from ledger.block import (
     BLOCK_OPERATIONS_MAX,
     BLOCK_SIGNATURES_MAX,
     BLOCK_TRANSACTIONS_MAX,
-    TRANSACTION_OPERATIONS_MAX,
     VotePayload,
 )
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
-from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, TROUBLED_SHARE
+from ledger.execution import FREE_PER_IDENTITY_MAX, FREE_SHARE, TROUBLED_SHARE, operations_max
 from ledger.locks import After, All, Any, Before, Condition, Key
 from ledger.mempool import (
     ASKED_OPERATIONS_MAX,
@@ -59,7 +58,7 @@ from ledger.transaction import (
 )
 
 ASSET = sha256(b"asset").digest()
-TROUBLED_OPERATIONS = max(BLOCK_OPERATIONS_MAX // TROUBLED_SHARE, TRANSACTION_OPERATIONS_MAX) // 2
+TROUBLED_OPERATIONS = operations_max(TROUBLED_SHARE) // 2
 MEMBER, OTHER_MEMBER = bytes([1]) * 32, bytes([2]) * 32
 
 
