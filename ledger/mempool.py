@@ -122,8 +122,8 @@ class Mempool:
         self.size_bytes = 0
         """Of all that wait, those that validators sent again included."""
         self.free_count = 0
-        self.operating_count = 0
-        """Those with operations, free or not."""
+        self.payments: Counter[bytes] = Counter()
+        """Those without operations, by the asset of the fee."""
         self._by_owner: Counter[bytes] = Counter()
         self._by_member: Counter[bytes] = Counter()
         self._bytes_by_member: Counter[bytes] = Counter()
@@ -431,7 +431,8 @@ class Mempool:
         size = sign * len(entry.tx.raw)
         self.size_bytes += size
         self.free_count += sign * entry.is_free
-        self.operating_count += sign * bool(entry.tx.body.operations)
+        if not entry.tx.body.operations:
+            _move(self.payments, entry.tx.body.fee.asset, sign)
         for owner in entry.owners:
             _move(self._by_owner, owner, sign)
         if entry.resent_by is not None:

@@ -7,7 +7,7 @@ link.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from consensus.effects import Now
 from consensus.replica_state import ReplicaState
@@ -116,8 +116,14 @@ class Oversight:
         return True
 
     def _full_block_waits(self) -> bool:
-        """A full block of payments, whatever the size of the others: operations fill no block."""
+        """A full block of payments, whatever the size of the others: operations fill no block, nor
+        do fees in coins of issuers in deficit. Who those are is asked last, for it is dearest."""
+        return self._is_full_block_without(()) and self._is_full_block_without(
+            troubled_assets(self._chain)
+        )
+
+    def _is_full_block_without(self, troubled: Container[bytes]) -> bool:
         pool = self._mempool
-        payments = len(pool) - pool.operating_count
-        payment_bytes = pool.size_bytes - pool.operating_count * TRANSACTION_BYTES_MAX
+        payments = sum([n for asset, n in pool.payments.items() if asset not in troubled])
+        payment_bytes = pool.size_bytes - (len(pool) - payments) * TRANSACTION_BYTES_MAX
         return payments >= BLOCK_TRANSACTIONS_MAX or payment_bytes >= BLOCK_BYTES_MAX

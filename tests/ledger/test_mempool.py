@@ -724,4 +724,4 @@ def test_pool_equals_a_naive_list(seed: int) -> None:
     check_empty(pool)
     assert (pool._claims, pool._by_owner, pool._by_member) == ({}, {}, {})
     assert (pool._bytes_by_member, pool._txid_by_wtxid, pool._rechecked) == ({}, {}, {})
-    assert pool._early == {}
+    assert (pool._early, pool.payments) == ({}, {})

@@ -15,7 +15,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import OPERATIONS_MAX, SignedTransaction
 from node import oversight
 from node.oversight import Oversight
-from tests.ledger.test_mempool import add, burn, evidence, free, mint, spend
+from tests.ledger.test_mempool import ASSET, add, burn, evidence, free, mint, spend
 
 T_MS = 2_000
 NOW = Now(wall_ms=T_MS, monotonic_ms=T_MS)
@@ -65,6 +65,7 @@ def test_operations_are_no_full_block_that_waits(monkeypatch: pytest.MonkeyPatch
     """They may wait while the block that comes is as full of them as it can be: a primary is slow
     only while payments for a full block wait."""
     monkeypatch.setattr(oversight, "BLOCK_TRANSACTIONS_MAX", 100)
+    monkeypatch.setattr(oversight, "troubled_assets", lambda _: frozenset())
     pool = Mempool()
     for n in range(100):
         add(pool, mint("alpha", n, pays_with=(90_000 + n,)))
@@ -73,3 +74,23 @@ def test_operations_are_no_full_block_that_waits(monkeypatch: pytest.MonkeyPatch
     assert not watching(pool)._full_block_waits()
     add(pool, spend(100))
     assert watching(pool)._full_block_waits()
+
+
+def test_fees_in_troubled_coins_are_no_full_block_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A block takes a tenth of it in them: an honest primary decides little while many wait. They
+    count as none, by their number and by their bytes."""
+    monkeypatch.setattr(oversight, "BLOCK_TRANSACTIONS_MAX", 100)
+    monkeypatch.setattr(oversight, "BLOCK_BYTES_MAX", 100 * 300)
+    troubled: set[bytes] = set()
+    monkeypatch.setattr(oversight, "troubled_assets", lambda _: troubled)
+    pool = Mempool()
+    for n in range(100):
+        add(pool, spend(n))
+    assert watching(pool)._full_block_waits()
+    troubled.add(ASSET)
+    assert not watching(pool)._full_block_waits()
+    pool.drop_committed(1, pool.pending(1))
+    troubled.clear()
+    assert not watching(pool)._full_block_waits()
