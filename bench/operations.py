@@ -102,11 +102,11 @@ def pledges(world: World) -> Iterator[SignedTransaction]:
     """Of as many devices as one operation may name."""
     public, commitment = key("val0/operations").public, world.genesis.commitments[0].terms.id
     each = count_of(
-        [PledgeDevices("val0", public, commitment, 0, (bytes(32),) * PLEDGE_DEVICES_MAX)]
+        [PledgeDevices("val0", public, 0, 0, commitment, 0, (bytes(32),) * PLEDGE_DEVICES_MAX)]
     )
     for version in range(BLOCK_OPERATIONS_MAX // each):
         ids = sorted(device(f"new/{version}/{index}") for index in range(PLEDGE_DEVICES_MAX))
-        operation = PledgeDevices("val0", public, commitment, version, tuple(ids))
+        operation = PledgeDevices("val0", public, 0, version, commitment, version, tuple(ids))
         yield paid(world, PAYERS[version], [operation], 0, "val0/operations")
 
 

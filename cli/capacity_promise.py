@@ -30,8 +30,11 @@ from cli.units import parse_amount
 from ledger.times import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cli.nodes import Node
     from ledger.crypto import SigningKey
+    from node.api.schemas import Lane
 
 MACHINES_MAX = 1_000_000
 MADE_UP_MAX = 256
@@ -172,6 +175,7 @@ machines: --machines N makes up ids there.
     help="Ids, one a line.",
 )
 @click.option("--machines", type=Number(1, MADE_UP_MAX), help="On a devnet: so many made-up ids.")
+@lane_option
 @key_option
 @waited
 def pledge(
@@ -180,6 +184,7 @@ def pledge(
     devices: tuple[str, ...],
     file: Path | None,
     machines: int | None,
+    lane: int,
     key: Path | None,
     no_wait: bool,
     wait: str,
@@ -196,14 +201,15 @@ def pledge(
         if machines is not None and node.params.network != "devnet":
             detail = f"this is network '{node.params.network}': its machines have ids"
             raise usage_error("usage", detail, "give them, or --file FILE")
-        signer = _operations_key(node, issuer, key)
+        signer, lanes = _operations_key(node, issuer, key)
         found = node.client.economy.commitment(issuer, commitment)
         if machines is not None:
             chosen = sorted(secrets.token_bytes(32) for _ in range(machines))
         else:
             texts = read_limited(file).decode("ascii", "replace").split() if file else devices
             chosen = _ids(texts)
-        operation = PledgeDevices(issuer, signer.public, commitment, found.version, tuple(chosen))
+        place = (lane, next_number(lanes, lane), commitment, found.version)
+        operation = PledgeDevices(issuer, signer.public, *place, tuple(chosen))
         outcome = act(node, operation, (signer,), wait_ms)
     value = {"issuer": issuer, "commitment": commitment, "devices": [x.hex() for x in chosen]}
     what = (
@@ -235,6 +241,7 @@ enough attestors have vouched anew.
 @click.option("--hours", "figure", metavar="HOURS", help="Or: device hours a period in all.")
 @click.option("--to", "end", metavar="TIME", help="Until then, UTC; or --for.")
 @click.option("--for", "span", metavar="DURATION", help="So long from now, as 30d.")
+@lane_option
 @key_option
 @waited
 def amend(
@@ -244,6 +251,7 @@ def amend(
     figure: str | None,
     end: str | None,
     span: str | None,
+    lane: int,
     key: Path | None,
     no_wait: bool,
     wait: str,
@@ -267,8 +275,9 @@ def amend(
         microhours = int(found.microhours)
         if figure is not None or machines is not None:
             microhours = parse_amount(figure) if figure else microhours_of(machines or 0, period_ms)
-        signer = _operations_key(node, issuer, key)
-        operation = Amend(issuer, signer.public, commitment, found.version, microhours, to_ms)
+        signer, lanes = _operations_key(node, issuer, key)
+        place = (lane, next_number(lanes, lane), commitment, found.version)
+        operation = Amend(issuer, signer.public, *place, microhours, to_ms)
         outcome = act(node, operation, (signer,), wait_ms)
     value = {
         "issuer": issuer,
@@ -305,7 +314,7 @@ def open_drawn(issuer: str, key: Path | None, no_wait: bool, wait: str) -> None:
 
     wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
-        signer = _operations_key(node, issuer, key)
+        signer, _ = _operations_key(node, issuer, key)
         economy = node.client.economy
         audits = economy.audits()
         mine = sorted((x.deadline_ms, x.period) for x in audits.openings if x.issuer == issuer)
@@ -331,9 +340,12 @@ def open_drawn(issuer: str, key: Path | None, no_wait: bool, wait: str) -> None:
     done("marsa.capacity.open/1", outcome, value, (what, *more))
 
 
-def _operations_key(node: Node, issuer: str, file: Path | None) -> SigningKey:
+def _operations_key(
+    node: Node, issuer: str, file: Path | None
+) -> tuple[SigningKey, Sequence[Lane]]:
+    """And the lanes in which it signs."""
     held = node.client.economy.licence(issuer)
-    return find_key(node, issuer, "operations", held.licence.keys.operations, file)
+    return find_key(node, issuer, "operations", held.licence.keys.operations, file), held.lanes
 
 
 def _ids(texts: tuple[str, ...] | list[str]) -> list[bytes]:

@@ -201,6 +201,7 @@ TABLE: tuple[Row, ...] = (
         "the same",
         (
             *_ISSUING,
+            *_LANED,
             *_STANDING,
             Reason.LICENCE_INACTIVE,
             Reason.WRONG_VERSION,
@@ -216,6 +217,7 @@ TABLE: tuple[Row, ...] = (
         "the same, more or longer",
         (
             *_ISSUING,
+            *_LANED,
             *_STANDING,
             Reason.LICENCE_INACTIVE,
             Reason.WRONG_VERSION,

@@ -214,6 +214,8 @@ class PledgeDevices(Wire, frozen=True, tag=18):
     name: ClassVar[str] = "pledge-devices"
     issuer: Slug
     key: Bytes32
+    lane: LaneNumber
+    number: UInt
     commitment: Slug
     version: UInt
     devices: Devices
@@ -225,6 +227,8 @@ class Amend(Wire, frozen=True, tag=19):
     name: ClassVar[str] = "amend"
     issuer: Slug
     key: Bytes32
+    lane: LaneNumber
+    number: UInt
     commitment: Slug
     version: UInt
     microhours: MicroHours
@@ -379,7 +383,7 @@ Operation: TypeAlias = (
     | OnCapacity
     | ByAttestor
 )
-Numbered: TypeAlias = Mint | WithdrawBond | Commit | Attest
+Numbered: TypeAlias = Mint | WithdrawBond | Commit | PledgeDevices | Amend | Attest
 
 DEVICES_AN_OPERATION = 8
 """Each pledged device is an object that stays, more than half a kilobyte of each node's memory: a
@@ -443,6 +447,8 @@ def lane_of(operation: Numbered) -> tuple[str, str, int]:
     match operation:
         case Commit():
             return (operation.terms.issuer, OPERATIONS, operation.lane)
+        case PledgeDevices() | Amend():
+            return (operation.issuer, OPERATIONS, operation.lane)
         case Attest():
             return (operation.attestor, ATTESTOR, operation.lane)
         case _:

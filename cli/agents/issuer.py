@@ -26,15 +26,19 @@ class IssuerAgent:
         return [*self._amend(seen), *self._open(seen)]
 
     def _amend(self, seen: Seen) -> Iterator[Operation]:
+        """Each in a lane of its own: a lane takes one operation a block."""
         latest = seen.now_ms + HORIZON_MS_MAX
-        for item in seen.commitments:
+        numbers = seen.numbers.get(self.name, {})
+        kept = [x for x in seen.commitments if x.issuer == self.name and x.id in self._kept]
+        for lane, item in enumerate(kept):
             to_ms = min(latest, item.from_ms + HORIZON_MS_MAX)
             to_ms -= to_ms % seen.period_ms
-            is_own = item.issuer == self.name and item.id in self._kept
-            if is_own and item.state != "void" and to_ms - item.to_ms >= RENEW_MS:
+            if item.state != "void" and to_ms - item.to_ms >= RENEW_MS:
                 yield Amend(
                     self.name,
                     self._public,
+                    lane,
+                    numbers.get(lane, 0),
                     item.id,
                     item.version,
                     int(item.microhours),

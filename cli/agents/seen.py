@@ -13,6 +13,8 @@ class Seen:
     """As of one look. Times are of the ledger clock."""
 
     commitments: tuple[schemas.Commitment, ...]
+    numbers: dict[str, dict[int, int]]
+    """The next one in each lane in use of an issuer's operations key."""
     attestors: dict[str, schemas.Attestor]
     audits: schemas.Audits
     drawn: dict[tuple[int, str], schemas.Opening]
@@ -39,6 +41,10 @@ def look(client: Client, attestation_life_ms: int) -> Seen:
             drawn[item.period, item.issuer] = found
     return Seen(
         commitments=tuple(economy.all_commitments()),
+        numbers={
+            item.licence.id: {lane.lane: lane.next_number for lane in item.lanes}
+            for item in economy.licences()
+        },
         attestors={item.id: item for item in economy.attestors()},
         audits=audits,
         drawn=drawn,

@@ -68,11 +68,14 @@ def _capacity(operation: ops.OnCapacity) -> str:
             return f"commit '{terms.id}' of '{terms.issuer}': {hours} {use} {span}, {where}, {by}"
         case ops.PledgeDevices():
             what = f"{_listed(operation.devices, 'devices')} to '{operation.commitment}'"
-            return f"pledge {what} of '{operation.issuer}', version {operation.version}, {by}"
+            where = f"lane {operation.lane}, number {operation.number}"
+            what = f"{what} of '{operation.issuer}', version {operation.version}"
+            return f"pledge {what}, {where}, {by}"
         case ops.Amend():
             what = f"'{operation.commitment}' of '{operation.issuer}', version {operation.version}"
             new = f"{operation.microhours} µh a period to {rfc3339(operation.to_ms)}"
-            return f"amend {what}: {new}, {by}"
+            where = f"lane {operation.lane}, number {operation.number}"
+            return f"amend {what}: {new}, {where}, {by}"
         case ops.OpenDevices():
             what = f"{_listed(operation.devices, 'devices')} of '{operation.issuer}'"
             where = f"for period {operation.period} after {operation.opened}"

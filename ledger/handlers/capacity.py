@@ -80,6 +80,7 @@ def pledge(draft: Draft, operation: PledgeDevices) -> None:
     """Devices that stand for no other commitment, no more than it needs, and not too many of one
     issuer; each has one object."""
     _need_promising(draft, operation.issuer, operation.key)
+    use_number(draft, operation)
     held = _need_standing(draft, operation.issuer, operation.commitment)
     need_version(operation.version, held.version, operation.commitment)
     if any(a >= b for a, b in pairwise(operation.devices)):
@@ -117,6 +118,7 @@ def pledge(draft: Draft, operation: PledgeDevices) -> None:
 def amend(draft: Draft, operation: Amend) -> None:
     """A promise grows, or lasts longer."""
     _need_promising(draft, operation.issuer, operation.key)
+    use_number(draft, operation)
     held = _need_standing(draft, operation.issuer, operation.commitment)
     need_version(operation.version, held.version, operation.commitment)
     after = capacity.amended(

@@ -203,6 +203,8 @@ class CommitForm(Form, frozen=True, kw_only=True, tag_field="type", tag="commit"
 class PledgeDevicesForm(Form, frozen=True, kw_only=True, tag_field="type", tag="pledge-devices"):
     issuer: str
     key: Hex32
+    lane: Count
+    number: Count
     commitment: str
     version: Count
     devices: list[Hex32]
@@ -211,6 +213,8 @@ class PledgeDevicesForm(Form, frozen=True, kw_only=True, tag_field="type", tag="
 class AmendForm(Form, frozen=True, kw_only=True, tag_field="type", tag="amend"):
     issuer: str
     key: Hex32
+    lane: Count
+    number: Count
     commitment: str
     version: Count
     microhours: Count

@@ -88,6 +88,7 @@ def word(since_ms: int) -> schemas.AttestationOf:
 def seen(
     *commitments: schemas.Commitment,
     me: schemas.Attestor | None = None,
+    numbers: dict[int, int] | None = None,
     rounds: tuple[schemas.AuditRound, ...] = (),
     drawn: dict[tuple[int, str], schemas.Opening] | None = None,
 ) -> Seen:
@@ -99,7 +100,8 @@ def seen(
         openings=[],
     )
     held = attestor() if me is None else me
-    return Seen(commitments, {held.id: held}, audits, drawn or {}, LIFE_MS)
+    lanes = {"acme": numbers or {}}
+    return Seen(commitments, lanes, {held.id: held}, audits, drawn or {}, LIFE_MS)
 
 
 def sealed(period: int, name: str, digest: bytes, nonce: str | None = None) -> schemas.AuditRound:
@@ -192,9 +194,19 @@ def test_a_schedule_is_made_longer_once_it_lost_a_day() -> None:
     assert issuer().decide(seen(commitment(to_ms=full - RENEW_MS + PERIOD_MS))) == []
     short = commitment(to_ms=full - RENEW_MS)
     (longer,) = issuer().decide(seen(short))
-    assert longer == Amend("acme", KEY, "west", 3, 166_666, full)
+    assert longer == Amend("acme", KEY, 0, 0, "west", 3, 166_666, full)
     for other in ({"id": "east"}, {"issuer": "bolt"}, {"state": "void"}):
         assert issuer().decide(seen(structs.replace(short, **other))) == []
+
+
+def test_each_longer_schedule_has_a_lane_of_its_own() -> None:
+    """Where its issuer keeps several; numbers continue each lane."""
+    short = NOW_MS - PERIOD_MS + HORIZON_MS_MAX - RENEW_MS
+    both = [commitment(name, to_ms=short) for name in ("east", "west")]
+    keeper = IssuerAgent("acme", KEY, frozenset({"east", "west"}))
+    said = keeper.decide(seen(*both, numbers={1: 4}))
+    lanes = [(x.commitment, x.lane, x.number) for x in said if isinstance(x, Amend)]
+    assert lanes == [("east", 0, 0), ("west", 1, 4)]
 
 
 def test_drawn_machines_are_opened_where_the_last_operation_ended() -> None:

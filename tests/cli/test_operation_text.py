@@ -49,8 +49,9 @@ WORDS = {
         "commit 'capacity-kite' of 'kite': 1000000 µh a period of gpu-80g in eu-west for "
         f"inference, training from {NOON} to {LATER}, lane 1, number 2, by key {HEXED}"
     ),
-    ops.Amend("kite", A, "fast", 1, 5, TIME_MS): (
-        f"amend 'fast' of 'kite', version 1: 5 µh a period to {NOON}, by key {HEXED}"
+    ops.Amend("kite", A, 1, 2, "fast", 1, 5, TIME_MS): (
+        f"amend 'fast' of 'kite', version 1: 5 µh a period to {NOON}, lane 1, number 2, "
+        f"by key {HEXED}"
     ),
     ops.Attest("lab", A, 1, 2, "kite", "fast", 4, TIME_MS, 9): (
         f"attest 9 µh a period of 'fast' of 'kite', of height 4, until {NOON}, as 'lab', lane 1, "
@@ -75,8 +76,9 @@ WORDS = {
     ops.LiftOrder("o-1", 1): "lift order 'o-1', version 1",
 }
 LISTS = {
-    ops.PledgeDevices("kite", A, "fast", 1, (A, B)): (
-        f"pledge 2 devices {LISTED} to 'fast' of 'kite', version 1, by key {HEXED}"
+    ops.PledgeDevices("kite", A, 1, 2, "fast", 1, (A, B)): (
+        f"pledge 2 devices {LISTED} to 'fast' of 'kite', version 1, lane 1, number 2, "
+        f"by key {HEXED}"
     ),
     ops.OpenDevices("kite", A, 7, 3, (A, B)): (
         f"open 2 devices {LISTED} of 'kite' for period 7 after 3, by key {HEXED}"

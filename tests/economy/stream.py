@@ -363,9 +363,9 @@ class Stream:
         signer, version = self.treasury(place[0], "operations"), self.commitment_version(place)
         first, count = self.rng.randrange(600), self.rng.choice((1, 30, 64))
         chosen = sorted(device(f"pool/{index}") for index in range(first, first + count))
-        operation = ops.PledgeDevices(
-            place[0], key(signer).public, place[1], version, tuple(chosen)
-        )
+        lane = self.lane(place[0], "operations")
+        said = (*lane, place[1], version, tuple(chosen))
+        operation = ops.PledgeDevices(place[0], key(signer).public, *said)
         self.stage.act(
             operation,
             lambda: self.model.pledge(place, signer, version, chosen),
@@ -383,9 +383,9 @@ class Stream:
         period = self.stage.world.genesis.parameters.period_ms
         hours = (held.hours if held else 1) + self.rng.choice((-1, 0, 100_000))
         end = (held.end if held else 0) + self.rng.choice((-1, 0, 0, 5, 1_000)) * period
-        operation = ops.Amend(
-            place[0], key(signer).public, place[1], version, max(0, hours), max(0, end)
-        )
+        lane = self.lane(place[0], "operations")
+        said = (*lane, place[1], version, max(0, hours), max(0, end))
+        operation = ops.Amend(place[0], key(signer).public, *said)
         self.stage.act(
             operation,
             lambda: self.model.amend(place, signer, version, max(0, hours), max(0, end)),

@@ -40,6 +40,8 @@ from tests.ledger.world import (
 )
 
 FEE = 5_000
+PLEDGING, AMENDING = 1, 2
+"""Lanes, so that one block may hold each: commitments go in lane 0."""
 
 
 def well_bonded(genesis: Genesis, coins: int = 2_000) -> Genesis:
@@ -181,12 +183,15 @@ class EconomyWorld(World):
     def pledges(self, issuer: str, name: str, *devices: str, **more: int) -> SignedTransaction:
         signer = f"{issuer}/operations"
         version = more.get("version", self.version(issuer, name))
+        number = more.get("number", self.number(issuer, "operations", PLEDGING))
         ids = tuple(sorted(device(item) for item in devices))
-        return self.does(PledgeDevices(issuer, key(signer).public, name, version, ids), signer)
+        said = (PLEDGING, number, name, version, ids)
+        return self.does(PledgeDevices(issuer, key(signer).public, *said), signer)
 
     def amends(self, issuer: str, name: str, microhours: int, to_ms: int) -> SignedTransaction:
         signer, version = f"{issuer}/operations", self.version(issuer, name)
-        operation = Amend(issuer, key(signer).public, name, version, microhours, to_ms)
+        lane = (AMENDING, self.number(issuer, "operations", AMENDING))
+        operation = Amend(issuer, key(signer).public, *lane, name, version, microhours, to_ms)
         return self.does(operation, signer)
 
     def withdraws(self, issuer: str, coin: str, amount: int = COIN) -> SignedTransaction:

@@ -112,11 +112,11 @@ def capacity_faults(world: World) -> list[Fault]:
 
     def pledge(*names: str, commitment: str = NAME, version: int = 0) -> Operation:
         devices = tuple(device(name) for name in names)
-        return ops.PledgeDevices("val0", public, commitment, version, devices)
+        return ops.PledgeDevices("val0", public, 0, 0, commitment, version, devices)
 
     def amend(**changes: int) -> Operation:
         fields = {"version": 0, "microhours": 1_000_000, "to_ms": TIME_MS + 30 * DAY_MS, **changes}
-        return ops.Amend("val0", public, NAME, **fields)
+        return ops.Amend("val0", public, 0, 0, NAME, **fields)
 
     first, second = sorted((f"new/{index}" for index in range(2)), key=device)
     late = {"from_ms": TIME_MS + DAY_MS, "to_ms": TIME_MS + 367 * DAY_MS}

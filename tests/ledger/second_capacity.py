@@ -102,10 +102,10 @@ def commit(state: State, key: bytes, lane: int, number: int, terms: list[Any]) -
     )
 
 
-def pledge(
-    state: State, issuer: str, key: bytes, name: str, version: int, devices: list[bytes]
-) -> None:
+def pledge(state: State, issuer: str, key: bytes, lane: int, number: int, *asked: Any) -> None:
+    name, version, devices = asked
     _promising(state, issuer, key)
+    use_number(state, issuer, "operations", lane, number)
     held = _standing(state, issuer, name)
     need(version == held[2], "wrong_version")
     need(devices == sorted(set(devices)), "device_pledged")
@@ -124,10 +124,10 @@ def pledge(
     keep(state, "CapacityCommitment", held)
 
 
-def amend(
-    state: State, issuer: str, key: bytes, name: str, version: int, microhours: int, to_ms: int
-) -> None:
+def amend(state: State, issuer: str, key: bytes, lane: int, number: int, *asked: Any) -> None:
+    name, version, microhours, to_ms = asked
     _promising(state, issuer, key)
+    use_number(state, issuer, "operations", lane, number)
     held = _standing(state, issuer, name)
     terms = held[0]
     need(version == held[2], "wrong_version")

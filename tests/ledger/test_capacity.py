@@ -239,7 +239,7 @@ def test_devices_are_pledged_to_the_very_commitment_and_to_no_later_one_of_its_n
     world.run(
         world.commits(made),
         world.pledges("val0", "more", *names[:200], version=0),
-        world.pledges("val0", "more", *names[200:], version=1),
+        world.pledges("val0", "more", *names[200:], version=1, number=1),
     )
     again, last = world.commits(made), max(names, key=device)
     other = world.pledges("val1", "capacity-val1", last)
@@ -271,7 +271,7 @@ def test_256_devices_fit_into_one_operation() -> None:
     ids = sorted((device("y1"), device("y2")))
     public = key("val0/operations").public
     for devices in ((ids[1], ids[0]), (ids[0], ids[0])):
-        wrong = PledgeDevices("val0", public, "capacity-val0", 2, devices)
+        wrong = PledgeDevices("val0", public, 1, 1, "capacity-val0", 2, devices)
         assert world.reason(world.does(wrong, "val0/operations")) is Reason.DEVICE_PLEDGED
     late = world.pledges("val0", "capacity-val0", "y1", version=0)
     assert world.reason(late) is Reason.WRONG_VERSION
@@ -288,14 +288,17 @@ def test_free_pledges_of_256_devices_come_one_a_block() -> None:
     world.run(world.amends("val0", "capacity-val0", 9_000_000, held.terms.to_ms))
     names = [f"x{index}" for index in range(256 + 153)]
     first = world.pledges("val0", "capacity-val0", *names[:256])
-    full = world.pledges("val0", "capacity-val0", *names[256:], version=3)
-    fits = world.pledges("val0", "capacity-val0", *names[257:], version=3)
+    full = world.pledges("val0", "capacity-val0", *names[256:], version=3, number=1)
+    fits = world.pledges("val0", "capacity-val0", *names[257:], version=3, number=1)
     assert [count_of(tx.body.operations) for tx in (first, full, fits)] == [32, 20, 19]
     assert world.reason(first, full) is Reason.FREE_QUOTA
     world.run(first, fits)
     ids = tuple(sorted(map(device, names[256:])))
     public = key("val0/operations").public
-    both = [PledgeDevices("val0", public, "capacity-val0", 2, part) for part in (ids, ids[:100])]
+    both = [
+        PledgeDevices("val0", public, 1, 2 + number, "capacity-val0", 2, part)
+        for number, part in enumerate((ids, ids[:100]))
+    ]
     tx = sign(world.body(operations=both), [], ["val0/operations"])
     assert count_of(both) == 33
     with pytest.raises(Invalid) as caught:

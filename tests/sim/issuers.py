@@ -82,7 +82,8 @@ class Issuers:
         devices = tuple(sorted(sha256(name).digest() for name in names))
         signer = f"{place[0]}/operations"
         public = self._world.key(signer).public
-        operation = PledgeDevices(place[0], public, place[1], held.version, devices)
+        number = self._book.lanes[place[0], "operations"]
+        operation = PledgeDevices(place[0], public, 0, number, place[1], held.version, devices)
         return [(operation, [signer])]
 
     def _attest(self, place: tuple[str, str]) -> list[Signed]:

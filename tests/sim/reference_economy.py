@@ -76,8 +76,7 @@ class EconomyBook:
             case Attest():
                 return operation.number < self.lanes[operation.attestor, "attestor"]
             case PledgeDevices():
-                held = self.promises[operation.issuer, operation.commitment]
-                return operation.version < held.version
+                return operation.number < self.lanes[operation.issuer, "operations"]
             case _:
                 return False
 
@@ -113,7 +112,7 @@ class EconomyBook:
             return f"{operation.commitment} takes devices at version {operation.version}: {held}"
         held.version += 1
         held.devices.update(operation.devices)
-        return self._signed(f"{operation.issuer}/operations", signers)
+        return self._use(operation.issuer, "operations", operation.number, signers)
 
     def _attest(self, operation: Attest, signers: set[bytes]) -> str:
         held = self.promises[operation.issuer, operation.commitment]

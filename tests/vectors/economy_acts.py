@@ -10,6 +10,7 @@ from ledger import operations as ops
 from ledger.economy.attestor import AttestorGrant
 from ledger.economy.capacity import MICROHOURS_A_HOUR, CapacityCommitment
 from ledger.economy.challenge import Challenge
+from ledger.economy.issuance import Lane
 from ledger.economy.spot_audit import Opening, is_drawn, nonce_digest
 from ledger.objects import load
 from ledger.operations import Operation
@@ -112,11 +113,18 @@ def commit(world: World, name: str, number: int, region: str) -> SignedTransacti
     return act(world, "val0/operations", commitment_of("val0", name, number, region))
 
 
+def next_in(world: World, issuer: str, lane: int) -> tuple[int, int]:
+    """The lane of its operations key and the next number. Commitments go in lane 0."""
+    held = load(world.state, Lane, Lane.identity(issuer, "operations", lane))
+    return lane, 0 if held is None else held.next_number
+
+
 def pledge(
-    world: World, name: str, version: int, *machines: str, issuer: str = "val0"
+    world: World, name: str, version: int, *machines: str, issuer: str = "val0", lane: int = 1
 ) -> SignedTransaction:
     devices = tuple(sorted(device(item) for item in machines))
-    operation = ops.PledgeDevices(issuer, issuer_key(issuer), name, version, devices)
+    place = next_in(world, issuer, lane)
+    operation = ops.PledgeDevices(issuer, issuer_key(issuer), *place, name, version, devices)
     return act(world, f"{issuer}/operations", operation)
 
 
@@ -125,9 +133,8 @@ def amend(world: World, issuer: str, name: str, version: int, *, hours: int) -> 
     made now."""
     held = load(world.state, CapacityCommitment, CapacityCommitment.identity(issuer, name))
     to_ms = TIME_MS + DAY_MS if held is None else held.terms.to_ms
-    operation = ops.Amend(
-        issuer, issuer_key(issuer), name, version, hours * MICROHOURS_A_HOUR, to_ms
-    )
+    more = (name, version, hours * MICROHOURS_A_HOUR, to_ms)
+    operation = ops.Amend(issuer, issuer_key(issuer), *next_in(world, issuer, 2), *more)
     return act(world, f"{issuer}/operations", operation)
 
 

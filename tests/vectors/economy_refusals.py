@@ -32,6 +32,7 @@ from tests.vectors.economy_acts import (
     hold,
     issuer_key,
     mint,
+    next_in,
     nonce,
     open_devices,
     pledge,
@@ -151,7 +152,8 @@ def after_attestation(world: World) -> Refusals:
 
 def after_bond(world: World) -> Refusals:
     own = ops.DepositBond("val1", world.asset("val1"), COIN)
-    shrunk = ops.Amend("val0", issuer_key("val0"), "extra", 2, 999_999, TIME_MS + 2 * DAY_MS)
+    less = ("extra", 2, 999_999, TIME_MS + 2 * DAY_MS)
+    shrunk = ops.Amend("val0", issuer_key("val0"), *next_in(world, "val0", 2), *less)
     return [
         (
             "attested less far than before",
