@@ -213,10 +213,10 @@ def _keeps_seat(grant: LicenceGrant, held: Licence) -> bool:
 
 
 def _fault_of_grant(epoch: Epoch, grant: LicenceGrant) -> CliError | None:
-    """Keys and names belong to one provider each."""
+    """Keys and names belong to one provider each; who only applied holds none."""
     wanted = {getattr(grant.keys, role).hex() for role in grant.keys.__struct_fields__}
     for item in epoch.licences:
-        if item.id == grant.id:
+        if item.id == grant.id or item.state == "applied":
             continue
         keys = {getattr(item.keys, role) for role in item.keys.__struct_fields__}
         for key in sorted(keys & wanted):

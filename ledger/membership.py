@@ -72,7 +72,10 @@ def admit(
     _check_version(operation.version, 0 if held is None else held.version, grant.id)
     if held is not None:
         _check_admissible(held, grant)
-    _check_grant(grant, licences, taken, clock_ms)
+    granted_before = {
+        name: item for name, item in licences.items() if item.state is not LicenceState.APPLIED
+    }
+    _check_grant(grant, granted_before, taken, clock_ms)
     seat = Seat.WAITING if grant.validator else Seat.NONE
     granted = Licence(
         *(grant, LicenceState.ACTIVE, operation.version + 1, seat, height, clock_ms),
@@ -186,7 +189,8 @@ def _check_grant(
     taken: Mapping[bytes, str],
     clock_ms: int,
 ) -> None:
-    """`taken` is every key with its owner; its own keys a licence may keep."""
+    """`licences` are those that keep their names from it, `taken` every key with its owner; its
+    own a licence may keep."""
     others = [item.grant for name, item in licences.items() if name != grant.id]
     names = {item.name.casefold(): item.id for item in others}
     if certificate_fingerprint(grant.certificate) != grant.certificate_hash:

@@ -75,6 +75,22 @@ def test_apply_then_grant(marsa: Marsa, node: LiveNode, grant: Path, tmp_path: P
     assert marsa("coin", "supply", "--issuer", "kite", "--json").json["total"] == "0"
 
 
+def test_who_applied_under_a_name_keeps_nobody_from_being_granted_it(
+    marsa: Marsa, node: LiveNode, grant: Path, tmp_path: Path
+) -> None:
+    """The command asks no more than the ledger does."""
+    squat, keys = tmp_path / "squat.json", tmp_path / "squat-keys"
+    named = ("--id", "squat", "--name", "KITE compute", "--keys", keys)
+    assert marsa("validator", "grant", squat, *named, "--json").code == 0
+    applied = marsa("licence", "apply", squat, "--from", "alice", "--key", keys, "--json")
+    assert applied.code == 0, applied.out
+    granted = marsa("licence", "grant", grant, "--json")
+    assert granted.code == 0, granted.out
+    assert state(node, "kite")[0] is LicenceState.ACTIVE
+    late = marsa("licence", "grant", squat, "--json")
+    assert code_of(late) == (ExitCode.REJECTED, "bad_grant")
+
+
 def test_an_application_needs_the_providers_key(
     marsa: Marsa, node: LiveNode, grant: Path, tmp_path: Path
 ) -> None:

@@ -102,28 +102,36 @@ class Actions(Model):
 
     # Licences.
 
-    def apply(self, name: str, keys: dict[str, str], expires: int, owner: str) -> bool:
+    def apply(self, name: str, keys: dict[str, str], title: str, expires: int, owner: str) -> bool:
         waiting = [
             (item.since, other) for other, item in self.licences.items() if item.state == "applied"
         ]
         known = name in self.licences or self._are_taken(keys.values(), name, "")
-        if known or expires <= self.clock or not self.spend(owner):
+        if (
+            known
+            or self._is_titled(title, name, "")
+            or expires <= self.clock
+            or not self.spend(owner)
+        ):
             return False
         if len(waiting) == 16:
             del self.licences[min(waiting)[1]]
-        self.licences[name] = LicenceModel(True, expires, dict(keys), "applied", self.clock)
+        self.licences[name] = LicenceModel(True, expires, dict(keys), title, "applied", self.clock)
         return True
 
-    def admit(self, name: str, keys: dict[str, str], expires: int, version: int) -> bool:
+    def admit(
+        self, name: str, keys: dict[str, str], title: str, expires: int, version: int
+    ) -> bool:
         held = self.licences.get(name)
         if version != (held.version if held else 0) or expires <= self.clock:
             return False
-        if self._are_taken(keys.values(), name):
+        if self._are_taken(keys.values(), name) or self._is_titled(title, name):
             return False
         if held is not None:
             if held.state in ("revoked", "closed"):
                 return False
-            if held.state == "applied" and (held.keys, held.expires) != (keys, expires):
+            asked = (held.keys, held.title, held.expires)
+            if held.state == "applied" and asked != (keys, title, expires):
                 return False
         state, since, cause = "active", self.clock, ""
         if held is not None and held.state in ("accused", "suspended"):
@@ -131,13 +139,21 @@ class Actions(Model):
         elif held is not None and held.state == "active":
             since = held.since
         self.licences[name] = LicenceModel(
-            True, expires, dict(keys), state, since, cause, version + 1
+            True, expires, dict(keys), title, state, since, cause, version + 1
         )
         self.licences[name].answers_from = held.answers_from if held else 0
         if name not in self.coins:
             self.coins[name] = CoinModel(since=self.clock)
             self.touched.add(name)
         return True
+
+    def _is_titled(self, title: str, name: str, free: str = "applied") -> bool:
+        """Another has that display name, but for those in state `free`: who only asks has none."""
+        return any(
+            item.title == title and item.state != free
+            for other, item in self.licences.items()
+            if other != name
+        )
 
     def _are_taken(self, keys: object, name: str, free: str = "applied") -> bool:
         """By others, but for those in state `free`: who only asks holds no key."""

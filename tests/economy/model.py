@@ -49,6 +49,8 @@ class LicenceModel:
     issuer: bool
     expires: int
     keys: dict[str, str]
+    title: str
+    """The display name."""
     state: str = "active"
     since: int = 0
     cause: str = ""

@@ -149,7 +149,7 @@ def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
     model = Actions(times, chain_id, genesis.time_ms, genesis.time_ms)
     for item in genesis.licences:
         keys = {role: f"{item.id}/{role}" for role in ROLES}
-        model.licences[item.id] = LicenceModel(item.issuer, item.expires_ms, keys)
+        model.licences[item.id] = LicenceModel(item.issuer, item.expires_ms, keys, item.name)
         model.licences[item.id].since = genesis.time_ms
     supply = supply_by_issuer(genesis)
     for name in ISSUERS:

@@ -132,18 +132,23 @@ class Stream:
         keys = dict(held.keys) if held else {role: f"{name}/{role}" for role in ROLES}
         expires = self.expiry() if held is None or held.state != "applied" else held.expires
         version = self.version_of(name)
-        made = self.grant(name, keys, expires)
+        title = held.title if held and self.rng.random() < 0.95 else self.title(name)
+        made = self.grant(name, keys, title, expires)
         self.govern(
-            ops.Admit(made, version), lambda: self.model.admit(name, keys, expires, version)
+            ops.Admit(made, version), lambda: self.model.admit(name, keys, title, expires, version)
         )
 
     def expiry(self) -> int:
         return self.model.clock + self.rng.choice((-1_000, 10, 40, 40_000, 80_000)) * MINUTE_MS
 
-    def grant(self, name: str, keys: dict[str, str], expires: int):  # type: ignore[no-untyped-def]
+    def title(self, name: str) -> str:
+        """Its own display name, or that of another who applies."""
+        return f"Cloud {self.rng.choice((name, name, *APPLICANTS))}"
+
+    def grant(self, name: str, keys: dict[str, str], title: str, expires: int):  # type: ignore[no-untyped-def]
         made = grant(name, validator=False)
         roles = RoleKeys(**{role: key(keys[role]).public for role in ROLES})
-        return msgspec.structs.replace(made, keys=roles, expires_ms=max(0, expires))
+        return msgspec.structs.replace(made, keys=roles, name=title, expires_ms=max(0, expires))
 
     def attestor(self) -> None:
         world = self.stage.world
@@ -278,10 +283,11 @@ class Stream:
         if self.rng.random() < 0.5:  # A key that somebody else has or may have.
             keys["metering"] = f"{self.rng.choice(ISSUERS)}/metering/{self.rng.randrange(50)}"
         if coin is not None:
-            operation = ops.Apply(self.grant(name, keys, expires))
+            title = self.title(name)
+            operation = ops.Apply(self.grant(name, keys, title, expires))
             self.stage.act(
                 operation,
-                lambda: self.model.apply(name, keys, max(0, expires), owner),
+                lambda: self.model.apply(name, keys, title, max(0, expires), owner),
                 spends=(owner, coin, 0),
                 signers=[keys["operations"]],
             )

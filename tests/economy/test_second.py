@@ -47,6 +47,26 @@ def test_all_agree_on_which_application_makes_room(monkeypatch: pytest.MonkeyPat
     assert [held.state for held in stage.model.licences.values()].count("applied") == 16
 
 
+def test_all_agree_on_names_that_somebody_else_applied_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Twelve names apply under each other's display names, and some are granted over that."""
+    monkeypatch.setattr(stream, "APPLICANTS", tuple(f"new{index}" for index in range(12)))
+    monkeypatch.setattr(Stream, "expiry", lambda self: self.model.clock + 40_000 * MINUTE_MS)
+    stage = SecondStage()
+    actions, shared = Stream(7, stage), set[str]()
+    for block in range(20):
+        stage.begin(1_000)
+        actions.admit()
+        for _ in range(3):
+            actions.apply()
+        stage.end(counted=block % 10 == 0)
+        held = stage.model.licences.values()
+        asked = {item.title for item in held if item.state == "applied"}
+        shared |= asked & {item.title for item in held if item.state == "active"}
+    assert shared
+
+
 def test_both_forget_what_an_attestor_said_before_it_was_removed() -> None:
     """Of each commitment that it vouched for nothing else changes."""
     stage = SecondStage()

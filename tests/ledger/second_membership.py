@@ -97,8 +97,9 @@ def _apply(state: State, grant: list[Any]) -> None:
     held = all_now(state, "Licence")
     need(grant[0] not in [item[0][0] for item in held], "bad_grant")
     _check_grant(state, grant)
-    asked = [item[0][6] for item in held if item[1] == APPLIED]
-    need(not any(set(grant[6]) & set(keys) for keys in asked), "bad_grant")
+    for asked in (item[0] for item in held if item[1] == APPLIED):
+        need(not set(grant[6]) & set(asked[6]), "bad_grant")
+        need(grant[1].lower() != asked[1].lower(), "bad_grant")
     _make_room(state, 16)
     keep(state, "Licence", [grant, APPLIED, 0, NONE, 0, state.clock_ms, NO_CAUSE, [], 0, 0])
 
@@ -143,7 +144,8 @@ def new_reserve(asset: bytes, issuer: str, supply: int, clock_ms: int) -> list[A
 
 
 def _check_grant(state: State, grant: list[Any]) -> None:
-    others = [item[0] for item in all_now(state, "Licence") if item[0][0] != grant[0]]
+    licences = all_now(state, "Licence")
+    others = [x[0] for x in licences if x[0][0] != grant[0] and x[1] != APPLIED]
     need(sha256(grant[4]).digest() == grant[5], "bad_grant")
     need(grant[7] > state.clock_ms, "bad_grant")
     need(grant[1].lower() not in {item[1].lower() for item in others}, "bad_grant")

@@ -145,6 +145,33 @@ def test_an_application_lays_hold_of_no_key() -> None:
         assert world.reason(again) is Reason.BAD_GRANT
 
 
+def test_an_application_lays_hold_of_no_display_name() -> None:
+    """It keeps it from other applications, not from who is granted a licence: anew, or one that
+    it has already. What was granted meanwhile keeps out the application."""
+    world = EconomyWorld()
+    squat = Apply(replace(grant("thief", validator=False), name="CLOUD honest"))
+    renamed = Admit(replace(world.licence("val1").grant, name="Cloud thief"), 0)
+    world.run(world.spends("alice", squat, 0, "val0", "thief/operations"))
+    assert world.reason(asks(world, "honest")) is Reason.BAD_GRANT
+    world.run(world.govern(Admit(grant("honest", validator=False), 0)))
+    assert world.reason(world.govern(Admit(squat.grant, 0))) is Reason.BAD_GRANT
+    world.run(world.govern(Revoke("thief", 0)))
+    again = world.spends("alice", squat, 0, "val0", "thief/operations")
+    assert world.reason(again) is Reason.BAD_GRANT
+    world.run(world.spends("alice", Apply(grant("thief")), 0, "val0", "thief/operations"))
+    world.run(world.govern(renamed))
+
+
+def test_a_name_that_was_applied_for_with_another_grant_is_revoked_first() -> None:
+    """In the same transaction if one likes."""
+    world = EconomyWorld()
+    world.run(applies(world))
+    other = Admit(replace(GRANT, jurisdiction="CH"), 0)
+    assert world.reason(world.govern(other)) is Reason.BAD_GRANT
+    world.run(world.govern(Revoke("new", 0), other))
+    assert state_of(world, "new") is LicenceState.ACTIVE
+
+
 @pytest.mark.parametrize("granted", [48, 64])
 def test_applications_make_room_where_licences_fill_the_rest(granted: int) -> None:
     """Of 64 in all; where each of them is granted there is no room to make."""

@@ -151,9 +151,10 @@ def wind_down(world: World, licence: str, version: int) -> SignedTransaction:
     return act(world, f"{licence}/operations", operation)
 
 
-def apply(world: World, name: str, coin: str = "val0") -> SignedTransaction:
-    """Bob pays."""
-    return hold(world, "bob", coin, 0, ops.Apply(grant(name)), actors=[f"{name}/operations"])
+def apply(world: World, name: str, coin: str = "val0", *, title: str = "") -> SignedTransaction:
+    """Bob pays. `title` is the display name, usually its own."""
+    asked = replace(grant(name), name=f"Cloud {title or name}")
+    return hold(world, "bob", coin, 0, ops.Apply(asked), actors=[f"{name}/operations"])
 
 
 def seal(world: World, name: str, period: int) -> SignedTransaction:

@@ -115,7 +115,7 @@ def _beginning() -> Iterator[Step]:
                 ops.AdmitAttestor(NEW_LAB, 0),
             ),
             apply(world, "newco"),
-            apply(world, "squat", "val1"),
+            apply(world, "squat", "val1", title="other"),
             commit(world, "extra", 0, "us-east"),
             pledge(world, "extra", 0, *(f"extra/{index}" for index in range(60))),
             amend(world, "val0", "capacity-val0", 0, hours=3),
