@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.sweep import BLOCK_MS, Run, many_commitments, spread
+from bench.sweep import BLOCK_MS, Run, contradicted, many_commitments
 from cli.bench_ceiling import Clocks
 from ledger.block import BLOCK_OPERATIONS_MAX
-from ledger.economy.capacity import MICROHOURS_MAX, PLEDGE_DEVICES_MAX
+from ledger.economy.capacity import ATTESTATIONS_MAX, MICROHOURS_MAX, PLEDGE_DEVICES_MAX
 from ledger.execution import Execution
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
@@ -40,7 +40,8 @@ def main() -> None:
         "devices": list(pledges(world)),
     }
     with tempfile.TemporaryDirectory() as directory:
-        run = Run(Path(directory) / "chain", genesis, spread(genesis_state(genesis)))
+        first = contradicted(genesis_state(genesis), ends=ATTESTATIONS_MAX, lower=0, since_ms=0)
+        run = Run(Path(directory) / "chain", genesis, first)
         for _ in range(RUNS):
             run.block(BLOCK_MS)
         for what, txs in cases.items():
