@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import click
 import uvloop
 
 from cli.bench_catchup import (
@@ -151,13 +152,23 @@ class FarBench:
             note(f"{made:,} of {outputs:,} outputs are there")
         return replace(funds, coins=kept)
 
+    async def _end_epoch(self) -> int:
+        """While the load goes on: in a thread, which is given the context of this command."""
+        context = click.get_current_context()
+
+        def end() -> int:
+            with context:
+                return members.end_epoch(self._place)
+
+        return await asyncio.to_thread(end)
+
     async def _take(self, raws: Sequence[bytes], away: int) -> tuple[Record, list[Look], int]:
         """Also the height of the snapshot, which is made last: epochs of a devnet are short."""
         loads: list[Load] = []
 
         async def under_load() -> tuple[list[Look], int]:
             await asyncio.sleep(WARMUP_S + BEFORE_S)
-            base = await asyncio.to_thread(members.end_epoch, self._place)
+            base = await self._end_epoch()
             with Progress(f"{self._node.name} takes the snapshot", base, "blocks") as progress:
                 looks = await self._come_back(base - away, base, progress)
             for load in loads:

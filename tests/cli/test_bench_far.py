@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 from cli import bench_target
 from cli.bench_catchup import WARMUP_S, CatchUp, Look
 from cli.bench_far import BlocksFigures, FarBench, SnapshotFigures, figures
 from cli.bench_load import Record
-from cli.devnet import launch, processes
+from cli.devnet import launch, members, processes
 from cli.devnet.processes import Process
 from cli.errors import CliError
+from cli.output import note
 from tests.cli.conftest import Marsa
 
 BLOCKS = BlocksFigures("val3", CatchUp(seconds=100.0, blocks=10_000, transactions=90_000))
@@ -64,6 +67,20 @@ def test_both_forms_of_both_answers(monkeypatch: pytest.MonkeyPatch, marsa: Mars
     text = marsa("bench", "catchup", "--snapshot", "1000000").out
     assert "1,000,000 outputs in 60.0 s" in text
     assert "850 tx/s meanwhile, 1,000 before: 85%" in text
+
+
+def test_an_epoch_ends_beside_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread, which may say what it does as the command itself may."""
+
+    def end(place: object) -> int:
+        note("it is over")
+        return 7
+
+    monkeypatch.setattr(members, "end_epoch", end)
+    bench = object.__new__(FarBench)
+    bench._place = None  # type: ignore[assignment]
+    with click.Context(click.Command("bench")):
+        assert asyncio.run(bench._end_epoch()) == 7
 
 
 def test_one_measurement_at_a_time(marsa: Marsa) -> None:
