@@ -55,7 +55,6 @@ _LANED = (Reason.REPLAYED_OPERATION, Reason.OPERATION_GAP)
 _ATTESTING = (Reason.UNKNOWN_ATTESTOR, Reason.WRONG_ROLE_KEY)
 _GRANTED = (Reason.BAD_GRANT, Reason.BAD_KEY)
 _STANDING = (Reason.UNKNOWN_COMMITMENT, Reason.COMMITMENT_OVER)
-_ALIVE = ("active", "suspended", "winddown")
 _COUNTING = ("proposed", "live", "stale", "contested")
 
 TABLE: tuple[Row, ...] = (
