@@ -20,10 +20,11 @@ from ledger.draft import Draft
 from ledger.economy.attestor import Attestor
 from ledger.economy.bond import Bond, slash
 from ledger.economy.capacity import CapacityCommitment, CommitmentState, lowered
-from ledger.economy.challenge import Challenge, Verdict
+from ledger.economy.challenge import Challenge
 from ledger.economy.compliance import Order
 from ledger.economy.due import DEVICE_CLOCK, HEADER_TIME, LEDGER_CLOCK, Due, DueKind
 from ledger.economy.licence import Cause, LicenceState, suspended
+from ledger.economy.panel import Verdict
 from ledger.economy.reserve import caged
 from ledger.economy.spot_audit import AuditRound, Opening, seed_of, silent
 from ledger.handlers.compliance import release

@@ -9,36 +9,17 @@ The commitment counts until it is ruled on. Payments are made by the system in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from enum import IntEnum
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import msgspec
-from msgspec import Meta
 
 from ledger.amounts import UNITS_PER_COIN
 from ledger.codec import Amount, Bytes32, Slug, UInt, Wire
-from ledger.economy.attestor import PANEL_NEEDED, PANEL_SEATS
+from ledger.economy.panel import Seats, Verdict, Votes, verdict_of, with_vote
 from ledger.economy.parameters import EconomyParameters
-from ledger.reasons import Invalid, Reason
 
 DEPOSIT_LEAST = UNITS_PER_COIN
 """In µ, so that doubt is never free."""
-
-
-class Verdict(IntEnum):
-    """What a panel has decided so far."""
-
-    OPEN = 0
-    UPHELD = 1
-    DISMISSED = 2
-
-
-class Vote(Wire, frozen=True):
-    """One panel member's word."""
-
-    attestor: Slug
-    upheld: bool
 
 
 class Challenge(Wire, frozen=True):
@@ -54,19 +35,14 @@ class Challenge(Wire, frozen=True):
     refund_lock: Bytes32
     """Where the deposit goes back to, and what the bond pays."""
     since_ms: UInt
-    panel: Annotated[tuple[Slug, ...], Meta(max_length=PANEL_SEATS)]
-    votes: Annotated[tuple[Vote, ...], Meta(max_length=PANEL_SEATS)]
+    panel: Seats
+    votes: Votes
     decided_ms: UInt
     """When the panel decided; 0 while it has not."""
 
     @property
     def verdict(self) -> Verdict:
-        upheld = sum(vote.upheld for vote in self.votes)
-        if upheld >= PANEL_NEEDED:
-            return Verdict.UPHELD
-        if len(self.votes) - upheld >= PANEL_NEEDED:
-            return Verdict.DISMISSED
-        return Verdict.OPEN
+        return verdict_of(self.votes)
 
 
 def deadline(held: Challenge, parameters: EconomyParameters) -> int:
@@ -74,30 +50,9 @@ def deadline(held: Challenge, parameters: EconomyParameters) -> int:
     return held.decided_ms or held.since_ms + parameters.contest_ms
 
 
-def check_seat(
-    held: Challenge, attestor: str, groups: Mapping[str, str], parties: Iterable[str]
-) -> None:
-    """Who was drawn and could be drawn still, next to those that voted; raises Invalid. Since the
-    draw a member may have attested the commitment, or come back under another group. `groups` are
-    those of attestors that count now, `parties` who attested."""
-    if attestor not in held.panel:
-        detail = f"'{attestor}' does not sit on the panel: {', '.join(held.panel) or 'nobody'}"
-        raise Invalid(Reason.NOT_ON_PANEL, detail)
-    group = groups[attestor]
-    if any(groups.get(name) == group for name in parties):
-        detail = f"'{attestor}' is of group '{group}', which attested the commitment since"
-        raise Invalid(Reason.NOT_ON_PANEL, detail)
-    voted = [vote.attestor for vote in held.votes if groups.get(vote.attestor) == group]
-    if voted and attestor not in voted:
-        detail = f"'{attestor}' is of group '{group}', for which '{voted[0]}' has ruled"
-        raise Invalid(Reason.NOT_ON_PANEL, detail)
-
-
 def ruled(held: Challenge, attestor: str, *, upheld: bool, clock_ms: int) -> Challenge:
     """The challenge with a panel member's vote; raises Invalid."""
-    if any(vote.attestor == attestor for vote in held.votes) or held.decided_ms:
-        raise Invalid(Reason.REPLAYED_OPERATION, f"'{attestor}' has ruled, or the panel has")
-    held = msgspec.structs.replace(held, votes=(*held.votes, Vote(attestor, upheld)))
+    held = msgspec.structs.replace(held, votes=with_vote(held.votes, attestor, upheld=upheld))
     if held.verdict is Verdict.OPEN:
         return held
     return msgspec.structs.replace(held, decided_ms=clock_ms)

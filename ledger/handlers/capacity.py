@@ -21,6 +21,7 @@ from ledger.economy.capacity import (
 )
 from ledger.economy.challenge import Challenge
 from ledger.economy.licence import LicenceState
+from ledger.economy.panel import check_seat
 from ledger.economy.spot_audit import AuditRound, Opening
 from ledger.economy.standard import Standard, factor_table
 from ledger.handlers.common import need_attestor, need_issuer, need_version, use_number
@@ -208,7 +209,8 @@ def rule(draft: Draft, operation: Rule) -> None:
     contested = COMMITMENTS.get(draft, identity)
     assert contested is not None  # It waits for its ruling.
     parties = [item.attestor for item in contested.attestations]
-    challenge.check_seat(held, operation.attestor, groups_of(draft.all(Attestor)), parties)
+    groups = groups_of(draft.all(Attestor))
+    check_seat(held.panel, held.votes, operation.attestor, groups, parties)
     after = challenge.ruled(
         held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms
     )

@@ -13,11 +13,12 @@ from ledger.economy.capacity import (
     Device,
     LowerFigure,
 )
-from ledger.economy.challenge import Challenge, Vote
+from ledger.economy.challenge import Challenge
 from ledger.economy.compliance import Freeze, FrozenBy, Order
 from ledger.economy.due import Due, DueKind
 from ledger.economy.issuance import Lane
 from ledger.economy.licence import Cause, Licence, LicenceState, Rotation, Seat
+from ledger.economy.panel import Vote
 from ledger.economy.regulator import Regulator, RegulatorChange
 from ledger.economy.reserve import Reserve, Solvency, supply_line
 from ledger.economy.spot_audit import AuditRound, Opening, Sealed
