@@ -19,7 +19,7 @@ from ledger.economy.parameters import YEAR_MS, EconomyParameters
 from ledger.economy.standard import Factor
 from ledger.genesis import GenesisCommitment, SignedAttestation, attestation_hash
 from ledger.parameters import PPM, Parameters
-from ledger.times import DAY_MS, HOUR_MS
+from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS
 from p2p.licence_cert import issue_licence_certificate
 
 FACTORS = (
@@ -48,6 +48,12 @@ PRODUCTION = EconomyParameters(
     winddown_ms=5 * YEAR_MS,
     order_ms_max=90 * DAY_MS,
     audit_devices=150,
+    accept_ms=10 * MINUTE_MS,
+    closing_ms=HOUR_MS,
+    tick_ms=MINUTE_MS,
+    penalty_ppm=20_000,
+    penalty_ppm_max=200_000,
+    forgive_ms=30 * DAY_MS,
 )
 """Where nothing else is said."""
 

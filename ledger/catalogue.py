@@ -7,46 +7,21 @@ a second time, quotas) are not repeated here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
-
 from ledger import operations as ops
-from ledger.codec import Wire
+from ledger.catalogue_redemption import REDEMPTION_ROWS
+from ledger.catalogue_row import (
+    ANY,
+    ATTESTOR,
+    BOTH,
+    HOLDER,
+    NONE,
+    OPERATIONS,
+    REGULATOR_OR_VALIDATORS,
+    TREASURY,
+    VALIDATORS,
+    Row,
+)
 from ledger.reasons import Reason
-
-ANY = ("any",)
-NONE = ("none",)
-"""The object is made by the operation."""
-
-HOLDER = "a holder, by what it spends"
-VALIDATORS = "validators"
-REGULATOR_OR_VALIDATORS = "validators or regulator"
-BOTH = "validators and regulator"
-OPERATIONS = "the issuer's operations key"
-TREASURY = "the issuer's treasury key"
-ATTESTOR = "the attestor"
-
-States: TypeAlias = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One operation."""
-
-    operation: type[Wire]
-    signer: str
-    kind: str
-    """The kind of object that it acts on."""
-    states: States
-    """In which it may; names as the API writes them."""
-    leaves: str
-    reasons: tuple[Reason, ...]
-
-    @property
-    def name(self) -> str:
-        name: str = self.operation.name  # type: ignore[attr-defined]
-        return name
-
 
 _GOVERNED = (Reason.NOT_ALONE, Reason.NOT_FIRST, Reason.NEEDS_QUORUM, Reason.WRONG_ROLE_KEY)
 _VERSIONED = (Reason.UNKNOWN_LICENCE, Reason.WRONG_VERSION)
@@ -365,6 +340,7 @@ TABLE: tuple[Row, ...] = (
         "lifted",
         (*_GOVERNED, Reason.UNKNOWN_ORDER, Reason.WRONG_VERSION),
     ),
+    *REDEMPTION_ROWS,
 )
 
 

@@ -179,6 +179,8 @@ def live(genesis: Genesis, item: GenesisCommitment) -> CapacityCommitment:
         ),
         pledged_in=genesis.period,
         devices_before=0,
+        delivered_in=0,
+        delivered=0,
     )
 
 

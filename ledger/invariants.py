@@ -17,10 +17,13 @@ from ledger.draft import Draft
 from ledger.economy.bond import Bond
 from ledger.economy.capacity import CapacityCommitment, CommitmentState, Device
 from ledger.economy.challenge import Challenge
+from ledger.economy.dispute import Dispute
 from ledger.economy.due import Due
+from ledger.economy.redemption import Redemption
 from ledger.economy.reserve import Reserve, Solvency, solvency_of, supply_root
 from ledger.errors import InvariantBroken
 from ledger.objects import FeePot, ObjectReader, decode, key_of, load_all
+from ledger.order_recount import check_orders
 from ledger.registers import CHALLENGES, COMMITMENTS, REGISTERS
 from ledger.spent_bitmap import SpentBitmap
 from ledger.view import Outpoint, OutputEntry, View
@@ -29,6 +32,8 @@ HOLDERS: Mapping[type[Wire], Callable[[Any], int]] = {
     FeePot: lambda held: held.amount,
     Bond: lambda held: held.amount,
     Challenge: lambda held: held.deposit,
+    Redemption: lambda held: held.held,
+    Dispute: lambda held: held.deposit,
 }
 """Kinds of objects that hold coins, and how many of their `asset`."""
 
@@ -75,6 +80,7 @@ def recount(view: View, outputs: Iterable[tuple[Outpoint, OutputEntry]]) -> None
     _check_bonds(draft, reserves)
     _check_devices(draft)
     _check_challenges(draft)
+    check_orders(draft)
     _check_deadlines(draft)
 
 

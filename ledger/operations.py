@@ -27,6 +27,17 @@ from ledger.economy.compliance import Targets
 from ledger.economy.licence import LicenceGrant
 from ledger.economy.regulator import Carrier, RegulatorKeys
 from ledger.economy.spot_audit import OPENED_MAX
+from ledger.redemption_operations import (
+    AcceptRedemption,
+    CancelRedemption,
+    CloseRedemption,
+    DisputeRedemption,
+    OnRedemption,
+    PostReceipt,
+    ReadyRedemption,
+    Redeem,
+    RuleRedemption,
+)
 
 LaneNumber = Annotated[int, Meta(ge=0, le=255)]
 Devices = Annotated[tuple[Bytes32, ...], Meta(min_length=1, max_length=PLEDGE_DEVICES_MAX)]
@@ -370,7 +381,7 @@ OnAttestor: TypeAlias = AdmitAttestor | RemoveAttestor
 Governance: TypeAlias = Admit | OnLicence | EndEpoch | RotateRegulator | OnAttestor | OnOrder
 ByAttestor: TypeAlias = Attest | Rule | SealNonce | RevealNonce
 OnCapacity: TypeAlias = Commit | PledgeDevices | Amend | OpenDevices
-ByHolder: TypeAlias = Burn | Apply | OpenChallenge | DepositBond
+ByHolder: TypeAlias = Burn | Apply | OpenChallenge | DepositBond | Redeem | DisputeRedemption
 Operation: TypeAlias = (
     Mint
     | WithdrawBond
@@ -382,6 +393,7 @@ Operation: TypeAlias = (
     | RotateKey
     | OnCapacity
     | ByAttestor
+    | OnRedemption
 )
 Numbered: TypeAlias = Mint | WithdrawBond | Commit | PledgeDevices | Amend | Attest
 
@@ -398,17 +410,21 @@ def identity_of(operation: Operation) -> str | None:
 
     Evidence has a quota of its own for each accused, who could fill any that it shares.
     """
+    if isinstance(operation, ByHolder):
+        return None
     match operation:
-        case Burn() | Apply() | OpenChallenge() | DepositBond():
-            return None
         case Mint() | WithdrawBond() | PledgeDevices() | Amend() | OpenDevices():
+            return operation.issuer
+        case AcceptRedemption() | ReadyRedemption() | PostReceipt():
             return operation.issuer
         case Commit():
             return operation.terms.issuer
         case ValidatorReady() | WindDown() | RotateKey():
             return operation.licence
-        case Attest() | Rule() | SealNonce() | RevealNonce():
+        case Attest() | Rule() | SealNonce() | RevealNonce() | RuleRedemption():
             return f"(attestor {operation.attestor})"
+        case CancelRedemption() | CloseRedemption():
+            return f"(orders of {operation.issuer})"
         case Evidence():
             return f"(evidence against {operation.licence})"
         case _:

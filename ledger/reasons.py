@@ -92,6 +92,18 @@ class Reason(StrEnum):
     ABOVE_MINT_CAP = "above_mint_cap"
     OWN_COIN = "own_coin"
     SHORT_BOND = "short_bond"
+    # Redemption
+    UNKNOWN_REDEMPTION = "unknown_redemption"
+    REDEMPTION_EXISTS = "redemption_exists"
+    WRONG_STATE = "wrong_state"
+    LOW_AMOUNT = "low_amount"
+    BAD_WINDOW = "bad_window"
+    NO_FREE_HOURS = "no_free_hours"
+    BAD_ENDPOINT = "bad_endpoint"
+    BAD_RECEIPT = "bad_receipt"
+    STALE_RECEIPT = "stale_receipt"
+    ABOVE_ORDER = "above_order"
+    UNKNOWN_DISPUTE = "unknown_dispute"
     # Compliance
     FROZEN = "frozen"
     NO_EXPIRY = "no_expiry"

@@ -12,12 +12,24 @@ from typing import Any, Generic, TypeVar
 
 from ledger.codec import Wire
 from ledger.draft import Draft
-from ledger.economy import capacity, challenge, licence, regulator, reserve
+from ledger.economy import (
+    book,
+    capacity,
+    challenge,
+    dispute,
+    licence,
+    redemption,
+    regulator,
+    reserve,
+)
+from ledger.economy.book import Book
 from ledger.economy.capacity import CapacityCommitment, CommitmentState, Device
 from ledger.economy.challenge import Challenge
 from ledger.economy.compliance import Order
+from ledger.economy.dispute import Dispute
 from ledger.economy.due import Due, DueKind
 from ledger.economy.licence import Licence
+from ledger.economy.redemption import Redemption
 from ledger.economy.regulator import Regulator
 from ledger.economy.reserve import Reserve
 from ledger.economy.spot_audit import Opening
@@ -136,6 +148,27 @@ ORDERS: Register[Order] = Register(
     lambda draft, held: held if draft.time_ms <= held.until_ms else None,
     lambda _, held: held.until_ms,
 )
+REDEMPTIONS: Register[Redemption] = Register(
+    Redemption,
+    DueKind.REDEMPTION,
+    lambda held: held.id,
+    lambda draft, held: redemption.matured(held, draft.clock_ms),
+    lambda draft, held: redemption.deadline(held, draft.economy),
+)
+DISPUTES: Register[Dispute] = Register(
+    Dispute,
+    DueKind.DISPUTE,
+    lambda held: held.order,
+    lambda _, held: held,
+    lambda draft, held: dispute.deadline(held, draft.economy),
+)
+BOOKS: Register[Book] = Register(
+    Book,
+    DueKind.QUEUE,
+    lambda held: held.key,
+    lambda _, held: held,
+    lambda _, held: book.deadline(held),
+)
 
 REGISTERS: tuple[Register[Any], ...] = (
     REGULATORS,
@@ -146,6 +179,9 @@ REGISTERS: tuple[Register[Any], ...] = (
     DEVICES,
     OPENINGS,
     ORDERS,
+    REDEMPTIONS,
+    DISPUTES,
+    BOOKS,
 )
 """All kinds of objects with deadlines, as `DueKind` numbers them."""
 

@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger import operations as ops
+from ledger import redemption_operations as redeeming
 from ledger.amounts import format_amount
 from ledger.codec import encode
 from ledger.draft import Draft
 from ledger.economy.compliance import Freeze, frozen_until
 from ledger.economy.regulator import Carriers, check_approvals
 from ledger.epochs import Epoch
-from ledger.handlers import capacity, compliance, issuance, licences
+from ledger.handlers import capacity, compliance, issuance, licences, redemption
 from ledger.locks import Key, Moment
 from ledger.objects import Used, key_of, load
 from ledger.operations import Numbered, Operation
 from ledger.reasons import Invalid, Reason
+from ledger.redemption_operations import OnRedemption
 from ledger.registers import REGULATORS, licences_by_name
 from ledger.schema import DamagedChain
 from ledger.spending import check_open
@@ -75,9 +77,10 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
 
 def _used_by(tx: SignedTransaction) -> Used | None:
     """What the state remembers of a transaction; None where an output that it spends, or a number
-    of a lane, keeps it from coming again. Versions do not: objects go, and come back."""
+    of a lane, or an order that is led on, keeps it from coming again. Versions do not: objects go,
+    and come back."""
     body = tx.body
-    if body.inputs or any(isinstance(item, Numbered) for item in body.operations):
+    if body.inputs or any(isinstance(item, Numbered | OnRedemption) for item in body.operations):
         return None
     return Used(body.expires_at_ms, tx.txid)
 
@@ -196,5 +199,13 @@ _HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     ops.FreezeOrder: compliance.freeze,
     ops.RenewOrder: compliance.renew,
     ops.LiftOrder: compliance.lift,
+    redeeming.Redeem: redemption.redeem,
+    redeeming.CancelRedemption: redemption.cancel,
+    redeeming.AcceptRedemption: redemption.accept,
+    redeeming.ReadyRedemption: redemption.ready,
+    redeeming.PostReceipt: redemption.post_receipt,
+    redeeming.CloseRedemption: redemption.close,
+    redeeming.DisputeRedemption: redemption.dispute,
+    redeeming.RuleRedemption: redemption.rule,
 }
 """By type; a test says that no operation is left out."""

@@ -18,18 +18,25 @@ import msgspec
 from ledger.backing import Yardstick, has_short_bond, judge, sound_assets
 from ledger.draft import Draft
 from ledger.economy.attestor import Attestor
-from ledger.economy.bond import Bond, slash
+from ledger.economy.bond import Bond
 from ledger.economy.capacity import CapacityCommitment, CommitmentState, lowered
 from ledger.economy.challenge import Challenge
 from ledger.economy.compliance import Order
 from ledger.economy.due import DEVICE_CLOCK, HEADER_TIME, LEDGER_CLOCK, Due, DueKind
 from ledger.economy.licence import Cause, LicenceState, suspended
 from ledger.economy.panel import Verdict
-from ledger.economy.reserve import caged
+from ledger.economy.reserve import begun, caged
 from ledger.economy.spot_audit import AuditRound, Opening, seed_of, silent
 from ledger.handlers.compliance import release
 from ledger.locks import Key, lock_hash
 from ledger.objects import Used, decode, key_of
+from ledger.redeeming import (
+    ask_queue,
+    pay_from_bond,
+    return_residuals,
+    settle,
+    settle_dispute,
+)
 from ledger.registers import (
     CHALLENGES,
     COMMITMENTS,
@@ -74,6 +81,12 @@ def sweep(draft: Draft) -> list[Output]:
                 _sweep_reserve(draft, due.object)
             case DueKind.CHALLENGE:
                 outputs.extend(_settle_challenge(draft, due.object))
+            case DueKind.REDEMPTION:
+                outputs.extend(settle(draft, due.object))
+            case DueKind.DISPUTE:
+                outputs.extend(settle_dispute(draft, due.object))
+            case DueKind.QUEUE:
+                room -= ask_queue(draft, due.object)
             case DueKind.DEVICE:
                 _sweep_device(draft, due.object)
             case DueKind.ORDER:
@@ -164,7 +177,8 @@ def _settle_challenge(draft: Draft, identity: bytes) -> list[Output]:
     lock, outputs = held.refund_lock, []
     if verdict is Verdict.UPHELD:
         state = CommitmentState.VOID
-        outputs = _slash(draft, held)
+        bonds = draft.all(Bond, Bond.prefix(held.issuer))
+        outputs = pay_from_bond(draft, bonds, held.penalty, held.refund_lock)
     elif verdict is Verdict.DISMISSED:
         issuer = LICENCES.get(draft, name(held.issuer))
         if issuer is not None:
@@ -177,27 +191,20 @@ def _settle_challenge(draft: Draft, identity: bytes) -> list[Output]:
     return [Output(held.asset, held.deposit, lock), *outputs]
 
 
-def _slash(draft: Draft, held: Challenge) -> list[Output]:
-    outputs = []
-    for item, amount in slash(draft.all(Bond, Bond.prefix(held.issuer)), held.penalty):
-        if not amount:
-            continue
-        identity = Bond.identity(item.issuer, item.asset)
-        if amount == item.amount:
-            draft.remove(Bond, identity)
-        else:
-            draft.put(msgspec.structs.replace(item, amount=item.amount - amount), identity)
-        outputs.append(Output(item.asset, amount, held.refund_lock))
-    return outputs
-
-
-def begin_period(draft: Draft) -> None:
+def begin_period(draft: Draft) -> list[Output]:
     """Hours of the past period have left: lower figures that waited count, nonces are closed and
-    devices drawn, coins of issuers that wind down are closed or caged, all are judged."""
+    devices drawn, coins of issuers that wind down are closed or caged, all are judged; residual
+    claims on those that are cured are coins again."""
     commitments = _lower_figures(draft)
     _close_nonces(draft, commitments)
     judge(draft, commitments=commitments)
     _wind_down(draft)
+    outputs = return_residuals(draft)
+    for held in RESERVES.all(draft):
+        after = begun(held)
+        if after is not held:
+            RESERVES.put(draft, after)
+    return outputs
 
 
 def _lower_figures(draft: Draft) -> list[CapacityCommitment]:
@@ -244,7 +251,7 @@ def _wind_down(draft: Draft) -> None:
         if held.state is not LicenceState.WINDDOWN:
             continue
         coins = [item for item in RESERVES.all(draft) if item.issuer == held.grant.id]
-        if all(item.supply == 0 for item in coins):
+        if all(item.supply + item.residual == 0 for item in coins):
             LICENCES.put(draft, held.entered(LicenceState.CLOSED, draft.clock_ms))
         elif draft.clock_ms > held.since_ms + draft.economy.winddown_ms:
             for item in coins:

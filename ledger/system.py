@@ -48,7 +48,7 @@ def system_actions(view: View, time_ms: int) -> SystemActions:
     draft.put(after)
     outputs = sweep(draft)
     if draft.period != period_before:
-        begin_period(draft)
+        outputs.extend(begin_period(draft))
     epoch = draft.one(Epoch)
     if epoch.base_height == view.head.header.height:
         draft.put(begin(epoch, view.head.hash))

@@ -27,12 +27,8 @@ from msgspec import Meta
 
 from ledger import codec
 from ledger.amounts import format_amount
-from ledger.block import (
-    TRANSACTION_BYTES_MAX,
-    TRANSACTION_OPERATIONS_MAX,
-    VotePayload,
-    vote_hash,
-)
+from ledger.block import TRANSACTION_BYTES_MAX, TRANSACTION_OPERATIONS_MAX, VotePayload
+from ledger.carried import carried_signatures
 from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash, verify
 from ledger.locks import Condition, Key, check_condition, lock_hash
@@ -51,6 +47,7 @@ from ledger.operations import (
     keys_that_sign,
 )
 from ledger.reasons import Invalid, Reason
+from ledger.redemption_operations import DisputeRedemption, Redeem
 from ledger.spending import Items
 
 INPUTS_MAX = 64
@@ -299,8 +296,10 @@ def check_signatures(
         if not is_valid(item.key, message, item.signature):
             raise Invalid(Reason.BAD_SIGNATURE, f"by key {item.key.hex()}")
     for operation in tx.body.operations:
-        if isinstance(operation, Evidence):
-            _check_votes(operation, tx.body.chain_id, is_valid)
+        for key, message, signature in carried_signatures(operation, tx.body.chain_id):
+            if not is_valid(key, message, signature):
+                detail = f"inside '{operation.name}', by key {key.hex()}"
+                raise Invalid(Reason.BAD_SIGNATURE, detail)
 
 
 def is_governance(body: Transaction) -> bool:
@@ -342,17 +341,6 @@ def _place(vote: VotePayload) -> tuple[int, int, int, int]:
     return (vote.epoch, vote.phase, vote.view, vote.height)
 
 
-def _check_votes(
-    evidence: Evidence, chain_id: bytes, is_valid: Callable[[bytes, bytes, bytes], bool]
-) -> None:
-    for vote, signature in (
-        (evidence.first, evidence.first_signature),
-        (evidence.second, evidence.second_signature),
-    ):
-        if not is_valid(evidence.key, vote_hash(chain_id, vote), signature):
-            raise Invalid(Reason.BAD_SIGNATURE, f"a vote in the evidence, by {evidence.key.hex()}")
-
-
 def flows(operation: Operation, chain_id: bytes) -> tuple[bytes, int]:
     """The asset and amount that an operation brings into its transaction, negative where it takes
     them out: burned, or put into an object. Nothing for most."""
@@ -361,8 +349,10 @@ def flows(operation: Operation, chain_id: bytes) -> tuple[bytes, int]:
             return asset_id(chain_id, operation.issuer), operation.amount
         case WithdrawBond():
             return operation.asset, operation.amount
-        case Burn() | OpenChallenge() | DepositBond():
+        case Burn() | OpenChallenge() | DepositBond() | DisputeRedemption():
             return operation.asset, -operation.amount
+        case Redeem():
+            return asset_id(chain_id, operation.issuer), -operation.amount
         case _:
             return ZERO_HASH, 0
 

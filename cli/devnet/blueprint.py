@@ -282,4 +282,10 @@ def _economy(period_ms: int) -> EconomyParameters:
         winddown_ms=DAY_MS,
         order_ms_max=90 * DAY_MS,
         audit_devices=150,
+        accept_ms=MINUTE_MS,
+        closing_ms=MINUTE_MS,
+        tick_ms=1_000,
+        penalty_ppm=20_000,
+        penalty_ppm_max=200_000,
+        forgive_ms=30 * MINUTE_MS,
     )

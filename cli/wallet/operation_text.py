@@ -6,11 +6,13 @@ another format. Of certificates, votes and lists only the hashes, the place, the
 
 from __future__ import annotations
 
+from cli.wallet.redemption_text import describe_redemption
 from ledger import operations as ops
 from ledger.amounts import format_amount
 from ledger.crypto import tagged_hash
 from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.operations import Operation
+from ledger.redemption_operations import DisputeRedemption, OnRedemption, Redeem
 from ledger.times import rfc3339
 
 _list_hash = tagged_hash("list")
@@ -18,6 +20,8 @@ _list_hash = tagged_hash("list")
 
 def describe_operation(operation: Operation) -> str:
     """One operation in words."""
+    if isinstance(operation, Redeem | DisputeRedemption | OnRedemption):
+        return describe_redemption(operation)
     match operation:
         case ops.Mint() | ops.Burn() | ops.DepositBond() | ops.WithdrawBond() | ops.OpenChallenge():
             return _coins(operation)

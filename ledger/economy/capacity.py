@@ -116,6 +116,10 @@ class CapacityCommitment(Wire, frozen=True):
     """The last period in which devices were pledged."""
     devices_before: UInt
     """How many were pledged before that period."""
+    delivered_in: UInt
+    """The last period in which hours were delivered."""
+    delivered: UInt
+    """µh in that period: they left the reserve before the period did."""
 
     @staticmethod
     def identity(issuer: str, name: str) -> bytes:
@@ -134,6 +138,10 @@ class CapacityCommitment(Wire, frozen=True):
         """How many were pledged in this period or before, asked at the latest when the one after
         the next begins: what happened in one period is all that is kept."""
         return self.devices_before if self.pledged_in > period else self.devices
+
+    def delivered_of(self, period: int) -> int:
+        """µh of the present period that are delivered."""
+        return self.delivered if self.delivered_in == period else 0
 
 
 class Device(Wire, frozen=True):
@@ -211,7 +219,9 @@ def propose(
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': workloads ascend, each once")
     if terms.microhours == 0:
         raise Invalid(Reason.BAD_SCHEDULE, f"'{terms.id}': no hours")
-    return CapacityCommitment(terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, (), 0, 0)
+    return CapacityCommitment(
+        terms, CommitmentState.PROPOSED, 0, clock_ms, height, 0, (), 0, 0, 0, 0
+    )
 
 
 def check_schedule(from_ms: int, to_ms: int, clock_ms: int, period_ms: int) -> None:
@@ -267,6 +277,12 @@ def pledged(
         pledged_in=period,
         devices_before=held.devices if is_first else held.devices_before,
     )
+
+
+def delivered(held: CapacityCommitment, microhours: int, period: int) -> CapacityCommitment:
+    """The commitment after so many µh more of the present period were delivered."""
+    gone = held.delivered_of(period) + microhours
+    return msgspec.structs.replace(held, delivered_in=period, delivered=gone)
 
 
 def devices_needed(microhours: int, period_ms: int) -> int:

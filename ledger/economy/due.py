@@ -34,6 +34,9 @@ class DueKind(IntEnum):
     DEVICE = 6
     OPENING = 7
     ORDER = 8
+    REDEMPTION = 9
+    DISPUTE = 10
+    QUEUE = 20
 
 
 class Due(Wire, frozen=True):

@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from ledger.codec import Wire
-from ledger.times import DAY_MS, MINUTE_MS
+from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 YEAR_MS = 365 * DAY_MS
 AUDIT_DEVICES_MIN = 59
@@ -55,3 +55,14 @@ class EconomyParameters(Wire, frozen=True):
     """Of header time: the longest life of a compliance order."""
     audit_devices: Annotated[int, Meta(ge=AUDIT_DEVICES_MIN, le=1_000)]
     """Devices of an issuer that are drawn a period, in the mean."""
+    accept_ms: _Week
+    """An issuer that has not accepted an order after so long pays a penalty."""
+    closing_ms: _Week
+    """How long the other side of a closing order may answer."""
+    tick_ms: Annotated[int, Meta(ge=1_000, le=HOUR_MS)]
+    """How often a session exchanges a receipt: what either side may lose is two of them."""
+    penalty_ppm: Annotated[int, Meta(ge=1_000, le=200_000)]
+    """Of an order that its issuer missed; twice as much with each further strike."""
+    penalty_ppm_max: Annotated[int, Meta(ge=1_000, le=200_000)]
+    forgive_ms: _Month
+    """One strike is forgiven after so long."""

@@ -75,11 +75,17 @@ class Reserve(Wire, frozen=True):
     minted: AmountOrZero
     short_since_ms: UInt
     """Since when the bond is short; 0 while it is not."""
+    residual: AmountOrZero
+    """Claims for the uncovered part of coins that were redeemed; no part of `supply`."""
+    batch_reserve: AmountOrZero
+    """R as a period in deficit began: orders of the period are served by this share alone. Zero, as
+    the next, in a period that began with all coins covered."""
+    batch_supply: AmountOrZero
 
     @classmethod
     def empty(cls, asset: bytes, issuer: str, clock_ms: int) -> Reserve:
         """Of a coin that nobody has minted."""
-        return cls(asset, issuer, 0, 0, 0, Solvency.HEALTHY, clock_ms, False, 0, 0, 0)
+        return cls(asset, issuer, 0, 0, 0, Solvency.HEALTHY, clock_ms, False, 0, 0, 0, 0, 0, 0)
 
     @property
     def coverage_ppm(self) -> int:
@@ -90,8 +96,9 @@ class Reserve(Wire, frozen=True):
         return _ratio_ppm(self.deliverable, self.supply)
 
     def headroom(self, margin_ppm: int) -> int:
-        """How much more may be minted: floor((1 - h) R) - O, never below 0."""
-        return max(0, margin_limit(self.reserve, margin_ppm) - self.supply)
+        """How much more may be minted: floor((1 - h) R) - O, never below 0; residual claims want to
+        be coins again first."""
+        return max(0, margin_limit(self.reserve, margin_ppm) - self.supply - self.residual)
 
 
 def margin_limit(reserve: int, margin_ppm: int) -> int:
@@ -115,6 +122,15 @@ def matured(held: Reserve, clock_ms: int, parameters: EconomyParameters) -> Rese
     if held.solvency is Solvency.DEFICIT and clock_ms > ends_ms:
         return msgspec.structs.replace(held, solvency=Solvency.CAGED, since_ms=ends_ms)
     return held
+
+
+def begun(held: Reserve) -> Reserve:
+    """As a period begins: what a coin of an issuer in deficit brings is read once for all."""
+    is_bad = held.solvency in (Solvency.DEFICIT, Solvency.CAGED) and held.supply > held.reserve
+    covered, outstanding = (held.reserve, held.supply) if is_bad else (0, 0)
+    if (covered, outstanding) == (held.batch_reserve, held.batch_supply):
+        return held
+    return msgspec.structs.replace(held, batch_reserve=covered, batch_supply=outstanding)
 
 
 def caged(held: Reserve, clock_ms: int) -> Reserve:
@@ -149,7 +165,8 @@ def hours_of(
     """R and the part of it that lies in the next 7 days, each floored once. What is worth more than
     any amount counts for the largest: state and header hold amounts."""
     period_ms = measure.period_ms
-    soon = measure.clock_ms // period_ms + DELIVERABLE_MS // period_ms
+    now = measure.clock_ms // period_ms
+    soon = now + DELIVERABLE_MS // period_ms
     total = due = 0
     frozen = False
     for item in commitments:
@@ -157,9 +174,13 @@ def hours_of(
             continue
         terms = item.terms
         factor = least_factor(factors, terms.device_class, terms.workloads)
+        gone = item.delivered_of(now)
         for figure, first, end in stretches(item, measure):
             total += figure * factor * (end - first)
             due += figure * factor * max(0, min(end, soon) - first)
+            if gone and first <= now < end:
+                less = min(gone, figure) * factor
+                total, due = total - less, due - less
         frozen = frozen or is_frozen(item, measure)
     most = AMOUNT_LIMIT - 1
     return Hours(min(total // PPM, most), min(due // PPM, most), frozen)

@@ -71,7 +71,7 @@ def withdraw_bond(draft: Draft, operation: WithdrawBond) -> None:
     if held is None or reserve is None:
         raise Invalid(Reason.UNKNOWN_ISSUER, f"'{operation.issuer}' never issued")
     need_role(held, TREASURY, operation.key)
-    supply = reserve.supply
+    supply = reserve.supply + reserve.residual
     is_over = held.state is LicenceState.REVOKED or not held.grant.issuer
     if held.state is LicenceState.SUSPENDED or (is_over and supply):
         detail = f"'{operation.issuer}' is {held.state.name.lower()}"

@@ -305,6 +305,87 @@ class LiftOrderForm(Form, frozen=True, kw_only=True, tag_field="type", tag="lift
     version: Count
 
 
+class RedeemForm(Form, frozen=True, kw_only=True, tag_field="type", tag="redeem"):
+    issuer: str
+    commitment: str
+    workload: str
+    amount: Amount
+    session_key: Hex32
+    refund_lock: Hex32
+    start_by_ms: Count
+    end_ms: Count
+    queue_until_ms: Count
+
+
+class CancelRedemptionForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="cancel-redemption"
+):
+    issuer: str
+    order: Hex32
+    key: Hex32
+
+
+class AcceptRedemptionForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="accept-redemption"
+):
+    issuer: str
+    order: Hex32
+    key: Hex32
+
+
+class ReadyRedemptionForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="ready-redemption"
+):
+    issuer: str
+    order: Hex32
+    key: Hex32
+    endpoint: str
+    session_hash: Hex32
+
+
+class ReceiptForm(Form, frozen=True, kw_only=True):
+    order: Hex32
+    number: Count
+    delivered: Amount
+    microhours: Count
+    meter_root: Hex32
+
+
+class PostReceiptForm(Form, frozen=True, kw_only=True, tag_field="type", tag="post-receipt"):
+    issuer: str
+    key: Hex32
+    receipt: ReceiptForm
+    session_key: Hex32
+    signature: Hex64
+
+
+class CloseRedemptionForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="close-redemption"
+):
+    issuer: str
+    order: Hex32
+    key: Hex32
+
+
+class DisputeRedemptionForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="dispute-redemption"
+):
+    issuer: str
+    order: Hex32
+    key: Hex32
+    claimed: Amount
+    asset: Hex32
+    amount: Amount
+    refund_lock: Hex32
+
+
+class RuleRedemptionForm(Form, frozen=True, kw_only=True, tag_field="type", tag="rule-redemption"):
+    attestor: str
+    key: Hex32
+    order: Hex32
+    upheld: bool
+
+
 OperationForm: TypeAlias = (
     MintForm
     | BurnForm
@@ -336,6 +417,14 @@ OperationForm: TypeAlias = (
     | FreezeOrderForm
     | RenewOrderForm
     | LiftOrderForm
+    | RedeemForm
+    | CancelRedemptionForm
+    | AcceptRedemptionForm
+    | ReadyRedemptionForm
+    | PostReceiptForm
+    | CloseRedemptionForm
+    | DisputeRedemptionForm
+    | RuleRedemptionForm
 )
 
 

@@ -11,7 +11,8 @@ import msgspec
 from ledger import transaction
 from ledger.address import encode_address
 from ledger.backing import Yardstick
-from ledger.catalogue import ANY, TABLE
+from ledger.catalogue import TABLE
+from ledger.catalogue_row import ANY
 from ledger.draft import Draft
 from ledger.economy.attestor import Attestor, AttestorGrant
 from ledger.economy.bond import Bond
@@ -82,6 +83,12 @@ def short_economy() -> EconomyParameters:
         winddown_ms=15 * MINUTE_MS,
         order_ms_max=30 * MINUTE_MS,
         audit_devices=59,
+        accept_ms=MINUTE_MS,
+        closing_ms=2 * MINUTE_MS,
+        tick_ms=1_000,
+        penalty_ppm=20_000,
+        penalty_ppm_max=200_000,
+        forgive_ms=20 * MINUTE_MS,
     )
 
 

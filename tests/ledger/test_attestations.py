@@ -54,6 +54,8 @@ def attested(*figures: tuple[str, int, int], devices: int = 60) -> CapacityCommi
         ),
         0,
         0,
+        0,
+        0,
     )
 
 

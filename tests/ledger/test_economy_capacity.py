@@ -35,7 +35,7 @@ def held(devices: int = 60, **figures: int) -> CapacityCommitment:
         for name, value in figures.items()
     )
     return CapacityCommitment(
-        terms("val0"), CommitmentState.LIVE, 0, TIME_MS, 0, devices, attestations, 0, 0
+        terms("val0"), CommitmentState.LIVE, 0, TIME_MS, 0, devices, attestations, 0, 0, 0, 0
     )
 
 

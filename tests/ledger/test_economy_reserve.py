@@ -59,6 +59,8 @@ def hours(
             ),
             pledged_in=0,
             devices_before=0,
+            delivered_in=0,
+            delivered=0,
         )
         for index, figure in enumerate(figures)
     ]

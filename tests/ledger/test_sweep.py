@@ -67,7 +67,7 @@ def _licence(state: LicenceState, cause: Cause = Cause.NONE) -> Licence:
 
 def _commitment(state: CommitmentState, name: str = "x", days: int = 30) -> CapacityCommitment:
     made = replace(terms("val0", name=name, days=days), region="us-east")
-    return CapacityCommitment(made, state, 0, TIME_MS, 0, 0, (), 0, 0)
+    return CapacityCommitment(made, state, 0, TIME_MS, 0, 0, (), 0, 0, 0, 0)
 
 
 def _reserve(**changes: Any) -> Reserve:

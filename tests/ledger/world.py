@@ -132,6 +132,12 @@ def economy() -> EconomyParameters:
         winddown_ms=5 * 365 * DAY_MS,
         order_ms_max=90 * DAY_MS,
         audit_devices=150,
+        accept_ms=600_000,
+        closing_ms=3_600_000,
+        tick_ms=60_000,
+        penalty_ppm=20_000,
+        penalty_ppm_max=200_000,
+        forgive_ms=30 * DAY_MS,
     )
 
 

@@ -1,0 +1,274 @@
+"""Orders: asked for, accepted, served, closed, disputed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from ledger.amounts import format_amount
+from ledger.backing import Yardstick, sound_assets
+from ledger.codec import encode_payload
+from ledger.crypto import ZERO_HASH
+from ledger.draft import Draft
+from ledger.economy import dispute as disputes
+from ledger.economy import redemption
+from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
+from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
+from ledger.economy.dispute import Dispute
+from ledger.economy.panel import check_seat
+from ledger.economy.redemption import ORDER_LEAST, Redemption, RedemptionState
+from ledger.economy.standard import Standard, factor_table
+from ledger.handlers.common import need_attestor, need_licence, need_role
+from ledger.operations import OPERATIONS
+from ledger.reasons import Invalid, Reason
+from ledger.redeeming import deliver, room_for, write
+from ledger.redemption_operations import (
+    AcceptRedemption,
+    CancelRedemption,
+    CloseRedemption,
+    DisputeRedemption,
+    PostReceipt,
+    ReadyRedemption,
+    Redeem,
+    RuleRedemption,
+)
+from ledger.registers import COMMITMENTS, DISPUTES, REDEMPTIONS
+from ledger.times import rfc3339
+from ledger.transaction import asset_id
+
+METERING = "metering"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an order would get: quote, admission and execution ask alike."""
+
+    factor: int
+    microhours: int
+    is_free: bool
+    """Whether the hours are free now; else it waits."""
+
+
+def redeem(draft: Draft, operation: Redeem) -> None:
+    """Coins move into an order, which keeps its hours or waits for them."""
+    asked = ask(draft, operation)
+    order = redemption.order_id(draft.chain_id, encode_payload(operation))
+    if draft.load(Redemption, order) is not None:
+        raise Invalid(Reason.REDEMPTION_EXISTS, f"order {order.hex()} was asked for")
+    state = RedemptionState.REQUESTED if asked.is_free else RedemptionState.QUEUED
+    made = Redemption(
+        id=order,
+        issuer=operation.issuer,
+        commitment=operation.commitment,
+        workload=operation.workload,
+        asset=asset_id(draft.chain_id, operation.issuer),
+        amount=operation.amount,
+        burned=0,
+        residual=0,
+        state=state,
+        since_ms=draft.clock_ms,
+        is_paid=False,
+        session_key=operation.session_key,
+        refund_lock=operation.refund_lock,
+        factor=asked.factor,
+        microhours=asked.microhours,
+        start_by_ms=operation.start_by_ms,
+        end_ms=operation.end_ms,
+        queue_until_ms=operation.queue_until_ms,
+        place=0,
+        endpoint="",
+        session_hash=ZERO_HASH,
+        number=0,
+        used_microhours=0,
+        meter_root=ZERO_HASH,
+    )
+    write(draft, None, made)
+
+
+def ask(draft: Draft, operation: Redeem) -> Asked:
+    """Whether the order can be taken, and at what; raises Invalid with the figures."""
+    where = f"'{operation.commitment}' of '{operation.issuer}'"
+    identity = CapacityCommitment.identity(operation.issuer, operation.commitment)
+    held = COMMITMENTS.get(draft, identity)
+    if held is None:
+        raise Invalid(Reason.UNKNOWN_COMMITMENT, f"there is no commitment {where}, or it is over")
+    if not held.counts:
+        raise Invalid(Reason.COMMITMENT_OVER, f"{where} is {held.state.name.lower()}")
+    if operation.workload not in held.terms.workloads:
+        served = ", ".join(held.terms.workloads)
+        raise Invalid(Reason.UNKNOWN_CLASS, f"{where} serves {served}, not {operation.workload}")
+    if operation.amount < ORDER_LEAST:
+        detail = f"{format_amount(operation.amount)} coins, the least is"
+        raise Invalid(Reason.LOW_AMOUNT, f"{detail} {format_amount(ORDER_LEAST)}")
+    redemption.check_window(
+        start_by_ms=operation.start_by_ms,
+        end_ms=operation.end_ms,
+        queue_until_ms=operation.queue_until_ms,
+        clock_ms=draft.clock_ms,
+        period_ms=draft.parameters.period_ms,
+        accept_ms=draft.economy.accept_ms,
+    )
+    yardstick = Yardstick.of(draft)
+    factor = yardstick.factors[held.terms.device_class, operation.workload]
+    microhours = redemption.hours_needed(operation.amount, factor)
+    is_free = microhours <= MICROHOURS_MAX and room_for(
+        draft, held, microhours, operation.end_ms, yardstick
+    )
+    if not is_free and (not operation.queue_until_ms or microhours > MICROHOURS_MAX):
+        detail = f"{microhours} µh are not free until {rfc3339(operation.end_ms)}"
+        raise Invalid(Reason.NO_FREE_HOURS, f"{where}: {detail}")
+    return Asked(factor, microhours, is_free)
+
+
+def cancel(draft: Draft, operation: CancelRedemption) -> None:
+    """Free, as long as nobody accepted."""
+    held = _need_order(draft, operation.order, operation.issuer)
+    _need_session(held, operation.key)
+    _need(draft, held, RedemptionState.QUEUED, RedemptionState.REQUESTED)
+    write(draft, held, redemption.entered(held, RedemptionState.CANCELLED, draft.clock_ms))
+
+
+def accept(draft: Draft, operation: AcceptRedemption) -> None:
+    """At the factor that is better for the holder by now."""
+    held = _need_order(draft, operation.order, operation.issuer)
+    need_role(need_licence(draft, held.issuer), OPERATIONS, operation.key)
+    _need(draft, held, RedemptionState.REQUESTED)
+    write(draft, held, redemption.accepted(held, _factor_now(draft, held), draft.clock_ms))
+
+
+def ready(draft: Draft, operation: ReadyRedemption) -> None:
+    """The service stands; the factor is settled."""
+    held = _need_order(draft, operation.order, operation.issuer)
+    need_role(need_licence(draft, held.issuer), OPERATIONS, operation.key)
+    _need(draft, held, RedemptionState.ACCEPTED)
+    after = redemption.ready(
+        held,
+        _factor_now(draft, held),
+        endpoint=operation.endpoint,
+        session_hash=operation.session_hash,
+        clock_ms=draft.clock_ms,
+    )
+    write(draft, held, after)
+
+
+def post_receipt(draft: Draft, operation: PostReceipt) -> None:
+    """The highest number wins; what it adds is burned."""
+    receipt = operation.receipt
+    held = _need_order(draft, receipt.order, operation.issuer)
+    need_role(need_licence(draft, held.issuer), METERING, operation.key)
+    if operation.session_key != held.session_key:
+        detail = f"{operation.session_key.hex()} is not the session key of {held.id.hex()}"
+        raise Invalid(Reason.BAD_RECEIPT, detail)
+    _need(draft, held, *redemption.DELIVERING)
+    redemption.check_receipt(held, receipt)
+    after = deliver(draft, held, receipt.delivered)
+    if after.state is RedemptionState.READY:
+        after = redemption.entered(after, RedemptionState.ACTIVE, draft.clock_ms)
+    after = msgspec.structs.replace(
+        after,
+        number=receipt.number,
+        used_microhours=receipt.microhours,
+        meter_root=receipt.meter_root,
+    )
+    write(draft, held, after)
+
+
+def close(draft: Draft, operation: CloseRedemption) -> None:
+    """The holder ends a session that it may begin or has begun, the issuer one that has begun."""
+    held = _need_order(draft, operation.order, operation.issuer)
+    if operation.key == held.session_key:
+        _need(draft, held, RedemptionState.READY, RedemptionState.ACTIVE)
+    else:
+        need_role(need_licence(draft, held.issuer), METERING, operation.key)
+        _need(draft, held, RedemptionState.ACTIVE)
+    write(draft, held, redemption.entered(held, RedemptionState.CLOSING, draft.clock_ms))
+
+
+def dispute(draft: Draft, operation: DisputeRedemption) -> None:
+    """A deposit in a sound coin; the panel is drawn by the block before."""
+    held = _need_order(draft, operation.order, operation.issuer)
+    by_issuer = operation.key != held.session_key
+    if by_issuer:
+        need_role(need_licence(draft, held.issuer), METERING, operation.key)
+    _need(draft, held, RedemptionState.CLOSING)
+    _check_claim(held, operation.claimed, by_issuer=by_issuer)
+    if operation.asset not in sound_assets(draft):
+        raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
+    contested = operation.claimed - held.burned if by_issuer else held.remaining
+    needed = disputes.deposit_needed(contested, draft.economy.deposit_ppm)
+    if operation.amount < needed:
+        detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"
+        raise Invalid(Reason.LOW_DEPOSIT, detail)
+    panel = draw_panel(groups_of(draft.all(Attestor)), (), draft.parent_hash + held.id)
+    if len(panel) < PANEL_NEEDED:
+        detail = f"{len(panel)} groups of attestors, {PANEL_NEEDED} decide"
+        raise Invalid(Reason.NO_PANEL, detail)
+    opened = Dispute(
+        order=held.id,
+        by_issuer=by_issuer,
+        claimed=operation.claimed,
+        asset=operation.asset,
+        deposit=operation.amount,
+        refund_lock=operation.refund_lock,
+        since_ms=draft.clock_ms,
+        panel=panel,
+        votes=(),
+        decided_ms=0,
+    )
+    DISPUTES.put(draft, opened)
+    write(draft, held, redemption.entered(held, RedemptionState.DISPUTED, draft.clock_ms))
+
+
+def _check_claim(held: Redemption, claimed: int, *, by_issuer: bool) -> None:
+    """The issuer claims more than the highest receipt, and no more than the order; the holder's
+    word is that receipt."""
+    least, most = (
+        (held.burned + 1, held.burned + held.remaining) if by_issuer else (held.burned,) * 2
+    )
+    if not least <= claimed <= most:
+        detail = f"{format_amount(claimed)} delivered, from {format_amount(least)} to"
+        raise Invalid(Reason.ABOVE_ORDER, f"{detail} {format_amount(most)} may be claimed")
+
+
+def rule(draft: Draft, operation: RuleRedemption) -> None:
+    """A vote on the dispute about an order, of which there is one at most."""
+    need_attestor(draft, operation.attestor, operation.key)
+    held = DISPUTES.get(draft, operation.order)
+    if held is None or draft.clock_ms > disputes.deadline(held, draft.economy):
+        detail = f"nobody disputes order {operation.order.hex()}, or it is over"
+        raise Invalid(Reason.UNKNOWN_DISPUTE, detail)
+    groups = groups_of(draft.all(Attestor))
+    check_seat(held.panel, held.votes, operation.attestor, groups, ())
+    after = disputes.ruled(
+        held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms
+    )
+    DISPUTES.put(draft, after)
+
+
+def _need_order(draft: Draft, order: bytes, issuer: str) -> Redemption:
+    held = REDEMPTIONS.get(draft, order)
+    if held is None or held.issuer != issuer:
+        raise Invalid(Reason.UNKNOWN_REDEMPTION, f"'{issuer}' has no order {order.hex()}")
+    return held
+
+
+def _need_session(held: Redemption, key: bytes) -> None:
+    if key != held.session_key:
+        detail = f"{key.hex()} is not the session key of order {held.id.hex()}"
+        raise Invalid(Reason.WRONG_ROLE_KEY, detail)
+
+
+def _need(draft: Draft, held: Redemption, *states: RedemptionState) -> None:
+    """In one of these states, whose deadline has not passed."""
+    redemption.need_state(held, states, draft.clock_ms, REDEMPTIONS.deadline(draft, held))
+
+
+def _factor_now(draft: Draft, held: Redemption) -> int:
+    """The factor in force; that of the request once its commitment is over."""
+    identity = CapacityCommitment.identity(held.issuer, held.commitment)
+    commitment = COMMITMENTS.get(draft, identity)
+    if commitment is None:
+        return held.factor
+    factors = factor_table(draft.one(Standard))
+    return factors[commitment.terms.device_class, held.workload]

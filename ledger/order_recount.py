@@ -1,0 +1,85 @@
+"""The recount of orders: what a state claims about them follows from the orders themselves.
+
+Escrow: what moved into an order was burned, claimed, paid back or still lies in it; the supply
+equation counts the last. Here: hours in the books, places in the queues, disputes and claims.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ledger.draft import Draft
+from ledger.economy.book import Book, Place
+from ledger.economy.capacity import CapacityCommitment
+from ledger.economy.dispute import Dispute
+from ledger.economy.redemption import Redemption, RedemptionState
+from ledger.economy.reserve import Reserve
+from ledger.economy.residual import ResidualClaim
+from ledger.errors import InvariantBroken
+from ledger.objects import key_of
+
+
+def check_orders(draft: Draft) -> None:
+    """Raises InvariantBroken with the figures."""
+    orders = draft.all(Redemption)
+    for held in orders:
+        if held.remaining < 0 or (held.is_paid and not held.has_ended):
+            raise InvariantBroken(f"order {held.id.hex()}: {held}")
+    _check_books(draft, orders)
+    _check_queue(draft, orders)
+    disputed = {held.id for held in orders if held.state is RedemptionState.DISPUTED}
+    for order in sorted(disputed ^ {held.order for held in draft.all(Dispute)}):
+        raise InvariantBroken(f"order {order.hex()} is in dispute without one, or the reverse")
+    claims: Counter[str] = Counter()
+    for claim in draft.all(ResidualClaim):
+        claims[claim.issuer] += claim.amount
+    for reserve in draft.all(Reserve):
+        if reserve.residual != claims[reserve.issuer]:
+            found = f"{reserve.residual} of claims, {claims[reserve.issuer]} are held"
+            raise InvariantBroken(f"reserve of '{reserve.issuer}': {found}")
+
+
+def _check_books(draft: Draft, orders: list[Redemption]) -> None:
+    """Each book has the hours of the open orders whose windows are not over, and their number."""
+    period_ms = draft.parameters.period_ms
+    kept: dict[bytes, Counter[int]] = {}
+    count: Counter[bytes] = Counter()
+    for held in orders:
+        if held.has_ended:
+            continue
+        key = CapacityCommitment.identity(held.issuer, held.commitment)
+        kept.setdefault(key, Counter())[held.end_ms // period_ms - 1] += held.reserved
+        count[key] += 1
+    books = {held.key: held for held in draft.all(Book)}
+    for key in sorted(books.keys() ^ count.keys()):
+        raise InvariantBroken(f"book {key!r} without orders, or orders without a book")
+    for key, book in books.items():
+        found = {item.period: item.microhours for item in book.kept if item.period >= draft.period}
+        now = {period: hours for period, hours in kept[key].items() if period >= draft.period}
+        if found != {period: hours for period, hours in now.items() if hours}:
+            raise InvariantBroken(f"book {key!r} keeps {found}, its orders {now}")
+        if book.orders != count[key]:
+            raise InvariantBroken(f"book {key!r} counts {book.orders} orders, {count[key]} are")
+
+
+def _check_queue(draft: Draft, orders: list[Redemption]) -> None:
+    """Who waits has a place in the queue of its commitment, and nobody else."""
+    waiting = {
+        key_of(
+            Place,
+            Place.identity(CapacityCommitment.identity(held.issuer, held.commitment), held.place),
+        ): held.id
+        for held in orders
+        if held.state is RedemptionState.QUEUED
+    }
+    places = dict(draft.objects(key_of(Place)))
+    for key in sorted(waiting.keys() ^ places.keys()):
+        raise InvariantBroken(f"place {key!r} is nobody's, or somebody waits without one")
+    count = Counter(
+        CapacityCommitment.identity(held.issuer, held.commitment)
+        for held in orders
+        if held.state is RedemptionState.QUEUED
+    )
+    for book in draft.all(Book):
+        if book.queued != count[book.key]:
+            raise InvariantBroken(f"{book.queued} wait for {book.key!r}, {count[book.key]} do")

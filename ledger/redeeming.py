@@ -1,0 +1,312 @@
+"""What orders change around them: the book, the reserve, the bond; and what the system does to
+them when a deadline passes.
+
+An order is written in one way only (`write`), so that its hours are always in the book, and none
+that ended still holds any. Money leaves it in two: `deliver` burns what was delivered, `pay` gives
+back what is left, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+import msgspec
+
+from ledger.backing import Yardstick
+from ledger.draft import Draft
+from ledger.economy import book, capacity, conduct, redemption
+from ledger.economy.bond import Bond, slash
+from ledger.economy.book import Book, Place
+from ledger.economy.capacity import CapacityCommitment
+from ledger.economy.conduct import Conduct
+from ledger.economy.dispute import Dispute
+from ledger.economy.panel import Verdict
+from ledger.economy.redemption import Redemption, RedemptionState
+from ledger.economy.reserve import Reserve, Solvency
+from ledger.economy.residual import ResidualClaim
+from ledger.locks import Key, lock_hash
+from ledger.objects import decode, key_of
+from ledger.reasons import Invalid, Reason
+from ledger.registers import BOOKS, COMMITMENTS, DISPUTES, LICENCES, REDEMPTIONS, RESERVES, name
+from ledger.schema import DamagedChain
+from ledger.transaction import Output
+
+QUEUE_ASKED_MAX = 64
+"""Orders that wait and are asked about in one step of the sweep; the rest in the next block."""
+RESIDUALS_A_PERIOD = 1_024
+"""Claims that turn into coins again at one period's start."""
+
+
+def write(draft: Draft, before: Redemption | None, after: Redemption) -> None:
+    """Store an order, and what it keeps in its commitment's book."""
+    identity = CapacityCommitment.identity(after.issuer, after.commitment)
+    held: Book | None = draft.load(Book, identity)
+    if held is None:
+        held = Book.empty(after.issuer, after.commitment)
+    if before is None:
+        held = book.with_order(held)
+    period_ms = draft.parameters.period_ms
+    more = after.reserved - (before.reserved if before is not None else 0)
+    if more:
+        held = book.changed(held, after.end_ms // period_ms - 1, more, draft.period)
+    waited = before is not None and before.state is RedemptionState.QUEUED
+    waits = after.state is RedemptionState.QUEUED
+    if waits and not waited:
+        after, held = _join_queue(draft, after, held)
+    elif waited and not waits:
+        draft.remove(Place, Place.identity(identity, after.place))
+        held = msgspec.structs.replace(held, queued=held.queued - 1)
+    left: Book | None = held
+    if after.has_ended and not (before is not None and before.has_ended):
+        left = book.without_order(held)
+    if left is None:
+        BOOKS.remove(draft, identity)
+    else:
+        BOOKS.put(draft, left)
+    REDEMPTIONS.put(draft, after)
+
+
+def _join_queue(draft: Draft, order: Redemption, held: Book) -> tuple[Redemption, Book]:
+    draft.put(Place(order.id), Place.identity(held.key, held.places))
+    order = msgspec.structs.replace(order, place=held.places)
+    asked_ms = held.asked_ms if held.queued else _period_end(draft)
+    held = msgspec.structs.replace(
+        held, places=held.places + 1, queued=held.queued + 1, asked_ms=asked_ms
+    )
+    return order, held
+
+
+def _period_end(draft: Draft) -> int:
+    """The last moment of the present period."""
+    return (draft.period + 1) * draft.parameters.period_ms - 1
+
+
+def room_for(
+    draft: Draft, held: CapacityCommitment, microhours: int, end_ms: int, yardstick: Yardstick
+) -> bool:
+    """Whether hours are free for one more order, those that are open served as well."""
+    kept = draft.load(Book, held.key)
+    now = draft.period
+    return book.has_room(
+        kept.kept if kept is not None else (),
+        list(capacity.stretches(held, yardstick.measure)),
+        taken=held.delivered_of(now),
+        period=end_ms // draft.parameters.period_ms - 1,
+        microhours=microhours,
+        now=now,
+    )
+
+
+def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
+    """The order after `delivered` µ in all: what it adds is burned, and the hours leave the
+    reserve with it. Raises Invalid."""
+    fresh = delivered - held.burned
+    reserve = RESERVES.get(draft, held.asset)
+    if reserve is None:
+        raise DamagedChain(f"the coin of order {held.id.hex()} has no reserve")
+    cost = _cost(reserve, fresh)
+    after = redemption.consumed(held, delivered, cost)
+    claim = cost - fresh
+    RESERVES.put(
+        draft,
+        msgspec.structs.replace(
+            reserve, supply=reserve.supply - cost, residual=reserve.residual + claim
+        ),
+    )
+    if claim:
+        identity = ResidualClaim.identity(held.issuer, held.refund_lock)
+        known = draft.load(ResidualClaim, identity)
+        total = claim + (known.amount if known is not None else 0)
+        draft.put(ResidualClaim(held.issuer, held.refund_lock, total), identity)
+    hours = after.delivered_microhours - held.delivered_microhours
+    identity = CapacityCommitment.identity(held.issuer, held.commitment)
+    commitment = COMMITMENTS.get(draft, identity)
+    if commitment is not None and hours:
+        COMMITMENTS.put(draft, capacity.delivered(commitment, hours, draft.period))
+    return after
+
+
+def _cost(reserve: Reserve, delivered: int) -> int:
+    if not reserve.batch_supply:
+        return delivered
+    if not reserve.batch_reserve:
+        detail = f"nothing covers the coins of '{reserve.issuer}': none of them is delivered"
+        raise Invalid(Reason.NOT_HEALTHY, detail)
+    return redemption.cost_of(delivered, reserve.batch_reserve, reserve.batch_supply)
+
+
+def pay(draft: Draft, held: Redemption) -> list[Output]:
+    """Give back what is left of an order that ended."""
+    outputs = [Output(held.asset, held.remaining, held.refund_lock)] if held.remaining else []
+    REDEMPTIONS.put(draft, msgspec.structs.replace(held, is_paid=True))
+    return outputs
+
+
+def settle(draft: Draft, identity: bytes) -> list[Output]:
+    """The deadline of an order has passed."""
+    stored = draft.load(Redemption, identity)
+    if stored is None:
+        return []
+    if stored.has_ended:
+        if not stored.is_paid:
+            return pay(draft, stored)
+        REDEMPTIONS.remove(draft, identity)
+        return []
+    if stored.state is RedemptionState.ACTIVE:
+        write(draft, stored, redemption.matured(stored, draft.clock_ms))
+        return []
+    return _end(draft, stored, *_ENDS[stored.state])
+
+
+_ENDS = {
+    RedemptionState.QUEUED: (RedemptionState.CANCELLED, False),
+    RedemptionState.REQUESTED: (RedemptionState.LAPSED, True),
+    RedemptionState.ACCEPTED: (RedemptionState.FAILED, True),
+    RedemptionState.READY: (RedemptionState.SETTLED, False),
+    RedemptionState.CLOSING: (RedemptionState.SETTLED, False),
+}
+"""What becomes of an order whose time is over, and whether its issuer missed an act."""
+
+
+def _end(draft: Draft, held: Redemption, state: RedemptionState, is_missed: bool) -> list[Output]:
+    after = redemption.entered(held, state, draft.clock_ms)
+    write(draft, held, after)
+    outputs = pay(draft, after)
+    return [*outputs, *_penalise(draft, after)] if is_missed else outputs
+
+
+def _penalise(draft: Draft, held: Redemption) -> list[Output]:
+    """A strike, and what it costs, from the bond to the holder."""
+    identity, clock_ms = name(held.issuer), draft.clock_ms
+    known = draft.load(Conduct, identity) or Conduct.clean(held.issuer, clock_ms)
+    bonds = draft.all(Bond, Bond.prefix(held.issuer))
+    found = conduct.matured(known, clock_ms, draft.economy)
+    found = conduct.struck(found, clock_ms=clock_ms, period=draft.period)
+    found = conduct.allowed(found, sum(item.amount for item in bonds), clock_ms)
+    due = min(conduct.penalty(found, held.amount, draft.economy), found.most - found.paid)
+    outputs = pay_from_bond(draft, bonds, due, held.refund_lock)
+    paid = sum(item.amount for item in outputs)
+    draft.put(msgspec.structs.replace(found, paid=found.paid + paid), identity)
+    return outputs
+
+
+def pay_from_bond(draft: Draft, bonds: Iterable[Bond], amount: int, lock: bytes) -> list[Output]:
+    """So much of an issuer's bond, pro rata over its assets; what is missing goes unpaid."""
+    outputs = []
+    for item, part in slash(bonds, amount):
+        if not part:
+            continue
+        identity = Bond.identity(item.issuer, item.asset)
+        if part == item.amount:
+            draft.remove(Bond, identity)
+        else:
+            draft.put(msgspec.structs.replace(item, amount=item.amount - part), identity)
+        outputs.append(Output(item.asset, part, lock))
+    return outputs
+
+
+def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
+    """The loser pays the deposit to the other side; a silent panel leaves the highest receipt."""
+    dispute = DISPUTES.get(draft, identity)
+    held = draft.load(Redemption, identity)
+    if dispute is None or held is None:
+        return []
+    DISPUTES.remove(draft, identity)
+    after, is_missed, lock = held, False, dispute.refund_lock
+    if dispute.verdict is Verdict.UPHELD and dispute.by_issuer:
+        after = _as_claimed(draft, held, dispute)
+    elif dispute.verdict is Verdict.UPHELD:
+        is_missed = True
+    elif dispute.verdict is Verdict.DISMISSED:
+        lock = held.refund_lock if dispute.by_issuer else _treasury_lock(draft, held.issuer, lock)
+    write(draft, held, after)
+    outputs = _end(draft, after, RedemptionState.RULED, is_missed)
+    return [Output(dispute.asset, dispute.deposit, lock), *outputs]
+
+
+def _as_claimed(draft: Draft, held: Redemption, dispute: Dispute) -> Redemption:
+    """What the panel found delivered; no more than the coins of the order bring by now."""
+    if dispute.claimed <= held.burned:
+        return held
+    try:
+        return deliver(draft, held, dispute.claimed)
+    except Invalid:
+        return held
+
+
+def _treasury_lock(draft: Draft, issuer: str, other: bytes) -> bytes:
+    licence = LICENCES.get(draft, name(issuer))
+    return other if licence is None else lock_hash(Key(licence.grant.keys.treasury))
+
+
+def ask_queue(draft: Draft, identity: bytes) -> int:
+    """A period has begun: whoever waits and finds hours now is requested, in order. How many were
+    asked; where more wait than are asked at once, the next block goes on."""
+    held = draft.load(Book, identity)
+    commitment = COMMITMENTS.get(draft, identity)
+    if held is None or not held.queued:
+        return 0
+    yardstick = Yardstick.of(draft)
+    waiting = list(islice(_places(draft, held), QUEUE_ASKED_MAX + 1))
+    for _, place in waiting[:QUEUE_ASKED_MAX]:
+        order = draft.load(Redemption, place.order)
+        assert order is not None  # It leaves the queue with its state.
+        if commitment is not None and _may_begin(draft, commitment, order, yardstick):
+            after = redemption.entered(order, RedemptionState.REQUESTED, draft.clock_ms)
+            write(draft, order, after)
+    held = draft.load(Book, identity)
+    assert held is not None  # Who waits is open.
+    is_done = len(waiting) <= QUEUE_ASKED_MAX
+    BOOKS.put(
+        draft,
+        msgspec.structs.replace(
+            held,
+            next_place=0 if is_done else waiting[QUEUE_ASKED_MAX][0],
+            asked_ms=_period_end(draft) if is_done else held.asked_ms,
+        ),
+    )
+    return min(len(waiting), QUEUE_ASKED_MAX)
+
+
+def _places(draft: Draft, held: Book) -> Iterable[tuple[int, Place]]:
+    """Who waits, from where the last step stopped, with the place."""
+    prefix = key_of(Place, held.key + b"\0")
+    for key, data in draft.objects(prefix):
+        place = int.from_bytes(key[len(prefix) :], "big")
+        if place >= held.next_place:
+            yield place, decode(data, Place)
+
+
+def _may_begin(
+    draft: Draft, commitment: CapacityCommitment, order: Redemption, yardstick: Yardstick
+) -> bool:
+    lead = draft.economy.accept_ms + draft.parameters.period_ms
+    in_time = draft.clock_ms + lead <= order.start_by_ms and draft.clock_ms <= order.queue_until_ms
+    if not in_time or not commitment.counts:
+        return False
+    return room_for(draft, commitment, order.microhours, order.end_ms, yardstick)
+
+
+def return_residuals(draft: Draft) -> list[Output]:
+    """Claims on issuers that are cured become coins again, once all of them are covered."""
+    outputs: list[Output] = []
+    for reserve in RESERVES.all(draft):
+        is_bad = reserve.solvency in (Solvency.DEFICIT, Solvency.CAGED)
+        if not reserve.residual or is_bad:
+            continue
+        if reserve.supply + reserve.residual > reserve.reserve:
+            continue
+        room = RESIDUALS_A_PERIOD - len(outputs)
+        claims = list(islice(draft.all(ResidualClaim, Bond.prefix(reserve.issuer)), room))
+        for claim in claims:
+            draft.remove(ResidualClaim, ResidualClaim.identity(claim.issuer, claim.lock))
+            outputs.append(Output(reserve.asset, claim.amount, claim.lock))
+        total = sum(claim.amount for claim in claims)
+        RESERVES.put(
+            draft,
+            msgspec.structs.replace(
+                reserve, supply=reserve.supply + total, residual=reserve.residual - total
+            ),
+        )
+    return outputs
