@@ -18,7 +18,7 @@ from ledger.draft import Draft
 from ledger.economy.compliance import Freeze, frozen_until
 from ledger.economy.regulator import Carriers, check_approvals
 from ledger.epochs import Epoch
-from ledger.handlers import capacity, compliance, issuance, licences
+from ledger.handlers import capacity, compliance, issuance, licences, standard
 from ledger.locks import Key, Moment
 from ledger.objects import Used, key_of, load
 from ledger.operations import Numbered, Operation
@@ -196,5 +196,7 @@ _HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     ops.FreezeOrder: compliance.freeze,
     ops.RenewOrder: compliance.renew,
     ops.LiftOrder: compliance.lift,
+    ops.ProposeStandard: standard.propose,
+    ops.WithdrawStandard: standard.withdraw,
 }
 """By type; a test says that no operation is left out."""
