@@ -71,6 +71,10 @@ class Economy(NamedTuple):
     winddown_ms: int
     order_ms_max: int
     audit_devices: int
+    step_ppm: int
+    step_spacing_ms: int
+    notice_ms: int
+    trigger_ppm: int
 
 
 @dataclass

@@ -25,7 +25,7 @@ D = -121665 * pow(121666, -1, P) % P
 SQRT_MINUS_ONE = pow(2, (P - 1) // 4, P)
 NEUTRAL = (0, 1)
 
-GOVERNMENT = {3, 4, 5, 6, 7, 11, 14, 15, 16, 28, 29, 30}
+GOVERNMENT = {3, 4, 5, 6, 7, 11, 14, 15, 16, 28, 29, 30, 41, 42}
 MINT, BURN, EVIDENCE, APPLY, ROTATE = 1, 2, 9, 10, 13
 PLEDGE, CHALLENGE, DEPOSIT, WITHDRAW = 18, 21, 26, 27
 """Numbers of operations."""

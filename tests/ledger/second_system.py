@@ -11,6 +11,7 @@ from tests.ledger.second_reserve import best_by_group, is_short, judge, take_bon
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import pack
 from tests.ledger.second_shape import digest
+from tests.ledger.second_standard import take_step
 from tests.ledger.second_standing import (
     ACTIVE,
     BY_BOND,
@@ -117,7 +118,9 @@ def _settle(state: State, held: list[Any]) -> list[list[Any]]:
 
 
 def begin_period(state: State) -> None:
-    """Lower figures count, nonces are closed, all issuers are judged, wind-downs end."""
+    """A step takes effect, lower figures count, nonces are closed, all issuers are judged,
+    wind-downs end."""
+    take_step(state)
     for commitment in all_now(state, "CapacityCommitment"):
         after = _lowered(state, commitment)
         if after != commitment:
