@@ -13,6 +13,7 @@ import msgpack
 from tests.ledger.second_shape import (
     Refused,
     Shape,
+    among,
     binary,
     boolean,
     coded,
@@ -72,6 +73,9 @@ VOTES = (VOTE, SIGNATURE)
 VERSION = integer(1, 2**32 - 1)
 FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
 REFERENCE = struct(SLUG, integer(1, 2**40))
+RECEIPT = struct(HASH, UINT, AMOUNT, UINT, HASH)
+ENDPOINT = text(r"[!-~]*", 128)
+ON_ORDER = (SLUG, HASH, HASH)
 _FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
     1: ("Mint", (SLUG, HASH, LANE, UINT, AMOUNT)),
     2: ("Burn", (HASH, AMOUNT)),
@@ -103,6 +107,14 @@ _FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
     28: ("FreezeOrder", (SLUG, HASH, TARGETS, UINT)),
     29: ("RenewOrder", (SLUG, UINT, UINT)),
     30: ("LiftOrder", (SLUG, UINT)),
+    31: ("Redeem", (SLUG, SLUG, SLUG, AMOUNT, HASH, HASH, UINT, UINT, UINT)),
+    32: ("CancelRedemption", ON_ORDER),
+    33: ("AcceptRedemption", ON_ORDER),
+    34: ("ReadyRedemption", (*ON_ORDER, ENDPOINT, HASH)),
+    35: ("PostReceipt", (SLUG, HASH, RECEIPT, HASH, SIGNATURE)),
+    36: ("CloseRedemption", ON_ORDER),
+    37: ("DisputeRedemption", (*ON_ORDER, AMOUNT_OR_ZERO, HASH, AMOUNT, HASH)),
+    38: ("RuleRedemption", (SLUG, HASH, HASH, boolean)),
     41: ("ProposeStandard", (VERSION, many(REFERENCE, 0, 64), many(FACTOR, 0, 64))),
     42: ("WithdrawStandard", (UINT,)),
 }
@@ -146,6 +158,8 @@ ECONOMY = struct(
     integer(MINUTE, 3_650 * DAY),
     HALF_YEAR,
     integer(59, 1_000),
+    *(WEEK, WEEK, integer(1_000, 3_600_000)),
+    *(integer(1_000, 200_000), integer(1_000, 200_000), MONTH),
     integer(0, 400_000),
     *(YEAR, YEAR),
     integer(10_000, 10**6),
@@ -168,6 +182,7 @@ PARAMETERS = struct(
 )
 ROTATION = struct(SLUG, HASH, UINT)
 CHANGE = struct(REGULATOR_KEYS, UINT)
+KEPT = struct(UINT, UINT)
 PANEL_VOTE = struct(SLUG, boolean)
 SEALED = struct(SLUG, HASH, HASH)
 FROZEN_BY = struct(SLUG, UINT)
@@ -247,7 +262,7 @@ SHAPES: dict[str, Shape] = {
     "CommitmentTerms": TERMS,
     "CapacityCommitment": struct(
         *(TERMS, integer(1, 4), UINT, UINT, UINT, UINT),
-        *(many(ATTESTATION, 0, 16), UINT, UINT),
+        *(many(ATTESTATION, 0, 16), UINT, UINT, UINT, UINT),
     ),
     "Device": struct(HASH, SLUG, SLUG, UINT, UINT, UINT, UINT),
     "Vote": PANEL_VOTE,
@@ -262,7 +277,7 @@ SHAPES: dict[str, Shape] = {
     "Order": struct(SLUG, HASH, TARGETS, UINT, UINT),
     "FrozenBy": FROZEN_BY,
     "Freeze": struct(HASH, many(FROZEN_BY, 1, 8)),
-    "Due": struct(UINT, integer(1, 8), binary(0, 128)),
+    "Due": struct(UINT, among(*range(1, 11), 20), binary(0, 128)),
     "Used": struct(UINT, HASH),
     "EconomyParameters": ECONOMY,
     "AttestationStatement": struct(SLUG, MICROHOURS, TERMS, HASH),
@@ -272,7 +287,23 @@ SHAPES: dict[str, Shape] = {
     "Reserve": struct(
         *(HASH, SLUG, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, integer(1, 4)),
         *(UINT, boolean, UINT, AMOUNT_OR_ZERO, UINT),
+        *(AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
     ),
+    "Receipt": RECEIPT,
+    "Redemption": struct(
+        *(HASH, SLUG, SLUG, SLUG, HASH, AMOUNT, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
+        *(integer(1, 12), UINT, boolean, HASH, HASH, integer(1, 10**9), UINT),
+        *(UINT, UINT, UINT, UINT, ENDPOINT, HASH, UINT, UINT, HASH),
+    ),
+    "Dispute": struct(
+        *(HASH, boolean, AMOUNT_OR_ZERO, HASH, AMOUNT, HASH, UINT),
+        *(many(SLUG, 0, 5), many(PANEL_VOTE, 0, 5), UINT),
+    ),
+    "Conduct": struct(SLUG, UINT, UINT, UINT, UINT, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
+    "Kept": KEPT,
+    "Book": struct(SLUG, SLUG, many(KEPT, 0, 169), UINT, UINT, UINT, UINT, UINT),
+    "Place": struct(HASH),
+    "ResidualClaim": struct(SLUG, HASH, AMOUNT),
     "SupplyLine": struct(HASH, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, UINT, UINT),
     "Lane": struct(SLUG, SLUG, LANE, UINT),
     "Authority": AUTHORITY,
@@ -327,6 +358,12 @@ TYPE_BYTES = {
     "Used": 53,
     "StandardStep": 59,
     "PastStandard": 68,
+    "Redemption": 54,
+    "Dispute": 55,
+    "Conduct": 56,
+    "Book": 57,
+    "ResidualClaim": 58,
+    "Place": 70,
 }
 
 

@@ -19,7 +19,9 @@ ECONOMY = (
     *("deliverability_ppm", "mint_cap_ppm", "bond_ppm", "deposit_ppm", "attestation_life_ms"),
     *("lower_ms", "proposal_ms", "contest_ms", "cure_ms", "bond_cure_ms", "application_ms"),
     *("suspension_ms", "rotation_ms", "regulator_rotation_ms", "winddown_ms", "order_ms_max"),
-    *("audit_devices", "step_ppm", "step_spacing_ms", "notice_ms", "trigger_ppm"),
+    *("audit_devices", "accept_ms", "closing_ms", "tick_ms", "penalty_ppm", "penalty_ppm_max"),
+    "forgive_ms",
+    *("step_ppm", "step_spacing_ms", "notice_ms", "trigger_ppm"),
 )
 
 
@@ -129,7 +131,7 @@ def genesis_state(value: list[Any]) -> State:
         state.put("Attestor", item[0].encode(), [item, True, 1, 0])
     for terms, devices, attestations in value[11]:
         said = sorted([name, figure, value[3], terms[6], []] for name, figure, _ in attestations)
-        standing = [terms, LIVE, 0, value[3], 0, len(devices), said, state.period, 0]
+        standing = [terms, LIVE, 0, value[3], 0, len(devices), said, state.period, 0, 0, 0]
         keep(state, "CapacityCommitment", standing)
         for device in devices:
             keep(state, "Device", [device, terms[1], terms[0], 0, terms[6], 0, state.period])

@@ -140,7 +140,7 @@ def _admit(state: State, grant: list[Any], version: int) -> None:
 
 
 def new_reserve(asset: bytes, issuer: str, supply: int, clock_ms: int) -> list[Any]:
-    return [asset, issuer, supply, 0, 0, HEALTHY, clock_ms, False, 0, 0, 0]
+    return [asset, issuer, supply, 0, 0, HEALTHY, clock_ms, False, *[0] * 6]
 
 
 def _check_grant(state: State, grant: list[Any]) -> None:
