@@ -156,16 +156,11 @@ class Redemption(Wire, frozen=True):
         return 0 if self.is_paid else self.remaining
 
     @property
-    def delivered_microhours(self) -> int:
-        """Hours that left the reserve, floored: they are worth no more than the coins burned."""
-        return hours_delivered(self.burned, self.factor)
-
-    @property
     def reserved(self) -> int:
         """µh that are still kept for it."""
         if self.state not in RESERVING:
             return 0
-        return self.microhours - self.delivered_microhours
+        return self.microhours - hours_delivered(self.burned, self.factor)
 
 
 def hours_needed(amount: int, factor: int) -> int:
@@ -174,7 +169,9 @@ def hours_needed(amount: int, factor: int) -> int:
 
 
 def hours_delivered(amount: int, factor: int) -> int:
-    """µh that `amount` took of the reserve, rounded down."""
+    """µh that a delivery of `amount` takes, rounded down. Of the reserve each takes its own, so
+    that it loses no more than the coins burned: floored on their sum, the last of many small ones
+    could take more than it burns."""
     return amount * 1_000_000 // factor
 
 
