@@ -39,7 +39,7 @@ ORDER_LEAST = 10_000
 WINDOW_PERIODS_MAX = 168
 """How many periods ahead an order's window may end: a week of hours."""
 ORDER_KEPT_MS = HOUR_MS
-"""How long an order that ended is still told of; its transactions stand in the blocks."""
+"""How long an order that ended is still told of, at least; its transactions stand in the blocks."""
 ENDPOINT_BYTES_MAX = 128
 
 Endpoint = Annotated[str, Meta(pattern=r"^[!-~]*\Z", max_length=ENDPOINT_BYTES_MAX)]
@@ -188,7 +188,8 @@ def receipt_hash(chain_id: bytes, receipt: Receipt) -> bytes:
 
 def deadline(held: Redemption, parameters: EconomyParameters) -> int | None:
     """The last moment of the present state; disputed it is the dispute that has one. What ended
-    unpaid is due at once."""
+    unpaid is due at once. It is forgotten when the same words would ask for nothing any more: else
+    receipts for it would count for another order of the same id."""
     match held.state:
         case RedemptionState.QUEUED:
             return held.queue_until_ms
@@ -203,7 +204,9 @@ def deadline(held: Redemption, parameters: EconomyParameters) -> int | None:
         case RedemptionState.DISPUTED:
             return None
         case _:
-            return held.since_ms + ORDER_KEPT_MS if held.is_paid else held.since_ms
+            if not held.is_paid:
+                return held.since_ms
+            return max(held.since_ms + ORDER_KEPT_MS, held.start_by_ms)
 
 
 def matured(held: Redemption, clock_ms: int) -> Redemption:
