@@ -260,8 +260,12 @@ def _need_session(held: Redemption, key: bytes) -> None:
 
 
 def _need(draft: Draft, held: Redemption, *states: RedemptionState) -> None:
-    """In one of these states, whose deadline has not passed."""
-    redemption.need_state(held, states, draft.clock_ms, REDEMPTIONS.deadline(draft, held))
+    """In one of these states, whose deadline has not passed; disputed it is that of the dispute."""
+    moment = REDEMPTIONS.deadline(draft, held)
+    opened = DISPUTES.get(draft, held.id)
+    if opened is not None:
+        moment = DISPUTES.deadline(draft, opened)
+    redemption.need_state(held, states, draft.clock_ms, moment)
 
 
 def _factor_now(draft: Draft, held: Redemption) -> int:
