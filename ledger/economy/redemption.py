@@ -28,7 +28,6 @@ from ledger import codec
 from ledger.amounts import format_amount
 from ledger.codec import Amount, AmountOrZero, Bytes32, Slug, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash
-from ledger.economy.capacity import MicroHours
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.standard import FACTOR_MAX
 from ledger.reasons import Invalid, Reason
@@ -123,8 +122,9 @@ class Redemption(Wire, frozen=True):
     """Signs receipts, and whatever the holder wants of the order."""
     refund_lock: Bytes32
     factor: FactorOf
-    microhours: MicroHours
-    """Needed for the whole amount; kept from REQUESTED on."""
+    microhours: UInt
+    """Needed for the whole amount; kept from REQUESTED on. With a lower factor it needs more, which
+    no limit of what is asked for may stop."""
     start_by_ms: UInt
     end_ms: UInt
     """The end of its window, exclusive: a whole period."""
