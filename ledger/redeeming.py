@@ -285,9 +285,8 @@ def _places(draft: Draft, held: Book) -> Iterable[tuple[int, Place]]:
 def _may_begin(
     draft: Draft, commitment: CapacityCommitment, order: Redemption, yardstick: Yardstick
 ) -> bool:
-    lead = draft.economy.accept_ms + draft.parameters.period_ms
-    in_time = draft.clock_ms + lead <= order.start_by_ms and draft.clock_ms <= order.queue_until_ms
-    if not in_time or not commitment.counts:
+    """Until its own deadline its issuer has time to accept it and to prepare."""
+    if draft.clock_ms > order.queue_until_ms or not commitment.counts:
         return False
     return room_for(draft, commitment, order.microhours, order.end_ms, yardstick)
 
