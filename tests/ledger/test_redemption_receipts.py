@@ -29,24 +29,18 @@ from ledger.parameters import PPM
 from ledger.reasons import Invalid, Reason
 from ledger.redemption_operations import PostReceipt
 from ledger.transaction import SignedTransaction
-from tests.ledger.economy_world import lasting
 from tests.ledger.redemption_world import (
     CERTIFICATE,
     ENDPOINT,
     METER,
     RedemptionWorld,
+    ending_world,
     new_world,
 )
 from tests.ledger.world import (
     COIN,
-    GROUPS,
-    PERIOD_MS,
-    TIME_MS,
-    attest,
-    commitment,
     key,
     lock_of,
-    make_genesis,
 )
 
 replace = msgspec.structs.replace
@@ -341,11 +335,7 @@ def test_coins_that_are_just_covered_stay_so() -> None:
     """A coin of hours at a factor of one and a half; all coins are covered to the last one. Two
     receipts of a millionth each, in two periods: floored on their sum the second would take more
     of the reserve than it burns."""
-    genesis = lasting(make_genesis(), 30)
-    item, end_ms = commitment("val0"), TIME_MS + 1_926 * PERIOD_MS
-    item = replace(item, terms=replace(item.terms, workloads=("inference",), to_ms=end_ms))
-    item = attest(genesis.nonce, item, {f"att-{group}": 900_000 for group in GROUPS})
-    world = RedemptionWorld(replace(genesis, commitments=(item, *genesis.commitments[1:])))
+    world = ending_world(1_926, ("inference",))
     order = world.ready_order(COIN, workload="inference")
     world.run(world.posts(world.receipt(order, 1, 1)))
     covered = 900_000 * 3 // 2 * 1_925
