@@ -102,9 +102,7 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     """The order after `delivered` µ in all: what it adds is burned, and the hours leave the
     reserve with it. Raises Invalid."""
     fresh = delivered - held.burned
-    reserve = RESERVES.get(draft, held.asset)
-    if reserve is None:
-        raise DamagedChain(f"the coin of order {held.id.hex()} has no reserve")
+    reserve = _reserve(draft, held)
     cost = _cost(reserve, fresh)
     after = redemption.consumed(held, delivered, cost)
     claim = cost - fresh
@@ -125,6 +123,13 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     if commitment is not None and hours:
         COMMITMENTS.put(draft, capacity.delivered(commitment, hours, draft.period))
     return after
+
+
+def _reserve(draft: Draft, held: Redemption) -> Reserve:
+    reserve = RESERVES.get(draft, held.asset)
+    if reserve is None:
+        raise DamagedChain(f"the coin of order {held.id.hex()} has no reserve")
+    return reserve
 
 
 def _cost(reserve: Reserve, delivered: int) -> int:
@@ -227,12 +232,11 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
 
 def _as_claimed(draft: Draft, held: Redemption, dispute: Dispute) -> Redemption:
     """What the panel found delivered; no more than the coins of the order bring by now."""
-    if dispute.claimed <= held.burned:
-        return held
-    try:
-        return deliver(draft, held, dispute.claimed)
-    except Invalid:
-        return held
+    reserve, most = _reserve(draft, held), held.remaining
+    if reserve.batch_supply:
+        most = redemption.deliverable(most, reserve.batch_reserve, reserve.batch_supply)
+    delivered = min(dispute.claimed, held.burned + most)
+    return deliver(draft, held, delivered) if delivered > held.burned else held
 
 
 def _treasury_lock(draft: Draft, issuer: str, other: bytes) -> bytes:
@@ -281,9 +285,8 @@ def _places(draft: Draft, held: Book) -> Iterable[tuple[int, Place]]:
 def _may_begin(
     draft: Draft, commitment: CapacityCommitment, order: Redemption, yardstick: Yardstick
 ) -> bool:
-    lead = draft.economy.accept_ms + draft.parameters.period_ms
-    in_time = draft.clock_ms + lead <= order.start_by_ms and draft.clock_ms <= order.queue_until_ms
-    if not in_time or not commitment.counts:
+    """Until its own deadline its issuer has time to accept it and to prepare."""
+    if draft.clock_ms > order.queue_until_ms or not commitment.counts:
         return False
     return room_for(draft, commitment, order.microhours, order.end_ms, yardstick)
 
