@@ -70,6 +70,9 @@ TERMS = struct(SLUG, SLUG, SLUG, SLUG, WORKLOADS, UINT, UINT, MICROHOURS)
 DEVICES = many(HASH, 1, 256)
 TARGETS = many(HASH, 1, 64)
 VOTES = (VOTE, SIGNATURE)
+VERSION = integer(1, 2**32 - 1)
+FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
+REFERENCE = struct(SLUG, integer(1, 2**40))
 RECEIPT = struct(HASH, UINT, AMOUNT, UINT, HASH)
 ENDPOINT = text(r"[!-~]*", 128)
 ON_ORDER = (SLUG, HASH, HASH)
@@ -112,6 +115,8 @@ _FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
     36: ("CloseRedemption", ON_ORDER),
     37: ("DisputeRedemption", (*ON_ORDER, AMOUNT_OR_ZERO, HASH, AMOUNT, HASH)),
     38: ("RuleRedemption", (SLUG, HASH, HASH, boolean)),
+    41: ("ProposeStandard", (VERSION, many(REFERENCE, 0, 64), many(FACTOR, 0, 64))),
+    42: ("WithdrawStandard", (UINT,)),
 }
 OPERATIONS: dict[str, Shape] = {
     name: struct(integer(number, number), *fields) for number, (name, fields) in _FIELDS.items()
@@ -136,13 +141,14 @@ WITNESS = struct(
 HEADER = struct(
     integer(1, 1), HASH, UINT, UINT, HASH, HASH, HASH, HASH, HASH, HASH, HASH, UINT, HASH
 )
-FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
 FACTORS = many(FACTOR, 1, 256)
+REFERENCES = many(REFERENCE, 1, 64)
+STANDARD = struct(VERSION, FACTORS, REFERENCES, UINT)
 ATTESTATION = struct(SLUG, MICROHOURS, UINT, UINT, many(struct(MICROHOURS, UINT), 0, 1))
 SIGNED = struct(SLUG, MICROHOURS, SIGNATURE)
 FOUNDING = struct(TERMS, many(HASH, 0, 10_000), many(SIGNED, 0, 16))
 MINUTE, DAY = 60_000, 86_400_000
-WEEK, MONTH, HALF_YEAR = (integer(MINUTE, days * DAY) for days in (7, 30, 180))
+WEEK, MONTH, HALF_YEAR, YEAR = (integer(MINUTE, days * DAY) for days in (7, 30, 180, 365))
 ECONOMY = struct(
     integer(10_000, 250_000),
     integer(1_000, 10**6),
@@ -154,6 +160,9 @@ ECONOMY = struct(
     integer(59, 1_000),
     *(WEEK, WEEK, integer(1_000, 3_600_000)),
     *(integer(1_000, 200_000), integer(1_000, 200_000), MONTH),
+    integer(0, 400_000),
+    *(YEAR, YEAR),
+    integer(10_000, 10**6),
 )
 PARAMETERS = struct(
     integer(1, 10**6),
@@ -232,7 +241,10 @@ SHAPES: dict[str, Shape] = {
     "Epoch": struct(UINT, UINT, HASH, UINT, boolean, many(MEMBER, 0, 32), many(HASH, 0, 32)),
     "Parameters": PARAMETERS,
     "Factor": FACTOR,
-    "Standard": struct(integer(1, 2**32 - 1), FACTORS),
+    "Reference": REFERENCE,
+    "Standard": STANDARD,
+    "PastStandard": struct(STANDARD, UINT),
+    "StandardStep": struct(integer(1, 2), VERSION, UINT, UINT, FACTORS, REFERENCES),
     "RoleKeys": ROLE_KEYS,
     "LicenceGrant": GRANT,
     "Rotation": ROTATION,
@@ -304,6 +316,7 @@ SHAPES: dict[str, Shape] = {
         AUTHORITY,
         PARAMETERS,
         FACTORS,
+        REFERENCES,
         REGULATOR_KEYS,
         many(ATTESTOR, 0, 64),
         many(GRANT, 0, 64),
@@ -343,6 +356,8 @@ TYPE_BYTES = {
     "Freeze": 51,
     "Due": 52,
     "Used": 53,
+    "StandardStep": 59,
+    "PastStandard": 68,
     "Redemption": 54,
     "Dispute": 55,
     "Conduct": 56,

@@ -37,7 +37,7 @@ from tests.ledger.second_standing import (
 NONE, WAITING, READY, SEATED, LEAVING = 0, 1, 2, 3, 4
 OPERATIONS_KEY, TREASURY_KEY, CONSENSUS_KEY = 0, 1, 3
 SUSPEND = 5
-OF_VALIDATORS = {4, 7}
+OF_VALIDATORS = {4, 7, 41, 42}
 """Operations that validators carry alone; suspensions either, all others both."""
 
 

@@ -77,6 +77,10 @@ class Economy(NamedTuple):
     penalty_ppm: int
     penalty_ppm_max: int
     forgive_ms: int
+    step_ppm: int
+    step_spacing_ms: int
+    notice_ms: int
+    trigger_ppm: int
 
 
 @dataclass

@@ -22,6 +22,7 @@ from tests.ledger.second_reserve import (
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import check_moment, count_of, identities, is_government
 from tests.ledger.second_shape import digest, need
+from tests.ledger.second_standard import propose, withdraw
 from tests.ledger.second_standing import point_at_deadlines
 from tests.ledger.second_system import begin_period, sweep
 
@@ -124,6 +125,8 @@ def _operate(state: State, number: int, fields: list[Any], by_members: bool) -> 
         2: burn,
         26: deposit_bond,
         27: withdraw_bond,
+        41: propose,
+        42: withdraw,
     }
     if number in issuing:
         issuing[number](state, *fields)
