@@ -28,7 +28,6 @@ from tests.ledger.world import (
     GROUPS,
     PANEL_GROUPS,
     PERIOD_MS,
-    MemoryState,
     attest,
     commitment,
     key,
@@ -233,22 +232,13 @@ def test_shares_do_not_depend_on_who_comes_first(
         assert 0 <= rounding < count * covered
 
 
-def copy_of(state: MemoryState) -> MemoryState:
-    return MemoryState(
-        state.head,
-        dict(state.outputs),
-        set(state.spent),
-        dict(state.stored),
-    )
-
-
 def three_orders() -> tuple[RedemptionWorld, list[bytes]]:
     world = poor_world()
     return world, [world.ready_order(4 * COIN, name) for name in HOLDERS]
 
 
 WORLD, ORDERS = three_orders()
-START = copy_of(WORLD.state)
+START = WORLD.state.copy()
 parts = st.lists(st.integers(1, 300_000), min_size=1, max_size=3)
 
 
@@ -259,7 +249,7 @@ def test_no_ordering_of_holders_beats_another(
 ) -> None:
     """Three orders of a state, their receipts in any interleaving, a block each: coverage of all
     that is left never falls, and each holder has the same of what it was delivered."""
-    WORLD.state = copy_of(START)
+    WORLD.state = START.copy()
     share = WORLD.reserve()
     steps = [holder for holder, items in enumerate(wanted) for _ in items]
     done = [0, 0, 0]
