@@ -107,6 +107,19 @@ def strange_place(state: MemoryState) -> None:
     state.stored[key_of(Place, Place.identity(key, 7))] = encode(Place(bytes(32)))
 
 
+def swapped_place(state: MemoryState) -> None:
+    """The place is there, and another order's."""
+    drop_first(state, Place)
+    key = load_all(state, Book)[0].key
+    state.stored[key_of(Place, Place.identity(key, 0))] = encode(Place(bytes(32)))
+
+
+def orphaned_claim(state: MemoryState) -> None:
+    """On an issuer that there is not."""
+    made = ResidualClaim("nobody", lock_of("bob"), 1)
+    state.stored[key_of(ResidualClaim, ResidualClaim.identity("nobody", made.lock))] = encode(made)
+
+
 def misplaced(state: MemoryState) -> None:
     """Who waits says another place than it has."""
     change_order(state, S.QUEUED, place=3)
@@ -146,14 +159,17 @@ def richer_reserve(state: MemoryState) -> None:
         (lambda state: change_book(state, orders=3), "counts 3 orders, 2 are"),
         (lambda state: drop_first(state, Book), "orders without a book"),
         (strange_book, "without orders"),
-        (lambda state: drop_first(state, Place), "somebody waits without one"),
+        (lambda state: drop_first(state, Place), "waits without it"),
         (strange_place, "is nobody's"),
         (misplaced, "is nobody's"),
+        (swapped_place, "is nobody's"),
+        (lambda state: change_book(state, places=0), "given twice"),
         (lambda state: change_book(state, queued=2), "2 wait for"),
         (out_of_dispute, "in dispute without one"),
         (lambda state: drop_first(state, ResidualClaim), "0 are held"),
         (richer_claim, "of claims"),
         (strange_claim, "reserve of 'val1': 0 of claims, 1 are held"),
+        (orphaned_claim, "reserve of 'nobody': 0 of claims, 1 are held"),
         (richer_reserve, "of claims"),
     ],
 )
