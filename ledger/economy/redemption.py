@@ -38,7 +38,8 @@ ORDER_LEAST = 10_000
 WINDOW_PERIODS_MAX = 168
 """How many periods ahead an order's window may end: a week of hours."""
 ORDER_KEPT_MS = HOUR_MS
-"""How long an order that ended is still told of, at least; its transactions stand in the blocks."""
+"""How long an order that ended is still told of, and at least until its start-by: by then nobody
+can ask for the same one again. Its transactions stand in the blocks."""
 ENDPOINT_BYTES_MAX = 128
 
 Endpoint = Annotated[str, Meta(pattern=r"^[!-~]*\Z", max_length=ENDPOINT_BYTES_MAX)]
@@ -123,8 +124,8 @@ class Redemption(Wire, frozen=True):
     refund_lock: Bytes32
     factor: FactorOf
     microhours: UInt
-    """Needed for the whole amount; kept from REQUESTED on. With a lower factor it needs more, which
-    no limit of what is asked for may stop."""
+    """Needed for the whole amount; kept from REQUESTED on. A factor that falls may make it more
+    than a commitment can hold."""
     start_by_ms: UInt
     end_ms: UInt
     """The end of its window, exclusive: a whole period."""
@@ -169,9 +170,7 @@ def hours_needed(amount: int, factor: int) -> int:
 
 
 def hours_delivered(amount: int, factor: int) -> int:
-    """µh that a delivery of `amount` takes, rounded down. Of the reserve each takes its own, so
-    that it loses no more than the coins burned: floored on their sum, the last of many small ones
-    could take more than it burns."""
+    """µh that `amount` takes of the reserve, rounded down: they are worth no more than it."""
     return amount * 1_000_000 // factor
 
 
@@ -188,8 +187,7 @@ def receipt_hash(chain_id: bytes, receipt: Receipt) -> bytes:
 
 def deadline(held: Redemption, parameters: EconomyParameters) -> int | None:
     """The last moment of the present state; disputed it is the dispute that has one. What ended
-    unpaid is due at once. It is forgotten when the same words would ask for nothing any more: else
-    receipts for it would count for another order of the same id."""
+    unpaid is due at once."""
     match held.state:
         case RedemptionState.QUEUED:
             return held.queue_until_ms
