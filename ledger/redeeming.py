@@ -151,8 +151,7 @@ def pay(draft: Draft, held: Redemption) -> list[Output]:
 def settle(draft: Draft, identity: bytes) -> list[Output]:
     """The deadline of an order has passed."""
     stored = draft.load(Redemption, identity)
-    if stored is None:
-        return []
+    assert stored is not None  # Its deadline goes with it.
     if stored.has_ended:
         if not stored.is_paid:
             return pay(draft, stored)
@@ -215,8 +214,8 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
     """The loser pays the deposit to the other side; a silent panel leaves the highest receipt."""
     dispute = DISPUTES.get(draft, identity)
     held = draft.load(Redemption, identity)
-    if dispute is None or held is None:
-        return []
+    assert dispute is not None  # Its deadline goes with it.
+    assert held is not None  # Disputed, it has no deadline of its own.
     DISPUTES.remove(draft, identity)
     after, is_missed, lock = held, False, dispute.refund_lock
     if dispute.verdict is Verdict.UPHELD and dispute.by_issuer:

@@ -193,8 +193,7 @@ def receipt_hash(chain_id: bytes, receipt: Receipt) -> bytes:
 
 def deadline(held: Redemption, parameters: EconomyParameters) -> int | None:
     """The last moment of the present state; disputed it is the dispute that has one. What ended
-    unpaid is due at once. It is forgotten when the same words would ask for nothing any more: else
-    receipts for it would count for another order of the same id."""
+    unpaid is due at once."""
     match held.state:
         case RedemptionState.QUEUED:
             return held.queue_until_ms

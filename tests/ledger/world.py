@@ -287,6 +287,10 @@ class MemoryState:
         state.apply(changes)
         return state
 
+    def copy(self) -> MemoryState:
+        """The same, to go on from more than once."""
+        return MemoryState(self.head, dict(self.outputs), set(self.spent), dict(self.stored))
+
     def apply(self, changes: Changes) -> None:
         self.head = changes.head
         for outpoint in changes.spent:
