@@ -27,7 +27,7 @@ from ledger.economy.bond import Bond
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve, SupplyLine, supply_line
-from ledger.economy.standard import Standard
+from ledger.economy.standard import PastStandard, Standard
 from ledger.membership import LICENCES_MAX
 from ledger.object_tree import PATH_BITS
 from ledger.objects import OBJECT_BYTES_MAX, LedgerClock, key_of, load_all
@@ -50,6 +50,7 @@ KINDS = (
     CapacityCommitment,
     Reserve,
     Bond,
+    PastStandard,
 )
 """What figures are worked out from; every object of each kind, in ascending order of type byte."""
 
