@@ -422,6 +422,18 @@ def test_dismissed_the_deposit_is_the_issuers() -> None:
     world.run(challenges(world, coin="val2"))
 
 
+@pytest.mark.parametrize("more", [1, 100 * COIN])
+def test_what_was_deposited_beyond_the_need_is_never_lost(more: int) -> None:
+    """Dismissed the issuer gets what was needed; the rest goes back to the challenger."""
+    world = new_world()
+    least = needed(world)
+    world.run(challenges(world, amount=least + more))
+    world.run(*(rules(world, group, upheld=False) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert amount_of(world, "val0/treasury", "val1") == least
+    assert amount_of(world, "carol", "val1") == more
+
+
 def test_a_silent_panel_changes_nothing() -> None:
     """At the last of seven days a vote still counts, then the deposit is back."""
     world = new_world()
