@@ -82,6 +82,7 @@ OnDropped: TypeAlias = Callable[[SignedTransaction], None]
 class MempoolStats:
     transactions: int
     bytes: int
+    operations: int
     free: int
     resent: int
     rejected_remembered: int
@@ -113,8 +114,7 @@ class Mempool:
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
         self._rechecked: dict[bytes, None] = {}
-        """Txids of all with operations, and of locks that close with time: who was asked about
-        longest ago comes first."""
+        """Txids, with operations or locks that close; who was asked about longest ago first."""
         self._early: dict[bytes, None] = {}
         """Txids, by arrival, of what goes before all others."""
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
@@ -411,9 +411,11 @@ class Mempool:
         return self._median_rate
 
     def stats(self) -> MempoolStats:
+        """Transactions, their bytes and operations are what the limits count: those that pay."""
         return MempoolStats(
-            transactions=len(self._entries),
-            bytes=self.size_bytes,
+            transactions=self._own_count,
+            bytes=self._own_bytes,
+            operations=self._own_operations,
             free=self.free_count,
             resent=self._by_member.total(),
             rejected_remembered=len(self._refusals),
