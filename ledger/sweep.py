@@ -47,8 +47,8 @@ SWEEP_OBJECTS_MAX = 256
 """Deadlines a block; an order counts with each of its targets. When 10,000 are due at once they
 take 10 ms of a block, at most 12. A period's start comes on top: with as many commitments and words
 as there may be 19 ms; 37 where words end at many times, 44 with lower figures that wait, 52 and 63
-in the first one of a process; 142 to 165, once, when lower figures in all commitments fall due with
-it (bench/sweep.py, 2026-11-29)."""
+in the first one of a process; twice as much and more, once, when lower figures in all commitments
+fall due with it (bench/sweep.py, bench/README.md)."""
 
 _PLAIN: dict[DueKind, Register[Any]] = {
     DueKind.REGULATOR: REGULATORS,
