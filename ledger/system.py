@@ -8,7 +8,7 @@ and the rest carried over, so that no block stalls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -33,10 +33,12 @@ def system_txid(height: int, action: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SystemActions:
-    """Objects (None: removed) and outputs, one an action, in their order."""
+    """Objects (None: removed) and outputs, one an action, in their order. `measured` are objects by
+    which all hours were measured already, as they were then; none where no period begins."""
 
     objects: dict[bytes, bytes | None]
     outputs: tuple[Output, ...]
+    measured: Mapping[bytes, bytes | None]
 
 
 def system_actions(view: View, time_ms: int) -> SystemActions:
@@ -47,14 +49,16 @@ def system_actions(view: View, time_ms: int) -> SystemActions:
     period_before = draft.period
     draft.put(after)
     outputs = sweep(draft)
+    measured: dict[bytes, bytes | None] = {}
     if draft.period != period_before:
         begin_period(draft)
+        measured = dict(draft.changed)
     epoch = draft.one(Epoch)
     if epoch.base_height == view.head.header.height:
         draft.put(begin(epoch, view.head.hash))
     if epoch.payees:
         outputs.extend(_share_fees(draft, epoch))
-    return SystemActions(draft.changed, tuple(outputs))
+    return SystemActions(draft.changed, tuple(outputs), measured)
 
 
 def _share_fees(draft: Draft, epoch: Epoch) -> Iterator[Output]:

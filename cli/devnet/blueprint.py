@@ -45,7 +45,6 @@ PROVIDERS = tuple(_PROVIDERS.split())
 ISSUERS_MAX = 4
 NAMES = tuple(_NAMES.split())
 FAUCET = "faucet"
-ACCOUNTS_MAX = 100
 SEEDED_TIME_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when a devnet made with --seed begins, on whatever day it is made."""
 EPOCH_BLOCKS = 20

@@ -16,7 +16,7 @@ of the k, else only by ruling. So one hostile attestor changes nothing for holde
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Meta
 
 from ledger.codec import Bytes32, Slug, UInt, Wire
+from ledger.economy.attestor import PANEL_NEEDED
 from ledger.economy.parameters import EconomyParameters
 from ledger.reasons import Invalid, Reason
 from ledger.times import DAY_MS, HOUR_MS, rfc3339
@@ -306,16 +307,33 @@ def attested(
         raise Invalid(Reason.BAD_SCHEDULE, f"{detail}, and to the end of a period")
     word = Attestation(attestor, figure, measure.clock_ms, until_ms, ())
     found[attestor] = _said(before, word, counted(held, measure), measure)
-    if len(found) > ATTESTATIONS_MAX:  # who says nothing any more makes room
+    if len(found) > ATTESTATIONS_MAX or _leaves_no_panel(found, attestor, measure):
+        # Who says nothing any more makes room.
         found = {name: item for name, item in found.items() if measure.hears(item)}
     if len(found) > ATTESTATIONS_MAX:
         detail = f"'{terms.id}' has {ATTESTATIONS_MAX} attestations"
         raise Invalid(Reason.TOO_MANY, detail)
+    if _leaves_no_panel(found, attestor, measure):
+        detail = f"one more group that vouches for '{terms.id}' leaves fewer than {PANEL_NEEDED}"
+        raise Invalid(Reason.NO_PANEL, f"{detail} to rule on a challenge")
     attestations = tuple([found[name] for name in sorted(found)])
     held = msgspec.structs.replace(held, attestations=attestations)
     if held.state is CommitmentState.PROPOSED and not is_stale(held, measure):
         held = msgspec.structs.replace(held, state=CommitmentState.LIVE, since_ms=measure.clock_ms)
     return held
+
+
+def _leaves_no_panel(names: Iterable[str], attestor: str, measure: Measure) -> bool:
+    """Whether this is the word of one more group, and so few would be left that nobody could rule
+    on a challenge. 2 k - 1 groups may speak in any case: k of them tell the truth where k - 1 lie,
+    who thus keep no commitment from being attested."""
+    groups = measure.groups
+    others = {groups[name] for name in names if name != attestor and name in groups}
+    if groups[attestor] in others:
+        return False
+    speaking = len(others) + 1
+    left = len(set(groups.values())) - speaking
+    return left < PANEL_NEEDED and speaking >= 2 * measure.needed
 
 
 def _said(
