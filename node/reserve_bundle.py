@@ -28,7 +28,7 @@ from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve, SupplyLine, supply_line
 from ledger.economy.standard import PastStandard, Standard
-from ledger.membership import LICENCES_MAX
+from ledger.membership import LICENCES_EVER_MAX
 from ledger.object_tree import PATH_BITS
 from ledger.objects import OBJECT_BYTES_MAX, LedgerClock, key_of, load_all
 from ledger.parameters import Parameters
@@ -75,7 +75,7 @@ class ReserveBundle(Wire, frozen=True):
     header: Header
     certificate: Certificate
     roots: StateRoots
-    supply: Annotated[tuple[SupplyLine, ...], Meta(max_length=LICENCES_MAX)]
+    supply: Annotated[tuple[SupplyLine, ...], Meta(max_length=LICENCES_EVER_MAX)]
     objects: Annotated[tuple[ProvedObject, ...], Meta(max_length=OBJECTS_MAX)]
 
 
