@@ -86,6 +86,7 @@ DAY_MS: Final = 86_400_000
 WEEK: Final = Int(MINUTE_MS, 7 * DAY_MS)
 MONTH: Final = Int(MINUTE_MS, 30 * DAY_MS)
 HALF_YEAR: Final = Int(MINUTE_MS, 180 * DAY_MS)
+YEAR: Final = Int(MINUTE_MS, 365 * DAY_MS)
 ECONOMY: Final = Record(
     "economy",
     (
@@ -106,6 +107,10 @@ ECONOMY: Final = Record(
         ("winddown_ms", Int(MINUTE_MS, 3_650 * DAY_MS)),
         ("order_ms_max", HALF_YEAR),
         ("audit_devices", Int(59, 1_000)),
+        ("step_ppm", Int(0, 400_000)),
+        ("step_spacing_ms", YEAR),
+        ("notice_ms", YEAR),
+        ("trigger_ppm", Int(10_000, 10**6)),
     ),
 )
 PARAMETERS: Final = Record(
@@ -132,7 +137,18 @@ FACTOR: Final = Record(
     "factor", (("device_class", SLUG), ("workload", SLUG), ("factor", Int(1, 10**9)))
 )
 FACTORS: Final = Many(FACTOR, 1, 256)
-STANDARD: Final = Record("standard", (("version", Int(1, 2**32 - 1)), ("factors", FACTORS)), 35)
+REFERENCE: Final = Record("reference", (("workload", SLUG), ("units", Int(1, 2**40))))
+REFERENCES: Final = Many(REFERENCE, 1, 64)
+STANDARD: Final = Record(
+    "standard",
+    (
+        ("version", Int(1, 2**32 - 1)),
+        ("factors", FACTORS),
+        ("references", REFERENCES),
+        ("since_ms", UINT),
+    ),
+    35,
+)
 ROLE_KEYS: Final = Record(
     "role keys",
     (
@@ -295,6 +311,7 @@ GENESIS: Final = Record(
         ("authority", Record("authority", (("certificate", DER), ("key", HASH)))),
         ("parameters", PARAMETERS),
         ("standard", FACTORS),
+        ("references", REFERENCES),
         ("regulator", REGULATOR),
         ("attestors", Many(ATTESTOR_GRANT, 0, 64)),
         ("licences", Many(GRANT, 0, 64)),

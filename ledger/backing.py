@@ -41,7 +41,7 @@ class Yardstick:
             life_ms=parameters.economy.attestation_life_ms,
             clock_ms=draft.clock_ms,
         )
-        return cls(factor_table(draft.one(Standard)), measure)
+        return cls(factor_table(draft.one(Standard).factors), measure)
 
     def hours(self, draft: Draft, issuer: str) -> Hours:
         return self.hours_of(COMMITMENTS.all(draft, Bond.prefix(issuer)))

@@ -341,6 +341,30 @@ TABLE: tuple[Row, ...] = (
         (*_GOVERNED, Reason.UNKNOWN_ORDER, Reason.WRONG_VERSION),
     ),
     *REDEMPTION_ROWS,
+    Row(
+        ops.ProposeStandard,
+        VALIDATORS,
+        "standard",
+        ("none", "draft"),
+        "noticed; active at the start of a period, after notice and spacing",
+        (
+            *_GOVERNED,
+            Reason.WRONG_VERSION,
+            Reason.STEP_OPEN,
+            Reason.BAD_STANDARD,
+            Reason.REFERENCE_FALLS,
+            Reason.CUT_TOO_LARGE,
+            Reason.TOO_MANY,
+        ),
+    ),
+    Row(
+        ops.WithdrawStandard,
+        VALIDATORS,
+        "standard",
+        ("noticed",),
+        "withdrawn",
+        (*_GOVERNED, Reason.NO_STEP),
+    ),
 )
 
 

@@ -119,7 +119,7 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
         known = draft.load(ResidualClaim, identity)
         total = claim + (known.amount if known is not None else 0)
         draft.put(ResidualClaim(held.issuer, held.refund_lock, total), identity)
-    hours = after.delivered_microhours - held.delivered_microhours
+    hours = redemption.hours_delivered(fresh, held.factor)
     identity = CapacityCommitment.identity(held.issuer, held.commitment)
     commitment = COMMITMENTS.get(draft, identity)
     if commitment is not None and hours:

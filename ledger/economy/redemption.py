@@ -28,7 +28,6 @@ from ledger import codec
 from ledger.amounts import format_amount
 from ledger.codec import Amount, AmountOrZero, Bytes32, Slug, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash
-from ledger.economy.capacity import MicroHours
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.standard import FACTOR_MAX
 from ledger.reasons import Invalid, Reason
@@ -39,7 +38,8 @@ ORDER_LEAST = 10_000
 WINDOW_PERIODS_MAX = 168
 """How many periods ahead an order's window may end: a week of hours."""
 ORDER_KEPT_MS = HOUR_MS
-"""How long an order that ended is still told of; its transactions stand in the blocks."""
+"""How long an order that ended is still told of, and at least until its start-by: by then nobody
+can ask for the same one again. Its transactions stand in the blocks."""
 ENDPOINT_BYTES_MAX = 128
 
 Endpoint = Annotated[str, Meta(pattern=r"^[!-~]*\Z", max_length=ENDPOINT_BYTES_MAX)]
@@ -123,8 +123,9 @@ class Redemption(Wire, frozen=True):
     """Signs receipts, and whatever the holder wants of the order."""
     refund_lock: Bytes32
     factor: FactorOf
-    microhours: MicroHours
-    """Needed for the whole amount; kept from REQUESTED on."""
+    microhours: UInt
+    """Needed for the whole amount; kept from REQUESTED on. A factor that falls may make it more
+    than a commitment can hold."""
     start_by_ms: UInt
     end_ms: UInt
     """The end of its window, exclusive: a whole period."""
@@ -156,16 +157,11 @@ class Redemption(Wire, frozen=True):
         return 0 if self.is_paid else self.remaining
 
     @property
-    def delivered_microhours(self) -> int:
-        """Hours that left the reserve, floored: they are worth no more than the coins burned."""
-        return hours_delivered(self.burned, self.factor)
-
-    @property
     def reserved(self) -> int:
         """µh that are still kept for it."""
         if self.state not in RESERVING:
             return 0
-        return self.microhours - self.delivered_microhours
+        return self.microhours - hours_delivered(self.burned, self.factor)
 
 
 def hours_needed(amount: int, factor: int) -> int:
@@ -174,7 +170,7 @@ def hours_needed(amount: int, factor: int) -> int:
 
 
 def hours_delivered(amount: int, factor: int) -> int:
-    """µh that `amount` took of the reserve, rounded down."""
+    """µh that `amount` takes of the reserve, rounded down: they are worth no more than it."""
     return amount * 1_000_000 // factor
 
 
@@ -206,7 +202,9 @@ def deadline(held: Redemption, parameters: EconomyParameters) -> int | None:
         case RedemptionState.DISPUTED:
             return None
         case _:
-            return held.since_ms + ORDER_KEPT_MS if held.is_paid else held.since_ms
+            if not held.is_paid:
+                return held.since_ms
+            return max(held.since_ms + ORDER_KEPT_MS, held.start_by_ms)
 
 
 def matured(held: Redemption, clock_ms: int) -> Redemption:

@@ -270,5 +270,5 @@ def _factor_now(draft: Draft, held: Redemption) -> int:
     commitment = COMMITMENTS.get(draft, identity)
     if commitment is None:
         return held.factor
-    factors = factor_table(draft.one(Standard))
+    factors = factor_table(draft.one(Standard).factors)
     return factors[commitment.terms.device_class, held.workload]

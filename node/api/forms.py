@@ -386,6 +386,35 @@ class RuleRedemptionForm(Form, frozen=True, kw_only=True, tag_field="type", tag=
     upheld: bool
 
 
+class ReferenceForm(Form, frozen=True, kw_only=True):
+    """Units of a workload's reference job that are one standard compute hour."""
+
+    workload: str
+    units: Count
+
+
+class FactorForm(Form, frozen=True, kw_only=True):
+    """What an hour of a device class is worth at a workload, in millionths of a coin."""
+
+    device_class: str
+    workload: str
+    factor: Count
+
+
+class ProposeStandardForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="propose-standard"
+):
+    version: Count
+    raised: list[ReferenceForm]
+    added: list[FactorForm]
+
+
+class WithdrawStandardForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="withdraw-standard"
+):
+    since_ms: Count
+
+
 OperationForm: TypeAlias = (
     MintForm
     | BurnForm
@@ -425,6 +454,8 @@ OperationForm: TypeAlias = (
     | CloseRedemptionForm
     | DisputeRedemptionForm
     | RuleRedemptionForm
+    | ProposeStandardForm
+    | WithdrawStandardForm
 )
 
 

@@ -2,9 +2,7 @@
 
 Conventions, the same in every struct: amounts and bytes as in `node.api.forms`; a time is
 milliseconds since 1970 (`*_ms`) with the same moment in RFC 3339 UTC beside it where people read
-it; heights and counts are integers below 2^53. A reader ignores fields that it does not know, so
-answers may grow.
-
+it; heights and counts are integers below 2^53. Answers may grow.
 Imports msgspec alone: the command line loads this file on every start.
 """
 
@@ -468,6 +466,10 @@ class EconomyParams(Answer, frozen=True, kw_only=True):
     winddown_ms: Count
     order_ms_max: Count
     audit_devices: Count
+    step_ppm: Count
+    step_spacing_ms: Count
+    notice_ms: Count
+    trigger_ppm: Count
 
 
 class Params(Answer, frozen=True, kw_only=True):

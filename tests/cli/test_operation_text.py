@@ -14,6 +14,7 @@ from ledger import operations as ops
 from ledger.codec import Wire
 from ledger.economy.attestor import AttestorGrant
 from ledger.economy.regulator import RegulatorKeys
+from ledger.economy.standard import Factor, Reference
 from tests.ledger.shapes import any_of
 from tests.ledger.world import COIN, TIME_MS, World, grant, key, terms
 
@@ -74,6 +75,21 @@ WORDS = {
     ),
     ops.RenewOrder("o-1", 1, TIME_MS): f"renew order 'o-1' until {NOON}, version 1",
     ops.LiftOrder("o-1", 1): "lift order 'o-1', version 1",
+    ops.ProposeStandard(
+        2,
+        (Reference("inference", 5), Reference("training", 33_000)),
+        (Factor("tpu", "training", 900_000),),
+    ): (
+        "propose standard 2: units an hour inference 5, training 33000; "
+        "new factors tpu/training 900000"
+    ),
+    ops.ProposeStandard(2, (), (Factor("tpu", "training", 1),)): (
+        "propose standard 2: units an hour as they are; new factors tpu/training 1"
+    ),
+    ops.ProposeStandard(3, (Reference("training", 7),), ()): (
+        "propose standard 3: units an hour training 7; new factors none"
+    ),
+    ops.WithdrawStandard(TIME_MS): f"withdraw the step of the standard noticed {NOON}",
 }
 LISTS = {
     ops.PledgeDevices("kite", A, 1, 2, "fast", 1, (A, B)): (

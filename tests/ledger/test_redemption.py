@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from ledger.economy.redemption import RedemptionState
+import msgspec
+
+from ledger.economy.redemption import ORDER_KEPT_MS, Redemption, RedemptionState
+from ledger.objects import load
 from ledger.reasons import Reason
-from tests.ledger.redemption_world import CERTIFICATE, ENDPOINT, new_world
-from tests.ledger.world import COIN, PERIOD_MS
+from tests.ledger.economy_world import lasting
+from tests.ledger.redemption_world import CERTIFICATE, ENDPOINT, RedemptionWorld, new_world
+from tests.ledger.world import COIN, PERIOD_MS, make_genesis
 
 # Asking.
 
@@ -86,3 +90,37 @@ def test_who_waits_is_served_when_hours_come_free() -> None:
     assert world.order(second).state is RedemptionState.QUEUED
     world.next_period()
     assert world.order(second).state is RedemptionState.REQUESTED
+
+
+def test_an_order_never_comes_again() -> None:
+    """It is known until nobody can ask for the same one: what was signed for it counts once."""
+    world = new_world()
+    begins = world.clock_ms // PERIOD_MS * PERIOD_MS
+    late = {"start_by_ms": begins + 150 * PERIOD_MS, "end_ms": begins + 160 * PERIOD_MS}
+    asked = world.asks(**late)
+    world.run(world.redeems(asked))
+    order = world.id_of(asked)
+    world.run(world.cancels(order))
+    world.until(world.clock_ms + 2 * ORDER_KEPT_MS)
+    assert world.clock_ms < asked.start_by_ms
+    assert world.reason(world.redeems(asked)) is Reason.REDEMPTION_EXISTS
+    world.until(asked.start_by_ms + 1)
+    world.run()
+    assert load(world.state, Redemption, order) is None
+    assert world.reason(world.redeems(asked)) is Reason.BAD_WINDOW
+
+
+def test_no_delivery_takes_more_of_the_reserve_than_of_the_coins() -> None:
+    """Where a coin is no whole number of µh, however small the deliveries and whenever."""
+    made = lasting(make_genesis(), 30)
+    odd = tuple(msgspec.structs.replace(item, factor=300_000_007) for item in made.standard)
+    world = RedemptionWorld(msgspec.structs.replace(made, standard=odd))
+    order = world.ready_order()
+    for number in range(1, 8):
+        if number == 4:
+            world.next_period()
+        before = world.reserve()
+        world.run(world.posts(world.receipt(order, number, number * 137)))
+        now = world.reserve()
+        assert now.supply - before.supply == -137
+        assert before.reserve - now.reserve <= 137

@@ -26,7 +26,7 @@ from ledger.economy.licence import Licence, LicenceGrant, RoleKeys, certificate_
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import Carrier, RegulatorKeys
 from ledger.economy.reserve import Reserve
-from ledger.economy.standard import Factor
+from ledger.economy.standard import Factor, Reference
 from ledger.epochs import Epoch
 from ledger.execution import Execution
 from ledger.genesis import (
@@ -138,6 +138,10 @@ def economy() -> EconomyParameters:
         penalty_ppm=20_000,
         penalty_ppm_max=200_000,
         forgive_ms=30 * DAY_MS,
+        step_ppm=150_000,
+        step_spacing_ms=30 * DAY_MS,
+        notice_ms=90 * DAY_MS,
+        trigger_ppm=100_000,
     )
 
 
@@ -246,6 +250,7 @@ def make_genesis(
             Factor("gpu-80g", "inference", 1_500_000),
             Factor("gpu-80g", "training", 1_000_000),
         ),
+        references=(Reference("inference", 3_000), Reference("training", 1_000)),
         regulator=regulator_keys(),
         attestors=tuple(
             AttestorGrant(

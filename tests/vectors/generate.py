@@ -39,6 +39,7 @@ from tests.vectors.economy_values import object_values
 from tests.vectors.ed25519_cases import ed25519_cases
 from tests.vectors.epoch_plan import Step
 from tests.vectors.lock_plan import lock_steps
+from tests.vectors.redemption_values import redemption_operations, redemption_values
 from tests.vectors.wire_values import block_values, certify, good, transaction_values
 
 FOLDER = Path(__file__).parent
@@ -104,7 +105,8 @@ def hashes() -> list[dict[str, Any]]:
 def wire(world: World) -> list[dict[str, Any]]:
     """One value or more of every struct that is hashed, signed, stored or sent."""
     rows = []
-    for value in [*transaction_values(world), *block_values(world), *object_values(world)]:
+    values = [*transaction_values(world), *block_values(world), *object_values(world)]
+    for value in [*values, *redemption_operations(), *redemption_values(world)]:
         kind = type(value)
         payload = encode_payload(value)
         row = {
