@@ -422,24 +422,6 @@ class Mempool(Answer, frozen=True, kw_only=True):
     oldest_pending_ms: Count
 
 
-class Peer(Answer, frozen=True, kw_only=True):
-    name: str
-    """A licence; a follower without one has a number of this node's."""
-    role: str
-    """`validator` of the epoch, `licensed` without a seat, or `observer`."""
-    address: str
-    direction: Literal["inbound", "outbound", "none"]
-    connected: bool
-    since_ms: Count | None
-    height: Count
-    queued_bytes: Count
-    points: Count
-
-
-class Peers(Answer, frozen=True, kw_only=True):
-    items: list[Peer]
-
-
 class Fees(Answer, frozen=True, kw_only=True):
     per_byte: Amount
     per_signature: Amount
@@ -470,6 +452,12 @@ class EconomyParams(Answer, frozen=True, kw_only=True):
     step_spacing_ms: Count
     notice_ms: Count
     trigger_ppm: Count
+    accept_ms: Count
+    closing_ms: Count
+    tick_ms: Count
+    penalty_ppm: Count
+    penalty_ppm_max: Count
+    forgive_ms: Count
 
 
 class Params(Answer, frozen=True, kw_only=True):
@@ -492,11 +480,3 @@ class Params(Answer, frozen=True, kw_only=True):
     block_bytes_max: Count
     lifetime_ms_max: Count
     economy: EconomyParams
-
-
-class Check(Answer, frozen=True, kw_only=True):
-    """One named condition of readiness; `detail` says what is wrong, with figures."""
-
-    name: str
-    ok: bool
-    detail: str
