@@ -108,7 +108,7 @@ def _panel_text(held: schemas.Redemption) -> str:
         return "the panel"
     upheld = sum(vote.upheld for vote in dispute.votes)
     votes = f"{upheld} uphold, {len(dispute.votes) - upheld} dismiss, {PANEL_NEEDED} decide"
-    return f"the panel ({', '.join(dispute.panel)}): {votes}"
+    return f"the panel: {votes}"
 
 
 def until_text(held: schemas.Redemption, now_ms: int) -> str:
@@ -140,6 +140,7 @@ def tracker_text(held: schemas.Redemption, now_ms: int) -> str:
         deposit = f"{coins(held.dispute.deposit)} coins deposited"
         said = f"{coins(held.dispute.claimed)} delivered"
         lines.append(f"dispute    by the {held.dispute.by}: {said}, {deposit}")
+        lines.append(f"panel      {', '.join(held.dispute.panel)}")
     if not held.has_ended:
         lines.append(f"window     begun by {held.start_by}, over by {held.end}")
     lines.append(f"who        {who_text(held)}")

@@ -12,7 +12,8 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from node.api.forms import Amount, Count, Hex, Hex32, Hex64, TransactionForm
+from node.api.forms import Amount, Count, Hex, Hex32, Hex64
+from node.api.transaction_forms import TransactionForm
 
 BATCH_TRANSACTIONS_MAX = 1_000
 WAIT_MS_MAX = 5_000
