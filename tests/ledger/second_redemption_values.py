@@ -30,6 +30,7 @@ class Redemption(NamedTuple):
     session_key: bytes
     refund_lock: bytes
     factor: int
+    units: int
     microhours: int
     start_by_ms: int
     end_ms: int
