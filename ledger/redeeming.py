@@ -255,8 +255,12 @@ def ask_queue(draft: Draft, identity: bytes) -> int:
     for _, place in waiting[:QUEUE_ASKED_MAX]:
         order = draft.load(Redemption, place.order)
         assert order is not None  # It leaves the queue with its state.
-        if commitment is not None and _may_begin(draft, commitment, order, yardstick):
-            after = redemption.entered(order, RedemptionState.REQUESTED, draft.clock_ms)
+        if commitment is None:
+            continue
+        factor = yardstick.factors[commitment.terms.device_class, order.workload]
+        after = redemption.with_factor(order, factor)
+        if _may_begin(draft, commitment, after, yardstick):
+            after = redemption.entered(after, RedemptionState.REQUESTED, draft.clock_ms)
             write(draft, order, after)
     held = draft.load(Book, identity)
     assert held is not None  # Who waits is open.
