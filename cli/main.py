@@ -30,6 +30,7 @@ _TABLE = {
     "consensus": ("cli.consensus:consensus", "How validators agree, as one node sees it."),
     "licence": ("cli.licence:licence", "Who may issue and validate; suspend, revoke, wind down."),
     "capacity": ("cli.capacity:capacity", "Hours behind the coins: promise, attest, doubt."),
+    "standard": ("cli.standard:standard", "What a coin is worth in work, and how that rises."),
     "compliance": ("cli.compliance:compliance", "Orders that freeze coins until a day."),
     "redeem": ("cli.redeem:redeem", "Coins become compute: order, serve, close."),
     "coin": ("cli.coin:coin", "Mint, burn, supply, quotes, bonds."),

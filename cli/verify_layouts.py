@@ -155,6 +155,7 @@ STANDARD: Final = Record(
     ),
     35,
 )
+PAST_STANDARD: Final = Record("past standard", (("standard", STANDARD), ("until_ms", UINT)), 68)
 ROLE_KEYS: Final = Record(
     "role keys",
     (
@@ -269,7 +270,10 @@ RESERVE: Final = Record(
 BOND: Final = Record("bond", (("issuer", SLUG), ("asset", HASH), ("amount", AMOUNT)), 46)
 OBJECTS: Final = {
     kind.type_byte: kind
-    for kind in (CLOCK, PARAMETERS, STANDARD, LICENCE, ATTESTOR, COMMITMENT, RESERVE, BOND)
+    for kind in (
+        *(CLOCK, PARAMETERS, STANDARD, LICENCE, ATTESTOR, COMMITMENT, RESERVE, BOND),
+        PAST_STANDARD,
+    )
 }
 """Kinds of objects in a bundle, by their type byte."""
 IDENTITIES: Final[dict[str, Callable[[Any], bytes]]] = {
@@ -278,6 +282,7 @@ IDENTITIES: Final[dict[str, Callable[[Any], bytes]]] = {
     COMMITMENT.name: lambda item: f"{item.terms.issuer}\0{item.terms.id}".encode("ascii"),
     RESERVE.name: lambda item: item.asset,
     BOND.name: lambda item: item.issuer.encode("ascii") + b"\0" + item.asset,
+    PAST_STANDARD.name: lambda item: item.standard.version.to_bytes(4, "big"),
 }
 """What follows the type byte in an object's key; nothing where there is one of the kind."""
 

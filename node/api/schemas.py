@@ -417,9 +417,16 @@ class Status(Answer, frozen=True, kw_only=True):
 
 class Mempool(Answer, frozen=True, kw_only=True):
     transactions: Count
+    """Those that pay, as their bytes and operations."""
     transactions_max: Count
     size_bytes: Count
     size_bytes_max: Count
+    operations: Count
+    operations_max: Count
+    free: Count
+    """Those that pay nothing; a licence has few."""
+    resent: Count
+    """Those that validators sent again, in room of their own, free ones too."""
     oldest_pending_ms: Count
 
 
@@ -479,5 +486,6 @@ class Params(Answer, frozen=True, kw_only=True):
     transaction_bytes_max: Count
     block_transactions_max: Count
     block_bytes_max: Count
+    block_operations_max: Count
     lifetime_ms_max: Count
     economy: EconomyParams

@@ -5,9 +5,14 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
+from ledger.block import (
+    BLOCK_BYTES_MAX,
+    BLOCK_OPERATIONS_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_BYTES_MAX,
+)
 from ledger.codec import VERSION
-from ledger.mempool import BYTES_MAX, TRANSACTIONS_MAX
+from ledger.mempool import BYTES_MAX, TRANSACTIONS_MAX, WAITING_OPERATIONS_MAX
 from ledger.objects import LedgerClock, load_one
 from ledger.times import rfc3339
 from ledger.transaction import LIFETIME_MS_MAX
@@ -82,6 +87,7 @@ async def get_params(request: web.Request) -> web.Response:
             transaction_bytes_max=TRANSACTION_BYTES_MAX,
             block_transactions_max=BLOCK_TRANSACTIONS_MAX,
             block_bytes_max=BLOCK_BYTES_MAX,
+            block_operations_max=BLOCK_OPERATIONS_MAX,
             lifetime_ms_max=LIFETIME_MS_MAX,
             economy=schemas.EconomyParams(**msgspec.structs.asdict(values.economy)),
         )
@@ -106,5 +112,9 @@ def mempool_of(services: Services) -> schemas.Mempool:
         transactions_max=TRANSACTIONS_MAX,
         size_bytes=stats.bytes,
         size_bytes_max=BYTES_MAX,
+        operations=stats.operations,
+        operations_max=WAITING_OPERATIONS_MAX,
+        free=stats.free,
+        resent=stats.resent,
         oldest_pending_ms=0 if since_ms is None else services.watch.now_ms() - since_ms,
     )

@@ -26,7 +26,6 @@ from ledger.block import Block, VotePayload, make_certificate, vote_hash
 from ledger.chain import Chain
 from ledger.crypto import verify
 from ledger.execution import Execution
-from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
@@ -40,7 +39,7 @@ from node.guards import Guard, NoVotes
 from node.metrics import Metrics
 from node.watch import replica_of
 from tests.ledger.economy_world import EconomyWorld
-from tests.ledger.world import World, key
+from tests.ledger.world import World, key, state_of
 
 DEADLINE_S = 10.0
 """For anything that a test waits for; a test that passes never waits so long."""
@@ -74,7 +73,7 @@ class Node:
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.chain = Chain.create(MemoryKV(), genesis_state(self.world.genesis))
+        self.chain = Chain.create(MemoryKV(), state_of(self.world.genesis))
         head, genesis = self.chain.head.header, self.world.genesis
         rules = Rules.of(head, genesis.validators, genesis.parameters, verify)
         self.state = initial_state(rules, 0, head, None, Restored(), Now(self.time_ms, 0))
