@@ -293,12 +293,14 @@ class Lane(Answer, frozen=True, kw_only=True):
 
 
 class IssuerReserve(Answer, frozen=True, kw_only=True):
-    """What backs an issuer's coin. Ratios end at a thousandfold, also where nothing is out."""
+    """What backs an issuer's coin; ratios end at a thousandfold. `residual` is owed for coins that
+    were redeemed uncovered, beside `outstanding`."""
 
     issuer: str
     asset: Hex32
     status: str
     outstanding: Amount
+    residual: Amount
     reserve: Amount
     headroom: Amount
     coverage_ppm: Count

@@ -32,6 +32,7 @@ from node.api import (
     epochs,
     operations,
     problems,
+    redemptions,
     status,
     transactions,
     validators,
@@ -57,6 +58,7 @@ _TOPICS = (
     epochs,
     consensus,
     economy,
+    redemptions,
 )
 
 
