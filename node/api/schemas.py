@@ -468,6 +468,12 @@ class EconomyParams(Answer, frozen=True, kw_only=True):
     winddown_ms: Count
     order_ms_max: Count
     audit_devices: Count
+    accept_ms: Count
+    closing_ms: Count
+    tick_ms: Count
+    penalty_ppm: Count
+    penalty_ppm_max: Count
+    forgive_ms: Count
 
 
 class Params(Answer, frozen=True, kw_only=True):
