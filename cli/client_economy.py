@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from node.api import economy_schemas as schemas
-from node.api import redemption_schemas
+from node.api import redemption_schemas, standard_schemas
 from node.api.schemas import Page
 
 if TYPE_CHECKING:
@@ -78,6 +78,26 @@ class EconomyClient:
         """What a mint would be told now."""
         form = schemas.MintQuoteForm(issuer=issuer, amount=str(amount))
         return self._client.post("/quotes/mint", msgspec.json.encode(form), schemas.MintQuote)
+
+    def standards(self) -> standard_schemas.Standards:
+        return self._client.get("/standards", standard_schemas.Standards)
+
+    def past_standards(self) -> Iterator[standard_schemas.Standard]:
+        """The oldest first, page after page."""
+        path = "/standards/history"
+        page = self._client.get(path, Page[standard_schemas.Standard])
+        yield from page.items
+        while page.next_cursor is not None:
+            cursor = quote(page.next_cursor, safe="")
+            page = self._client.get(f"{path}?cursor={cursor}", Page[standard_schemas.Standard])
+            yield from page.items
+
+    def quote_standard(
+        self, form: standard_schemas.StandardQuoteForm
+    ) -> standard_schemas.StandardQuote:
+        """What a proposal of the next version would be told now."""
+        body = msgspec.json.encode(form)
+        return self._client.post("/quotes/standard", body, standard_schemas.StandardQuote)
 
     def redemptions(
         self,

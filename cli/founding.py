@@ -13,10 +13,11 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.crypto import SigningKey
-from ledger.economy.capacity import HORIZON_MS_MAX, CommitmentTerms
+from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
 from ledger.economy.parameters import YEAR_MS, EconomyParameters
-from ledger.economy.standard import Factor
+from ledger.economy.schedule import HORIZON_MS_MAX
+from ledger.economy.standard import Factor, Reference
 from ledger.genesis import GenesisCommitment, SignedAttestation, attestation_hash
 from ledger.parameters import PPM, Parameters
 from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS
@@ -29,6 +30,13 @@ FACTORS = (
     Factor("l40sx8", "inference", 2_400_000),
 )
 """The standard that a chain begins with where nothing else is said: machines of eight cards."""
+REFERENCES = (
+    Reference("fine-tuning", 40_000),
+    Reference("inference", 20_000),
+    Reference("training", 30_000),
+)
+"""Units of the reference jobs that are one standard compute hour; docs/ECONOMY.md says what a unit
+of each is."""
 
 PRODUCTION = EconomyParameters(
     deliverability_ppm=50_000,
@@ -54,6 +62,10 @@ PRODUCTION = EconomyParameters(
     penalty_ppm=20_000,
     penalty_ppm_max=200_000,
     forgive_ms=30 * DAY_MS,
+    step_ppm=150_000,
+    step_spacing_ms=30 * DAY_MS,
+    notice_ms=90 * DAY_MS,
+    trigger_ppm=100_000,
 )
 """Where nothing else is said."""
 

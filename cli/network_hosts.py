@@ -41,6 +41,10 @@
     workload = "training"
     factor = 8_000_000
 
+    [[reference]]                   # of a workload that is not among the usual ones, or otherwise
+    workload = "training"
+    units = 30_000
+
 Everything is checked before anything is made; unknown keys are errors, because a misspelt one must
 not be ignored.
 """
@@ -66,7 +70,7 @@ from ledger.economy.attestor import ATTESTORS_MAX
 from ledger.economy.capacity import DEVICES_OF_ISSUER_MAX, Workloads
 from ledger.economy.licence import Name
 from ledger.economy.regulator import REGULATOR_KEYS_MAX
-from ledger.economy.standard import FACTOR_MAX
+from ledger.economy.standard import FACTOR_MAX, UNITS_MAX
 from ledger.genesis import ISSUERS_MIN
 from ledger.reasons import Invalid
 from ledger.validators import VALIDATORS_MAX, VALIDATORS_MIN
@@ -149,6 +153,13 @@ class FactorTable(_Table, frozen=True):
     factor: Annotated[int, Meta(ge=1, le=FACTOR_MAX)]
 
 
+class ReferenceTable(_Table, frozen=True):
+    """Units of a workload's reference job that are one standard compute hour."""
+
+    workload: Slug
+    units: Annotated[int, Meta(ge=1, le=UNITS_MAX)]
+
+
 class NetworkTable(_Table, frozen=True):
     """What the network is called, and its parameters where they are not the usual ones."""
 
@@ -174,6 +185,7 @@ class Hosts(_Table, frozen=True):
     attestor: Annotated[tuple[AttestorTable, ...], Meta(max_length=ATTESTORS_MAX)] = ()
     holder: Annotated[tuple[HolderTable, ...], Meta(max_length=HOLDERS_MAX)] = ()
     factor: tuple[FactorTable, ...] = ()
+    reference: tuple[ReferenceTable, ...] = ()
 
     @property
     def hrp(self) -> str:

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cli import founding, key_files, node_setup, role_keys
 from cli.errors import usage_error
-from cli.founding import FACTORS, PRODUCTION, Capacity, LicenceAuthority, Provider
+from cli.founding import FACTORS, PRODUCTION, REFERENCES, Capacity, LicenceAuthority, Provider
 from cli.genesis_licence import LICENCE_MS, document_hash
 from cli.home import write_private
 from cli.network_hosts import Host, Hosts, bad_hosts
@@ -38,7 +38,7 @@ from ledger.economy.attestor import AttestorGrant
 from ledger.economy.licence import LicenceGrant
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import RegulatorKeys
-from ledger.economy.standard import Factor
+from ledger.economy.standard import Factor, Reference
 from ledger.genesis import (
     Allocation,
     Authority,
@@ -157,6 +157,7 @@ def make_genesis(hosts: Hosts, founders: Founders, now_ms: int) -> Genesis:
         authority=Authority(certificate, founders.authority.public_key().public_bytes_raw()),
         parameters=parameters,
         standard=factors or FACTORS,
+        references=_references(hosts, factors or FACTORS),
         regulator=RegulatorKeys(
             hosts.regulator.needed, tuple(SigningKey(seed).public for seed in founders.regulator)
         ),
@@ -182,6 +183,14 @@ def make_genesis(hosts: Hosts, founders: Founders, now_ms: int) -> Genesis:
     genesis = codec.checked(genesis)
     check(genesis)
     return genesis
+
+
+def _references(hosts: Hosts, factors: tuple[Factor, ...]) -> tuple[Reference, ...]:
+    """The usual ones of the workloads that there are, unless the file says otherwise."""
+    named = {item.workload for item in factors}
+    units = {item.workload: item.units for item in REFERENCES if item.workload in named}
+    units |= {item.workload: item.units for item in hosts.reference}
+    return tuple(Reference(workload, units[workload]) for workload in sorted(units))
 
 
 def _parameters(hosts: Hosts) -> Parameters:

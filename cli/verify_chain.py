@@ -56,7 +56,9 @@ class Trust:
         place = {name: entry for (name, _), entry in zip(GENESIS.fields, value, strict=True)}
         rules = {
             PARAMETERS.name: [place["parameters"]],
-            STANDARD.name: [[FIRST_STANDARD, place["standard"]]],
+            STANDARD.name: [
+                [FIRST_STANDARD, place["standard"], place["references"], place["time_ms"]]
+            ],
             ATTESTOR.name: sorted(place["attestors"]),
         }
         chain_id = digest("genesis", pack(value))

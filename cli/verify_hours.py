@@ -5,6 +5,7 @@
   attestors that are licensed now count, and only as far as the schedule went when it was given;
 - of each stretch of a schedule counts the k-th highest figure among distinct groups, never more
   than is promised, or than the pledged devices can deliver;
+- hours that were delivered in the present period have left it;
 - an hour is worth the least factor of its class over the commitment's workloads;
 - R is the sum over current and future periods, in millionths of a coin, floored once; what is due
   are the periods before the one in which 7 days from the present one end; neither is more than the
@@ -138,9 +139,13 @@ class Book:
         worth = 0
         for item in items:
             factor = self.factor(item.terms)
+            gone = item.delivered if item.delivered_in == self.period else 0
             for part in self.ahead(item):
                 last = part.end if end is None else min(part.end, end)
-                worth += part.microhours * factor * max(0, last - part.first)
+                hours = part.microhours * max(0, last - part.first)
+                if part.first == self.period:
+                    hours -= min(gone, part.microhours)
+                worth += hours * factor
         return min(worth // PPM, AMOUNT_OR_ZERO.high)
 
 

@@ -60,7 +60,9 @@ class Row:
     reserve: int
     due: int
     limit: int
-    """Outstanding may be minted up to here: the reserve less the margin."""
+    """Outstanding may be minted up to here, with residual claims: the reserve less the margin."""
+    residual: int
+    """Claims for coins that were redeemed uncovered."""
     coverage_ppm: int
     deliverability_ppm: int
     is_frozen: bool
@@ -244,6 +246,7 @@ def _row(
         reserve=reserve.reserve,
         due=reserve.deliverable,
         limit=_limit(book, reserve),
+        residual=reserve.residual,
         coverage_ppm=_ratio(reserve.reserve, reserve.supply),
         deliverability_ppm=_ratio(reserve.deliverable, reserve.supply),
         is_frozen=any(_is_contradicted(book, item) for item in items),

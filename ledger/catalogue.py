@@ -213,6 +213,7 @@ TABLE: tuple[Row, ...] = (
             Reason.ABOVE_COMMITMENT,
             Reason.BAD_SCHEDULE,
             Reason.TOO_MANY,
+            Reason.NO_PANEL,
         ),
     ),
     Row(
@@ -341,6 +342,30 @@ TABLE: tuple[Row, ...] = (
         (*_GOVERNED, Reason.UNKNOWN_ORDER, Reason.WRONG_VERSION),
     ),
     *REDEMPTION_ROWS,
+    Row(
+        ops.ProposeStandard,
+        VALIDATORS,
+        "standard",
+        ("none", "draft"),
+        "noticed; active at the start of a period, after notice and spacing",
+        (
+            *_GOVERNED,
+            Reason.WRONG_VERSION,
+            Reason.STEP_OPEN,
+            Reason.BAD_STANDARD,
+            Reason.REFERENCE_FALLS,
+            Reason.CUT_TOO_LARGE,
+            Reason.TOO_MANY,
+        ),
+    ),
+    Row(
+        ops.WithdrawStandard,
+        VALIDATORS,
+        "standard",
+        ("noticed",),
+        "withdrawn",
+        (*_GOVERNED, Reason.NO_STEP),
+    ),
 )
 
 

@@ -12,7 +12,7 @@ EITHER = "the order's session key or the issuer's metering key"
 KIND = "redemption"
 
 _ORDERED = (Reason.UNKNOWN_REDEMPTION, Reason.WRONG_STATE)
-_SERVING = (*_ORDERED, Reason.UNKNOWN_LICENCE, Reason.WRONG_ROLE_KEY)
+_SERVING = (*_ORDERED, Reason.WRONG_ROLE_KEY)
 _DELIVERING = ("ready", "active", "closing", "disputed")
 
 REDEMPTION_ROWS: tuple[Row, ...] = (
@@ -39,7 +39,7 @@ REDEMPTION_ROWS: tuple[Row, ...] = (
         KIND,
         ("queued", "requested"),
         "cancelled, paid back in the next block",
-        (*_ORDERED, Reason.WRONG_ROLE_KEY),
+        _SERVING,
     ),
     Row(ops.AcceptRedemption, OPERATIONS, KIND, ("requested",), "accepted", _SERVING),
     Row(
@@ -47,7 +47,7 @@ REDEMPTION_ROWS: tuple[Row, ...] = (
         OPERATIONS,
         KIND,
         ("accepted",),
-        "ready, its factor settled",
+        "ready, what a coin brings settled",
         (*_SERVING, Reason.BAD_ENDPOINT),
     ),
     Row(

@@ -39,7 +39,13 @@ from ledger.economy.licence import (
 )
 from ledger.economy.regulator import RegulatorKeys, check_keys
 from ledger.economy.reserve import Hours, hours_of, is_thin, margin_limit
-from ledger.economy.standard import Factors, Standard, factor_table
+from ledger.economy.standard import (
+    Factors,
+    References,
+    Standard,
+    check_standard,
+    factor_table,
+)
 from ledger.membership import LICENCES_MAX
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
@@ -118,6 +124,8 @@ class Genesis(Wire, frozen=True):
     authority: Authority
     parameters: Parameters
     standard: Factors
+    references: References
+    """One a workload of the standard, ascending."""
     regulator: RegulatorKeys
     attestors: Annotated[tuple[AttestorGrant, ...], Meta(max_length=ATTESTORS_MAX)]
     licences: Annotated[tuple[LicenceGrant, ...], Meta(max_length=LICENCES_MAX)]
@@ -140,6 +148,10 @@ class Genesis(Wire, frozen=True):
         return validator_set(self.licences)
 
     @property
+    def first_standard(self) -> Standard:
+        return Standard(1, self.standard, self.references, self.time_ms)
+
+    @property
     def period(self) -> int:
         """The number of the first period."""
         return self.time_ms // self.parameters.period_ms
@@ -158,7 +170,7 @@ class Genesis(Wire, frozen=True):
     def hours(self, issuer: str) -> Hours:
         """The worth of an issuer's hours at the beginning."""
         commitments = [live(self, item) for item in self.commitments if item.terms.issuer == issuer]
-        return hours_of(commitments, factor_table(Standard(1, self.standard)), self.measure)
+        return hours_of(commitments, factor_table(self.standard), self.measure)
 
 
 def live(genesis: Genesis, item: GenesisCommitment) -> CapacityCommitment:
@@ -244,6 +256,8 @@ def _check_parameters(genesis: Genesis) -> None:
         life >= 2 * period,
         f"attestation_life_ms {life} is below two periods of {period} ms: no word would count",
     )
+    step, margin = values.economy.step_ppm, values.margin_ppm
+    _need(step <= margin, f"step_ppm {step} is above margin_ppm {margin}: a step would break coins")
     _need(len(groups) >= needed, f"{len(groups)} groups of attestors, {needed} must attest")
 
 
@@ -275,8 +289,10 @@ def _check_licences(genesis: Genesis) -> None:
 
 
 def _check_standard(genesis: Genesis) -> None:
-    pairs = (f"{item.device_class}/{item.workload}" for item in genesis.standard)
-    _need_distinct("factor", pairs)
+    try:
+        check_standard(genesis.standard, genesis.references)
+    except Invalid as error:
+        raise Invalid(Reason.BAD_GENESIS, error.detail) from None
 
 
 def _check_commitment(genesis: Genesis, item: GenesisCommitment) -> None:

@@ -18,7 +18,6 @@ from ledger.economy.capacity import Device
 from ledger.economy.licence import Licence
 from ledger.economy.regulator import Regulator
 from ledger.economy.reserve import Reserve, supply_root
-from ledger.economy.standard import Standard
 from ledger.epochs import first_epoch
 from ledger.execution import EMPTY_ROOT
 from ledger.genesis import Genesis, chain_id, live, supply_by_issuer
@@ -75,7 +74,7 @@ def _objects(genesis: Genesis, identity: bytes) -> Draft:
     draft = Draft(_Nothing(), genesis.time_ms)
     draft.put(LedgerClock(genesis.time_ms))
     draft.put(genesis.parameters)
-    draft.put(Standard(1, genesis.standard))
+    draft.put(genesis.first_standard)
     draft.put(first_epoch(genesis.validators, genesis.time_ms))
     REGULATORS.put(draft, Regulator(0, genesis.regulator, ()))
     for grant in genesis.licences:

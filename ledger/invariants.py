@@ -21,9 +21,12 @@ from ledger.economy.dispute import Dispute
 from ledger.economy.due import Due
 from ledger.economy.redemption import Redemption
 from ledger.economy.reserve import Reserve, Solvency, solvency_of, supply_root
+from ledger.economy.standard import Standard, check_standard
+from ledger.economy.step import StandardStep, check_step
 from ledger.errors import InvariantBroken
 from ledger.objects import FeePot, ObjectReader, decode, key_of, load_all
 from ledger.order_recount import check_orders
+from ledger.reasons import Invalid
 from ledger.registers import CHALLENGES, COMMITMENTS, REGISTERS
 from ledger.spent_bitmap import SpentBitmap
 from ledger.view import Outpoint, OutputEntry, View
@@ -82,6 +85,7 @@ def recount(view: View, outputs: Iterable[tuple[Outpoint, OutputEntry]]) -> None
     _check_challenges(draft)
     check_orders(draft)
     _check_deadlines(draft)
+    _check_step(draft)
 
 
 def _count_flags(spent: SpentBitmap) -> int:
@@ -157,3 +161,19 @@ def _check_deadlines(draft: Draft) -> None:
     for identity in sorted(found ^ expected):
         what = "is not noted" if identity in expected else "is of nothing"
         raise InvariantBroken(f"the deadline {identity.hex()} {what}")
+
+
+def _check_step(draft: Draft) -> None:
+    """The standard and its open step are whole; no throughput falls, no factor goes or is cut by
+    more than the margin bears."""
+    standard, held = draft.one(Standard), draft.load(StandardStep)
+    try:
+        check_standard(standard.factors, standard.references)
+        if held is not None:
+            check_step(standard, held, min(draft.economy.step_ppm, draft.parameters.margin_ppm))
+    except Invalid as error:
+        raise InvariantBroken(f"standard {standard.version}: {error}") from None
+    if held is not None and held.ends_ms % draft.parameters.period_ms:
+        raise InvariantBroken(
+            f"the step of the standard ends at {held.ends_ms} ms, within a period"
+        )

@@ -16,7 +16,8 @@ from ledger.crypto import tagged_hash
 from ledger.schema import DamagedChain, read_sealed
 
 OBJECT_BYTES_MAX = 64 * 1024
-"""Of one encoded object. The largest is the standard: 256 factors of at most 80 bytes."""
+"""Of one encoded object. The largest is the standard: 256 factors of at most 80 bytes, and 64
+references of 48."""
 DECODED_MAX = 2_048
 """Objects that are kept decoded, by their bytes: every block reads the same licences, reserves and
 commitments again. They are values, and at most about 12 MB."""

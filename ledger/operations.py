@@ -27,6 +27,8 @@ from ledger.economy.compliance import Targets
 from ledger.economy.licence import LicenceGrant
 from ledger.economy.regulator import Carrier, RegulatorKeys
 from ledger.economy.spot_audit import OPENED_MAX
+from ledger.economy.standard import Version
+from ledger.economy.step import Added, Raised
 from ledger.redemption_operations import (
     AcceptRedemption,
     CancelRedemption,
@@ -375,10 +377,33 @@ class LiftOrder(Wire, frozen=True, tag=30):
     version: UInt
 
 
+class ProposeStandard(Wire, frozen=True, tag=41):
+    """Give notice of the next version of the standard: higher throughputs of workloads, those of
+    new ones, and factors of new classes or workloads. All other factors follow."""
+
+    name: ClassVar[str] = "propose-standard"
+    carrier: ClassVar[Carrier] = Carrier.VALIDATORS
+    version: Version
+    raised: Raised
+    added: Added
+
+
+class WithdrawStandard(Wire, frozen=True, tag=42):
+    """Take a step back before it takes effect."""
+
+    name: ClassVar[str] = "withdraw-standard"
+    carrier: ClassVar[Carrier] = Carrier.VALIDATORS
+    since_ms: UInt
+    """When it was noticed: a later step to the same version is another."""
+
+
 OnLicence: TypeAlias = Remove | Suspend | Revoke | Reinstate
 OnOrder: TypeAlias = FreezeOrder | RenewOrder | LiftOrder
 OnAttestor: TypeAlias = AdmitAttestor | RemoveAttestor
-Governance: TypeAlias = Admit | OnLicence | EndEpoch | RotateRegulator | OnAttestor | OnOrder
+OnStandard: TypeAlias = ProposeStandard | WithdrawStandard
+Governance: TypeAlias = (
+    Admit | OnLicence | EndEpoch | RotateRegulator | OnAttestor | OnOrder | OnStandard
+)
 ByAttestor: TypeAlias = Attest | Rule | SealNonce | RevealNonce
 OnCapacity: TypeAlias = Commit | PledgeDevices | Amend | OpenDevices
 ByHolder: TypeAlias = Burn | Apply | OpenChallenge | DepositBond | Redeem | DisputeRedemption

@@ -16,7 +16,7 @@ from ledger.economy.redemption import Redemption, RedemptionState
 from ledger.economy.reserve import Reserve
 from ledger.economy.residual import ResidualClaim
 from ledger.errors import InvariantBroken
-from ledger.objects import key_of
+from ledger.objects import decode, key_of
 
 
 def check_orders(draft: Draft) -> None:
@@ -33,10 +33,12 @@ def check_orders(draft: Draft) -> None:
     claims: Counter[str] = Counter()
     for claim in draft.all(ResidualClaim):
         claims[claim.issuer] += claim.amount
-    for reserve in draft.all(Reserve):
-        if reserve.residual != claims[reserve.issuer]:
-            found = f"{reserve.residual} of claims, {claims[reserve.issuer]} are held"
-            raise InvariantBroken(f"reserve of '{reserve.issuer}': {found}")
+    noted = {reserve.issuer: reserve.residual for reserve in draft.all(Reserve)}
+    for issuer in sorted(noted.keys() | claims.keys()):
+        found = (noted.get(issuer, 0), claims[issuer])
+        if found[0] != found[1]:
+            detail = "{} of claims, {} are held".format(*found)
+            raise InvariantBroken(f"reserve of '{issuer}': {detail}")
 
 
 def _check_books(draft: Draft, orders: list[Redemption]) -> None:
@@ -63,23 +65,23 @@ def _check_books(draft: Draft, orders: list[Redemption]) -> None:
 
 
 def _check_queue(draft: Draft, orders: list[Redemption]) -> None:
-    """Who waits has a place in the queue of its commitment, and nobody else."""
-    waiting = {
-        key_of(
-            Place,
-            Place.identity(CapacityCommitment.identity(held.issuer, held.commitment), held.place),
-        ): held.id
-        for held in orders
-        if held.state is RedemptionState.QUEUED
-    }
-    places = dict(draft.objects(key_of(Place)))
-    for key in sorted(waiting.keys() ^ places.keys()):
-        raise InvariantBroken(f"place {key!r} is nobody's, or somebody waits without one")
-    count = Counter(
-        CapacityCommitment.identity(held.issuer, held.commitment)
-        for held in orders
-        if held.state is RedemptionState.QUEUED
-    )
-    for book in draft.all(Book):
-        if book.queued != count[book.key]:
-            raise InvariantBroken(f"{book.queued} wait for {book.key!r}, {count[book.key]} do")
+    """Who waits has a place of its own in the queue of its commitment, and nobody else."""
+    waiting: set[tuple[bytes, bytes]] = set()
+    count: Counter[bytes] = Counter()
+    last: dict[bytes, int] = {}
+    for held in orders:
+        if held.state is RedemptionState.QUEUED:
+            book = CapacityCommitment.identity(held.issuer, held.commitment)
+            waiting.add((key_of(Place, Place.identity(book, held.place)), held.id))
+            count[book] += 1
+            last[book] = max(held.place, last.get(book, 0))
+    places = {(key, decode(data, Place).order) for key, data in draft.objects(key_of(Place))}
+    for key, order in sorted(waiting ^ places):
+        raise InvariantBroken(f"place {key!r} is nobody's, or {order.hex()} waits without it")
+    for held_book in draft.all(Book):
+        found = count[held_book.key]
+        if held_book.queued != found:
+            detail = f"{held_book.queued} wait for {held_book.key!r}, {found} do"
+            raise InvariantBroken(detail)
+        if found and last[held_book.key] >= held_book.places:
+            raise InvariantBroken(f"a place of {held_book.key!r} would be given twice")

@@ -109,6 +109,12 @@ class Reason(StrEnum):
     NO_EXPIRY = "no_expiry"
     BAD_ORDER = "bad_order"
     UNKNOWN_ORDER = "unknown_order"
+    # Steps of the standard
+    BAD_STANDARD = "bad_standard"
+    REFERENCE_FALLS = "reference_falls"
+    CUT_TOO_LARGE = "cut_too_large"
+    STEP_OPEN = "step_open"
+    NO_STEP = "no_step"
     # Mempool and node
     MEMPOOL_FULL = "mempool_full"
     SENDER_QUOTA = "sender_quota"

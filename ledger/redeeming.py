@@ -102,9 +102,7 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     """The order after `delivered` µ in all: what it adds is burned, and the hours leave the
     reserve with it. Raises Invalid."""
     fresh = delivered - held.burned
-    reserve = RESERVES.get(draft, held.asset)
-    if reserve is None:
-        raise DamagedChain(f"the coin of order {held.id.hex()} has no reserve")
+    reserve = _reserve(draft, held)
     cost = _cost(reserve, fresh)
     after = redemption.consumed(held, delivered, cost)
     claim = cost - fresh
@@ -119,12 +117,19 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
         known = draft.load(ResidualClaim, identity)
         total = claim + (known.amount if known is not None else 0)
         draft.put(ResidualClaim(held.issuer, held.refund_lock, total), identity)
-    hours = after.delivered_microhours - held.delivered_microhours
+    hours = redemption.hours_delivered(fresh, held.factor)
     identity = CapacityCommitment.identity(held.issuer, held.commitment)
     commitment = COMMITMENTS.get(draft, identity)
     if commitment is not None and hours:
         COMMITMENTS.put(draft, capacity.delivered(commitment, hours, draft.period))
     return after
+
+
+def _reserve(draft: Draft, held: Redemption) -> Reserve:
+    reserve = RESERVES.get(draft, held.asset)
+    if reserve is None:
+        raise DamagedChain(f"the coin of order {held.id.hex()} has no reserve")
+    return reserve
 
 
 def _cost(reserve: Reserve, delivered: int) -> int:
@@ -146,8 +151,7 @@ def pay(draft: Draft, held: Redemption) -> list[Output]:
 def settle(draft: Draft, identity: bytes) -> list[Output]:
     """The deadline of an order has passed."""
     stored = draft.load(Redemption, identity)
-    if stored is None:
-        return []
+    assert stored is not None  # Its deadline goes with it.
     if stored.has_ended:
         if not stored.is_paid:
             return pay(draft, stored)
@@ -210,8 +214,8 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
     """The loser pays the deposit to the other side; a silent panel leaves the highest receipt."""
     dispute = DISPUTES.get(draft, identity)
     held = draft.load(Redemption, identity)
-    if dispute is None or held is None:
-        return []
+    assert dispute is not None  # Its deadline goes with it.
+    assert held is not None  # Disputed, it has no deadline of its own.
     DISPUTES.remove(draft, identity)
     after, is_missed, lock = held, False, dispute.refund_lock
     if dispute.verdict is Verdict.UPHELD and dispute.by_issuer:
@@ -227,12 +231,11 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
 
 def _as_claimed(draft: Draft, held: Redemption, dispute: Dispute) -> Redemption:
     """What the panel found delivered; no more than the coins of the order bring by now."""
-    if dispute.claimed <= held.burned:
-        return held
-    try:
-        return deliver(draft, held, dispute.claimed)
-    except Invalid:
-        return held
+    reserve, most = _reserve(draft, held), held.remaining
+    if reserve.batch_supply:
+        most = redemption.deliverable(most, reserve.batch_reserve, reserve.batch_supply)
+    delivered = min(dispute.claimed, held.burned + most)
+    return deliver(draft, held, delivered) if delivered > held.burned else held
 
 
 def _treasury_lock(draft: Draft, issuer: str, other: bytes) -> bytes:
@@ -281,9 +284,8 @@ def _places(draft: Draft, held: Book) -> Iterable[tuple[int, Place]]:
 def _may_begin(
     draft: Draft, commitment: CapacityCommitment, order: Redemption, yardstick: Yardstick
 ) -> bool:
-    lead = draft.economy.accept_ms + draft.parameters.period_ms
-    in_time = draft.clock_ms + lead <= order.start_by_ms and draft.clock_ms <= order.queue_until_ms
-    if not in_time or not commitment.counts:
+    """Until its own deadline its issuer has time to accept it and to prepare."""
+    if draft.clock_ms > order.queue_until_ms or not commitment.counts:
         return False
     return room_for(draft, commitment, order.microhours, order.end_ms, yardstick)
 

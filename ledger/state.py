@@ -19,7 +19,7 @@ from ledger.draft import Draft
 from ledger.economy.compliance import Freeze, frozen_until
 from ledger.economy.regulator import Carriers, check_approvals
 from ledger.epochs import Epoch
-from ledger.handlers import capacity, compliance, issuance, licences, redemption
+from ledger.handlers import capacity, compliance, issuance, licences, redemption, standard
 from ledger.locks import Key, Moment
 from ledger.objects import Used, key_of, load
 from ledger.operations import Numbered, Operation
@@ -207,5 +207,7 @@ _HANDLERS: dict[type[Any], Callable[[Draft, Any], None]] = {
     redeeming.CloseRedemption: redemption.close,
     redeeming.DisputeRedemption: redemption.dispute,
     redeeming.RuleRedemption: redemption.rule,
+    ops.ProposeStandard: standard.propose,
+    ops.WithdrawStandard: standard.withdraw,
 }
 """By type; a test says that no operation is left out."""

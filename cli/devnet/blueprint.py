@@ -5,7 +5,7 @@ an example can be checked in and a fault found with one seed can be replayed. Ev
 from here is public by design: whoever reads the genesis can derive it.
 
 Each validator is a licensed provider; they are in the order of their consensus keys, so that the
-first is the primary of view 0. The first four issue coins, backed by hours of two device classes
+first is the primary of view 0. The first four issue coins, backed by hours of three device classes
 that three independent attestors vouch for; five more are there to rule on challenges. Far less is
 outstanding than may be: minting has room. Times that last days elsewhere last minutes here.
 """
@@ -19,15 +19,16 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cli import founding
-from cli.founding import FACTORS, Capacity, LicenceAuthority, Provider
+from cli.founding import FACTORS, REFERENCES, Capacity, LicenceAuthority, Provider
 from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, tagged_hash
 from ledger.economy.attestor import AttestorGrant
-from ledger.economy.capacity import HORIZON_MS_MAX
 from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import RegulatorKeys
+from ledger.economy.schedule import HORIZON_MS_MAX
+from ledger.economy.standard import Factor, Reference
 from ledger.genesis import Allocation, Authority, Genesis, GenesisBond, GenesisCommitment, check
 from ledger.locks import Key, lock_hash
 from ledger.times import DAY_MS, MINUTE_MS
@@ -45,7 +46,6 @@ PROVIDERS = tuple(_PROVIDERS.split())
 ISSUERS_MAX = 4
 NAMES = tuple(_NAMES.split())
 FAUCET = "faucet"
-ACCOUNTS_MAX = 100
 SEEDED_TIME_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when a devnet made with --seed begins, on whatever day it is made."""
 EPOCH_BLOCKS = 20
@@ -73,8 +73,14 @@ _CAPACITY = (
         workloads=("fine-tuning", "inference", "training"),
     ),
     Capacity(device_class="l40sx8", devices=25, region=REGION, workloads=("inference",)),
+    Capacity(device_class="cpu", devices=4, region=REGION, workloads=("hashing",)),
 )
-"""What each issuer commits: machines of eight cards."""
+"""What each issuer commits: machines of eight cards, and processors such as any machine has."""
+_FACTORS = (*FACTORS, Factor("cpu", "hashing", 1_000_000))
+_REFERENCES = tuple(
+    sorted((*REFERENCES, Reference("hashing", 4_000)), key=lambda item: item.workload)
+)
+"""As elsewhere, and a small job that a devnet's own machine delivers."""
 _ATTESTORS = "meridian northlight plumbline quorum-lab ridgeway stillwater truepoint vantage"
 ATTESTORS = tuple(_ATTESTORS.split())
 """Each is a group of its own."""
@@ -179,7 +185,8 @@ class Blueprint:
                 epoch_blocks=EPOCH_BLOCKS,
                 epoch_ms=EPOCH_MS,
             ),
-            standard=FACTORS,
+            standard=_FACTORS,
+            references=_REFERENCES,
             regulator=RegulatorKeys(
                 REGULATOR_NEEDED,
                 tuple(SigningKey(seed).public for seed in self.regulator_seeds),
@@ -288,4 +295,8 @@ def _economy(period_ms: int) -> EconomyParameters:
         penalty_ppm=20_000,
         penalty_ppm_max=200_000,
         forgive_ms=30 * MINUTE_MS,
+        step_ppm=150_000,
+        step_spacing_ms=2 * MINUTE_MS,
+        notice_ms=2 * MINUTE_MS,
+        trigger_ppm=100_000,
     )

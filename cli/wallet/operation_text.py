@@ -33,6 +33,8 @@ def describe_operation(operation: Operation) -> str:
             return _order(operation)
         case ops.RotateRegulator() | ops.AdmitAttestor() | ops.RemoveAttestor() | ops.EndEpoch():
             return _government(operation)
+        case ops.ProposeStandard() | ops.WithdrawStandard():
+            return _standard(operation)
         case _:
             return _licence(operation)
 
@@ -136,6 +138,18 @@ def _government(
             return f"remove attestor '{operation.attestor}', version {operation.version}"
         case ops.EndEpoch():
             return f"end epoch {operation.epoch} with the block that holds this"
+
+
+def _standard(operation: ops.OnStandard) -> str:
+    match operation:
+        case ops.ProposeStandard():
+            units = [f"{item.workload} {item.units}" for item in operation.raised]
+            new = [f"{x.device_class}/{x.workload} {x.factor}" for x in operation.added]
+            raised = f"units an hour {', '.join(units) or 'as they are'}"
+            added = f"new factors {', '.join(new) or 'none'}"
+            return f"propose standard {operation.version}: {raised}; {added}"
+        case ops.WithdrawStandard():
+            return f"withdraw the step of the standard noticed {rfc3339(operation.since_ms)}"
 
 
 def _licence(

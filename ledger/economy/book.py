@@ -108,9 +108,10 @@ def has_room(
 ) -> bool:
     """Whether `microhours` more fit by the end of `period`, all others served as well.
 
-    `hours` are (µh a period, first period, period after the last), `taken` what of the present
-    period is delivered already.
+    `hours` are (µh a period, first period, period after the last), `taken` what was delivered in
+    the present period already: of later ones it takes nothing.
     """
+    taken = min(taken, _until(hours, now, now))
     demand = microhours
     later: list[tuple[int, int]] = []
     for item in kept:
@@ -138,6 +139,7 @@ def free_until(
     now: int,
 ) -> int:
     """The most µh that one more order may take by the end of `period`."""
+    taken = min(taken, _until(hours, now, now))
     demand, later = 0, []
     for item in kept:
         if now <= item.period <= period:

@@ -14,11 +14,13 @@ from ledger.codec import Wire
 from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 YEAR_MS = 365 * DAY_MS
+STEP_PPM_MAX = 400_000
 AUDIT_DEVICES_MIN = 59
 """Finds one of twenty fakes with 95 %; 149 find one of fifty."""
 
 _Week = Annotated[int, Meta(ge=MINUTE_MS, le=7 * DAY_MS)]
 _Month = Annotated[int, Meta(ge=MINUTE_MS, le=30 * DAY_MS)]
+_Year = Annotated[int, Meta(ge=MINUTE_MS, le=YEAR_MS)]
 _HalfYear = Annotated[int, Meta(ge=MINUTE_MS, le=180 * DAY_MS)]
 
 
@@ -66,3 +68,11 @@ class EconomyParameters(Wire, frozen=True):
     penalty_ppm_max: Annotated[int, Meta(ge=1_000, le=200_000)]
     forgive_ms: _Month
     """One strike is forgiven after so long."""
+    step_ppm: Annotated[int, Meta(ge=0, le=STEP_PPM_MAX)]
+    """Delta: no factor is cut by more in one step of the standard; at most the margin."""
+    step_spacing_ms: _Year
+    """From one version of the standard to the next, at the least."""
+    notice_ms: _Year
+    """From the notice of a step to its effect, at the least."""
+    trigger_ppm: Annotated[int, Meta(ge=10_000, le=1_000_000)]
+    """By so much throughput in receipts outruns the standard before the system drafts a step."""

@@ -78,8 +78,9 @@ class Reserve(Wire, frozen=True):
     residual: AmountOrZero
     """Claims for the uncovered part of coins that were redeemed; no part of `supply`."""
     batch_reserve: AmountOrZero
-    """R as a period in deficit began: orders of the period are served by this share alone. Zero, as
-    the next, in a period that began with all coins covered."""
+    """R as a period in deficit began, or as coins became covered by less within it: orders of the
+    period are served by this share alone. Zero, as the next, once a period began with all coins
+    covered."""
     batch_supply: AmountOrZero
 
     @classmethod
@@ -205,7 +206,7 @@ def judged(
     parameters: Parameters,
 ) -> Reserve:
     """The reserve with fresh figures and what follows from them; `is_short` of its bond."""
-    held = matured(held, clock_ms, parameters.economy)
+    held = _less_covered(matured(held, clock_ms, parameters.economy), hours.reserve)
     solvency = solvency_of(held.supply, hours, parameters)
     if held.solvency is Solvency.CAGED:
         solvency = Solvency.CAGED
@@ -219,6 +220,17 @@ def judged(
         since_ms=held.since_ms if solvency is held.solvency else clock_ms,
         short_since_ms=short_since_ms,
     )
+
+
+def _less_covered(held: Reserve, covered: int) -> Reserve:
+    """A new batch where coins are covered by less than the last one found: deliveries never do
+    that, so hours were lost, and whoever comes first is not to be served at the old share."""
+    outstanding = held.supply
+    if covered >= outstanding:
+        return held
+    if held.batch_supply and covered * held.batch_supply >= held.batch_reserve * outstanding:
+        return held
+    return msgspec.structs.replace(held, batch_reserve=covered, batch_supply=outstanding)
 
 
 def solvency_of(supply: int, hours: Hours, parameters: Parameters) -> Solvency:

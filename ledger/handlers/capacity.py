@@ -56,7 +56,7 @@ def commit(draft: Draft, operation: Commit) -> None:
     terms = operation.terms
     _need_promising(draft, terms.issuer, operation.key)
     use_number(draft, operation)
-    factors = factor_table(draft.one(Standard))
+    factors = factor_table(draft.one(Standard).factors)
     for workload in terms.workloads:
         if (terms.device_class, workload) not in factors:
             detail = f"the standard has no factor for {terms.device_class}/{workload}"

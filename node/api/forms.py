@@ -386,6 +386,35 @@ class RuleRedemptionForm(Form, frozen=True, kw_only=True, tag_field="type", tag=
     upheld: bool
 
 
+class ReferenceForm(Form, frozen=True, kw_only=True):
+    """Units of a workload's reference job that are one standard compute hour."""
+
+    workload: str
+    units: Count
+
+
+class FactorForm(Form, frozen=True, kw_only=True):
+    """What an hour of a device class is worth at a workload, in millionths of a coin."""
+
+    device_class: str
+    workload: str
+    factor: Count
+
+
+class ProposeStandardForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="propose-standard"
+):
+    version: Count
+    raised: list[ReferenceForm]
+    added: list[FactorForm]
+
+
+class WithdrawStandardForm(
+    Form, frozen=True, kw_only=True, tag_field="type", tag="withdraw-standard"
+):
+    since_ms: Count
+
+
 OperationForm: TypeAlias = (
     MintForm
     | BurnForm
@@ -425,71 +454,6 @@ OperationForm: TypeAlias = (
     | CloseRedemptionForm
     | DisputeRedemptionForm
     | RuleRedemptionForm
+    | ProposeStandardForm
+    | WithdrawStandardForm
 )
-
-
-class KeyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="key"):
-    key: Hex32
-
-
-class ThresholdForm(Form, frozen=True, kw_only=True, tag_field="type", tag="threshold"):
-    needed: Count
-    keys: list[Hex32]
-
-
-class AfterForm(Form, frozen=True, kw_only=True, tag_field="type", tag="after"):
-    unit: Count
-    value: Count
-
-
-class BeforeForm(Form, frozen=True, kw_only=True, tag_field="type", tag="before"):
-    unit: Count
-    value: Count
-
-
-class HashForm(Form, frozen=True, kw_only=True, tag_field="type", tag="hash"):
-    digest: Hex32
-
-
-class AllForm(Form, frozen=True, kw_only=True, tag_field="type", tag="all"):
-    parts: list[ConditionForm]
-
-
-class AnyForm(Form, frozen=True, kw_only=True, tag_field="type", tag="any"):
-    parts: list[ConditionForm]
-
-
-ConditionForm: TypeAlias = (
-    KeyForm | ThresholdForm | AfterForm | BeforeForm | HashForm | AllForm | AnyForm
-)
-
-
-class BodyForm(Form, frozen=True, kw_only=True):
-    """The part of a transaction that is signed."""
-
-    version: Count
-    chain_id: Hex32
-    inputs: list[InputForm]
-    outputs: list[OutputForm]
-    fee: FeeForm
-    operations: list[OperationForm]
-    expires_at_ms: Count
-    memo: Hex
-
-
-class SignatureForm(Form, frozen=True, kw_only=True):
-    key: Hex32
-    signature: Hex64
-
-
-class WitnessForm(Form, frozen=True, kw_only=True):
-    conditions: list[ConditionForm]
-    signatures: list[SignatureForm]
-    preimages: list[Hex]
-
-
-class TransactionForm(Form, frozen=True, kw_only=True):
-    """A sealed transaction; its bytes are the canonical encoding of these fields."""
-
-    body: BodyForm
-    witness: WitnessForm

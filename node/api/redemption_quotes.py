@@ -29,7 +29,7 @@ from node.api import redemption_schemas as schemas
 from node.api.redemption_answers import deliverable_now
 
 MEASURED_MAX = 32
-"""Commitments that one quote measures: a millisecond each where the book is full."""
+"""Commitments that one quote measures: 2.5 ms each where the book is full."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from node.api import (
     operations,
     problems,
     redemptions,
+    standards,
     status,
     transactions,
     validators,
@@ -58,6 +59,7 @@ _TOPICS = (
     epochs,
     consensus,
     economy,
+    standards,
     redemptions,
 )
 

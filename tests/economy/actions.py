@@ -17,6 +17,7 @@ from tests.economy.model import (
     OpeningModel,
     OrderModel,
     Said,
+    StepModel,
     hashed,
     panel_of,
 )
@@ -243,10 +244,12 @@ class Actions(Model):
     # Capacity.
 
     def commit(
-        self, place: tuple[str, str], key: str, line: tuple[str, str], factor: int,
+        self, place: tuple[str, str], key: str, line: tuple[str, str], workloads: tuple[str, ...],
         begin: int, end: int, hours: int, height: int,
     ) -> bool:  # fmt: skip
-        if not self._promises(place[0], key) or place in self.commitments or not factor:
+        if not self._promises(place[0], key) or place in self.commitments:
+            return False
+        if any((line[0], work) not in self.factors for work in workloads):
             return False
         period = self.times.period
         if begin % period or end % period or not max(begin, self.clock) < end or not hours:
@@ -259,7 +262,7 @@ class Actions(Model):
         if sum(issuer == place[0] for issuer, _ in self.commitments) >= COMMITMENTS_OF_ISSUER:
             return False
         self.commitments[place] = CommitmentModel(
-            full, factor, begin, end, hours, "proposed", self.clock, height
+            full, workloads, begin, end, hours, "proposed", self.clock, height
         )
         self.touched.add(place[0])
         return True
@@ -342,6 +345,8 @@ class Actions(Model):
         known = before is not None and self._is_heard(name, before)
         if before is not None and known and until < before.until:
             return False
+        if not self._seat_is_spared(name, held):
+            return False
         if before is not None and known and figure < self.weighted(before, before.figure):
             if before.lower is None or figure < before.lower:
                 before.lower_at = self.clock
@@ -355,6 +360,20 @@ class Actions(Model):
             held.state, held.since = "live", self.clock
         self.touched.add(place[0])
         return True
+
+    def _seat_is_spared(self, name: str, held: CommitmentModel) -> bool:
+        """Three groups stay silent, or the word is needed; those of old are dropped for it."""
+        everybody = {self.groups[other] for other in self.attestors}
+        deaf = {x for x, word in held.said.items() if x != name and not self._is_heard(x, word)}
+        for dropped in (set[str](), deaf):
+            speak = (held.said.keys() & self.attestors) - dropped - {name}
+            others = {self.groups[other] for other in speak}
+            more = others | {self.groups[name]}
+            if more == others or len(more) < 2 * self.times.groups or len(everybody - more) > 2:
+                for other in dropped:
+                    del held.said[other]
+                return True
+        return False
 
     def challenge(
         self, place: tuple[str, str], owner: str, coin: str, deposit: int, seed: bytes
@@ -445,3 +464,38 @@ class Actions(Model):
 
     def _may_last(self, until: int) -> bool:
         return self.header < until <= self.header + self.times.order
+
+    # The standard.
+
+    def propose(
+        self, version: int, raised: dict[str, int], added: dict[tuple[str, str], int]
+    ) -> bool:
+        if version != self.standard + 1 or self.step is not None or not (raised or added):
+            return False
+        if any(units <= self.units.get(work, 0) for work, units in raised.items()):
+            return False
+        units = self.units | raised
+        factors = {
+            place: -(-factor * self.units[place[1]] // units[place[1]])
+            for place, factor in self.factors.items()
+        }
+        if any(
+            (self.factors[place] - factor) * PPM > self.factors[place] * self.times.step
+            for place, factor in factors.items()
+        ):
+            return False
+        if added.keys() & factors.keys():
+            return False
+        factors |= added
+        if {work for _, work in factors} != units.keys():
+            return False
+        moment = max(self.clock + self.times.notice, self.standard_since + self.times.spacing)
+        ends = -(-moment // self.times.period) * self.times.period
+        self.step = StepModel(units, factors, self.clock, ends)
+        return True
+
+    def withdraw_step(self, since: int) -> bool:
+        if self.step is None or self.step.since != since:
+            return False
+        self.step = None
+        return True

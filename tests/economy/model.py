@@ -42,6 +42,9 @@ class Times:
     winddown: int
     order: int
     audit: int
+    step: int
+    spacing: int
+    notice: int
 
 
 @dataclass
@@ -75,7 +78,7 @@ class Said:
 @dataclass
 class CommitmentModel:
     line: tuple[str, str, str]
-    factor: int
+    workloads: tuple[str, ...]
     begin: int
     end: int
     hours: int
@@ -121,6 +124,16 @@ class OpeningModel:
 
 
 @dataclass
+class StepModel:
+    """A standard that is to come."""
+
+    units: dict[str, int]
+    factors: dict[tuple[str, str], int]
+    since: int
+    ends: int
+
+
+@dataclass
 class OrderModel:
     targets: tuple[str, ...]
     until: int
@@ -155,6 +168,13 @@ class Model:
     touched: set[str] = field(default_factory=set)
     epoch: int = 0
     is_ending: bool = False
+    standard: int = 1
+    standard_since: int = 0
+    units: dict[str, int] = field(default_factory=dict)
+    """An hour, by workload."""
+    factors: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By class and workload."""
+    step: StepModel | None = None
 
     @property
     def now(self) -> int:
@@ -245,7 +265,23 @@ class Model:
                 del self.commitments[place]
                 self.touched.add(place[0])
 
+    def _take_step(self) -> None:
+        """Who kept the margin is covered afterwards too: no step by itself makes a deficit."""
+        step = self.step
+        if step is None or self.clock < step.ends:
+            return
+        spared = [
+            name
+            for name, coin in self.coins.items()
+            if coin.supply <= self.measured(name).reserve * (PPM - self.times.margin) // PPM
+        ]
+        self.units, self.factors, self.step = step.units, step.factors, None
+        self.standard, self.standard_since = self.standard + 1, step.ends
+        for name in spared:
+            assert self.coins[name].supply <= self.measured(name).reserve, name
+
     def _begin_period(self) -> None:
+        self._take_step()
         for (issuer, _), held in self.commitments.items():
             among = {name for _, name in self._best(held)[: self.times.groups]}
             for name, said in held.said.items():
@@ -346,7 +382,7 @@ class Model:
         for end in sorted({said.until for said in held.said.values()}):
             stop = min(last, end // self.times.period)
             if stop > first:
-                total += self.counted(held, end) * held.factor * (stop - first)
+                total += self.counted(held, end) * self.rate(held) * (stop - first)
                 first = stop
         return total
 
@@ -360,7 +396,11 @@ class Model:
         if len(said) >= self.times.groups:
             hours = min(hours, sorted(said.values(), reverse=True)[self.times.groups - 1])
         left = held.end // self.times.period - max(held.begin, self.clock) // self.times.period
-        return hours * held.factor * max(0, left) // PPM
+        return hours * self.rate(held) * max(0, left) // PPM
+
+    def rate(self, held: CommitmentModel) -> int:
+        """What an hour of it is worth: that of the workload which is worth least."""
+        return min(self.factors[held.line[1], work] for work in held.workloads)
 
     def deposit_needed(self, place: tuple[str, str]) -> int:
         """A share of what is at stake, never more than the bond could pay, at least a coin."""

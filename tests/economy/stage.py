@@ -19,7 +19,14 @@ from ledger.economy.bond import Bond
 from ledger.economy.challenge import Challenge
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.reserve import Reserve
-from ledger.economy.standard import Factor
+from ledger.economy.standard import (
+    Factor,
+    PastStandard,
+    Standard,
+    factor_table,
+    units_table,
+)
+from ledger.economy.step import StandardStep
 from ledger.execution import Execution
 from ledger.genesis import Allocation, Genesis, GenesisBond, supply_by_issuer
 from ledger.invariants import recount
@@ -49,8 +56,6 @@ ACCOUNTS = ("alice", "bob", "carol")
 FEE = 3_000
 LIFE_MS = 20 * MINUTE_MS
 """Of a transaction: longer than any block takes, short enough to be forgotten in a stream."""
-FACTORS = {"gpu-80g": 1_000_000, "gpu-24g": 300_000}
-"""Of the least workload of each class."""
 FURTHER = {"judge-0": "judge-0", "judge-again": "judge-0"}
 """Further attestors by group."""
 VOUCHING = tuple(f"att-{group}" for group in (*world.GROUPS, *world.PANEL_GROUPS[:3]))
@@ -89,6 +94,10 @@ def short_economy() -> EconomyParameters:
         penalty_ppm=20_000,
         penalty_ppm_max=200_000,
         forgive_ms=20 * MINUTE_MS,
+        step_ppm=150_000,
+        step_spacing_ms=12 * MINUTE_MS,
+        notice_ms=3 * MINUTE_MS,
+        trigger_ppm=100_000,
     )
 
 
@@ -101,7 +110,7 @@ def stream_genesis() -> Genesis:
     made = msgspec.structs.replace(
         made,
         parameters=msgspec.structs.replace(made.parameters, economy=short_economy()),
-        standard=(*made.standard, Factor("gpu-24g", "inference", FACTORS["gpu-24g"])),
+        standard=(*made.standard, Factor("gpu-24g", "inference", 300_000)),
         attestors=(*made.attestors, *_further_attestors()),
         licences=tuple(licences),
         commitments=tuple(attest(made.nonce, commitment(name), figures) for name in ISSUERS),
@@ -152,8 +161,14 @@ def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
         winddown=e.winddown_ms,
         order=e.order_ms_max,
         audit=e.audit_devices,
+        step=e.step_ppm,
+        spacing=e.step_spacing_ms,
+        notice=e.notice_ms,
     )
     model = Actions(times, chain_id, genesis.time_ms, genesis.time_ms)
+    model.standard_since = genesis.time_ms
+    model.units = {item.workload: item.units for item in genesis.references}
+    model.factors = {(x.device_class, x.workload): x.factor for x in genesis.standard}
     for item in genesis.licences:
         keys = {role: f"{item.id}/{role}" for role in ROLES}
         model.licences[item.id] = LicenceModel(item.issuer, item.expires_ms, keys, item.name)
@@ -171,7 +186,7 @@ def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
         place = (terms.issuer, terms.id)
         model.commitments[place] = CommitmentModel(
             line=terms.line,
-            factor=FACTORS[terms.device_class],
+            workloads=terms.workloads,
             begin=terms.from_ms,
             end=terms.to_ms,
             hours=terms.microhours,
@@ -269,6 +284,8 @@ class Stage:
             if isinstance(operation, Commit):
                 return "none"
             return self.model.commitment_state((operation.issuer, operation.commitment))
+        if kind == "standard":
+            return "none" if self.model.step is None else "noticed"
         return ""
 
     def again(self, tx: SignedTransaction) -> None:
@@ -338,8 +355,23 @@ class Stage:
         _same("openings", ours, drawn)
         orders = {x.id: (x.until_ms, x.version) for x in ORDERS.all(draft)}
         _same("orders", orders, {n: (x.until, x.version) for n, x in model.orders.items()})
+        self._compare_standard(draft)
         strikes = {x.id: x.strikes for x in draft.all(Attestor) if x.strikes}
         _same("strikes", strikes, model.strikes)
+
+    def _compare_standard(self, draft: Draft) -> None:
+        model, held, step = self.model, draft.one(Standard), draft.load(StandardStep)
+        theirs = (model.standard, model.standard_since, model.units, model.factors)
+        ours = (held.version, held.since_ms, units_table(held.references))
+        _same("standard", (*ours, factor_table(held.factors)), theirs)
+        noticed = None if step is None else (step.since_ms, step.ends_ms, step.factors)
+        theirs_then = None
+        if model.step is not None:
+            factors = tuple(Factor(*place, rate) for place, rate in model.step.factors.items())
+            theirs_then = (model.step.since, model.step.ends, factors)
+        _same("step", noticed, theirs_then)
+        past = [item.standard.version for item in draft.all(PastStandard)]
+        _same("past standards", past, list(range(1, model.standard)))
 
     def _compare_licences(self, draft: Draft) -> None:
         found = licences_by_name(draft)

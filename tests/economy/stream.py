@@ -16,7 +16,8 @@ from ledger.economy.licence import RoleKeys
 from ledger.economy.spot_audit import nonce_digest
 from ledger.objects import load
 from ledger.times import MINUTE_MS
-from tests.economy.stage import ACCOUNTS, APPLICANTS, FACTORS, ISSUERS, VOUCHING, Stage
+from tests.economy import steps
+from tests.economy.stage import ACCOUNTS, APPLICANTS, ISSUERS, VOUCHING, Stage
 from tests.ledger.world import COIN, ROLES, device, grant, key, lock_of
 
 ACTIONS_A_BLOCK = 12
@@ -91,6 +92,8 @@ class Stream:
         elif draw < 0.66:
             number = self.model.epoch + (self.rng.random() < 0.1)
             self.govern(ops.EndEpoch(number), lambda: self.model.end_epoch(number))
+        elif draw < 0.72:
+            steps.act(self.stage, self.rng)
         else:
             self.licence()
 
@@ -336,7 +339,7 @@ class Stream:
 
     def commit(self) -> None:
         name, fresh = self.rng.choice(ISSUERS + APPLICANTS), f"c{self.rng.randrange(5)}"
-        kind = self.rng.choice((*FACTORS, "unknown"))
+        kind = self.rng.choice(steps.CLASSES)
         region = self.rng.choice(("eu-west", "us-east", "ap-south"))
         period = self.stage.world.genesis.parameters.period_ms
         begin = (self.model.clock // period + self.rng.choice((-2, -1, 0, 1, 2, 3, 500))) * period
@@ -345,17 +348,16 @@ class Stream:
             end += 1
         hours = self.rng.choice((0, 1, 500_000, 2_000_000, 9_000_000))
         signer = self.treasury(name, "operations")
-        workloads = ("inference",) if kind == "gpu-24g" else ("inference", "training")
+        workloads = ("inference", "training") if kind == "gpu-80g" else ("inference",)
         terms = CommitmentTerms(fresh, name, kind, region, workloads, begin, end, hours)
         operation = ops.Commit(key(signer).public, *self.lane(name, "operations"), terms)
-        factor = FACTORS.get(kind, 0)
         self.stage.act(
             operation,
             lambda: self.model.commit(
                 (name, fresh),
                 signer,
                 (kind, region),
-                factor,
+                workloads,
                 begin,
                 end,
                 hours,

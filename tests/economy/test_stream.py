@@ -13,13 +13,14 @@ SEEDS = range(4)
 OFTEN = (
     "mint burn attest commit pledge-devices amend challenge rule seal-nonce reveal-nonce"
     " open-devices deposit-bond withdraw-bond admit suspend reinstate rotate-key freeze renew-order"
-    " lift-order evidence end-epoch"
+    " lift-order evidence end-epoch propose-standard withdraw-standard"
 )
 REASONS = (
     "above_headroom not_healthy licence_inactive wrong_role_key wrong_version short_bond own_coin"
     " device_pledged overlapping_schedule unknown_class no_expiry frozen mint_frozen bad_schedule"
     " above_commitment low_deposit not_on_panel bad_period unknown_attestor above_mint_cap too_many"
-    " no_panel not_drawn unknown_device already_final expired wrong_epoch"
+    " no_panel not_drawn unknown_device already_final expired wrong_epoch bad_standard"
+    " reference_falls cut_too_large step_open no_step"
 )
 
 _taken: dict[int, tuple[Counter[str], Counter[str]]] = {}

@@ -23,7 +23,17 @@ from ledger.redemption_operations import (
 )
 from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import EconomyWorld, lasting
-from tests.ledger.world import COIN, PERIOD_MS, key, lock_of, make_genesis
+from tests.ledger.world import (
+    COIN,
+    GROUPS,
+    PERIOD_MS,
+    TIME_MS,
+    attest,
+    commitment,
+    key,
+    lock_of,
+    make_genesis,
+)
 
 ENDPOINT = "127.0.0.1:9000"
 CERTIFICATE = bytes([7]) * 32
@@ -105,6 +115,7 @@ class RedemptionWorld(EconomyWorld):
         signer: str = "session",
         claimed: int | None = None,
         coin: str = "val1",
+        owner: str = "alice",
     ) -> SignedTransaction:
         if claimed is None:
             claimed = self.order(order).burned
@@ -117,7 +128,7 @@ class RedemptionWorld(EconomyWorld):
             amount,
             lock_of("dave"),
         )
-        return self.spends("alice", operation, amount, coin, signer)
+        return self.spends(owner, operation, amount, coin, signer)
 
     def rules(self, order: bytes, attestor: str, *, upheld: bool) -> SignedTransaction:
         signer = f"attestor/{attestor}"
@@ -146,3 +157,18 @@ class RedemptionWorld(EconomyWorld):
 def new_world(days: int = 30) -> RedemptionWorld:
     """Hours for a month, of which none is promised twice."""
     return RedemptionWorld(lasting(make_genesis(), days))
+
+
+def ending_world(
+    periods: int, workloads: tuple[str, ...] = ("inference", "training")
+) -> RedemptionWorld:
+    """The hours of val0 are over after so many periods."""
+    genesis = lasting(make_genesis(), 30)
+    made = commitment("val0")
+    end_ms = TIME_MS + periods * PERIOD_MS
+    made = msgspec.structs.replace(
+        made, terms=msgspec.structs.replace(made.terms, to_ms=end_ms, workloads=workloads)
+    )
+    made = attest(genesis.nonce, made, {f"att-{group}": 900_000 for group in GROUPS})
+    commitments = (made, *genesis.commitments[1:])
+    return RedemptionWorld(msgspec.structs.replace(genesis, commitments=commitments))

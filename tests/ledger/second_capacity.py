@@ -2,7 +2,8 @@
 of the node.
 
 A commitment is [terms, state, version, since, born, devices, attestations, the last period in which
-some were pledged, how many were before it]; terms are [id, issuer, class, region, workloads, from,
+some were pledged, how many were before it, the last period in which hours were delivered, µh of
+it]; terms are [id, issuer, class, region, workloads, from,
 to, µh]; an attestation is [attestor, µh, since, until, lower]; a device is [id, issuer, commitment,
 born, until, last period opened, period pledged]; a challenge is [issuer, commitment, asset,
 deposit, penalty, refund lock, since, panel, votes, decided].
@@ -66,7 +67,7 @@ def _standing(state: State, issuer: str, name: str) -> list[Any]:
     return list(held)
 
 
-def _attestor(state: State, name: str, key: bytes) -> None:
+def need_attestor(state: State, name: str, key: bytes) -> None:
     held = state.get("Attestor", name.encode())
     need(held is not None and held[1], "unknown_attestor")
     need(held[0][3] == key, "wrong_role_key")
@@ -98,7 +99,9 @@ def commit(state: State, key: bytes, lane: int, number: int, terms: list[Any]) -
     need(terms[4] == sorted(set(terms[4])) and terms[7] > 0, "bad_schedule")
     _check_line(state, terms, others)
     keep(
-        state, "CapacityCommitment", [terms, PROPOSED, 0, state.clock_ms, state.height, 0, [], 0, 0]
+        state,
+        "CapacityCommitment",
+        [terms, PROPOSED, 0, state.clock_ms, state.height, 0, [], 0, 0, 0, 0],
     )
 
 
@@ -118,7 +121,7 @@ def pledge(state: State, issuer: str, key: bytes, lane: int, number: int, *asked
     spare = 1_000_000 * state.period_ms * (held[5] + len(devices) - 1)
     need(spare < held[0][7] * 3_600_000, "too_many")
     if held[7] != state.period:
-        held[7:] = [state.period, held[5]]
+        held[7:9] = [state.period, held[5]]
     held[2] += 1
     held[5] += len(devices)
     keep(state, "CapacityCommitment", held)
@@ -143,7 +146,7 @@ def amend(state: State, issuer: str, key: bytes, lane: int, number: int, *asked:
 
 def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *said: Any) -> None:
     issuer, name, born, until_ms, figure = said
-    _attestor(state, attestor, key)
+    need_attestor(state, attestor, key)
     use_number(state, attestor, "attestor", lane, number)
     held = _standing(state, issuer, name)
     need(born == held[4], "unknown_commitment")
@@ -164,11 +167,23 @@ def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *sai
     if len(others) == 16:
         others = [item for item in others if is_heard(state, item)]
     need(len(others) < 16, "too_many")
+    if not _seats_are_left(state, others, attestor):
+        others = [item for item in others if is_heard(state, item)]
+        need(_seats_are_left(state, others, attestor), "no_panel")
     held[6] = sorted([*others, entry])
     agree = len(best_by_group(state, held, clock_ms))
     if held[1] == PROPOSED and agree >= state.get("Parameters")[5]:
         held[1], held[3] = LIVE, clock_ms
     keep(state, "CapacityCommitment", held)
+
+
+def _seats_are_left(state: State, others: list[list[Any]], attestor: str) -> bool:
+    """For three groups that rule, or fewer than twice as many as are needed speak."""
+    groups = groups_of(state)
+    spoken = {groups[item[0]] for item in others if item[0] in groups}
+    free = set(groups.values()) - spoken - {groups[attestor]}
+    is_few = len(spoken) + 1 < 2 * state.get("Parameters")[5]
+    return groups[attestor] in spoken or is_few or len(free) >= 3
 
 
 def challenge(
@@ -182,7 +197,7 @@ def challenge(
     penalty = _penalty(state, issuer, held)
     need(amount >= penalty, "low_deposit")
     seed = state.parent_hash + f"{issuer}\0{name}".encode()
-    panel = _panel(state, [item[0] for item in held[6]], seed)
+    panel = draw_panel(state, [item[0] for item in held[6]], seed)
     need(len(panel) >= 3, "no_panel")
     keep(
         state,
@@ -204,7 +219,7 @@ def _penalty(state: State, issuer: str, held: list[Any]) -> int:
 def _at_stake(state: State, held: list[Any]) -> int:
     """What the periods left are worth, were all words fresh and of the whole schedule."""
     terms, wanted = held[0], state.get("Parameters")[5]
-    groups = _groups(state)
+    groups = groups_of(state)
     said = sorted([figure, groups[name]] for name, figure, *_ in held[6] if name in groups)
     figures = sorted({group: figure for figure, group in said}.values())
     most = min(terms[7], held[5] * 10**6 * state.period_ms // 3_600_000)
@@ -217,13 +232,13 @@ def _at_stake(state: State, held: list[Any]) -> int:
     return most * min(factors) * len(left) // 10**6
 
 
-def _groups(state: State) -> dict[str, str]:
+def groups_of(state: State) -> dict[str, str]:
     """Of attestors that count."""
     return {item[0][0]: item[0][2] for item in state.all("Attestor") if item[1]}
 
 
-def _panel(state: State, parties: list[str], seed: bytes) -> list[str]:
-    groups = _groups(state)
+def draw_panel(state: State, parties: list[str], seed: bytes) -> list[str]:
+    groups = groups_of(state)
     closed = {groups[name] for name in parties if name in groups}
     panel: list[str] = []
     for _, name in sorted((digest("panel", seed, name.encode()), name) for name in groups):
@@ -236,13 +251,13 @@ def _panel(state: State, parties: list[str], seed: bytes) -> list[str]:
 def rule(
     state: State, attestor: str, key: bytes, issuer: str, name: str, upheld: bool, since_ms: int
 ) -> None:
-    _attestor(state, attestor, key)
+    need_attestor(state, attestor, key)
     held = now(state, "Challenge", f"{issuer}\0{name}".encode())
     need(held is not None and held[6] == since_ms, "unknown_challenge")
     ends_ms = held[9] or since_ms + state.economy.contest_ms
     need(state.clock_ms <= ends_ms, "unknown_challenge")
     need(attestor in held[7], "not_on_panel")
-    groups = _groups(state)
+    groups = groups_of(state)
     contested = now(state, "CapacityCommitment", f"{issuer}\0{name}".encode())
     closed = {entry[0] for entry in contested[6]} | {vote[0] for vote in held[8]} - {attestor}
     need(groups[attestor] not in [groups.get(other) for other in closed], "not_on_panel")
@@ -262,7 +277,7 @@ def verdict(held: list[Any]) -> bool | None:
 
 
 def seal(state: State, attestor: str, key: bytes, period: int, sealed: bytes) -> None:
-    _attestor(state, attestor, key)
+    need_attestor(state, attestor, key)
     need(period == state.period + 1, "bad_period")
     identity = period.to_bytes(8, "big")
     held = state.get("AuditRound", identity) or [period, []]
@@ -271,7 +286,7 @@ def seal(state: State, attestor: str, key: bytes, period: int, sealed: bytes) ->
 
 
 def reveal(state: State, attestor: str, key: bytes, period: int, nonce: bytes) -> None:
-    _attestor(state, attestor, key)
+    need_attestor(state, attestor, key)
     need(period == state.period - 1, "bad_period")
     identity = period.to_bytes(8, "big")
     held = state.get("AuditRound", identity) or [period, []]

@@ -13,6 +13,7 @@ import msgpack
 from tests.ledger.second_shape import (
     Refused,
     Shape,
+    among,
     binary,
     boolean,
     coded,
@@ -69,6 +70,12 @@ TERMS = struct(SLUG, SLUG, SLUG, SLUG, WORKLOADS, UINT, UINT, MICROHOURS)
 DEVICES = many(HASH, 1, 256)
 TARGETS = many(HASH, 1, 64)
 VOTES = (VOTE, SIGNATURE)
+VERSION = integer(1, 2**32 - 1)
+FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
+REFERENCE = struct(SLUG, integer(1, 2**40))
+RECEIPT = struct(HASH, UINT, AMOUNT, UINT, HASH)
+ENDPOINT = text(r"[!-~]*", 128)
+ON_ORDER = (SLUG, HASH, HASH)
 _FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
     1: ("Mint", (SLUG, HASH, LANE, UINT, AMOUNT)),
     2: ("Burn", (HASH, AMOUNT)),
@@ -100,6 +107,16 @@ _FIELDS: dict[int, tuple[str, tuple[Shape, ...]]] = {
     28: ("FreezeOrder", (SLUG, HASH, TARGETS, UINT)),
     29: ("RenewOrder", (SLUG, UINT, UINT)),
     30: ("LiftOrder", (SLUG, UINT)),
+    31: ("Redeem", (SLUG, SLUG, SLUG, AMOUNT, HASH, HASH, UINT, UINT, UINT)),
+    32: ("CancelRedemption", ON_ORDER),
+    33: ("AcceptRedemption", ON_ORDER),
+    34: ("ReadyRedemption", (*ON_ORDER, ENDPOINT, HASH)),
+    35: ("PostReceipt", (SLUG, HASH, RECEIPT, HASH, SIGNATURE)),
+    36: ("CloseRedemption", ON_ORDER),
+    37: ("DisputeRedemption", (*ON_ORDER, AMOUNT_OR_ZERO, HASH, AMOUNT, HASH)),
+    38: ("RuleRedemption", (SLUG, HASH, HASH, boolean)),
+    41: ("ProposeStandard", (VERSION, many(REFERENCE, 0, 64), many(FACTOR, 0, 64))),
+    42: ("WithdrawStandard", (UINT,)),
 }
 OPERATIONS: dict[str, Shape] = {
     name: struct(integer(number, number), *fields) for number, (name, fields) in _FIELDS.items()
@@ -124,13 +141,14 @@ WITNESS = struct(
 HEADER = struct(
     integer(1, 1), HASH, UINT, UINT, HASH, HASH, HASH, HASH, HASH, HASH, HASH, UINT, HASH
 )
-FACTOR = struct(SLUG, SLUG, integer(1, 10**9))
 FACTORS = many(FACTOR, 1, 256)
+REFERENCES = many(REFERENCE, 1, 64)
+STANDARD = struct(VERSION, FACTORS, REFERENCES, UINT)
 ATTESTATION = struct(SLUG, MICROHOURS, UINT, UINT, many(struct(MICROHOURS, UINT), 0, 1))
 SIGNED = struct(SLUG, MICROHOURS, SIGNATURE)
 FOUNDING = struct(TERMS, many(HASH, 0, 10_000), many(SIGNED, 0, 16))
 MINUTE, DAY = 60_000, 86_400_000
-WEEK, MONTH, HALF_YEAR = (integer(MINUTE, days * DAY) for days in (7, 30, 180))
+WEEK, MONTH, HALF_YEAR, YEAR = (integer(MINUTE, days * DAY) for days in (7, 30, 180, 365))
 ECONOMY = struct(
     integer(10_000, 250_000),
     integer(1_000, 10**6),
@@ -140,6 +158,11 @@ ECONOMY = struct(
     integer(MINUTE, 3_650 * DAY),
     HALF_YEAR,
     integer(59, 1_000),
+    *(WEEK, WEEK, integer(1_000, 3_600_000)),
+    *(integer(1_000, 200_000), integer(1_000, 200_000), MONTH),
+    integer(0, 400_000),
+    *(YEAR, YEAR),
+    integer(10_000, 10**6),
 )
 PARAMETERS = struct(
     integer(1, 10**6),
@@ -159,6 +182,7 @@ PARAMETERS = struct(
 )
 ROTATION = struct(SLUG, HASH, UINT)
 CHANGE = struct(REGULATOR_KEYS, UINT)
+KEPT = struct(UINT, UINT)
 PANEL_VOTE = struct(SLUG, boolean)
 SEALED = struct(SLUG, HASH, HASH)
 FROZEN_BY = struct(SLUG, UINT)
@@ -217,7 +241,10 @@ SHAPES: dict[str, Shape] = {
     "Epoch": struct(UINT, UINT, HASH, UINT, boolean, many(MEMBER, 0, 32), many(HASH, 0, 32)),
     "Parameters": PARAMETERS,
     "Factor": FACTOR,
-    "Standard": struct(integer(1, 2**32 - 1), FACTORS),
+    "Reference": REFERENCE,
+    "Standard": STANDARD,
+    "PastStandard": struct(STANDARD, UINT),
+    "StandardStep": struct(integer(1, 2), VERSION, UINT, UINT, FACTORS, REFERENCES),
     "RoleKeys": ROLE_KEYS,
     "LicenceGrant": GRANT,
     "Rotation": ROTATION,
@@ -235,7 +262,7 @@ SHAPES: dict[str, Shape] = {
     "CommitmentTerms": TERMS,
     "CapacityCommitment": struct(
         *(TERMS, integer(1, 4), UINT, UINT, UINT, UINT),
-        *(many(ATTESTATION, 0, 16), UINT, UINT),
+        *(many(ATTESTATION, 0, 16), UINT, UINT, UINT, UINT),
     ),
     "Device": struct(HASH, SLUG, SLUG, UINT, UINT, UINT, UINT),
     "Vote": PANEL_VOTE,
@@ -250,7 +277,7 @@ SHAPES: dict[str, Shape] = {
     "Order": struct(SLUG, HASH, TARGETS, UINT, UINT),
     "FrozenBy": FROZEN_BY,
     "Freeze": struct(HASH, many(FROZEN_BY, 1, 8)),
-    "Due": struct(UINT, integer(1, 8), binary(0, 128)),
+    "Due": struct(UINT, among(*range(1, 11), 20), binary(0, 128)),
     "Used": struct(UINT, HASH),
     "EconomyParameters": ECONOMY,
     "AttestationStatement": struct(SLUG, MICROHOURS, TERMS, HASH),
@@ -260,7 +287,23 @@ SHAPES: dict[str, Shape] = {
     "Reserve": struct(
         *(HASH, SLUG, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, integer(1, 4)),
         *(UINT, boolean, UINT, AMOUNT_OR_ZERO, UINT),
+        *(AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
     ),
+    "Receipt": RECEIPT,
+    "Redemption": struct(
+        *(HASH, SLUG, SLUG, SLUG, HASH, AMOUNT, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
+        *(integer(1, 12), UINT, boolean, HASH, HASH, integer(1, 10**9), integer(1, 2**40)),
+        *(UINT, UINT, UINT, UINT, UINT, ENDPOINT, HASH, UINT, UINT, HASH),
+    ),
+    "Dispute": struct(
+        *(HASH, boolean, AMOUNT_OR_ZERO, HASH, AMOUNT, HASH, UINT),
+        *(many(SLUG, 0, 5), many(PANEL_VOTE, 0, 5), UINT),
+    ),
+    "Conduct": struct(SLUG, UINT, UINT, UINT, UINT, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
+    "Kept": KEPT,
+    "Book": struct(SLUG, SLUG, many(KEPT, 0, 169), UINT, UINT, UINT, UINT, UINT),
+    "Place": struct(HASH),
+    "ResidualClaim": struct(SLUG, HASH, AMOUNT),
     "SupplyLine": struct(HASH, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, UINT, UINT),
     "Lane": struct(SLUG, SLUG, LANE, UINT),
     "Authority": AUTHORITY,
@@ -273,6 +316,7 @@ SHAPES: dict[str, Shape] = {
         AUTHORITY,
         PARAMETERS,
         FACTORS,
+        REFERENCES,
         REGULATOR_KEYS,
         many(ATTESTOR, 0, 64),
         many(GRANT, 0, 64),
@@ -312,6 +356,14 @@ TYPE_BYTES = {
     "Freeze": 51,
     "Due": 52,
     "Used": 53,
+    "StandardStep": 59,
+    "PastStandard": 68,
+    "Redemption": 54,
+    "Dispute": 55,
+    "Conduct": 56,
+    "Book": 57,
+    "ResidualClaim": 58,
+    "Place": 70,
 }
 
 

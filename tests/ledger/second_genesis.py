@@ -19,7 +19,9 @@ ECONOMY = (
     *("deliverability_ppm", "mint_cap_ppm", "bond_ppm", "deposit_ppm", "attestation_life_ms"),
     *("lower_ms", "proposal_ms", "contest_ms", "cure_ms", "bond_cure_ms", "application_ms"),
     *("suspension_ms", "rotation_ms", "regulator_rotation_ms", "winddown_ms", "order_ms_max"),
-    "audit_devices",
+    *("audit_devices", "accept_ms", "closing_ms", "tick_ms", "penalty_ppm", "penalty_ppm_max"),
+    "forgive_ms",
+    *("step_ppm", "step_spacing_ms", "notice_ms", "trigger_ppm"),
 )
 
 
@@ -94,6 +96,7 @@ def genesis_value(text: bytes) -> list[Any]:
         ]
         + [[tree["parameters"]["economy"][name] for name in ECONOMY]],
         [[item["device_class"], item["workload"], item["factor"]] for item in tree["standard"]],
+        [[item["workload"], item["units"]] for item in tree["references"]],
         [tree["regulator"]["needed"], [raw(key) for key in tree["regulator"]["keys"]]],
         [[item["id"], item["name"], item["group"], raw(item["key"])] for item in tree["attestors"]],
         [grant(item) for item in tree["licences"]],
@@ -105,12 +108,12 @@ def genesis_value(text: bytes) -> list[Any]:
 
 def check_genesis(value: list[Any]) -> None:
     """Keys, fingerprints and attestations; asserts, because the vector is good."""
-    nonce, attestors = value[2], {item[0]: item[3] for item in value[8]}
-    assert value[7][1] == sorted(set(value[7][1])) and value[7][0] <= len(value[7][1])
-    for grant in value[9]:
+    nonce, attestors = value[2], {item[0]: item[3] for item in value[9]}
+    assert value[8][1] == sorted(set(value[8][1])) and value[8][0] <= len(value[8][1])
+    for grant in value[10]:
         assert sha256(grant[4]).digest() == grant[5]
         assert all(is_licensed_key(key) for key in grant[6])
-    for terms, devices, attestations in value[10]:
+    for terms, devices, attestations in value[11]:
         for name, figure, signature in attestations:
             said = [name, figure, terms, digest("attestation/devices", *devices)]
             message = digest("attestation", nonce, write_payload("AttestationStatement", said))
@@ -122,34 +125,34 @@ def genesis_state(value: list[Any]) -> State:
     state = State(digest("genesis", write_payload("Genesis", value)), time_ms=value[3])
     state.put("LedgerClock", b"", [value[3]])
     state.put("Parameters", b"", value[5])
-    state.put("Standard", b"", [1, value[6]])
-    state.put("Regulator", b"", [0, value[7], []])
-    for item in value[8]:
+    state.put("Standard", b"", [1, value[6], value[7], value[3]])
+    state.put("Regulator", b"", [0, value[8], []])
+    for item in value[9]:
         state.put("Attestor", item[0].encode(), [item, True, 1, 0])
-    for terms, devices, attestations in value[10]:
+    for terms, devices, attestations in value[11]:
         said = sorted([name, figure, value[3], terms[6], []] for name, figure, _ in attestations)
-        standing = [terms, LIVE, 0, value[3], 0, len(devices), said, state.period, 0]
+        standing = [terms, LIVE, 0, value[3], 0, len(devices), said, state.period, 0, 0, 0]
         keep(state, "CapacityCommitment", standing)
         for device in devices:
             keep(state, "Device", [device, terms[1], terms[0], 0, terms[6], 0, state.period])
     supply: dict[str, int] = {}
-    for issuer, coin, amount in value[11]:
+    for issuer, coin, amount in value[12]:
         asset = asset_of(state.chain_id, coin)
         state.put("Bond", issuer.encode() + b"\0" + asset, [issuer, asset, amount])
         supply[coin] = supply.get(coin, 0) + amount
-    for index, (issuer, amount, address) in enumerate(value[12]):
+    for index, (issuer, amount, address) in enumerate(value[13]):
         asset = asset_of(state.chain_id, issuer)
         txid = digest("sys", bytes(8), index.to_bytes(8, "big"))
         state.pay(txid, 0, [asset, amount, lock_of_address(address)])
         supply[issuer] = supply.get(issuer, 0) + amount
-    for grant in value[9]:
+    for grant in value[10]:
         standing = [ACTIVE, 0, 3 if grant[8] else 0, 0, value[3], NO_CAUSE, [], 0, 0]
         keep(state, "Licence", [grant, *standing])
         if grant[9]:
             asset = asset_of(state.chain_id, grant[0])
             held = new_reserve(asset, grant[0], supply.get(grant[0], 0), value[3])
             keep(state, "Reserve", held)
-    members = sorted([grant[6][3], grant[0]] for grant in value[9] if grant[8])
+    members = sorted([grant[6][3], grant[0]] for grant in value[10] if grant[8])
     state.put("Epoch", b"", [0, 0, bytes(32), value[3], False, members, []])
     judge(state)
     point_at_deadlines(state)

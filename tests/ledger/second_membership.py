@@ -37,7 +37,7 @@ from tests.ledger.second_standing import (
 NONE, WAITING, READY, SEATED, LEAVING = 0, 1, 2, 3, 4
 OPERATIONS_KEY, TREASURY_KEY, CONSENSUS_KEY = 0, 1, 3
 SUSPEND = 5
-OF_VALIDATORS = {4, 7}
+OF_VALIDATORS = {4, 7, 41, 42}
 """Operations that validators carry alone; suspensions either, all others both."""
 
 
@@ -140,7 +140,7 @@ def _admit(state: State, grant: list[Any], version: int) -> None:
 
 
 def new_reserve(asset: bytes, issuer: str, supply: int, clock_ms: int) -> list[Any]:
-    return [asset, issuer, supply, 0, 0, HEALTHY, clock_ms, False, 0, 0, 0]
+    return [asset, issuer, supply, 0, 0, HEALTHY, clock_ms, False, *[0] * 6]
 
 
 def _check_grant(state: State, grant: list[Any]) -> None:

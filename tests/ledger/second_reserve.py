@@ -92,8 +92,19 @@ def hours(state: State, commitments: list[Any]) -> tuple[int, int, bool]:
             total += worth * len(left)
             soon += worth * len(range(left.start, min(left.stop, week)))
             start = max(start, left.stop)
+        gone = _gone(state, item) * factor
+        total, soon = total - gone, soon - gone
         frozen = frozen or any(entry[4] and is_heard(state, entry) for entry in item[6])
     return min(total // MILLION, AMOUNT_MAX), min(soon // MILLION, AMOUNT_MAX), frozen
+
+
+def _gone(state: State, commitment: list[Any]) -> int:
+    """µh of the present period that are delivered already, no more than it has."""
+    terms, period = commitment[0], state.period
+    ends = [entry[3] for entry in commitment[6] if entry[3] // state.period_ms > period]
+    if commitment[9] != period or not ends or terms[5] // state.period_ms > period:
+        return 0
+    return min(int(commitment[10]), counted(state, commitment, min(ends)))
 
 
 def hours_of(state: State, issuer: str) -> tuple[int, int, bool]:
@@ -205,12 +216,12 @@ def mint(state: State, issuer: str, key: bytes, lane: int, number: int, amount: 
     need(licence[1] == ACTIVE, "licence_inactive")
     use_number(state, issuer, "treasury", lane, number)
     held = _judged(state, now(state, "Reserve", asset_of(state.chain_id, issuer)))
-    _, _, supply, backing, soon, solvency, _, frozen, period, minted, _ = held
+    _, _, supply, backing, soon, solvency, _, frozen, period, minted, _, claims, *_ = held
     economy, after = state.economy, supply + amount
     minted = minted if period == state.period else 0
     need(solvency == HEALTHY, "not_healthy")
     need(not frozen, "mint_frozen")
-    need(after <= margin_limit(state, backing), "above_headroom")
+    need(after + claims <= margin_limit(state, backing), "above_headroom")
     need(not is_thin(state, after, soon), "low_deliverability")
     cap, least = backing * economy.mint_cap_ppm // MILLION, after * economy.deliverability_ppm
     if soon * MILLION < 2 * least:
@@ -245,11 +256,12 @@ def withdraw_bond(
     need(bool(licence and held), "unknown_issuer")
     need(licence[0][6][TREASURY] == key, "wrong_role_key")
     issues = licence[0][9] and licence[1] != REVOKED
-    need(licence[1] != SUSPENDED and (issues or held[2] == 0), "licence_inactive")
+    owed = held[2] + held[11]
+    need(licence[1] != SUSPENDED and (issues or owed == 0), "licence_inactive")
     use_number(state, issuer, "treasury", lane, number)
     take_bond(state, issuer, asset, amount)
-    need(held[2] == 0 or _judged(state, held)[5] in (HEALTHY, WARN), "not_healthy")
-    stays = bond_needed(state, held[2])
+    need(owed == 0 or _judged(state, held)[5] in (HEALTHY, WARN), "not_healthy")
+    stays = bond_needed(state, owed)
     stays += sum(item[4] for item in state.all("Challenge", f"{issuer}\0".encode()))
     need(bond_worth(state, issuer, stays) >= stays, "short_bond")
 

@@ -71,6 +71,16 @@ class Economy(NamedTuple):
     winddown_ms: int
     order_ms_max: int
     audit_devices: int
+    accept_ms: int
+    closing_ms: int
+    tick_ms: int
+    penalty_ppm: int
+    penalty_ppm_max: int
+    forgive_ms: int
+    step_ppm: int
+    step_spacing_ms: int
+    notice_ms: int
+    trigger_ppm: int
 
 
 @dataclass

@@ -25,12 +25,14 @@ D = -121665 * pow(121666, -1, P) % P
 SQRT_MINUS_ONE = pow(2, (P - 1) // 4, P)
 NEUTRAL = (0, 1)
 
-GOVERNMENT = {3, 4, 5, 6, 7, 11, 14, 15, 16, 28, 29, 30}
+GOVERNMENT = {3, 4, 5, 6, 7, 11, 14, 15, 16, 28, 29, 30, 41, 42}
 MINT, BURN, EVIDENCE, APPLY, ROTATE = 1, 2, 9, 10, 13
 PLEDGE, CHALLENGE, DEPOSIT, WITHDRAW = 18, 21, 26, 27
+REDEEM, POST, DISPUTE = 31, 35, 37
 """Numbers of operations."""
 KEY_PLACE = {1: 2, 8: 2, 12: 2, 13: 2, 17: 1, 27: 2, **dict.fromkeys(range(18, 21), 2)}
 KEY_PLACE |= dict.fromkeys(range(22, 26), 2)
+KEY_PLACE |= {POST: 2, 38: 2, **dict.fromkeys((32, 33, 34, 36, DISPUTE), 3)}
 """Where an operation names the key that signs it."""
 
 Point = tuple[int, int]
@@ -133,7 +135,7 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
     need(len(set(points)) == len(points), "duplicate_input")
     _check_company(inputs, operations)
     need(count_of(operations) <= 32, "too_many")
-    _check_holders(inputs, operations)
+    _check_holders(chain_id, inputs, operations)
     _check_amounts(chain_id, inputs, outputs, fee, operations)
     _check_fee(len(raw), inputs, outputs, fee, witness, fees)
     _check_witness(found["locks"], witness, operations)
@@ -144,6 +146,9 @@ def check(raw: bytes, chain_id: bytes, fees: tuple[int, int, int]) -> dict[str, 
             for vote, signature in (item[3:5], item[5:7]):
                 message = digest("vote", chain_id, pack(vote))
                 need(verify(item[2], message, signature), "bad_signature")
+        elif item[0] == POST:
+            message = digest("redemption/receipt", chain_id, pack(item[3]))
+            need(verify(item[4], message, item[5]), "bad_signature")
     return found
 
 
@@ -165,28 +170,31 @@ def count_of(operations: Any) -> int:
     return sum((len(item[5]) + 7) // 8 if item[0] == PLEDGE else 1 for item in operations)
 
 
-def _taken(operations: Any) -> Counter[bytes]:
-    """What operations of holders take out: burned, deposited, put into a bond."""
+def _taken(chain_id: bytes, operations: Any) -> Counter[bytes]:
+    """What operations of holders take out: burned, deposited, put into a bond or an order."""
     taken: Counter[bytes] = Counter()
     for item in operations:
-        if item[0] in (BURN, CHALLENGE, DEPOSIT):
-            place = {BURN: 1, CHALLENGE: 3, DEPOSIT: 2}[item[0]]
+        if item[0] in (BURN, CHALLENGE, DEPOSIT, DISPUTE):
+            place = {BURN: 1, CHALLENGE: 3, DEPOSIT: 2, DISPUTE: 5}[item[0]]
             taken[item[place]] += item[place + 1]
+        elif item[0] == REDEEM:
+            taken[asset_of(chain_id, item[1])] += item[4]
     return taken
 
 
-def _check_holders(inputs: Any, operations: Any) -> None:
+def _check_holders(chain_id: bytes, inputs: Any, operations: Any) -> None:
     """What they take comes out of inputs, however much is minted beside; wishes are paid for."""
     need(bool(inputs) or all(item[0] != APPLY for item in operations), "fee_too_low")
     spent: Counter[bytes] = Counter()
     for item in inputs:
         spent[item[2]] += item[3]
-    need(all(amount <= spent[asset] for asset, amount in _taken(operations).items()), "unbalanced")
+    taken = _taken(chain_id, operations)
+    need(all(amount <= spent[asset] for asset, amount in taken.items()), "unbalanced")
 
 
 def _check_amounts(chain_id: bytes, inputs: Any, outputs: Any, fee: Any, operations: Any) -> None:
     into: Counter[bytes] = Counter()
-    out = _taken(operations)
+    out = _taken(chain_id, operations)
     out[fee[0]] += fee[1]
     for item in inputs:
         into[item[2]] += item[3]

@@ -42,6 +42,13 @@ def integer(low: int, high: int, code: str = "malformed") -> Shape:
     return check
 
 
+def among(*values: int) -> Shape:
+    def check(value: Any) -> None:
+        need(type(value) is int and value in values, detail=repr(value))
+
+    return check
+
+
 def binary(low: int, high: int | None = None, code: str = "malformed") -> Shape:
     def check(value: Any) -> None:
         need(type(value) is bytes and low <= len(value) <= (high or low), code, repr(value))

@@ -7,7 +7,7 @@ Positions: a licence is [grant, state, version, seat, height of the seat, since,
 evidence counts from epoch, winding down since], a grant has its keys at 6 and its expiry at 7; a
 commitment is [terms, state, version, since, height of its birth, devices, attestations, ...]; a
 reserve [asset, issuer, supply, reserve, deliverable, solvency, since, is frozen, period, minted,
-short since].
+short since, claims, reserve and supply as a period in deficit began].
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.ledger.second_codec import TYPE_BYTES
+from tests.ledger.second_redemption_values import Book, order_deadline, order_now
 from tests.ledger.second_roots import State
 
 ACTIVE, ACCUSED, SUSPENDED, REVOKED, APPLIED, WINDDOWN, CLOSED = range(1, 8)
@@ -23,11 +24,20 @@ NO_CAUSE, BY_REGULATOR, BY_VALIDATORS, BY_EVIDENCE, BY_BOND = range(5)
 PROPOSED, LIVE, CONTESTED, VOID = range(1, 5)
 HEALTHY, WARN, DEFICIT, CAGED = range(1, 5)
 ROLES = ("operations", "treasury", "metering", "consensus", "link")
-KINDS = (
-    *("Regulator", "Licence", "Reserve", "CapacityCommitment"),
-    *("Challenge", "Device", "Opening", "Order"),
-)
-"""Numbered from 1 in deadlines."""
+KINDS = {
+    1: "Regulator",
+    2: "Licence",
+    3: "Reserve",
+    4: "CapacityCommitment",
+    5: "Challenge",
+    6: "Device",
+    7: "Opening",
+    8: "Order",
+    9: "Redemption",
+    10: "Dispute",
+    20: "Book",
+}
+"""As deadlines number them."""
 CLOCKS = {"Order": 1, "Device": 2}
 """Kinds that are not swept by the ledger clock among all others, in the order after those."""
 
@@ -41,7 +51,7 @@ def identity_of(kind: str, value: list[Any]) -> bytes:
             name = value[0][0]
         case "CapacityCommitment":
             name = f"{value[0][1]}\0{value[0][0]}"
-        case "Challenge":
+        case "Challenge" | "Book":
             name = f"{value[0]}\0{value[1]}"
         case "Opening":
             return int(value[0]).to_bytes(8, "big") + str(value[1]).encode()
@@ -82,6 +92,13 @@ def deadline(state: State, kind: str, value: list[Any]) -> int | None:
                 moments.append(value[3] + economy.proposal_ms)
         case "Challenge":
             moments.append(value[9] or value[6] + economy.contest_ms)
+        case "Redemption":
+            return order_deadline(economy, value)
+        case "Dispute":
+            moments.append(value[9] or value[6] + economy.contest_ms)
+        case "Book":
+            book = Book(*value)
+            return book.asked_ms if book.queued else None
         case _:
             moments.append(value[{"Device": 4, "Opening": 5, "Order": 3}[kind]])
     return min(moments, default=None)
@@ -120,8 +137,10 @@ def stands(state: State, kind: str, held: list[Any]) -> Any:
         case "Device":
             pledged = now(state, "CapacityCommitment", f"{held[1]}\0{held[2]}".encode())
             return held if pledged and pledged[4] == held[3] and pledged[1] != VOID else None
-        case "Challenge":
+        case "Challenge" | "Dispute" | "Book":
             return held
+        case "Redemption":
+            return order_now(held, clock_ms)
         case "Order":
             return held if state.time_ms <= held[3] else None
         case _:
@@ -154,7 +173,7 @@ def point_at_deadlines(state: State) -> None:
     for key in [key for key in state.objects if key[0] == TYPE_BYTES["Due"]]:
         del state.objects[key]
     for moment, number, identity in _deadlines(state):
-        clock = bytes([CLOCKS.get(KINDS[number - 1], 0)])
+        clock = bytes([CLOCKS.get(KINDS[number], 0)])
         place = clock + moment.to_bytes(8, "big") + bytes([number]) + identity
         state.put("Due", place, [moment, number, identity])
 
@@ -163,15 +182,15 @@ def due(state: State) -> list[tuple[str, bytes]]:
     """What has passed its deadline: by time, kind and identity; after the others orders, which
     follow the header's time, and last devices."""
     found = [
-        (CLOCKS.get(KINDS[number - 1], 0), moment, number, identity)
+        (CLOCKS.get(KINDS[number], 0), moment, number, identity)
         for moment, number, identity in _deadlines(state)
-        if moment < (state.time_ms if KINDS[number - 1] == "Order" else state.clock_ms)
+        if moment < (state.time_ms if KINDS[number] == "Order" else state.clock_ms)
     ]
-    return [(KINDS[number - 1], identity) for _, _, number, identity in sorted(found)]
+    return [(KINDS[number], identity) for _, _, number, identity in sorted(found)]
 
 
 def _deadlines(state: State) -> Iterator[tuple[int, int, bytes]]:
-    for number, kind in enumerate(KINDS, 1):
+    for number, kind in KINDS.items():
         for value in state.all(kind):
             moment = deadline(state, kind, value)
             if moment is not None:

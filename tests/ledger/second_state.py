@@ -10,6 +10,7 @@ from tests.ledger.second_membership import check_approvals, close_epoch, share_f
 from tests.ledger.second_membership import operate as operate_licence
 from tests.ledger.second_orders import check_free
 from tests.ledger.second_orders import operate as operate_order
+from tests.ledger.second_redemption import operate as operate_redemption
 from tests.ledger.second_reserve import (
     WEEK_MS,
     burn,
@@ -21,6 +22,7 @@ from tests.ledger.second_reserve import (
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import check_moment, count_of, identities, is_government
 from tests.ledger.second_shape import digest, need
+from tests.ledger.second_standard import propose, withdraw
 from tests.ledger.second_standing import point_at_deadlines
 from tests.ledger.second_system import begin_period, sweep
 
@@ -28,6 +30,8 @@ Parent = tuple[bytes, int]
 """Hash and time of the block before."""
 NUMBERED = {1, 17, 18, 19, 20, 27}
 """Operations that take a number of a lane."""
+ON_REDEMPTION = {*range(32, 37), 38}
+"""Those that lead an order on, which they find so but once."""
 
 
 def apply_block(state: State, raws: Sequence[bytes], header: list[Any], parent: Parent) -> bytes:
@@ -56,7 +60,7 @@ def start_block(state: State, height: int, time_ms: int, parent: Parent) -> None
     state.put("LedgerClock", b"", [state.clock_ms + min(time_ms - parent_ms, 30_000)])
     outputs = sweep(state)
     if state.period != before:
-        begin_period(state)
+        outputs += begin_period(state)
     start_epoch(state)
     for index, output in enumerate([*outputs, *share_fees(state)]):
         state.pay(digest("sys", height.to_bytes(8, "big"), index.to_bytes(8, "big")), 0, output)
@@ -106,9 +110,10 @@ def _count(state: State, operations: int, *, is_free: bool) -> None:
 
 
 def _remember(state: State, found: dict[str, Any]) -> None:
-    """What neither spends nor takes a number is carried once, and known until it expires."""
+    """What neither spends, nor takes a number, nor leads an order on is carried once, and known
+    until it expires."""
     _, _, inputs, _, _, operations, expires_ms, _ = found["body"]
-    if not inputs and not NUMBERED & {item[0] for item in operations}:
+    if not inputs and not (NUMBERED | ON_REDEMPTION) & {item[0] for item in operations}:
         identity = expires_ms.to_bytes(8, "big") + found["txid"]
         need(state.get("Used", identity) is None, "already_final")
         state.put("Used", identity, [expires_ms, found["txid"]])
@@ -120,11 +125,15 @@ def _operate(state: State, number: int, fields: list[Any], by_members: bool) -> 
         2: burn,
         26: deposit_bond,
         27: withdraw_bond,
+        41: propose,
+        42: withdraw,
     }
     if number in issuing:
         issuing[number](state, *fields)
     elif 17 <= number <= 25:
         operate_capacity(state, number, fields)
+    elif number >= 31:
+        operate_redemption(state, number, fields)
     elif number >= 28:
         operate_order(state, number, fields)
     else:

@@ -7,10 +7,19 @@ from typing import Any
 from tests.ledger.second_capacity import verdict
 from tests.ledger.second_membership import TREASURY_KEY
 from tests.ledger.second_orders import release
-from tests.ledger.second_reserve import best_by_group, is_short, judge, take_bond, weight
+from tests.ledger.second_redemption_system import (
+    ask_queue,
+    dispute_is_due,
+    order_is_due,
+    read_shares,
+    return_claims,
+    seize,
+)
+from tests.ledger.second_reserve import best_by_group, is_short, judge, weight
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import pack
 from tests.ledger.second_shape import digest
+from tests.ledger.second_standard import take_step
 from tests.ledger.second_standing import (
     ACTIVE,
     BY_BOND,
@@ -50,6 +59,12 @@ def sweep(state: State) -> list[list[Any]]:
             release(state, held)
         elif kind == "Challenge":
             outputs += _settle(state, held)
+        elif kind == "Redemption":
+            outputs += order_is_due(state, held)
+        elif kind == "Dispute":
+            outputs += dispute_is_due(state, held)
+        elif kind == "Book":
+            room -= ask_queue(state, identity)
         elif kind == "Reserve":
             _sweep_reserve(state, held)
         elif kind == "Device":
@@ -98,17 +113,13 @@ def _settle(state: State, held: list[Any]) -> list[list[Any]]:
     outputs = [[asset, deposit, refund_lock]]
     upheld = verdict(held)
     if upheld:
-        bonds = state.all("Bond", issuer.encode() + b"\0")
-        total = sum(amount for _, _, amount in bonds)
-        for _, coin, amount in bonds:
-            share = amount * min(penalty, total) // total
-            if share:
-                take_bond(state, issuer, coin, share)
-                outputs.append([coin, share, refund_lock])
+        outputs += seize(state, issuer, penalty, refund_lock)
     elif upheld is False:
         licence = now(state, "Licence", issuer.encode())
         if licence is not None:
-            outputs[0][2] = digest("lock", pack([1, licence[0][6][TREASURY_KEY]]))
+            treasury = digest("lock", pack([1, licence[0][6][TREASURY_KEY]]))
+            more = [[asset, deposit - penalty, refund_lock]] if deposit > penalty else []
+            outputs = [*more, [asset, penalty, treasury]]
     commitment = state.get("CapacityCommitment", identity)
     if commitment is not None:
         after = [VOID if upheld else LIVE, commitment[2] + 1, state.clock_ms]
@@ -116,8 +127,10 @@ def _settle(state: State, held: list[Any]) -> list[list[Any]]:
     return outputs
 
 
-def begin_period(state: State) -> None:
-    """Lower figures count, nonces are closed, all issuers are judged, wind-downs end."""
+def begin_period(state: State) -> list[list[Any]]:
+    """A step takes effect, lower figures count, nonces are closed, all issuers are judged,
+    wind-downs end, claims return, shares are read."""
+    take_step(state)
     for commitment in all_now(state, "CapacityCommitment"):
         after = _lowered(state, commitment)
         if after != commitment:
@@ -128,7 +141,7 @@ def begin_period(state: State) -> None:
         if licence[1] != WINDDOWN:
             continue
         coins = [item for item in all_now(state, "Reserve") if item[1] == licence[0][0]]
-        if not any(item[2] for item in coins):
+        if not any(item[2] + item[11] for item in coins):
             after = [CLOSED, *licence[2:5], state.clock_ms, NO_CAUSE, *licence[7:]]
             keep(state, "Licence", [licence[0], *after])
         elif state.clock_ms > licence[5] + state.economy.winddown_ms:
@@ -136,6 +149,9 @@ def begin_period(state: State) -> None:
                 if item[5] != CAGED:
                     item[5:7] = [CAGED, state.clock_ms]
                 keep(state, "Reserve", item)
+    outputs = return_claims(state)
+    read_shares(state)
+    return outputs
 
 
 def _lowered(state: State, commitment: list[Any]) -> list[Any]:

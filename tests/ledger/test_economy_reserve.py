@@ -28,7 +28,7 @@ from ledger.economy.reserve import (
     supply_line,
     supply_root,
 )
-from ledger.economy.standard import Factor, Standard, factor_table
+from ledger.economy.standard import Factor, factor_table
 from ledger.merkle import merkle_proof, verify_merkle
 from ledger.parameters import PPM
 from tests.ledger.world import DAY_MS, PERIOD_MS, TIME_MS, World, parameters, terms
@@ -41,9 +41,8 @@ def hours(
 ) -> Hours:
     """Of one commitment for each figure, attested by two groups, of one day each."""
     inference, training = factors
-    standard = Standard(
-        1,
-        (Factor("gpu-80g", "inference", inference), Factor("gpu-80g", "training", training)),
+    table = factor_table(
+        (Factor("gpu-80g", "inference", inference), Factor("gpu-80g", "training", training))
     )
     items = [
         CapacityCommitment(
@@ -66,7 +65,7 @@ def hours(
     ]
     groups = {"north": "north", "south": "south"}
     measure = Measure(groups, 2, PERIOD_MS, 7 * DAY_MS, clock_ms)
-    return hours_of(items, factor_table(standard), measure)
+    return hours_of(items, table, measure)
 
 
 @given(

@@ -17,7 +17,7 @@ from ledger.economy.capacity import CapacityCommitment, Device
 from ledger.economy.licence import Cause, Licence, LicenceState, Seat
 from ledger.economy.regulator import Regulator
 from ledger.economy.reserve import Reserve, supply_root
-from ledger.economy.standard import Factor, Standard
+from ledger.economy.standard import Factor, Reference, Standard
 from ledger.genesis import Allocation, Genesis, GenesisBond, GenesisCommitment
 from ledger.genesis_state import genesis_state, system_txid
 from ledger.invariants import recount
@@ -189,6 +189,31 @@ RULES = [
     Rule(
         "factor 'gpu-80g/training' is given 2 times",
         lambda g: replace(g, standard=(*g.standard, Factor("gpu-80g", "training", 5))),
+    ),
+    Rule(
+        "workload 'dancing' has no reference",
+        lambda g: replace(g, standard=(*g.standard, Factor("gpu-80g", "dancing", 5))),
+    ),
+    Rule(
+        "workload 'zoology' is of no factor",
+        lambda g: replace(g, references=(*g.references, Reference("zoology", 5))),
+    ),
+    Rule(
+        "references ascend by workload, each once",
+        lambda g: replace(g, references=g.references[::-1]),
+    ),
+    Rule(
+        "references ascend by workload, each once",
+        lambda g: replace(g, references=(*g.references, g.references[1])),
+    ),
+    Rule(
+        "step_ppm 200001 is above margin_ppm 200000",
+        lambda g: replace(
+            g,
+            parameters=replace(
+                g.parameters, economy=replace(g.parameters.economy, step_ppm=200_001)
+            ),
+        ),
     ),
     Rule(
         "commitment 'val0/capacity-val0' is given 2 times",
@@ -389,7 +414,8 @@ def test_state_at_height_0_holds_everything_and_adds_up() -> None:
         assert (entry.leaf, entry.height) == (index, 0)
     assert load_one(state, Parameters) == GOOD.parameters
     assert load_one(state, LedgerClock).time_ms == TIME_MS
-    assert load_one(state, Standard).factors == GOOD.standard
+    standard = Standard(1, GOOD.standard, GOOD.references, TIME_MS)
+    assert load_one(state, Standard) == standard == GOOD.first_standard
     third = Licence(
         GOOD.licences[2], LicenceState.ACTIVE, 0, Seat.SEATED, 0, TIME_MS, Cause.NONE, (), 0, 0
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import takewhile
 from typing import Any
@@ -26,7 +26,7 @@ from ledger.economy.licence import Licence, LicenceGrant, RoleKeys, certificate_
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import Carrier, RegulatorKeys
 from ledger.economy.reserve import Reserve
-from ledger.economy.standard import Factor
+from ledger.economy.standard import Factor, Reference
 from ledger.epochs import Epoch
 from ledger.execution import Execution
 from ledger.genesis import (
@@ -80,6 +80,7 @@ REGULATORS = ("reg-0", "reg-1", "reg-2")
 MACHINES = 60
 """Pledged to each commitment: they can deliver a million µh a minute."""
 BOND_COINS = 300
+GENESES_KEPT = 16
 
 
 @cache
@@ -138,6 +139,10 @@ def economy() -> EconomyParameters:
         penalty_ppm=20_000,
         penalty_ppm_max=200_000,
         forgive_ms=30 * DAY_MS,
+        step_ppm=150_000,
+        step_spacing_ms=30 * DAY_MS,
+        notice_ms=90 * DAY_MS,
+        trigger_ppm=100_000,
     )
 
 
@@ -246,6 +251,7 @@ def make_genesis(
             Factor("gpu-80g", "inference", 1_500_000),
             Factor("gpu-80g", "training", 1_000_000),
         ),
+        references=(Reference("inference", 3_000), Reference("training", 1_000)),
         regulator=regulator_keys(),
         attestors=tuple(
             AttestorGrant(
@@ -264,6 +270,17 @@ def make_genesis(
     )
 
 
+@cache
+def usual_genesis() -> Genesis:
+    return make_genesis()
+
+
+@lru_cache(maxsize=GENESES_KEPT)
+def state_of(genesis: Genesis) -> Changes:
+    """Worked out once for thousands of tests: whoever reads it changes nothing in it."""
+    return genesis_state(genesis)
+
+
 @dataclass
 class MemoryState:
     """A view of the last applied block, in dictionaries."""
@@ -277,10 +294,14 @@ class MemoryState:
 
     @classmethod
     def of(cls, genesis: Genesis) -> MemoryState:
-        changes = genesis_state(genesis)
+        changes = state_of(genesis)
         state = cls(changes.head)
         state.apply(changes)
         return state
+
+    def copy(self) -> MemoryState:
+        """The same, to go on from more than once."""
+        return MemoryState(self.head, dict(self.outputs), set(self.spent), dict(self.stored))
 
     def apply(self, changes: Changes) -> None:
         self.head = changes.head
@@ -315,7 +336,7 @@ class World:
     """A genesis, its state and builders of transactions and blocks on it."""
 
     def __init__(self, genesis: Genesis | None = None) -> None:
-        self.genesis = genesis or make_genesis()
+        self.genesis = genesis or usual_genesis()
         self.chain_id = chain_id(self.genesis)
         self.state = MemoryState.of(self.genesis)
         self.fees = load_one(self.state, Parameters).fees

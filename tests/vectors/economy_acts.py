@@ -12,6 +12,8 @@ from ledger.economy.capacity import MICROHOURS_A_HOUR, CapacityCommitment
 from ledger.economy.challenge import Challenge
 from ledger.economy.issuance import Lane
 from ledger.economy.spot_audit import Opening, is_drawn, nonce_digest
+from ledger.economy.standard import Factor, Reference
+from ledger.economy.step import StandardStep
 from ledger.objects import load
 from ledger.operations import Operation
 from ledger.transaction import Fee, Output, SignedTransaction
@@ -144,6 +146,19 @@ def withdraw(world: World, coin: str, amount: int, number: int) -> SignedTransac
     operation = ops.WithdrawBond("val0", issuer_key("val0", "treasury"), 0, number, *taken)
     body = world.body([], [Output(*taken, lock_of("bob"))], operations=[operation])
     return sign(body, [], ["val0/treasury"])
+
+
+def propose(world: World, units: int, *added: Factor, version: int = 2) -> SignedTransaction:
+    """So many units of training are an hour from then on; 1,000 are one at the beginning."""
+    operation = ops.ProposeStandard(version, (Reference("training", units),), added)
+    return world.govern(operation)
+
+
+def withdraw_step(world: World, later_ms: int = 0) -> SignedTransaction:
+    """The open step, or one that would have been noticed later; none at the beginning."""
+    held = load(world.state, StandardStep)
+    since_ms = TIME_MS if held is None else held.since_ms
+    return world.govern(ops.WithdrawStandard(since_ms + later_ms))
 
 
 def wind_down(world: World, licence: str, version: int) -> SignedTransaction:

@@ -2,9 +2,10 @@
 
 Days last minutes. An issuer adds hours, attestors vouch for them, a schedule is amended and some
 attest the rest of it; one challenge is upheld, one dismissed, one forgotten; a lower figure waits
-and counts; devices are drawn; so many proposals lapse that a block cannot sweep them all; orders
-freeze and end; a licence is applied for, suspended, accused, wound down, closed; and when attestors
-fall silent, hours decay until issuers are in warning, in deficit and caged.
+and counts; devices are drawn; a step of the standard is withdrawn, another takes effect; so many
+proposals lapse that a block cannot sweep them all; orders freeze and end; a licence is applied for,
+suspended, accused, wound down, closed; and when attestors fall silent, hours decay until issuers
+are in warning, in deficit and caged.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from ledger import operations as ops
 from ledger.economy.capacity import COMMITMENTS_OF_ISSUER_MAX, PLEDGE_DEVICES_MAX
 from ledger.economy.parameters import EconomyParameters
+from ledger.economy.standard import Factor
 from ledger.transaction import SignedTransaction
 from tests.ledger.world import (
     COIN,
@@ -49,11 +51,13 @@ from tests.vectors.economy_acts import (
     next_in,
     open_devices,
     pledge,
+    propose,
     reveal,
     rule,
     seal,
     wind_down,
     withdraw,
+    withdraw_step,
 )
 from tests.vectors.epoch_plan import Refusals, Step
 
@@ -80,6 +84,8 @@ def make_world() -> World:
         regulator_rotation_ms=2 * MINUTE_MS,
         winddown_ms=2 * MINUTE_MS,
         audit_devices=59,
+        step_spacing_ms=3 * MINUTE_MS,
+        notice_ms=2 * MINUTE_MS,
     )
     licences = list(made.licences)
     licences[2] = replace(licences[2], expires_ms=VAL2_EXPIRES_MS)
@@ -114,6 +120,7 @@ def _beginning() -> Iterator[Step]:
                 ops.FreezeOrder("case-1", bytes(32), (lock_of("alice"),), TIME_MS + 90_000),
                 ops.AdmitAttestor(NEW_LAB, 0),
             ),
+            propose(world, 1_176),
             apply(world, "newco"),
             apply(world, "squat", "val1", title="other"),
             commit(world, "extra", 0, "us-east"),
@@ -135,6 +142,7 @@ def _beginning() -> Iterator[Step]:
                 ops.FreezeOrder("case-2", bytes(32), (lock_of("bob"),), TIME_MS + 61_500),
             ),
             world.govern(ops.Suspend("val3", 0), approvers=["reg-0", "reg-1"]),
+            withdraw_step(world),
             attest(world, "att-north", "val0/extra", 900_000, number=0),
             attest(world, "att-south", "val0/extra", 800_000, number=0),
             mint(world, "val0", amount=3_000 * COIN),
@@ -153,6 +161,7 @@ def _beginning() -> Iterator[Step]:
     yield _step(
         lambda world: [
             world.govern(ops.RotateRegulator(0, regulator_keys(1)), ops.Reinstate("val3", 1)),
+            propose(world, 1_003, Factor("tpu", "inference", 700_000)),
             hold(
                 world,
                 "bob",

@@ -6,6 +6,7 @@ import msgspec
 
 from ledger import operations as ops
 from ledger.economy.challenge import Challenge
+from ledger.economy.standard import Factor, Reference
 from ledger.objects import load
 from ledger.reasons import Reason
 from tests.ledger.world import (
@@ -36,11 +37,13 @@ from tests.vectors.economy_acts import (
     nonce,
     open_devices,
     pledge,
+    propose,
     reveal,
     rule,
     seal,
     wind_down,
     withdraw,
+    withdraw_step,
 )
 from tests.vectors.epoch_plan import Refusals
 
@@ -103,11 +106,31 @@ def after_commitment(world: World) -> Refusals:
             Reason.BAD_GRANT,
         ),
         ("attestor again", world.govern(ops.AdmitAttestor(NEW_LAB, 1)), Reason.BAD_GRANT),
+        ("another step", propose(world, 1_001), Reason.STEP_OPEN),
+        ("a step of another moment", withdraw_step(world, 1), Reason.NO_STEP),
     ]
 
 
 def after_attestation(world: World) -> Refusals:
+    bare = ops.ProposeStandard(2, (Reference("video", 5),), ())
     return [
+        ("no step", withdraw_step(world), Reason.NO_STEP),
+        ("a step to a later version", propose(world, 1_001, version=3), Reason.WRONG_VERSION),
+        ("a step down", propose(world, 999), Reason.REFERENCE_FALLS),
+        ("a step to the same", propose(world, 1_000), Reason.REFERENCE_FALLS),
+        ("a step too far", propose(world, 1_177), Reason.CUT_TOO_LARGE),
+        ("a step by nothing", world.govern(ops.ProposeStandard(2, (), ())), Reason.BAD_STANDARD),
+        ("a workload of no class", world.govern(bare), Reason.BAD_STANDARD),
+        (
+            "a factor that there is",
+            propose(world, 1_001, Factor("gpu-80g", "training", 5)),
+            Reason.BAD_STANDARD,
+        ),
+        (
+            "a class of an unknown workload",
+            propose(world, 1_001, Factor("tpu", "video", 5)),
+            Reason.BAD_STANDARD,
+        ),
         ("minted while suspended", mint(world, "val3"), Reason.LICENCE_INACTIVE),
         (
             "more than a period's share",
@@ -291,7 +314,11 @@ def after_expiry(world: World) -> Refusals:
 
 def after_removal(world: World) -> Refusals:
     opened = challenge(world, "val1", "capacity-val1", "val0", 400 * COIN)
-    return [("a panel that is too small", opened, Reason.NO_PANEL)]
+    seat = attest(world, "att-east", "val1/capacity-val1", 900_000, number=0)
+    return [
+        ("a panel that is too small", opened, Reason.NO_PANEL),
+        ("a word that takes a seat of a panel", seat, Reason.NO_PANEL),
+    ]
 
 
 def in_warning(world: World) -> Refusals:

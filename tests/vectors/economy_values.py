@@ -22,7 +22,8 @@ from ledger.economy.panel import Vote
 from ledger.economy.regulator import Regulator, RegulatorChange
 from ledger.economy.reserve import Reserve, Solvency, supply_line
 from ledger.economy.spot_audit import AuditRound, Opening, Sealed
-from ledger.economy.standard import Standard
+from ledger.economy.standard import Factor, PastStandard, Reference
+from ledger.economy.step import StandardStep, StepState
 from ledger.epochs import Epoch
 from ledger.genesis import AttestationStatement
 from ledger.objects import FeePot, LedgerClock, Used, load_all
@@ -62,6 +63,11 @@ def economy_operations(world: World) -> list[Wire]:
         ops.FreezeOrder("case-7", HASH, devices, world.time_ms),
         ops.RenewOrder("case-7", 1, LAST),
         ops.LiftOrder("case-7", 2),
+        ops.ProposeStandard(
+            2, (Reference("training", 1 << 40),), (Factor("tpu", "training", 1_000_000_000),)
+        ),
+        ops.ProposeStandard((1 << 32) - 1, (), ()),
+        ops.WithdrawStandard(LAST),
     ]
 
 
@@ -77,7 +83,11 @@ def object_values(world: World) -> list[Wire]:
         value.parameters,
         value.parameters.economy,
         value.standard[0],
-        Standard(1, value.standard),
+        value.references[0],
+        value.first_standard,
+        PastStandard(value.first_standard, LAST),
+        StandardStep(StepState.DRAFT, 2, 0, LAST, value.standard, value.references),
+        StandardStep(StepState.NOTICED, 2, LAST, LAST, value.standard, value.references),
         reserve,
         Reserve(
             HASH,
