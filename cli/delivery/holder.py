@@ -31,6 +31,9 @@ from ledger.crypto import SigningKey, verify
 
 TICK_WAIT_TICKS = 60
 """How many ticks a holder waits for one; a provider whose job is slower shows an empty hand."""
+LATER = (Fault.BUSY, Fault.NOT_READY)
+"""What a provider says that may serve soon: it serves others, or has not seen its own block yet."""
+AGAIN_S = 1.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before connecting again; the last one repeats."""
 
@@ -80,9 +83,9 @@ async def use(setup: Setup, *, attempts_s: float) -> HolderSide:
             await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
             failures += 1
         except Broken as broken:
-            if broken.fault is not Fault.BUSY or loop.time() - since > attempts_s:
+            if broken.fault not in LATER or loop.time() - since > attempts_s:
                 raise
-            await asyncio.sleep(RETRY_S[-1])
+            await asyncio.sleep(AGAIN_S)
     return side
 
 
