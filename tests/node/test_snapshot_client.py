@@ -478,3 +478,59 @@ async def test_never_means_never(tmp_path: Path) -> None:
         await until(lambda: len(taker.node.linked()) == 2, "linked")
         assert not taker.follower.is_paused
         await taker.stop()
+
+
+class Line:
+    """A link as the client sees it."""
+
+    def __init__(self, name: str) -> None:
+        self.identity = name
+        self.link_key = name.encode()
+        self.height = CLAIMED
+
+
+class Lines:
+    """Links that answer nothing, and what was sent over each."""
+
+    def __init__(self, *names: str) -> None:
+        self.by_name = {name: Line(name) for name in names}
+        self.sent: list[tuple[Line, Question]] = []
+
+    def peers(self) -> Collection[Line]:
+        return list(self.by_name.values())
+
+    def send(self, identity: str, number: int, payload: bytes) -> bool:
+        assert number == FETCH
+        wanted = codec.decode(payload, Fetch, size_max=FETCH_BYTES_MAX).wanted
+        assert isinstance(wanted, Question)
+        self.sent.append((self.by_name[identity], wanted))
+        return True
+
+
+async def test_what_was_asked_over_a_replaced_link_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not when the time for an answer is over."""
+    monkeypatch.setattr(snapshot_sync, "ANSWER_MS", 3_600_000)
+    lines = Lines(*GIVERS)
+    client = SnapshotClient(
+        Chain.create(MemoryKV(), World().genesis([(0, 0, 5)])),
+        tmp_path / "chain",
+        lambda: RULES,
+        Pauses(),
+        lines,
+        lambda: None,
+        distance=DISTANCE,
+        key_of=str.encode,
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(client.run())
+        await until(lambda: bool(lines.sent), "the end of an epoch is asked for")
+        (asked, question), *others = lines.sent
+        assert others == []
+        lines.by_name[asked.identity] = Line(asked.identity)
+        await until(lambda: len(lines.sent) > 1, "it is asked for again")
+        task.cancel()
+    again, same = lines.sent[1]
+    assert again is not asked
+    assert same == question
