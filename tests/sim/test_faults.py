@@ -15,6 +15,8 @@ from tests.sim.node import GROWING, SimNode
 from tests.sim.plan import Episode, Evil, Plan, Weak, draw_plan
 from tests.sim.seeds import SEEDS
 
+pytestmark = pytest.mark.usefixtures("remembering")
+
 STRIKES_MIN = 5
 COMMON = (
     "failing: log.sync",

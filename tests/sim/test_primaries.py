@@ -27,6 +27,8 @@ from tests.sim.cluster import Cluster
 from tests.sim.node import SimNode
 from tests.sim.test_scenarios import begun, quiet, view_of
 
+pytestmark = pytest.mark.usefixtures("remembering")
+
 BLOCK = 5
 POOL = 30
 ROOM = 6
@@ -159,7 +161,7 @@ def test_skewed_clocks_depose_nobody(skew_ms: int) -> None:
 
 def test_pauses_depose_nobody() -> None:
     """Each machine stands still in turn, the primary for less than T: no view ends."""
-    cluster = begun(quiet(load_gap_ms=50))
+    cluster = begun(quiet(load_gap_ms=200))
     for turn in range(8):
         paused = cluster.nodes[turn % 4]
         cluster.paused[paused.address] = []
