@@ -161,7 +161,7 @@ def test_skewed_clocks_depose_nobody(skew_ms: int) -> None:
 
 def test_pauses_depose_nobody() -> None:
     """Each machine stands still in turn, the primary for less than T: no view ends."""
-    cluster = begun(quiet(load_gap_ms=200))
+    cluster = begun(quiet(load_gap_ms=50))
     for turn in range(8):
         paused = cluster.nodes[turn % 4]
         cluster.paused[paused.address] = []
