@@ -3,6 +3,10 @@
 SEEDS ?= 300
 CAMPAIGN_SEEDS ?= 100000
 
+# Whatever the shell says: without bytecode on the disk every start of Python compiles all modules
+# anew, and the tests start thousands.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench bench-compare economy-campaign
 
 help: ## Say what each target does

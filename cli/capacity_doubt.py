@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from cli.nodes import Node
     from node.api import economy_schemas as schemas
 
+SPARE_SHARE = 50
+"""So small a part more is deposited than is needed. Anybody may raise the need by adding to the
+bond of which it is a share: by so much it takes a fiftieth of that bond, not one unit."""
+
 attestor_option = click.option(
     "--attestor", required=True, metavar="NAME", help="Who speaks; its key signs."
 )
@@ -77,7 +81,7 @@ def attest(
 
     wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
-        said = _attestor(node, attestor)
+        said = need_attestor(node, attestor)
         signer = find_key(node, attestor, "attestor", said.key, key)
         found = node.client.economy.commitment(issuer, commitment)
         able = microhours_of(found.devices, node.params.period_ms)
@@ -125,14 +129,16 @@ def attest(
         examples(
             "marsa capacity challenge acme west --from alice",
             "marsa capacity challenge acme west --from savings --issuer bolt --yes --json",
+            "marsa capacity challenge acme west --from alice --deposit 250",
         )
     }
 
-Doubt that a live commitment is real. The deposit is a share of what is contested, at
+Doubt that a live commitment is real. What must be deposited is a share of what is contested, at
 most what the issuer's bond holds or must hold, in coins of another sound issuer: those of which
---from holds most, unless --issuer or --asset say otherwise. A panel of attestors decides. Upheld:
-the commitment is void, the deposit comes back and as much from the issuer's bond. Dismissed: the
-issuer gets the deposit.
+--from holds most, unless --issuer or --asset say otherwise. A fiftieth more is deposited, or
+--deposit, because the need may grow before the challenge is on the chain: what is more comes back
+in any case. A panel of attestors decides. Upheld: the commitment is void, the deposit comes back,
+and from the issuer's bond as much as was needed. Dismissed: the issuer gets what was needed.
 """,
 )
 @click.argument("target", metavar="ISSUER")
@@ -142,6 +148,7 @@ issuer gets the deposit.
 )
 @click.option("--issuer", metavar="ID", help="Deposit this issuer's coins.")
 @click.option("--asset", metavar="ID", help="Or this asset, 64 hex digits.")
+@click.option("--deposit", "wanted", metavar="COINS", help="Deposit so much.")
 @waited
 @password_options
 def challenge(
@@ -150,6 +157,7 @@ def challenge(
     sender: str,
     issuer: str | None,
     asset: str | None,
+    wanted: str | None,
     no_wait: bool,
     wait: str,
     password_fd: int | None,
@@ -165,7 +173,8 @@ def challenge(
     wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
         found = node.client.economy.commitment(target, commitment)
-        deposit = int(found.deposit_needed)
+        needed = int(found.deposit_needed)
+        deposit = needed + needed // SPARE_SHARE if wanted is None else parse_amount(wanted)
         holder = accounts.find_holder(
             sender,
             lambda name: read_password(name, password_fd, password_file),
@@ -173,7 +182,8 @@ def challenge(
         )
         coins = read_asset(node, asset, issuer) or sound_coin(node, holder, target)
         if not holder.is_public:
-            confirm(f"Deposit {format_amount(deposit)} of '{sender}'? Lost if it is dismissed.")
+            lost = f"{format_amount(min(needed, deposit))} of it lost if it is dismissed"
+            confirm(f"Deposit {format_amount(deposit)} of '{sender}'? {lost}.")
         outcome, draft = spend(
             node,
             holder,
@@ -192,6 +202,7 @@ def challenge(
         "commitment": commitment,
         "asset": draft.parts[0].asset.hex(),
         "deposit": str(deposit),
+        "deposit_needed": str(needed),
         "fee": str(draft.fee),
         "panel": panel,
     }
@@ -242,7 +253,7 @@ def rule(
         raise usage_error("usage", "say how you rule: --uphold or --dismiss")
     wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
-        signer = find_key(node, attestor, "attestor", _attestor(node, attestor).key, key)
+        signer = find_key(node, attestor, "attestor", need_attestor(node, attestor).key, key)
         held = _challenge(node, issuer, commitment)
         operation = Rule(attestor, signer.public, issuer, commitment, upheld, held.since_ms)
         outcome = act(node, operation, (signer,), wait_ms)
@@ -262,7 +273,8 @@ def rule(
     done("marsa.capacity.rule/1", outcome, value, (what, following))
 
 
-def _attestor(node: Node, name: str) -> schemas.Attestor:
+def need_attestor(node: Node, name: str) -> schemas.Attestor:
+    """The attestor of this name; raises CliError."""
     found = {item.id: item for item in node.client.economy.attestors()}
     if name not in found:
         known = ", ".join(found) or "none"

@@ -10,7 +10,7 @@ import click
 from cli.base import Group, Number, examples, settings
 from cli.errors import usage_error
 from cli.output import confirm, emit, table
-from cli.units import parse_amount, parse_period
+from cli.units import ACCOUNTS_MAX, parse_amount, parse_period
 
 if TYPE_CHECKING:
     from cli.devnet.plan import Founding
@@ -62,7 +62,7 @@ or without a terminal, it returns when they are ready.
 @click.option("-n", "validators", type=Number(4, 32), help="Validators; 4 unless given.")
 @named
 @click.option("--base-port", type=Number(), help="APIs from here on; 8640 unless given.")
-@click.option("--accounts", type=Number(2, 100), help="Funded accounts; 10 unless given.")
+@click.option("--accounts", type=Number(2, ACCOUNTS_MAX), help="Funded accounts; 10 unless given.")
 @click.option(
     "--seed",
     type=Number(0, (1 << 63) - 1),

@@ -13,9 +13,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.crypto import SigningKey
-from ledger.economy.capacity import HORIZON_MS_MAX, CommitmentTerms
+from ledger.economy.capacity import CommitmentTerms
 from ledger.economy.licence import LicenceGrant, RoleKeys, certificate_fingerprint
 from ledger.economy.parameters import YEAR_MS, EconomyParameters
+from ledger.economy.schedule import HORIZON_MS_MAX
 from ledger.economy.standard import Factor, Reference
 from ledger.genesis import GenesisCommitment, SignedAttestation, attestation_hash
 from ledger.parameters import PPM, Parameters

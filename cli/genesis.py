@@ -10,7 +10,7 @@ import click
 from cli.base import Group, Number, examples
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import emit, table
-from cli.units import parse_period
+from cli.units import ACCOUNTS_MAX, parse_period
 from ledger.amounts import format_amount
 from ledger.times import rfc3339
 
@@ -62,7 +62,7 @@ with every key that it names; all of them are public test keys.
 )
 @click.option(
     "--accounts",
-    type=Number(2, 100),
+    type=Number(2, ACCOUNTS_MAX),
     default=10,
     show_default=True,
     help="Funded accounts.",

@@ -23,11 +23,13 @@ from cli.verify_layouts import (
     IDENTITIES,
     OBJECTS,
     PARAMETERS,
+    PAST_STANDARD,
     RESERVE,
     ROOTS,
     STANDARD,
 )
 from cli.verify_reserve import Row, check_figures
+from cli.verify_standard import fault_of_steps
 
 BUNDLE_BYTES_MAX = 12 * 1024 * 1024
 COUNT_BYTES = 8
@@ -187,9 +189,18 @@ def _rules(proved: Objects, trust: Trust) -> str:
     """What hours are worth and who may vouch for them: whether that is as genesis had it."""
     attestors = [grant for grant, is_active, _, _ in proved[ATTESTOR.name] if is_active]
     found = proved | {ATTESTOR.name: attestors}
-    changed = [name for name, held in trust.rules.items() if found[name] != held]
+    fault, steps = fault_of_steps(proved, trust), len(proved[PAST_STANDARD.name])
+    changed = [
+        name
+        for name, held in trust.rules.items()
+        if (fault if name == STANDARD.name else found[name] != held)
+    ]
     if changed:
-        return f"other than in the genesis file: {', '.join(changed)}"
+        why = f" ({fault})" if fault else ""
+        return f"other than in the genesis file: {', '.join(changed)}{why}"
+    if steps:
+        what = f"the standard follows from that of it by {steps} steps"
+        return f"parameters and attestors are those of the genesis file, {what}"
     return "parameters, standard and attestors are those of the genesis file"
 
 
@@ -205,6 +216,8 @@ def _names(proved: Objects) -> dict[bytes, str]:
                 shown = item.issuer
             elif kind is BOND:
                 shown = f"{item.issuer}/{item.asset.hex()}"
+            elif kind is PAST_STANDARD:
+                shown = str(item.standard.version)
             else:
                 shown = identity.replace(b"\0", b"/").decode("ascii")
             names[bytes((kind.type_byte,)) + identity] = f"{kind.name} {shown}".rstrip()

@@ -107,6 +107,12 @@ ECONOMY: Final = Record(
         ("winddown_ms", Int(MINUTE_MS, 3_650 * DAY_MS)),
         ("order_ms_max", HALF_YEAR),
         ("audit_devices", Int(59, 1_000)),
+        ("accept_ms", WEEK),
+        ("closing_ms", WEEK),
+        ("tick_ms", Int(1_000, 60 * MINUTE_MS)),
+        ("penalty_ppm", Int(1_000, 200_000)),
+        ("penalty_ppm_max", Int(1_000, 200_000)),
+        ("forgive_ms", MONTH),
         ("step_ppm", Int(0, 400_000)),
         ("step_spacing_ms", YEAR),
         ("notice_ms", YEAR),
@@ -149,6 +155,7 @@ STANDARD: Final = Record(
     ),
     35,
 )
+PAST_STANDARD: Final = Record("past standard", (("standard", STANDARD), ("until_ms", UINT)), 68)
 ROLE_KEYS: Final = Record(
     "role keys",
     (
@@ -235,6 +242,8 @@ COMMITMENT: Final = Record(
         ("attestations", Many(ATTESTATION, 0, 16)),
         ("pledged_in", UINT),
         ("devices_before", UINT),
+        ("delivered_in", UINT),
+        ("delivered", UINT),
     ),
     38,
 )
@@ -252,13 +261,19 @@ RESERVE: Final = Record(
         ("period", UINT),
         ("minted", AMOUNT_OR_ZERO),
         ("short_since_ms", UINT),
+        ("residual", AMOUNT_OR_ZERO),
+        ("batch_reserve", AMOUNT_OR_ZERO),
+        ("batch_supply", AMOUNT_OR_ZERO),
     ),
     39,
 )
 BOND: Final = Record("bond", (("issuer", SLUG), ("asset", HASH), ("amount", AMOUNT)), 46)
 OBJECTS: Final = {
     kind.type_byte: kind
-    for kind in (CLOCK, PARAMETERS, STANDARD, LICENCE, ATTESTOR, COMMITMENT, RESERVE, BOND)
+    for kind in (
+        *(CLOCK, PARAMETERS, STANDARD, LICENCE, ATTESTOR, COMMITMENT, RESERVE, BOND),
+        PAST_STANDARD,
+    )
 }
 """Kinds of objects in a bundle, by their type byte."""
 IDENTITIES: Final[dict[str, Callable[[Any], bytes]]] = {
@@ -267,6 +282,7 @@ IDENTITIES: Final[dict[str, Callable[[Any], bytes]]] = {
     COMMITMENT.name: lambda item: f"{item.terms.issuer}\0{item.terms.id}".encode("ascii"),
     RESERVE.name: lambda item: item.asset,
     BOND.name: lambda item: item.issuer.encode("ascii") + b"\0" + item.asset,
+    PAST_STANDARD.name: lambda item: item.standard.version.to_bytes(4, "big"),
 }
 """What follows the type byte in an object's key; nothing where there is one of the kind."""
 

@@ -8,7 +8,7 @@ period finds the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ledger.draft import Draft
@@ -111,9 +111,11 @@ class Touched:
     issuers: set[str]
     """Whose coins, hours or bonds changed."""
     capacity: set[str]
-    """Of these, whose hours did."""
+    """Of these, whose hours did, since all were measured."""
     attestors: bool
     """One of them changed: all issuers are judged."""
+    groups: bool
+    """One of them did since all hours were measured: all are measured again."""
 
 
 def judge(
@@ -157,7 +159,7 @@ def _hours_by_asset(
     """Hours stand as they were judged until a commitment changes, an attestor, or the
     period: they are measured again only then."""
     fresh = {item.issuer for item in reserves}
-    if touched is not None and not touched.attestors:
+    if touched is not None and not touched.groups:
         fresh &= touched.capacity
     hours = {item.asset: Hours(item.reserve, item.deliverable, item.is_frozen) for item in reserves}
     if not fresh:
@@ -181,24 +183,34 @@ def has_short_bond(draft: Draft, held: Reserve, sound: frozenset[bytes]) -> bool
     return worth(draft.all(Bond, Bond.prefix(held.issuer)), sound, needed) < needed
 
 
-def touched_by(draft: Draft, changed: Iterable[bytes]) -> Touched:
-    """What the changed keys mean to issuers."""
+def touched_by(
+    draft: Draft,
+    changed: Mapping[bytes, bytes | None],
+    measured: Mapping[bytes, bytes | None],
+) -> Touched:
+    """What the changed objects mean to issuers. All hours were measured by those in `measured` as
+    they were then, so that those of a thousand commitments that a period's start lowered, or all
+    because it struck an attestor, are not measured twice in one block."""
     coins: set[str] = set()
     capacity: set[str] = set()
-    attestors = False
-    for key in changed:
+    attestors = groups = False
+    for key, data in changed.items():
         kind = key[0]
+        is_measured = key in measured and measured[key] == data
         if kind == Reserve.TYPE:
             held = draft.load(Reserve, key[1:])
             if held is not None:
                 coins.add(held.issuer)
         elif kind == CapacityCommitment.TYPE:
-            capacity.add(_issuer_in(key))
+            coins.add(_issuer_in(key))
+            if not is_measured:
+                capacity.add(_issuer_in(key))
         elif kind == Bond.TYPE:
             coins.add(_issuer_in(key))
         elif kind == Attestor.TYPE:
             attestors = True
-    return Touched(coins | capacity, capacity, attestors)
+            groups = groups or not is_measured
+    return Touched(coins, capacity, attestors, groups)
 
 
 def _issuer_in(key: bytes) -> str:

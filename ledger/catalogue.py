@@ -213,6 +213,7 @@ TABLE: tuple[Row, ...] = (
             Reason.ABOVE_COMMITMENT,
             Reason.BAD_SCHEDULE,
             Reason.TOO_MANY,
+            Reason.NO_PANEL,
         ),
     ),
     Row(

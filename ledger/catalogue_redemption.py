@@ -47,7 +47,7 @@ REDEMPTION_ROWS: tuple[Row, ...] = (
         OPERATIONS,
         KIND,
         ("accepted",),
-        "ready, its factor settled",
+        "ready, what a coin brings settled",
         (*_SERVING, Reason.BAD_ENDPOINT),
     ),
     Row(

@@ -84,6 +84,7 @@ class Execution:
         "_free_by_identity",
         "_free_room",
         "_is_open",
+        "_measured",
         "_objects",
         "_proposer",
         "_room",
@@ -110,6 +111,7 @@ class Execution:
         self._spent: dict[Outpoint, OutputEntry] = {}
         actions = system_actions(view, time_ms)
         self._objects = actions.objects
+        self._measured = actions.measured
         self._system_outputs = {
             (system_txid(self.height, index), 0): self._entry(output, index)
             for index, output in enumerate(actions.outputs)
@@ -260,7 +262,7 @@ class Execution:
     def _judge(self) -> None:
         """Issuers whose coins, hours or bonds this block changed."""
         draft = Draft(self, self.time_ms)
-        touched = touched_by(draft, self._objects)
+        touched = touched_by(draft, self._objects, self._measured)
         if touched.attestors or touched.issuers:
             judge(draft, touched)
             self._objects.update(draft.changed)

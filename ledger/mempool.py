@@ -49,8 +49,8 @@ WAITING_OPERATIONS_MAX = 16 * BLOCK_OPERATIONS_MAX
 """Of those that pay. A block takes few, so that a pool full of them would stay so for very long,
 and take in no payment either."""
 SENDER_MAX = 256
-"""Waiting per signing key, so that one account cannot fill the pool; a fee above the median of
-those that wait buys more."""
+"""Waiting per signing key, so that one account cannot fill the pool: payments, and the operations
+in what does more. A fee above the median of those that wait buys more, but no operations."""
 RESENT_MAX = 256
 """Per validator: room beside the pool for what other validators saw passed over."""
 RESENT_BYTES_MAX = 1024 * 1024
@@ -82,6 +82,7 @@ OnDropped: TypeAlias = Callable[[SignedTransaction], None]
 class MempoolStats:
     transactions: int
     bytes: int
+    operations: int
     free: int
     resent: int
     rejected_remembered: int
@@ -96,7 +97,9 @@ class _Entry:
     """Fee in µ per `RATE_UNIT` bytes."""
     is_free: bool
     owners: tuple[bytes, ...]
-    """Signing keys or, of a free one, identities; under each it is counted once."""
+    """Signing keys or, of a free one, identities; it is counted under each."""
+    weight: int
+    """As how many: a paying one as its operations."""
     resent_by: bytes | None
     claims: tuple[Claim, ...]
 
@@ -111,7 +114,7 @@ class Mempool:
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
         self._rechecked: dict[bytes, None] = {}
-        """Txids, by arrival: all with operations, and locks that close with time."""
+        """Txids, with operations or locks that close; who was asked about longest ago first."""
         self._early: dict[bytes, None] = {}
         """Txids, by arrival, of what goes before all others."""
         self._expiries: list[tuple[int, bytes]] = []  # heap; may name some that are gone
@@ -189,10 +192,12 @@ class Mempool:
         if entry.resent_by is not None:
             return
         for owner in entry.owners:
-            if self._by_owner[owner] >= SENDER_MAX and entry.rate <= self.median_rate:
-                detail = f"key {owner.hex()} has {SENDER_MAX} transactions waiting"
-                more = f"more need a fee above {self.median_rate} µ per {RATE_UNIT} bytes"
-                raise Invalid(Reason.SENDER_QUOTA, f"{detail}; {more}")
+            waiting = self._by_owner[owner]
+            is_over = waiting + entry.weight > SENDER_MAX
+            if is_over and (entry.tx.body.operations or entry.rate <= self.median_rate):
+                detail = f"key {owner.hex()} has {waiting} payments and operations waiting"
+                more = f"more payments need a fee above {self.median_rate} µ per {RATE_UNIT} bytes"
+                raise Invalid(Reason.SENDER_QUOTA, f"{detail}, {SENDER_MAX} may; {more}")
 
     def _check_room(self, entry: _Entry) -> None:
         size = len(entry.tx.raw)
@@ -317,7 +322,7 @@ class Mempool:
         return dropped
 
     def drop_refused(self, check: Check) -> list[Rejection]:
-        """Ask the rules again about what the state may have overtaken, the oldest first.
+        """Ask the rules again about what the state may have overtaken, all in turn.
 
         Headroom, licences, bonds and epochs change under operations, those of holders too, and a
         `before` in a lock passes.
@@ -331,6 +336,7 @@ class Mempool:
             operations += count_of(tx.body.operations)
             if operations > RECHECKED_OPERATIONS_MAX and tx.body.operations:
                 continue
+            self._rechecked[txid] = self._rechecked.pop(txid)
             try:
                 check(tx)
             except Invalid as error:
@@ -405,9 +411,11 @@ class Mempool:
         return self._median_rate
 
     def stats(self) -> MempoolStats:
+        """Transactions, their bytes and operations are what the limits count: those that pay."""
         return MempoolStats(
-            transactions=len(self._entries),
-            bytes=self.size_bytes,
+            transactions=self._own_count,
+            bytes=self._own_bytes,
+            operations=self._own_operations,
             free=self.free_count,
             resent=self._by_member.total(),
             rejected_remembered=len(self._refusals),
@@ -434,7 +442,7 @@ class Mempool:
         if not entry.tx.body.operations:
             _move(self.payments, entry.tx.body.fee.asset, sign)
         for owner in entry.owners:
-            _move(self._by_owner, owner, sign)
+            _move(self._by_owner, owner, sign * entry.weight)
         if entry.resent_by is not None:
             _move(self._by_member, entry.resent_by, sign)
             _move(self._bytes_by_member, entry.resent_by, size)
@@ -460,8 +468,9 @@ def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entr
         owners = ()
     else:
         owners = tuple([item.key for item in tx.witness.signatures])
+    weight = 1 if is_free else max(1, count_of(body.operations))
     rate = body.fee.amount * RATE_UNIT // len(tx.raw)
-    return _Entry(tx, now_ms, rate, is_free, owners, resent_by, claims_of(tx))
+    return _Entry(tx, now_ms, rate, is_free, owners, weight, resent_by, claims_of(tx))
 
 
 def _is_statement(tx: SignedTransaction) -> bool:

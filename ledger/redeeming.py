@@ -22,9 +22,10 @@ from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.conduct import Conduct
 from ledger.economy.dispute import Dispute
 from ledger.economy.panel import Verdict
-from ledger.economy.redemption import Redemption, RedemptionState
+from ledger.economy.redemption import Rate, Redemption, RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
 from ledger.economy.residual import ResidualClaim
+from ledger.economy.standard import Standard, factor_table, units_table
 from ledger.locks import Key, lock_hash
 from ledger.objects import decode, key_of
 from ledger.reasons import Invalid, Reason
@@ -243,6 +244,13 @@ def _treasury_lock(draft: Draft, issuer: str, other: bytes) -> bytes:
     return other if licence is None else lock_hash(Key(licence.grant.keys.treasury))
 
 
+def rate_of(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:
+    """What a coin brings by the standard in force."""
+    standard = draft.one(Standard)
+    factor = factor_table(standard.factors)[held.terms.device_class, workload]
+    return Rate(factor, units_table(standard.references)[workload])
+
+
 def ask_queue(draft: Draft, identity: bytes) -> int:
     """A period has begun: whoever waits and finds hours now is requested, in order. How many were
     asked; where more wait than are asked at once, the next block goes on."""
@@ -250,15 +258,16 @@ def ask_queue(draft: Draft, identity: bytes) -> int:
     commitment = COMMITMENTS.get(draft, identity)
     if held is None or not held.queued:
         return 0
-    yardstick = Yardstick.of(draft)
+    yardstick, rates = Yardstick.of(draft), {}
+    if commitment is not None:
+        rates = {item: rate_of(draft, commitment, item) for item in commitment.terms.workloads}
     waiting = list(islice(_places(draft, held), QUEUE_ASKED_MAX + 1))
     for _, place in waiting[:QUEUE_ASKED_MAX]:
         order = draft.load(Redemption, place.order)
         assert order is not None  # It leaves the queue with its state.
         if commitment is None:
             continue
-        factor = yardstick.factors[commitment.terms.device_class, order.workload]
-        after = redemption.with_factor(order, factor)
+        after = redemption.at_better(order, rates[order.workload])
         if _may_begin(draft, commitment, after, yardstick):
             after = redemption.entered(after, RedemptionState.REQUESTED, draft.clock_ms)
             write(draft, order, after)

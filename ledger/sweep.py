@@ -55,8 +55,8 @@ SWEEP_OBJECTS_MAX = 256
 """Deadlines a block; an order counts with each of its targets. When 10,000 are due at once they
 take 10 ms of a block, at most 12. A period's start comes on top: with as many commitments and words
 as there may be 19 ms; 37 where words end at many times, 44 with lower figures that wait, 52 and 63
-in the first one of a process; 142 to 165, once, when lower figures in all commitments fall due with
-it (bench/sweep.py, 2026-11-29)."""
+in the first one of a process; twice as much and more, once, when lower figures in all commitments
+fall due with it (bench/sweep.py, bench/README.md)."""
 
 _PLAIN: dict[DueKind, Register[Any]] = {
     DueKind.REGULATOR: REGULATORS,
@@ -166,15 +166,15 @@ def _sweep_reserve(draft: Draft, asset: bytes) -> None:
 
 
 def _settle_challenge(draft: Draft, identity: bytes) -> list[Output]:
-    """The loser pays: upheld, the issuer's bond the penalty; dismissed, the deposit goes
-    to the issuer; a panel that stayed silent changes nothing."""
+    """The loser pays: upheld, the issuer's bond the penalty; dismissed, what had to be deposited
+    goes to the issuer, and what was more comes back; a panel that stayed silent changes nothing."""
     held = draft.load(Challenge, identity)
     if held is None:
         return []
     CHALLENGES.remove(draft, identity)
     commitment = draft.load(CapacityCommitment, identity)
     state, verdict = CommitmentState.LIVE, held.verdict
-    lock, outputs = held.refund_lock, []
+    back, outputs = held.deposit, []
     if verdict is Verdict.UPHELD:
         state = CommitmentState.VOID
         bonds = draft.all(Bond, Bond.prefix(held.issuer))
@@ -182,23 +182,30 @@ def _settle_challenge(draft: Draft, identity: bytes) -> list[Output]:
     elif verdict is Verdict.DISMISSED:
         issuer = LICENCES.get(draft, name(held.issuer))
         if issuer is not None:
+            back -= held.penalty
             lock = lock_hash(Key(issuer.grant.keys.treasury))
+            outputs = [Output(held.asset, held.penalty, lock)]
     if commitment is not None:
         after = msgspec.structs.replace(
             commitment, state=state, since_ms=draft.clock_ms, version=commitment.version + 1
         )
         COMMITMENTS.put(draft, after)
-    return [Output(held.asset, held.deposit, lock), *outputs]
+    refund = [Output(held.asset, back, held.refund_lock)] if back else []
+    return [*refund, *outputs]
 
 
-def begin_period(draft: Draft) -> list[Output]:
+def begin_period(draft: Draft) -> None:
     """Hours of the past period have left: lower figures that waited count, nonces are closed and
-    devices drawn, coins of issuers that wind down are closed or caged, all are judged; residual
-    claims on those that are cured are coins again."""
+    devices drawn, coins of issuers that wind down are closed or caged, all are judged."""
     commitments = _lower_figures(draft)
     _close_nonces(draft, commitments)
     judge(draft, commitments=commitments)
     _wind_down(draft)
+
+
+def begin_batch(draft: Draft) -> list[Output]:
+    """As all stand when a period begins: residual claims on those that are cured are coins again,
+    and what coins in a deficit bring is read once."""
     outputs = return_residuals(draft)
     for held in RESERVES.all(draft):
         after = begun(held)

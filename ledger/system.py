@@ -9,7 +9,7 @@ that no block stalls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,7 +18,7 @@ from ledger.draft import Draft
 from ledger.epochs import Epoch, begin
 from ledger.handlers import standard
 from ledger.objects import FeePot, LedgerClock, decode, key_of
-from ledger.sweep import begin_period, sweep
+from ledger.sweep import begin_batch, begin_period, sweep
 from ledger.transaction import Output
 from ledger.view import View
 
@@ -35,10 +35,12 @@ def system_txid(height: int, action: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SystemActions:
-    """Objects (None: removed) and outputs, one an action, in their order."""
+    """Objects (None: removed) and outputs, one an action, in their order. `measured` are objects by
+    which all hours were measured already, as they were then; none where no period begins."""
 
     objects: dict[bytes, bytes | None]
     outputs: tuple[Output, ...]
+    measured: Mapping[bytes, bytes | None]
 
 
 def system_actions(view: View, time_ms: int) -> SystemActions:
@@ -52,14 +54,17 @@ def system_actions(view: View, time_ms: int) -> SystemActions:
     if begins:
         standard.begin(draft)
     outputs = sweep(draft)
+    measured: dict[bytes, bytes | None] = {}
     if begins:
-        outputs.extend(begin_period(draft))
+        begin_period(draft)
+        measured = dict(draft.changed)
+        outputs.extend(begin_batch(draft))
     epoch = draft.one(Epoch)
     if epoch.base_height == view.head.header.height:
         draft.put(begin(epoch, view.head.hash))
     if epoch.payees:
         outputs.extend(_share_fees(draft, epoch))
-    return SystemActions(draft.changed, tuple(outputs))
+    return SystemActions(draft.changed, tuple(outputs), measured)
 
 
 def _share_fees(draft: Draft, epoch: Epoch) -> Iterator[Output]:

@@ -7,17 +7,28 @@ votes that no honest member signs both puts them on the chain.
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
 
 from consensus.effects import Evidence, Now
 from consensus.messages import NewView
 from consensus.testimony import first_height
 from ledger import codec
+from ledger.mempool import WANT_OF_ROOM
+from ledger.reasons import Reason
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
 from ledger.witnesses import Witnesses
-from node.accusing import Accusations
+from node.accusing import ACCUSED_MAX, Accusations
 
 log = logging.getLogger("marsa.engine")
+
+
+_FOR_NOW = WANT_OF_ROOM | {Reason.LOW_DISK_SPACE}
+
+Submit: TypeAlias = Callable[[SignedTransaction], Reason | None]
+"""Put it into the own pool and everybody's; why it was refused, if it was."""
 
 
 class Accountability:
@@ -25,6 +36,7 @@ class Accountability:
 
     def __init__(self, chain_id: bytes, witnesses: Witnesses) -> None:
         self.accusations: list[SignedTransaction] = []
+        self._put_off: deque[SignedTransaction] = deque(maxlen=ACCUSED_MAX)  # there was no room
         self._witnesses = witnesses
         self._made = Accusations(chain_id)
         self._kept: NewView | None = None
@@ -47,3 +59,17 @@ class Accountability:
         if self._said.get(member.key) != height:
             self._said[member.key] = height
             log.warning("evidence against %s %r", member.licence, conflict.second.payload)
+
+    def offer(self, submit: Submit) -> bool:
+        """Submit what was found, if anything was: that is the result. What finds no room is not
+        found a second time, and waits for the next block."""
+        waiting, self.accusations = self.accusations, []
+        for tx in waiting:
+            if submit(tx) in _FOR_NOW:
+                self._put_off.append(tx)
+        return bool(waiting)
+
+    def block_came(self) -> None:
+        """There may be room now."""
+        self.accusations += self._put_off
+        self._put_off.clear()

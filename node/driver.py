@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Collection, Sequence
 from hashlib import sha256
 
@@ -18,11 +17,10 @@ from consensus.effects import Now
 from consensus.status import make_status
 from ledger import codec, transaction
 from ledger.economy.licence import LicenceState
-from ledger.mempool import WANT_OF_ROOM, Mempool
+from ledger.mempool import Mempool
 from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
-from node.accusing import ACCUSED_MAX
 from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
 from node.directory import Directory
@@ -47,7 +45,6 @@ BEHIND_BLOCKS = 16
 """A node that lacks more takes nothing that peers push: it would verify what final blocks bring,
 against a state that refuses most of it. A node that is merely busy lacks one or two."""
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
-_FOR_NOW = WANT_OF_ROOM | {Reason.LOW_DISK_SPACE}
 
 log = logging.getLogger("marsa.driver")
 
@@ -119,7 +116,6 @@ class Driver:
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
-        self._put_off: deque[SignedTransaction] = deque(maxlen=ACCUSED_MAX)  # there was no room
 
     def clock_warning(self) -> str:
         """What is wrong with this machine's wall clock, empty when nothing is."""
@@ -381,8 +377,7 @@ class Driver:
                 self.network.look_again()
             self._links_changed()
         if finalized:
-            self.engine.accountability.accusations += self._put_off
-            self._put_off.clear()
+            self.engine.accountability.block_came()
             self._tell_followers()
             self._judge_clock(finalized[-1].header.time_ms)
             for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
@@ -390,22 +385,13 @@ class Driver:
                     if not future.done():
                         future.set_result(None)
             self._announce()
-        self._accuse()
+        if self.engine.accountability.offer(self._refusal):
+            self._flush()
         self._wake.set()
 
-    def _accuse(self) -> None:
-        """Put what was found into the own pool and everybody's; what finds no room there is not
-        found a second time, and waits for the next block."""
-        waiting, self.engine.accountability.accusations = (
-            self.engine.accountability.accusations,
-            [],
-        )
-        for tx in waiting:
-            refusal = self._admit_one(tx.raw, None).refusal
-            if refusal is not None and refusal.reason in _FOR_NOW:
-                self._put_off.append(tx)
-        if waiting:
-            self._flush()
+    def _refusal(self, tx: SignedTransaction) -> Reason | None:
+        refusal = self._admit_one(tx.raw, None).refusal
+        return None if refusal is None else refusal.reason
 
     def _tell_followers(self) -> None:
         """Who gets no votes hears of a block by STATUS alone: soon after it, not within a second.

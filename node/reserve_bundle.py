@@ -27,8 +27,8 @@ from ledger.economy.bond import Bond
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve, SupplyLine, supply_line
-from ledger.economy.standard import Standard
-from ledger.membership import LICENCES_MAX
+from ledger.economy.standard import PastStandard, Standard
+from ledger.membership import LICENCES_EVER_MAX
 from ledger.object_tree import PATH_BITS
 from ledger.objects import OBJECT_BYTES_MAX, LedgerClock, key_of, load_all
 from ledger.parameters import Parameters
@@ -50,6 +50,7 @@ KINDS = (
     CapacityCommitment,
     Reserve,
     Bond,
+    PastStandard,
 )
 """What figures are worked out from; every object of each kind, in ascending order of type byte."""
 
@@ -74,7 +75,7 @@ class ReserveBundle(Wire, frozen=True):
     header: Header
     certificate: Certificate
     roots: StateRoots
-    supply: Annotated[tuple[SupplyLine, ...], Meta(max_length=LICENCES_MAX)]
+    supply: Annotated[tuple[SupplyLine, ...], Meta(max_length=LICENCES_EVER_MAX)]
     objects: Annotated[tuple[ProvedObject, ...], Meta(max_length=OBJECTS_MAX)]
 
 

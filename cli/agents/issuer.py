@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cli.agents.seen import Seen
-from ledger.economy.capacity import HORIZON_MS_MAX
+from ledger.economy.schedule import HORIZON_MS_MAX
 from ledger.economy.spot_audit import OPENED_MAX
 from ledger.operations import Amend, OpenDevices, Operation
 

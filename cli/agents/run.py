@@ -25,7 +25,6 @@ from ledger.crypto import SigningKey
 from ledger.operations import Operation
 from ledger.transaction import NO_FEE, KeySignature, Transaction, Witness
 
-NAME = "agents"
 LOOKS_A_PERIOD = 6
 LOOK_S_MIN = 1.0
 LIFE_MS = 60_000

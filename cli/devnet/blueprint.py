@@ -24,10 +24,10 @@ from ledger import codec
 from ledger.address import HRP_BY_NETWORK, encode_address
 from ledger.crypto import SigningKey, tagged_hash
 from ledger.economy.attestor import AttestorGrant
-from ledger.economy.capacity import HORIZON_MS_MAX
 from ledger.economy.licence import LicenceGrant, RoleKeys
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.regulator import RegulatorKeys
+from ledger.economy.schedule import HORIZON_MS_MAX
 from ledger.economy.standard import Factor, Reference
 from ledger.genesis import Allocation, Authority, Genesis, GenesisBond, GenesisCommitment, check
 from ledger.locks import Key, lock_hash
@@ -46,7 +46,6 @@ PROVIDERS = tuple(_PROVIDERS.split())
 ISSUERS_MAX = 4
 NAMES = tuple(_NAMES.split())
 FAUCET = "faucet"
-ACCOUNTS_MAX = 100
 SEEDED_TIME_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when a devnet made with --seed begins, on whatever day it is made."""
 EPOCH_BLOCKS = 20

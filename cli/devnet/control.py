@@ -24,7 +24,6 @@ from cli.errors import CliError, ExitCode
 from cli.home import home
 from cli.output import Waiting, note
 from node.api import schemas
-from node.vote_guard import Permission
 
 READY_MS = 45_000
 """From the start of the processes to a certificate of block 1 on every node."""
@@ -243,6 +242,8 @@ def _why_not_ready(client: Client) -> str:
 
 
 def _wait_voting(place: Place, node: DevnetNode, target: int, waiting: Waiting) -> NodeState:
+    from node.vote_guard import Permission
+
     while True:
         processes.reap()
         state = look_at(place, node)

@@ -16,7 +16,7 @@ of the k, else only by ruling. So one hostile attestor changes nothing for holde
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
@@ -25,11 +25,12 @@ import msgspec
 from msgspec import Meta
 
 from ledger.codec import Bytes32, Slug, UInt, Wire
+from ledger.economy.attestor import PANEL_NEEDED
 from ledger.economy.parameters import EconomyParameters
+from ledger.economy.schedule import check_schedule
 from ledger.reasons import Invalid, Reason
-from ledger.times import DAY_MS, HOUR_MS, rfc3339
+from ledger.times import HOUR_MS, rfc3339
 
-HORIZON_MS_MAX = 365 * DAY_MS
 MICROHOURS_A_HOUR = 1_000_000
 MICROHOURS_MAX = 1 << 40
 """Per period: a million devices for an hour."""
@@ -224,17 +225,6 @@ def propose(
     )
 
 
-def check_schedule(from_ms: int, to_ms: int, clock_ms: int, period_ms: int) -> None:
-    """Raises Invalid(BAD_SCHEDULE) with the figures."""
-    where, clock = f"from {rfc3339(from_ms)} to {rfc3339(to_ms)}", f"clock {rfc3339(clock_ms)}"
-    if from_ms % period_ms or to_ms % period_ms:
-        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: not whole periods of {period_ms} ms")
-    if not max(from_ms, clock_ms) < to_ms:
-        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: over before it begins, {clock}")
-    if to_ms > clock_ms + HORIZON_MS_MAX or to_ms - from_ms > HORIZON_MS_MAX:
-        raise Invalid(Reason.BAD_SCHEDULE, f"{where}: more than 365 days ahead, {clock}")
-
-
 def overlaps(terms: CommitmentTerms, other: CommitmentTerms) -> bool:
     """Whether both promise hours of one line at one time."""
     same = terms.line == other.line
@@ -322,16 +312,33 @@ def attested(
         raise Invalid(Reason.BAD_SCHEDULE, f"{detail}, and to the end of a period")
     word = Attestation(attestor, figure, measure.clock_ms, until_ms, ())
     found[attestor] = _said(before, word, counted(held, measure), measure)
-    if len(found) > ATTESTATIONS_MAX:  # who says nothing any more makes room
+    if len(found) > ATTESTATIONS_MAX or _leaves_no_panel(found, attestor, measure):
+        # Who says nothing any more makes room.
         found = {name: item for name, item in found.items() if measure.hears(item)}
     if len(found) > ATTESTATIONS_MAX:
         detail = f"'{terms.id}' has {ATTESTATIONS_MAX} attestations"
         raise Invalid(Reason.TOO_MANY, detail)
+    if _leaves_no_panel(found, attestor, measure):
+        detail = f"one more group that vouches for '{terms.id}' leaves fewer than {PANEL_NEEDED}"
+        raise Invalid(Reason.NO_PANEL, f"{detail} to rule on a challenge")
     attestations = tuple([found[name] for name in sorted(found)])
     held = msgspec.structs.replace(held, attestations=attestations)
     if held.state is CommitmentState.PROPOSED and not is_stale(held, measure):
         held = msgspec.structs.replace(held, state=CommitmentState.LIVE, since_ms=measure.clock_ms)
     return held
+
+
+def _leaves_no_panel(names: Iterable[str], attestor: str, measure: Measure) -> bool:
+    """Whether this is the word of one more group, and so few would be left that nobody could rule
+    on a challenge. 2 k - 1 groups may speak in any case: k of them tell the truth where k - 1 lie,
+    who thus keep no commitment from being attested."""
+    groups = measure.groups
+    others = {groups[name] for name in names if name != attestor and name in groups}
+    if groups[attestor] in others:
+        return False
+    speaking = len(others) + 1
+    left = len(set(groups.values())) - speaking
+    return left < PANEL_NEEDED and speaking >= 2 * measure.needed
 
 
 def _said(

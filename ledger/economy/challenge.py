@@ -1,7 +1,7 @@
 """Challenges: whoever doubts a commitment puts up a deposit, a panel decides, the loser pays.
 
     CONTESTED -> upheld (commitment VOID, deposit back, a penalty from the bond to the challenger)
-              -> dismissed (deposit to the issuer)
+              -> dismissed (what had to be deposited to the issuer, the rest back)
               -> silent panel (deposit back, nothing changes)
 
 The commitment counts until it is ruled on. Payments are made by the system in the next block.
@@ -31,7 +31,7 @@ class Challenge(Wire, frozen=True):
     asset: Bytes32
     deposit: Amount
     penalty: Amount
-    """What the bond pays when it is upheld: the deposit that was needed, however much was given."""
+    """What the loser pays: the deposit that was needed, however much was given."""
     refund_lock: Bytes32
     """Where the deposit goes back to, and what the bond pays."""
     since_ms: UInt

@@ -146,10 +146,15 @@ class Licence(Wire, frozen=True):
         return active and clock_ms <= self.grant.expires_ms
 
     @property
+    def stands(self) -> bool:
+        """Revoked or closed it never comes back."""
+        return self.state not in (LicenceState.REVOKED, LicenceState.CLOSED)
+
+    @property
     def loses_seat(self) -> bool:
         """Only these cost a seat; whoever is suspended otherwise, or winds down, votes on."""
         punished = self.state is LicenceState.SUSPENDED and self.cause is Cause.EVIDENCE
-        return punished or self.state in (LicenceState.REVOKED, LicenceState.CLOSED)
+        return punished or not self.stands
 
     def vacated(self, height: int) -> Licence:
         """The licence once it is to have no seat: one that votes does so until the epoch ends."""
@@ -229,7 +234,7 @@ def reinstated(held: Licence, clock_ms: int, epoch: int) -> Licence:
 
 def revoked(held: Licence, clock_ms: int, height: int) -> Licence:
     """The end of a licence, from any state but the last ones; raises Invalid."""
-    if held.state in (LicenceState.REVOKED, LicenceState.CLOSED):
+    if not held.stands:
         raise not_in_state(held, LicenceState.ACTIVE)
     return held.entered(LicenceState.REVOKED, clock_ms).vacated(height)
 

@@ -12,12 +12,13 @@ highest number wins, whatever order receipts come in, and what it adds is burned
 leave the reserve. What is left goes back to the refund lock when the order ends, which happens
 once; every state but the ends has a deadline, and an end is forgotten a while later.
 
-Hours are reserved by the commitment that the order names (`ledger.economy.book`). The factor is
-the better one for the holder at request and at start: lower means more hours a coin.
+Hours are reserved by the commitment that the order names (`ledger.economy.book`). What a coin
+brings is the better for the holder of request and start: a standard that rises gives it more.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, ClassVar
 
@@ -29,7 +30,7 @@ from ledger.amounts import format_amount
 from ledger.codec import Amount, AmountOrZero, Bytes32, Slug, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash
 from ledger.economy.parameters import EconomyParameters
-from ledger.economy.standard import FACTOR_MAX
+from ledger.economy.standard import FACTOR_MAX, UNITS_MAX
 from ledger.reasons import Invalid, Reason
 from ledger.times import HOUR_MS, rfc3339
 
@@ -45,6 +46,7 @@ ENDPOINT_BYTES_MAX = 128
 Endpoint = Annotated[str, Meta(pattern=r"^[!-~]*\Z", max_length=ENDPOINT_BYTES_MAX)]
 """Where the provider serves: host and port, printable ASCII; empty before there is one."""
 FactorOf = Annotated[int, Meta(ge=1, le=FACTOR_MAX)]
+Units = Annotated[int, Meta(ge=1, le=UNITS_MAX)]
 
 _order_id = tagged_hash("redemption")
 _receipt_hash = tagged_hash("redemption/receipt")
@@ -123,6 +125,8 @@ class Redemption(Wire, frozen=True):
     """Signs receipts, and whatever the holder wants of the order."""
     refund_lock: Bytes32
     factor: FactorOf
+    units: Units
+    """Of the workload's reference job: so many are one coin."""
     microhours: UInt
     """Needed for the whole amount; kept from REQUESTED on. A factor that falls may make it more
     than a commitment can hold."""
@@ -170,7 +174,9 @@ def hours_needed(amount: int, factor: int) -> int:
 
 
 def hours_delivered(amount: int, factor: int) -> int:
-    """µh that `amount` takes of the reserve, rounded down: they are worth no more than it."""
+    """µh that a delivery of `amount` takes, rounded down. Of the reserve each takes its own, so
+    that it loses no more than the coins burned: floored on their sum, the last of many small ones
+    could take more than it burns."""
     return amount * 1_000_000 // factor
 
 
@@ -259,27 +265,39 @@ def check_window(
         raise Invalid(Reason.BAD_WINDOW, f"{detail} {rfc3339(start_by_ms - lead)}, {clock}")
 
 
-def with_factor(held: Redemption, factor: int) -> Redemption:
-    """The order at the factor that is better for its holder, with the hours that it then needs."""
-    factor = min(held.factor, factor)
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a coin brings by one version of the standard: `factor` is that of the device class,
+    `units` are of the workload's reference job."""
+
+    factor: int
+    units: int
+
+
+def at_better(held: Redemption, rate: Rate) -> Redemption:
+    """The order at what is better for its holder, with the hours that it then needs."""
+    factor = min(held.factor, rate.factor)
     return msgspec.structs.replace(
-        held, factor=factor, microhours=hours_needed(held.amount, factor)
+        held,
+        factor=factor,
+        units=max(held.units, rate.units),
+        microhours=hours_needed(held.amount, factor),
     )
 
 
-def accepted(held: Redemption, factor: int, clock_ms: int) -> Redemption:
+def accepted(held: Redemption, rate: Rate, clock_ms: int) -> Redemption:
     """The issuer will serve it."""
-    return entered(with_factor(held, factor), RedemptionState.ACCEPTED, clock_ms)
+    return entered(at_better(held, rate), RedemptionState.ACCEPTED, clock_ms)
 
 
 def ready(
-    held: Redemption, factor: int, *, endpoint: str, session_hash: bytes, clock_ms: int
+    held: Redemption, rate: Rate, *, endpoint: str, session_hash: bytes, clock_ms: int
 ) -> Redemption:
     """Whoever holds the session key finds the service there; raises Invalid(BAD_ENDPOINT). From
-    now on the factor stands."""
+    now on what a coin brings stands."""
     if not endpoint or session_hash == ZERO_HASH:
         raise Invalid(Reason.BAD_ENDPOINT, "an endpoint and the hash of its certificate are needed")
-    held = entered(with_factor(held, factor), RedemptionState.READY, clock_ms)
+    held = entered(at_better(held, rate), RedemptionState.READY, clock_ms)
     return msgspec.structs.replace(held, endpoint=endpoint, session_hash=session_hash)
 
 

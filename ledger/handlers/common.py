@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ledger.draft import Draft
 from ledger.economy.attestor import Attestor
 from ledger.economy.issuance import Lane, take_number
@@ -61,13 +63,15 @@ def use_number(draft: Draft, operation: Numbered) -> None:
     draft.put(take_number(held, owner, role, lane, operation.number), identity)
 
 
-def keys_taken(draft: Draft, *, applied: bool = False) -> dict[bytes, str]:
-    """Every key that somebody has or will have, with its owner: each has one meaning. Those of
-    applications only where asked for: nobody proved to own them, and a stranger's would stand in
-    the way of their owner."""
+def keys_taken(
+    draft: Draft, licences: Iterable[Licence], *, applied: bool = False
+) -> dict[bytes, str]:
+    """Every key that somebody has or will have, with its owner: each has one meaning. `licences`
+    are all that are held; the keys of applications only where asked for: nobody proved to own
+    them, and a stranger's would stand in the way of their owner."""
     taken = {
         key: held.grant.id
-        for held in LICENCES.all(draft)
+        for held in licences
         if applied or held.state is not LicenceState.APPLIED
         for key in keys_of(held)
     }

@@ -48,7 +48,7 @@ from ledger.transaction import asset_id
 def apply(draft: Draft, operation: Apply) -> None:
     """A public wish; it takes no seat and mints nothing."""
     held = licences_by_name(draft)
-    taken = keys_taken(draft, applied=True)
+    taken = keys_taken(draft, held.values(), applied=True)
     asked = membership.apply(operation.grant, held, taken, draft.clock_ms)
     _make_room(draft, held, applies=True)
     LICENCES.put(draft, asked)
@@ -61,7 +61,7 @@ def admit(draft: Draft, operation: Admit) -> None:
     granted = membership.admit(
         operation,
         held,
-        keys_taken(draft),
+        keys_taken(draft, held.values()),
         clock_ms=draft.clock_ms,
         height=draft.height,
     )
@@ -117,7 +117,8 @@ def rotate_key(draft: Draft, operation: RotateKey) -> None:
     need_version(operation.version, held.version, operation.licence)
     if held.state in (LicenceState.REVOKED, LicenceState.CLOSED, LicenceState.APPLIED):
         raise licence.not_in_state(held, LicenceState.ACTIVE)
-    membership.check_new_keys((operation.new_key,), keys_taken(draft), operation.licence)
+    taken = keys_taken(draft, LICENCES.all(draft))
+    membership.check_new_keys((operation.new_key,), taken, operation.licence)
     after = licence.rotated(held, operation.role, operation.new_key, draft.clock_ms, draft.economy)
     LICENCES.put(draft, _next_version(after))
 
@@ -128,7 +129,8 @@ def rotate_regulator(draft: Draft, operation: RotateRegulator) -> None:
     need_version(operation.version, held.version, "the regulator")
     known = set(regulator.regulator_keys(held))
     fresh = [key for key in operation.keys.keys if key not in known]
-    membership.check_new_keys(fresh, keys_taken(draft), "the regulator")
+    taken = keys_taken(draft, LICENCES.all(draft))
+    membership.check_new_keys(fresh, taken, "the regulator")
     after = regulator.announce(held, operation.keys, draft.clock_ms, draft.economy)
     REGULATORS.put(draft, after)
 
@@ -143,7 +145,7 @@ def admit_attestor(draft: Draft, operation: AdmitAttestor) -> None:
         raise Invalid(Reason.BAD_GRANT, f"attestor '{grant.id}' is licensed")
     if held is None and len(draft.all(Attestor)) >= ATTESTORS_MAX:
         raise Invalid(Reason.BAD_GRANT, f"{ATTESTORS_MAX} attestors are licensed already")
-    taken = keys_taken(draft)
+    taken = keys_taken(draft, LICENCES.all(draft))
     if held is not None:
         taken.pop(held.grant.key, None)
     membership.check_new_keys((grant.key,), taken, grant.id)

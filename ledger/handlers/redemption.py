@@ -17,12 +17,11 @@ from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_o
 from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
 from ledger.economy.dispute import Dispute
 from ledger.economy.panel import check_seat
-from ledger.economy.redemption import ORDER_LEAST, Redemption, RedemptionState
-from ledger.economy.standard import Standard, factor_table
+from ledger.economy.redemption import ORDER_LEAST, Rate, Redemption, RedemptionState
 from ledger.handlers.common import need_attestor, need_licence, need_role
 from ledger.operations import OPERATIONS
 from ledger.reasons import Invalid, Reason
-from ledger.redeeming import deliver, room_for, write
+from ledger.redeeming import deliver, rate_of, room_for, write
 from ledger.redemption_operations import (
     AcceptRedemption,
     CancelRedemption,
@@ -44,7 +43,7 @@ METERING = "metering"
 class Asked:
     """What an order would get: quote, admission and execution ask alike."""
 
-    factor: int
+    rate: Rate
     microhours: int
     is_free: bool
     """Whether the hours are free now; else it waits."""
@@ -71,7 +70,8 @@ def redeem(draft: Draft, operation: Redeem) -> None:
         is_paid=False,
         session_key=operation.session_key,
         refund_lock=operation.refund_lock,
-        factor=asked.factor,
+        factor=asked.rate.factor,
+        units=asked.rate.units,
         microhours=asked.microhours,
         start_by_ms=operation.start_by_ms,
         end_ms=operation.end_ms,
@@ -110,15 +110,15 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
         accept_ms=draft.economy.accept_ms,
     )
     yardstick = Yardstick.of(draft)
-    factor = yardstick.factors[held.terms.device_class, operation.workload]
-    microhours = redemption.hours_needed(operation.amount, factor)
+    rate = rate_of(draft, held, operation.workload)
+    microhours = redemption.hours_needed(operation.amount, rate.factor)
     is_free = microhours <= MICROHOURS_MAX and room_for(
         draft, held, microhours, operation.end_ms, yardstick
     )
     if not is_free and (not operation.queue_until_ms or microhours > MICROHOURS_MAX):
         detail = f"{microhours} µh are not free until {rfc3339(operation.end_ms)}"
         raise Invalid(Reason.NO_FREE_HOURS, f"{where}: {detail}")
-    return Asked(factor, microhours, is_free)
+    return Asked(rate, microhours, is_free)
 
 
 def cancel(draft: Draft, operation: CancelRedemption) -> None:
@@ -130,21 +130,21 @@ def cancel(draft: Draft, operation: CancelRedemption) -> None:
 
 
 def accept(draft: Draft, operation: AcceptRedemption) -> None:
-    """At the factor that is better for the holder by now."""
+    """At what is better for the holder by now."""
     held = _need_order(draft, operation.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), OPERATIONS, operation.key)
     _need(draft, held, RedemptionState.REQUESTED)
-    write(draft, held, redemption.accepted(held, _factor_now(draft, held), draft.clock_ms))
+    write(draft, held, redemption.accepted(held, _rate_now(draft, held), draft.clock_ms))
 
 
 def ready(draft: Draft, operation: ReadyRedemption) -> None:
-    """The service stands; the factor is settled."""
+    """The service stands; what a coin brings is settled."""
     held = _need_order(draft, operation.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), OPERATIONS, operation.key)
     _need(draft, held, RedemptionState.ACCEPTED)
     after = redemption.ready(
         held,
-        _factor_now(draft, held),
+        _rate_now(draft, held),
         endpoint=operation.endpoint,
         session_hash=operation.session_hash,
         clock_ms=draft.clock_ms,
@@ -268,11 +268,11 @@ def _need(draft: Draft, held: Redemption, *states: RedemptionState) -> None:
     redemption.need_state(held, states, draft.clock_ms, moment)
 
 
-def _factor_now(draft: Draft, held: Redemption) -> int:
-    """The factor in force; that of the request once its commitment is over."""
+def _rate_now(draft: Draft, held: Redemption) -> Rate:
+    """What a coin brings by the standard in force; that of the request once its commitment is
+    over."""
     identity = CapacityCommitment.identity(held.issuer, held.commitment)
     commitment = COMMITMENTS.get(draft, identity)
     if commitment is None:
-        return held.factor
-    factors = factor_table(draft.one(Standard).factors)
-    return factors[commitment.terms.device_class, held.workload]
+        return Rate(held.factor, held.units)
+    return rate_of(draft, commitment, held.workload)

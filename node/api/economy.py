@@ -83,7 +83,7 @@ def routes() -> list[web.RouteDef]:
 
 
 async def get_licences(request: web.Request) -> web.Response:
-    """By id; at most `ledger.membership.LICENCES_MAX`, so all of them."""
+    """By id; at most `ledger.membership.LICENCES_EVER_MAX`, so all of them."""
     read_query(request)
     services = request.app[SERVICES]
     draft = now(services)

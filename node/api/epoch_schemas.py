@@ -91,7 +91,7 @@ class Epoch(Answer, frozen=True, kw_only=True):
     members: list[EpochMember]
     regulator: Regulator
     licences: list[Licence]
-    """By id; at most `ledger.membership.LICENCES_MAX`, so all of them."""
+    """By id; at most `ledger.membership.LICENCES_EVER_MAX`, so all of them."""
 
 
 class SetMember(Answer, frozen=True, kw_only=True):

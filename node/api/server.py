@@ -32,6 +32,8 @@ from node.api import (
     epochs,
     operations,
     problems,
+    redemptions,
+    standards,
     status,
     transactions,
     validators,
@@ -57,6 +59,8 @@ _TOPICS = (
     epochs,
     consensus,
     economy,
+    standards,
+    redemptions,
 )
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from ledger.block import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
+from ledger.block import (
+    BLOCK_BYTES_MAX,
+    BLOCK_OPERATIONS_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_BYTES_MAX,
+)
 from ledger.codec import VERSION
-from ledger.mempool import BYTES_MAX, TRANSACTIONS_MAX
+from ledger.mempool import BYTES_MAX, TRANSACTIONS_MAX, WAITING_OPERATIONS_MAX
 from ledger.objects import LedgerClock, load_one
 from ledger.times import rfc3339
 from ledger.transaction import LIFETIME_MS_MAX
-from node.api import schemas
+from node.api import node_schemas, schemas
 from node.api.reply import answer
 from node.api.request import SERVICES, read_query
 from node.api.services import Services
@@ -82,6 +87,7 @@ async def get_params(request: web.Request) -> web.Response:
             transaction_bytes_max=TRANSACTION_BYTES_MAX,
             block_transactions_max=BLOCK_TRANSACTIONS_MAX,
             block_bytes_max=BLOCK_BYTES_MAX,
+            block_operations_max=BLOCK_OPERATIONS_MAX,
             lifetime_ms_max=LIFETIME_MS_MAX,
             economy=schemas.EconomyParams(**msgspec.structs.asdict(values.economy)),
         )
@@ -90,7 +96,7 @@ async def get_params(request: web.Request) -> web.Response:
 
 async def get_peers(request: web.Request) -> web.Response:
     read_query(request)
-    return answer(schemas.Peers(items=request.app[SERVICES].watch.peers()))
+    return answer(node_schemas.Peers(items=request.app[SERVICES].watch.peers()))
 
 
 async def get_mempool(request: web.Request) -> web.Response:
@@ -106,5 +112,9 @@ def mempool_of(services: Services) -> schemas.Mempool:
         transactions_max=TRANSACTIONS_MAX,
         size_bytes=stats.bytes,
         size_bytes_max=BYTES_MAX,
+        operations=stats.operations,
+        operations_max=WAITING_OPERATIONS_MAX,
+        free=stats.free,
+        resent=stats.resent,
         oldest_pending_ms=0 if since_ms is None else services.watch.now_ms() - since_ms,
     )

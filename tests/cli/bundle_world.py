@@ -21,7 +21,7 @@ from ledger.objects import hash_of_value, key_of, load_all
 from node.api.bundles import Bundles
 from node.reserve_bundle import BUNDLE_BYTES_MAX, ProvedObject, ReserveBundle
 from tests.cli.audit_world import certify
-from tests.ledger.world import COIN
+from tests.ledger.world import COIN, World, attest, commitment, make_genesis
 from tests.node.api.harness import Node
 from tests.node.api.test_epochs import change_twice
 
@@ -63,6 +63,27 @@ def genesis_text(node: Node) -> bytes:
 
 def read(data: bytes) -> ReserveBundle:
     return codec.decode(data, ReserveBundle, size_max=BUNDLE_BYTES_MAX)
+
+
+@cache
+def least() -> tuple[Node, bytes, bytes]:
+    """Of everything that a bundle holds no more than a chain must have: four validators of whom
+    two issue, with the other's coins for a bond, and two attestors."""
+    whole = make_genesis()
+    kept = {"val0", "val1"}
+    attestors = whole.attestors[:2]
+    figures = {grant.id: 900_000 for grant in attestors}
+    genesis = replace(
+        whole,
+        attestors=attestors,
+        licences=tuple(replace(item, issuer=item.id in kept) for item in whole.licences),
+        commitments=tuple(attest(whole.nonce, commitment(name), figures) for name in sorted(kept)),
+        bonds=tuple(item for item in whole.bonds if {item.issuer, item.coin} <= kept),
+        allocations=tuple(item for item in whole.allocations if item.issuer in kept),
+    )
+    node = Node(World(genesis))
+    node.decide([])
+    return node, bundle_of(node), genesis_text(node)
 
 
 @cache

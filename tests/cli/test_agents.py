@@ -10,7 +10,7 @@ from msgspec import structs
 from cli.agents.attestor import ATTESTED_MAX, AttestorAgent
 from cli.agents.issuer import RENEW_MS, IssuerAgent
 from cli.agents.seen import Seen
-from ledger.economy.capacity import HORIZON_MS_MAX
+from ledger.economy.schedule import HORIZON_MS_MAX
 from ledger.economy.spot_audit import OPENED_MAX, nonce_digest
 from ledger.operations import Amend, Attest, OpenDevices, RevealNonce, SealNonce
 from node.api import economy_schemas as schemas

@@ -13,6 +13,7 @@ from cli.client import Client
 from cli.devnet.blueprint import ATTESTORS
 from cli.errors import CliError, ExitCode
 from cli.spans import machines_of, microhours_of, parse_span, parse_time, span_text, whole_periods
+from ledger.amounts import format_amount
 from ledger.economy.capacity import CapacityCommitment, CommitmentState
 from ledger.registers import COMMITMENTS
 from tests.cli.conftest import Marsa, Result
@@ -61,10 +62,10 @@ def test_list(marsa: Marsa, node: LiveNode) -> None:
     """What genesis committed, of all issuers and of one, in a table that fits."""
     shown = marsa("capacity", "list", "--json").json
     assert set(shown) == {"schema", "ledger_time_ms", "period_ms", "commitments"}
-    assert len(shown["commitments"]) == 8
+    assert len(shown["commitments"]) == 12
     lines = marsa("capacity", "list", "--issuer", "acme").out.splitlines()
-    assert len(lines) == 3 and max(map(len, lines)) <= 100
-    assert "0.333333/0.333333" in lines[1] and "meridian +2" in lines[1]
+    assert len(lines) == 4 and max(map(len, lines)) <= 100
+    assert "0.333333/0.333333" in lines[2] and "meridian +2" in lines[1]
     refused = marsa("capacity", "list", "--issuer", "nobody", "--json")
     assert code_of(refused) == (ExitCode.NOT_FOUND, "not_found")
 
@@ -108,15 +109,17 @@ def test_amend_by_hours_and_by_time(marsa: Marsa, live: LiveNode) -> None:
 
 
 def test_challenge_dismissed(marsa: Marsa, live: LiveNode) -> None:
-    """The deposit follows from what is at stake, in coins of another issuer; three of the panel
-    dismiss it and it stands."""
+    """The deposit follows from what is at stake, with a little to spare, in coins of another
+    issuer; three of the panel dismiss it and it stands."""
     shown = marsa("capacity", "show", "acme", "west", "--json").json["commitment"]
     at_stake = int(shown["at_stake"])
     assert at_stake == int(shown["worth"]) > 0
     opened = marsa("capacity", "challenge", "acme", "west", "--from", "alice", "--json").json
     assert opened["schema"] == "marsa.capacity.challenge/1"
-    assert opened["deposit"] == shown["deposit_needed"]
-    assert 0 < int(opened["deposit"]) <= -(-at_stake // 100)
+    needed = int(opened["deposit_needed"])
+    assert needed == int(shown["deposit_needed"])
+    assert int(opened["deposit"]) == needed + needed // 50
+    assert 0 < needed <= -(-at_stake // 100)
     assert bytes.fromhex(opened["asset"]) != live.world.asset("acme")
     assert len(opened["panel"]) == 5 and not {"meridian", "vantage"} & set(opened["panel"])
     assert held(live).state is CommitmentState.CONTESTED
@@ -139,10 +142,15 @@ def test_challenge_dismissed(marsa: Marsa, live: LiveNode) -> None:
 def test_challenge_upheld_with_a_chosen_coin(marsa: Marsa, live: LiveNode) -> None:
     """--issuer chooses the coin; the issuer's own is refused, with what to choose instead."""
     doubt = ("capacity", "challenge", "acme", "west", "--from", "alice", "--json", "--issuer")
+    shown = marsa("capacity", "show", "acme", "west", "--json").json["commitment"]
+    least = int(shown["deposit_needed"])
+    small = marsa(*doubt, "bolt", "--deposit", format_amount(least - 1))
+    assert code_of(small) == (ExitCode.REJECTED, "low_deposit")
     own = marsa(*doubt, "acme")
     assert code_of(own) == (ExitCode.REJECTED, "own_coin")
     assert "--issuer" in own.json["error"]["hint"]
-    opened = marsa(*doubt, "bolt").json
+    opened = marsa(*doubt, "bolt", "--deposit", format_amount(least)).json
+    assert int(opened["deposit"]) == least
     assert bytes.fromhex(opened["asset"]) == live.world.asset("bolt")
     for name in opened["panel"][:3]:
         marsa("capacity", "rule", "acme", "west", "--attestor", name, "--uphold")
@@ -223,7 +231,7 @@ def test_drawn_machines_are_opened(marsa: Marsa, node: LiveNode) -> None:
     lines = marsa("capacity", "audits").out.splitlines()
     assert [row.split()[0] for row in lines[-4:]] == ["acme", "bolt", "coral", "delta"]
     done = marsa("capacity", "open", "acme", "--json").json
-    assert (done["schema"], done["opened"], done["drawn"]) == ("marsa.capacity.open/1", 45, 45)
+    assert (done["schema"], done["opened"], done["drawn"]) == ("marsa.capacity.open/1", 49, 49)
     assert code_of(marsa("capacity", "open", "acme", "--json")) == (ExitCode.NOT_FOUND, "not_drawn")
 
 

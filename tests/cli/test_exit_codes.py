@@ -38,6 +38,8 @@ FROM_ELSEWHERE = {
     ("cli/nodes.py", "problem.code"),
     ("cli/payments.py", "found.code or 'rejected'"),
     ("cli/proofs.py", "code"),
+    ("cli/standard.py", "found.code"),
+    ("cli/redeem_ask.py", "found.code"),
     ("cli/tx_file.py", "error.reason.value"),
     ("cli/tx_file.py", "reason.value"),
 }

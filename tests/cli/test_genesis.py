@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.devnet import blueprint
 from cli.devnet.blueprint import SEEDED_TIME_MS, Blueprint, nonce_of_seed
 from cli.errors import ExitCode
+from cli.units import ACCOUNTS_MAX
 from ledger.genesis import chain_id, check, dump, load, supply_by_issuer
 from ledger.parameters import PPM
 from tests.cli.conftest import Marsa
@@ -38,7 +38,7 @@ def test_val0_is_the_first_primary() -> None:
 @given(
     seed=st.integers(0, (1 << 63) - 1),
     validators=st.integers(4, 32),
-    accounts=st.integers(2, blueprint.ACCOUNTS_MAX),
+    accounts=st.integers(2, ACCOUNTS_MAX),
     period_ms=st.sampled_from((60_000, 61_000, 3_600_000, 86_400_000)),
 )
 def test_every_devnet_is_valid(seed: int, validators: int, accounts: int, period_ms: int) -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from cli.verify_bundle import BUNDLE_BYTES_MAX, Report, verify
 from cli.verify_bytes import ITEMS_MAX, Fault, Refused
+from cli.verify_layouts import OBJECTS
 from ledger import codec
 from ledger import genesis as genesis_rules
 from ledger.block import PREPARE, Certificate, VotePayload, make_certificate, vote_hash
@@ -27,6 +28,7 @@ from tests.cli.bundle_world import (
     changed,
     fault_of,
     genesis_text,
+    least,
     lie,
     read,
     small,
@@ -136,9 +138,8 @@ def test_a_header_before_the_last_change_is_found() -> None:
     assert fault_of(lie(node, {}, validators_hash=bytes(32)), text) == "bad_set"
 
 
-def flips(data: bytes, step: int) -> list[str]:
+def flips(data: bytes, text: bytes, step: int) -> list[str]:
     """Positions at which a changed byte is not refused."""
-    text = small()[2] if data == small()[1] else changed()[2]
     missed = []
     for position in range(0, len(data), step):
         spoiled = bytearray(data)
@@ -149,9 +150,14 @@ def flips(data: bytes, step: int) -> list[str]:
 
 
 def test_each_changed_byte_is_refused() -> None:
-    """Turns over a bit of every byte of a small bundle, and of many of a larger one."""
-    assert flips(small()[1], 1) == []
-    assert flips(changed()[1], 7) == []
+    """Turns over a bit of every byte of the least bundle, in which every kind of object is, and of
+    many of a larger one with changes of the validators."""
+    _, data, text = least()
+    assert {item.key[0] for item in read(data).objects} == set(OBJECTS)
+    assert fault_of(data, text) == ""
+    assert flips(data, text, 1) == []
+    _, data, text = changed()
+    assert flips(data, text, 13) == []
 
 
 def test_each_missing_or_added_byte_is_refused() -> None:

@@ -345,6 +345,8 @@ class Actions(Model):
         known = before is not None and self._is_heard(name, before)
         if before is not None and known and until < before.until:
             return False
+        if not self._seat_is_spared(name, held):
+            return False
         if before is not None and known and figure < self.weighted(before, before.figure):
             if before.lower is None or figure < before.lower:
                 before.lower_at = self.clock
@@ -358,6 +360,20 @@ class Actions(Model):
             held.state, held.since = "live", self.clock
         self.touched.add(place[0])
         return True
+
+    def _seat_is_spared(self, name: str, held: CommitmentModel) -> bool:
+        """Three groups stay silent, or the word is needed; those of old are dropped for it."""
+        everybody = {self.groups[other] for other in self.attestors}
+        deaf = {x for x, word in held.said.items() if x != name and not self._is_heard(x, word)}
+        for dropped in (set[str](), deaf):
+            speak = (held.said.keys() & self.attestors) - dropped - {name}
+            others = {self.groups[other] for other in speak}
+            more = others | {self.groups[name]}
+            if more == others or len(more) < 2 * self.times.groups or len(everybody - more) > 2:
+                for other in dropped:
+                    del held.said[other]
+                return True
+        return False
 
     def challenge(
         self, place: tuple[str, str], owner: str, coin: str, deposit: int, seed: bytes

@@ -6,44 +6,21 @@ when it ends.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cli.devnet import processes, sockets
 from cli.devnet.state import ports
+from tests.functional.commands import MARSA, Ended, run_forked
 
-MARSA = Path(sys.executable).with_name("marsa")
-COMMAND_S = 90
 DEADLINE_S = 30
 BASE_PORT_FIRST = 10_000
 BASE_PORTS_A_WORKER = 2_400
 """Below the ports that systems give to outgoing connections; test workers have ranges apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> Any:
-        """What went wrong, of a command with --json."""
-        return self.json["error"]
 
 
 class Cluster:
@@ -51,6 +28,7 @@ class Cluster:
 
     def __init__(self, home: Path, nodes_max: int = 7) -> None:
         self.home = home
+        self.run: Callable[[Sequence[str], Mapping[str, str]], Ended] = run_forked
         self.base_port = free_base_port(nodes_max)
 
     @property
@@ -67,16 +45,7 @@ class Cluster:
 
     def marsa(self, *arguments: object, code: int | None = 0) -> Ended:
         """Run a command; it must end with `code`, unless that is None."""
-        done = subprocess.run(
-            [MARSA, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_S,
-            stdin=subprocess.DEVNULL,
-            env=self.environment,
-        )
-        ended = Ended(done.returncode, done.stdout, done.stderr)
+        ended = self.run([str(MARSA), *map(str, arguments)], self.environment)
         assert code is None or ended.code == code, ended
         return ended
 
@@ -118,8 +87,8 @@ def hear_ctrl_c() -> None:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:
-    """Ask again until the answer is true, and return it. Most questions are commands, each a start
-    of Python: in between is twice the time that one takes, and the processor is others'."""
+    """Ask again until the answer is true, and return it. Most questions are commands: in between
+    is four times the time that one takes, and the processor is others'."""
     deadline = time.monotonic() + seconds
     while True:
         asked = time.monotonic()
@@ -128,7 +97,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) 
             return answer
         now = time.monotonic()
         assert now < deadline, f"not within {seconds} s: {what}"
-        time.sleep(max(0.05, 2 * (now - asked)))
+        time.sleep(max(0.05, 4 * (now - asked)))
 
 
 def free_base_port(nodes_max: int) -> int:

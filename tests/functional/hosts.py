@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.cli.hosts_file import ISSUERS, write_hosts
-from tests.functional.cluster import COMMAND_S, MARSA, Cluster, Ended, until
+from tests.functional.cluster import Cluster, until
+from tests.functional.commands import COMMAND_S, MARSA, Ended, run_forked, run_script
 
 TOOLS = ("ip", "unshare", "nsenter")
 ETHERNET = "eth0"
@@ -73,16 +74,9 @@ class Hosts:
 
     def marsa(self, at: Host, *arguments: object, code: int | None = 0) -> Ended:
         """A command that is typed on a host, to the node there."""
-        done = subprocess.run(
-            [*at.enter, str(MARSA), *map(str, arguments), "--node", at.api, "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_S,
-            stdin=subprocess.DEVNULL,
-            env=self._cluster.environment,
-        )
-        ended = Ended(done.returncode, done.stdout, done.stderr)
+        command = [*at.enter, str(MARSA), *map(str, arguments), "--node", at.api, "--json"]
+        run = run_script if at.enter else run_forked
+        ended = run(command, self._cluster.environment)
         assert code is None or ended.code == code, (ended, self.logs())
         return ended
 

@@ -12,7 +12,8 @@ import pytest
 
 from cli.devnet import history, processes
 from cli.devnet.history import Look, Pay
-from tests.functional.cluster import MARSA, Cluster, hear_ctrl_c, until
+from tests.functional.cluster import Cluster, hear_ctrl_c, until
+from tests.functional.commands import MARSA
 
 pytestmark = pytest.mark.functional
 

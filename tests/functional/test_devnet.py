@@ -12,7 +12,8 @@ import time
 import pytest
 
 from cli.devnet import launch, processes
-from tests.functional.cluster import MARSA, Cluster, hear_ctrl_c, until
+from tests.functional.cluster import Cluster, hear_ctrl_c, until
+from tests.functional.commands import MARSA, run_script
 
 pytestmark = pytest.mark.functional
 
@@ -21,7 +22,9 @@ FUNDS = 12_500_000_000
 
 
 def test_up_pay_down_and_up_again(cluster: Cluster) -> None:
-    """From an empty directory to a final payment; stopped and started, all of it is there."""
+    """From an empty directory to a final payment, with the script that users start; stopped and
+    started, all of it is there."""
+    cluster.run = run_script
     made = cluster.up()
     assert [node["name"] for node in made["nodes"]] == ["val0", "val1", "val2", "val3"]
     sent = cluster.send("5", "alice", "bob")

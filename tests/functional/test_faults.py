@@ -25,6 +25,8 @@ pytestmark = pytest.mark.functional
 
 PAYMENTS = 1_500
 FINAL_BEFORE_KILL = 200
+BLOCK_BYTES = 4_096
+"""What a file takes of a tmpfs at a time."""
 
 
 def faucet_of(cluster: Cluster) -> PublicAccount:
@@ -186,14 +188,17 @@ def test_full_disk(cluster: Cluster, small_disk: Path) -> None:
     text = config.read_text().replace("# reject_below_mib = 1024", "reject_below_mib = 0")
     config.write_text(text.replace("# stop_voting_below_mib = 256", "stop_voting_below_mib = 0"))
     cluster.up()
+    log = moved / "node.log"
+    with log.open("ab") as file:  # begin another block, so that the sentence has room in it
+        file.write(b"\n" * (BLOCK_BYTES - log.stat().st_size % BLOCK_BYTES + 1))
     filling = small_disk / "filling"
     with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4_096)):
+        while file.write(bytes(BLOCK_BYTES)):
             pass
     for _ in range(3):
         assert cluster.send("1", "alice", "bob")["status"] == "final"
     until(lambda: not cluster.nodes()["val3"]["alive"], "val3 stops")
-    last = (moved / "node.log").read_text().splitlines()[-1]
+    last = log.read_text().splitlines()[-1]
     assert "No space left on device" in last
     assert "check the disk" in last
     filling.unlink()

@@ -22,7 +22,8 @@ from ledger.block import VotePayload
 from node.clock_check import SAMPLES
 from node.vote_guard import Kind
 from node.wal import INSTANCE_ID_BYTES, RECORD_BYTES_MAX, DiskLogFile, WriteAheadLog
-from tests.functional.cluster import MARSA, Cluster, until
+from tests.functional.cluster import Cluster, until
+from tests.functional.commands import MARSA
 
 pytestmark = pytest.mark.functional
 
@@ -307,6 +308,8 @@ def test_clock_is_off(cluster: Cluster, hours: int) -> None:
     directory = cluster.node_dir(victim)
     with running_with_clock_off(cluster, directory, hours):
         direction = "behind" if hours < 0 else "ahead of"
+        until(lambda: status_of(cluster, cluster.api(index)), "it answers")
+        until(lambda: consensus_of(cluster, index)["connected"] == 4, "it is linked")
         for _ in range(SAMPLES + 1):
             assert cluster.send("1", "alice", "bob", "--node", other)["status"] == "final"
 

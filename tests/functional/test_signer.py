@@ -14,7 +14,8 @@ import pytest
 
 from cli.devnet.state import ports
 from node.signer import KEY_NAME, SOCKET_NAME
-from tests.functional.cluster import MARSA, Cluster, until
+from tests.functional.cluster import Cluster, until
+from tests.functional.commands import MARSA
 
 pytestmark = pytest.mark.functional
 

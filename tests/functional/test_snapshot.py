@@ -35,6 +35,12 @@ def wipe(cluster: Cluster, name: str) -> None:
     (directory / CONFIG_NAME).write_text(told)
 
 
+def end_epoch(cluster: Cluster) -> None:
+    """Payments end epochs too, by their blocks: this may be over before the command is final."""
+    ended = cluster.marsa("validator", "end-epoch", "--json", code=None)
+    assert ended.code == 0 or ended.error["code"] == "wrong_epoch", ended
+
+
 def test_a_wiped_validator_rejoins_by_snapshot_under_load(cluster: Cluster) -> None:
     """While payments run val3 loses its chain and its votes: it imports the state at the end of
     the last epoch, follows, votes again two epochs later; roots are equal, nothing is lost."""
@@ -43,7 +49,7 @@ def test_a_wiped_validator_rejoins_by_snapshot_under_load(cluster: Cluster) -> N
     load_ = prepare(urls[:3], faucet_of(cluster), PAYMENTS)
     load_.start()
     until(lambda: (cluster.nodes()["val0"]["height"] or 0) >= NEAR + 5, "some blocks")
-    cluster.marsa("validator", "end-epoch")
+    end_epoch(cluster)
     cluster.marsa("devnet", "kill", "val3")
     wipe(cluster, "val3")
     cluster.marsa("devnet", "restart", "val3", code=None)  # it cannot vote yet
@@ -53,7 +59,7 @@ def test_a_wiped_validator_rejoins_by_snapshot_under_load(cluster: Cluster) -> N
     assert base > NEAR
     check_pruned(urls[3], base)
     for _ in range(3):
-        cluster.marsa("validator", "end-epoch")
+        end_epoch(cluster)
     load_.join()
     until(lambda: cluster.nodes()["val3"]["state"] in ("voting", "primary"), "val3 votes")
     cluster.send("5", "alice", "bob", "--node", urls[3])

@@ -12,7 +12,8 @@ import pytest
 
 from cli.devnet.sockets import is_free
 from cli.devnet.state import ports
-from tests.functional.cluster import MARSA, Cluster, until
+from tests.functional.cluster import Cluster, until
+from tests.functional.commands import MARSA
 
 pytestmark = pytest.mark.functional
 

@@ -115,6 +115,7 @@ class RedemptionWorld(EconomyWorld):
         signer: str = "session",
         claimed: int | None = None,
         coin: str = "val1",
+        owner: str = "alice",
     ) -> SignedTransaction:
         if claimed is None:
             claimed = self.order(order).burned
@@ -127,7 +128,7 @@ class RedemptionWorld(EconomyWorld):
             amount,
             lock_of("dave"),
         )
-        return self.spends("alice", operation, amount, coin, signer)
+        return self.spends(owner, operation, amount, coin, signer)
 
     def rules(self, order: bytes, attestor: str, *, upheld: bool) -> SignedTransaction:
         signer = f"attestor/{attestor}"

@@ -167,11 +167,23 @@ def attest(state: State, attestor: str, key: bytes, lane: int, number: int, *sai
     if len(others) == 16:
         others = [item for item in others if is_heard(state, item)]
     need(len(others) < 16, "too_many")
+    if not _seats_are_left(state, others, attestor):
+        others = [item for item in others if is_heard(state, item)]
+        need(_seats_are_left(state, others, attestor), "no_panel")
     held[6] = sorted([*others, entry])
     agree = len(best_by_group(state, held, clock_ms))
     if held[1] == PROPOSED and agree >= state.get("Parameters")[5]:
         held[1], held[3] = LIVE, clock_ms
     keep(state, "CapacityCommitment", held)
+
+
+def _seats_are_left(state: State, others: list[list[Any]], attestor: str) -> bool:
+    """For three groups that rule, or fewer than twice as many as are needed speak."""
+    groups = groups_of(state)
+    spoken = {groups[item[0]] for item in others if item[0] in groups}
+    free = set(groups.values()) - spoken - {groups[attestor]}
+    is_few = len(spoken) + 1 < 2 * state.get("Parameters")[5]
+    return groups[attestor] in spoken or is_few or len(free) >= 3
 
 
 def challenge(

@@ -47,7 +47,7 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
     need(workload in commitment[0][4], "unknown_class")
     need(amount >= LEAST, "low_amount")
     _check_window(state, start_by_ms, end_ms, queue_until_ms)
-    factor = _factor(state, commitment, workload)
+    factor, units = _rate(state, commitment, workload)
     microhours = needed(amount, factor)
     need(microhours <= MICROHOURS_MAX, "no_free_hours")
     is_free = fits(state, commitment, microhours, end_ms)
@@ -68,6 +68,7 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
         session_key=session_key,
         refund_lock=refund_lock,
         factor=factor,
+        units=units,
         microhours=microhours,
         start_by_ms=start_by_ms,
         end_ms=end_ms,
@@ -77,22 +78,20 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
     store(state, None, order)
 
 
-def lead_ms(state: State) -> int:
-    """What an issuer has to accept and to prepare."""
-    return int(state.economy.accept_ms + state.period_ms)
-
-
 def _check_window(state: State, start_by_ms: int, end_ms: int, queue_until_ms: int) -> None:
-    clock_ms, lead = state.clock_ms, lead_ms(state)
+    clock_ms, lead = state.clock_ms, state.economy.accept_ms + state.period_ms
     good = clock_ms + lead <= start_by_ms < end_ms <= clock_ms + 168 * state.period_ms
     need(good and end_ms % state.period_ms == 0, "bad_window")
     if queue_until_ms:
         need(clock_ms <= queue_until_ms and queue_until_ms + lead <= start_by_ms, "bad_window")
 
 
-def _factor(state: State, commitment: list[Any], workload: str) -> int:
+def _rate(state: State, commitment: list[Any], workload: str) -> tuple[int, int]:
+    """The factor of its class, and the units that are one coin."""
     wanted = [commitment[0][2], workload]
-    return int(next(item[2] for item in state.get("Standard")[1] if item[:2] == wanted))
+    standard = state.get("Standard")
+    factor = next(item[2] for item in standard[1] if item[:2] == wanted)
+    return int(factor), int(dict(standard[2])[workload])
 
 
 def _order(state: State, identity: bytes, issuer: str) -> Redemption:
@@ -110,6 +109,9 @@ def _need_key(state: State, issuer: str, place: int, key: bytes) -> None:
 def _need_state(state: State, order: Redemption, *states: int) -> None:
     """In time."""
     moment = deadline(state, "Redemption", list(order))
+    disputed = state.get("Dispute", order.id)
+    if disputed is not None:
+        moment = deadline(state, "Dispute", disputed)
     is_late = moment is not None and state.clock_ms > moment
     need(order.state in states and not is_late, "wrong_state")
 
@@ -125,16 +127,21 @@ def accept(state: State, issuer: str, identity: bytes, key: bytes) -> None:
     order = _order(state, identity, issuer)
     _need_key(state, issuer, OPERATIONS, key)
     _need_state(state, order, REQUESTED)
-    after = _at_better_factor(state, order)
+    after = _at_better(state, order)
     store(state, order, after._replace(state=ACCEPTED, since_ms=state.clock_ms))
 
 
-def _at_better_factor(state: State, order: Redemption) -> Redemption:
+def _at_better(state: State, order: Redemption) -> Redemption:
     commitment = now(state, "CapacityCommitment", order.book)
     if commitment is None:
         return order
-    factor = min(order.factor, _factor(state, commitment, order.workload))
-    return order._replace(factor=factor, microhours=needed(order.amount, factor))
+    factor, units = _rate(state, commitment, order.workload)
+    factor = min(order.factor, factor)
+    return order._replace(
+        factor=factor,
+        units=max(order.units, units),
+        microhours=needed(order.amount, factor),
+    )
 
 
 def get_ready(
@@ -144,7 +151,7 @@ def get_ready(
     _need_key(state, issuer, OPERATIONS, key)
     _need_state(state, order, ACCEPTED)
     need(endpoint != "" and session_hash != NOTHING, "bad_endpoint")
-    after = _at_better_factor(state, order)._replace(endpoint=endpoint, session_hash=session_hash)
+    after = _at_better(state, order)._replace(endpoint=endpoint, session_hash=session_hash)
     store(state, order, after._replace(state=READY, since_ms=state.clock_ms))
 
 
@@ -165,23 +172,20 @@ def post(
     store(state, order, after._replace(**said))
 
 
-def takes(state: State, order: Redemption, delivered: int) -> int | None:
-    """µ of the order that go for so many delivered in all; None where it has not so many."""
-    fresh, reserve = delivered - order.burned, state.get("Reserve", order.asset)
-    covered, outstanding = reserve[12], reserve[13]
+def takes(state: State, order: Redemption, fresh: int) -> int:
+    """µ of the order that go for so many that are delivered."""
+    covered, outstanding = state.get("Reserve", order.asset)[12:14]
     if outstanding == 0:
-        cost = fresh
-    else:
-        need(covered > 0, "not_healthy")
-        cost = (fresh * outstanding + covered - 1) // covered
-    return cost if cost <= order.left else None
+        return fresh
+    need(covered > 0, "not_healthy")
+    return int(fresh * outstanding + covered - 1) // int(covered)
 
 
 def deliver(state: State, order: Redemption, delivered: int) -> Redemption:
     """Burn what was delivered; the issuer's uncovered part becomes a claim. Raises Refused."""
-    fresh, cost = delivered - order.burned, takes(state, order, delivered)
-    need(cost is not None, "above_order")
-    assert cost is not None
+    fresh = delivered - order.burned
+    cost = takes(state, order, fresh)
+    need(cost <= order.left, "above_order")
     claim = cost - fresh
     reserve = now(state, "Reserve", order.asset)
     reserve[2] -= cost

@@ -9,6 +9,8 @@ CANCELLED, LAPSED, FAILED, SETTLED, RULED = range(8, 13)
 HOUR_MS = 3_600_000
 MILLION = 10**6
 NOTHING = bytes(32)
+KINDS = ("Redemption", "Dispute", "Conduct", "Book", "ResidualClaim", "Place")
+"""Of objects that orders bring."""
 
 
 class Redemption(NamedTuple):
@@ -28,6 +30,7 @@ class Redemption(NamedTuple):
     session_key: bytes
     refund_lock: bytes
     factor: int
+    units: int
     microhours: int
     start_by_ms: int
     end_ms: int

@@ -117,7 +117,9 @@ def _settle(state: State, held: list[Any]) -> list[list[Any]]:
     elif upheld is False:
         licence = now(state, "Licence", issuer.encode())
         if licence is not None:
-            outputs[0][2] = digest("lock", pack([1, licence[0][6][TREASURY_KEY]]))
+            treasury = digest("lock", pack([1, licence[0][6][TREASURY_KEY]]))
+            more = [[asset, deposit - penalty, refund_lock]] if deposit > penalty else []
+            outputs = [*more, [asset, penalty, treasury]]
     commitment = state.get("CapacityCommitment", identity)
     if commitment is not None:
         after = [VOID if upheld else LIVE, commitment[2] + 1, state.clock_ms]

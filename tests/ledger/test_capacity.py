@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from ledger.economy.capacity import (
-    HORIZON_MS_MAX,
     MICROHOURS_MAX,
     CommitmentState,
     Device,
     devices_needed,
 )
+from ledger.economy.schedule import HORIZON_MS_MAX
 from ledger.handlers import capacity as handlers
 from ledger.objects import load
 from ledger.operations import (

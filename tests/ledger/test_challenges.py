@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from ledger.economy.attestor import PANEL_NEEDED, PANEL_SEATS, draw_panel
 from ledger.economy.bond import Bond, required
 from ledger.economy.capacity import CapacityCommitment, CommitmentState
 from ledger.economy.challenge import Challenge, deposit_needed
 from ledger.economy.reserve import Solvency
 from ledger.objects import load
-from ledger.operations import AdmitAttestor, OpenChallenge, RemoveAttestor, Rule
+from ledger.operations import OpenChallenge, RemoveAttestor, Rule
 from ledger.reasons import Reason
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction
@@ -228,87 +226,6 @@ def test_contested_hours_count_until_they_are_ruled_on() -> None:
     world.run(world.pledges("val0", "capacity-val0", "one more"))
 
 
-# The panel.
-
-
-def test_no_group_of_a_party_sits_on_the_panel() -> None:
-    """Five of distinct groups; the three that attested are parties."""
-    world = new_world()
-    held = contested(world)
-    assert sorted(held.panel) == sorted(f"att-{group}" for group in PANEL_GROUPS)
-    for group in ("north", "south", "west"):
-        assert world.reason(rules(world, group, upheld=True)) is Reason.NOT_ON_PANEL
-
-
-def test_a_panel_has_one_seat_a_group_and_nobody_chooses_it() -> None:
-    """Twelve attestors in six groups, one of them a party's: five seats, by the seed."""
-    groups = {f"{group}{index}": group for group in "abcdef" for index in (1, 2)}
-    panels = {draw_panel(groups, ["a1"], bytes([seed])) for seed in range(60)}
-    for panel in panels:
-        assert len(panel) == PANEL_SEATS == len({groups[name] for name in panel})
-        assert "a" not in {groups[name] for name in panel}
-    assert len(panels) > 40
-    assert {name for panel in panels for name in panel} == set(groups) - {"a1", "a2"}
-    assert draw_panel({"a1": "a", "b1": "b"}, ["a1"], b"") == ("b1",)
-
-
-def test_a_challenge_needs_as_many_as_decide() -> None:
-    """With two on the panel it is refused, be it that attestors are gone or that they vouched; with
-    three it holds, and all of them decide it."""
-    world = new_world()
-    world.run(*(world.attests(group, "val0") for group in PANEL_GROUPS[:3]))
-    assert world.reason(challenges(world)) is Reason.NO_PANEL
-    world = new_world()
-    gone = [RemoveAttestor(f"att-{group}", 1) for group in PANEL_GROUPS[:3]]
-    world.run(world.govern(*gone))
-    assert world.reason(challenges(world)) is Reason.NO_PANEL
-    grant = next(item for item in world.genesis.attestors if item.id == gone[0].attestor)
-    world.run(world.govern(AdmitAttestor(grant, 2)))
-    assert len(contested(world).panel) == PANEL_NEEDED
-    left = (PANEL_GROUPS[0], *PANEL_GROUPS[3:])
-    world.run(*(rules(world, group, upheld=True) for group in left))
-    world.run()
-    assert state_of(world) is CommitmentState.VOID
-
-
-def test_a_member_that_became_a_party_rules_no_more() -> None:
-    """It attested since, or came back under the group of one that did, or of one that has ruled:
-    every vote is of a group that could be drawn, and of another one."""
-    world = new_world()
-    contested(world)
-    world.run(world.attests("east", "val0"))
-    assert world.reason(rules(world, "east", upheld=False)) is Reason.NOT_ON_PANEL
-    for name, group in (("upper", "north"), ("lower", "inner")):
-        world.run(world.govern(RemoveAttestor(f"att-{name}", 1)))
-        found = next(item for item in world.genesis.attestors if item.group == name)
-        moved = msgspec.structs.replace(found, group=group)
-        world.run(world.govern(AdmitAttestor(moved, 2)))
-    assert world.reason(rules(world, "upper", upheld=False)) is Reason.NOT_ON_PANEL
-    world.run(rules(world, "inner", upheld=True))
-    assert world.reason(rules(world, "lower", upheld=True)) is Reason.NOT_ON_PANEL
-    world.run(rules(world, "outer", upheld=True))
-    held = load(world.state, Challenge, NAME)
-    assert held is not None
-    assert [vote.attestor for vote in held.votes] == ["att-inner", "att-outer"]
-
-
-def test_a_vote_is_for_one_challenge_and_counts_once() -> None:
-    """Again, for another moment, by another key, where nothing is contested: refused."""
-    world = new_world()
-    before = rules(world, "east", upheld=True, since_ms=5)
-    assert world.reason(before) is Reason.UNKNOWN_CHALLENGE
-    held = contested(world)
-    world.run(rules(world, "east", upheld=True))
-    assert world.reason(rules(world, "east", upheld=False)) is Reason.REPLAYED_OPERATION
-    early = rules(world, "upper", upheld=True, since_ms=held.since_ms - 1)
-    assert world.reason(early) is Reason.UNKNOWN_CHALLENGE
-    signer = "attestor/att-east"
-    wrong = Rule("att-upper", key(signer).public, "val0", "capacity-val0", True, held.since_ms)
-    assert world.reason(world.does(wrong, signer)) is Reason.WRONG_ROLE_KEY
-    world.run(world.govern(RemoveAttestor("att-lower", 1)))
-    assert world.reason(rules(world, "lower", upheld=True)) is Reason.UNKNOWN_ATTESTOR
-
-
 # Verdicts.
 
 
@@ -420,6 +337,18 @@ def test_dismissed_the_deposit_is_the_issuers() -> None:
     assert amount_of(world, "val0/treasury", "val1") == held.deposit
     assert amount_of(world, "carol", "val1") == 0
     world.run(challenges(world, coin="val2"))
+
+
+@pytest.mark.parametrize("more", [1, 100 * COIN])
+def test_what_was_deposited_beyond_the_need_is_never_lost(more: int) -> None:
+    """Dismissed the issuer gets what was needed; the rest goes back to the challenger."""
+    world = new_world()
+    least = needed(world)
+    world.run(challenges(world, amount=least + more))
+    world.run(*(rules(world, group, upheld=False) for group in PANEL_GROUPS[:3]))
+    world.run()
+    assert amount_of(world, "val0/treasury", "val1") == least
+    assert amount_of(world, "carol", "val1") == more
 
 
 def test_a_silent_panel_changes_nothing() -> None:

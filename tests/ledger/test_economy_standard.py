@@ -72,7 +72,9 @@ def commitments(draw: st.DrawFn) -> list[CapacityCommitment]:
         words = tuple(
             Attestation(name, figure, TIME_MS, said.to_ms, ()) for name in ("north", "south")
         )
-        made.append(CapacityCommitment(said, CommitmentState.LIVE, 0, TIME_MS, 0, 60, words, 0, 0))
+        made.append(
+            CapacityCommitment(said, CommitmentState.LIVE, 0, TIME_MS, 0, 60, words, 0, 0, 0, 0)
+        )
     return made
 
 
@@ -111,7 +113,9 @@ def test_a_floor_for_each_commitment_would_break_coins() -> None:
     """Why R is floored once on the sum: of many small commitments each would lose up to 1 µ."""
     words = tuple(Attestation(name, 1, TIME_MS, TIME_MS + PERIOD_MS, ()) for name in ("a", "b"))
     said = replace(terms("val0"), to_ms=TIME_MS + PERIOD_MS)
-    items = [CapacityCommitment(said, CommitmentState.LIVE, 0, TIME_MS, 0, 60, words, 0, 0)] * 100
+    items = [
+        CapacityCommitment(said, CommitmentState.LIVE, 0, TIME_MS, 0, 60, words, 0, 0, 0, 0)
+    ] * 100
     measure = Measure({"a": "a", "b": "b"}, 2, PERIOD_MS, 7 * DAY_MS, TIME_MS)
     old = {("gpu-80g", "inference"): 2_000_000, ("gpu-80g", "training"): 1_000_000}
     new = {("gpu-80g", "inference"): 2_000_000, ("gpu-80g", "training"): 900_000}

@@ -190,6 +190,27 @@ def test_applications_make_room_where_licences_fill_the_rest(granted: int) -> No
         assert caught.value.reason is Reason.BAD_GRANT
 
 
+@pytest.mark.parametrize("over", [LicenceState.REVOKED, LicenceState.CLOSED])
+def test_licences_that_are_over_make_room_until_there_were_many(over: LicenceState) -> None:
+    """Beside 63 that stand and 192 that do not there is room for one; in its place two more that
+    are over leave none, as one more that stands; an application gives way in either case."""
+    held = {f"x{index}": licence_of(f"x{index}", LicenceState.WINDDOWN) for index in range(63)}
+    held |= {f"y{index}": licence_of(f"y{index}", over) for index in range(192)}
+    assert membership.displaced(held, applies=False) is None
+    for name, state in (("z", over), ("z", LicenceState.SUSPENDED)):
+        full = {**held, name: licence_of(name, state)}
+        with pytest.raises(Invalid) as caught:
+            membership.displaced(full, applies=False)
+        assert caught.value.reason is Reason.BAD_GRANT
+        del full["x0"], full[name]
+        full |= {"y": licence_of("y", over), "a": licence_of("a", LicenceState.APPLIED)}
+        assert membership.displaced(full, applies=True) == "a"
+    few = {f"x{index}": licence_of(f"x{index}", LicenceState.ACTIVE) for index in range(64)}
+    with pytest.raises(Invalid):
+        membership.displaced(few, applies=False)
+    assert membership.displaced({**few, "x0": licence_of("x0", over)}, applies=False) is None
+
+
 def test_applications_keep_out_nobody_who_is_granted_a_licence() -> None:
     """One below the limit a licence is granted and no application goes; at the limit the oldest
     does, though fewer than sixteen wait. Where all are granted nothing new is, what is there still

@@ -103,6 +103,7 @@ def mint(
     *,
     size: int = 200,
     signatures: int = 1,
+    by: int = 0,
     lane: int = 0,
     amount: int = 5,
     pays_with: tuple[int, ...] = (),
@@ -113,15 +114,17 @@ def mint(
     inputs = tuple(Input(key(output), 0, ASSET, 1000) for output in pays_with)
     fee = Fee(ASSET, 300) if inputs else NO_FEE
     body = Transaction(1, ZERO_HASH, inputs, (), fee, operations, 10**9, b"")
-    return made(body, list(range(signatures)), size)
+    return made(body, list(range(by, by + signatures)), size)
 
 
-def burn(output: int, *, count: int = 1) -> SignedTransaction:
-    """Operations of a holder, under nobody's quota, paid with a numbered output."""
+def burn(
+    output: int, *, by: int | None = None, fee: int = 300, count: int = 1
+) -> SignedTransaction:
+    """Operations of a holder, under no licence's quota, paid with a numbered output."""
     operations = tuple(Burn(ASSET, 1 + n) for n in range(count))
     inputs = (Input(key(output), 0, ASSET, 1000),)
-    body = Transaction(1, ZERO_HASH, inputs, (), Fee(ASSET, 300), operations, 10**9, b"")
-    return made(body, [output], 300)
+    body = Transaction(1, ZERO_HASH, inputs, (), Fee(ASSET, fee), operations, 10**9, b"")
+    return made(body, [output if by is None else by], 300)
 
 
 def free(*operations: Operation) -> SignedTransaction:
@@ -156,9 +159,9 @@ def check_empty(pool: Mempool) -> None:
     assert len(pool) == 0
     assert pool.select() == []
     stats = pool.stats()
-    assert (stats.transactions, stats.bytes, stats.free, stats.resent) == (0, 0, 0, 0)
-    assert stats.oldest_since_ms is None
-    assert (pool._own_count, pool._own_bytes, pool._own_operations) == (0, 0, 0)
+    assert (stats.transactions, stats.bytes, stats.operations) == (0, 0, 0)
+    assert (stats.free, stats.resent, stats.oldest_since_ms) == (0, 0, None)
+    assert pool.size_bytes == 0
 
 
 # Admission.
@@ -246,6 +249,29 @@ def test_sender_quota_and_the_fee_that_lifts_it() -> None:
     pool.drop_committed(1, pool.select()[:2])
     add(pool, spend(10_003, by=7))
     assert reason_of(pool, spend(10_004, by=7)) is Reason.SENDER_QUOTA
+
+
+def test_sender_quota_counts_operations_and_no_fee_lifts_it_for_them() -> None:
+    """SENDER_MAX operations of a key wait, in however few transactions: it fills a sixteenth of
+    their room, whatever it pays. Others still come; its payments and operations share the quota;
+    free ones and what validators send again count as before."""
+    pool, each = Mempool(), OPERATIONS_MAX
+    for number in range(SENDER_MAX // each):
+        add(pool, burn(number, by=7, count=each))
+    assert SENDER_MAX * 16 == WAITING_OPERATIONS_MAX
+    for fee in (300, 10_000):
+        assert reason_of(pool, burn(9_000, by=7, fee=fee)) is Reason.SENDER_QUOTA
+    assert reason_of(pool, spend(9_000, by=7)) is Reason.SENDER_QUOTA
+    add(pool, spend(9_001, by=7, fee=301))
+    add(pool, burn(9_002, by=8, count=each))
+    add(pool, burn(9_003, by=7, count=each), resent=MEMBER)
+    for number in range(FREE_PER_IDENTITY_MAX):
+        add(pool, mint("alpha", number * each, count=each))
+    pool.drop_committed(1, pool.select()[:1])
+    assert reason_of(pool, burn(9_004, by=7, count=each)) is Reason.SENDER_QUOTA
+    add(pool, burn(9_004, by=7, count=each - 1))
+    pool.drop_committed(2, pool.pending(TRANSACTIONS_MAX))
+    check_empty(pool)
 
 
 def test_median_is_that_of_the_paying() -> None:
@@ -367,7 +393,7 @@ def test_room_of_resent_ones_is_bounded_in_bytes() -> None:
     assert reason_of(pool, spend(9, size=1), resent=MEMBER) is Reason.MEMPOOL_FULL
     pool.drop_committed(1, [spend(0, size=part)])
     add(pool, spend(9, size=part), resent=MEMBER)
-    assert pool.stats().bytes == RESENT_BYTES_MAX
+    assert (pool.size_bytes, pool.stats().bytes) == (RESENT_BYTES_MAX, 0)
 
 
 # Selection.
@@ -422,8 +448,12 @@ def test_payments_go_on_where_operations_are_full() -> None:
         mint("alpha", n * each, count=each, pays_with=(90_000 + n,))
         for n in range(BLOCK_OPERATIONS_MAX // each)
     ]
-    one = mint("beta", 0, pays_with=(80_000,))
-    late = [mint("beta", 1, count=each, pays_with=(80_001,)), mint("gamma", 0), mint("delta", 0)]
+    one = mint("beta", 0, pays_with=(80_000,), by=1)
+    late = [
+        mint("beta", 1, count=each, pays_with=(80_001,), by=1),
+        mint("gamma", 0),
+        mint("delta", 0),
+    ]
     before, after = spend(1), spend(2)
     for tx in [dear[0], one, *dear[1:], before, *late, after]:
         add(pool, tx)
@@ -566,14 +596,18 @@ def test_locks_that_close_are_asked_about_again() -> None:
 
 def test_mints_are_asked_about_again() -> None:
     """A mint that the moved state refuses leaves with its reason; payments are not asked about;
-    one call looks at RECHECKED_OPERATIONS_MAX of them at most, the oldest first."""
-    pool, payment = Mempool(), spend(1)
+    one call looks at RECHECKED_OPERATIONS_MAX of them at most, the next at those behind them: who
+    stands first keeps nobody from being asked about."""
+    pool, payment, most = Mempool(), spend(1), RECHECKED_OPERATIONS_MAX
     mints = [mint(f"i{n // 16}", n) for n in range(RECHECKED_MAX + 2)]
     for tx in [payment, *mints]:
         add(pool, tx)
-    assert pool.drop_refused(accept) == []
-    asked = mints[:RECHECKED_OPERATIONS_MAX]
-    assert pool.drop_refused(refuse) == [pool.rejection(tx.txid) for tx in asked]
+    asked: list[SignedTransaction] = []
+    for _ in range(RECHECKED_MAX // most + 1):
+        assert pool.drop_refused(asked.append) == []
+    assert asked == [*mints, *mints[: most - 2]]
+    rest = mints[most - 2 :][:most]
+    assert pool.drop_refused(refuse) == [pool.rejection(tx.txid) for tx in rest]
     while pool.drop_refused(refuse):
         pass
     assert pool.select() == [payment]
@@ -718,8 +752,9 @@ def test_pool_equals_a_naive_list(seed: int) -> None:
             pool.drop_expired(time)
             waiting = [tx for tx in waiting if tx.body.expires_at_ms >= time]
         assert pool.select() == waiting
-        assert pool.stats().bytes == sum(len(tx.raw) for tx in waiting)
-        assert pool.stats().transactions == len(pool) == len(waiting)
+        assert pool.size_bytes == sum(len(tx.raw) for tx in waiting)
+        stats = pool.stats()
+        assert stats.transactions + stats.resent == len(pool) == len(waiting)
     pool.drop_committed(time, waiting)
     check_empty(pool)
     assert (pool._claims, pool._by_owner, pool._by_member) == ({}, {}, {})

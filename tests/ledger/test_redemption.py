@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ledger.economy.redemption import ORDER_KEPT_MS, Redemption, RedemptionState
 from ledger.objects import load
 from ledger.reasons import Reason
+from tests.ledger.economy_world import lasting
 from tests.ledger.redemption_world import CERTIFICATE, ENDPOINT, RedemptionWorld, new_world
-from tests.ledger.world import COIN, PERIOD_MS
+from tests.ledger.world import COIN, PERIOD_MS, make_genesis
 
 REQUESTED, CLOSING = RedemptionState.REQUESTED, RedemptionState.CLOSING
 
@@ -213,3 +215,19 @@ def test_an_id_never_comes_again() -> None:
     world.run()
     assert load(world.state, Redemption, order) is None
     assert world.reason(world.redeems(asked)) is Reason.BAD_WINDOW
+
+
+def test_no_delivery_takes_more_of_the_reserve_than_of_the_coins() -> None:
+    """Where a coin is no whole number of µh, however small the deliveries and whenever."""
+    made = lasting(make_genesis(), 30)
+    odd = tuple(msgspec.structs.replace(item, factor=300_000_007) for item in made.standard)
+    world = RedemptionWorld(msgspec.structs.replace(made, standard=odd))
+    order = world.ready_order()
+    for number in range(1, 8):
+        if number == 4:
+            world.next_period()
+        before = world.reserve()
+        world.run(world.posts(world.receipt(order, number, number * 137)))
+        now = world.reserve()
+        assert now.supply - before.supply == -137
+        assert before.reserve - now.reserve <= 137

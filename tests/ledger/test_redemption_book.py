@@ -99,8 +99,8 @@ def test_an_order_with_a_later_end_leaves_room_before_it() -> None:
 
 
 def test_a_receipt_of_many_hours_takes_none_of_later_periods() -> None:
-    """Twelve coins of as many periods are posted in one: all that come later are free, those of the
-    present one are not."""
+    """Twelve coins were delivered over twelve periods and are posted in one: all later ones are
+    free, those of the present one are not."""
     world = new_world()
     order = world.ready_order(12 * COIN)
     world.until(world.clock_ms + 11 * PERIOD_MS)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from ledger.codec import decode, encode
 from ledger.economy.capacity import MICROHOURS_MAX
 from ledger.economy.redemption import (
+    Rate,
     Receipt,
     Redemption,
     RedemptionState,
+    at_better,
     check_receipt,
     consumed,
     cost_of,
@@ -20,7 +22,6 @@ from ledger.economy.redemption import (
     hours_delivered,
     hours_needed,
     receipt_hash,
-    with_factor,
 )
 from ledger.economy.reserve import Solvency
 from ledger.economy.standard import FACTOR_MAX
@@ -288,6 +289,7 @@ ORDER = Redemption(
     session_key=key("session").public,
     refund_lock=lock_of("carol"),
     factor=PPM,
+    units=4_000,
     microhours=COIN,
     start_by_ms=1,
     end_ms=2,
@@ -324,13 +326,13 @@ def test_coins_of_an_order_are_burned_claimed_or_left(
 
 @given(st.integers(1, MICROHOURS_MAX), st.integers(1, 100))
 def test_a_lower_factor_is_better_for_the_holder(amount: int, share: int) -> None:
-    """More hours for the same coins, though no order may ask for so many: it is read as before. A
-    higher factor changes nothing."""
+    """More hours and units for the same coins, though no order may ask for so many: it is read as
+    before. A higher factor, and a lower throughput, change nothing."""
     held = replace(ORDER, amount=amount, factor=PPM, microhours=amount)
-    better = with_factor(held, PPM * share // 100)
-    assert better.microhours == -(-amount * 100 // share)
+    better = at_better(held, Rate(PPM * share // 100, 5_000))
+    assert (better.microhours, better.units) == (-(-amount * 100 // share), 5_000)
     assert decode(encode(better), Redemption, size_max=1_000) == better
-    assert with_factor(better, PPM) == better
+    assert at_better(better, Rate(PPM, 4_000)) == better
 
 
 def test_coins_that_are_just_covered_stay_so() -> None:

@@ -21,12 +21,14 @@ from ledger.block import (
     header_hash,
     vote_hash,
 )
+from ledger.catalogue_redemption import REDEMPTION_ROWS
 from ledger.execution import execute_block
 from ledger.reasons import Reason
 from ledger.validators import ValidatorSet
 from tests.ledger import (
     second_codec,
     second_genesis,
+    second_redemption_values,
     second_roots,
     second_rules,
     second_shape,
@@ -41,6 +43,7 @@ REFUSED = table("refused.json")
 CHAIN = table("chain.json")
 EPOCHS = table("epochs.json")
 ECONOMY = table("economy.json")
+REDEMPTION = table("redemption.json")
 LOCKS = table("locks.json")
 
 
@@ -50,9 +53,10 @@ LOCKS = table("locks.json")
         ("devnet_genesis.json", CHAIN),
         ("epochs_genesis.json", EPOCHS),
         ("economy_genesis.json", ECONOMY),
+        ("redemption_genesis.json", REDEMPTION),
         ("devnet_genesis.json", LOCKS),
     ],
-    ids=["chain", "epochs", "economy", "locks"],
+    ids=["chain", "epochs", "economy", "redemption", "locks"],
 )
 def test_both_reach_the_same_roots_at_every_height(file: str, rows: dict[str, Any]) -> None:
     """From genesis on: chain id, every root, header hash, validators, certificate; and what each
@@ -127,16 +131,17 @@ def test_the_economy_of_the_vectors_tells_what_it_should() -> None:
     reasons = {item["reason"] for row in heights for item in row["refused"]}
     reasons |= {row["reason"] for kind in ("transactions", "blocks") for row in REFUSED[kind]}
     names = [reason.name for reason in Reason]
-    brought = names[names.index("BAD_ROLE") : names.index("MEMPOOL_FULL")]
+    brought = names[names.index("BAD_ROLE") : names.index("UNKNOWN_REDEMPTION")]
+    brought += names[names.index("FROZEN") : names.index("MEMPOOL_FULL")]
     assert {Reason[name].value for name in brought} <= reasons
 
 
-def states_of_the_economy() -> Iterator[second_roots.State]:
-    """The second implementation's state after each block of the story."""
-    text = (FOLDER / "economy_genesis.json").read_bytes()
+def states_of(name: str, rows: dict[str, Any]) -> Iterator[second_roots.State]:
+    """The second implementation's state after each block of a story."""
+    text = (FOLDER / f"{name}_genesis.json").read_bytes()
     second = second_genesis.genesis_state(second_genesis.genesis_value(text))
-    parent = (raw(ECONOMY["heights"][0]["hash"]), second.time_ms)
-    for row in ECONOMY["heights"][1:]:
+    parent = (raw(rows["heights"][0]["hash"]), second.time_ms)
+    for row in rows["heights"][1:]:
         fields = second_codec.read("Header", raw(row["header"]), SIZE_MAX)
         raws = [raw(item) for item in row["transactions"]]
         second_state.apply_block(second, raws, fields, parent)
@@ -155,7 +160,7 @@ def test_the_economy_passes_through_every_state() -> None:
     kinds: set[int] = set()
     names, punished, backlog = [], set(), []
     amended = oversized = resumed = False
-    for second in states_of_the_economy():
+    for second in states_of("economy", ECONOMY):
         for kind, place in (("Licence", 1), ("Reserve", 5), ("CapacityCommitment", 1)):
             seen[kind] |= {item[place] for item in second.all(kind)}
         kinds |= {key[0] for key in second.objects}
@@ -171,13 +176,55 @@ def test_the_economy_passes_through_every_state() -> None:
         backlog.append(len(second_standing.due(second)))
     assert seen["Licence"] == set(range(1, 8))
     assert seen["CapacityCommitment"] == seen["Reserve"] == set(range(1, 5))
-    objects = {number for number in second_codec.TYPE_BYTES.values() if number >= 32}
+    objects = {number for number in second_codec.TYPE_BYTES.values() if 32 <= number < 54}
     assert kinds == objects - {second_codec.TYPE_BYTES["Genesis"]}
     assert "squat" in names[0] and "squat" not in names[1]
     assert punished == {"val2", "newco", "other"}
     assert amended and oversized and resumed
     waiting = [place for place, count in enumerate(backlog) if count]
     assert len(waiting) == 1 and waiting[0] < len(backlog) - 1
+
+
+def test_redemption_in_the_vectors_tells_what_it_should() -> None:
+    """Every operation, and each reason that a state may refuse one with: but for a licence that is
+    gone, which no issuer's ever is, and for the limit of open orders."""
+    heights = REDEMPTION["heights"]
+    numbers = {
+        operation[0]
+        for row in heights
+        for item in row["transactions"]
+        for operation in second_rules.identities(raw(item))["body"][5]
+    }
+    assert numbers >= set(range(31, 39))
+    refused: dict[int, set[str]] = {number: set() for number in range(31, 39)}
+    for row in heights:
+        for item in row["refused"]:
+            for operation in second_rules.identities(raw(item["raw"]))["body"][5]:
+                refused[operation[0]].add(item["reason"])
+    reasons = {reason for found in refused.values() for reason in found}
+    wanted = {reason.value for row in REDEMPTION_ROWS for reason in row.reasons}
+    assert reasons == wanted - {Reason.UNKNOWN_LICENCE.value, Reason.TOO_MANY.value}
+    for row in REDEMPTION_ROWS:
+        assert refused[row.operation.__struct_config__.tag] <= {item.value for item in row.reasons}
+
+
+def test_redemption_passes_through_every_state() -> None:
+    """Every state of an order and every object; orders wait, claims are made and return as coins,
+    a second strike costs twice as much, and in the end nothing is left but strikes."""
+    states, kinds, claimed, strikes = set[int](), set[int](), list[int](), set[int]()
+    left: set[int] = set()
+    for second in states_of("redemption", REDEMPTION):
+        states |= {item[8] for item in second.all("Redemption")}
+        left = {key[0] for key in second.objects}
+        kinds |= left
+        claimed.append(sum(item[2] for item in second.all("ResidualClaim")))
+        strikes |= {item[1] for item in second.all("Conduct")}
+    assert states == set(range(1, 13))
+    new = {second_codec.TYPE_BYTES[name] for name in second_redemption_values.KINDS}
+    assert new <= kinds
+    assert left & new == {second_codec.TYPE_BYTES["Conduct"]}
+    assert max(claimed) > 0 and claimed[-1] == 0
+    assert max(strikes) >= 2
 
 
 def test_the_locks_of_the_vectors_tell_what_they_should() -> None:

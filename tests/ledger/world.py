@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import takewhile
 from typing import Any
@@ -80,6 +80,7 @@ REGULATORS = ("reg-0", "reg-1", "reg-2")
 MACHINES = 60
 """Pledged to each commitment: they can deliver a million µh a minute."""
 BOND_COINS = 300
+GENESES_KEPT = 16
 
 
 @cache
@@ -269,6 +270,17 @@ def make_genesis(
     )
 
 
+@cache
+def usual_genesis() -> Genesis:
+    return make_genesis()
+
+
+@lru_cache(maxsize=GENESES_KEPT)
+def state_of(genesis: Genesis) -> Changes:
+    """Worked out once for thousands of tests: whoever reads it changes nothing in it."""
+    return genesis_state(genesis)
+
+
 @dataclass
 class MemoryState:
     """A view of the last applied block, in dictionaries."""
@@ -282,7 +294,7 @@ class MemoryState:
 
     @classmethod
     def of(cls, genesis: Genesis) -> MemoryState:
-        changes = genesis_state(genesis)
+        changes = state_of(genesis)
         state = cls(changes.head)
         state.apply(changes)
         return state
@@ -324,7 +336,7 @@ class World:
     """A genesis, its state and builders of transactions and blocks on it."""
 
     def __init__(self, genesis: Genesis | None = None) -> None:
-        self.genesis = genesis or make_genesis()
+        self.genesis = genesis or usual_genesis()
         self.chain_id = chain_id(self.genesis)
         self.state = MemoryState.of(self.genesis)
         self.fees = load_one(self.state, Parameters).fees

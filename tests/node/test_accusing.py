@@ -12,10 +12,14 @@ from consensus.messages import Vote, make_vote
 from ledger import transaction
 from ledger.block import COMMIT, PREPARE, VotePayload, vote_hash
 from ledger.economy.licence import LicenceState
+from ledger.kv import MemoryKV
 from ledger.operations import Evidence
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
+from ledger.transaction import SignedTransaction
+from ledger.witnesses import Witnesses
 from node import accusing
+from node.accountability import Accountability
 from node.accusing import LIFETIME_MS, Accusations
 from tests.ledger.world import World, key
 
@@ -97,3 +101,34 @@ def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch, limit:
     assert len(accusations) == min(3, limit)
     assert accusations.make(conflict, sets[2], wall_ms=1) is None
     assert (accusations.make(conflict, sets[0], wall_ms=1) is None) == (limit >= 3)
+
+
+def test_what_found_no_room_is_offered_after_the_next_block(world: World) -> None:
+    """For want of room or disk it waits for a block, in the node as in the simulator; what got in,
+    or is refused for good, is offered once."""
+    held = Accountability(world.chain_id, Witnesses(MemoryKV()))
+    full, late, bad, _ = txs = [world.accuse(f"val{number}") for number in range(4)]
+    answers = {
+        full.txid: Reason.FREE_QUOTA,
+        late.txid: Reason.LOW_DISK_SPACE,
+        bad.txid: Reason.NO_CONFLICT,
+    }
+    seen: list[bytes] = []
+
+    def submit(tx: SignedTransaction) -> Reason | None:
+        seen.append(tx.txid)
+        return answers.get(tx.txid)
+
+    held.accusations += txs
+    assert held.offer(submit)
+    assert not held.offer(submit)
+    assert seen == [tx.txid for tx in txs]
+    for _ in range(2):
+        held.block_came()
+        assert held.offer(submit)
+    assert seen[4:] == [full.txid, late.txid] * 2
+    answers.clear()
+    held.block_came()
+    assert held.offer(submit)
+    held.block_came()
+    assert not held.offer(submit)

@@ -342,6 +342,8 @@ class Cluster:
         engine = node.engine
         if engine is None:
             return
+        if engine.finalized:
+            engine.accountability.block_came()
         if node.book is not None and engine.accountability.accusations:
             self.timeline.after(1, lambda: self.act(node, "accuses", node.accuse))
         if node.lag_ms:

@@ -20,7 +20,8 @@ from ledger.kv import MemoryKV, StorageError
 from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
-from ledger.reasons import Invalid
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import SignedTransaction
 from ledger.witnesses import Witnesses
 from node.engine import Engine
 from node.epochs import rules_at
@@ -363,10 +364,11 @@ class SimNode:
     def accuse(self) -> None:
         """As the node does: what it found goes into its own pool and everybody's."""
         assert self.engine is not None
-        found = self.engine.accountability
-        waiting, found.accusations = found.accusations, []
-        for tx in waiting:
-            self.submit(tx.raw)
+        self.engine.accountability.offer(self._refusal)
+
+    def _refusal(self, tx: SignedTransaction) -> Reason | None:
+        refusal = self.submit(tx.raw)
+        return Reason(refusal) if refusal else None
 
     def announce(self) -> None:
         """As the node does after final blocks: ask for the seat that it was admitted to."""

@@ -314,7 +314,11 @@ def after_expiry(world: World) -> Refusals:
 
 def after_removal(world: World) -> Refusals:
     opened = challenge(world, "val1", "capacity-val1", "val0", 400 * COIN)
-    return [("a panel that is too small", opened, Reason.NO_PANEL)]
+    seat = attest(world, "att-east", "val1/capacity-val1", 900_000, number=0)
+    return [
+        ("a panel that is too small", opened, Reason.NO_PANEL),
+        ("a word that takes a seat of a panel", seat, Reason.NO_PANEL),
+    ]
 
 
 def in_warning(world: World) -> Refusals:

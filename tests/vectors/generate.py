@@ -34,7 +34,7 @@ from ledger.transaction import Fee, Output, SignedTransaction
 from ledger.validators import ValidatorSet
 from tests.ledger.faults_membership import all_faults
 from tests.ledger.world import COIN, REGULATORS, World, key, lock_of, sign
-from tests.vectors import economy_plan, epoch_plan
+from tests.vectors import economy_plan, epoch_plan, redemption_plan
 from tests.vectors.economy_values import object_values
 from tests.vectors.ed25519_cases import ed25519_cases
 from tests.vectors.epoch_plan import Step
@@ -53,7 +53,7 @@ def main() -> None:
 
 def make_files() -> dict[str, bytes]:
     """Every vector file by name."""
-    world = World()
+    world, redeemed = World(), redemption_plan.make_world()
     tables = {
         "hashes.json": hashes(),
         "ed25519.json": ed25519_cases(),
@@ -64,6 +64,7 @@ def make_files() -> dict[str, bytes]:
         "epochs.json": story(epoch_plan.make_world(), epoch_plan.steps()),
         "locks.json": story(World(), lock_steps()),
         "economy.json": story(economy_plan.make_world(), economy_plan.steps()),
+        "redemption.json": story(redeemed, redemption_plan.steps(redeemed)),
     }
     files = {name: (json.dumps(table, indent=1) + "\n").encode() for name, table in tables.items()}
     return {
@@ -71,6 +72,7 @@ def make_files() -> dict[str, bytes]:
         "devnet_genesis.json": genesis_rules.dump(world.genesis),
         "epochs_genesis.json": genesis_rules.dump(epoch_plan.make_world().genesis),
         "economy_genesis.json": genesis_rules.dump(economy_plan.make_world().genesis),
+        "redemption_genesis.json": genesis_rules.dump(redeemed.genesis),
     }
 
 

@@ -51,11 +51,11 @@ def redemption_values(world: World) -> list[Wire]:
     asset, session, vote = world.asset("val0"), key("session").public, Vote("att-north", True)
     waiting = Redemption(
         *(HASH, *HERE, asset, 1, 0, 0, RedemptionState.QUEUED, 1, False, session, HASH),
-        *(1, 0, LAST, LAST, LAST, LAST, "", ZERO_HASH, 0, 0, ZERO_HASH),
+        *(1, 1, 0, LAST, LAST, LAST, LAST, "", ZERO_HASH, 0, 0, ZERO_HASH),
     )
     ruled = Redemption(
         *(HASH, *HERE, asset, MOST, MOST, 0, RedemptionState.RULED, LAST, True, session, HASH),
-        *(1_000_000_000, LAST, 0, 0, 0, 0, "[::1]:9000", HASH, LAST, LAST, HASH),
+        *(1_000_000_000, 1 << 40, LAST, 0, 0, 0, 0, "[::1]:9000", HASH, LAST, LAST, HASH),
     )
     return [
         waiting,

@@ -26,13 +26,12 @@ from ledger.block import Block, VotePayload, make_certificate, vote_hash
 from ledger.chain import Chain
 from ledger.crypto import verify
 from ledger.execution import Execution
-from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction, check_signatures, check_stateless
-from node.api import consensus_schemas, schemas
+from node.api import consensus_schemas, node_schemas, schemas
 from node.api.listener import Limits, Listener
 from node.api.server import operations_app, public_app
 from node.api.services import Services, Submission
@@ -40,7 +39,7 @@ from node.guards import Guard, NoVotes
 from node.metrics import Metrics
 from node.watch import replica_of
 from tests.ledger.economy_world import EconomyWorld
-from tests.ledger.world import World, key
+from tests.ledger.world import World, key, state_of
 
 DEADLINE_S = 10.0
 """For anything that a test waits for; a test that passes never waits so long."""
@@ -61,7 +60,7 @@ class Node:
     """Of member 0 in the first epoch; no block moves it."""
     guard: Guard = field(default_factory=NoVotes)
     missing: list[str] = field(default_factory=list)
-    checks: list[schemas.Check] = field(default_factory=list)
+    checks: list[node_schemas.Check] = field(default_factory=list)
     faults: list[OSError] = field(default_factory=list)
     time_ms: int = 5_000
     target: int = 0
@@ -74,7 +73,7 @@ class Node:
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.chain = Chain.create(MemoryKV(), genesis_state(self.world.genesis))
+        self.chain = Chain.create(MemoryKV(), state_of(self.world.genesis))
         head, genesis = self.chain.head.header, self.world.genesis
         rules = Rules.of(head, genesis.validators, genesis.parameters, verify)
         self.state = initial_state(rules, 0, head, None, Restored(), Now(self.time_ms, 0))
@@ -151,9 +150,9 @@ class Node:
     def now_ms(self) -> int:
         return self.time_ms
 
-    def peers(self) -> list[schemas.Peer]:
+    def peers(self) -> list[node_schemas.Peer]:
         return [
-            schemas.Peer(
+            node_schemas.Peer(
                 name="val1",
                 role="validator",
                 address="127.0.0.1:8741",
@@ -166,7 +165,7 @@ class Node:
             )
         ]
 
-    def health(self) -> list[schemas.Check]:
+    def health(self) -> list[node_schemas.Check]:
         return self.checks
 
     def links_refused(self) -> Mapping[str, int]:

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.kv import StorageError
-from node.api import schemas
+from ledger.mempool import WAITING_OPERATIONS_MAX
+from node.api import node_schemas, schemas
 from node.api.listener import BODY_BYTES_MAX, HEADER_BYTES_MAX
 from node.api.operations import Health, Version
 from node.api.request import BODIES, Budget
@@ -70,6 +72,24 @@ async def test_mempool_shows_what_waits() -> None:
         pool = await api.read("/mempool", schemas.Mempool)
     assert (pool.transactions, pool.size_bytes) == (1, len(tx.raw))
     assert pool.oldest_pending_ms == 250
+
+
+async def test_mempool_counts_what_its_limits_count() -> None:
+    """Free ones and those that validators sent again fill no room of those that pay: they show
+    beside them. The limit of operations in a block is told with the others."""
+    async with open_api() as api:
+        world = api.node.world
+        paid = world.transfer("alice", "bob")
+        await api.ask("/transactions", paid.raw)
+        api.node.mempool.add(world.accuse("val1"), check=lambda _: None, now_ms=0)
+        again = world.transfer("bob", "alice")
+        api.node.mempool.add(again, check=lambda _: None, now_ms=0, resent_by=bytes(32))
+        pool = await api.read("/mempool", schemas.Mempool)
+        params = await api.read("/params", schemas.Params)
+    assert (pool.transactions, pool.size_bytes, pool.operations) == (1, len(paid.raw), 0)
+    assert (pool.free, pool.resent) == (1, 1)
+    assert pool.operations_max == WAITING_OPERATIONS_MAX
+    assert params.block_operations_max == BLOCK_OPERATIONS_MAX
 
 
 @pytest.mark.parametrize(
@@ -249,8 +269,8 @@ async def test_readiness_lists_each_check() -> None:
     """Fails one check of two: 503 with both by name; alive all the same."""
     async with open_api() as api:
         api.node.checks = [
-            schemas.Check(name="synced", ok=True, detail=""),
-            schemas.Check(name="quorum", ok=False, detail="2 of 4 connected, 3 needed"),
+            node_schemas.Check(name="synced", ok=True, detail=""),
+            node_schemas.Check(name="quorum", ok=False, detail="2 of 4 connected, 3 needed"),
         ]
         async with api.session.get(f"{api.ops_url}/readyz") as response:
             refused, body = response.status, await response.read()
