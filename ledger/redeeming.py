@@ -99,6 +99,13 @@ def room_for(
     )
 
 
+def rate_of(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:
+    """What a coin brings of its hours, by the standard in force."""
+    standard = draft.one(Standard)
+    factor = factor_table(standard.factors)[held.terms.device_class, workload]
+    return Rate(factor, units_table(standard.references)[workload])
+
+
 def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     """The order after `delivered` µ in all: what it adds is burned, and the hours leave the
     reserve with it. Raises Invalid."""
@@ -244,13 +251,6 @@ def _treasury_lock(draft: Draft, issuer: str, other: bytes) -> bytes:
     return other if licence is None else lock_hash(Key(licence.grant.keys.treasury))
 
 
-def rate_of(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:
-    """What a coin brings by the standard in force."""
-    standard = draft.one(Standard)
-    factor = factor_table(standard.factors)[held.terms.device_class, workload]
-    return Rate(factor, units_table(standard.references)[workload])
-
-
 def ask_queue(draft: Draft, identity: bytes) -> int:
     """A period has begun: whoever waits and finds hours now is requested, in order. How many were
     asked; where more wait than are asked at once, the next block goes on."""
@@ -258,16 +258,14 @@ def ask_queue(draft: Draft, identity: bytes) -> int:
     commitment = COMMITMENTS.get(draft, identity)
     if held is None or not held.queued:
         return 0
-    yardstick, rates = Yardstick.of(draft), {}
-    if commitment is not None:
-        rates = {item: rate_of(draft, commitment, item) for item in commitment.terms.workloads}
+    yardstick = Yardstick.of(draft)
     waiting = list(islice(_places(draft, held), QUEUE_ASKED_MAX + 1))
     for _, place in waiting[:QUEUE_ASKED_MAX]:
         order = draft.load(Redemption, place.order)
         assert order is not None  # It leaves the queue with its state.
         if commitment is None:
             continue
-        after = redemption.at_better(order, rates[order.workload])
+        after = redemption.at_better(order, rate_of(draft, commitment, order.workload))
         if _may_begin(draft, commitment, after, yardstick):
             after = redemption.entered(after, RedemptionState.REQUESTED, draft.clock_ms)
             write(draft, order, after)

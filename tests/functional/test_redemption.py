@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from cli.client import Client
+from cli.devnet.blueprint import PERIOD_MS
 from ledger.crypto import SigningKey
 from ledger.economy.redemption import Receipt, receipt_hash
 from tests.functional.cluster import Cluster, until
@@ -31,9 +33,10 @@ def order(cluster: Cluster, wanted: str) -> Any:
 
 def figures(cluster: Cluster) -> tuple[int, int, int]:
     """Period, supply and reserve of acme, of one height."""
-    shown = cluster.marsa("audit", "reserve", "--issuer", "acme", "--json").json
-    (row,) = shown["issuers"]
-    return shown["ledger_time_ms"] // 60_000, int(row["outstanding"]), int(row["reserve"])
+    with Client(cluster.api(0)) as client:
+        shown = client.reserve()
+    (row,) = [item for item in shown.issuers if item.issuer == "acme"]
+    return shown.ledger_time_ms // PERIOD_MS, int(row.outstanding), int(row.reserve)
 
 
 def signed(cluster: Cluster, wanted: str, number: int, delivered: int) -> Path:
