@@ -87,3 +87,18 @@ def test_who_waited_across_a_step_is_asked_with_its_factor(amount: int, begins: 
     world.next_period()
     assert world.order(order).state is held.state
     assert held.factor == (AFTER if begins else 1_000_000)
+
+
+@pytest.mark.parametrize("accepts_after", [True, False])
+def test_a_coin_is_as_many_units_as_are_better_for_its_holder(accepts_after: bool) -> None:
+    """A tenth more of the reference job than at the request; after the start nothing more."""
+    world = stepping()
+    order = world.requested()
+    assert world.order(order).units == 1_000
+    if not accepts_after:
+        world.run(world.accepts(order), world.readies(order))
+    world.until(STEP_MS)
+    if accepts_after:
+        world.run(world.accepts(order))
+        world.run(world.readies(order))
+    assert world.order(order).units == (1_100 if accepts_after else 1_000)
