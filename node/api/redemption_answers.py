@@ -80,6 +80,7 @@ def redemption_answer(
         refunded=str(held.remaining - held.held),
         deliverable=str(deliverable_now(RESERVES.get(draft, held.asset), held.held)),
         factor=held.factor,
+        units=held.units,
         microhours=str(held.microhours),
         reserved_microhours=str(held.reserved),
         start_by_ms=held.start_by_ms,

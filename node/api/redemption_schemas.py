@@ -67,6 +67,8 @@ class Redemption(Stateful, frozen=True, kw_only=True):
     deliverable: Amount
     """What the remaining coins bring now; less than they are while their issuer is in deficit."""
     factor: Count
+    units: Count
+    """Of the workload's reference job: so many are one coin."""
     microhours: Amount
     """Device time for the whole amount, in millionths of an hour."""
     reserved_microhours: Amount
@@ -131,6 +133,8 @@ class RedeemOffer(Answer, frozen=True, kw_only=True):
     device_class: str
     region: str
     factor: Count
+    units: Count
+    """Of the workload's reference job, a coin."""
     microhours: Amount
     free_microhours: Amount
     end_ms: Count

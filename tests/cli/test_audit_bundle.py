@@ -28,7 +28,7 @@ from tests.ledger.world import COIN, make_genesis
 
 ROW = {
     *("issuer", "status", "outstanding", "reserve", "coverage_ppm", "deliverability_ppm"),
-    *("due", "headroom", "licence", "asset", "is_frozen", "minted", "mint_cap", "bond"),
+    *("due", "residual", "headroom", "licence", "asset", "is_frozen", "minted", "mint_cap", "bond"),
     *("bond_required", "bond_worth", "commitments", "contested", "until_ms"),
     *("oldest_attestation_ms", "newest_attestation_ms"),
 }

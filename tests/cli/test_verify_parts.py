@@ -183,7 +183,7 @@ def test_json_is_as_strict(data: Any) -> None:
 def test_a_fault_says_where_it_is() -> None:
     """The path leads to the value, which is shown short and printable."""
     with pytest.raises(Refused, match=r"commitment\.terms\.id: \\xfc cannot stand here"):
-        unpack(b"\x99\x98\xa2\xc3\xbc" + b"\xc0" * 15, COMMITMENT)
+        unpack(b"\x9b\x98\xa2\xc3\xbc" + b"\xc0" * 17, COMMITMENT)
     with pytest.raises(Refused, match="9 bytes"):
         check(verify_layouts.HASH, bytes(9), "here")
 
