@@ -138,7 +138,7 @@ def row_json(row: Row) -> dict[str, object]:
         "deliverability_ppm": row.deliverability_ppm,
         "due": str(row.due),
         "residual": str(row.residual),
-        "headroom": str(max(0, row.limit - row.outstanding - row.residual)),
+        "headroom": str(max(0, row.limit - row.outstanding)),
         "licence": row.licence,
         "asset": row.asset.hex(),
         "is_frozen": row.is_frozen,
@@ -202,6 +202,9 @@ def _notes(row: Row) -> Iterator[str]:
         yield f"{row.issuer}: the licence is {row.licence}"
     if row.is_frozen:
         yield f"{row.issuer}: attestations contradict each other, nothing is minted meanwhile"
+    if row.residual:
+        claims = format_amount(row.residual)
+        yield f"{row.issuer}: {claims} of claims wait for cover, for coins that had none"
     if row.contested:
         yield f"{row.issuer}: contested commitments: {row.contested}"
     if row.bond_worth < row.bond_required:

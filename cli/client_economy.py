@@ -106,11 +106,22 @@ class EconomyClient:
         state: str | None = None,
         commitment: str | None = None,
         prefix: str | None = None,
+        is_open: bool = False,
         cursor: str | None = None,
     ) -> Page[redemption_schemas.Redemption]:
         """A page of orders; an empty one need not be the last."""
-        path = redemptions_path(issuer, state, commitment, prefix, cursor)
+        path = redemptions_path(issuer, state, commitment, prefix, cursor, is_open=is_open)
         return self._client.get(path, Page[redemption_schemas.Redemption])
+
+    def open_redemptions(
+        self, issuer: str | None = None
+    ) -> Iterator[redemption_schemas.Redemption]:
+        """Orders that have not ended, page after page."""
+        page = self.redemptions(issuer=issuer, is_open=True)
+        yield from page.items
+        while page.next_cursor is not None:
+            page = self.redemptions(issuer=issuer, is_open=True, cursor=page.next_cursor)
+            yield from page.items
 
     def redemption(self, order: str) -> redemption_schemas.Redemption:
         path = f"/orders/{quote(order, safe='')}"
@@ -130,6 +141,8 @@ def redemptions_path(
     commitment: str | None,
     prefix: str | None,
     cursor: str | None,
+    *,
+    is_open: bool = False,
 ) -> str:
     """The list of orders with the filters that are given."""
     query = {
@@ -137,6 +150,7 @@ def redemptions_path(
         "state": state,
         "commitment": commitment,
         "prefix": prefix,
+        "open": "true" if is_open else None,
         "cursor": cursor,
     }
     given = {name: text for name, text in query.items() if text is not None}

@@ -5,8 +5,8 @@
   attestors that are licensed now count, and only as far as the schedule went when it was given;
 - of each stretch of a schedule counts the k-th highest figure among distinct groups, never more
   than is promised, or than the pledged devices can deliver;
-- hours that were delivered in the present period have left it;
 - an hour is worth the least factor of its class over the commitment's workloads;
+- hours delivered in the present period have left it;
 - R is the sum over current and future periods, in millionths of a coin, floored once; what is due
   are the periods before the one in which 7 days from the present one end; neither is more than the
   largest amount.
@@ -134,18 +134,23 @@ class Book:
         ]
         return [part for part in cut if part.microhours and part.first < part.end]
 
+    def gone(self, item: Any) -> int:
+        """µh of the present period that were delivered and left with the coins for them; never more
+        than count in it."""
+        if item.delivered_in != self.period:
+            return 0
+        now = [part for part in self.ahead(item) if part.first == self.period]
+        return min(item.delivered, now[0].microhours) if now else 0
+
     def total(self, items: list[Any], end: int | None = None) -> int:
         """R, or what of it lies before a period; at most the largest amount."""
         worth = 0
         for item in items:
             factor = self.factor(item.terms)
-            gone = item.delivered if item.delivered_in == self.period else 0
             for part in self.ahead(item):
                 last = part.end if end is None else min(part.end, end)
-                hours = part.microhours * max(0, last - part.first)
-                if part.first == self.period:
-                    hours -= min(gone, part.microhours)
-                worth += hours * factor
+                worth += part.microhours * factor * max(0, last - part.first)
+            worth -= self.gone(item) * factor
         return min(worth // PPM, AMOUNT_OR_ZERO.high)
 
 
@@ -155,7 +160,8 @@ def counts(item: Any) -> bool:
 
 def check_attestations(objects: Objects) -> int:
     """Every attestation is of an attestor that was licensed, of no more and no longer than is
-    promised, and not from the future; every factor is there. How many; raises Refused."""
+    promised, and not from the future, nor are deliveries; every factor is there. How many; raises
+    Refused."""
     known = {item[0][0] for item in objects[ATTESTOR.name]}
     book, count = Book.of(objects), 0
     for value in objects[COMMITMENT.name]:
@@ -175,6 +181,8 @@ def check_attestations(objects: Objects) -> int:
                 detail = f"{where}, attestor '{entry.attestor}': {misfit}"
                 raise Refused(Fault.BAD_ATTESTATION, detail)
             count += 1
+        if item.delivered_in > book.period:
+            raise Refused(Fault.BAD_OBJECT, f"{where}: hours delivered later than the ledger clock")
     return count
 
 

@@ -4,6 +4,7 @@
 - a coin is healthy while outstanding is within the reserve less the margin and enough of it is due,
   in deficit above the reserve, and warned of in between; a deficit that was not cured is caged, and
   what is caged stays so;
+- coins that are not covered bring a share of R, less than themselves, in the periods that began so;
 - a licence stands as its deadlines say at the ledger clock;
 - a bond is required in proportion to what is outstanding; coins count in it while their own issuer
   is active and not in deficit, those of one issuer for at most half.
@@ -59,10 +60,11 @@ class Row:
     outstanding: int
     reserve: int
     due: int
-    limit: int
-    """Outstanding may be minted up to here, with residual claims: the reserve less the margin."""
     residual: int
-    """Claims for coins that were redeemed uncovered."""
+    """Claims for coins that were redeemed while nothing covered a part of them; they are no part of
+    what is outstanding, and turn into coins again once all are covered."""
+    limit: int
+    """Outstanding may be minted up to here: the reserve less the margin and the claims."""
     coverage_ppm: int
     deliverability_ppm: int
     is_frozen: bool
@@ -205,6 +207,11 @@ def _check_band(book: Book, reserve: Any) -> None:
     if reserve.solvency not in (band, CAGED):
         detail = f"{BANDS[reserve.solvency]}, its figures say {BANDS[band]}"
         raise Refused(Fault.BAD_FIGURE, f"{where}: {detail}")
+    if 0 < reserve.batch_supply <= reserve.batch_reserve or (
+        reserve.batch_reserve and not reserve.batch_supply
+    ):
+        detail = f"{reserve.batch_reserve} µ for {reserve.batch_supply} µ of coins not covered"
+        raise Refused(Fault.BAD_FIGURE, f"{where}: {detail}")
     if reserve.since_ms > book.clock_ms or reserve.period > book.period:
         raise Refused(Fault.BAD_FIGURE, f"{where}: later than the ledger clock")
 
@@ -245,8 +252,8 @@ def _row(
         outstanding=reserve.supply,
         reserve=reserve.reserve,
         due=reserve.deliverable,
-        limit=_limit(book, reserve),
         residual=reserve.residual,
+        limit=max(0, _limit(book, reserve) - reserve.residual),
         coverage_ppm=_ratio(reserve.reserve, reserve.supply),
         deliverability_ppm=_ratio(reserve.deliverable, reserve.supply),
         is_frozen=any(_is_contradicted(book, item) for item in items),

@@ -54,13 +54,17 @@ def routes() -> list[web.RouteDef]:
 
 
 async def get_redemptions(request: web.Request) -> web.Response:
-    """By id; `prefix` is how the id begins, in hex. A page looks at so many orders at most: where
-    none of them is meant it is empty and not the last."""
-    query = read_query(request, "limit", "cursor", "issuer", "state", "commitment", "prefix")
+    """By id; `prefix` is how the id begins, in hex, `open` leaves out those that ended.
+    A page looks at so many orders at most: where none of them is meant it is empty and not the
+    last."""
+    query = read_query(
+        request, "limit", "cursor", "issuer", "state", "commitment", "prefix", "open"
+    )
     services = request.app[SERVICES]
     limit, start = read_limit(query), read_cursor(query, _REDEMPTIONS)
     prefix, state = _read_prefix(query.get("prefix", "")), _read_state(query.get("state"))
     issuer, commitment = query.get("issuer"), query.get("commitment")
+    only_open = _read_open(query.get("open"))
     draft, first = now(services), object_key(key_of(Redemption))
     whole = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
     rows = services.chain.scan(first + whole, start=first + max(start or b"", whole))
@@ -78,6 +82,7 @@ async def get_redemptions(request: web.Request) -> web.Response:
             and issuer in (None, held.issuer)
             and commitment in (None, held.commitment)
             and state in (None, held.state)
+            and not (only_open and held.has_ended)
         ):
             items.append(redemption_answer(services, draft, held))
     return answer(Page(items=items, next_cursor=more))
@@ -108,6 +113,12 @@ async def post_redeem_quote(request: web.Request) -> web.Response:
     if not amount:
         raise Invalid(Reason.BAD_AMOUNT, f"{form.amount} µ: an order has a positive amount")
     return answer(redeem_quote(now(services), form, amount, services.chain.height))
+
+
+def _read_open(text: str | None) -> bool:
+    if text not in (None, "true", "false"):
+        raise ApiError(ApiCode.BAD_REQUEST, "open must be true or false")
+    return text == "true"
 
 
 def _read_prefix(text: str) -> str:

@@ -65,7 +65,7 @@ def test_list(marsa: Marsa, node: LiveNode) -> None:
     assert len(shown["commitments"]) == 12
     lines = marsa("capacity", "list", "--issuer", "acme").out.splitlines()
     assert len(lines) == 4 and max(map(len, lines)) <= 100
-    assert "0.333333/0.333333" in lines[2] and "meridian +2" in lines[1]
+    assert "0.333333/0.333333" in lines[2] and "meridian +2" in lines[2]
     refused = marsa("capacity", "list", "--issuer", "nobody", "--json")
     assert code_of(refused) == (ExitCode.NOT_FOUND, "not_found")
 

@@ -207,6 +207,56 @@ def test_a_quorum_that_lies_about_capacity_is_found() -> None:
         assert fault_of(lie(node, changed_objects), text) == code, changed_objects
 
 
+def test_hours_that_were_delivered_are_no_part_of_the_reserve() -> None:
+    """Of the present period, at most as many as count in it; those of a past one left with it, and
+    nothing was delivered in one to come."""
+    node, _, text = small()
+    at, held = commitment_of(node, "val1")
+    where, found = reserve_of(node, "val1")
+    period = load_one(node.chain, LedgerClock).time_ms // PERIOD_MS
+    counts = sorted(item.microhours for item in held.attestations)[-2]
+    for when, delivered, gone in (
+        (period, 1, 1),
+        (period, 700_000, 700_000),
+        (period, counts, counts),
+        (period, counts + 1, counts),
+        (period - 1, 700_000, 0),
+        (0, 700_000, 0),
+    ):
+        served = replace(held, delivered_in=when, delivered=delivered)
+        for said, code in ((gone, ""), (gone + 1, "bad_figure"), (gone - 1, "bad_figure")):
+            less = replace(
+                found, reserve=found.reserve - said, deliverable=found.deliverable - said
+            )
+            assert fault_of(lie(node, {at: served, where: less}), text) == code, (when, said)
+    ahead = replace(held, delivered_in=period + 1, delivered=0)
+    assert fault_of(lie(node, {at: ahead}), text) == "bad_object"
+    later = replace(held.terms, from_ms=held.terms.from_ms + 8 * DAY_MS)
+    served = replace(held, terms=later, delivered_in=period, delivered=5)
+    worth = replace(found, reserve=22 * 1_440 * counts, deliverable=0, solvency=Solvency.WARN)
+    assert fault_of(lie(node, {at: served, where: worth}), text) == ""
+
+
+def test_claims_are_shown_and_take_the_headroom() -> None:
+    """They are no part of what is outstanding. What uncovered coins bring is less than they are."""
+    node, _, text = small()
+    where, found = reserve_of(node, "val1")
+    claimed = replace(found, residual=7)
+    rows = verified(lie(node, {where: claimed}), text).rows
+    before = verified(lie(node, {}), text).rows
+    assert [row.residual for row in rows] == [0, 7, 0, 0]
+    assert rows[1].outstanding == before[1].outstanding
+    assert rows[1].limit == before[1].limit - 7
+    for shares, code in (
+        ((5, 6), ""),
+        ((0, 6), ""),
+        ((6, 6), "bad_figure"),
+        ((5, 0), "bad_figure"),
+    ):
+        share = replace(found, batch_reserve=shares[0], batch_supply=shares[1])
+        assert fault_of(lie(node, {where: share}), text) == code, shares
+
+
 def test_a_reserve_beyond_any_amount_is_the_largest_amount() -> None:
     """Hours so many and so precious that their worth is no amount: the state can say no more, and
     what it says holds."""

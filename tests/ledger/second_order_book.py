@@ -88,9 +88,10 @@ def fits(state: State, commitment: list[Any], microhours: int, end_ms: int) -> b
     for last, kept in book.kept if book else []:
         if last >= state.period:
             wanted[last] = wanted.get(last, 0) + kept
-    spare = -taken_now(state, commitment)
     ends = sorted({entry[3] // state.period_ms for entry in commitment[6]})
     figures: dict[int, int] = {}
+    present = _figure(state, commitment, ends, state.period, figures)
+    spare = -min(taken_now(state, commitment), present)
     for period in range(state.period, max(wanted) + 1):
         spare += _figure(state, commitment, ends, period, figures)
         spare -= wanted.get(period, 0)

@@ -78,13 +78,8 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
     store(state, None, order)
 
 
-def lead_ms(state: State) -> int:
-    """What an issuer has to accept and to prepare."""
-    return int(state.economy.accept_ms + state.period_ms)
-
-
 def _check_window(state: State, start_by_ms: int, end_ms: int, queue_until_ms: int) -> None:
-    clock_ms, lead = state.clock_ms, lead_ms(state)
+    clock_ms, lead = state.clock_ms, state.economy.accept_ms + state.period_ms
     good = clock_ms + lead <= start_by_ms < end_ms <= clock_ms + 168 * state.period_ms
     need(good and end_ms % state.period_ms == 0, "bad_window")
     if queue_until_ms:
@@ -114,6 +109,9 @@ def _need_key(state: State, issuer: str, place: int, key: bytes) -> None:
 def _need_state(state: State, order: Redemption, *states: int) -> None:
     """In time."""
     moment = deadline(state, "Redemption", list(order))
+    disputed = state.get("Dispute", order.id)
+    if disputed is not None:
+        moment = deadline(state, "Dispute", disputed)
     is_late = moment is not None and state.clock_ms > moment
     need(order.state in states and not is_late, "wrong_state")
 
@@ -174,23 +172,20 @@ def post(
     store(state, order, after._replace(**said))
 
 
-def takes(state: State, order: Redemption, delivered: int) -> int | None:
-    """µ of the order that go for so many delivered in all; None where it has not so many."""
-    fresh, reserve = delivered - order.burned, state.get("Reserve", order.asset)
-    covered, outstanding = reserve[12], reserve[13]
+def takes(state: State, order: Redemption, fresh: int) -> int:
+    """µ of the order that go for so many that are delivered."""
+    covered, outstanding = state.get("Reserve", order.asset)[12:14]
     if outstanding == 0:
-        cost = fresh
-    else:
-        need(covered > 0, "not_healthy")
-        cost = (fresh * outstanding + covered - 1) // covered
-    return cost if cost <= order.left else None
+        return fresh
+    need(covered > 0, "not_healthy")
+    return int(fresh * outstanding + covered - 1) // int(covered)
 
 
 def deliver(state: State, order: Redemption, delivered: int) -> Redemption:
     """Burn what was delivered; the issuer's uncovered part becomes a claim. Raises Refused."""
-    fresh, cost = delivered - order.burned, takes(state, order, delivered)
-    need(cost is not None, "above_order")
-    assert cost is not None
+    fresh = delivered - order.burned
+    cost = takes(state, order, fresh)
+    need(cost <= order.left, "above_order")
     claim = cost - fresh
     reserve = now(state, "Reserve", order.asset)
     reserve[2] -= cost

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.ledger.second_membership import TREASURY_KEY
 from tests.ledger.second_order_book import book_of, fits, orders_of, period_end, store
-from tests.ledger.second_redemption import deliver, lead_ms, takes, verdict_of
+from tests.ledger.second_redemption import deliver, verdict_of
 from tests.ledger.second_redemption_values import (
     ACCEPTED,
     ACTIVE,
@@ -27,7 +27,6 @@ from tests.ledger.second_redemption_values import (
 from tests.ledger.second_reserve import take_bond
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import lock_of
-from tests.ledger.second_shape import Refused
 from tests.ledger.second_standing import DEFICIT, all_now, keep, now
 
 ASKED_MAX = 64
@@ -125,18 +124,19 @@ def dispute_is_due(state: State, value: list[Any]) -> Outputs:
         licence = now(state, "Licence", order.issuer.encode())
         lock = lock_of([1, licence[0][6][TREASURY_KEY]]) if licence else lock
     after = order
-    if upheld and held.by_issuer and _brings(state, order, held.claimed):
-        after = deliver(state, order, held.claimed)
-        store(state, order, after)
+    if upheld and held.by_issuer:
+        delivered = min(held.claimed, order.burned + _brought(state, order))
+        if delivered > order.burned:
+            after = deliver(state, order, delivered)
+            store(state, order, after)
     paid = _end(state, after, RULED, bool(upheld) and not held.by_issuer)
     return [[held.asset, held.deposit, lock], *paid]
 
 
-def _brings(state: State, order: Redemption, claimed: int) -> bool:
-    try:
-        return claimed > order.burned and takes(state, order, claimed) is not None
-    except Refused:
-        return False
+def _brought(state: State, order: Redemption) -> int:
+    """The most that the coins left in the order may be delivered for."""
+    covered, outstanding = state.get("Reserve", order.asset)[12:14]
+    return order.left * int(covered) // int(outstanding) if outstanding else order.left
 
 
 def ask_queue(state: State, identity: bytes) -> int:
@@ -149,7 +149,7 @@ def ask_queue(state: State, identity: bytes) -> int:
     queue = [order for order in queue if order.place >= book.next_place]
     commitment, clock_ms = now(state, "CapacityCommitment", identity), state.clock_ms
     for order in queue[:ASKED_MAX]:
-        in_time = clock_ms <= min(order.queue_until_ms, order.start_by_ms - lead_ms(state))
+        in_time = clock_ms <= order.queue_until_ms
         if commitment and in_time and fits(state, commitment, order.microhours, order.end_ms):
             store(state, order, order._replace(state=REQUESTED, since_ms=clock_ms))
     after = book_of(state, identity)

@@ -167,7 +167,11 @@ def _judged(state: State, held: list[Any]) -> list[Any]:
     if held[5] == CAGED:
         solvency = CAGED
     since_ms = held[6] if solvency == held[5] else state.clock_ms
-    return [*held[:3], backing, soon, solvency, since_ms, frozen, *held[8:]]
+    share = held[12:14]
+    if supply > backing and (share[1] == 0 or backing * share[1] < share[0] * supply):
+        share = [backing, supply]
+    figures = [backing, soon, solvency, since_ms, frozen]
+    return [*held[:3], *figures, *held[8:12], *share, *held[14:]]
 
 
 def margin_limit(state: State, backing: int) -> int:
