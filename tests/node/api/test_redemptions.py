@@ -147,6 +147,8 @@ async def test_lists_are_filtered_and_paged(monkeypatch: pytest.MonkeyPatch) -> 
         assert accepted.id == orders[1].hex()
         assert len(await listed(api, "commitment=capacity-val0&state=requested")) == 2
         assert await listed(api, "issuer=val1") == []
+        assert len(await listed(api, "open=true")) == 3
+        assert len(await listed(api, "open=false")) == 4
         for wanted in ids:
             for digits in (1, 7, 8, 64):
                 alike = [item for item in ids if item.startswith(wanted[:digits])]
@@ -167,6 +169,7 @@ async def test_lists_are_filtered_and_paged(monkeypatch: pytest.MonkeyPatch) -> 
         ("prefix=AB", "bad_request"),
         (f"prefix={'a' * 65}", "bad_request"),
         ("limit=0", "bad_request"),
+        ("open=1", "bad_request"),
         ("owner=alice", "bad_request"),
         ("cursor=aGVsbG8=", "bad_cursor"),
     ],
