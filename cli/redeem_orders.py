@@ -168,7 +168,7 @@ def resolve(node: Node, text: str) -> str:
 
 
 def no_order(order: str) -> CliError:
-    detail = f"there is no order {order}; one that ended is forgotten an hour later"
+    detail = f"there is no order {order}; one that ended is forgotten after a while"
     return not_found("no_order", detail, "marsa redeem list")
 
 

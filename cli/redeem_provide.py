@@ -20,6 +20,7 @@ from node.api.forms import Hex64, ReceiptForm
 if TYPE_CHECKING:
     from cli.nodes import Node
     from ledger.crypto import SigningKey
+    from ledger.economy.redemption import Receipt
 
 CERTIFICATE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 PEM = b"-----BEGIN CERTIFICATE-----"
@@ -111,38 +112,31 @@ last one is burned, and the hours leave the reserve. Receipts are cumulative: th
 def receipt(file: Path, key: Path | None, no_wait: bool, wait: str) -> None:
     """The order is in the receipt."""
     from cli import nodes
-    from ledger.economy.redemption import Receipt
     from ledger.redemption_operations import PostReceipt
 
-    said, wait_ms = read_receipt(file), wait_of(no_wait, wait)
-    posted = Receipt(
-        order=bytes.fromhex(said.receipt.order),
-        number=said.receipt.number,
-        delivered=int(said.receipt.delivered),
-        microhours=said.receipt.microhours,
-        meter_root=bytes.fromhex(said.receipt.meter_root),
-    )
+    (posted, signature), wait_ms = read_receipt(file), wait_of(no_wait, wait)
+    order = posted.order.hex()
     with nodes.connected() as node:
-        held = redeem_orders.fetch(node, said.receipt.order)
+        held = redeem_orders.fetch(node, order)
         signer = issuer_key(node, held.issuer, "metering", key)
         operation = PostReceipt(
             held.issuer,
             signer.public,
             posted,
             bytes.fromhex(held.session_key),
-            bytes.fromhex(said.signature),
+            signature,
         )
         outcome = act(node, operation, (signer,), wait_ms)
     value = {
-        "order": said.receipt.order,
+        "order": order,
         "issuer": held.issuer,
         "number": posted.number,
-        "delivered": said.receipt.delivered,
+        "delivered": str(posted.delivered),
         "microhours": str(posted.microhours),
     }
-    what = f"receipt {posted.number} of order {short(said.receipt.order)}: "
+    what = f"receipt {posted.number} of order {short(order)}: "
     what = f"{what}{coins(posted.delivered)} of {coins(held.amount)} coins delivered"
-    following = f"marsa redeem status {short(said.receipt.order)}"
+    following = f"marsa redeem status {short(order)}"
     done("marsa.redeem.receipt/1", outcome, value, (what, following))
 
 
@@ -152,17 +146,36 @@ def issuer_key(node: Node, issuer: str, role: str, file: Path | None) -> Signing
     return find_key(node, issuer, role, getattr(keys, role), file)
 
 
-def read_receipt(file: Path) -> SignedReceipt:
-    """What a session wrote; raises CliError(bad_file)."""
+def read_receipt(file: Path) -> tuple[Receipt, bytes]:
+    """The receipt and its signature, in JSON or as a session keeps them; raises CliError."""
+    from cli.delivery.frames import Signed, heard
+
     try:
-        return msgspec.json.decode(read_limited(file), type=SignedReceipt)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        data = read_limited(file)
+        if not data.startswith(b"{"):
+            signed = heard(msgspec.msgpack.decode(data, type=Signed))
+            return signed.receipt, signed.signature
+        found = msgspec.json.decode(data, type=SignedReceipt)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CliError(
             "bad_file",
             f"{file} is no receipt: {error}",
             hint="take the file that the session wrote",
             exit_code=ExitCode.CHECK_FAILED,
         ) from None
+    return _receipt_of(found.receipt), bytes.fromhex(found.signature)
+
+
+def _receipt_of(said: ReceiptForm) -> Receipt:
+    from ledger.economy.redemption import Receipt
+
+    return Receipt(
+        order=bytes.fromhex(said.order),
+        number=said.number,
+        delivered=int(said.delivered),
+        microhours=said.microhours,
+        meter_root=bytes.fromhex(said.meter_root),
+    )
 
 
 def _certificate_hash(text: str) -> bytes:

@@ -174,5 +174,5 @@ def _list_text(found: list[Redemption], unknown: list[str], now_ms: int) -> str:
     lines = [table(headings, rows)] if rows else []
     if unknown:
         listed = ", ".join(short(item) for item in unknown)
-        lines.append(f"ended more than an hour ago, or never arrived: {listed}")
+        lines.append(f"ended a while ago, or never arrived: {listed}")
     return "\n".join(lines)

@@ -129,7 +129,7 @@ def tracker_text(held: schemas.Redemption, now_ms: int) -> str:
         f"way        {way_text(held)}",
         f"delivered  {bar_text(held)}",
         f"coins      {_coins_text(held)}",
-        f"hours      {coins(held.microhours)} device hours for all of it, factor {held.factor}",
+        f"hours      {coins(held.microhours)} device hours for all, {held.units} units a coin",
     ]
     if held.receipt:
         spent = coins(held.used_microhours)
@@ -214,7 +214,8 @@ def _offer_lines(found: schemas.RedeemQuote) -> list[str]:
     return [
         f"hours      {coins(best.microhours)} device hours, {free}",
         f"machines   {best.device_class} in {best.region}",
-        f"factor     {best.factor} µ a device hour; a lower one before it begins counts",
+        f"rate       {best.units} units of the reference job a coin; a better one before it begins "
+        "counts",
     ]
 
 

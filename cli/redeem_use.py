@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.base import Command, examples
+from cli.base import Command, Number, examples
 from cli.errors import CliError, ExitCode
 from cli.output import emit, note
 from cli.redeem_serve import address, command
@@ -34,7 +34,7 @@ delivered. ID may be shortened.
 """,
 )
 @click.argument("order", metavar="ID")
-@click.option("--check", default=1, show_default=True, type=click.IntRange(0, 64))
+@click.option("--check", default=1, show_default=True, type=Number(0, 64))
 @click.option("--job", default="", metavar="COMMAND", help="What checks the units.")
 @click.option("--patience", default="2m", show_default=True, help="How long to try to connect.")
 def use(order: str, check: int, job: str, patience: str) -> int:

@@ -19,6 +19,7 @@ from ledger.economy.book import Book, Kept
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.redemption import WINDOW_PERIODS_MAX
 from ledger.economy.reserve import Reserve
+from ledger.economy.standard import Standard, units_table
 from ledger.handlers.redemption import ask
 from ledger.reasons import Invalid, Reason
 from ledger.redemption_operations import Redeem
@@ -163,6 +164,7 @@ def _offer(
         device_class=terms.device_class,
         region=terms.region,
         factor=factor,
+        units=units_table(draft.one(Standard).references)[workload],
         microhours=str(microhours),
         free_microhours=str(free_now),
         end_ms=end_ms,

@@ -133,6 +133,8 @@ class RedeemOffer(Answer, frozen=True, kw_only=True):
     device_class: str
     region: str
     factor: Count
+    units: Count
+    """Of the workload's reference job, a coin."""
     microhours: Amount
     free_microhours: Amount
     end_ms: Count

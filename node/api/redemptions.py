@@ -94,7 +94,8 @@ async def get_redemption(request: web.Request) -> web.Response:
     draft, order = now(services), read_hash(request.match_info["order"], "the order")
     held = REDEMPTIONS.get(draft, order)
     if held is None:
-        kept = f"one that ended is forgotten {ORDER_KEPT_MS // MINUTE_MS} minutes later"
+        minutes = ORDER_KEPT_MS // MINUTE_MS
+        kept = f"one that ended is told of for {minutes} minutes or until its start-by"
         raise not_found(f"no order {order.hex()}; {kept}")
     return answer(redemption_answer(services, draft, held, with_queue=True))
 

@@ -18,6 +18,8 @@ import pytest
 
 from cli import payments, redeem_orders, redeem_show
 from cli.client import Client, Unreachable
+from cli.delivery.rules import SignedReceipt as Kept
+from cli.delivery.store import ReceiptFile
 from cli.errors import ExitCode
 from cli.redeem_provide import read_receipt
 from ledger.economy.redemption import Receipt, receipt_hash
@@ -429,10 +431,19 @@ def test_a_damaged_order_file_is_named(
 def test_what_is_no_receipt(marsa: Marsa, node: LiveNode, order: str, tmp_path: Path) -> None:
     """Broken JSON, a field too many, a signature that is short; a good one reads."""
     good = signed_receipt(tmp_path / "good.json", node, order, 1, COIN)
-    assert read_receipt(good).receipt.order == order
+    receipt, signature = read_receipt(good)
+    assert receipt.order.hex() == order
+    kept = ReceiptFile(tmp_path / "kept.receipt", receipt.order)
+    kept.save(Kept(receipt, signature, 1))
+    assert read_receipt(tmp_path / "kept.receipt") == (receipt, signature)
     value = json.loads(good.read_text())
     bad = tmp_path / "bad.json"
-    for change in ("{", json.dumps({**value, "x": 1}), json.dumps({**value, "signature": "ab"})):
+    for change in (
+        "{",
+        "x",
+        json.dumps({**value, "x": 1}),
+        json.dumps({**value, "signature": "ab"}),
+    ):
         bad.write_text(change)
         assert code_of(marsa("redeem", "receipt", bad, "--json")) == (
             ExitCode.CHECK_FAILED,

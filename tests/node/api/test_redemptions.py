@@ -120,7 +120,7 @@ async def test_a_cancelled_order_is_paid_in_the_next_block() -> None:
     assert (paid.is_paid, paid.waits_for, paid.then) == (True, "", "forgotten")
     assert (paid.remaining, paid.refunded, paid.deliverable) == ("0", str(COIN), "0")
     assert paid.allowed_actions == []
-    assert paid.deadline_ms == paid.since_ms + 60 * MINUTE_MS
+    assert paid.deadline_ms == max(paid.since_ms + 60 * MINUTE_MS, paid.start_by_ms)
 
 
 async def test_an_unknown_order_may_be_one_that_ended() -> None:
@@ -128,7 +128,7 @@ async def test_an_unknown_order_may_be_one_that_ended() -> None:
         reply = await api.ask(f"/orders/{'ab' * 32}")
         short = await api.ask("/orders/abcd")
     assert (reply.status, reply.code) == (404, "not_found")
-    assert b"forgotten 60 minutes later" in reply.body
+    assert b"told of for 60 minutes or until its start-by" in reply.body
     assert short.code == "malformed"
 
 
@@ -147,6 +147,8 @@ async def test_lists_are_filtered_and_paged(monkeypatch: pytest.MonkeyPatch) -> 
         assert accepted.id == orders[1].hex()
         assert len(await listed(api, "commitment=capacity-val0&state=requested")) == 2
         assert await listed(api, "issuer=val1") == []
+        assert len(await listed(api, "open=true")) == 3
+        assert len(await listed(api, "open=false")) == 4
         for wanted in ids:
             for digits in (1, 7, 8, 64):
                 alike = [item for item in ids if item.startswith(wanted[:digits])]
@@ -167,6 +169,7 @@ async def test_lists_are_filtered_and_paged(monkeypatch: pytest.MonkeyPatch) -> 
         ("prefix=AB", "bad_request"),
         (f"prefix={'a' * 65}", "bad_request"),
         ("limit=0", "bad_request"),
+        ("open=1", "bad_request"),
         ("owner=alice", "bad_request"),
         ("cursor=aGVsbG8=", "bad_cursor"),
     ],
