@@ -86,10 +86,6 @@ def test_both_reach_the_same_roots_at_every_height(file: str, rows: dict[str, An
             assert reason_of_second(world, second, raw(item["raw"])) == item["reason"], item["name"]
 
 
-ORDER_KINDS = ("Redemption", "Dispute", "Conduct", "Book", "ResidualClaim", "Place")
-"""They have a story of their own."""
-
-
 def test_the_epochs_of_the_vectors_tell_what_they_should() -> None:
     """Boundaries by length and by order, swaps, a wait, shares with a remainder, every operation,
     and each reason that epochs and membership brought."""
@@ -181,8 +177,8 @@ def test_the_economy_passes_through_every_state() -> None:
     assert seen["Licence"] == set(range(1, 8))
     assert seen["CapacityCommitment"] == seen["Reserve"] == set(range(1, 5))
     objects = {number for number in second_codec.TYPE_BYTES.values() if number >= 32}
-    of_orders = {second_codec.TYPE_BYTES[name] for name in ORDER_KINDS}
-    assert kinds == objects - of_orders - {second_codec.TYPE_BYTES["Genesis"]}
+    told = ("Genesis", *second_redemption_values.KINDS)
+    assert kinds == objects - {second_codec.TYPE_BYTES[name] for name in told}
     assert "squat" in names[0] and "squat" not in names[1]
     assert punished == {"val2", "newco", "other"}
     assert amended and oversized and resumed
