@@ -26,7 +26,9 @@ from cli.client import (
     read_answer,
     read_problem,
 )
-from node.api import schemas
+from cli.client_economy import redemptions_path
+from node.api import redemption_schemas, schemas
+from node.api.schemas import Page
 
 T = TypeVar("T")
 
@@ -84,12 +86,39 @@ class AsyncClient:
         answer = await self._call("GET", path, timeout_s=seconds)
         return read_answer(answer, schemas.TransactionStatus)
 
+    async def redemptions(
+        self,
+        *,
+        issuer: str | None = None,
+        state: str | None = None,
+        commitment: str | None = None,
+        prefix: str | None = None,
+        cursor: str | None = None,
+    ) -> Page[redemption_schemas.Redemption]:
+        """As `EconomyClient.redemptions`."""
+        path = redemptions_path(issuer, state, commitment, prefix, cursor)
+        return read_answer(await self._call("GET", path), Page[redemption_schemas.Redemption])
+
+    async def redemption(self, order: str) -> redemption_schemas.Redemption:
+        """As `EconomyClient.redemption`."""
+        answer = await self._call("GET", f"/orders/{order}")
+        return read_answer(answer, redemption_schemas.Redemption)
+
+    async def quote_redeem(
+        self, form: redemption_schemas.RedeemQuoteForm
+    ) -> redemption_schemas.RedeemQuote:
+        """As `EconomyClient.quote_redeem`."""
+        body = msgspec.json.encode(form)
+        answer = await self._call("POST", "/quotes/redeem", body=body, kind=JSON)
+        return read_answer(answer, redemption_schemas.RedeemQuote)
+
     async def _call(
         self,
         method: str,
         path: str,
         *,
         body: bytes | None = None,
+        kind: str = MSGPACK,
         accept: str = JSON,
         timeout_s: float | None = None,
     ) -> bytes:
@@ -98,7 +127,7 @@ class AsyncClient:
         seconds = self._timeout_s if timeout_s is None else timeout_s
         headers = {"Accept": accept}
         if body is not None:
-            headers["Content-Type"] = MSGPACK
+            headers["Content-Type"] = kind
         try:
             async with self._session.request(
                 method,

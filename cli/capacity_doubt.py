@@ -81,7 +81,7 @@ def attest(
 
     wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
-        said = _attestor(node, attestor)
+        said = need_attestor(node, attestor)
         signer = find_key(node, attestor, "attestor", said.key, key)
         found = node.client.economy.commitment(issuer, commitment)
         able = microhours_of(found.devices, node.params.period_ms)
@@ -253,7 +253,7 @@ def rule(
         raise usage_error("usage", "say how you rule: --uphold or --dismiss")
     wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
-        signer = find_key(node, attestor, "attestor", _attestor(node, attestor).key, key)
+        signer = find_key(node, attestor, "attestor", need_attestor(node, attestor).key, key)
         held = _challenge(node, issuer, commitment)
         operation = Rule(attestor, signer.public, issuer, commitment, upheld, held.since_ms)
         outcome = act(node, operation, (signer,), wait_ms)
@@ -273,7 +273,8 @@ def rule(
     done("marsa.capacity.rule/1", outcome, value, (what, following))
 
 
-def _attestor(node: Node, name: str) -> schemas.Attestor:
+def need_attestor(node: Node, name: str) -> schemas.Attestor:
+    """The attestor of this name; raises CliError."""
     found = {item.id: item for item in node.client.economy.attestors()}
     if name not in found:
         known = ", ".join(found) or "none"

@@ -19,7 +19,7 @@ import msgspec
 
 from cli.client_economy import EconomyClient
 from ledger.amounts import parse_number
-from node.api import consensus_schemas, epoch_schemas, schemas
+from node.api import consensus_schemas, epoch_schemas, node_schemas, schemas
 from node.api.schemas import Page
 
 DEFAULT_URL = "http://127.0.0.1:8640"
@@ -111,8 +111,8 @@ class Client:
     def params(self) -> schemas.Params:
         return self._get("/params", schemas.Params)
 
-    def peers(self) -> schemas.Peers:
-        return self._get("/peers", schemas.Peers)
+    def peers(self) -> node_schemas.Peers:
+        return self._get("/peers", node_schemas.Peers)
 
     def validators(self) -> schemas.Validators:
         return self._get("/validators", schemas.Validators)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from node.api import economy_schemas as schemas
-from node.api import standard_schemas
+from node.api import redemption_schemas, standard_schemas
 from node.api.schemas import Page
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EconomyClient:
-    """A client's questions about licences, capacity, bonds and orders."""
+    """A client's questions about licences, capacity, bonds, orders, redemption."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -98,3 +98,60 @@ class EconomyClient:
         """What a proposal of the next version would be told now."""
         body = msgspec.json.encode(form)
         return self._client.post("/quotes/standard", body, standard_schemas.StandardQuote)
+
+    def redemptions(
+        self,
+        *,
+        issuer: str | None = None,
+        state: str | None = None,
+        commitment: str | None = None,
+        prefix: str | None = None,
+        is_open: bool = False,
+        cursor: str | None = None,
+    ) -> Page[redemption_schemas.Redemption]:
+        """A page of orders; an empty one need not be the last."""
+        path = redemptions_path(issuer, state, commitment, prefix, cursor, is_open=is_open)
+        return self._client.get(path, Page[redemption_schemas.Redemption])
+
+    def open_redemptions(
+        self, issuer: str | None = None
+    ) -> Iterator[redemption_schemas.Redemption]:
+        """Orders that have not ended, page after page."""
+        page = self.redemptions(issuer=issuer, is_open=True)
+        yield from page.items
+        while page.next_cursor is not None:
+            page = self.redemptions(issuer=issuer, is_open=True, cursor=page.next_cursor)
+            yield from page.items
+
+    def redemption(self, order: str) -> redemption_schemas.Redemption:
+        path = f"/orders/{quote(order, safe='')}"
+        return self._client.get(path, redemption_schemas.Redemption)
+
+    def quote_redeem(
+        self, form: redemption_schemas.RedeemQuoteForm
+    ) -> redemption_schemas.RedeemQuote:
+        """What an order would be told now, and which commitment serves it best."""
+        body = msgspec.json.encode(form)
+        return self._client.post("/quotes/redeem", body, redemption_schemas.RedeemQuote)
+
+
+def redemptions_path(
+    issuer: str | None,
+    state: str | None,
+    commitment: str | None,
+    prefix: str | None,
+    cursor: str | None,
+    *,
+    is_open: bool = False,
+) -> str:
+    """The list of orders with the filters that are given."""
+    query = {
+        "issuer": issuer,
+        "state": state,
+        "commitment": commitment,
+        "prefix": prefix,
+        "open": "true" if is_open else None,
+        "cursor": cursor,
+    }
+    given = {name: text for name, text in query.items() if text is not None}
+    return f"/orders?{urlencode(given)}" if given else "/orders"

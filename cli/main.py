@@ -32,6 +32,7 @@ _TABLE = {
     "capacity": ("cli.capacity:capacity", "Hours behind the coins: promise, attest, doubt."),
     "standard": ("cli.standard:standard", "What a coin is worth in work, and how that rises."),
     "compliance": ("cli.compliance:compliance", "Orders that freeze coins until a day."),
+    "redeem": ("cli.redeem:redeem", "Coins become compute: order, serve, close."),
     "coin": ("cli.coin:coin", "Mint, burn, supply, quotes, bonds."),
     "query": ("cli.query:query", "Blocks, addresses, validators, parameters."),
     "audit": ("cli.audit:audit", "Check a chain and its reserves against the genesis file."),

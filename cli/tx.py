@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cli.wallet.build import Draft
     from cli.wallet.payment import Holding, Wish
     from node.api import schemas
-    from node.api.forms import TransactionForm
+    from node.api.transaction_forms import TransactionForm
 
 DEFAULT_WAIT = "10s"
 TXID_CHARS = 64

@@ -158,7 +158,7 @@ def read_condition(path: Path, chain_id: str) -> SharedLock:
 
     from ledger.reasons import Invalid
     from node.api.convert import read_condition as read_form
-    from node.api.forms import ConditionForm
+    from node.api.transaction_forms import ConditionForm
 
     if not path.is_file():
         raise not_found("no_file", f"there is no file {path}", "marsa tx lock --help")

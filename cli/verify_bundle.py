@@ -199,7 +199,7 @@ def _rules(proved: Objects, trust: Trust) -> str:
         why = f" ({fault})" if fault else ""
         return f"other than in the genesis file: {', '.join(changed)}{why}"
     if steps:
-        what = f"the standard follows from that of it by {steps} steps"
+        what = f"standard {steps + 1} follows from it by steps"
         return f"parameters and attestors are those of the genesis file, {what}"
     return "parameters, standard and attestors are those of the genesis file"
 

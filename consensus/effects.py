@@ -2,12 +2,16 @@
 
 The engine carries out an `Output` in one order: persist, sign, send, execute, append. Votes leave
 the replica unsigned; the guard checks, logs and signs them, and they come back as `Signed`.
+
+Every message makes some of these values: they are structs, made in a fifth of the time that frozen
+dataclasses take. None of them travels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from consensus.messages import (
     Message,
@@ -22,8 +26,7 @@ from ledger.block import Certificate, Header, VotePayload
 from ledger.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(msgspec.Struct, frozen=True):
     """Two clocks: timers use the monotonic one, the block-time check the wall clock."""
 
     monotonic_ms: int
@@ -33,23 +36,20 @@ class Now:
 # Events
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A decoded message from the member that its link names."""
 
     sender: int
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """The guard logged and signed what this replica asked for."""
 
     message: Vote | ViewChange | NewView
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(msgspec.Struct, frozen=True):
     """The block was executed on its parent's state; `reason` is None when its header is right."""
 
     header: Header
@@ -57,58 +57,50 @@ class Executed:
     reason: Reason | None
 
 
-@dataclass(frozen=True, slots=True)
-class Proposed:
+class Proposed(msgspec.Struct, frozen=True):
     """This node, the primary, built and executed a block on the parent that was asked for."""
 
     header: Header
     leaves: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CaughtUp:
+class CaughtUp(msgspec.Struct, frozen=True):
     """Blocks up to `header` were fetched, proved by their certificates and appended."""
 
     header: Header
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(msgspec.Struct, frozen=True):
     """The members that are linked now, this one included."""
 
     members: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """Since when (monotonic) the oldest executable transaction waits; None when none does."""
 
     since_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Distrusted:
+class Distrusted(msgspec.Struct, frozen=True):
     """Why the primary of this view, which goes on deciding, is suspected; empty: it is not."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class VotingAllowed:
+class VotingAllowed(msgspec.Struct, frozen=True):
     """The guard may sign: at heights above `above_height` and in no view below `view_min`."""
 
     above_height: int
     view_min: int
 
 
-@dataclass(frozen=True, slots=True)
-class VotingStopped:
+class VotingStopped(msgspec.Struct, frozen=True):
     """The guard does not sign now: no permission, no key at hand, or a disk that is nearly full."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """The deadline of the last output has passed."""
 
 
@@ -130,24 +122,21 @@ Event: TypeAlias = (
 # Effects
 
 
-@dataclass(frozen=True, slots=True)
-class VoteRequest:
+class VoteRequest(msgspec.Struct, frozen=True):
     """Sign this. A COMMIT comes with the prepared block that justifies it."""
 
     payload: VotePayload
     prepared: PreparedEntry | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """A message to one member, or to all others."""
 
     message: Message
     to: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(msgspec.Struct, frozen=True):
     """Get the body of the block and execute it on the state of its parent.
 
     `leaves` is None where only the header is known. `sources` are members that hold the body.
@@ -159,8 +148,7 @@ class Execute:
     sources: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """The executed block is final: append it."""
 
     header: Header
@@ -168,32 +156,29 @@ class Decided:
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class CatchUp:
+class CatchUp(msgspec.Struct, frozen=True):
     """`member` proved with `certificate` that blocks exist that this replica lacks."""
 
     member: int
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """Two votes of one member that an honest one never signs both."""
 
     first: Vote
     second: Vote
 
 
-@dataclass(slots=True)
-class Output:
+class Output(msgspec.Struct):
     """The effects of one step, in the order in which each list was filled."""
 
-    votes: list[VoteRequest | ViewChangeBody | NewViewBody] = field(default_factory=list)
-    send: list[Send] = field(default_factory=list)
-    execute: list[Execute] = field(default_factory=list)
-    decided: list[Decided] = field(default_factory=list)
-    catch_up: list[CatchUp] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
+    votes: list[VoteRequest | ViewChangeBody | NewViewBody] = []
+    send: list[Send] = []
+    execute: list[Execute] = []
+    decided: list[Decided] = []
+    catch_up: list[CatchUp] = []
+    evidence: list[Evidence] = []
     deadline_ms: int = 0
     """Monotonic time of the next `Tick`."""
 

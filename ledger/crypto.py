@@ -68,6 +68,16 @@ def pair_hash(name: str) -> Callable[[bytes, bytes], bytes]:
     return digest
 
 
+def part_hash(name: str) -> Callable[[bytes], bytes]:
+    """`tagged_hash(name)` of exactly one part: the same digest in two thirds of the time."""
+    prefix = _prefix(name)
+
+    def digest(part: bytes) -> bytes:
+        return sha256(prefix + len(part).to_bytes(4, "big") + part).digest()
+
+    return digest
+
+
 def _prefix(name: str) -> bytes:
     tag = (_DOMAIN + name).encode("ascii")
     return bytes((len(tag),)) + tag

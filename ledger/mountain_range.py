@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ledger.codec import UInt, Wire
 from ledger.crypto import HASH_BYTES, pair_hash, tagged_hash
@@ -126,13 +127,18 @@ def verify_range(
     first = number << height
     if number < 0 or not leaves or len(leaves) != min(1 << height, count - first):
         return None
-    mountains, nodes = MountainRange.empty().append(leaves)
+    levels = _levels(leaves)
     ranges = (count - 1 >> height) + 1
-    top = climb(_node, _fold(mountains.peaks), number, ranges, path)
+    top = climb(_node, _fold(_tops(levels)), number, ranges, path)
     if top is None or _root(count_bytes(count), top) != root:
         return None
     start = size_of(first)
-    return [(start + position, node) for position, node in nodes]
+    places = _places(len(leaves))
+    return [
+        (start + place, node)
+        for level, positions in zip(levels, places, strict=True)
+        for place, node in zip(positions, level, strict=True)
+    ]
 
 
 def nodes_above(count: int, height: int, node: ReadNode) -> list[tuple[int, bytes]]:
@@ -157,6 +163,28 @@ def position_of(index: int, height: int) -> int:
     It follows its last leaf and the `height - 1` lower nodes that this leaf completes too.
     """
     return size_of(((index + 1) << height) - 1) + height
+
+
+def _levels(leaves: list[bytes]) -> list[list[bytes]]:
+    """The complete nodes over some leaves, level by level from the leaves up."""
+    levels = [leaves]
+    while len(level := levels[-1]) > 1:
+        levels.append([*map(_node, level[::2], level[1::2])])
+    return levels
+
+
+def _tops(levels: list[list[bytes]]) -> tuple[bytes, ...]:
+    """The peaks: the last node of each level that has no sibling, the tallest first."""
+    return tuple(level[-1] for level in reversed(levels) if len(level) & 1)
+
+
+@lru_cache(maxsize=2)  # full chunks, and the last one
+def _places(count: int) -> list[list[int]]:
+    """The positions of what `_levels` gives over the first `count` leaves."""
+    return [
+        [position_of(index, height) for index in range(count >> height)]
+        for height in range(count.bit_length())
+    ]
 
 
 def _peak_positions(count: int) -> list[int]:

@@ -22,9 +22,10 @@ from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.conduct import Conduct
 from ledger.economy.dispute import Dispute
 from ledger.economy.panel import Verdict
-from ledger.economy.redemption import Redemption, RedemptionState
+from ledger.economy.redemption import Rate, Redemption, RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
 from ledger.economy.residual import ResidualClaim
+from ledger.economy.standard import Standard, factor_table, units_table
 from ledger.locks import Key, lock_hash
 from ledger.objects import decode, key_of
 from ledger.reasons import Invalid, Reason
@@ -96,6 +97,13 @@ def room_for(
         microhours=microhours,
         now=now,
     )
+
+
+def rate_of(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:
+    """What a coin brings of its hours, by the standard in force."""
+    standard = draft.one(Standard)
+    factor = factor_table(standard.factors)[held.terms.device_class, workload]
+    return Rate(factor, units_table(standard.references)[workload])
 
 
 def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
@@ -255,8 +263,11 @@ def ask_queue(draft: Draft, identity: bytes) -> int:
     for _, place in waiting[:QUEUE_ASKED_MAX]:
         order = draft.load(Redemption, place.order)
         assert order is not None  # It leaves the queue with its state.
-        if commitment is not None and _may_begin(draft, commitment, order, yardstick):
-            after = redemption.entered(order, RedemptionState.REQUESTED, draft.clock_ms)
+        if commitment is None:
+            continue
+        after = redemption.at_better(order, rate_of(draft, commitment, order.workload))
+        if _may_begin(draft, commitment, after, yardstick):
+            after = redemption.entered(after, RedemptionState.REQUESTED, draft.clock_ms)
             write(draft, order, after)
     held = draft.load(Book, identity)
     assert held is not None  # Who waits is open.

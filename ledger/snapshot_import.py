@@ -165,16 +165,16 @@ class Import:
 
     def _balances_with(self, unspent: tuple[Unspent, ...]) -> dict[bytes, bytes]:
         """The running balances with the outputs of one chunk added."""
-        added: defaultdict[bytes, list[int]] = defaultdict(lambda: [0, 0])
+        added: defaultdict[tuple[bytes, bytes], list[int]] = defaultdict(list)
         for item in unspent:
-            sums = added[schema.balance_key(item.entry.lock, item.entry.asset)]
-            sums[0] += item.entry.amount
-            sums[1] += 1
+            entry = item.entry
+            added[entry.lock, entry.asset].append(entry.amount)
         balances = {}
-        for key, (amount, coins) in added.items():
+        for (lock, asset), amounts in added.items():
+            key = schema.balance_key(lock, asset)
             stored = self._balances.get(key) or self._kv.get(key)
-            before = (0, 0) if stored is None else schema.read_balance(stored)
-            balances[key] = schema.balance_value(before[0] + amount, before[1] + coins)
+            amount, coins = (0, 0) if stored is None else schema.read_balance(stored)
+            balances[key] = schema.balance_value(amount + sum(amounts), coins + len(amounts))
         return balances
 
 
@@ -183,8 +183,8 @@ def _output_records(number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
     if checked.flags != _CLEAR:
         puts[schema.chunk_key(number)] = checked.flags
     for item in checked.unspent:
-        entry = item.entry
-        name = schema.outpoint_value((item.outpoint.txid, item.outpoint.index))
+        outpoint, entry = item.outpoint, item.entry
+        name = schema.outpoint_value((outpoint.txid, outpoint.index))
         puts[schema.OUTPUT + name] = codec.encode(entry)
         puts[schema.unspent_key(entry.leaf)] = name
         puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name

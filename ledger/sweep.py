@@ -27,7 +27,6 @@ from ledger.economy.licence import Cause, LicenceState, suspended
 from ledger.economy.panel import Verdict
 from ledger.economy.reserve import begun, caged
 from ledger.economy.spot_audit import AuditRound, Opening, seed_of, silent
-from ledger.handlers import standard
 from ledger.handlers.compliance import release
 from ledger.locks import Key, lock_hash
 from ledger.objects import Used, decode, key_of
@@ -196,10 +195,8 @@ def _settle_challenge(draft: Draft, identity: bytes) -> list[Output]:
 
 
 def begin_period(draft: Draft) -> None:
-    """Hours of the past period have left: a step of the standard takes effect, lower figures that
-    waited count, nonces are closed and devices drawn, coins of issuers that wind down are closed or
-    caged, all are judged."""
-    standard.begin(draft)
+    """Hours of the past period have left: lower figures that waited count, nonces are closed and
+    devices drawn, coins of issuers that wind down are closed or caged, all are judged."""
     commitments = _lower_figures(draft)
     _close_nonces(draft, commitments)
     judge(draft, commitments=commitments)

@@ -1,9 +1,10 @@
 """What the system does at the start of a block, before any transaction.
 
-The ledger clock moves; what fell due is written down (`ledger.sweep`); when a period begins, hours
-of the past one leave the reserves and every issuer is judged anew; the first block of an epoch
-notes its base; fees of past epochs are shared out. Everything that may be many is capped a block
-and the rest carried over, so that no block stalls.
+The ledger clock moves; when a period begins, a step of the standard takes effect before anything
+reads it; what fell due is written down (`ledger.sweep`); then hours of the past period leave the
+reserves and every issuer is judged anew; the first block of an epoch notes its base; fees of past
+epochs are shared out. Everything that may be many is capped a block and the rest carried over, so
+that no block stalls.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import islice
 from ledger.crypto import tagged_hash
 from ledger.draft import Draft
 from ledger.epochs import Epoch, begin
+from ledger.handlers import standard
 from ledger.objects import FeePot, LedgerClock, decode, key_of
 from ledger.sweep import begin_batch, begin_period, sweep
 from ledger.transaction import Output
@@ -48,9 +50,12 @@ def system_actions(view: View, time_ms: int) -> SystemActions:
     after = before.advanced(parent_ms=view.head.header.time_ms, block_ms=time_ms)
     period_before = draft.period
     draft.put(after)
+    begins = draft.period != period_before
+    if begins:
+        standard.begin(draft)
     outputs = sweep(draft)
     measured: dict[bytes, bytes | None] = {}
-    if draft.period != period_before:
+    if begins:
         begin_period(draft)
         measured = dict(draft.changed)
         outputs.extend(begin_batch(draft))

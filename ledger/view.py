@@ -16,7 +16,7 @@ from msgspec import Meta
 from ledger.accumulator import Commitments
 from ledger.block import Header, header_hash
 from ledger.codec import Amount, Bytes32, UInt, Wire, encode_payload
-from ledger.crypto import tagged_hash
+from ledger.crypto import part_hash
 
 Outpoint: TypeAlias = tuple[bytes, int]
 """(txid, index): the key of an output in memory."""
@@ -25,7 +25,7 @@ Birth = Annotated[bytes, Meta(min_length=16, max_length=16)]
 BIRTH_ZERO: bytes = bytes(16)
 LEAF_VERSION = 1
 
-_output_leaf = tagged_hash("output")
+_output_leaf = part_hash("output")
 
 
 class OutputEntry(Wire, frozen=True):

@@ -165,10 +165,11 @@ class Engine:
         if kind is None:
             raise Invalid(Reason.MALFORMED, f"message number {number}")
         message: Message = codec.decode(payload, kind, size_max=MESSAGE_BYTES_MAX)
-        if epoch_of(message) > self._rules.epoch:
+        validators = self._rules.validators
+        if epoch_of(message) > validators.epoch:
             self._hear_ahead(peer, message)
-        elif peer in self.validators.index_by_key:
-            self._inbox.append(Received(self.validators.index_by_key[peer], message))
+        elif peer in validators.index_by_key:
+            self._inbox.append(Received(validators.index_by_key[peer], message))
         self._run(now)
 
     def tick(self, now: Now) -> None:
@@ -478,15 +479,19 @@ class Engine:
 
     def _set_deadline(self, now: Now) -> None:
         """What was due already was done or waits for another event, never for the clock."""
-        due = [self._replica_deadline_ms]
-        asked = (self._bodies.deadline_ms() if self._bodies else None, self.sync.deadline_ms())
-        due += [at for at in asked if at is not None]
+        due_ms = self._replica_deadline_ms
+        body_ms = self._bodies.deadline_ms() if self._bodies else None
+        if body_ms is not None and body_ms < due_ms:
+            due_ms = body_ms
+        range_ms = self.sync.deadline_ms()
+        if range_ms is not None and range_ms < due_ms:
+            due_ms = range_ms
         since_ms = self.mempool.oldest_since_ms if self._may_propose else None
         if since_ms is not None:
             propose_ms = since_ms + self._parameters.block_interval_ms
-            if propose_ms > now.monotonic_ms:
-                due.append(propose_ms)
-        self.deadline_ms = min(due)
+            if now.monotonic_ms < propose_ms < due_ms:
+                due_ms = propose_ms
+        self.deadline_ms = due_ms
 
     def _find_block(self, block_hash: bytes) -> Block | None:
         executed = self.executor.executed.get(block_hash)

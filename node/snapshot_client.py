@@ -169,7 +169,7 @@ class SnapshotClient:
         for key in exaggerating(claims, f, self._distance):
             if key not in self._warned:
                 self._warned.add(key)
-                name, height = self._names().get(key, "a peer"), claims[key]
+                name, height = _name(self._linked(), key), claims[key]
                 log.warning("snapshot: %s alone claims height %d: not believed", name, height)
         claimed, height = claimed_height(claims, f), self._chain.height
         is_far = is_pruned or claimed >= height + self._distance
@@ -201,8 +201,8 @@ class SnapshotClient:
         links = [link for link in self._links.peers() if link.link_key]
         return {link.link_key: link.height for link in links if link.link_key not in self._conduct}
 
-    def _names(self) -> Mapping[bytes, str]:
-        return {link.link_key: link.identity for link in self._links.peers() if link.link_key}
+    def _linked(self) -> Mapping[bytes, Link]:
+        return {link.link_key: link for link in self._links.peers() if link.link_key}
 
     async def _try(self) -> bool:
         log.info("snapshot: behind at height %d, looking for a newer one", self._chain.height)
@@ -220,12 +220,12 @@ class SnapshotClient:
         return attempt.is_finished
 
     def _ask(self, attempt: _Attempt) -> None:
-        names = self._names()
-        for key, question in attempt.questions(names):
+        linked = self._linked()
+        for key, question in attempt.questions(linked):
             payload = codec.encode(Fetch(question))
-            self._links.send(names[key], wire.FETCH, payload)
+            self._links.send(linked[key].identity, wire.FETCH, payload)
         for key in attempt.plan.take_slow():
-            log.warning("snapshot: %s is too slow and is passed over", names.get(key, "a peer"))
+            log.warning("snapshot: %s is too slow and is passed over", _name(linked, key))
 
     async def _turn(self) -> None:
         self._wake.clear()
@@ -254,14 +254,19 @@ class _Attempt:
         self._copied = 0
         """Epochs whose ends were copied from the chain."""
         self._import: Import | None = None
+        self._linked: Mapping[bytes, Link] = {}
         self._done = 0
         self._logged_s = time.monotonic()
 
-    def questions(self, linked: Collection[bytes]) -> list[tuple[bytes, Question]]:
+    def questions(self, linked: Mapping[bytes, Link]) -> list[tuple[bytes, Question]]:
         if self._held is None and self._copied <= self._rules.epoch:
             self._copy_ends()
             return []
+        # What was asked over a link that another has replaced, as after two nodes dialled each
+        # other, is lost.
+        self.plan.note_links([key for key in linked if self._linked.get(key) is linked[key]])
         self.plan.note_links(linked)
+        self._linked = linked
         if self.plan.stage is Stage.MANIFEST and self._held is not None:
             self._look_at(self._held)
             return []
@@ -350,6 +355,10 @@ class _Attempt:
         if now_s >= self._logged_s + PROGRESS_S:
             self._logged_s = now_s
             log.info("snapshot: %d chunks taken, %d known to be missing", self._done, missing)
+
+
+def _name(linked: Mapping[bytes, Link], key: bytes) -> str:
+    return linked[key].identity if key in linked else "a peer"
 
 
 def _now_ms() -> int:

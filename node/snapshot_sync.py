@@ -6,8 +6,8 @@ One attempt goes through three steps.
    anybody has. Each certificate is checked against the set that the step before proved. The walk
    is over when every peer says, or will not say, that the next epoch has not ended.
 2. Manifest: whoever holds the snapshot at the end of the newest of these epochs.
-3. Chunks: from all of them at once, one question a peer, each as fast as its share of the asked
-   node's time allows.
+3. Chunks: from all of them at once, each as fast as its share of the asked node's time allows. A
+   few questions ahead, for what a busy node makes in one turn waits for no further question.
 
 What a peer claims decides nothing; whatever it gives is proved. A peer that gives something wrong
 is never asked again in this process, one that is silent or slower than `ANSWER_MS` is passed over
@@ -18,8 +18,8 @@ signed: one that comes back under another name is the same.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ledger.block import Header, IsValid
@@ -40,6 +40,8 @@ from node.serving import Allowance
 
 ANSWER_MS = 10_000
 """The largest chunk within this is 77 KB/s, the floor: who is slower is passed over."""
+QUESTIONS_AHEAD = 3
+"""Chunks that one peer is asked for at once; a node makes two of them at most in one turn."""
 REST_MS = 30_000
 """How long a peer that did not answer in time is left alone."""
 WINDOW_MS = 60_000
@@ -80,14 +82,11 @@ def exaggerating(claims: Mapping[bytes, int], f: int, distance: int) -> list[byt
 
 
 @dataclass(slots=True)
-class _Asked:
-    question: Question
-    at_ms: int
-
-
-@dataclass(slots=True)
 class _Peer:
-    asked: _Asked | None = None
+    asked: list[Question] = field(default_factory=list)
+    """More than one only where all are for chunks."""
+    waits_since_ms: int = 0
+    """For the next answer: since the question or the answer before."""
     asked_last_ms: int = -1
     rests_until_ms: int = 0
     ended_before: int = -1
@@ -176,14 +175,18 @@ class SnapshotPlan:
         found: list[tuple[bytes, Question]] = []
         # Who waited longest first: else some that are silent, each rested when the last of them is
         # given up, would be asked in turn for ever.
-        for key, peer in sorted(self._peers.items(), key=lambda item: item[1].asked_last_ms):
-            if not self._may_be_asked(key, peer, now_ms):
-                continue
-            question = self._question(peer, missing)
-            if question is not None:
-                peer.asked = _Asked(question, now_ms)
-                peer.asked_last_ms = now_ms
-                found.append((key, question))
+        peers = sorted(self._peers.items(), key=lambda item: item[1].asked_last_ms)
+        for _ in range(QUESTIONS_AHEAD):
+            for key, peer in peers:
+                if not self._may_be_asked(key, peer, now_ms):
+                    continue
+                question = self._question(peer, missing)
+                if question is not None:
+                    if not peer.asked:
+                        peer.waits_since_ms = now_ms
+                    peer.asked.append(question)
+                    peer.asked_last_ms = now_ms
+                    found.append((key, question))
         self._end_if_nobody()
         return found
 
@@ -199,18 +202,9 @@ class SnapshotPlan:
         return walked
 
     def expects(self, peer: bytes, answer: Answer) -> bool:
-        """Whether it answers the question that this peer was asked last."""
+        """Whether it answers a question that this peer was asked and that is not given up."""
         held = self._peers.get(peer)
-        if held is None or held.asked is None:
-            return False
-        match held.asked.question, answer:
-            case FetchBoundaries(epoch=epoch), GiveBoundaries(epoch=given):
-                return given == epoch
-            case FetchManifest(epoch=epoch), GiveManifest(epoch=given):
-                return given == epoch
-            case FetchChunk(epoch=epoch, number=number), GiveChunk():
-                return (answer.epoch, answer.number) == (epoch, number)
-        return False
+        return held is not None and any(_is_answer(answer, question) for question in held.asked)
 
     def give(self, peer: bytes, answer: Answer, now_ms: int) -> GiveChunk | None:
         """Take an answer that is expected; raises Invalid for one that `refuse` must follow.
@@ -218,12 +212,11 @@ class SnapshotPlan:
         A chunk comes back: whoever imports it finds out whether it is right.
         """
         held = self._peers[peer]
-        asked, held.asked = held.asked, None
-        if asked is None:
-            raise AssertionError("an answer to no question")
+        asked_ms, held.waits_since_ms = held.waits_since_ms, now_ms
+        held.asked.remove(next(item for item in held.asked if _is_answer(answer, item)))
         if not isinstance(answer, GiveChunk):  # whoever gives chunks paces itself
-            asked_s, took_s = asked.at_ms / 1_000, (now_ms - asked.at_ms) / 1_000
-            self._allowance.charge(peer, asked_s, took_s, shares=self._next.n)
+            took_s = (now_ms - asked_ms) / 1_000
+            self._allowance.charge(peer, asked_ms / 1_000, took_s, shares=self._next.n)
         match answer:
             case GiveBoundaries():
                 self._walk(held, answer)
@@ -244,15 +237,16 @@ class SnapshotPlan:
     # Inside.
 
     def _may_be_asked(self, key: bytes, peer: _Peer, now_ms: int) -> bool:
-        is_idle = peer.asked is None and now_ms >= peer.rests_until_ms
-        return is_idle and self._allowance.may_ask(key, now_ms / 1_000)
+        ahead = QUESTIONS_AHEAD if self.stage is Stage.CHUNKS and peer.has else 1
+        is_able = len(peer.asked) < ahead and now_ms >= peer.rests_until_ms
+        return is_able and self._allowance.may_ask(key, now_ms / 1_000)
 
     def _give_up_late(self, now_ms: int) -> None:
         for key, peer in self._peers.items():
-            if peer.asked is not None and now_ms >= peer.asked.at_ms + ANSWER_MS:
-                if isinstance(peer.asked.question, FetchBoundaries):
-                    peer.ended_before = peer.asked.question.epoch
-                peer.asked = None
+            if peer.asked and now_ms >= peer.waits_since_ms + ANSWER_MS:
+                if isinstance(peer.asked[0], FetchBoundaries):
+                    peer.ended_before = peer.asked[0].epoch
+                peer.asked.clear()
                 peer.rests_until_ms = now_ms + REST_MS
                 self._slow.append(key)
 
@@ -271,16 +265,14 @@ class SnapshotPlan:
 
     def _is_walking(self) -> bool:
         """One question at a time moves the walk: the next depends on its answer."""
-        asked = [peer.asked for peer in self._peers.values() if peer.asked is not None]
-        return any(isinstance(item.question, FetchBoundaries) for item in asked)
+        return any(isinstance(question, FetchBoundaries) for question in self._all_asked())
 
     def _unasked(self, missing: Collection[int]) -> int | None:
-        asked = {
-            peer.asked.question.number
-            for peer in self._peers.values()
-            if peer.asked is not None and isinstance(peer.asked.question, FetchChunk)
-        }
+        asked = {item.number for item in self._all_asked() if isinstance(item, FetchChunk)}
         return next((number for number in missing if number not in asked), None)
+
+    def _all_asked(self) -> Iterator[Question]:
+        return (question for peer in self._peers.values() for question in peer.asked)
 
     def _is_walked(self, now_ms: int) -> bool:
         """All that can be asked have said that no further epoch has ended."""
@@ -331,3 +323,14 @@ class SnapshotPlan:
         elif (manifest.header, manifest.roots) != (self.manifest.header, self.manifest.roots):
             raise Invalid(Reason.BAD_PROOF, f"another snapshot of epoch {target.epoch}")
         peer.has = True
+
+
+def _is_answer(answer: Answer, question: Question) -> bool:
+    match question, answer:
+        case FetchBoundaries(), GiveBoundaries():
+            return answer.epoch == question.epoch
+        case FetchManifest(), GiveManifest():
+            return answer.epoch == question.epoch
+        case FetchChunk(), GiveChunk():
+            return (answer.epoch, answer.number) == (question.epoch, question.number)
+    return False

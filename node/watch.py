@@ -13,7 +13,7 @@ from ledger.economy.licence import Seat
 from ledger.epochs import Epoch
 from ledger.objects import load_one
 from ledger.validators import ValidatorSet
-from node.api import consensus_schemas, schemas
+from node.api import consensus_schemas, node_schemas, schemas
 from node.driver import Driver, describe_rival, read_clocks
 from node.guards import Guard
 from p2p.network import Network
@@ -100,7 +100,7 @@ class NodeWatch:
     def now_ms(self) -> int:
         return read_clocks().monotonic_ms
 
-    def peers(self) -> list[schemas.Peer]:
+    def peers(self) -> list[node_schemas.Peer]:
         links = {stats.name: stats for stats in self._network.stats()}
         own = self._own_licence()
         names = {member.licence for member in self._validators.members} - {own}
@@ -114,7 +114,7 @@ class NodeWatch:
             for name in sorted(names | set(links))
         ]
 
-    def health(self) -> list[schemas.Check]:
+    def health(self) -> list[node_schemas.Check]:
         state = self._driver.engine.replica.state
         quorum = self._validators.quorum
         connected = len(state.connected)
@@ -122,13 +122,13 @@ class NodeWatch:
         age_ms = self._age_ms()
         waited_ms = age_ms if age_ms is not None else self.now_ms() - self._started_ms
         return [
-            schemas.Check(name="synced", ok=state.synced, detail=f"{behind} blocks behind"),
-            schemas.Check(
+            node_schemas.Check(name="synced", ok=state.synced, detail=f"{behind} blocks behind"),
+            node_schemas.Check(
                 name="quorum_connected",
                 ok=connected >= quorum,
                 detail=f"{connected} of {self._validators.n} connected, quorum is {quorum}",
             ),
-            schemas.Check(
+            node_schemas.Check(
                 name="finality_moving",
                 ok=waited_ms < STALL_MS,
                 detail=f"{waited_ms} ms since the last block or the start",
@@ -262,10 +262,10 @@ _WITHOUT_SEAT = {
 
 def _peer(
     name: str, role: str, stats: PeerStats | None, height: int | None, now_ms: int
-) -> schemas.Peer:
+) -> node_schemas.Peer:
     """`height` is what a STATUS proved last; before the first one HELLO has to do."""
     if stats is None:
-        return schemas.Peer(
+        return node_schemas.Peer(
             name=name,
             role=role,
             address="",
@@ -279,7 +279,7 @@ def _peer(
     direction: Literal["inbound", "outbound"] = (
         "outbound" if stats.direction == "out" else "inbound"
     )
-    return schemas.Peer(
+    return node_schemas.Peer(
         name=name,
         role=role,
         address=stats.address,

@@ -20,15 +20,11 @@ from cli.agents.seen import look
 from cli.client import ApiProblem, Client, ClientError
 from cli.devnet import state
 from cli.devnet.blueprint import COMMITTED, VOUCHING, Blueprint
-from ledger import transaction
+from cli.sending import signed_free
 from ledger.crypto import SigningKey
-from ledger.operations import Operation
-from ledger.transaction import NO_FEE, KeySignature, Transaction, Witness
 
 LOOKS_A_PERIOD = 6
 LOOK_S_MIN = 1.0
-LIFE_MS = 60_000
-"""What is not final by then is decided anew."""
 
 log = logging.getLogger("marsa.agents")
 
@@ -87,7 +83,8 @@ class Agents:
         taken = 0
         for item in self._signing:
             for operation in item.agent.decide(seen):
-                taken += self._send(client, self._signed(operation, item.key, now_ms))
+                raw = signed_free(self._chain_id, [operation], item.key, now_ms)
+                taken += self._send(client, raw)
         return taken
 
     def _send(self, client: Client, raw: bytes) -> bool:
@@ -97,20 +94,6 @@ class Agents:
             log.info("refused: %s", problem)
             return False
         return True
-
-    def _signed(self, operation: Operation, key: SigningKey, now_ms: int) -> bytes:
-        body = Transaction(
-            version=1,
-            chain_id=self._chain_id,
-            inputs=(),
-            outputs=(),
-            fee=NO_FEE,
-            operations=(operation,),
-            expires_at_ms=now_ms + LIFE_MS,
-            memo=b"",
-        )
-        signature = KeySignature(key.public, key.sign(transaction.sighash(body)))
-        return transaction.seal(body, Witness((), (signature,), ())).raw
 
     def _wait(self, seconds: float) -> None:
         """In short steps, so that a signal ends it soon."""

@@ -1,4 +1,5 @@
-"""The process of a devnet's agents, beside its nodes (`cli.agents.run`).
+"""The processes of a devnet's agents, beside its nodes: one that keeps capacity and attestations
+fresh (`cli.agents.run`), one that delivers what holders redeem (`cli.delivery.devnet`).
 
 What they run is imported where they start: other commands about a devnet need none of it.
 """
@@ -6,33 +7,37 @@ What they run is imported where they start: other commands about a devnet need n
 from __future__ import annotations
 
 from cli.devnet import launch, processes
-from cli.devnet.processes import Process
+from cli.devnet.launch import Run
 from cli.devnet.state import Place
 
 NAME = "agents"
-"""Their directory, beside those of the nodes."""
+DELIVERY = "delivery"
+"""Their directories, beside those of the nodes."""
 STOP_S = 5.0
 
 
-def running(place: Place) -> Process | None:
-    return processes.running(place.directory / NAME)
-
-
 def start(place: Place) -> None:
-    """See to it that it runs where the devnet wants it, and only there."""
+    """See to it that they run where the devnet wants them, and only there."""
     if not place.devnet.agents:
         stop(place)
         return
-    if running(place) is not None:
-        return
-    from cli.agents.run import run_agents_of
+    for name in (NAME, DELIVERY):
+        directory = place.directory / name
+        if processes.running(directory) is None:
+            directory.mkdir(mode=0o700, exist_ok=True)
+            launch.start([directory], _run_of(name))
 
-    directory = place.directory / NAME
-    directory.mkdir(mode=0o700, exist_ok=True)
-    launch.start([directory], run_agents_of)
+
+def _run_of(name: str) -> Run:
+    if name == NAME:
+        from cli.agents.run import run_agents_of
+
+        return run_agents_of
+    from cli.delivery.devnet import run_delivery_of
+
+    return run_delivery_of
 
 
 def stop(place: Place) -> None:
-    process = running(place)
-    if process is not None:
-        processes.stop([process], STOP_S)
+    found = [processes.running(place.directory / name) for name in (NAME, DELIVERY)]
+    processes.stop([process for process in found if process is not None], STOP_S)

@@ -73,14 +73,15 @@ _CAPACITY = (
         workloads=("fine-tuning", "inference", "training"),
     ),
     Capacity(device_class="l40sx8", devices=25, region=REGION, workloads=("inference",)),
-    Capacity(device_class="cpu", devices=4, region=REGION, workloads=("hashing",)),
+    Capacity(device_class="cpu", devices=3, region=REGION, workloads=("hashing",)),
 )
 """What each issuer commits: machines of eight cards, and processors such as any machine has."""
-_FACTORS = (*FACTORS, Factor("cpu", "hashing", 1_000_000))
+_FACTORS = (*FACTORS, Factor("cpu", "hashing", 60_000_000))
 _REFERENCES = tuple(
     sorted((*REFERENCES, Reference("hashing", 4_000)), key=lambda item: item.workload)
 )
-"""As elsewhere, and a small job that a devnet's own machine delivers."""
+"""As elsewhere, and a small job that the machine of a devnet delivers: a processor is worth sixty
+coins an hour, 67 units a second, which any does."""
 _ATTESTORS = "meridian northlight plumbline quorum-lab ridgeway stillwater truepoint vantage"
 ATTESTORS = tuple(_ATTESTORS.split())
 """Each is a group of its own."""

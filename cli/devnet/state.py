@@ -127,6 +127,11 @@ def ports(base_port: int, index: int) -> tuple[int, int, int]:
     return api, api + OPERATIONS_OFFSET, api + P2P_OFFSET
 
 
+def delivery_port(devnet: Devnet) -> int:
+    """Where the orders of its issuers are served: the last one of its block of ports."""
+    return devnet.base_port + PORTS_STRIDE - 1
+
+
 def link_address(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> str:
     """Where `dialler` reaches `listener`: itself, or the forwarder's port for this pair."""
     return f"{HOST}:{link_port(devnet, dialler, listener)}" if devnet.faults else listener.p2p

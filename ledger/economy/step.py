@@ -40,6 +40,7 @@ from ledger.economy.standard import (
 from ledger.reasons import Invalid, Reason
 
 PPM = 1_000_000
+"""As in `ledger.parameters`, which builds on operations, and they on this."""
 ADDED_MAX = 64
 """New factors in one proposal: with all references and 32 signatures it fits a transaction."""
 

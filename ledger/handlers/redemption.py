@@ -18,11 +18,10 @@ from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
 from ledger.economy.dispute import Dispute
 from ledger.economy.panel import check_seat
 from ledger.economy.redemption import ORDER_LEAST, Rate, Redemption, RedemptionState
-from ledger.economy.standard import Standard, factor_table, units_table
 from ledger.handlers.common import need_attestor, need_licence, need_role
 from ledger.operations import OPERATIONS
 from ledger.reasons import Invalid, Reason
-from ledger.redeeming import deliver, room_for, write
+from ledger.redeeming import deliver, rate_of, room_for, write
 from ledger.redemption_operations import (
     AcceptRedemption,
     CancelRedemption,
@@ -111,7 +110,7 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
         accept_ms=draft.economy.accept_ms,
     )
     yardstick = Yardstick.of(draft)
-    rate = _rate(draft, held, operation.workload)
+    rate = rate_of(draft, held, operation.workload)
     microhours = redemption.hours_needed(operation.amount, rate.factor)
     is_free = microhours <= MICROHOURS_MAX and room_for(
         draft, held, microhours, operation.end_ms, yardstick
@@ -276,10 +275,4 @@ def _rate_now(draft: Draft, held: Redemption) -> Rate:
     commitment = COMMITMENTS.get(draft, identity)
     if commitment is None:
         return Rate(held.factor, held.units)
-    return _rate(draft, commitment, held.workload)
-
-
-def _rate(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:
-    standard = draft.one(Standard)
-    factor = factor_table(standard.factors)[held.terms.device_class, workload]
-    return Rate(factor, units_table(standard.references)[workload])
+    return rate_of(draft, commitment, held.workload)

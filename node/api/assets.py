@@ -130,6 +130,7 @@ def reserve_answer(services: Services, reserve: Reserve) -> schemas.IssuerReserv
         asset=reserve.asset.hex(),
         status=reserve.solvency.name.lower(),
         outstanding=str(reserve.supply),
+        residual=str(reserve.residual),
         reserve=str(reserve.reserve),
         headroom=str(reserve.headroom(services.genesis.parameters.margin_ppm)),
         coverage_ppm=reserve.coverage_ppm,

@@ -7,6 +7,8 @@ and MessagePack are refused for the same reasons.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ledger import block as blocks
 from ledger import codec, locks, transaction
 from ledger.crypto import HASH_BYTES
@@ -15,7 +17,7 @@ from ledger.reasons import Invalid, Reason
 from ledger.times import rfc3339
 from ledger.transaction import SignedTransaction
 from ledger.validators import VALIDATORS_MAX, ValidatorSet
-from node.api import forms, schemas
+from node.api import forms, schemas, transaction_forms
 from node.api.convert_operations import operation_form, read_operation
 
 CONDITION_DEPTH_MAX = 2 * locks.DEPTH_MAX
@@ -66,13 +68,13 @@ def certificate_answer(
     )
 
 
-def transaction_answer(tx: SignedTransaction) -> forms.TransactionForm:
-    return forms.TransactionForm(
+def transaction_answer(tx: SignedTransaction) -> transaction_forms.TransactionForm:
+    return transaction_forms.TransactionForm(
         body=_body_form(tx.body),
-        witness=forms.WitnessForm(
+        witness=transaction_forms.WitnessForm(
             conditions=[condition_form(item) for item in tx.witness.conditions],
             signatures=[
-                forms.SignatureForm(key=item.key.hex(), signature=item.signature.hex())
+                transaction_forms.SignatureForm(key=item.key.hex(), signature=item.signature.hex())
                 for item in tx.witness.signatures
             ],
             preimages=[item.hex() for item in tx.witness.preimages],
@@ -80,8 +82,8 @@ def transaction_answer(tx: SignedTransaction) -> forms.TransactionForm:
     )
 
 
-def _body_form(body: transaction.Transaction) -> forms.BodyForm:
-    return forms.BodyForm(
+def _body_form(body: transaction.Transaction) -> transaction_forms.BodyForm:
+    return transaction_forms.BodyForm(
         version=body.version,
         chain_id=body.chain_id.hex(),
         inputs=[
@@ -104,23 +106,31 @@ def _body_form(body: transaction.Transaction) -> forms.BodyForm:
     )
 
 
-def condition_form(condition: locks.Condition) -> forms.ConditionForm:
+def _part_forms(parts: Iterable[locks.Condition]) -> list[transaction_forms.ConditionForm]:
+    return [condition_form(part) for part in parts]
+
+
+def condition_form(condition: locks.Condition) -> transaction_forms.ConditionForm:
     match condition:
         case locks.Key():
-            return forms.KeyForm(key=condition.key.hex())
+            return transaction_forms.KeyForm(key=condition.key.hex())
         case locks.Threshold():
             keys = [key.hex() for key in condition.keys]
-            return forms.ThresholdForm(needed=condition.needed, keys=keys)
+            return transaction_forms.ThresholdForm(needed=condition.needed, keys=keys)
         case locks.After():
-            return forms.AfterForm(unit=condition.unit, value=condition.value)
+            return transaction_forms.AfterForm(unit=condition.unit, value=condition.value)
         case locks.Before():
-            return forms.BeforeForm(unit=condition.unit, value=condition.value)
+            return transaction_forms.BeforeForm(unit=condition.unit, value=condition.value)
         case locks.HashLock():
-            return forms.HashForm(digest=condition.digest.hex())
+            return transaction_forms.HashForm(digest=condition.digest.hex())
         case locks.All():
-            return forms.AllForm(parts=[condition_form(part) for part in condition.parts])
+            return transaction_forms.AllForm(
+                parts=[condition_form(part) for part in condition.parts]
+            )
         case locks.Any():
-            return forms.AnyForm(parts=[condition_form(part) for part in condition.parts])
+            return transaction_forms.AnyForm(
+                parts=[condition_form(part) for part in condition.parts]
+            )
 
 
 def list_proof_answer(proof: MerkleProof) -> schemas.ListProof:
@@ -151,7 +161,7 @@ def read_hex(text: str, what: str) -> bytes:
     return data
 
 
-def read_transaction(form: forms.TransactionForm) -> bytes:
+def read_transaction(form: transaction_forms.TransactionForm) -> bytes:
     """The canonical bytes of a transaction form; whether they are valid is not looked at."""
     sealed = transaction.SealedTransaction(
         body=_read_body(form.body),
@@ -169,7 +179,7 @@ def read_transaction(form: forms.TransactionForm) -> bytes:
     return codec.encode(sealed)
 
 
-def _read_body(body: forms.BodyForm) -> transaction.Transaction:
+def _read_body(body: transaction_forms.BodyForm) -> transaction.Transaction:
     return transaction.Transaction(
         version=body.version,
         chain_id=bytes.fromhex(body.chain_id),
@@ -199,28 +209,28 @@ def _read_body(body: forms.BodyForm) -> transaction.Transaction:
     )
 
 
-def read_condition(form: forms.ConditionForm) -> locks.Condition:
+def read_condition(form: transaction_forms.ConditionForm) -> locks.Condition:
     """The condition of a form; `check_condition` is for the caller."""
     return _read_condition(form, CONDITION_DEPTH_MAX)
 
 
-def _read_condition(form: forms.ConditionForm, depth_left: int) -> locks.Condition:
+def _read_condition(form: transaction_forms.ConditionForm, depth_left: int) -> locks.Condition:
     if not depth_left:
         raise Invalid(Reason.BAD_LOCK, f"conditions nest deeper than {locks.DEPTH_MAX}")
     match form:
-        case forms.KeyForm():
+        case transaction_forms.KeyForm():
             return locks.Key(bytes.fromhex(form.key))
-        case forms.ThresholdForm():
+        case transaction_forms.ThresholdForm():
             return locks.Threshold(form.needed, tuple([bytes.fromhex(key) for key in form.keys]))
-        case forms.AfterForm():
+        case transaction_forms.AfterForm():
             return locks.After(form.unit, form.value)
-        case forms.BeforeForm():
+        case transaction_forms.BeforeForm():
             return locks.Before(form.unit, form.value)
-        case forms.HashForm():
+        case transaction_forms.HashForm():
             return locks.HashLock(bytes.fromhex(form.digest))
-        case forms.AllForm():
+        case transaction_forms.AllForm():
             return locks.All(tuple([_read_condition(part, depth_left - 1) for part in form.parts]))
-        case forms.AnyForm():
+        case transaction_forms.AnyForm():
             return locks.Any(tuple([_read_condition(part, depth_left - 1) for part in form.parts]))
 
 

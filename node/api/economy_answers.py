@@ -10,16 +10,19 @@ from ledger.backing import Yardstick, backing_of, deposit_needed, sound_assets
 from ledger.catalogue import allowed
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
-from ledger.economy import bond, capacity, challenge, issuance, licence, reserve
+from ledger.economy import bond, capacity, challenge, conduct, issuance, licence, reserve
 from ledger.economy.attestor import Attestor
 from ledger.economy.bond import Bond
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.compliance import Order
+from ledger.economy.conduct import Conduct
 from ledger.economy.licence import Cause, Licence
 from ledger.economy.reserve import Reserve
 from ledger.economy.spot_audit import AuditRound, Opening
 from ledger.operations import ATTESTOR, OPERATIONS
-from ledger.times import rfc3339
+from ledger.parameters import PPM
+from ledger.registers import name
+from ledger.times import DAY_MS, rfc3339
 from node.api import economy_schemas as schemas
 from node.api.assets import lanes_of, reserve_answer
 from node.api.epochs import licence_answer
@@ -158,6 +161,20 @@ def backing_answer(services: Services, draft: Draft, issuer: str) -> schemas.Bac
         bond_worth=str(found.bond_worth(required)),
         short_since_ms=held.short_since_ms or None,
         bond=_bond(draft, found.bonds),
+        conduct=_conduct(draft, issuer),
+    )
+
+
+def _conduct(draft: Draft, issuer: str) -> schemas.Conduct:
+    economy, clock_ms = draft.economy, draft.clock_ms
+    known = draft.load(Conduct, name(issuer)) or Conduct.clean(issuer, clock_ms)
+    held = conduct.matured(known, clock_ms, economy)
+    after = conduct.struck(held, clock_ms=clock_ms, period=draft.period)
+    return schemas.Conduct(
+        strikes=held.strikes,
+        forgiven_ms=held.since_ms + economy.forgive_ms if held.strikes else None,
+        next_penalty_ppm=conduct.penalty(after, PPM, economy),
+        paid_today=str(held.paid if held.day == clock_ms // DAY_MS else 0),
     )
 
 

@@ -133,6 +133,18 @@ class BondPart(Answer, frozen=True, kw_only=True):
     counts: bool
 
 
+class Conduct(Answer, frozen=True, kw_only=True):
+    """How an issuer serves its orders: `strikes` for acts that it missed and that are not forgiven
+    yet, and what penalties took of its bond today."""
+
+    strikes: Count
+    forgiven_ms: Count | None
+    """When the next strike is forgiven; null without one."""
+    next_penalty_ppm: Count
+    """Of an order, if it misses one now."""
+    paid_today: Amount
+
+
 class Backing(Stateful, frozen=True, kw_only=True):
     """Everything behind an issuer's coin; `state` is its band."""
 
@@ -149,6 +161,7 @@ class Backing(Stateful, frozen=True, kw_only=True):
     bond_worth: Amount
     short_since_ms: Count | None
     bond: list[BondPart]
+    conduct: Conduct
 
 
 class Order(Stateful, frozen=True, kw_only=True):

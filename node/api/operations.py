@@ -8,9 +8,10 @@ from aiohttp import web
 
 from ledger.codec import VERSION
 from node.api.forms import Count, Hex32
+from node.api.node_schemas import Check
 from node.api.reply import answer
 from node.api.request import SERVICES
-from node.api.schemas import Answer, Check
+from node.api.schemas import Answer
 from node.metrics import CONTENT_TYPE, Metrics
 
 

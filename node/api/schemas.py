@@ -12,7 +12,8 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from node.api.forms import Amount, Count, Hex, Hex32, Hex64, TransactionForm
+from node.api.forms import Amount, Count, Hex, Hex32, Hex64
+from node.api.transaction_forms import TransactionForm
 
 BATCH_TRANSACTIONS_MAX = 1_000
 WAIT_MS_MAX = 5_000
@@ -291,12 +292,14 @@ class Lane(Answer, frozen=True, kw_only=True):
 
 
 class IssuerReserve(Answer, frozen=True, kw_only=True):
-    """What backs an issuer's coin. Ratios end at a thousandfold, also where nothing is out."""
+    """What backs an issuer's coin; ratios end at a thousandfold. `residual` is owed for coins that
+    were redeemed uncovered, beside `outstanding`."""
 
     issuer: str
     asset: Hex32
     status: str
     outstanding: Amount
+    residual: Amount
     reserve: Amount
     headroom: Amount
     coverage_ppm: Count
@@ -427,24 +430,6 @@ class Mempool(Answer, frozen=True, kw_only=True):
     oldest_pending_ms: Count
 
 
-class Peer(Answer, frozen=True, kw_only=True):
-    name: str
-    """A licence; a follower without one has a number of this node's."""
-    role: str
-    """`validator` of the epoch, `licensed` without a seat, or `observer`."""
-    address: str
-    direction: Literal["inbound", "outbound", "none"]
-    connected: bool
-    since_ms: Count | None
-    height: Count
-    queued_bytes: Count
-    points: Count
-
-
-class Peers(Answer, frozen=True, kw_only=True):
-    items: list[Peer]
-
-
 class Fees(Answer, frozen=True, kw_only=True):
     per_byte: Amount
     per_signature: Amount
@@ -475,6 +460,12 @@ class EconomyParams(Answer, frozen=True, kw_only=True):
     step_spacing_ms: Count
     notice_ms: Count
     trigger_ppm: Count
+    accept_ms: Count
+    closing_ms: Count
+    tick_ms: Count
+    penalty_ppm: Count
+    penalty_ppm_max: Count
+    forgive_ms: Count
 
 
 class Params(Answer, frozen=True, kw_only=True):
@@ -498,11 +489,3 @@ class Params(Answer, frozen=True, kw_only=True):
     block_operations_max: Count
     lifetime_ms_max: Count
     economy: EconomyParams
-
-
-class Check(Answer, frozen=True, kw_only=True):
-    """One named condition of readiness; `detail` says what is wrong, with figures."""
-
-    name: str
-    ok: bool
-    detail: str

@@ -32,6 +32,7 @@ from node.api import (
     epochs,
     operations,
     problems,
+    redemptions,
     standards,
     status,
     transactions,
@@ -59,6 +60,7 @@ _TOPICS = (
     consensus,
     economy,
     standards,
+    redemptions,
 )
 
 

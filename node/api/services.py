@@ -17,7 +17,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
-from node.api import consensus_schemas, schemas
+from node.api import consensus_schemas, node_schemas, schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Watch(Protocol):
     def now_ms(self) -> int:
         """The monotonic clock by which the mempool dates its entries."""
 
-    def peers(self) -> list[schemas.Peer]: ...
+    def peers(self) -> list[node_schemas.Peer]: ...
 
-    def health(self) -> list[schemas.Check]:
+    def health(self) -> list[node_schemas.Check]:
         """The conditions of readiness: synced, quorum connected, finality moving."""
 
     def links_refused(self) -> Mapping[str, int]:

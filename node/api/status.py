@@ -16,7 +16,7 @@ from ledger.mempool import BYTES_MAX, TRANSACTIONS_MAX, WAITING_OPERATIONS_MAX
 from ledger.objects import LedgerClock, load_one
 from ledger.times import rfc3339
 from ledger.transaction import LIFETIME_MS_MAX
-from node.api import schemas
+from node.api import node_schemas, schemas
 from node.api.reply import answer
 from node.api.request import SERVICES, read_query
 from node.api.services import Services
@@ -96,7 +96,7 @@ async def get_params(request: web.Request) -> web.Response:
 
 async def get_peers(request: web.Request) -> web.Response:
     read_query(request)
-    return answer(schemas.Peers(items=request.app[SERVICES].watch.peers()))
+    return answer(node_schemas.Peers(items=request.app[SERVICES].watch.peers()))
 
 
 async def get_mempool(request: web.Request) -> web.Response:

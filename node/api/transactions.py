@@ -28,7 +28,6 @@ from node.api.convert import (
     read_transaction,
     transaction_answer,
 )
-from node.api.forms import TransactionForm
 from node.api.problems import ApiCode, not_found, pruned
 from node.api.reply import answer, final
 from node.api.request import (
@@ -43,6 +42,7 @@ from node.api.request import (
     read_wait,
 )
 from node.api.services import Services, Submission
+from node.api.transaction_forms import TransactionForm
 from node.metrics import Metrics
 
 SUBMISSIONS_MAX = 64

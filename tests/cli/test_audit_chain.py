@@ -10,11 +10,16 @@ import pytest
 from cli.audit_chain import AuditFailed, Replay, audit
 from ledger import transaction
 from ledger.block import Block
+from ledger.economy.redemption import Redemption
 from ledger.merkle import merkle_root
 from ledger.reasons import Reason
+from ledger.redemption_operations import PostReceipt
+from ledger.times import MINUTE_MS
 from ledger.transaction import SignedTransaction
 from tests.cli.audit_world import CertifiedChain, certify
-from tests.ledger.world import COIN
+from tests.ledger.economy_world import lasting, with_economy
+from tests.ledger.redemption_world import RedemptionWorld
+from tests.ledger.world import COIN, make_genesis, sign
 
 Spoil = Callable[[CertifiedChain], None]
 HEIGHT = 2
@@ -202,3 +207,62 @@ def test_money_from_nowhere_is_found_by_the_recount(chain: CertifiedChain) -> No
     replay._outputs[outpoint] = more
     with pytest.raises(AuditFailed, match=r"invariant_broken.*supply equation"):
         replay.check_totals()
+
+
+# Orders.
+
+
+def redeemed() -> CertifiedChain:
+    """One order is delivered in part and settled, one lapses with a penalty, one is cancelled: the
+    system pays back and out, and no transaction of those blocks says so."""
+    genesis = with_economy(lasting(make_genesis(), 30), accept_ms=MINUTE_MS, closing_ms=MINUTE_MS)
+    world = RedemptionWorld(genesis)
+    chain = CertifiedChain(world)
+    asked = {name: world.asks(COIN, name) for name in ("served", "silent", "unwanted")}
+    for item in asked.values():
+        chain.advance([world.redeems(item)])
+    served, unwanted = world.id_of(asked["served"]), world.id_of(asked["unwanted"])
+    chain.advance([world.accepts(served), world.cancels(unwanted, "unwanted")])
+    chain.advance([world.readies(served)])
+    chain.advance([world.posts(world.receipt(served, 1, COIN // 4), "served")])
+    chain.advance([world.closes(served, "served")])
+    for _ in range(5):
+        chain.add(world.advance((), after_ms=30_000))
+    return chain
+
+
+def test_orders_and_what_the_system_pays_pass() -> None:
+    """Every coin is counted again at the end: burned, refunded, and the penalty out of the bond."""
+    chain = redeemed()
+    world = chain.world
+    assert isinstance(world, RedemptionWorld)
+    replay = run(chain)
+    assert replay.head.hash == world.state.head.hash
+    states = {item.state.name: item.is_paid for item in world.draft.all(Redemption)}
+    assert states == {"SETTLED": True, "LAPSED": True, "CANCELLED": True}
+    assert world.amount_of("carol") == 3 * COIN - COIN // 4
+    assert world.amount_of("carol", "val1") + world.amount_of("carol", "val2") == COIN // 50
+
+
+def test_a_receipt_that_its_holder_did_not_sign_is_named() -> None:
+    """All validators together signed the block that burns by it."""
+    chain = redeemed()
+    height = next(
+        number
+        for number, block in enumerate(chain.blocks)
+        for raw in block.transactions
+        if isinstance(transaction.decode(raw).body.operations[0], PostReceipt)
+    )
+    (tx,) = map(transaction.decode, chain.blocks[height].transactions)
+    (posted,) = tx.body.operations
+    forged = msgspec.structs.replace(posted, signature=bytes(64))
+    body = msgspec.structs.replace(tx.body, operations=(forged,))
+    signed = sign(body, [], ["val0/metering"])
+    block = chain.blocks[height]
+    root = merkle_root([signed.wtxid])
+    header = msgspec.structs.replace(block.header, tx_root=root)
+    chain.blocks[height] = Block(header, (signed.raw,))
+    chain.certificates[height] = certify(chain.world, header)
+    with pytest.raises(AuditFailed) as caught:
+        run(chain)
+    assert (caught.value.fault.height, caught.value.fault.code) == (height, "bad_signature")

@@ -62,10 +62,10 @@ def test_list(marsa: Marsa, node: LiveNode) -> None:
     """What genesis committed, of all issuers and of one, in a table that fits."""
     shown = marsa("capacity", "list", "--json").json
     assert set(shown) == {"schema", "ledger_time_ms", "period_ms", "commitments"}
-    assert len(shown["commitments"]) == 8
+    assert len(shown["commitments"]) == 12
     lines = marsa("capacity", "list", "--issuer", "acme").out.splitlines()
-    assert len(lines) == 3 and max(map(len, lines)) <= 100
-    assert "0.333333/0.333333" in lines[1] and "meridian +2" in lines[1]
+    assert len(lines) == 4 and max(map(len, lines)) <= 100
+    assert "0.333333/0.333333" in lines[2] and "meridian +2" in lines[2]
     refused = marsa("capacity", "list", "--issuer", "nobody", "--json")
     assert code_of(refused) == (ExitCode.NOT_FOUND, "not_found")
 
@@ -231,7 +231,7 @@ def test_drawn_machines_are_opened(marsa: Marsa, node: LiveNode) -> None:
     lines = marsa("capacity", "audits").out.splitlines()
     assert [row.split()[0] for row in lines[-4:]] == ["acme", "bolt", "coral", "delta"]
     done = marsa("capacity", "open", "acme", "--json").json
-    assert (done["schema"], done["opened"], done["drawn"]) == ("marsa.capacity.open/1", 45, 45)
+    assert (done["schema"], done["opened"], done["drawn"]) == ("marsa.capacity.open/1", 49, 49)
     assert code_of(marsa("capacity", "open", "acme", "--json")) == (ExitCode.NOT_FOUND, "not_drawn")
 
 

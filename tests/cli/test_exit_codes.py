@@ -39,6 +39,7 @@ FROM_ELSEWHERE = {
     ("cli/payments.py", "found.code or 'rejected'"),
     ("cli/proofs.py", "code"),
     ("cli/standard.py", "found.code"),
+    ("cli/redeem_ask.py", "found.code"),
     ("cli/tx_file.py", "error.reason.value"),
     ("cli/tx_file.py", "reason.value"),
 }

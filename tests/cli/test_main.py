@@ -217,7 +217,7 @@ def test_later_commands_are_absent(marsa: Marsa) -> None:
     for group, names in (("wallet", {"merge"}), ("tx", {"swap"})):
         assert not names & {path[1] for path, _ in COMMANDS if path[0] == group and len(path) > 1}
     assert isinstance(root, Group)
-    assert "redeem" not in marsa("--help").out
+    assert "dividend" not in marsa("--help").out
 
 
 NUMBER_OPTIONS = [

@@ -123,6 +123,7 @@ def test_what_is_said_is_what_is_made(marsa: Marsa, tmp_path: Path) -> None:
         f'[[factor]]\ndevice_class = "h100x8"\nworkload = "{name}"\nfactor = 900_000\n'
         for name in ("training", "inference")
     )
+    text += '[[reference]]\nworkload = "training"\nunits = 31_000\n'
     (tmp_path / "h.toml").write_text(text)
     out = tmp_path / "net"
     made = marsa("network", "init", "--hosts", tmp_path / "h.toml", "--out", out, "--json")
@@ -131,6 +132,8 @@ def test_what_is_said_is_what_is_made(marsa: Marsa, tmp_path: Path) -> None:
     assert (genesis.network, genesis.parameters.epoch_blocks) == ("main", 7)
     assert genesis.parameters.economy.lower_ms == 60_000
     assert {item.factor for item in genesis.standard} == {900_000}
+    units = {item.workload: item.units for item in genesis.references}
+    assert units == {"inference": 20_000, "training": 31_000}
     assert {item.address for item in genesis.allocations} == {listed}
     assert not (out / "holders").exists()
     found = config.load(out / "hosts" / "acme")

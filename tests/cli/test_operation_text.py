@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from cli.wallet.operation_text import describe_operation
 from ledger import operations as ops
+from ledger import redemption_operations as orders
 from ledger.codec import Wire
 from ledger.economy.attestor import AttestorGrant
+from ledger.economy.redemption import Receipt
 from ledger.economy.regulator import RegulatorKeys
 from ledger.economy.standard import Factor, Reference
 from tests.ledger.shapes import any_of
@@ -21,6 +23,8 @@ from tests.ledger.world import COIN, TIME_MS, World, grant, key, terms
 A, B = b"\x01" * 32, b"\x02" * 32
 HEXED = A.hex()
 LISTED = "(hash 4f11)"
+SIGNED = b"\x03" * 64
+LATER_MS = TIME_MS + 30 * 24 * 3_600_000
 NOON, LATER = "2027-01-15T08:00:00.000Z", "2027-02-14T08:00:00.000Z"
 WORDS = {
     ops.Remove("kite", 3): "remove 'kite', version 3",
@@ -88,6 +92,31 @@ WORDS = {
     ),
     ops.ProposeStandard(3, (Reference("training", 7),), ()): (
         "propose standard 3: units an hour training 7; new factors none"
+    ),
+    orders.Redeem("kite", "fast", "training", COIN, A, B, TIME_MS, LATER_MS, 0): (
+        f"redeem 1.000000 coins of 'kite' for training of 'fast', begun by {NOON}, until {LATER}, "
+        f"not waiting, session key {HEXED}, back to lock {B.hex()}"
+    ),
+    orders.Redeem("kite", "fast", "training", COIN, A, B, LATER_MS, LATER_MS, TIME_MS): (
+        f"redeem 1.000000 coins of 'kite' for training of 'fast', begun by {LATER}, until {LATER}, "
+        f"waiting until {NOON}, session key {HEXED}, back to lock {B.hex()}"
+    ),
+    orders.CancelRedemption("kite", B, A): f"cancel order {B.hex()} of 'kite', by key {HEXED}",
+    orders.AcceptRedemption("kite", B, A): f"accept order {B.hex()} of 'kite', by key {HEXED}",
+    orders.ReadyRedemption("kite", B, A, "h:1", A): (
+        f"serve order {B.hex()} of 'kite' at h:1, certificate {HEXED}, by key {HEXED}"
+    ),
+    orders.PostReceipt("kite", A, Receipt(B, 3, COIN, 7, A), B, SIGNED): (
+        f"post receipt 3 of order {B.hex()} of 'kite': 1.000000 delivered in 7 µh, meter {HEXED}, "
+        f"session key {B.hex()}, signature {SIGNED.hex()}, by key {HEXED}"
+    ),
+    orders.CloseRedemption("kite", B, A): f"close order {B.hex()} of 'kite', by key {HEXED}",
+    orders.DisputeRedemption("kite", B, A, 5, A, COIN, B): (
+        f"dispute order {B.hex()} of 'kite': 0.000005 delivered, deposit 1.000000 of asset "
+        f"{HEXED}, back to lock {B.hex()}, by key {HEXED}"
+    ),
+    orders.RuleRedemption("lab", A, B, True): (
+        f"rule as 'lab': upheld, dispute about order {B.hex()}, by {HEXED}"
     ),
     ops.WithdrawStandard(TIME_MS): f"withdraw the step of the standard noticed {NOON}",
 }

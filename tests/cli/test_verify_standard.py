@@ -53,7 +53,7 @@ def test_a_bundle_across_steps_holds() -> None:
     data = bundle_of(node)
     assert rules_of(data) == (
         "parameters and attestors are those of the genesis file, "
-        "the standard follows from that of it by 2 steps"
+        "standard 3 follows from it by steps"
     )
     found = {item.asset: item.reserve for item in verified(data, genesis_text(node)).rows}
     assert found == {item.asset: item.reserve for item in load_all(node.chain, Reserve)}

@@ -19,6 +19,8 @@ from tests.functional.commands import MARSA, Ended, run_forked
 
 DEADLINE_S = 30
 BASE_PORT_FIRST = 10_000
+BESIDE = ("links", "agents", "delivery")
+"""Directories of processes that are no nodes."""
 BASE_PORTS_A_WORKER = 2_400
 """Below the ports that systems give to outgoing connections; test workers have ranges apart."""
 
@@ -75,7 +77,7 @@ class Cluster:
     def end(self) -> None:
         """Kill whatever still runs."""
         devnets = self.home / "devnets"
-        beside = (*devnets.glob("*/links"), *devnets.glob("*/agents"))
+        beside = [path for name in BESIDE for path in devnets.glob(f"*/{name}")]
         directories = [*devnets.glob("*/nodes/*"), *beside]
         alive = [processes.running(directory) for directory in directories]
         processes.kill([process for process in alive if process is not None])

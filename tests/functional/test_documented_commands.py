@@ -16,6 +16,7 @@ pytestmark = pytest.mark.functional
 DOCUMENT = Path(__file__).parents[2] / "docs" / "ECONOMY.md"
 BLOCK = re.compile(r"^(<!-- not run: [^\n]+ -->\n)?```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PUBLIC = re.compile(r"^public +([0-9a-f]{64})$", re.MULTILINE)
+ORDER = re.compile(r"^order +([0-9a-f]{64})$", re.MULTILINE)
 PANEL = re.compile(r"^panel +(.+)$", re.MULTILINE)
 PANEL_NEEDED = 3
 
@@ -31,6 +32,7 @@ class Reader:
 
     cluster: Cluster
     public: str = ""
+    order: str = ""
     panel: tuple[str, ...] = ()
 
     def type(self, line: str) -> None:
@@ -38,10 +40,12 @@ class Reader:
         names = self.panel[:PANEL_NEEDED] if " NAME " in line else ("",)
         assert names, line
         for name in names:
-            words = shlex.split(line.replace(" KEY", f" {self.public}").replace("NAME", name))
+            given = line.replace(" KEY", f" {self.public}").replace(" ORDER", f" {self.order}")
+            words = shlex.split(given.replace("NAME", name))
             assert words.pop(0) == "marsa", line
             shown = self.cluster.marsa(*words).out
             self.public = ([self.public, *PUBLIC.findall(shown)])[-1]
+            self.order = ([self.order, *ORDER.findall(shown)])[-1]
             for found in PANEL.findall(shown):
                 self.panel = tuple(found.split(", "))
 
@@ -57,7 +61,13 @@ def test_the_commands_of_the_economy_do_what_the_page_says(
     lines, reader = lines_to_run(DOCUMENT.read_text()), Reader(cluster)
     for line in lines:
         reader.type(line)
-    assert {line.split()[1] for line in lines} >= {"capacity", "coin", "compliance", "licence"}
+    assert {line.split()[1] for line in lines} >= {
+        "capacity",
+        "coin",
+        "compliance",
+        "licence",
+        "redeem",
+    }
     shown = cluster.marsa("capacity", "show", "acme", "west", "--json").json
     assert (shown["commitment"]["state"], shown["challenge"]) == ("live", None)
     cluster.marsa("audit", "chain")

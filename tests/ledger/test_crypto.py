@@ -13,6 +13,7 @@ from ledger.crypto import (
     is_canonical_key,
     is_licensed_key,
     pair_hash,
+    part_hash,
     tagged_hash,
     verify,
 )
@@ -47,6 +48,12 @@ def test_no_two_splittings_share_a_digest(one: list[bytes], two: list[bytes]) ->
 def test_pair_hash_is_the_tagged_hash_of_two(left: bytes, right: bytes) -> None:
     """The fast form hashes the same bytes."""
     assert pair_hash("n")(left, right) == tagged_hash("n")(left, right)
+
+
+@given(st.binary(max_size=300))
+def test_part_hash_is_the_tagged_hash_of_one(part: bytes) -> None:
+    """The fast form hashes the same bytes."""
+    assert part_hash("n")(part) == tagged_hash("n")(part)
 
 
 @pytest.mark.parametrize("key", SMALL_ORDER, ids=bytes.hex)

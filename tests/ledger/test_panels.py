@@ -129,7 +129,9 @@ def test_so_many_speak_that_liars_keep_nobody_from_it(needed: int, groups: int, 
     second attestor of a group that spoke takes no seat."""
     names = {f"a{number}": f"g{number}" for number in range(groups)} | {"twin": "g0"}
     measure = Measure(names, needed, PERIOD_MS, 7 * DAY_MS, TIME_MS)
-    held = CapacityCommitment(terms("val0"), CommitmentState.LIVE, 0, TIME_MS, 0, 60, (), 0, 0)
+    held = CapacityCommitment(
+        terms("val0"), CommitmentState.LIVE, 0, TIME_MS, 0, 60, (), 0, 0, 0, 0
+    )
     end_ms = held.terms.to_ms
     for number in range(most):
         held = attested(held, f"a{number}", figure=9, until_ms=end_ms, measure=measure)

@@ -30,6 +30,7 @@ from ledger.parameters import PPM
 from ledger.reasons import Invalid, Reason
 from ledger.redemption_operations import PostReceipt
 from ledger.transaction import SignedTransaction
+from tests.ledger.economy_world import lasting
 from tests.ledger.redemption_world import (
     CERTIFICATE,
     ENDPOINT,
@@ -42,6 +43,7 @@ from tests.ledger.world import (
     COIN,
     key,
     lock_of,
+    make_genesis,
 )
 
 replace = msgspec.structs.replace
@@ -350,3 +352,20 @@ def test_coins_that_are_just_covered_stay_so() -> None:
         held = world.reserve()
         assert held.supply <= held.reserve
         assert held.solvency is Solvency.WARN
+
+
+def test_an_odd_factor_leaves_coins_covered_whenever_receipts_come() -> None:
+    """A millionth is no whole number of µh: over two periods each receipt takes what it burns, or
+    less."""
+    made = lasting(make_genesis(), 30)
+    odd = tuple(replace(item, factor=300_000_007) for item in made.standard)
+    world = RedemptionWorld(replace(made, standard=odd))
+    order = world.ready_order()
+    for number in range(1, 8):
+        if number == 4:
+            world.next_period()
+        before = world.reserve()
+        world.run(world.posts(world.receipt(order, number, number * 137)))
+        now = world.reserve()
+        assert before.supply - now.supply == 137
+        assert before.reserve - now.reserve <= 137

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_values
 from random import Random
 
 import pytest
@@ -15,10 +16,17 @@ from ledger.chain import Chain
 from ledger.codec import AMOUNT_LIMIT, UINT_MAX, Wire
 from ledger.crypto import ZERO_HASH
 from ledger.kv import MemoryKV
-from ledger.mountain_range import size_of
+from ledger.mountain_range import MountainRange, size_of
 from ledger.object_tree import place_of
 from ledger.reasons import Invalid, Reason
-from ledger.schema import DamagedChain, object_key, unspent_key
+from ledger.schema import (
+    DamagedChain,
+    node_key,
+    object_key,
+    outpoint_value,
+    output_key,
+    unspent_key,
+)
 from ledger.snapshot import (
     CHUNK_BYTES_MAX,
     OBJECT_KEY_BYTES_MAX,
@@ -36,9 +44,9 @@ from ledger.snapshot import (
     check_manifest,
 )
 from ledger.snapshot_make import FrozenState, make_chunk
-from ledger.spent_bitmap import CHUNK_BYTES, CHUNK_FLAGS, SpentProof
+from ledger.spent_bitmap import CHUNK_BYTES, CHUNK_FLAGS, SpentBitmap, SpentProof
 from ledger.transaction import OutPoint
-from ledger.view import OutputEntry
+from ledger.view import Outpoint, OutputEntry, output_leaf
 from tests.ledger.chain_world import CHAIN_ID, World, certificate_of, is_valid, validators
 from tests.ledger.snapshot_world import all_chunks, append, extend, grown, imported
 
@@ -357,3 +365,62 @@ def test_a_store_without_a_record_makes_no_wrong_chunk() -> None:
         image.write(puts, [lose])
         with pytest.raises(DamagedChain):
             all_chunks(state)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 64), st.sampled_from((0.0, 0.3, 0.6, 0.95, 1.0)))
+def test_a_chunk_has_what_is_stored(seed: int, each: int, spent_share: float) -> None:
+    """However many outputs a transaction made, and however many of them are spent."""
+    random, count = Random(seed), CHUNK_FLAGS + 300
+    outpoints = [((at // each).to_bytes(32, "big"), at % each) for at in range(count)]
+    entries = [
+        OutputEntry(ZERO_HASH, random.randrange(1, 2**40), random.randbytes(32), at, at, bytes(16))
+        for at in range(count)
+    ]
+    spent = {at for at in range(count) if random.random() < spent_share}
+    state = state_of(outpoints, entries, spent)
+    for number, leaves in enumerate((range(CHUNK_FLAGS), range(CHUNK_FLAGS, count))):
+        data = make_chunk(state, number)
+        assert data is not None
+        checked = check_chunk(state.manifest, number, data)
+        assert isinstance(checked, CheckedOutputs)
+        assert checked.unspent == tuple(
+            Unspent(OutPoint(*outpoints[at]), entries[at]) for at in leaves if at not in spent
+        )
+
+
+@pytest.mark.parametrize("each", [1, 64])
+@pytest.mark.parametrize("harm", ["leaf", "cut", "type", "swapped"])
+def test_a_damaged_output_makes_no_chunk(each: int, harm: str) -> None:
+    """What a peer would call a lie is found by its maker, and is a damaged store."""
+    outpoints = [((at // each).to_bytes(32, "big"), at % each) for at in range(100)]
+    entries = [OutputEntry(ZERO_HASH, 7, bytes(32), 1, at, bytes(16)) for at in range(100)]
+    state = state_of(outpoints, entries, {50})
+    key, stored = output_key(outpoints[20]), codec.encode(entries[20])
+    records = {
+        "leaf": {key: codec.encode(entries[21])},
+        "cut": {key: stored[:-1]},
+        "type": {key: b"\6" + stored[1:]},
+        "swapped": {unspent_key(20): outpoint_value(outpoints[21])},
+    }
+    assert make_chunk(state, 0) is not None
+    assert isinstance(state.image, MemoryKV)
+    state.image.write(records[harm], ())
+    with pytest.raises(DamagedChain, match=r"leaf 20|chunk 0"):
+        make_chunk(state, 0)
+
+
+def state_of(outpoints: list[Outpoint], entries: list[OutputEntry], spent: set[int]) -> FrozenState:
+    """A state with these outputs, some of them spent, in a store in memory."""
+    leaves = [output_leaf(*item) for item in zip(outpoints, entries, strict=True)]
+    outputs, nodes = MountainRange.empty().append(leaves)
+    kv = MemoryKV()
+    kv.write({node_key(position): node for position, node in nodes}, ())
+    for at, (outpoint, entry) in enumerate(zip(outpoints, entries, strict=True)):
+        if at not in spent:
+            unspent = {unspent_key(at): outpoint_value(outpoint)}
+            kv.write(unspent | {output_key(outpoint): codec.encode(entry)}, ())
+    head = frozen().head
+    flags = SpentBitmap.empty().spend(spent, len(entries))
+    commitments = replace_values(head.commitments, outputs=outputs, spent=flags)
+    return FrozenState(kv, replace_values(head, commitments=commitments), certificate_of(head))

@@ -219,12 +219,19 @@ async def test_a_liar_is_named_and_the_others_go_on(
 
 
 async def test_one_byte_after_the_other_is_passed_over(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A giver that drips its chunks byte by byte is named; another gives the whole state."""
-    async with network(tmp_path, honest) as links:
+    """A giver that drips its chunks byte by byte is named; another, which gives none before, gives
+    the whole state."""
+    monkeypatch.setattr(snapshot_sync, "REST_MS", 300)
+    drips: list[asyncio.Task[None]] = []
+
+    def waiting(question: Question) -> tuple[snapshot_sync.Answer | None, int]:
+        is_early = isinstance(question, FetchChunk) and "val1 is too slow" not in caplog.text
+        return (None, 0) if is_early else honest(question)
+
+    async with network(tmp_path, waiting) as links:
         dripper = links.node("val1")
-        drips: list[asyncio.Task[None]] = []
 
         async def drip(peer: Peer, frame: bytes) -> None:
             for byte in frame:
@@ -239,10 +246,10 @@ async def test_one_byte_after_the_other_is_passed_over(
             found, _ = honest(wanted)
             assert found is not None
             payload = codec.encode(Give(found))
-            if isinstance(wanted, FetchChunk):
-                drips.append(links.group.create_task(drip(peer, encode_frame(GIVE, payload))))
-            else:
+            if not isinstance(wanted, FetchChunk):
                 peer.send(GIVE, payload)
+            elif not drips:  # two at once would be no frames at all
+                drips.append(links.group.create_task(drip(peer, encode_frame(GIVE, payload))))
 
         dripper.frame_hook = on_frame
         dripper.start({})
@@ -270,7 +277,7 @@ async def test_a_half_imported_snapshot_is_gone_on_with(
 
     async with network(tmp_path, one_chunk, silent) as links:
         taker = Taker(links, tmp_path)
-        await until(lambda: len(numbers) > 1, "one chunk came")
+        await until(lambda: len(numbers) > snapshot_sync.QUESTIONS_AHEAD, "one chunk came")
         await taker.stop()
     first = numbers[0]
     kv = LevelDB.open(new_path(taker.path))
@@ -471,3 +478,59 @@ async def test_never_means_never(tmp_path: Path) -> None:
         await until(lambda: len(taker.node.linked()) == 2, "linked")
         assert not taker.follower.is_paused
         await taker.stop()
+
+
+class Line:
+    """A link as the client sees it."""
+
+    def __init__(self, name: str) -> None:
+        self.identity = name
+        self.link_key = name.encode()
+        self.height = CLAIMED
+
+
+class Lines:
+    """Links that answer nothing, and what was sent over each."""
+
+    def __init__(self, *names: str) -> None:
+        self.by_name = {name: Line(name) for name in names}
+        self.sent: list[tuple[Line, Question]] = []
+
+    def peers(self) -> Collection[Line]:
+        return list(self.by_name.values())
+
+    def send(self, identity: str, number: int, payload: bytes) -> bool:
+        assert number == FETCH
+        wanted = codec.decode(payload, Fetch, size_max=FETCH_BYTES_MAX).wanted
+        assert isinstance(wanted, Question)
+        self.sent.append((self.by_name[identity], wanted))
+        return True
+
+
+async def test_what_was_asked_over_a_replaced_link_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and not when the time for an answer is over."""
+    monkeypatch.setattr(snapshot_sync, "ANSWER_MS", 3_600_000)
+    lines = Lines(*GIVERS)
+    client = SnapshotClient(
+        Chain.create(MemoryKV(), World().genesis([(0, 0, 5)])),
+        tmp_path / "chain",
+        lambda: RULES,
+        Pauses(),
+        lines,
+        lambda: None,
+        distance=DISTANCE,
+        key_of=str.encode,
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(client.run())
+        await until(lambda: bool(lines.sent), "the end of an epoch is asked for")
+        (asked, question), *others = lines.sent
+        assert others == []
+        lines.by_name[asked.identity] = Line(asked.identity)
+        await until(lambda: len(lines.sent) > 1, "it is asked for again")
+        task.cancel()
+    again, same = lines.sent[1]
+    assert again is not asked
+    assert same == question

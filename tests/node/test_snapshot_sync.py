@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -32,6 +33,7 @@ from node.snapshot_held import HeldSnapshot
 from node.snapshot_sync import (
     ANSWER_MS,
     PEERS_MAX,
+    QUESTIONS_AHEAD,
     REST_MS,
     WINDOW_CHUNKS_MIN,
     WINDOW_MS,
@@ -188,7 +190,6 @@ class Attempt:
         self.now_ms = 0
         self._coming: list[tuple[int, int, bytes, Answer]] = []
         self._asked = 0
-        self.asked_at_once = 0
 
     def run(self) -> Stage:
         """Until the store is a chain, or the plan says that it leads nowhere."""
@@ -212,7 +213,6 @@ class Attempt:
             self._asked += 1
             if found is not None:
                 self._coming.append((self.now_ms + delay_ms, self._asked, key, found))
-        self.asked_at_once = max(self.asked_at_once, len(self._coming))
         self.slow.update(self.plan.take_slow())
 
     def _hear(self, key: bytes, found: Answer) -> None:
@@ -285,10 +285,35 @@ def test_many_silent_ones_do_not_keep_the_honest_one_waiting() -> None:
 
 
 def test_chunks_come_from_several_peers_at_once() -> None:
-    """Three peers, one question each."""
+    """Three peers, a few questions each; an answer makes room for the next question. Who is silent
+    after it is passed over when its time from the answer on is up, and the others are asked."""
     attempt = Attempt(crowd(honest, honest, honest))
     attempt.run()
-    assert attempt.asked_at_once == 3
+    plan, manifest = attempt.plan, attempt.plan.manifest
+    assert manifest is not None
+    missing, now_ms = range(100), attempt.now_ms + STEP_MS
+    asked = [(key, item.number) for key, item in chunks_asked(plan, missing, now_ms)]
+    assert Counter(key for key, _ in asked) == dict.fromkeys(attempt.peers, QUESTIONS_AHEAD)
+    assert [number for _, number in asked] == list(missing[: 3 * QUESTIONS_AHEAD])
+    first, second = [key for key, _ in asked][:2]
+    answer = GiveChunk(manifest.header.epoch, 0, b"chunk")
+    assert plan.expects(first, answer)
+    assert plan.give(first, answer, now_ms + ANSWER_MS - 1) == answer
+    assert not plan.expects(first, answer)
+    again = chunks_asked(plan, missing[1:], now_ms + ANSWER_MS - 1)
+    assert [(key, item.number) for key, item in again] == [(first, 3 * QUESTIONS_AHEAD)]
+    assert chunks_asked(plan, missing[1:], now_ms + ANSWER_MS) == []
+    assert set(plan.take_slow()) == set(attempt.peers) - {first}
+    plan.refuse(first)
+    later = chunks_asked(plan, missing[1:], now_ms + ANSWER_MS + REST_MS)
+    assert (second, 1) in [(key, item.number) for key, item in later]
+
+
+def chunks_asked(
+    plan: SnapshotPlan, missing: Sequence[int], now_ms: int
+) -> list[tuple[bytes, FetchChunk]]:
+    asked = plan.requests(missing, now_ms)
+    return [(key, item) for key, item in asked if isinstance(item, FetchChunk)]
 
 
 def test_nobody_holds_it() -> None:

@@ -17,6 +17,7 @@ from tests.sim.checkers import Violation
 from tests.sim.cluster import Cluster, small_logs
 from tests.sim.plan import Plan, draw_plan
 from tests.sim.remembered import remembered_decoding, remembered_tree
+from tests.sim.remembered_blocks import remembered_execution
 
 FAILURES_SHOWN = 20
 
@@ -55,6 +56,7 @@ def run_plan(plan: Plan, *, printed: bool = False) -> Result:
         small_logs(plan.log_bytes_rotate),
         remembered_decoding(),
         remembered_tree(cluster.world.changes),
+        remembered_execution(),
     ):
         try:
             cluster.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from ledger.economy.capacity import Device
 from ledger.objects import LedgerClock, load_all, load_one
@@ -12,6 +13,8 @@ from tests.sim.cluster import Cluster
 from tests.sim.node import SimNode
 from tests.sim.test_scenarios import quiet, view_of
 from tests.sim.world import SimWorld, sim_world, world_of
+
+pytestmark = pytest.mark.usefixtures("remembering")
 
 DEVICES = 10_000
 A_COMMITMENT = 2_500

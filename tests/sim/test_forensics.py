@@ -30,6 +30,8 @@ from tests.sim.plan import Evil
 from tests.sim.signatures import Locks
 from tests.sim.test_scenarios import begun, height_of, quiet
 
+pytestmark = pytest.mark.usefixtures("remembering")
+
 WAIT_MS = 60_000
 """Of virtual time, for blocks on either side."""
 

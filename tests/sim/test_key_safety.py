@@ -15,6 +15,8 @@ from tests.sim.node import SimNode
 from tests.sim.plan import Evil
 from tests.sim.test_scenarios import begun, height_of, quiet, view_of
 
+pytestmark = pytest.mark.usefixtures("remembering")
+
 HOUR_MS = 3_600_000
 
 

@@ -27,6 +27,8 @@ from tests.sim.cluster import Cluster
 from tests.sim.node import SimNode
 from tests.sim.test_scenarios import begun, quiet, view_of
 
+pytestmark = pytest.mark.usefixtures("remembering")
+
 BLOCK = 5
 POOL = 30
 ROOM = 6

@@ -12,6 +12,8 @@ from tests.sim.cluster import Cluster, small_logs
 from tests.sim.node import SimNode
 from tests.sim.plan import Evil, Plan, draw_plan
 
+pytestmark = pytest.mark.usefixtures("remembering")
+
 
 def quiet(seed: int = 0, **changes: object) -> Plan:
     """Four honest members on a good network."""

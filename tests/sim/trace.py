@@ -20,6 +20,11 @@ from ledger.reasons import Invalid
 from node.engine import MESSAGE_BYTES_MAX
 from p2p.wire import MESSAGES
 
+UNHASHED_MAX = 1_000
+"""Lines that are hashed together: one at a time costs more than the hash."""
+
+_NAMES = {number: kind.name for number, kind in MESSAGES.items()}
+
 
 class Trace:
     """The hash covers every line, so that equal hashes mean equal runs."""
@@ -28,25 +33,35 @@ class Trace:
         self.printed = printed
         self.lines = 0
         self._hash = sha256()
+        self._unhashed: list[str] = []
 
     def line(self, now_ms: int, where: str, what: str) -> None:
         text = f"{now_ms:>7} {where:<12} {what}"
-        self.lines += 1
-        self._hash.update(text.encode())
+        self._add(text)
         if self.printed:
             print(text)
 
     def message(self, now_ms: int, where: str, sender: int, number: int, payload: bytes) -> None:
         """A message that arrives; its words are printed and not hashed."""
-        text = f"{now_ms:>7} {where:<12} {MESSAGES[number].name} from {sender}"
-        self.lines += 1
-        self._hash.update(f"{text} {crc32(payload):08x}".encode())
+        text = f"{now_ms:>7} {where:<12} {_NAMES[number]} from {sender}"
+        self._add(f"{text} {crc32(payload):08x}")
         if self.printed:
             print(text, _words(number, payload))
 
     @property
     def digest(self) -> str:
+        self._hash_lines()
         return self._hash.hexdigest()[:16]
+
+    def _add(self, text: str) -> None:
+        self.lines += 1
+        self._unhashed.append(text)
+        if len(self._unhashed) >= UNHASHED_MAX:
+            self._hash_lines()
+
+    def _hash_lines(self) -> None:
+        self._hash.update("".join(self._unhashed).encode())
+        self._unhashed.clear()
 
 
 def _words(number: int, payload: bytes) -> str:

@@ -31,7 +31,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction, check_signatures, check_stateless
-from node.api import consensus_schemas, schemas
+from node.api import consensus_schemas, node_schemas, schemas
 from node.api.listener import Limits, Listener
 from node.api.server import operations_app, public_app
 from node.api.services import Services, Submission
@@ -60,7 +60,7 @@ class Node:
     """Of member 0 in the first epoch; no block moves it."""
     guard: Guard = field(default_factory=NoVotes)
     missing: list[str] = field(default_factory=list)
-    checks: list[schemas.Check] = field(default_factory=list)
+    checks: list[node_schemas.Check] = field(default_factory=list)
     faults: list[OSError] = field(default_factory=list)
     time_ms: int = 5_000
     target: int = 0
@@ -150,9 +150,9 @@ class Node:
     def now_ms(self) -> int:
         return self.time_ms
 
-    def peers(self) -> list[schemas.Peer]:
+    def peers(self) -> list[node_schemas.Peer]:
         return [
-            schemas.Peer(
+            node_schemas.Peer(
                 name="val1",
                 role="validator",
                 address="127.0.0.1:8741",
@@ -165,7 +165,7 @@ class Node:
             )
         ]
 
-    def health(self) -> list[schemas.Check]:
+    def health(self) -> list[node_schemas.Check]:
         return self.checks
 
     def links_refused(self) -> Mapping[str, int]:

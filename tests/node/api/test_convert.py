@@ -30,7 +30,8 @@ from ledger.transaction import (
     Witness,
 )
 from node.api import convert, schemas
-from node.api.forms import JSON_INT_MAX, OperationForm, TransactionForm
+from node.api.forms import JSON_INT_MAX, OperationForm
+from node.api.transaction_forms import TransactionForm
 from tests.ledger.shapes import any_of
 from tests.ledger.world import World
 

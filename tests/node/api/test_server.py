@@ -12,7 +12,7 @@ import pytest
 from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.kv import StorageError
 from ledger.mempool import WAITING_OPERATIONS_MAX
-from node.api import schemas
+from node.api import node_schemas, schemas
 from node.api.listener import BODY_BYTES_MAX, HEADER_BYTES_MAX
 from node.api.operations import Health, Version
 from node.api.request import BODIES, Budget
@@ -269,8 +269,8 @@ async def test_readiness_lists_each_check() -> None:
     """Fails one check of two: 503 with both by name; alive all the same."""
     async with open_api() as api:
         api.node.checks = [
-            schemas.Check(name="synced", ok=True, detail=""),
-            schemas.Check(name="quorum", ok=False, detail="2 of 4 connected, 3 needed"),
+            node_schemas.Check(name="synced", ok=True, detail=""),
+            node_schemas.Check(name="quorum", ok=False, detail="2 of 4 connected, 3 needed"),
         ]
         async with api.session.get(f"{api.ops_url}/readyz") as response:
             refused, body = response.status, await response.read()

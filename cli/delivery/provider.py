@@ -1,0 +1,195 @@
+"""The provider's end of sessions: who asks is let in by the chain, works are shown tick by tick."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.delivery import rules
+from cli.delivery.frames import (
+    Bye,
+    Greeting,
+    Link,
+    Open,
+    Proof,
+    SessionEnded,
+    Shown,
+    Signed,
+    bye_of,
+    heard,
+    last_one,
+    licence_message,
+    proof_message,
+)
+from cli.delivery.rules import Broken, Fault, ProviderSide, SignedReceipt, Terms
+from cli.delivery.store import ReceiptFile, receipt_file
+from cli.delivery.worker import JobFailed, Worker
+from ledger.crypto import SigningKey, verify
+
+SESSIONS_MAX = 16
+"""Served at once; each has a job of its own."""
+GREETED_MAX = 64
+"""Connections of whom it is not known yet whether they hold an order."""
+OPEN_S = 5.0
+"""How long a stranger may take for each of its two words."""
+EMPTY_TICKS_MAX = 60
+"""Ticks without a unit after which a job counts as stuck."""
+
+log = logging.getLogger("marsa.delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An order that is to be served, and the issuer's key that vouches for it."""
+
+    terms: Terms
+    licence: str
+    key: SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all sessions of one provider share."""
+
+    directory: Path
+    """Where receipts are kept."""
+    certificate_hash: bytes
+    job: Sequence[str]
+    tick_s: float
+    find: Callable[[bytes], Serving | None]
+    """The order with this id, where it may be served now."""
+    report: Callable[[bytes, SignedReceipt], None]
+    """Called with each receipt, once it is on disk."""
+
+
+class Provider:
+    """Answers connections; `handle` is for `asyncio.start_server`."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._strangers = 0
+        self._sessions: set[asyncio.Task[None]] = set()
+        self._serving: set[bytes] = set()
+
+    async def ended(self) -> None:
+        """End all sessions, their jobs with them; receipts are on disk."""
+        for task in self._sessions:
+            task.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task: asyncio.Task[None] | None = asyncio.current_task()
+        assert task is not None  # A server runs this as a task.
+        self._sessions.add(task)
+        try:
+            await self._session(Link(reader, writer), writer)
+        finally:
+            self._sessions.discard(task)
+
+    async def _session(self, link: Link, writer: asyncio.StreamWriter) -> None:
+        bye = None
+        if self._strangers >= GREETED_MAX:
+            writer.transport.abort()
+            return
+        self._strangers += 1
+        try:
+            try:
+                serving = await self._let_in(link)
+            finally:
+                self._strangers -= 1
+            bye = await self._served(link, serving)
+        except Broken as broken:
+            log.info("session ended fault=%s detail=%s", broken.fault, broken.detail)
+            bye = bye_of(broken)
+        except SessionEnded as ended:
+            log.info("session ended detail=%s", ended)
+        except JobFailed as failed:
+            log.error("the job failed: %s", failed)
+            bye = Bye(Fault.BUSY.value, "the job failed")
+        finally:
+            await link.end(bye)
+
+    async def _let_in(self, link: Link) -> tuple[Serving, SignedReceipt | None]:
+        """Whoever proves to hold the session key of an order that is ready, with the last receipt
+        that it signed; raises Broken."""
+        opened = await link.receive(OPEN_S)
+        if not isinstance(opened, Open):
+            raise SessionEnded("it does not say which order")
+        serving = self._setup.find(opened.order)
+        if serving is None:
+            detail = f"order {opened.order.hex()} is not ready here"
+            raise Broken(Fault.NOT_READY, detail)
+        terms, nonce = serving.terms, secrets.token_bytes(32)
+        where = (terms.chain_id, terms.order, self._setup.certificate_hash)
+        signature = serving.key.sign(licence_message(*where))
+        last = last_one(receipt_file(self._setup.directory, terms.order).load())
+        await link.send(Greeting(nonce, serving.licence, serving.key.public, signature, last))
+        proof = await link.receive(OPEN_S)
+        if not isinstance(proof, Proof):
+            raise SessionEnded("it does not prove to hold the order")
+        if not verify(terms.session_key, proof_message(*where, nonce), proof.signature):
+            raise Broken(Fault.WRONG_SIGNATURE, "not by the session key of the order")
+        if not proof.last:
+            return serving, None
+        signed = heard(proof.last[0])
+        rules.check_signed(terms, signed)
+        return serving, signed
+
+    async def _served(self, link: Link, let_in: tuple[Serving, SignedReceipt | None]) -> Bye:
+        serving, last = let_in
+        order = serving.terms.order
+        if order in self._serving:
+            raise Broken(Fault.BUSY, "the order is being served on another connection")
+        if len(self._serving) >= SESSIONS_MAX:
+            raise Broken(Fault.BUSY, f"{SESSIONS_MAX} sessions are served")
+        self._serving.add(order)
+        try:
+            return await self._work(link, serving.terms, last)
+        finally:
+            self._serving.discard(order)
+
+    async def _work(self, link: Link, terms: Terms, last: SignedReceipt | None) -> Bye:
+        kept = receipt_file(self._setup.directory, terms.order)
+        stored = kept.load()
+        if last is not None and (stored is None or last.receipt.number > stored.receipt.number):
+            stored = self._keep(kept, last)
+        side = rules.resumed(stored)
+        if not side.is_done(terms):
+            async with Worker(self._setup.job, terms.order, side.units) as worker:
+                before = side.microhours
+                while not side.is_done(terms):
+                    side, digests = await self._tick(worker, side, terms, before)
+                    signed = await _show(link, side, digests)
+                    side = rules.received(side, terms, signed)
+                    self._keep(kept, signed)
+        return Bye("", f"{side.units} units delivered")
+
+    async def _tick(
+        self, worker: Worker, side: ProviderSide, terms: Terms, before: int
+    ) -> tuple[ProviderSide, list[bytes]]:
+        """Work for a tick, or until it is worth something; raises JobFailed."""
+        digests: list[bytes] = []
+        for _ in range(EMPTY_TICKS_MAX):
+            most = min(rules.UNITS_A_TICK_MAX, terms.units - side.units) - len(digests)
+            digests += await worker.work(self._setup.tick_s, most)
+            if terms.delivered(side.units + len(digests)) > side.delivered:
+                microhours = before + worker.used_us // 3_600
+                return rules.worked(side, digests, microhours), digests
+        raise JobFailed(f"no unit within {EMPTY_TICKS_MAX} ticks")
+
+    def _keep(self, kept: ReceiptFile, signed: SignedReceipt) -> SignedReceipt:
+        kept.save(signed)
+        self._setup.report(signed.receipt.order, signed)
+        return signed
+
+
+async def _show(link: Link, side: ProviderSide, digests: Sequence[bytes]) -> SignedReceipt:
+    await link.send(Shown(side.units, tuple(digests), side.meter_root, side.microhours))
+    answer = await link.receive()
+    if not isinstance(answer, Signed):
+        raise SessionEnded("no receipt came")
+    return heard(answer)

@@ -1,0 +1,156 @@
+"""`marsa redeem use`: the holder's side of a session, until all is delivered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.base import Command, examples
+from cli.errors import CliError, ExitCode
+from cli.output import emit, note
+from cli.redeem_serve import address, command
+from cli.units import parse_duration
+
+if TYPE_CHECKING:
+    from cli.delivery.holder import Service, Setup
+    from cli.delivery.rules import SignedReceipt
+    from cli.nodes import Node
+    from node.api.redemption_schemas import Redemption
+
+LOOK_S = 0.5
+
+
+@click.command(
+    "use",
+    cls=Command,
+    short_help="Have an order delivered: check the work, sign for it.",
+    help=f"""{examples("marsa redeem use 3f9c", "marsa redeem use 3f9c --check 8")}
+
+Connect to where the issuer serves an order, see that the licensed issuer answers, do some of the
+units again and sign a receipt for each tick. Signed receipts are on disk before they are sent: it
+may be killed and started again. It waits for the issuer to be ready, and ends when all is
+delivered. ID may be shortened.
+""",
+)
+@click.argument("order", metavar="ID")
+@click.option("--check", default=1, show_default=True, type=click.IntRange(0, 64))
+@click.option("--job", default="", metavar="COMMAND", help="What checks the units.")
+@click.option("--patience", default="2m", show_default=True, help="How long to try to connect.")
+def use(order: str, check: int, job: str, patience: str) -> int:
+    """Everything that is signed for is checked first."""
+    import asyncio
+
+    from cli.delivery import holder
+    from cli.delivery.frames import SessionEnded
+    from cli.delivery.rules import Broken
+    from cli.delivery.worker import JobFailed
+    from cli.nodes import connected
+    from cli.progress import Progress
+    from cli.redeem_orders import resolve
+
+    patience_ms = parse_duration(patience)
+    with connected() as node:
+        shown = _ready(node, resolve(node, order), patience_ms)
+        total = int(shown.burned) + int(shown.deliverable)
+        with Progress("delivering", total, "µ") as progress:
+
+            def reach(signed: SignedReceipt) -> None:
+                progress.reach(signed.receipt.delivered)
+
+            setup = _setup(node, shown, check, job, reach)
+            try:
+                side = asyncio.run(holder.use(setup, attempts_s=patience_ms / 1_000))
+            except Broken as broken:
+                raise _refused(shown.id, broken) from None
+            except (SessionEnded, JobFailed) as ended:
+                raise CliError(
+                    "session_ended",
+                    str(ended),
+                    hint=f"marsa redeem use {shown.id[:12]}",
+                    exit_code=ExitCode.UNREACHABLE,
+                ) from None
+    _report(shown, side.units, side.delivered, side.number)
+    return 0
+
+
+def _ready(node: Node, order: str, patience_ms: int) -> Redemption:
+    """The order, once its issuer says where it serves; raises CliError."""
+    import time
+
+    from cli.output import Waiting
+
+    with Waiting("waiting for the issuer", patience_ms) as waiting:
+        while True:
+            shown = node.client.economy.redemption(order)
+            if shown.state in ("ready", "active"):
+                return shown
+            if shown.state not in ("requested", "accepted", "queued"):
+                raise CliError(
+                    "not_ready",
+                    f"order {order[:12]} is {shown.state}: nothing is delivered any more",
+                    hint=f"marsa redeem status {order[:12]}",
+                    exit_code=ExitCode.REJECTED,
+                )
+            waiting.because(f"the order is {shown.state}")
+            time.sleep(LOOK_S)
+
+
+def _setup(node: Node, shown: Redemption, check: int, job: str, progress: object) -> Setup:
+    from cli.delivery.holder import Setup
+    from cli.delivery.service import seen_of
+    from cli.delivery.store import receipt_file
+    from cli.delivery.worker import DEFAULT_JOB
+    from cli.redeem_orders import orders_dir, session_key
+
+    key = session_key(shown.id)
+    terms = seen_of(shown).terms(bytes.fromhex(node.chain_id))
+    return Setup(
+        terms=terms,
+        service=_service(node, shown),
+        key=key,
+        kept=receipt_file(orders_dir(), terms.order),
+        job=command(job) or DEFAULT_JOB,
+        tick_s=node.params.economy.tick_ms / 1_000,
+        checked=check,
+        progress=progress,  # type: ignore[arg-type]
+    )
+
+
+def _service(node: Node, shown: Redemption) -> Service:
+    from cli.delivery.holder import Service
+
+    host, port = address(shown.endpoint)
+    licence = node.client.economy.licence(shown.issuer).licence
+    return Service(
+        host=host,
+        port=port,
+        certificate_hash=bytes.fromhex(shown.session_hash or ""),
+        licence=shown.issuer,
+        operations_key=bytes.fromhex(licence.keys.operations),
+    )
+
+
+def _refused(order: str, broken: Exception) -> CliError:
+    """The provider did what it may not: nothing more is signed for it."""
+    return CliError(
+        "delivery_refused",
+        str(broken),
+        hint=f"nothing was signed for that; marsa redeem close {order[:12]}, then dispute",
+        exit_code=ExitCode.CHECK_FAILED,
+    )
+
+
+def _report(shown: Redemption, units: int, delivered: int, number: int) -> None:
+    from ledger.amounts import format_amount
+
+    value = {
+        "order": shown.id,
+        "issuer": shown.issuer,
+        "units": units,
+        "delivered": str(delivered),
+        "receipt": number,
+    }
+    text = f"delivered {format_amount(delivered)} coins: {units} units, receipt {number}"
+    note("the issuer posts the last receipt and closes; what is left comes back by itself")
+    emit("redeem.use/1", value, text)

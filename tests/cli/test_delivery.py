@@ -1,0 +1,277 @@
+"""Both sides as processes over TLS: killed, resumed, lied to, sent garbage."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli.delivery import frames, holder, provider, tls
+from cli.delivery.frames import Link, Open, Proof, SessionEnded, Shown
+from cli.delivery.rules import Broken, Fault, SignedReceipt
+from cli.delivery.store import DamagedReceipt, receipt_file
+from cli.delivery.worker import JobFailed, Worker
+from ledger.crypto import SigningKey
+from tests.cli.delivery_world import (
+    ISSUER,
+    TERMS,
+    holder_setup,
+    provider_setup,
+    service,
+)
+
+MODULE = (sys.executable, "-m", "tests.cli.delivery_world")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for name in ("provider", "holder"):
+        (tmp_path / name).mkdir(mode=0o700)
+    return tmp_path
+
+
+def started(place: Path, port: int = 0, tick: str = "0.05") -> tuple[subprocess.Popen[str], int]:
+    """A provider, and where it listens."""
+    command = [*MODULE, "provider", str(place / "provider"), str(port), tick]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def kept(place: Path, side: str) -> SignedReceipt | None:
+    return receipt_file(place / side, TERMS.order).load()
+
+
+def ended(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> None:
+    process.send_signal(number)
+    process.communicate(timeout=20)
+
+
+def holding(place: Path, port: int) -> subprocess.Popen[str]:
+    command = [*MODULE, "holder", str(place / "holder"), str(port), "0.05"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def reads(process: subprocess.Popen[str], count: int) -> list[int]:
+    """The units that the holder signs for, line by line."""
+    assert process.stdout is not None
+    return [int(process.stdout.readline()) for _ in range(count)]
+
+
+def test_killed_holders_and_providers_go_on(place: Path) -> None:
+    """Either side is killed in the middle: what both have is at most one tick apart, and in the end
+    all is delivered under ever higher numbers."""
+    serving, port = started(place)
+    using = holding(place, port)
+    reads(using, 2)
+    ended(using, signal.SIGKILL)
+    signed, received = kept(place, "holder"), kept(place, "provider")
+    assert signed is not None
+    assert received is not None
+    assert signed.receipt.number - received.receipt.number in (0, 1)
+    using = holding(place, port)
+    assert reads(using, 2)[0] > signed.units
+    ended(serving, signal.SIGKILL)
+    serving, _ = started(place, port)
+    try:
+        rest, _ = using.communicate(timeout=60)
+    finally:
+        ended(serving)
+    assert using.returncode == 0
+    assert int(rest.split()[-1]) == TERMS.units
+    last, own = kept(place, "provider"), kept(place, "holder")
+    assert last == own
+    assert last is not None
+    assert last.receipt.delivered == TERMS.amount
+
+
+@asynccontextmanager
+async def listening(
+    place: Path, change: Callable[[provider.Setup], provider.Setup] = lambda setup: setup
+) -> AsyncIterator[int]:
+    """A provider in this process, and its port."""
+    path, setup = provider_setup(place / "provider")
+    served = provider.Provider(change(setup))
+    server = await asyncio.start_server(served.handle, "127.0.0.1", 0, ssl=tls.server_context(path))
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    await served.ended()
+
+
+async def using(place: Path, port: int, **changes: object) -> holder.HolderSide:
+    where = replace(service(place / "provider", port), **changes)  # type: ignore[arg-type]
+    return await holder.use(holder_setup(place / "holder", where), attempts_s=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"certificate_hash": bytes(32)},
+        {"licence": "val1"},
+        {"operations_key": SigningKey(bytes([5]) * 32).public},
+    ],
+)
+async def test_another_than_the_licensed_provider_is_refused(
+    place: Path, changes: dict[str, object]
+) -> None:
+    """Another certificate, another licence, another key: nothing is signed."""
+    async with listening(place) as port:
+        with pytest.raises(Broken) as broken:
+            await using(place, port, **changes)
+    assert broken.value.fault is Fault.WRONG_LICENCE
+    assert kept(place, "holder") is None
+
+
+async def test_a_job_that_was_not_done_is_not_paid(place: Path, tmp_path: Path) -> None:
+    """A provider that makes digests up: the sample shows it, and nothing is signed."""
+    fake = tmp_path / "fake.py"
+    fake.write_text(
+        "import sys, time\n"
+        "for unit in range(int(sys.argv[3]), 10**6):\n"
+        "    print(unit, '00' * 32, 1, flush=True)\n"
+        "    time.sleep(0.002)\n"
+    )
+    job = (sys.executable, str(fake))
+    async with listening(place, lambda setup: replace(setup, job=job)) as port:
+        with pytest.raises(Broken) as broken:
+            await using(place, port)
+    assert broken.value.fault is Fault.WRONG_UNIT
+    assert kept(place, "holder") is None
+
+
+async def test_who_does_not_hold_the_order_is_not_served(place: Path) -> None:
+    async with listening(place) as port:
+        where = service(place / "provider", port)
+        setup = replace(holder_setup(place / "holder", where), key=SigningKey(bytes([6]) * 32))
+        with pytest.raises(Broken) as broken:
+            await holder.use(setup, attempts_s=0)
+        assert broken.value.fault is Fault.WRONG_SIGNATURE
+        unknown = replace(TERMS, order=bytes([3]) * 32)
+        with pytest.raises(Broken) as broken:
+            await holder.use(replace(setup, terms=unknown), attempts_s=0)
+        assert broken.value.fault is Fault.NOT_READY
+
+
+async def test_an_order_is_served_on_one_connection(place: Path) -> None:
+    async with listening(place) as port:
+        where = service(place / "provider", port)
+        link = Link(*await tls.connect("127.0.0.1", port, where.certificate_hash))
+        await greet(link, where)
+        assert isinstance(await link.receive(), Shown)
+        with pytest.raises(Broken) as broken:
+            await using(place, port)
+        assert broken.value.fault is Fault.BUSY
+        await link.end()
+
+
+async def greet(link: Link, where: holder.Service) -> None:
+    """As a holder that signs nothing."""
+    setup = holder_setup(Path("/nonexistent"), where)
+    await holder._greet(setup, link, holder.HolderSide())
+
+
+async def test_a_holder_that_lost_its_receipts_gets_them_back(place: Path) -> None:
+    async with listening(place) as port:
+        first = holding(place, port)
+        await asyncio.to_thread(reads, first, 2)
+        await asyncio.to_thread(ended, first, signal.SIGKILL)
+        receipt = place / "holder" / f"{TERMS.order.hex()}.receipt"
+        receipt.unlink()
+        await asyncio.sleep(0.2)
+        side = await using(place, port)
+    assert side.delivered == TERMS.amount
+    assert kept(place, "provider") == side.signed
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xff\xff\xff", b"\0\0\0\x02\xc1\xc1", b"\0\0\0\x01"],
+)
+async def test_garbage_ends_one_connection(
+    place: Path, garbage: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "OPEN_S", 0.3)
+    async with listening(place) as port:
+        where = service(place / "provider", port)
+        reader, writer = await tls.connect("127.0.0.1", port, where.certificate_hash)
+        writer.write(garbage)
+        await writer.drain()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.transport.abort()
+        _, plain = await asyncio.open_connection("127.0.0.1", port)
+        plain.write(garbage)
+        plain.close()
+        assert (await using(place, port)).delivered == TERMS.amount
+
+
+async def test_silent_strangers_leave_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are cut off after a while, and beyond a number at once."""
+    monkeypatch.setattr(provider, "OPEN_S", 0.5)
+    monkeypatch.setattr(provider, "GREETED_MAX", 4)
+    async with listening(place) as port:
+        where = service(place / "provider", port)
+        connections = [
+            await tls.connect("127.0.0.1", port, where.certificate_hash) for _ in range(4)
+        ]
+        with pytest.raises((SessionEnded, ssl.SSLError)):
+            await using(place, port)
+        for reader, writer in connections:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.transport.abort()
+        assert (await using(place, port)).delivered == TERMS.amount
+
+
+async def test_a_proof_is_for_one_connection(place: Path) -> None:
+    """The nonce is fresh: what was signed for another connection opens nothing."""
+    async with listening(place) as port:
+        where = service(place / "provider", port)
+        link = Link(*await tls.connect("127.0.0.1", port, where.certificate_hash))
+        await link.send(Open(TERMS.order))
+        await link.receive()
+        setup = holder_setup(place / "holder", where)
+        message = frames.proof_message(
+            TERMS.chain_id, TERMS.order, where.certificate_hash, bytes(32)
+        )
+        await link.send(Proof(setup.key.sign(message), ()))
+        with pytest.raises(Broken) as broken:
+            await link.receive()
+        assert broken.value.fault is Fault.WRONG_SIGNATURE
+        await link.end()
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["print('hello')", "print('0 ' + 'zz' * 32 + ' 1')", "print('x' * 1000)", "pass"],
+)
+async def test_a_job_that_writes_no_units_fails_by_name(tmp_path: Path, program: str) -> None:
+    path = tmp_path / "job.py"
+    path.write_text(program + "\n")
+    async with Worker((sys.executable, str(path)), TERMS.order, 0) as worker:
+        with pytest.raises(JobFailed):
+            await worker.work(5, 10)
+
+
+def test_a_damaged_receipt_is_told(tmp_path: Path) -> None:
+    path = tmp_path / f"{TERMS.order.hex()}.receipt"
+    path.write_bytes(b"\x93\x01")
+    path.chmod(0o600)
+    with pytest.raises(DamagedReceipt):
+        receipt_file(tmp_path, TERMS.order).load()
+
+
+def test_an_issuer_signs_for_its_certificate() -> None:
+    """The message binds chain, order and certificate."""
+    made = {
+        frames.licence_message(*parts)
+        for parts in ((b"a", b"b", b"c"), (b"b", b"a", b"c"), (b"ab", b"", b"c"))
+    }
+    assert len(made) == 3
+    assert ISSUER.public != TERMS.session_key
