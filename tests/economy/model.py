@@ -90,6 +90,8 @@ class Model:
         before = self.now
         self.clock += min(header - self.header, 30_000)
         self.header = header
+        if self.now != before:
+            self._take_step()
         self._end_licences()
         self._end_challenges_and_cures()
         self._end_commitments()
@@ -188,7 +190,6 @@ class Model:
             assert self.coins[name].supply <= self.measured(name).reserve, name
 
     def _begin_period(self) -> None:
-        self._take_step()
         for (issuer, _), held in self.commitments.items():
             among = {name for _, name in self._best(held)[: self.times.groups]}
             for name, said in held.said.items():

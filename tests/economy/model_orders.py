@@ -61,6 +61,13 @@ class Orders(Model):
             return False
         return held.state == "contested" or self.clock <= held.end
 
+    def better(self, item: Ask) -> None:
+        """At what a coin brings now, where that is more."""
+        held = self.commitments.get(item.place)
+        if held is not None:
+            item.factor = min(item.factor, self.factors[held.line[1], item.work])
+            item.units = max(item.units, self.units[item.work])
+
     # What orders do to coins.
 
     def cost(self, name: str, delivered: int) -> int | None:
@@ -171,8 +178,14 @@ class Orders(Model):
         due = [item for item in waiting if item.turn >= turn]
         for item in due[:ASKED_MAX]:
             in_time = self.clock <= item.queue and self.is_promised(place)
-            if in_time and self.fits(place, item.hours, item.end):
+            if not in_time:
+                continue
+            before = item.factor, item.units
+            self.better(item)
+            if self.fits(place, item.hours, item.end):
                 item.state, item.since = "requested", self.clock
+            else:
+                item.factor, item.units = before
         if due[ASKED_MAX:]:
             self.turns[place] = due[ASKED_MAX].turn
         else:
@@ -262,10 +275,7 @@ class OrderActions(Orders):
     def _serve(self, item: Ask | None, state: str, key: str) -> bool:
         if item is None or not self.has_role(item.place[0], "operations", key):
             return False
-        held = self.commitments.get(item.place)
-        if held is not None:
-            item.factor = min(item.factor, self.factors[held.line[1], item.work])
-            item.units = max(item.units, self.units[item.work])
+        self.better(item)
         item.state, item.since = state, self.clock
         return True
 

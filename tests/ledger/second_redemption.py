@@ -127,11 +127,11 @@ def accept(state: State, issuer: str, identity: bytes, key: bytes) -> None:
     order = _order(state, identity, issuer)
     _need_key(state, issuer, OPERATIONS, key)
     _need_state(state, order, REQUESTED)
-    after = _at_better(state, order)
+    after = at_better(state, order)
     store(state, order, after._replace(state=ACCEPTED, since_ms=state.clock_ms))
 
 
-def _at_better(state: State, order: Redemption) -> Redemption:
+def at_better(state: State, order: Redemption) -> Redemption:
     commitment = now(state, "CapacityCommitment", order.book)
     if commitment is None:
         return order
@@ -151,7 +151,7 @@ def get_ready(
     _need_key(state, issuer, OPERATIONS, key)
     _need_state(state, order, ACCEPTED)
     need(endpoint != "" and session_hash != NOTHING, "bad_endpoint")
-    after = _at_better(state, order)._replace(endpoint=endpoint, session_hash=session_hash)
+    after = at_better(state, order)._replace(endpoint=endpoint, session_hash=session_hash)
     store(state, order, after._replace(state=READY, since_ms=state.clock_ms))
 
 
