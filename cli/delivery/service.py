@@ -66,8 +66,8 @@ class _Order:
 
     seen: OrderSeen
     posted_ms: int = 0
-    sent: dict[type[OnRedemption], float] = field(default_factory=dict)
-    """When an operation of a kind was sent last, on the monotonic clock."""
+    sent: dict[OnRedemption, float] = field(default_factory=dict)
+    """When an operation was sent last, on the monotonic clock: few, and a receipt a period."""
 
 
 class Service:
@@ -183,22 +183,25 @@ class Service:
                     now_ms=now_ms,
                     period_ms=self._plan.period_ms,
                 )
-                found[order] = [item for item in due if self._is_fresh(known, item, now_ms)]
+                found[order] = self._fresh(known, due, now_ms)
         signers = {keys.operations.public: keys.operations, keys.metering.public: keys.metering}
         for key, operations in by_signer(issuer, found).items():
             for first in range(0, len(operations), OPERATIONS_MAX):
                 part = operations[first : first + OPERATIONS_MAX]
                 self._send(client, part, signers[key], now_ms)
 
-    def _is_fresh(self, known: _Order, operation: OnRedemption, now_ms: int) -> bool:
-        """Not sent a moment ago; noted as sent."""
-        now_s, kind = time.monotonic(), type(operation)
-        if now_s - known.sent.get(kind, -AGAIN_S) < AGAIN_S:
-            return False
-        known.sent[kind] = now_s
-        if kind is PostReceipt:
-            known.posted_ms = now_ms
-        return True
+    def _fresh(self, known: _Order, due: Sequence[OnRedemption], now_ms: int) -> list[OnRedemption]:
+        """Those up to the first that was sent a moment ago, noted as sent: what comes after it
+        waits until that one is seen to be done."""
+        now_s, fresh = time.monotonic(), []
+        for operation in due:
+            if now_s - known.sent.get(operation, -AGAIN_S) < AGAIN_S:
+                break
+            known.sent[operation] = now_s
+            if isinstance(operation, PostReceipt):
+                known.posted_ms = now_ms
+            fresh.append(operation)
+        return fresh
 
     def _send(
         self, client: Client, operations: Sequence[OnRedemption], key: SigningKey, now_ms: int
