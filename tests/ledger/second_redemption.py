@@ -24,6 +24,7 @@ from tests.ledger.second_reserve import is_sound
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import asset_of, pack
 from tests.ledger.second_shape import digest, need
+from tests.ledger.second_standard import hear
 from tests.ledger.second_standing import CONTESTED, LIVE, deadline, keep, now
 
 REDEEM, CANCEL, ACCEPT, GET_READY, POST, CLOSE, DISPUTE, RULE = range(31, 39)
@@ -127,11 +128,11 @@ def accept(state: State, issuer: str, identity: bytes, key: bytes) -> None:
     order = _order(state, identity, issuer)
     _need_key(state, issuer, OPERATIONS, key)
     _need_state(state, order, REQUESTED)
-    after = _at_better(state, order)
+    after = at_better(state, order)
     store(state, order, after._replace(state=ACCEPTED, since_ms=state.clock_ms))
 
 
-def _at_better(state: State, order: Redemption) -> Redemption:
+def at_better(state: State, order: Redemption) -> Redemption:
     commitment = now(state, "CapacityCommitment", order.book)
     if commitment is None:
         return order
@@ -151,7 +152,7 @@ def get_ready(
     _need_key(state, issuer, OPERATIONS, key)
     _need_state(state, order, ACCEPTED)
     need(endpoint != "" and session_hash != NOTHING, "bad_endpoint")
-    after = _at_better(state, order)._replace(endpoint=endpoint, session_hash=session_hash)
+    after = at_better(state, order)._replace(endpoint=endpoint, session_hash=session_hash)
     store(state, order, after._replace(state=READY, since_ms=state.clock_ms))
 
 
@@ -166,6 +167,7 @@ def post(
     is_fresh = number > order.number and delivered > order.burned
     need(is_fresh and microhours >= order.used_microhours, "stale_receipt")
     after = deliver(state, order, delivered)
+    hear(state, order, delivered - order.burned, microhours - order.used_microhours)
     if order.state == READY:
         after = after._replace(state=ACTIVE, since_ms=state.clock_ms)
     said = {"number": number, "used_microhours": microhours, "meter_root": meter_root}

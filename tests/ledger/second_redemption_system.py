@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.ledger.second_membership import TREASURY_KEY
 from tests.ledger.second_order_book import book_of, fits, orders_of, period_end, store
-from tests.ledger.second_redemption import deliver, verdict_of
+from tests.ledger.second_redemption import at_better, deliver, verdict_of
 from tests.ledger.second_redemption_values import (
     ACCEPTED,
     ACTIVE,
@@ -149,17 +149,18 @@ def ask_queue(state: State, identity: bytes) -> int:
     queue = [order for order in queue if order.place >= book.next_place]
     commitment, clock_ms = now(state, "CapacityCommitment", identity), state.clock_ms
     for order in queue[:ASKED_MAX]:
+        after = at_better(state, order)
         in_time = clock_ms <= order.queue_until_ms
-        if commitment and in_time and fits(state, commitment, order.microhours, order.end_ms):
-            store(state, order, order._replace(state=REQUESTED, since_ms=clock_ms))
-    after = book_of(state, identity)
-    assert after is not None
+        if commitment and in_time and fits(state, commitment, after.microhours, order.end_ms):
+            store(state, order, after._replace(state=REQUESTED, since_ms=clock_ms))
+    book = book_of(state, identity)
+    assert book is not None
     rest = queue[ASKED_MAX:]
     if rest:
-        after = after._replace(next_place=rest[0].place)
+        book = book._replace(next_place=rest[0].place)
     else:
-        after = after._replace(next_place=0, asked_ms=period_end(state))
-    keep(state, "Book", list(after))
+        book = book._replace(next_place=0, asked_ms=period_end(state))
+    keep(state, "Book", list(book))
     return min(len(queue), ASKED_MAX)
 
 

@@ -22,7 +22,7 @@ from tests.ledger.second_reserve import (
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import check_moment, count_of, identities, is_government
 from tests.ledger.second_shape import digest, need
-from tests.ledger.second_standard import propose, withdraw
+from tests.ledger.second_standard import propose, take_step, withdraw
 from tests.ledger.second_standing import point_at_deadlines
 from tests.ledger.second_system import begin_period, sweep
 
@@ -58,6 +58,8 @@ def start_block(state: State, height: int, time_ms: int, parent: Parent) -> None
     state.touched.clear()
     before = state.period
     state.put("LedgerClock", b"", [state.clock_ms + min(time_ms - parent_ms, 30_000)])
+    if state.period != before:
+        take_step(state)
     outputs = sweep(state)
     if state.period != before:
         outputs += begin_period(state)

@@ -19,7 +19,6 @@ from tests.ledger.second_reserve import best_by_group, is_short, judge, weight
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import pack
 from tests.ledger.second_shape import digest
-from tests.ledger.second_standard import take_step
 from tests.ledger.second_standing import (
     ACTIVE,
     BY_BOND,
@@ -128,9 +127,8 @@ def _settle(state: State, held: list[Any]) -> list[list[Any]]:
 
 
 def begin_period(state: State) -> list[list[Any]]:
-    """A step takes effect, lower figures count, nonces are closed, all issuers are judged,
-    wind-downs end, claims return, shares are read."""
-    take_step(state)
+    """Lower figures count, nonces are closed, all issuers are judged, wind-downs end, claims
+    return, shares are read."""
     for commitment in all_now(state, "CapacityCommitment"):
         after = _lowered(state, commitment)
         if after != commitment:
