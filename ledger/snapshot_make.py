@@ -13,14 +13,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator
 from itertools import groupby
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
+import msgspec
 from msgspec import Raw
 
 from ledger import codec, schema
 from ledger.block import Certificate
 from ledger.chain_load import read_node, scan_all
-from ledger.codec import Wire
 from ledger.crypto import HASH_BYTES
 from ledger.kv import Reader, Row
 from ledger.merkle import Path
@@ -48,6 +48,7 @@ RUN_MIN = 8
 """So many records side by side are read faster by walking over them than one by one."""
 
 _ENTRY = bytes((OutputEntry.TYPE, codec.VERSION))
+_ENVELOPE = bytes((OutputChunk.TYPE, codec.VERSION))
 """What a stored entry begins with."""
 
 Steps: TypeAlias = Generator[None, None, bytes | None]
@@ -99,17 +100,16 @@ def chunk_steps(state: FrozenState, number: int) -> Steps:
     return None if chunk is None else codec.encode(chunk)
 
 
-class _StoredOutput(Wire, frozen=True):
+class _StoredOutput(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`snapshot.Unspent`, its entry in the bytes of the store."""
 
     outpoint: OutPoint
     entry: Raw
 
 
-class _StoredOutputs(Wire, frozen=True):
-    """`snapshot.OutputChunk`, before it is encoded."""
+class _StoredOutputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`snapshot.OutputChunk`, before it is encoded; nobody reads it as this."""
 
-    TYPE: ClassVar[int] = OutputChunk.TYPE
     path: Path
     flags: SpentProof
     spent: list[bytes]
@@ -135,7 +135,7 @@ def _output_chunk(state: FrozenState, number: int) -> Generator[None, None, byte
         chunk.unspent.extend(_unspent(image, start, unspent))
         left += unspent
         yield
-    data = codec.encode(chunk)
+    data = _ENVELOPE + codec.encode_payload(chunk)
     yield
     _check(data, number, left)
     return data

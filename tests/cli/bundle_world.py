@@ -15,15 +15,28 @@ from ledger import codec
 from ledger import genesis as genesis_rules
 from ledger.codec import Wire
 from ledger.economy.reserve import Reserve, SupplyLine, supply_leaf, supply_line
+from ledger.economy.standard import Factor, Reference
 from ledger.merkle import merkle_root
 from ledger.object_tree import ObjectTree
 from ledger.objects import hash_of_value, key_of, load_all
+from ledger.operations import ProposeStandard
 from node.api.bundles import Bundles
 from node.reserve_bundle import BUNDLE_BYTES_MAX, ProvedObject, ReserveBundle
 from tests.cli.audit_world import certify
-from tests.ledger.world import COIN, World, attest, commitment, make_genesis
-from tests.node.api.harness import Node
+from tests.ledger.economy_world import EconomyWorld, lasting, with_economy
+from tests.ledger.world import (
+    COIN,
+    PERIOD_MS,
+    TIME_MS,
+    World,
+    attest,
+    commitment,
+    make_genesis,
+)
+from tests.node.api.harness import EconomyNode, Node
 from tests.node.api.test_epochs import change_twice
+
+STEP_SPACING_MS = 3 * PERIOD_MS
 
 
 def small_node() -> Node:
@@ -51,6 +64,20 @@ def small() -> tuple[Node, bytes, bytes]:
 def changed() -> tuple[Node, bytes, bytes]:
     node = changed_node()
     return node, bundle_of(node), genesis_text(node)
+
+
+@cache
+def stepped() -> EconomyNode:
+    """Two steps of the standard were taken; a third is noticed."""
+    values = {"notice_ms": 2 * PERIOD_MS, "step_spacing_ms": STEP_SPACING_MS}
+    node = EconomyNode(EconomyWorld(with_economy(lasting(make_genesis()), **values)))
+    tpu = Factor("tpu", "inference", 700_000)
+    for version, units, added in ((2, 1_100, ()), (3, 1_101, (tpu,)), (4, 1_200, ())):
+        raised = (Reference("training", units),)
+        node.decide([node.world.govern(ProposeStandard(version, raised, added))])
+        while version < 4 and node.world.clock_ms < TIME_MS + (version - 1) * STEP_SPACING_MS:
+            node.decide([], after_ms=30_000)
+    return node
 
 
 def bundle_of(node: Node) -> bytes:

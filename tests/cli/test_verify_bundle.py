@@ -18,6 +18,7 @@ from ledger import genesis as genesis_rules
 from ledger.block import PREPARE, Certificate, VotePayload, make_certificate, vote_hash
 from ledger.boundaries import Boundary, boundary_of
 from ledger.economy.reserve import Reserve
+from ledger.economy.standard import PastStandard
 from ledger.epochs import Epoch
 from ledger.objects import LedgerClock, key_of, load_all, load_one
 from ledger.validators import Member, ValidatorSet
@@ -33,6 +34,7 @@ from tests.cli.bundle_world import (
     read,
     small,
     small_node,
+    stepped,
     trust_of,
     verified,
 )
@@ -150,14 +152,16 @@ def flips(data: bytes, text: bytes, step: int) -> list[str]:
 
 
 def test_each_changed_byte_is_refused() -> None:
-    """Turns over a bit of every byte of the least bundle, in which every kind of object is, and of
-    many of a larger one with changes of the validators."""
+    """Turns over a bit of every byte of the least bundle, in which every kind of object is but one,
+    and of many of larger ones: with changes of the validators, with standards that are past."""
     _, data, text = least()
-    assert {item.key[0] for item in read(data).objects} == set(OBJECTS)
+    assert {item.key[0] for item in read(data).objects} == set(OBJECTS) - {PastStandard.TYPE}
     assert fault_of(data, text) == ""
     assert flips(data, text, 1) == []
     _, data, text = changed()
     assert flips(data, text, 13) == []
+    node = stepped()
+    assert flips(bundle_of(node), genesis_text(node), 29) == []
 
 
 def test_each_missing_or_added_byte_is_refused() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 
 import pytest
 from msgspec.structs import replace
@@ -13,30 +12,18 @@ from cli.verify_bundle import Report, verify
 from cli.verify_bytes import Refused
 from cli.verify_chain import Trust
 from ledger.economy.reserve import Reserve
-from ledger.economy.standard import Factor, PastStandard, Reference, Standard
+from ledger.economy.standard import PastStandard, Reference, Standard
 from ledger.objects import key_of, load_all, load_one
-from ledger.operations import ProposeStandard
-from tests.cli.bundle_world import bundle_of, genesis_text, lie, verified
-from tests.ledger.economy_world import EconomyWorld, lasting, with_economy
-from tests.ledger.world import PERIOD_MS, TIME_MS, make_genesis
-from tests.node.api.harness import EconomyNode
+from tests.cli.bundle_world import (
+    bundle_of,
+    genesis_text,
+    lie,
+    stepped,
+    verified,
+)
+from tests.ledger.world import PERIOD_MS
 
-SPACING_MS = 3 * PERIOD_MS
 Twist = Callable[[Standard], Standard]
-
-
-@cache
-def stepped() -> EconomyNode:
-    """Two steps were taken; a third is noticed."""
-    values = {"notice_ms": 2 * PERIOD_MS, "step_spacing_ms": SPACING_MS}
-    node = EconomyNode(EconomyWorld(with_economy(lasting(make_genesis()), **values)))
-    tpu = Factor("tpu", "inference", 700_000)
-    for version, units, added in ((2, 1_100, ()), (3, 1_101, (tpu,)), (4, 1_200, ())):
-        raised = (Reference("training", units),)
-        node.decide([node.world.govern(ProposeStandard(version, raised, added))])
-        while version < 4 and node.world.clock_ms < TIME_MS + (version - 1) * SPACING_MS:
-            node.decide([], after_ms=30_000)
-    return node
 
 
 def rules_of(data: bytes) -> str:

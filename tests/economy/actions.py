@@ -5,7 +5,9 @@ One method an operation, in the words of the design. `key` is the name of the ke
 
 from __future__ import annotations
 
-from tests.economy.model import (
+from tests.economy.model import hashed, panel_of
+from tests.economy.model_orders import OrderActions
+from tests.economy.model_values import (
     HOUR_MS,
     PPM,
     YEAR_MS,
@@ -13,13 +15,10 @@ from tests.economy.model import (
     CoinModel,
     CommitmentModel,
     LicenceModel,
-    Model,
     OpeningModel,
     OrderModel,
     Said,
     StepModel,
-    hashed,
-    panel_of,
 )
 
 PROMISING = ("active", "accused", "suspended", "winddown")
@@ -27,13 +26,10 @@ COMMITMENTS_OF_ISSUER = 32
 DEVICES_MAX = 10_000
 
 
-class Actions(Model):
+class Actions(OrderActions):
     """A model that can be acted upon."""
 
     # Coins.
-
-    def spend(self, owner: str) -> bool:
-        return all(owner not in item.targets for item in self.orders.values())
 
     def mint(self, name: str, key: str, amount: int) -> bool:
         item = self.licences.get(name)
@@ -50,7 +46,7 @@ class Actions(Model):
             key == item.keys["treasury"]
             and coin.solvency == "healthy"
             and not coin.frozen
-            and after <= coin.reserve * (PPM - self.times.margin) // PPM
+            and after + coin.claims <= coin.reserve * (PPM - self.times.margin) // PPM
             and coin.deliverable * PPM >= after * least
             and minted + amount <= cap
             and self.bond_worth(name, self.bond_needed(after)) >= self.bond_needed(after)
@@ -83,7 +79,7 @@ class Actions(Model):
         if item is None or name not in self.coins or key != item.keys["treasury"]:
             return False
         bond = self.coins[name].bond
-        supply = self.coins[name].supply
+        supply = self.coins[name].supply + self.coins[name].claims
         is_over = item.state == "revoked" and supply > 0
         if item.state == "suspended" or is_over or bond.get(coin, 0) < amount:
             return False

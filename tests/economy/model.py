@@ -12,132 +12,24 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 
-PPM = 1_000_000
-WEEK_MS = 7 * 86_400_000
-HOUR_MS = 3_600_000
-YEAR_MS = 365 * 86_400_000
-AMOUNT_MAX = 2**62 - 1
-
-
-@dataclass
-class Times:
-    """The parameters of the chain, as plain numbers."""
-
-    period: int
-    groups: int
-    margin: int
-    deliverability: int
-    mint_cap: int
-    bond: int
-    deposit: int
-    life: int
-    lower: int
-    proposal: int
-    contest: int
-    cure: int
-    bond_cure: int
-    application: int
-    suspension: int
-    rotation: int
-    winddown: int
-    order: int
-    audit: int
-    step: int
-    spacing: int
-    notice: int
-
-
-@dataclass
-class LicenceModel:
-    issuer: bool
-    expires: int
-    keys: dict[str, str]
-    title: str
-    """The display name."""
-    state: str = "active"
-    since: int = 0
-    cause: str = ""
-    version: int = 0
-    coming: dict[str, tuple[str, int]] = field(default_factory=dict)
-    answers_from: int = 0
-    """The first epoch that it can be accused of."""
-    winding: int = 0
-    """Since when, while evidence has it suspended instead."""
-
-
-@dataclass
-class Said:
-    figure: int
-    at: int
-    until: int
-    """Where the schedule ended that it was said of."""
-    lower: int | None = None
-    lower_at: int = 0
-
-
-@dataclass
-class CommitmentModel:
-    line: tuple[str, str, str]
-    workloads: tuple[str, ...]
-    begin: int
-    end: int
-    hours: int
-    state: str
-    since: int
-    born: int = 0
-    version: int = 0
-    devices: int = 0
-    said: dict[str, Said] = field(default_factory=dict)
-
-
-@dataclass
-class CoinModel:
-    supply: int = 0
-    solvency: str = "healthy"
-    since: int = 0
-    minted: dict[int, int] = field(default_factory=dict)
-    short: int = 0
-    bond: dict[str, int] = field(default_factory=dict)
-    reserve: int = 0
-    deliverable: int = 0
-    frozen: bool = False
-
-
-@dataclass
-class ChallengeModel:
-    coin: str
-    deposit: int
-    penalty: int
-    since: int
-    panel: tuple[str, ...]
-    votes: dict[str, bool] = field(default_factory=dict)
-    decided: int = 0
-
-
-@dataclass
-class OpeningModel:
-    """Devices of one issuer that are to be opened for one period."""
-
-    seed: bytes
-    devices: int
-    opened: set[bytes] = field(default_factory=set)
-
-
-@dataclass
-class StepModel:
-    """A standard that is to come."""
-
-    units: dict[str, int]
-    factors: dict[tuple[str, str], int]
-    since: int
-    ends: int
-
-
-@dataclass
-class OrderModel:
-    targets: tuple[str, ...]
-    until: int
-    version: int = 1
+from tests.economy.model_values import (
+    AMOUNT_MAX,
+    HOUR_MS,
+    PPM,
+    WEEK_MS,
+    Ask,
+    ChallengeModel,
+    CoinModel,
+    CommitmentModel,
+    Conduct,
+    LicenceModel,
+    OpeningModel,
+    OrderModel,
+    Quarrel,
+    Said,
+    StepModel,
+    Times,
+)
 
 
 @dataclass
@@ -175,6 +67,16 @@ class Model:
     factors: dict[tuple[str, str], int] = field(default_factory=dict)
     """By class and workload."""
     step: StepModel | None = None
+    asks: dict[bytes, Ask] = field(default_factory=dict)
+    """Orders for compute, by id, in the order in which they came."""
+    quarrels: dict[bytes, Quarrel] = field(default_factory=dict)
+    conduct: dict[str, Conduct] = field(default_factory=dict)
+    claims: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By issuer and owner."""
+    asked: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The end of the period in which a queue was asked last."""
+    turns: dict[tuple[str, str], int] = field(default_factory=dict)
+    """From where a queue goes on where more waited than were asked at once."""
 
     @property
     def now(self) -> int:
@@ -188,6 +90,8 @@ class Model:
         before = self.now
         self.clock += min(header - self.header, 30_000)
         self.header = header
+        if self.now != before:
+            self._take_step()
         self._end_licences()
         self._end_challenges_and_cures()
         self._end_commitments()
@@ -198,18 +102,18 @@ class Model:
     def _end_challenges_and_cures(self) -> None:
         """By deadline, cures first, then by identity: a bond is less by what was paid from it
         before, and coins of who was suspended before count no more."""
-        ends: list[tuple[int, int, bytes, Callable[[], None]]] = []
+        ends = self.further_ends()
         for name, coin in self.coins.items():
             moments = [coin.since + self.times.cure] if coin.solvency == "deficit" else []
             if coin.short:
                 moments.append(coin.short + self.times.bond_cure)
             if moments:
                 asset = hashed("asset", self.chain, name.encode(), bytes(1), bytes(8))
-                ends.append((min(moments), 0, asset, partial(self._end_cure, name)))
+                ends.append((min(moments), 3, asset, partial(self._end_cure, name)))
         for place, item in self.challenges.items():
             moment = item.decided or item.since + self.times.contest
             identity = "\0".join(place).encode()
-            ends.append((moment, 1, identity, partial(self._end_challenge, place)))
+            ends.append((moment, 5, identity, partial(self._end_challenge, place)))
         for moment, _, _, act in sorted(ends, key=lambda end: end[:3]):
             if self.clock > moment:
                 act()
@@ -221,12 +125,17 @@ class Model:
         held.version += 1
         self.touched.add(place[0])
         if upheld:
-            bond = self.coins[place[0]].bond
-            total = sum(bond.values())
-            due = min(item.penalty, total)
-            for coin in list(bond):
-                bond[coin] -= bond[coin] * due // total
-            self.coins[place[0]].bond = {coin: left for coin, left in bond.items() if left}
+            self.slash(place[0], item.penalty)
+
+    def slash(self, name: str, amount: int) -> int:
+        """Of each coin in a bond in proportion; how much in all."""
+        bond = self.coins[name].bond
+        total = sum(bond.values())
+        due = min(amount, total)
+        self.touched.add(name)
+        after = {coin: there - there * due // total for coin, there in bond.items()}
+        self.coins[name].bond = {coin: left for coin, left in after.items() if left}
+        return total - sum(after.values())
 
     def _end_licences(self) -> None:
         for name, item in list(self.licences.items()):
@@ -281,7 +190,6 @@ class Model:
             assert self.coins[name].supply <= self.measured(name).reserve, name
 
     def _begin_period(self) -> None:
-        self._take_step()
         for (issuer, _), held in self.commitments.items():
             among = {name for _, name in self._best(held)[: self.times.groups]}
             for name, said in held.said.items():
@@ -309,10 +217,11 @@ class Model:
             if item.state != "winddown":
                 continue
             coin = self.coins.get(name)
-            if coin is None or coin.supply == 0:
+            if coin is None or coin.supply + coin.claims == 0:
                 item.state, item.since, item.cause = "closed", self.clock, ""
             elif self.clock > item.since + self.times.winddown and coin.solvency != "caged":
                 coin.solvency, coin.since = "caged", self.clock
+        self.begin_batch()
         # Whoever changed is judged once more when the block ends, as after any change.
         self.touched |= {name for name, coin in self.coins.items() if coin != before[name]}
 
@@ -340,6 +249,14 @@ class Model:
             for item in self.licences.values():
                 if item.state == "accused":
                     item.state, item.since, item.cause = "suspended", self.clock, "evidence"
+
+    def further_ends(self) -> list[tuple[int, int, bytes, Callable[[], None]]]:
+        """What else falls due: moment, number of its kind, identity, and what happens."""
+        raise NotImplementedError
+
+    def begin_batch(self) -> None:
+        """After all were judged as a period begins."""
+        raise NotImplementedError
 
     # Figures.
 
@@ -384,7 +301,14 @@ class Model:
             if stop > first:
                 total += self.counted(held, end) * self.rate(held) * (stop - first)
                 first = stop
-        return total
+        gone = min(held.served.get(self.now, 0), self.figure(held, self.now))
+        return total - gone * self.rate(held)
+
+    def figure(self, held: CommitmentModel, period: int) -> int:
+        """µh that count in one period."""
+        begins = period * self.times.period
+        reach = [said.until for said in held.said.values() if said.until > begins]
+        return self.counted(held, min(reach)) if reach and held.begin <= begins < held.end else 0
 
     def at_stake(self, held: CommitmentModel) -> int:
         """µ that a challenge is about: as if all had spoken just now, of all that is left."""
@@ -437,6 +361,11 @@ class Model:
                 for name, said in held.said.items()
             ),
         )
+        covered, outstanding = coin.share
+        if coin.supply > coin.reserve and (
+            not outstanding or coin.reserve * outstanding < covered * coin.supply
+        ):
+            coin.share = (coin.reserve, coin.supply)
         stands = self._stands(coin)
         if coin.solvency != "caged" and stands != coin.solvency:
             coin.solvency, coin.since = stands, self.clock

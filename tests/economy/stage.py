@@ -34,6 +34,7 @@ from ledger.objects import LedgerClock, load_one
 from ledger.operations import Commit, Operation
 from ledger.parameters import PPM
 from ledger.reasons import Invalid, Reason
+from ledger.redemption_operations import Redeem
 from ledger.registers import (
     CHALLENGES,
     COMMITMENTS,
@@ -45,8 +46,9 @@ from ledger.registers import (
 )
 from ledger.times import MINUTE_MS
 from ledger.transaction import Fee, Input, Output, SignedTransaction
+from tests.economy import stage_orders
 from tests.economy.actions import Actions
-from tests.economy.model import CoinModel, CommitmentModel, LicenceModel, Said, Times
+from tests.economy.model_values import CoinModel, CommitmentModel, LicenceModel, Said, Times
 from tests.ledger import world
 from tests.ledger.world import COIN, ROLES, World, attest, commitment, grant, key, lock_of, sign
 
@@ -164,6 +166,11 @@ def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
         step=e.step_ppm,
         spacing=e.step_spacing_ms,
         notice=e.notice_ms,
+        accept=e.accept_ms,
+        closing=e.closing_ms,
+        penalty=e.penalty_ppm,
+        penalty_max=e.penalty_ppm_max,
+        forgive=e.forgive_ms,
     )
     model = Actions(times, chain_id, genesis.time_ms, genesis.time_ms)
     model.standard_since = genesis.time_ms
@@ -284,6 +291,8 @@ class Stage:
             if isinstance(operation, Commit):
                 return "none"
             return self.model.commitment_state((operation.issuer, operation.commitment))
+        if kind == "redemption" and not isinstance(operation, Redeem):
+            return stage_orders.order_state(self.model, operation)
         if kind == "standard":
             return "none" if self.model.step is None else "noticed"
         return ""
@@ -356,6 +365,8 @@ class Stage:
         orders = {x.id: (x.until_ms, x.version) for x in ORDERS.all(draft)}
         _same("orders", orders, {n: (x.until, x.version) for n, x in model.orders.items()})
         self._compare_standard(draft)
+        for what, ours, theirs in stage_orders.pairs(draft, model):
+            _same(what, ours, theirs)
         strikes = {x.id: x.strikes for x in draft.all(Attestor) if x.strikes}
         _same("strikes", strikes, model.strikes)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ledger import operations as ops
 from ledger.economy.standard import Factor, Reference
-from tests.economy.model import PPM, Model
+from tests.economy.model import Model
+from tests.economy.model_values import PPM
 
 if TYPE_CHECKING:
     from tests.economy.stage import Stage

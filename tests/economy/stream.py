@@ -17,6 +17,7 @@ from ledger.economy.spot_audit import nonce_digest
 from ledger.objects import load
 from ledger.times import MINUTE_MS
 from tests.economy import steps
+from tests.economy.redeeming import Redeeming
 from tests.economy.stage import ACCOUNTS, APPLICANTS, ISSUERS, VOUCHING, Stage
 from tests.ledger.world import COIN, ROLES, device, grant, key, lock_of
 
@@ -34,6 +35,7 @@ class Stream:
         self.model = self.stage.model
         self.rng = Random(f"economy/{seed}")
         self.attestor_versions: dict[str, int] = {}
+        self.redeeming = Redeeming(self.stage, self.rng)
 
     def run(self, actions: int) -> Stage:
         """At least so many actions; raises Disagreement."""
@@ -54,6 +56,7 @@ class Stream:
         """What is not government; what keeps a chain alive is tried more often."""
         return (
             *(self.attest,) * 8,
+            *(self.redeeming.act,) * 14,
             *(self.transfer,) * 3,
             *(self.again,) * 2,
             *(self.mint,) * 6,
@@ -65,15 +68,12 @@ class Stream:
             self.wind_down,
             self.accuse,
             self.rotate,
-            self.commit,
-            self.commit,
+            *(self.commit,) * 2,
             self.amend,
             *(self.challenge,) * 2,
             *(self.rule,) * 4,
-            self.seal,
-            self.seal,
-            self.reveal,
-            self.reveal,
+            *(self.seal,) * 2,
+            *(self.reveal,) * 2,
             *(self.open,) * 2,
         )
 

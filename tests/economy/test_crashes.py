@@ -28,6 +28,11 @@ from tests.sim.disk import PowerCut, SimKV
 
 ACTIONS = 300
 SEED = 11
+ORDERS = (
+    *("redeem", "accept-redemption", "ready-redemption", "post-receipt", "close-redemption"),
+    *("dispute-redemption", "rule-redemption"),
+)
+"""What the life has among the rest."""
 POINTS = ("kv.write", "kv.written")
 STOPS: tuple[type[BaseException], ...] = (StorageError, PowerCut)
 AUDIT_EVERY = 5
@@ -109,6 +114,7 @@ def life() -> Life:
     stage = stream.run(ACTIONS)
     assert isinstance(stage, Recorder)
     assert sum(stage.taken.values()) > ACTIONS // 4
+    assert min(stage.taken[name] for name in ORDERS) > 0
     return stage.life
 
 

@@ -13,7 +13,9 @@ SEEDS = range(4)
 OFTEN = (
     "mint burn attest commit pledge-devices amend challenge rule seal-nonce reveal-nonce"
     " open-devices deposit-bond withdraw-bond admit suspend reinstate rotate-key freeze renew-order"
-    " lift-order evidence end-epoch propose-standard withdraw-standard"
+    " lift-order evidence end-epoch propose-standard withdraw-standard redeem cancel-redemption"
+    " accept-redemption ready-redemption post-receipt close-redemption dispute-redemption"
+    " rule-redemption"
 )
 REASONS = (
     "above_headroom not_healthy licence_inactive wrong_role_key wrong_version short_bond own_coin"
@@ -21,6 +23,9 @@ REASONS = (
     " above_commitment low_deposit not_on_panel bad_period unknown_attestor above_mint_cap too_many"
     " no_panel not_drawn unknown_device already_final expired wrong_epoch bad_standard"
     " reference_falls cut_too_large step_open no_step"
+    " no_free_hours bad_window low_amount redemption_exists unknown_commitment commitment_over"
+    " unknown_redemption wrong_state bad_receipt stale_receipt above_order unknown_dispute"
+    " replayed_operation"
 )
 
 _taken: dict[int, tuple[Counter[str], Counter[str]]] = {}

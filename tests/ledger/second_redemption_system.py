@@ -149,18 +149,18 @@ def ask_queue(state: State, identity: bytes) -> int:
     queue = [order for order in queue if order.place >= book.next_place]
     commitment, clock_ms = now(state, "CapacityCommitment", identity), state.clock_ms
     for order in queue[:ASKED_MAX]:
-        after = at_better(state, order)
         in_time = clock_ms <= order.queue_until_ms
+        after = at_better(state, order)
         if commitment and in_time and fits(state, commitment, after.microhours, order.end_ms):
             store(state, order, after._replace(state=REQUESTED, since_ms=clock_ms))
-    book = book_of(state, identity)
-    assert book is not None
+    asked = book_of(state, identity)
+    assert asked is not None
     rest = queue[ASKED_MAX:]
     if rest:
-        book = book._replace(next_place=rest[0].place)
+        asked = asked._replace(next_place=rest[0].place)
     else:
-        book = book._replace(next_place=0, asked_ms=period_end(state))
-    keep(state, "Book", list(book))
+        asked = asked._replace(next_place=0, asked_ms=period_end(state))
+    keep(state, "Book", list(asked))
     return min(len(queue), ASKED_MAX)
 
 

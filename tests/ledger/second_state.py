@@ -58,10 +58,11 @@ def start_block(state: State, height: int, time_ms: int, parent: Parent) -> None
     state.touched.clear()
     before = state.period
     state.put("LedgerClock", b"", [state.clock_ms + min(time_ms - parent_ms, 30_000)])
-    if state.period != before:
+    begins = state.period != before
+    if begins:
         take_step(state)
     outputs = sweep(state)
-    if state.period != before:
+    if begins:
         outputs += begin_period(state)
     start_epoch(state)
     for index, output in enumerate([*outputs, *share_fees(state)]):

@@ -49,11 +49,12 @@ def unplain(value: Any) -> Any:
 
 
 def wire_types() -> dict[str, type[Wire]]:
-    """Every struct of the ledger by name."""
+    """Every struct of the ledger by name; private ones only help to write the bytes of these."""
     found: dict[str, type[Wire]] = {}
     for module in pkgutil.walk_packages(ledger.__path__, "ledger."):
         for value in vars(import_module(module.name)).values():
-            if isinstance(value, type) and issubclass(value, Wire) and value is not Wire:
+            is_struct = isinstance(value, type) and issubclass(value, Wire) and value is not Wire
+            if is_struct and not value.__name__.startswith("_"):
                 found[value.__name__] = value
     return found
 
