@@ -1,7 +1,8 @@
 """The recount of orders: what a state claims about them follows from the orders themselves.
 
 Escrow: what moved into an order was burned, claimed, paid back or still lies in it; the supply
-equation counts the last. Here: hours in the books, places in the queues, disputes and claims.
+equation counts the last. Here: hours in the books, places in the queues, disputes, claims and
+what receipts told.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from ledger.economy.dispute import Dispute
 from ledger.economy.redemption import Redemption, RedemptionState
 from ledger.economy.reserve import Reserve
 from ledger.economy.residual import ResidualClaim
+from ledger.economy.standard import Standard, factor_table
+from ledger.economy.throughput import Throughput
 from ledger.errors import InvariantBroken
 from ledger.objects import decode, key_of
 
@@ -39,6 +42,18 @@ def check_orders(draft: Draft) -> None:
         if found[0] != found[1]:
             detail = "{} of claims, {} are held".format(*found)
             raise InvariantBroken(f"reserve of '{issuer}': {detail}")
+    _check_throughput(draft)
+
+
+def _check_throughput(draft: Draft) -> None:
+    """Of pairs that the standard has a factor for, each in its place: no more than it has."""
+    known = factor_table(draft.one(Standard).factors)
+    for key, data in draft.objects(key_of(Throughput)):
+        held = decode(data, Throughput)
+        is_known = (held.device_class, held.workload) in known
+        is_told = held.amount > 0 and held.microhours > 0
+        if key != key_of(Throughput, held.identity) or not is_known or not is_told:
+            raise InvariantBroken(f"what receipts told: {held} at {key!r}")
 
 
 def _check_books(draft: Draft, orders: list[Redemption]) -> None:

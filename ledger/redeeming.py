@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.backing import Yardstick
 from ledger.draft import Draft
-from ledger.economy import book, capacity, conduct, redemption
+from ledger.economy import book, capacity, conduct, redemption, throughput
 from ledger.economy.bond import Bond, slash
 from ledger.economy.book import Book, Place
 from ledger.economy.capacity import CapacityCommitment
@@ -26,6 +26,7 @@ from ledger.economy.redemption import Rate, Redemption, RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
 from ledger.economy.residual import ResidualClaim
 from ledger.economy.standard import Standard, factor_table, units_table
+from ledger.economy.throughput import Throughput
 from ledger.locks import Key, lock_hash
 from ledger.objects import decode, key_of
 from ledger.reasons import Invalid, Reason
@@ -131,6 +132,23 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     if commitment is not None and hours:
         COMMITMENTS.put(draft, capacity.delivered(commitment, hours, draft.period))
     return after
+
+
+def tell(draft: Draft, held: Redemption, delivered: int, microhours: int) -> None:
+    """What a receipt adds, in µ of the order and µh, counts in the throughput of the period; of
+    devices whose commitment is over nothing does."""
+    identity = CapacityCommitment.identity(held.issuer, held.commitment)
+    commitment = COMMITMENTS.get(draft, identity)
+    if commitment is None or not commitment.counts:
+        return
+    rate, trigger_ppm = rate_of(draft, commitment, held.workload), draft.economy.trigger_ppm
+    today = delivered * held.units // rate.units  # a step raised what a coin is since the start
+    amount, time = throughput.counted(today, microhours, rate.factor, trigger_ppm)
+    if not amount:
+        return
+    none = Throughput(commitment.terms.device_class, held.workload, 0, 0)
+    known = draft.load(Throughput, none.identity) or none
+    draft.put(throughput.added(known, amount, time), none.identity)
 
 
 def _reserve(draft: Draft, held: Redemption) -> Reserve:

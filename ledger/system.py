@@ -1,10 +1,10 @@
 """What the system does at the start of a block, before any transaction.
 
 The ledger clock moves; when a period begins, a step of the standard takes effect before anything
-reads it; what fell due is written down (`ledger.sweep`); then hours of the past period leave the
-reserves and every issuer is judged anew; the first block of an epoch notes its base; fees of past
-epochs are shared out. Everything that may be many is capped a block and the rest carried over, so
-that no block stalls.
+reads it, or receipts of the past one bring a draft; what fell due is written down (`ledger.sweep`);
+then hours of the past period leave the reserves and every issuer is judged anew; the first block of
+an epoch notes its base; fees of past epochs are shared out. Everything that may be many is capped a
+block and the rest carried over, so that no block stalls.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ than delta. A draft binds nobody (`ledger.economy.step`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -24,23 +23,12 @@ from ledger.economy.standard import (
     factor_table,
 )
 from ledger.economy.step import PPM, StandardStep, StepState, propose
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What devices of one class delivered of one workload in a period, by receipts."""
-
-    device_class: str
-    workload: str
-    amount: int
-    """In µ: work units over those of an hour of the standard."""
-    microhours: int
-    """Of device time, in µh."""
+from ledger.economy.throughput import Throughput
 
 
 def draft(
     standard: Standard,
-    delivered: Iterable[Delivered],
+    delivered: Iterable[Throughput],
     *,
     clock_ms: int,
     period_ms: int,
@@ -66,7 +54,7 @@ def draft(
     return msgspec.structs.replace(step, state=StepState.DRAFT, ends_ms=ends_ms)
 
 
-def _median_ppm(workload: str, delivered: Iterable[Delivered], factors: FactorTable) -> int:
+def _median_ppm(workload: str, delivered: Iterable[Throughput], factors: FactorTable) -> int:
     """The ratio that at least half of the device time of a workload does not exceed; 0 where
     nothing was delivered. Rounded down."""
     ratios = sorted(

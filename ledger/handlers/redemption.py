@@ -21,7 +21,7 @@ from ledger.economy.redemption import ORDER_LEAST, Rate, Redemption, RedemptionS
 from ledger.handlers.common import need_attestor, need_licence, need_role
 from ledger.operations import OPERATIONS
 from ledger.reasons import Invalid, Reason
-from ledger.redeeming import deliver, rate_of, room_for, write
+from ledger.redeeming import deliver, rate_of, room_for, tell, write
 from ledger.redemption_operations import (
     AcceptRedemption,
     CancelRedemption,
@@ -153,7 +153,7 @@ def ready(draft: Draft, operation: ReadyRedemption) -> None:
 
 
 def post_receipt(draft: Draft, operation: PostReceipt) -> None:
-    """The highest number wins; what it adds is burned."""
+    """The highest number wins; what it adds is burned, and tells how fast the devices are."""
     receipt = operation.receipt
     held = _need_order(draft, receipt.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), METERING, operation.key)
@@ -163,6 +163,7 @@ def post_receipt(draft: Draft, operation: PostReceipt) -> None:
     _need(draft, held, *redemption.DELIVERING)
     redemption.check_receipt(held, receipt)
     after = deliver(draft, held, receipt.delivered)
+    tell(draft, held, receipt.delivered - held.burned, receipt.microhours - held.used_microhours)
     if after.state is RedemptionState.READY:
         after = redemption.entered(after, RedemptionState.ACTIVE, draft.clock_ms)
     after = msgspec.structs.replace(

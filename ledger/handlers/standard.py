@@ -1,11 +1,13 @@
-"""Steps of the standard: proposed, withdrawn, and taken when their period begins."""
+"""Steps of the standard: proposed, withdrawn, taken or drafted when a period begins."""
 
 from __future__ import annotations
 
 from ledger.draft import Draft
 from ledger.economy import step
 from ledger.economy.standard import PastStandard, Standard
+from ledger.economy.standard_draft import draft as draft_step
 from ledger.economy.step import StandardStep, StepState
+from ledger.economy.throughput import Throughput
 from ledger.handlers.common import need_version
 from ledger.operations import ProposeStandard, WithdrawStandard
 from ledger.reasons import Invalid, Reason
@@ -42,12 +44,28 @@ def withdraw(draft: Draft, operation: WithdrawStandard) -> None:
 
 
 def begin(draft: Draft) -> None:
-    """What ends with this period's start: a draft lapses, a noticed step is in force."""
+    """What ends with this period's start: a draft lapses, a noticed step is in force. Else, and
+    where no step is open, receipts of the past period may bring a draft; they are not looked at
+    again. Those before a step measured by the standard that is gone."""
+    told = draft.all(Throughput)
+    for item in told:
+        draft.remove(Throughput, item.identity)
     held = draft.load(StandardStep)
-    if held is None or draft.clock_ms < held.ends_ms:
-        return
-    draft.remove(StandardStep, b"")
-    if held.state is StepState.NOTICED:
-        past = PastStandard(draft.one(Standard), held.ends_ms)
-        draft.put(past, past.identity)
-        draft.put(held.standard)
+    if held is not None:
+        if draft.clock_ms < held.ends_ms:
+            return
+        draft.remove(StandardStep, b"")
+        if held.state is StepState.NOTICED:
+            past = PastStandard(draft.one(Standard), held.ends_ms)
+            draft.put(past, past.identity)
+            draft.put(held.standard)
+            return
+    drafted = draft_step(
+        draft.one(Standard),
+        told,
+        clock_ms=draft.clock_ms,
+        period_ms=draft.parameters.period_ms,
+        economy=draft.economy,
+    )
+    if drafted is not None:
+        draft.put(drafted)

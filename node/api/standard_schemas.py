@@ -46,8 +46,8 @@ class IssuerImpact(Answer, frozen=True, kw_only=True):
 
 
 class Step(Answer, frozen=True, kw_only=True):
-    """The standard to come. `noticed_ms` names the step for who withdraws it; `cut_ppm` is the most
-    that a factor falls by."""
+    """The standard to come. `noticed_ms` is when it was noticed or drafted, and names the step for
+    who withdraws it; `cut_ppm` is the most that a factor falls by."""
 
     noticed_ms: Count
     noticed: str

@@ -466,7 +466,8 @@ class Actions(OrderActions):
     def propose(
         self, version: int, raised: dict[str, int], added: dict[tuple[str, str], int]
     ) -> bool:
-        if version != self.standard + 1 or self.step is not None or not (raised or added):
+        is_noticed = self.step is not None and self.step.state == "noticed"
+        if version != self.standard + 1 or is_noticed or not (raised or added):
             return False
         if any(units <= self.units.get(work, 0) for work, units in raised.items()):
             return False
@@ -491,7 +492,7 @@ class Actions(OrderActions):
         return True
 
     def withdraw_step(self, since: int) -> bool:
-        if self.step is None or self.step.since != since:
+        if self.step is None or (self.step.state, self.step.since) != ("noticed", since):
             return False
         self.step = None
         return True

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 
+from tests.economy.model_pace import Told, advise
 from tests.economy.model_values import (
     AMOUNT_MAX,
     HOUR_MS,
@@ -67,6 +68,8 @@ class Model:
     factors: dict[tuple[str, str], int] = field(default_factory=dict)
     """By class and workload."""
     step: StepModel | None = None
+    told: Told = field(default_factory=dict)
+    """By receipts of the present period."""
     asks: dict[bytes, Ask] = field(default_factory=dict)
     """Orders for compute, by id, in the order in which they came."""
     quarrels: dict[bytes, Quarrel] = field(default_factory=dict)
@@ -175,9 +178,14 @@ class Model:
                 self.touched.add(place[0])
 
     def _take_step(self) -> None:
-        """Who kept the margin is covered afterwards too: no step by itself makes a deficit."""
-        step = self.step
-        if step is None or self.clock < step.ends:
+        """A draft comes or lapses, or a step takes effect: who kept the margin is covered
+        afterwards too, no step by itself makes a deficit."""
+        step, told, self.told = self.step, self.told, {}
+        if step is not None and self.clock < step.ends:
+            return
+        if step is None or step.state == "draft":
+            self.step = None
+            advise(self, told)
             return
         spared = [
             name

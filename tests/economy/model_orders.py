@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.economy.model import Model
+from tests.economy.model_pace import hear
 from tests.economy.model_values import (
     DAY_MS,
     HOUR_MS,
@@ -288,8 +289,10 @@ class OrderActions(Orders):
         number, delivered, used = said
         if number <= item.number or delivered <= item.burned or used < item.used:
             return False
+        fresh = delivered - item.burned
         if not self.has_role(issuer, "metering", key) or not self.deliver(item, delivered):
             return False
+        hear(self, item, fresh, used - item.used)
         item.number, item.used = number, used
         if item.state == "ready":
             item.state, item.since = "active", self.clock

@@ -46,6 +46,7 @@ class Times:
     step: int
     spacing: int
     notice: int
+    trigger: int
     accept: int
     closing: int
     penalty: int
@@ -143,6 +144,8 @@ class StepModel:
     factors: dict[tuple[str, str], int]
     since: int
     ends: int
+    state: str = "noticed"
+    """Or a draft."""
 
 
 @dataclass

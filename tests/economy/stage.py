@@ -166,6 +166,7 @@ def model_of(genesis: Genesis, chain_id: bytes) -> Actions:
         step=e.step_ppm,
         spacing=e.step_spacing_ms,
         notice=e.notice_ms,
+        trigger=e.trigger_ppm,
         accept=e.accept_ms,
         closing=e.closing_ms,
         penalty=e.penalty_ppm,
@@ -294,7 +295,7 @@ class Stage:
         if kind == "redemption" and not isinstance(operation, Redeem):
             return stage_orders.order_state(self.model, operation)
         if kind == "standard":
-            return "none" if self.model.step is None else "noticed"
+            return "none" if self.model.step is None else self.model.step.state
         return ""
 
     def again(self, tx: SignedTransaction) -> None:
@@ -375,12 +376,14 @@ class Stage:
         theirs = (model.standard, model.standard_since, model.units, model.factors)
         ours = (held.version, held.since_ms, units_table(held.references))
         _same("standard", (*ours, factor_table(held.factors)), theirs)
-        noticed = None if step is None else (step.since_ms, step.ends_ms, step.factors)
+        found = None
+        if step is not None:
+            found = (step.state.name.lower(), step.since_ms, step.ends_ms, step.factors)
         theirs_then = None
         if model.step is not None:
             factors = tuple(Factor(*place, rate) for place, rate in model.step.factors.items())
-            theirs_then = (model.step.since, model.step.ends, factors)
-        _same("step", noticed, theirs_then)
+            theirs_then = (model.step.state, model.step.since, model.step.ends, factors)
+        _same("step", found, theirs_then)
         past = [item.standard.version for item in draft.all(PastStandard)]
         _same("past standards", past, list(range(1, model.standard)))
 

@@ -9,6 +9,7 @@ from ledger.economy.conduct import Conduct
 from ledger.economy.redemption import Redemption
 from ledger.economy.reserve import Reserve
 from ledger.economy.residual import ResidualClaim
+from ledger.economy.throughput import Throughput
 from ledger.registers import DISPUTES, REDEMPTIONS
 from tests.economy.model_orders import OrderActions
 from tests.ledger.world import lock_of
@@ -37,6 +38,7 @@ def pairs(draft: Draft, model: OrderActions) -> list[Pair]:
         ("claims", claims, owed),
         ("conduct", conduct, {name: (x.strikes, x.period, x.since) for name, x in names}),
         ("penalties", spent, {name: (x.day, x.most, x.paid) for name, x in names}),
+        ("told", _told(draft), model.told),
         ("shares", _shares(draft), {name: (x.claims, x.share) for name, x in model.coins.items()}),
     ]
 
@@ -84,6 +86,11 @@ def _quarrels(model: OrderActions) -> dict[bytes, object]:
         )
         for order, item in model.quarrels.items()
     }
+
+
+def _told(draft: Draft) -> dict[tuple[str, str], tuple[int, int]]:
+    found = draft.all(Throughput)
+    return {(item.device_class, item.workload): (item.amount, item.microhours) for item in found}
 
 
 def _shares(draft: Draft) -> dict[str, object]:

@@ -28,13 +28,18 @@ class Crowd(Stream):
 
 
 def test_all_agree_on_orders() -> None:
-    """Orders alone, or nearly: each open state is met, and what a panel rules."""
+    """Orders alone, or nearly: each open state is met, and what a panel rules; receipts of fast
+    devices draft a step."""
     stage = SecondStage()
-    crowd, states = Crowd(21, stage), set[str]()
+    crowd, states, drafts = Crowd(21, stage), set[str](), set[int]()
     for number in range(BLOCKS):
         crowd.block(8, counted=number % 10 == 0)
         states |= {item.state for item in stage.model.asks.values()}
+        if stage.model.step is not None:
+            assert stage.model.step.state == "draft"
+            drafts.add(stage.model.step.since)
     assert states >= {*OPEN, "cancelled", "ruled"}
+    assert drafts
 
 
 def test_all_agree_on_how_many_orders_are_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,6 +304,7 @@ SHAPES: dict[str, Shape] = {
     "Book": struct(SLUG, SLUG, many(KEPT, 0, 169), UINT, UINT, UINT, UINT, UINT),
     "Place": struct(HASH),
     "ResidualClaim": struct(SLUG, HASH, AMOUNT),
+    "Throughput": struct(SLUG, SLUG, UINT, UINT),
     "SupplyLine": struct(HASH, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO, UINT, UINT),
     "Lane": struct(SLUG, SLUG, LANE, UINT),
     "Authority": AUTHORITY,
@@ -364,6 +365,7 @@ TYPE_BYTES = {
     "Book": 57,
     "ResidualClaim": 58,
     "Place": 70,
+    "Throughput": 71,
 }
 
 

@@ -24,6 +24,7 @@ from tests.ledger.second_reserve import is_sound
 from tests.ledger.second_roots import State
 from tests.ledger.second_rules import asset_of, pack
 from tests.ledger.second_shape import digest, need
+from tests.ledger.second_standard import hear
 from tests.ledger.second_standing import CONTESTED, LIVE, deadline, keep, now
 
 REDEEM, CANCEL, ACCEPT, GET_READY, POST, CLOSE, DISPUTE, RULE = range(31, 39)
@@ -166,6 +167,7 @@ def post(
     is_fresh = number > order.number and delivered > order.burned
     need(is_fresh and microhours >= order.used_microhours, "stale_receipt")
     after = deliver(state, order, delivered)
+    hear(state, order, delivered - order.burned, microhours - order.used_microhours)
     if order.state == READY:
         after = after._replace(state=ACTIVE, since_ms=state.clock_ms)
     said = {"number": number, "used_microhours": microhours, "meter_root": meter_root}

@@ -9,7 +9,7 @@ CANCELLED, LAPSED, FAILED, SETTLED, RULED = range(8, 13)
 HOUR_MS = 3_600_000
 MILLION = 10**6
 NOTHING = bytes(32)
-KINDS = ("Redemption", "Dispute", "Conduct", "Book", "ResidualClaim", "Place")
+KINDS = ("Redemption", "Dispute", "Conduct", "Book", "ResidualClaim", "Place", "Throughput")
 """Of objects that orders bring."""
 
 

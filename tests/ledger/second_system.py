@@ -127,8 +127,8 @@ def _settle(state: State, held: list[Any]) -> list[list[Any]]:
 
 
 def begin_period(state: State) -> list[list[Any]]:
-    """A step takes effect, lower figures count, nonces are closed, all issuers are judged,
-    wind-downs end, claims return, shares are read."""
+    """Lower figures count, nonces are closed, all issuers are judged, wind-downs end, claims
+    return, shares are read."""
     for commitment in all_now(state, "CapacityCommitment"):
         after = _lowered(state, commitment)
         if after != commitment:

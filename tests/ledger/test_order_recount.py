@@ -15,6 +15,7 @@ from ledger.economy.dispute import Dispute
 from ledger.economy.redemption import Redemption, RedemptionState
 from ledger.economy.reserve import Reserve
 from ledger.economy.residual import ResidualClaim
+from ledger.economy.throughput import Throughput
 from ledger.errors import InvariantBroken
 from ledger.invariants import recount
 from ledger.objects import key_of, load_all
@@ -140,6 +141,13 @@ def strange_claim(state: MemoryState) -> None:
     state.stored[key_of(ResidualClaim, ResidualClaim.identity("val1", made.lock))] = encode(made)
 
 
+def told(state: MemoryState, device_class: str, amount: int, at: str = "") -> None:
+    """Of training, under its own name or another one."""
+    made = Throughput(device_class, "training", amount, COIN)
+    where = at.encode() if at else made.identity
+    state.stored[key_of(Throughput, where)] = encode(made)
+
+
 def richer_reserve(state: MemoryState) -> None:
     held = next(item for item in load_all(state, Reserve) if item.issuer == "val0")
     change(state, Reserve, held.asset, residual=held.residual + 1)
@@ -171,6 +179,9 @@ def richer_reserve(state: MemoryState) -> None:
         (strange_claim, "reserve of 'val1': 0 of claims, 1 are held"),
         (orphaned_claim, "reserve of 'nobody': 0 of claims, 1 are held"),
         (richer_reserve, "of claims"),
+        (lambda state: told(state, "gpu-24g", COIN), "what receipts told"),
+        (lambda state: told(state, "gpu-80g", 0), "what receipts told"),
+        (lambda state: told(state, "gpu-80g", COIN, "gpu-80g\0video"), "what receipts told"),
     ],
 )
 def test_each_falsified_claim_is_found(falsify: Callable[[MemoryState], None], says: str) -> None:

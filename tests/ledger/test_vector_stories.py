@@ -32,6 +32,7 @@ from tests.ledger import (
     second_roots,
     second_rules,
     second_shape,
+    second_standard,
     second_standing,
     second_state,
 )
@@ -211,8 +212,10 @@ def test_redemption_in_the_vectors_tells_what_it_should() -> None:
 
 def test_redemption_passes_through_every_state() -> None:
     """Every state of an order and every object; orders wait, claims are made and return as coins,
-    a second strike costs twice as much, and in the end nothing is left but strikes."""
+    a second strike costs twice as much, receipts of fast devices bring a draft of the standard,
+    which lapses, and in the end nothing is left but strikes."""
     states, kinds, claimed, strikes = set[int](), set[int](), list[int](), set[int]()
+    drafts = list[list[Any]]()
     left: set[int] = set()
     for second in states_of("redemption", REDEMPTION):
         states |= {item[8] for item in second.all("Redemption")}
@@ -220,12 +223,15 @@ def test_redemption_passes_through_every_state() -> None:
         kinds |= left
         claimed.append(sum(item[2] for item in second.all("ResidualClaim")))
         strikes |= {item[1] for item in second.all("Conduct")}
+        drafts += second.all("StandardStep")
     assert states == set(range(1, 13))
     new = {second_codec.TYPE_BYTES[name] for name in second_redemption_values.KINDS}
     assert new <= kinds
     assert left & new == {second_codec.TYPE_BYTES["Conduct"]}
     assert max(claimed) > 0 and claimed[-1] == 0
     assert max(strikes) >= 2
+    assert {tuple(held[:2]) for held in drafts} == {(second_standard.DRAFT, 2)}
+    assert second_codec.TYPE_BYTES["StandardStep"] not in left
 
 
 def test_the_locks_of_the_vectors_tell_what_they_should() -> None:

@@ -1,8 +1,9 @@
 """The story behind `redemption.json`: every state of an order, and what time brings.
 
-Days last minutes. Orders are cancelled, lapse, wait, are served, never begun; four are ruled on and
-one panel is silent; attestors fall silent until the coin is in deficit and covered by nothing, and
-speak again; and at last the orders are forgotten.
+Days last minutes. Orders are cancelled, lapse, wait, are served, never begun; devices are faster
+than the standard, and the system drafts a step; four orders are ruled on and one panel is silent;
+attestors fall silent until the coin is in deficit and covered by nothing, and speak again; and at
+last the orders are forgotten.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def make_world() -> RedemptionWorld:
         tick_ms=1_000,
         forgive_ms=5 * MINUTE_MS,
         deposit_ppm=100_000,
+        notice_ms=3 * MINUTE_MS,
     )
     return RedemptionWorld(lasting(short, 10))
 
@@ -91,8 +93,10 @@ class Story:
     def ready(self, *sessions: str) -> list[SignedTransaction]:
         return [self.world.readies(self.orders[name]) for name in sessions]
 
-    def post(self, session: str, number: int, cents: int) -> SignedTransaction:
-        receipt = self.world.receipt(self.orders[session], number, cents * CENT)
+    def post(self, session: str, number: int, cents: int, used: int = 0) -> SignedTransaction:
+        """In `used` hundredths of an hour of one device, as many as the standard expects if 0."""
+        hours = {"microhours": (used or cents) * CENT}
+        receipt = self.world.receipt(self.orders[session], number, cents * CENT, **hours)
         return self.world.posts(receipt, session)
 
     def close(self, session: str, signer: str = "") -> SignedTransaction:
@@ -129,10 +133,10 @@ class Story:
         )
 
     def serving(self) -> Iterator[Step]:
-        yield self.step(lambda: [self.post("main", 1, 50)], refusals.after_receipt)
+        yield self.step(lambda: [self.post("main", 1, 50, used=40)], refusals.after_receipt)
         yield self.step(
             lambda: [
-                self.post("main", 3, 70),
+                self.post("main", 3, 70, used=58),
                 *self.accept("waits"),
                 *(
                     self.ask(owner, session, 30, start=8, end=12)

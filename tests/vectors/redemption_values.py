@@ -11,6 +11,7 @@ from ledger.economy.due import Due, DueKind
 from ledger.economy.panel import Vote
 from ledger.economy.redemption import Receipt, Redemption, RedemptionState
 from ledger.economy.residual import ResidualClaim
+from ledger.economy.throughput import Throughput
 from ledger.redemption_operations import (
     AcceptRedemption,
     CancelRedemption,
@@ -69,6 +70,8 @@ def redemption_values(world: World) -> list[Wire]:
         Book("val0", "capacity-val0", (Kept(0, LAST),), 1, 1, LAST, LAST, LAST),
         Place(HASH),
         ResidualClaim("val0", HASH, MOST),
+        Throughput("gpu-80g", "training", 0, 0),
+        Throughput("gpu-80g", "training", LAST, LAST),
         Due(0, DueKind.DISPUTE, HASH),
         Due(LAST, DueKind.QUEUE, b"val0\0capacity-val0"),
     ]

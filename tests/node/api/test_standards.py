@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from cli.standard_text import shown
 from ledger.economy.standard import Factor, Reference
 from ledger.operations import ProposeStandard, WithdrawStandard
 from ledger.reasons import Reason
@@ -13,7 +14,8 @@ from node.api import standard_schemas as schemas
 from node.api.request import JSON
 from node.api.schemas import Page
 from tests.ledger.economy_world import EconomyWorld, lasting, with_economy
-from tests.ledger.world import PERIOD_MS, TIME_MS, make_genesis
+from tests.ledger.redemption_world import RedemptionWorld
+from tests.ledger.world import COIN, PERIOD_MS, TIME_MS, make_genesis
 from tests.node.api.harness import Api, EconomyNode, open_api
 
 GENESIS = with_economy(
@@ -93,6 +95,32 @@ async def test_the_life_of_a_step() -> None:
     (past,) = page.items
     assert (past.version, past.until_ms) == (1, held.deadline_ms)
     assert past.factors == held.active.factors
+
+
+async def test_a_draft_of_the_system() -> None:
+    """Receipts of fast devices bring it: when it lapses, what it would do; a proposal may come."""
+    world = RedemptionWorld(GENESIS)
+    node = EconomyNode(world)
+    asked = world.asks()
+    order = world.id_of(asked)
+    for make in (
+        lambda: world.redeems(asked),
+        lambda: world.accepts(order),
+        lambda: world.readies(order),
+        lambda: world.posts(world.receipt(order, 1, COIN // 2, microhours=COIN // 2 * 9 // 10)),
+    ):
+        node.decide([make()])
+    while world.clock_ms < TIME_MS + PERIOD_MS:
+        node.decide([], after_ms=30_000)
+    async with open_api(node) as api:
+        held = await read(api)
+    text = shown(held)
+    assert (held.state, held.allowed_actions) == ("draft", ["propose-standard"])
+    assert held.deadline_ms == TIME_MS + 4 * PERIOD_MS
+    step = held.step
+    assert step is not None and step.noticed_ms == world.clock_ms
+    assert [x.units for x in step.standard.references] == [3_000, 1_111]
+    assert "step to 2, draft: lapses in" in text
 
 
 async def test_history_comes_page_after_page() -> None:
