@@ -47,7 +47,7 @@ REDEMPTION_ROWS: tuple[Row, ...] = (
         OPERATIONS,
         KIND,
         ("accepted",),
-        "ready, what a coin brings settled",
+        "ready",
         (*_SERVING, Reason.BAD_ENDPOINT),
     ),
     Row(

@@ -107,6 +107,18 @@ def rate_of(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:
     return Rate(factor, units_table(standard.references)[workload])
 
 
+def at_present_rate(draft: Draft, held: Redemption) -> Redemption:
+    """At what is better for its holder of before and of the standard in force; with the first
+    receipt it has begun, and nothing changes any more."""
+    if held.state > RedemptionState.READY:
+        return held
+    identity = CapacityCommitment.identity(held.issuer, held.commitment)
+    commitment = COMMITMENTS.get(draft, identity)
+    if commitment is None:
+        return held
+    return redemption.at_better(held, rate_of(draft, commitment, held.workload))
+
+
 def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     """The order after `delivered` µ in all: what it adds is burned, and the hours leave the
     reserve with it. Raises Invalid."""
@@ -283,7 +295,7 @@ def ask_queue(draft: Draft, identity: bytes) -> int:
         assert order is not None  # It leaves the queue with its state.
         if commitment is None:
             continue
-        after = redemption.at_better(order, rate_of(draft, commitment, order.workload))
+        after = at_present_rate(draft, order)
         if _may_begin(draft, commitment, after, yardstick):
             after = redemption.entered(after, RedemptionState.REQUESTED, draft.clock_ms)
             write(draft, order, after)

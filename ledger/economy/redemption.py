@@ -285,19 +285,11 @@ def at_better(held: Redemption, rate: Rate) -> Redemption:
     )
 
 
-def accepted(held: Redemption, rate: Rate, clock_ms: int) -> Redemption:
-    """The issuer will serve it."""
-    return entered(at_better(held, rate), RedemptionState.ACCEPTED, clock_ms)
-
-
-def ready(
-    held: Redemption, rate: Rate, *, endpoint: str, session_hash: bytes, clock_ms: int
-) -> Redemption:
-    """Whoever holds the session key finds the service there; raises Invalid(BAD_ENDPOINT). From
-    now on what a coin brings stands."""
+def ready(held: Redemption, *, endpoint: str, session_hash: bytes, clock_ms: int) -> Redemption:
+    """Whoever holds the session key finds the service there; raises Invalid(BAD_ENDPOINT)."""
     if not endpoint or session_hash == ZERO_HASH:
         raise Invalid(Reason.BAD_ENDPOINT, "an endpoint and the hash of its certificate are needed")
-    held = entered(at_better(held, rate), RedemptionState.READY, clock_ms)
+    held = entered(held, RedemptionState.READY, clock_ms)
     return msgspec.structs.replace(held, endpoint=endpoint, session_hash=session_hash)
 
 

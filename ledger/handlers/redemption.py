@@ -21,7 +21,7 @@ from ledger.economy.redemption import ORDER_LEAST, Rate, Redemption, RedemptionS
 from ledger.handlers.common import need_attestor, need_licence, need_role
 from ledger.operations import OPERATIONS
 from ledger.reasons import Invalid, Reason
-from ledger.redeeming import deliver, rate_of, room_for, tell, write
+from ledger.redeeming import at_present_rate, deliver, rate_of, room_for, tell, write
 from ledger.redemption_operations import (
     AcceptRedemption,
     CancelRedemption,
@@ -134,17 +134,19 @@ def accept(draft: Draft, operation: AcceptRedemption) -> None:
     held = _need_order(draft, operation.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), OPERATIONS, operation.key)
     _need(draft, held, RedemptionState.REQUESTED)
-    write(draft, held, redemption.accepted(held, _rate_now(draft, held), draft.clock_ms))
+    after = redemption.entered(
+        at_present_rate(draft, held), RedemptionState.ACCEPTED, draft.clock_ms
+    )
+    write(draft, held, after)
 
 
 def ready(draft: Draft, operation: ReadyRedemption) -> None:
-    """The service stands; what a coin brings is settled."""
+    """The service stands."""
     held = _need_order(draft, operation.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), OPERATIONS, operation.key)
     _need(draft, held, RedemptionState.ACCEPTED)
     after = redemption.ready(
-        held,
-        _rate_now(draft, held),
+        at_present_rate(draft, held),
         endpoint=operation.endpoint,
         session_hash=operation.session_hash,
         clock_ms=draft.clock_ms,
@@ -153,7 +155,8 @@ def ready(draft: Draft, operation: ReadyRedemption) -> None:
 
 
 def post_receipt(draft: Draft, operation: PostReceipt) -> None:
-    """The highest number wins; what it adds is burned, and tells how fast the devices are."""
+    """The highest number wins; what it adds is burned, and tells how fast the devices are. With the
+    first one what a coin brings is settled."""
     receipt = operation.receipt
     held = _need_order(draft, receipt.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), METERING, operation.key)
@@ -162,7 +165,7 @@ def post_receipt(draft: Draft, operation: PostReceipt) -> None:
         raise Invalid(Reason.BAD_RECEIPT, detail)
     _need(draft, held, *redemption.DELIVERING)
     redemption.check_receipt(held, receipt)
-    after = deliver(draft, held, receipt.delivered)
+    after = deliver(draft, at_present_rate(draft, held), receipt.delivered)
     tell(draft, held, receipt.delivered - held.burned, receipt.microhours - held.used_microhours)
     if after.state is RedemptionState.READY:
         after = redemption.entered(after, RedemptionState.ACTIVE, draft.clock_ms)
@@ -267,13 +270,3 @@ def _need(draft: Draft, held: Redemption, *states: RedemptionState) -> None:
     if opened is not None:
         moment = DISPUTES.deadline(draft, opened)
     redemption.need_state(held, states, draft.clock_ms, moment)
-
-
-def _rate_now(draft: Draft, held: Redemption) -> Rate:
-    """What a coin brings by the standard in force; that of the request once its commitment is
-    over."""
-    identity = CapacityCommitment.identity(held.issuer, held.commitment)
-    commitment = COMMITMENTS.get(draft, identity)
-    if commitment is None:
-        return Rate(held.factor, held.units)
-    return rate_of(draft, commitment, held.workload)

@@ -15,6 +15,7 @@ from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.redemption import Redemption, RedemptionState
 from ledger.economy.reserve import Reserve
 from ledger.objects import key_of
+from ledger.redeeming import at_present_rate
 from ledger.registers import COMMITMENTS, DISPUTES, REDEMPTIONS, RESERVES
 from ledger.times import rfc3339
 from node.api import redemption_schemas as schemas
@@ -46,7 +47,9 @@ OUTLOOK = {
 def redemption_answer(
     services: Services, draft: Draft, held: Redemption, *, with_queue: bool = False
 ) -> schemas.Redemption:
-    """One order as of now; `with_queue` counts who waits before it."""
+    """One order as of now, at what its coins would bring if it began now; `with_queue` counts who
+    waits before it."""
+    held = at_present_rate(draft, held)
     state = held.state.name.lower()
     dispute = _dispute(draft, held)
     deadline_ms = dispute.deadline_ms if dispute else REDEMPTIONS.deadline(draft, held)

@@ -290,7 +290,11 @@ class OrderActions(Orders):
         if number <= item.number or delivered <= item.burned or used < item.used:
             return False
         fresh = delivered - item.burned
+        before = item.factor, item.units
+        if item.state == "ready":
+            self.better(item)
         if not self.has_role(issuer, "metering", key) or not self.deliver(item, delivered):
+            item.factor, item.units = before
             return False
         hear(self, item, fresh, used - item.used)
         item.number, item.used = number, used

@@ -166,7 +166,8 @@ def post(
     _need_state(state, order, READY, ACTIVE, CLOSING, DISPUTED)
     is_fresh = number > order.number and delivered > order.burned
     need(is_fresh and microhours >= order.used_microhours, "stale_receipt")
-    after = deliver(state, order, delivered)
+    begun = at_better(state, order) if order.state == READY else order
+    after = deliver(state, begun, delivered)
     hear(state, order, delivered - order.burned, microhours - order.used_microhours)
     if order.state == READY:
         after = after._replace(state=ACTIVE, since_ms=state.clock_ms)

@@ -52,20 +52,32 @@ def test_an_order_made_ready_after_the_step_has_its_factor() -> None:
     assert (world.order(order).factor, kept(world)) == (AFTER, [NEEDED])
 
 
+def test_an_order_begun_after_the_step_has_its_factor() -> None:
+    """Ready before it, its first receipt comes after it."""
+    world = stepping()
+    order = world.ready_order(13 * COIN)
+    world.until(STEP_MS)
+    assert (world.order(order).factor, kept(world)) == (1_000_000, [13 * COIN])
+    world.run(world.posts(world.receipt(order, 1, COIN // 2)))
+    delivered = COIN // 2 * 1_000_000 // AFTER
+    assert (world.order(order).factor, kept(world)) == (AFTER, [NEEDED - delivered])
+
+
 def test_a_step_after_the_start_changes_no_order() -> None:
     """What was begun is served at what it began with; its hours are worth less by now, so a
     receipt takes less of the reserve than it burns."""
     world = stepping()
     order = world.ready_order(13 * COIN)
+    world.run(world.posts(world.receipt(order, 1, 1_000)))
     world.until(STEP_MS)
-    assert (world.order(order).factor, kept(world)) == (1_000_000, [13 * COIN])
+    assert (world.order(order).factor, kept(world)) == (1_000_000, [13 * COIN - 1_000])
     before = world.reserve()
-    world.run(world.posts(world.receipt(order, 1, COIN // 2)))
+    world.run(world.posts(world.receipt(order, 2, COIN // 2 + 1_000)))
     after = world.reserve()
     assert before.supply - after.supply == COIN // 2
     fell = before.reserve - after.reserve
     assert COIN // 2 * AFTER // 1_000_000 <= fell <= COIN // 2 * AFTER // 1_000_000 + 1
-    assert kept(world) == [13 * COIN - COIN // 2]
+    assert kept(world) == [13 * COIN - COIN // 2 - 1_000]
 
 
 @pytest.mark.parametrize(("amount", "begins"), [(28 * COIN, True), (30 * COIN, False)])
@@ -89,16 +101,15 @@ def test_who_waited_across_a_step_is_asked_with_its_factor(amount: int, begins: 
     assert held.factor == (AFTER if begins else 1_000_000)
 
 
-@pytest.mark.parametrize("accepts_after", [True, False])
-def test_a_coin_is_as_many_units_as_are_better_for_its_holder(accepts_after: bool) -> None:
+@pytest.mark.parametrize("begins_after", [True, False])
+def test_a_coin_is_as_many_units_as_are_better_for_its_holder(begins_after: bool) -> None:
     """A tenth more of the reference job than at the request; after the start nothing more."""
     world = stepping()
     order = world.requested()
     assert world.order(order).units == 1_000
-    if not accepts_after:
-        world.run(world.accepts(order), world.readies(order))
+    world.run(world.accepts(order), world.readies(order))
+    if not begins_after:
+        world.run(world.posts(world.receipt(order, 1, 1_000)))
     world.until(STEP_MS)
-    if accepts_after:
-        world.run(world.accepts(order))
-        world.run(world.readies(order))
-    assert world.order(order).units == (1_100 if accepts_after else 1_000)
+    world.run(world.posts(world.receipt(order, 2, 2_000)))
+    assert world.order(order).units == (1_100 if begins_after else 1_000)
