@@ -166,7 +166,7 @@ class Redeeming:
         name, signer = self.issuer_of(item), self.role(item, "metering")
         more = rng.choice((0, 1, 7_777, COIN // 9, COIN // 2, item.left, item.left + 1))
         number = item.number + rng.choice((0, 1, 1, 1, 1, 5))
-        used = max(0, item.used + rng.choice((-1, 0, 1_000, 50_000, more, 3 * more)))
+        used = max(0, item.used + rng.choice((-1, 0, 50_000, 2 * more)))
         delivered = max(1, item.burned + more)
         session = item.session if rng.random() < 0.95 else "session/of-nobody"
         receipt = Receipt(order, number, delivered, used, CERTIFICATE)
