@@ -69,7 +69,7 @@ def measure_operations(market: Market) -> list[Order]:
     for what, build in (
         ("accept", market.accept),
         ("ready", market.ready),
-        ("post-receipt", lambda lane, some: market.post(lane, some, 1)),
+        ("post-receipt", market.post),
     ):
         txs = by_issuer(orders, build)
         size = BLOCK_OPERATIONS_MAX // OPERATIONS_MAX
@@ -79,12 +79,11 @@ def measure_operations(market: Market) -> list[Order]:
 
 def measure_sessions(market: Market, orders: Sequence[Order]) -> None:
     """A receipt of each in one period, as fast as paid and as free transactions may be."""
-    for number, (what, most) in enumerate((("paid", BLOCK_OPERATIONS_MAX), ("as many as free", FREE))):
+    for what, most in (("paid", BLOCK_OPERATIONS_MAX), ("as free", FREE)):
         period = market.chain.head.header.time_ms // PERIOD_MS
         while market.chain.head.header.time_ms // PERIOD_MS == period:
             market.block(CLOCK_STEP_MS_MAX)
-        txs = by_issuer(orders, lambda lane, some: market.post(lane, some, number + 2))
-        blocks = batches(txs, most // OPERATIONS_MAX)
+        blocks = list(batches(by_issuer(orders, market.post), most // OPERATIONS_MAX))
         show(f"{len(orders):,} receipts, {what}", [market.costs(block) for block in blocks])
 
 

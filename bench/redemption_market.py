@@ -21,7 +21,6 @@ from ledger import transaction
 from ledger.address import encode_address
 from ledger.block import COMMIT, Block, VotePayload, make_certificate
 from ledger.codec import encode_payload
-from ledger.crypto import SIGNATURE_BYTES
 from ledger.economy.redemption import WINDOW_PERIODS_MAX, Receipt, order_id, receipt_hash
 from ledger.execution import Execution
 from ledger.genesis import Allocation, Genesis
@@ -99,6 +98,7 @@ class Market(Run):
         self._world = World(genesis)
         self._purses = [self._world.coin(f"payer{lane}", issuer(lane)) for lane in range(PAYERS)]
         self._asked = 0
+        self._receipts: dict[bytes, int] = {}
 
     # What is done.
 
@@ -139,11 +139,12 @@ class Market(Run):
         done = [ReadyRedemption(order.issuer, order.id, public, *shown) for order in orders]
         return self._paid(lane, done, 0, signer)
 
-    def post(self, lane: int, orders: Sequence[Order], number: int) -> SignedTransaction:
-        """The receipts of this number: each says that a hundredth more was delivered."""
+    def post(self, lane: int, orders: Sequence[Order]) -> SignedTransaction:
+        """The next receipt of each: it says that a hundredth more was delivered."""
         signer = f"{orders[0].issuer}/metering"
         done = []
         for order in orders:
+            number = self._receipts[order.id] = self._receipts.get(order.id, 0) + 1
             delivered = number * AMOUNT // 100
             receipt = Receipt(order.id, number, delivered, delivered, METER)
             holder = key(order.session)
