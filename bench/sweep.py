@@ -113,8 +113,8 @@ class Run:
     def __init__(self, directory: Path, genesis: Genesis, changes: Changes) -> None:
         self.kv = LevelDB.create(directory)
         self.chain = Chain.create(self.kv, changes)
-        self._proposer = genesis.validators.members[0].key
-        self._signatures = {
+        self.proposer = genesis.validators.members[0].key
+        self.signatures = {
             index: bytes(SIGNATURE_BYTES) for index in range(genesis.validators.quorum)
         }
 
@@ -127,10 +127,10 @@ class Run:
         """Seconds that an empty block costs, so much later than the last."""
         before = Clocks.read()
         time_ms = self.chain.head.header.time_ms + after_ms
-        changes = Execution(self.chain, time_ms=time_ms, proposer=self._proposer).finish()
+        changes = Execution(self.chain, time_ms=time_ms, proposer=self.proposer).finish()
         header = changes.head.header
         vote = VotePayload(header.epoch, COMMIT, 0, header.height, changes.head.hash)
-        certificate = make_certificate(vote, self._signatures)
+        certificate = make_certificate(vote, self.signatures)
         self.chain.append(Block(header, ()), certificate, changes, ())
         return Clocks.read().cost_since(before)
 

@@ -5,7 +5,7 @@ Nothing here is written anywhere: `changed` is handed on, or thrown away with a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from ledger.codec import Wire, encode
@@ -13,7 +13,7 @@ from ledger.economy.parameters import EconomyParameters
 from ledger.objects import LedgerClock, decode, key_of
 from ledger.parameters import Parameters
 from ledger.schema import DamagedChain
-from ledger.view import View, merged_objects
+from ledger.view import ChangedObjects, View
 
 ObjectT = TypeVar("ObjectT", bound=Wire)
 
@@ -22,14 +22,22 @@ class Draft:
     """The objects of a view, which stands still meanwhile, and their changes. `time_ms` is the
     header time of the block that would hold them."""
 
-    __slots__ = ("_ones", "_view", "changed", "time_ms")
+    __slots__ = ("_changes", "_ones", "_rows", "_view", "time_ms")
 
     def __init__(self, view: View, time_ms: int) -> None:
         self._view = view
         self.time_ms = time_ms
-        self.changed: dict[bytes, bytes | None] = {}
+        self._changes = ChangedObjects({})
         self._ones: dict[type[Wire], Wire] = {}
         """Decoded: every object that is read as of now asks for the clock and the parameters."""
+        self._rows: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        """What the view holds under prefixes that were asked for in full: thousands of orders that
+        lapse together ask for the same bonds."""
+
+    @property
+    def changed(self) -> Mapping[bytes, bytes | None]:
+        """What became of objects so far, by key; None for removed."""
+        return self._changes.items
 
     @property
     def height(self) -> int:
@@ -63,10 +71,11 @@ class Draft:
         return self.clock_ms // self.parameters.period_ms
 
     def object(self, key: bytes) -> bytes | None:
-        return self.changed[key] if key in self.changed else self._view.object(key)
+        changed = self._changes.items
+        return changed[key] if key in changed else self._view.object(key)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return merged_objects(self._view.objects(prefix), self.changed, prefix)
+        return self._changes.over(self._view.objects(prefix), prefix)
 
     def load(self, kind: type[ObjectT], identity: bytes = b"") -> ObjectT | None:
         """The object as it is stored."""
@@ -86,12 +95,16 @@ class Draft:
 
     def all(self, kind: type[ObjectT], prefix: bytes = b"") -> list[ObjectT]:
         """Every object of a kind whose identity begins so, in ascending order, as stored."""
-        return [decode(data, kind) for _, data in self.objects(key_of(kind, prefix))]
+        under = key_of(kind, prefix)
+        rows = self._rows.get(under)
+        if rows is None:
+            rows = self._rows[under] = list(self._view.objects(under))
+        return [decode(data, kind) for _, data in self._changes.over(iter(rows), under)]
 
     def put(self, value: Wire, identity: bytes = b"") -> None:
         self._ones.pop(type(value), None)
-        self.changed[key_of(type(value), identity)] = encode(value)
+        self._changes.put(key_of(type(value), identity), encode(value))
 
     def remove(self, kind: type[Wire], identity: bytes) -> None:
         self._ones.pop(kind, None)
-        self.changed[key_of(kind, identity)] = None
+        self._changes.put(key_of(kind, identity), None)

@@ -39,12 +39,12 @@ from ledger.system import system_actions, system_txid
 from ledger.transaction import Output, SignedTransaction, is_governance
 from ledger.view import (
     BIRTH_ZERO,
+    ChangedObjects,
     Changes,
     Head,
     Outpoint,
     OutputEntry,
     View,
-    merged_objects,
     output_leaf,
 )
 
@@ -110,7 +110,7 @@ class Execution:
         self._created: dict[Outpoint, OutputEntry] = {}
         self._spent: dict[Outpoint, OutputEntry] = {}
         actions = system_actions(view, time_ms)
-        self._objects = actions.objects
+        self._objects = ChangedObjects(actions.objects)
         self._measured = actions.measured
         self._system_outputs = {
             (system_txid(self.height, index), 0): self._entry(output, index)
@@ -141,12 +141,11 @@ class Execution:
         return outpoint in self._spent or self._base.is_spent(outpoint)
 
     def object(self, key: bytes) -> bytes | None:
-        if key in self._objects:
-            return self._objects[key]
-        return self._base.object(key)
+        changed = self._objects.items
+        return changed[key] if key in changed else self._base.object(key)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return merged_objects(self._base.objects(prefix), self._objects, prefix)
+        return self._objects.over(self._base.objects(prefix), prefix)
 
     def fits(self, tx: SignedTransaction) -> bool:
         """Whether the block's limits leave room for `tx`, whatever it does."""
@@ -214,7 +213,7 @@ class Execution:
         """Without those that the block made and removed again."""
         return {
             key: data
-            for key, data in self._objects.items()
+            for key, data in self._objects.items.items()
             if data is not None or self._base.object(key) is not None
         }
 
@@ -247,7 +246,7 @@ class Execution:
             identity = FeePot.identity(number, asset)
             pot = load(self, FeePot, identity)
             total = amount if pot is None else pot.amount + amount
-            self._objects[key_of(FeePot, identity)] = encode(FeePot(number, asset, total))
+            self._objects.put(key_of(FeePot, identity), encode(FeePot(number, asset, total)))
 
     def _end_epoch(self) -> bytes:
         """The hash of the next block's set; the next epoch is written where this block ends one."""
@@ -262,7 +261,7 @@ class Execution:
     def _judge(self) -> None:
         """Issuers whose coins, hours or bonds this block changed."""
         draft = Draft(self, self.time_ms)
-        touched = touched_by(draft, self._objects, self._measured)
+        touched = touched_by(draft, self._objects.items, self._measured)
         if touched.attestors or touched.issuers:
             judge(draft, touched)
             self._objects.update(draft.changed)
@@ -283,20 +282,18 @@ class Execution:
         """By how much the changed objects of a kind hold more than before, by asset."""
         prefix = key_of(kind)
         result: Counter[bytes] = Counter()
-        for key in self._objects:
-            if key.startswith(prefix):
-                identity = key[len(prefix) :]
-                before: Any = load(self._base, kind, identity)
-                after: Any = load(self, kind, identity)
-                if after is not None:
-                    result[after.asset] += amount(after)
-                if before is not None:
-                    result[before.asset] -= amount(before)
+        for key, _ in self._objects.under(prefix):
+            identity = key[len(prefix) :]
+            before: Any = load(self._base, kind, identity)
+            after: Any = load(self, kind, identity)
+            if after is not None:
+                result[after.asset] += amount(after)
+            if before is not None:
+                result[before.asset] -= amount(before)
         return result
 
     def _supply_root(self) -> bytes:
-        prefix = key_of(Reserve)
-        if any(key.startswith(prefix) for key in self._objects):
+        if self._objects.under(key_of(Reserve)):
             return supply_root(load_all(self, Reserve))
         return self._base.head.commitments.supply_root
 

@@ -2,8 +2,8 @@
 them when a deadline passes.
 
 An order is written in one way only (`write`), so that its hours are always in the book, and none
-that ended still holds any. Money leaves it in two: `deliver` burns what was delivered, `pay` gives
-back what is left, once.
+that ended still holds any. Money leaves it in two: `deliver` burns what was delivered, and what is
+left is given back once, when it becomes paid.
 """
 
 from __future__ import annotations
@@ -179,11 +179,14 @@ def _cost(reserve: Reserve, delivered: int) -> int:
     return redemption.cost_of(delivered, reserve.batch_reserve, reserve.batch_supply)
 
 
-def pay(draft: Draft, held: Redemption) -> list[Output]:
-    """Give back what is left of an order that ended."""
-    outputs = [Output(held.asset, held.remaining, held.refund_lock)] if held.remaining else []
-    REDEMPTIONS.put(draft, msgspec.structs.replace(held, is_paid=True))
-    return outputs
+def _paid(held: Redemption) -> Redemption:
+    """What ended, and what was left of it given back."""
+    return msgspec.structs.replace(held, is_paid=True)
+
+
+def _refund(held: Redemption) -> list[Output]:
+    """What is left of an order that ended; once, as it becomes paid."""
+    return [Output(held.asset, held.remaining, held.refund_lock)] if held.remaining else []
 
 
 def settle(draft: Draft, identity: bytes) -> list[Output]:
@@ -192,7 +195,8 @@ def settle(draft: Draft, identity: bytes) -> list[Output]:
     assert stored is not None  # Its deadline goes with it.
     if stored.has_ended:
         if not stored.is_paid:
-            return pay(draft, stored)
+            REDEMPTIONS.put(draft, _paid(stored))
+            return _refund(stored)
         REDEMPTIONS.remove(draft, identity)
         return []
     if stored.state is RedemptionState.ACTIVE:
@@ -213,8 +217,8 @@ _ENDS = {
 
 def _end(draft: Draft, held: Redemption, state: RedemptionState, is_missed: bool) -> list[Output]:
     after = redemption.entered(held, state, draft.clock_ms)
-    write(draft, held, after)
-    outputs = pay(draft, after)
+    write(draft, held, _paid(after))
+    outputs = _refund(after)
     return [*outputs, *_penalise(draft, after)] if is_missed else outputs
 
 

@@ -14,14 +14,13 @@ from typing import Any
 from ledger import operations as ops
 from ledger import redemption_operations as redeeming
 from ledger.amounts import format_amount
-from ledger.codec import encode
 from ledger.draft import Draft
 from ledger.economy.compliance import Freeze, frozen_until
 from ledger.economy.regulator import Carriers, check_approvals
 from ledger.epochs import Epoch
 from ledger.handlers import capacity, compliance, issuance, licences, redemption, standard
 from ledger.locks import Key, Moment
-from ledger.objects import Used, key_of, load
+from ledger.objects import Used, load
 from ledger.operations import Numbered, Operation
 from ledger.reasons import Invalid, Reason
 from ledger.redemption_operations import OnRedemption
@@ -69,10 +68,7 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
     _check_limits(view, tx, time_ms)
     for lock in tx.locks:
         _check_freeze(view, lock, time_ms)
-    objects = _operate(view, tx, time_ms) if body.operations else {}
-    if used is not None:
-        objects[key_of(Used, used.identity)] = encode(used)
-    return Effects(spent, objects)
+    return Effects(spent, _operate(view, tx, time_ms, used) if body.operations else {})
 
 
 def _used_by(tx: SignedTransaction) -> Used | None:
@@ -135,12 +131,16 @@ def _check_limits(view: View, tx: SignedTransaction, time_ms: int) -> None:
         check_open(condition, lock, signers, digests, at)
 
 
-def _operate(view: View, tx: SignedTransaction, time_ms: int) -> dict[bytes, bytes | None]:
+def _operate(
+    view: View, tx: SignedTransaction, time_ms: int, used: Used | None
+) -> Mapping[bytes, bytes | None]:
     """The objects that the operations leave, each judged on the state after the one before."""
     draft = Draft(view, time_ms)
     carriers = _carriers(draft, tx) if is_governance(tx.body) else NO_CARRIERS
     for operation in tx.body.operations:
         operate(draft, operation, carriers)
+    if used is not None:
+        draft.put(used, used.identity)
     return draft.changed
 
 

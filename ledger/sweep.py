@@ -52,11 +52,16 @@ from ledger.registers import (
 from ledger.transaction import Output
 
 SWEEP_OBJECTS_MAX = 256
-"""Deadlines a block; an order counts with each of its targets. When 10,000 are due at once they
+"""Deadlines a block; an order of the regulator counts with each of its targets, one of redemption
+and one that is asked in a queue as `ORDER_ROOM`. When 10,000 are due at once they
 take 10 ms of a block, at most 12. A period's start comes on top: with as many commitments and words
 as there may be 19 ms; 37 where words end at many times, 44 with lower figures that wait, 52 and 63
 in the first one of a process; twice as much and more, once, when lower figures in all commitments
 fall due with it (bench/sweep.py, bench/README.md)."""
+ORDER_ROOM = 4
+"""Deadlines whose room an order of redemption takes: one that lapses writes itself, its book, its
+issuer's conduct and bond, and as many outputs as there are coins in the bond. At the room of one
+each, a block of them took at least 73 ms, where devices take 10 (bench/redemption.py)."""
 
 _PLAIN: dict[DueKind, Register[Any]] = {
     DueKind.REGULATOR: REGULATORS,
@@ -83,10 +88,12 @@ def sweep(draft: Draft) -> list[Output]:
                 outputs.extend(_settle_challenge(draft, due.object))
             case DueKind.REDEMPTION:
                 outputs.extend(settle(draft, due.object))
+                room -= ORDER_ROOM - 1
             case DueKind.DISPUTE:
                 outputs.extend(settle_dispute(draft, due.object))
+                room -= ORDER_ROOM - 1
             case DueKind.QUEUE:
-                room -= ask_queue(draft, due.object)
+                room -= ORDER_ROOM * ask_queue(draft, due.object)
             case DueKind.DEVICE:
                 _sweep_device(draft, due.object)
             case DueKind.ORDER:

@@ -38,7 +38,7 @@ class SystemActions:
     """Objects (None: removed) and outputs, one an action, in their order. `measured` are objects by
     which all hours were measured already, as they were then; none where no period begins."""
 
-    objects: dict[bytes, bytes | None]
+    objects: Mapping[bytes, bytes | None]
     outputs: tuple[Output, ...]
     measured: Mapping[bytes, bytes | None]
 

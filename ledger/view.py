@@ -96,11 +96,12 @@ class View(Protocol):
 class Overlay:
     """The changes of one block on top of another view."""
 
-    __slots__ = ("_base", "_changes")
+    __slots__ = ("_base", "_changes", "_objects")
 
     def __init__(self, base: View, changes: Changes) -> None:
         self._base = base
         self._changes = changes
+        self._objects = ChangedObjects(changes.objects)
 
     @property
     def head(self) -> Head:
@@ -121,15 +122,40 @@ class Overlay:
         return self._base.object(key)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return merged_objects(self._base.objects(prefix), self._changes.objects, prefix)
+        return self._objects.over(self._base.objects(prefix), prefix)
 
 
-def merged_objects(
-    base: Iterator[tuple[bytes, bytes]], changed: Mapping[bytes, bytes | None], prefix: bytes
-) -> Iterator[tuple[bytes, bytes]]:
-    """`base` with `changed` applied, in ascending order of key; read no further than is asked."""
-    fresh = sorted([item for item in changed.items() if item[0].startswith(prefix)])
-    return _merged(base, fresh) if fresh else base
+class ChangedObjects:
+    """Objects that changed, None for removed. Those of each kind lie apart: who asks for objects in
+    order asks for those of one kind, and a block changes thousands."""
+
+    __slots__ = ("_by_kind", "items")
+
+    def __init__(self, items: Mapping[bytes, bytes | None]) -> None:
+        self.items: dict[bytes, bytes | None] = {}
+        self._by_kind: dict[int, dict[bytes, bytes | None]] = {}
+        self.update(items)
+
+    def put(self, key: bytes, data: bytes | None) -> None:
+        self.items[key] = data
+        self._by_kind.setdefault(key[0], {})[key] = data
+
+    def update(self, items: Mapping[bytes, bytes | None]) -> None:
+        for key, data in items.items():
+            self.put(key, data)
+
+    def under(self, prefix: bytes) -> list[tuple[bytes, bytes | None]]:
+        """Those whose keys begin so, in ascending order; all of them under no prefix."""
+        found = self._by_kind.get(prefix[0], {}) if prefix else self.items
+        return sorted([item for item in found.items() if item[0].startswith(prefix)])
+
+    def over(
+        self, base: Iterator[tuple[bytes, bytes]], prefix: bytes
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """`base`, the objects under `prefix` before the changes, with them, in ascending order of
+        key; read no further than is asked."""
+        fresh = self.under(prefix)
+        return _merged(base, fresh) if fresh else base
 
 
 def _merged(

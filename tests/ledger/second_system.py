@@ -39,6 +39,7 @@ from tests.ledger.second_standing import (
 )
 
 SWEPT_MAX = 256
+ORDER_ROOM = 4
 NOTHING = bytes(32)
 
 
@@ -60,10 +61,12 @@ def sweep(state: State) -> list[list[Any]]:
             outputs += _settle(state, held)
         elif kind == "Redemption":
             outputs += order_is_due(state, held)
+            room -= ORDER_ROOM - 1
         elif kind == "Dispute":
             outputs += dispute_is_due(state, held)
+            room -= ORDER_ROOM - 1
         elif kind == "Book":
-            room -= ask_queue(state, identity)
+            room -= ORDER_ROOM * ask_queue(state, identity)
         elif kind == "Reserve":
             _sweep_reserve(state, held)
         elif kind == "Device":

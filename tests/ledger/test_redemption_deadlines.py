@@ -13,7 +13,7 @@ from ledger.economy.dispute import Dispute
 from ledger.economy.redemption import Redemption, RedemptionState
 from ledger.objects import load, load_all
 from ledger.reasons import Reason
-from ledger.sweep import SWEEP_OBJECTS_MAX
+from ledger.sweep import ORDER_ROOM, SWEEP_OBJECTS_MAX
 from ledger.times import HOUR_MS
 from ledger.transaction import SignedTransaction
 from tests.ledger.economy_world import lasting, with_economy
@@ -176,9 +176,9 @@ def test_no_receipt_comes_after_the_ruling(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_block_sweeps_so_many_orders_and_the_next_goes_on() -> None:
-    """Three hundred orders lapse at once: the first 256 by deadline, then the others, of
-    which none is accepted meanwhile. All are paid back."""
-    count, owners = 300, [f"holder {number}" for number in range(20)]
+    """Eighty orders lapse at once: each takes the room of four deadlines, so the first 64 go, then
+    the others, of which none is accepted meanwhile. All are paid back."""
+    count, owners = 80, [f"holder {number}" for number in range(20)]
     world = RedemptionWorld(lasting(make_genesis(accounts=owners), 30))
     orders = []
     for start in range(0, count, len(owners)):
@@ -188,8 +188,9 @@ def test_a_block_sweeps_so_many_orders_and_the_next_goes_on() -> None:
     last_ms = max(world.order(order).since_ms for order in orders) + world.draft.economy.accept_ms
     world.until(last_ms + 1)
     states = [world.order(order).state for order in orders]
-    assert states.count(RedemptionState.LAPSED) == SWEEP_OBJECTS_MAX
-    assert RedemptionState.REQUESTED not in states[: SWEEP_OBJECTS_MAX - len(owners)]
+    swept = SWEEP_OBJECTS_MAX // ORDER_ROOM
+    assert states.count(RedemptionState.LAPSED) == swept == 64
+    assert RedemptionState.REQUESTED not in states[: swept - len(owners)]
     left = [order for order in orders if world.order(order).state is RedemptionState.REQUESTED]
     world.run()
     assert {world.order(order).state for order in left} == {RedemptionState.LAPSED}

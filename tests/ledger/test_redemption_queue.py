@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger import redeeming
+from ledger import redeeming, sweep
 from ledger.economy.redemption import RedemptionState
 from ledger.reasons import Reason
 from tests.ledger.redemption_world import RedemptionWorld, ending_world, new_world
@@ -15,7 +15,9 @@ FAR = 40
 """Periods until an order's window here is over: it may wait for long."""
 
 
-def waits(world: RedemptionWorld, amount: int, session: str, periods: int = 20) -> bytes:
+def waits(
+    world: RedemptionWorld, amount: int, session: str, periods: int = 20, **where: str
+) -> bytes:
     """An order that waits so many periods, or begins at once."""
     begins = world.clock_ms // PERIOD_MS * PERIOD_MS
     return world.requested(
@@ -24,24 +26,25 @@ def waits(world: RedemptionWorld, amount: int, session: str, periods: int = 20) 
         start_by_ms=begins + (FAR - 1) * PERIOD_MS,
         end_ms=begins + FAR * PERIOD_MS,
         queue_until_ms=begins + periods * PERIOD_MS,
+        **where,
     )
 
 
-def full(world: RedemptionWorld) -> bytes:
+def full(world: RedemptionWorld, **where: str) -> bytes:
     """An order that leaves nothing free for a long while."""
     begins = world.clock_ms // PERIOD_MS * PERIOD_MS
     amount = FAR * 900_000
     times = {"start_by_ms": begins + (FAR - 1) * PERIOD_MS, "end_ms": begins + FAR * PERIOD_MS}
-    return world.requested(amount, "first", **times)
+    return world.requested(amount, "first", **times, **where)
 
 
 def states(world: RedemptionWorld, *orders: bytes) -> list[RedemptionState]:
     return [world.order(order).state for order in orders]
 
 
-def asks_again(world: RedemptionWorld) -> int:
+def asks_again(world: RedemptionWorld, issuer: str = "val0") -> int:
     """When the queue is asked next."""
-    held = world.book()
+    held = world.book(issuer)
     assert held is not None
     return held.asked_ms
 
@@ -216,3 +219,22 @@ def test_sixty_four_are_asked_at_once() -> None:
     assert states(world, *orders) == [REQUESTED] * redeeming.QUEUE_ASKED_MAX + [QUEUED]
     world.run()
     assert states(world, orders[-1]) == [REQUESTED]
+
+
+def test_who_is_asked_takes_the_room_of_four_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two wait for hours of each of two issuers: where a block has room for eight deadlines, the
+    second queue is asked in the next one."""
+    monkeypatch.setattr(sweep, "SWEEP_OBJECTS_MAX", 2 * sweep.ORDER_ROOM)
+    world = new_world()
+    issuers = ("val0", "val1")
+    for issuer in issuers:
+        where = {"issuer": issuer, "commitment": f"capacity-{issuer}"}
+        full(world, **where)
+        for number in range(2):
+            waits(world, COIN, f"{issuer}, {number}", **where)
+    before = [asks_again(world, issuer) for issuer in issuers]
+    after = [moment + PERIOD_MS for moment in before]
+    world.next_period()
+    assert [asks_again(world, issuer) for issuer in issuers] == [after[0], before[1]]
+    world.run()
+    assert [asks_again(world, issuer) for issuer in issuers] == after
