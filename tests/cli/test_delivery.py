@@ -191,6 +191,19 @@ async def test_a_holder_that_lost_its_receipts_gets_them_back(place: Path) -> No
     assert kept(place, "provider") == side.signed
 
 
+async def test_a_provider_that_ends_early_is_left_after_a_while(place: Path) -> None:
+    """By its count all is delivered, as where an order brings less by now than when the holder
+    began: no connection after another for ever."""
+    terms = replace(TERMS, amount=TERMS.amount // 2)
+    serving = provider.Serving(terms, "val0", ISSUER)
+    async with listening(place, lambda setup: replace(setup, find=lambda _: serving)) as port:
+        with pytest.raises(SessionEnded, match="before all is delivered"):
+            await asyncio.wait_for(using(place, port), 20)
+    own = kept(place, "holder")
+    assert own is not None
+    assert own.receipt.delivered == terms.amount
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xff\xff\xff", b"\0\0\0\x02\xc1\xc1", b"\0\0\0\x01"],
