@@ -26,7 +26,7 @@ from cli.delivery.frames import (
     proof_message,
 )
 from cli.delivery.rules import Broken, Fault, ProviderSide, SignedReceipt, Terms
-from cli.delivery.store import ReceiptFile, receipt_file
+from cli.delivery.store import DamagedReceipt, ReceiptFile, receipt_file
 from cli.delivery.worker import JobFailed, Worker
 from ledger.crypto import SigningKey, verify
 
@@ -110,6 +110,9 @@ class Provider:
         except JobFailed as failed:
             log.error("the job failed: %s", failed)
             bye = Bye(Fault.BUSY.value, "the job failed")
+        except (DamagedReceipt, OSError) as error:
+            log.error("receipts cannot be kept: %s", error)
+            bye = Bye(Fault.BUSY.value, "receipts cannot be kept here")
         finally:
             await link.end(bye)
 

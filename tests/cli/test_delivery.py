@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from cli.delivery import frames, holder, provider, tls
+from cli.delivery.duties import OrderSeen
 from cli.delivery.frames import Link, Open, Proof, SessionEnded, Shown
 from cli.delivery.rules import Broken, Fault, SignedReceipt
+from cli.delivery.service import Plan, Service
 from cli.delivery.store import DamagedReceipt, receipt_file
 from cli.delivery.worker import JobFailed, Worker
 from ledger.crypto import SigningKey
@@ -272,12 +274,37 @@ async def test_a_job_that_writes_no_units_fails_by_name(tmp_path: Path, program:
             await worker.work(5, 10)
 
 
-def test_a_damaged_receipt_is_told(tmp_path: Path) -> None:
-    path = tmp_path / f"{TERMS.order.hex()}.receipt"
+def damaged(directory: Path, mode: int = 0o600) -> Path:
+    path = directory / f"{TERMS.order.hex()}.receipt"
     path.write_bytes(b"\x93\x01")
-    path.chmod(0o600)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_damaged_receipt_is_told(tmp_path: Path, mode: int) -> None:
+    """Damaged, or open to others."""
+    damaged(tmp_path, mode)
     with pytest.raises(DamagedReceipt):
         receipt_file(tmp_path, TERMS.order).load()
+
+
+async def test_a_damaged_receipt_stops_one_order(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its holder is told to come later, and served once the file is away; the service looks after
+    all other orders meanwhile."""
+    path = damaged(place / "provider")
+    seen = OrderSeen(TERMS.order, "val0", "ready", TERMS.session_key, 1, 0, 0, 1, "hashing")
+    plan = Plan(TERMS.chain_id, (), (), place / "provider", ("", 0), "", (), 1, 1)
+    assert Service(plan)._known(TERMS.order, seen).seen == seen
+    assert str(path) in caplog.text
+    async with listening(place) as port:
+        with pytest.raises(Broken) as broken:
+            await using(place, port)
+        assert broken.value.fault is Fault.BUSY
+        path.unlink()
+        assert (await using(place, port)).delivered == TERMS.amount
 
 
 def test_an_issuer_signs_for_its_certificate() -> None:
