@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,13 +68,19 @@ class Setup:
 
 
 class Provider:
-    """Answers connections; `handle` is for `asyncio.start_server`."""
+    """Answers connections, once it listens."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._strangers = 0
         self._sessions: set[asyncio.Task[None]] = set()
         self._serving: set[bytes] = set()
+
+    async def listen(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
+        """Raises OSError. A stranger has as long for the handshake as for a word."""
+        return await asyncio.start_server(
+            self.handle, host, port, ssl=context, ssl_handshake_timeout=OPEN_S
+        )
 
     async def ended(self) -> None:
         """End all sessions, their jobs with them; receipts are on disk."""

@@ -99,7 +99,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         host, port = plan.listen
-        server = await asyncio.start_server(served.handle, host, port, ssl=tls.server_context(path))
+        server = await served.listen(host, port, tls.server_context(path))
         async with server:
             port = server.sockets[0].getsockname()[1]
             endpoint = plan.endpoint or f"{host}:{port}"

@@ -102,7 +102,7 @@ async def listening(
     """A provider in this process, and its port."""
     path, setup = provider_setup(place / "provider")
     served = provider.Provider(change(setup))
-    server = await asyncio.start_server(served.handle, "127.0.0.1", 0, ssl=tls.server_context(path))
+    server = await served.listen("127.0.0.1", 0, tls.server_context(path))
     async with server:
         yield server.sockets[0].getsockname()[1]
     await served.ended()
@@ -242,6 +242,17 @@ async def test_silent_strangers_leave_room(place: Path, monkeypatch: pytest.Monk
             assert await asyncio.wait_for(reader.read(), 5) == b""
             writer.transport.abort()
         assert (await using(place, port)).delivered == TERMS.amount
+
+
+async def test_who_does_not_even_shake_hands_is_cut_off(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody counts these connections: only time ends them, before files run out."""
+    monkeypatch.setattr(provider, "OPEN_S", 0.3)
+    async with listening(place) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.transport.abort()
 
 
 async def test_a_proof_is_for_one_connection(place: Path) -> None:
