@@ -469,3 +469,14 @@ def test_an_order_is_used_by_one_process_at_a_time(
     result = marsa("redeem", "use", order, "--json")
     assert code_of(result) == (ExitCode.CHECK_FAILED, "bad_file")
     assert str(path) in result.json["error"]["message"]
+
+
+def test_nobody_is_told_to_dispute_what_was_delivered(
+    marsa: Marsa, node: LiveNode, order: str, tmp_path: Path
+) -> None:
+    ready(marsa, order)
+    marsa("redeem", "receipt", signed_receipt(tmp_path / "all.json", node, order, 1, COIN))
+    marsa("redeem", "close", order)
+    lines = marsa("redeem", "status", order).out.splitlines()
+    assert "who        nobody must: all of it is delivered" in lines
+    assert lines[-1] == f"next: marsa redeem status {order[:12]} -w"
