@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -172,6 +173,38 @@ async def test_an_order_is_served_on_one_connection(place: Path) -> None:
             await using(place, port)
         assert broken.value.fault is Fault.BUSY
         await link.end()
+
+
+async def test_who_signs_nothing_waits_longer_each_time(place: Path) -> None:
+    """A holder who looks and goes has a tick for nothing once, not as often as it likes."""
+    tick_s = 0.3
+    async with listening(place, lambda setup: replace(setup, tick_s=tick_s)) as port:
+        where, pauses = service(place / "provider", port), []
+        for _ in range(3):
+            since_s = time.monotonic()
+            await looks(where)
+            pauses.append(time.monotonic() - since_s)
+            await asyncio.sleep(0.1)
+        assert pauses[1] > 1.5 * tick_s
+        assert pauses[2] > 2.5 * tick_s
+        setup = holder_setup(place / "holder", where)
+        assert (await holder.use(setup, attempts_s=10)).delivered == TERMS.amount
+
+
+async def looks(where: holder.Service) -> None:
+    """Until it is shown a tick; it signs nothing."""
+    while True:
+        link = Link(*await tls.connect("127.0.0.1", where.port, where.certificate_hash))
+        try:
+            await greet(link, where)
+            assert isinstance(await link.receive(), Shown)
+        except Broken as broken:
+            assert broken.fault is Fault.BUSY
+            await asyncio.sleep(0.02)
+        else:
+            return
+        finally:
+            await link.end()
 
 
 async def greet(link: Link, where: holder.Service) -> None:
