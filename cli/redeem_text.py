@@ -92,6 +92,8 @@ def who_text(held: schemas.Redemption) -> str:
             return f"the holder is to begin, at {held.endpoint}"
         case "both":
             return f"both, at {held.endpoint}: compute against signed receipts"
+        case "time" if not int(held.remaining):
+            return "nobody must: all of it is delivered"
         case "time":
             return "nobody must; either side may still post a receipt or dispute it"
         case "panel":
@@ -145,8 +147,10 @@ def tracker_text(held: schemas.Redemption, now_ms: int) -> str:
         lines.append(f"window     begun by {held.start_by}, over by {held.end}")
     lines.append(f"who        {who_text(held)}")
     lines += _wrapped("until", until_text(held, now_ms))
-    if held.state in _NEXT:
-        lines.append(f"next: {_NEXT[held.state].format(short(held.id))}")
+    is_whole = held.state == "closing" and not int(held.remaining)
+    following = "marsa redeem status {0} -w" if is_whole else _NEXT.get(held.state)
+    if following is not None:
+        lines.append(f"next: {following.format(short(held.id))}")
     return "\n".join(lines)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +12,7 @@ import click
 from cli.base import Command, Number, examples
 from cli.errors import CliError, ExitCode
 from cli.output import emit, note
+from cli.redeem_orders import orders_dir
 from cli.redeem_serve import address, command
 from cli.units import parse_duration
 
@@ -34,7 +38,13 @@ delivered. ID may be shortened.
 """,
 )
 @click.argument("order", metavar="ID")
-@click.option("--check", default=1, show_default=True, type=Number(0, 64))
+@click.option(
+    "--check",
+    default=1,
+    show_default=True,
+    type=Number(0, 64),
+    help="How many units of each tick are done again.",
+)
 @click.option("--job", default="", metavar="COMMAND", help="What checks the units.")
 @click.option("--patience", default="2m", show_default=True, help="How long to try to connect.")
 def use(order: str, check: int, job: str, patience: str) -> int:
@@ -44,6 +54,7 @@ def use(order: str, check: int, job: str, patience: str) -> int:
     from cli.delivery import holder
     from cli.delivery.frames import SessionEnded
     from cli.delivery.rules import Broken
+    from cli.delivery.store import DamagedReceipt
     from cli.delivery.worker import JobFailed
     from cli.nodes import connected
     from cli.progress import Progress
@@ -60,18 +71,41 @@ def use(order: str, check: int, job: str, patience: str) -> int:
 
             setup = _setup(node, shown, check, job, reach)
             try:
-                side = asyncio.run(holder.use(setup, attempts_s=patience_ms / 1_000))
+                with _alone(shown.id):
+                    side = asyncio.run(holder.use(setup, attempts_s=patience_ms / 1_000))
             except Broken as broken:
+                if broken.fault in holder.LATER:
+                    raise _ended(broken, f"marsa redeem status {shown.id[:12]}") from None
                 raise _refused(shown.id, broken) from None
             except (SessionEnded, JobFailed) as ended:
+                raise _ended(ended, f"marsa redeem use {shown.id[:12]}") from None
+            except DamagedReceipt as damaged:
                 raise CliError(
-                    "session_ended",
-                    str(ended),
-                    hint=f"marsa redeem use {shown.id[:12]}",
-                    exit_code=ExitCode.UNREACHABLE,
+                    "bad_file",
+                    str(damaged),
+                    hint="mend it, or move it away: the issuer has the last receipt too",
+                    exit_code=ExitCode.CHECK_FAILED,
                 ) from None
     _report(shown, side.units, side.delivered, side.number)
     return 0
+
+
+@contextmanager
+def _alone(order: str) -> Iterator[None]:
+    """One session of an order at a time: each signs what follows from the last receipt, and two
+    would sign one number twice. Raises CliError."""
+    path = orders_dir() / f"{order}.lock"
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CliError(
+                "in_use",
+                f"order {order[:12]} is being delivered by another process here",
+                hint=f"marsa redeem status {order[:12]} -w",
+                exit_code=ExitCode.LOCKED,
+            ) from None
+        yield
 
 
 def _ready(node: Node, order: str, patience_ms: int) -> Redemption:
@@ -101,7 +135,7 @@ def _setup(node: Node, shown: Redemption, check: int, job: str, progress: object
     from cli.delivery.service import seen_of
     from cli.delivery.store import receipt_file
     from cli.delivery.worker import DEFAULT_JOB
-    from cli.redeem_orders import orders_dir, session_key
+    from cli.redeem_orders import session_key
 
     key = session_key(shown.id)
     terms = seen_of(shown).terms(bytes.fromhex(node.chain_id))
@@ -129,6 +163,11 @@ def _service(node: Node, shown: Redemption) -> Service:
         licence=shown.issuer,
         operations_key=bytes.fromhex(licence.keys.operations),
     )
+
+
+def _ended(error: Exception, hint: str) -> CliError:
+    """Nobody did what it may not; it may go on later."""
+    return CliError("session_ended", str(error), hint=hint, exit_code=ExitCode.UNREACHABLE)
 
 
 def _refused(order: str, broken: Exception) -> CliError:

@@ -98,6 +98,8 @@ async def _session(setup: Setup, side: HolderSide) -> HolderSide:
             while True:
                 message = await link.receive(max(TICK_WAIT_TICKS * setup.tick_s, 5.0))
                 if isinstance(message, Bye):
+                    if side.delivered < setup.terms.amount:
+                        raise SessionEnded("the provider ends before all is delivered")
                     return side
                 if not isinstance(message, Shown):
                     raise SessionEnded("the provider does not show its work")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import ssl
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from cli.delivery.frames import (
     proof_message,
 )
 from cli.delivery.rules import Broken, Fault, ProviderSide, SignedReceipt, Terms
-from cli.delivery.store import ReceiptFile, receipt_file
+from cli.delivery.store import DamagedReceipt, ReceiptFile, receipt_file
 from cli.delivery.worker import JobFailed, Worker
 from ledger.crypto import SigningKey, verify
 
@@ -36,6 +38,12 @@ GREETED_MAX = 64
 """Connections of whom it is not known yet whether they hold an order."""
 OPEN_S = 5.0
 """How long a stranger may take for each of its two words."""
+PAUSE_DOUBLINGS_MAX = 5
+"""A holder who went with a tick unsigned waits a tick before the next one, each further time twice
+as long, 32 at most: else it has one tick after another for nothing, and a place among those who
+are served."""
+UNPAID_MAX = 4_096
+"""Orders of which that is remembered; the oldest is forgotten."""
 EMPTY_TICKS_MAX = 60
 """Ticks without a unit after which a job counts as stuck."""
 
@@ -66,14 +74,31 @@ class Setup:
     """Called with each receipt, once it is on disk."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Unpaid:
+    """An order whose holder went with a tick unsigned."""
+
+    times: int
+    """How often again, without a receipt in between."""
+    until_s: float
+    """On the monotonic clock: before that it is not served."""
+
+
 class Provider:
-    """Answers connections; `handle` is for `asyncio.start_server`."""
+    """Answers connections, once it listens."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._strangers = 0
         self._sessions: set[asyncio.Task[None]] = set()
         self._serving: set[bytes] = set()
+        self._unpaid: dict[bytes, _Unpaid] = {}
+
+    async def listen(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
+        """Raises OSError. A stranger has as long for the handshake as for a word."""
+        return await asyncio.start_server(
+            self.handle, host, port, ssl=context, ssl_handshake_timeout=OPEN_S
+        )
 
     async def ended(self) -> None:
         """End all sessions, their jobs with them; receipts are on disk."""
@@ -110,6 +135,9 @@ class Provider:
         except JobFailed as failed:
             log.error("the job failed: %s", failed)
             bye = Bye(Fault.BUSY.value, "the job failed")
+        except (DamagedReceipt, OSError) as error:
+            log.error("receipts cannot be kept: %s", error)
+            bye = Bye(Fault.BUSY.value, "receipts cannot be kept here")
         finally:
             await link.end(bye)
 
@@ -146,6 +174,9 @@ class Provider:
             raise Broken(Fault.BUSY, "the order is being served on another connection")
         if len(self._serving) >= SESSIONS_MAX:
             raise Broken(Fault.BUSY, f"{SESSIONS_MAX} sessions are served")
+        unpaid = self._unpaid.get(order)
+        if unpaid is not None and time.monotonic() < unpaid.until_s:
+            raise Broken(Fault.BUSY, "the last tick was not signed for: a pause before the next")
         self._serving.add(order)
         try:
             return await self._work(link, serving.terms, last)
@@ -163,9 +194,14 @@ class Provider:
                 before = side.microhours
                 while not side.is_done(terms):
                     side, digests = await self._tick(worker, side, terms, before)
-                    signed = await _show(link, side, digests)
-                    side = rules.received(side, terms, signed)
+                    try:
+                        signed = await _show(link, side, digests)
+                        side = rules.received(side, terms, signed)
+                    except (SessionEnded, Broken):
+                        self._went_unpaid(terms.order)
+                        raise
                     self._keep(kept, signed)
+                    self._unpaid.pop(terms.order, None)
         return Bye("", f"{side.units} units delivered")
 
     async def _tick(
@@ -180,6 +216,14 @@ class Provider:
                 microhours = before + worker.used_us // 3_600
                 return rules.worked(side, digests, microhours), digests
         raise JobFailed(f"no unit within {EMPTY_TICKS_MAX} ticks")
+
+    def _went_unpaid(self, order: bytes) -> None:
+        before = self._unpaid.pop(order, None)
+        times = 0 if before is None else min(before.times + 1, PAUSE_DOUBLINGS_MAX)
+        until_s = time.monotonic() + self._setup.tick_s * 2**times
+        self._unpaid[order] = _Unpaid(times, until_s)
+        if len(self._unpaid) > UNPAID_MAX:
+            del self._unpaid[next(iter(self._unpaid))]
 
     def _keep(self, kept: ReceiptFile, signed: SignedReceipt) -> SignedReceipt:
         kept.save(signed)

@@ -19,7 +19,7 @@ from cli.delivery import provider, tls
 from cli.delivery.duties import SERVED, Issuer, OrderSeen, by_signer, duties
 from cli.delivery.provider import Provider, Serving
 from cli.delivery.rules import SignedReceipt
-from cli.delivery.store import receipt_file
+from cli.delivery.store import DamagedReceipt, receipt_file
 from cli.sending import signed_free
 from ledger.crypto import SigningKey
 from ledger.redemption_operations import OnRedemption, PostReceipt
@@ -99,7 +99,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         host, port = plan.listen
-        server = await asyncio.start_server(served.handle, host, port, ssl=tls.server_context(path))
+        server = await served.listen(host, port, tls.server_context(path))
         async with server:
             port = server.sockets[0].getsockname()[1]
             endpoint = plan.endpoint or f"{host}:{port}"
@@ -164,7 +164,11 @@ class Service:
     def _known(self, order: bytes, seen: OrderSeen) -> _Order:
         known = self._orders.get(order)
         if known is None:
-            held = receipt_file(self._plan.directory, order).load()
+            try:
+                held = receipt_file(self._plan.directory, order).load()
+            except DamagedReceipt as damaged:
+                log.error("not posted: %s", damaged)
+                held = None
             if held is not None:
                 self._held[order] = held
             return _Order(seen)

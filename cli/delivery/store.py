@@ -12,11 +12,12 @@ import msgspec
 
 from cli.delivery.frames import Signed, heard, said
 from cli.delivery.rules import SignedReceipt
+from cli.errors import CliError
 from cli.home import read_private, write_private
 
 
 class DamagedReceipt(Exception):
-    """The file is none of ours, or was damaged."""
+    """The file is none of ours, was damaged, or cannot be read."""
 
 
 class ReceiptFile:
@@ -32,8 +33,10 @@ class ReceiptFile:
             return None
         try:
             signed = heard(msgspec.msgpack.decode(read_private(self._path), type=Signed))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, OSError) as error:
             raise DamagedReceipt(f"{self._path}: {error}") from None
+        except CliError as error:
+            raise DamagedReceipt(error.message) from None
         if signed.receipt.order != self._order:
             raise DamagedReceipt(f"{self._path} is of order {signed.receipt.order.hex()}")
         return signed

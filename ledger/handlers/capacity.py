@@ -11,6 +11,7 @@ from ledger.backing import Yardstick, deposit_needed, sound_assets
 from ledger.draft import Draft
 from ledger.economy import capacity, challenge, spot_audit
 from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
+from ledger.economy.book import Book
 from ledger.economy.capacity import (
     COMMITMENTS_MAX,
     COMMITMENTS_OF_ISSUER_MAX,
@@ -52,7 +53,8 @@ PROMISING = (
 
 
 def commit(draft: Draft, operation: Commit) -> None:
-    """A line of the ladder with known factors, which overlaps no other schedule of its line."""
+    """A line of the ladder with known factors, which overlaps no other schedule of its line; under
+    a name that no open order means, which may have outlived an earlier commitment."""
     terms = operation.terms
     _need_promising(draft, terms.issuer, operation.key)
     use_number(draft, operation)
@@ -74,6 +76,10 @@ def commit(draft: Draft, operation: Commit) -> None:
         height=draft.height,
     )
     _check_line(own, terms)
+    kept = draft.load(Book, proposed.key)
+    if kept is not None:
+        detail = f"'{terms.id}' that is over has {kept.orders} open orders: take another name"
+        raise Invalid(Reason.COMMITMENT_EXISTS, detail)
     COMMITMENTS.put(draft, proposed)
 
 

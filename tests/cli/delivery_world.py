@@ -75,9 +75,7 @@ async def serve(directory: Path, port: int, tick_s: float) -> None:
     """Until somebody ends it; prints when it listens."""
     path, setup = provider_setup(directory, tick_s)
     provider = Provider(setup)
-    server = await asyncio.start_server(
-        provider.handle, "127.0.0.1", port, ssl=tls.server_context(path)
-    )
+    server = await provider.listen("127.0.0.1", port, tls.server_context(path))
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()

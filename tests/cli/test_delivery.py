@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from cli.delivery import frames, holder, provider, tls
+from cli.delivery.duties import OrderSeen
 from cli.delivery.frames import Link, Open, Proof, SessionEnded, Shown
 from cli.delivery.rules import Broken, Fault, SignedReceipt
+from cli.delivery.service import Plan, Service
 from cli.delivery.store import DamagedReceipt, receipt_file
 from cli.delivery.worker import JobFailed, Worker
 from ledger.crypto import SigningKey
@@ -100,7 +103,7 @@ async def listening(
     """A provider in this process, and its port."""
     path, setup = provider_setup(place / "provider")
     served = provider.Provider(change(setup))
-    server = await asyncio.start_server(served.handle, "127.0.0.1", 0, ssl=tls.server_context(path))
+    server = await served.listen("127.0.0.1", 0, tls.server_context(path))
     async with server:
         yield server.sockets[0].getsockname()[1]
     await served.ended()
@@ -172,6 +175,38 @@ async def test_an_order_is_served_on_one_connection(place: Path) -> None:
         await link.end()
 
 
+async def test_who_signs_nothing_waits_longer_each_time(place: Path) -> None:
+    """A holder who looks and goes has a tick for nothing once, not as often as it likes."""
+    tick_s = 0.3
+    async with listening(place, lambda setup: replace(setup, tick_s=tick_s)) as port:
+        where, pauses = service(place / "provider", port), []
+        for _ in range(3):
+            since_s = time.monotonic()
+            await looks(where)
+            pauses.append(time.monotonic() - since_s)
+            await asyncio.sleep(0.1)
+        assert pauses[1] > 1.5 * tick_s
+        assert pauses[2] > 2.5 * tick_s
+        setup = holder_setup(place / "holder", where)
+        assert (await holder.use(setup, attempts_s=10)).delivered == TERMS.amount
+
+
+async def looks(where: holder.Service) -> None:
+    """Until it is shown a tick; it signs nothing."""
+    while True:
+        link = Link(*await tls.connect("127.0.0.1", where.port, where.certificate_hash))
+        try:
+            await greet(link, where)
+            assert isinstance(await link.receive(), Shown)
+        except Broken as broken:
+            assert broken.fault is Fault.BUSY
+            await asyncio.sleep(0.02)
+        else:
+            return
+        finally:
+            await link.end()
+
+
 async def greet(link: Link, where: holder.Service) -> None:
     """As a holder that signs nothing."""
     setup = holder_setup(Path("/nonexistent"), where)
@@ -189,6 +224,19 @@ async def test_a_holder_that_lost_its_receipts_gets_them_back(place: Path) -> No
         side = await using(place, port)
     assert side.delivered == TERMS.amount
     assert kept(place, "provider") == side.signed
+
+
+async def test_a_provider_that_ends_early_is_left_after_a_while(place: Path) -> None:
+    """By its count all is delivered, as where an order brings less by now than when the holder
+    began: no connection after another for ever."""
+    terms = replace(TERMS, amount=TERMS.amount // 2)
+    serving = provider.Serving(terms, "val0", ISSUER)
+    async with listening(place, lambda setup: replace(setup, find=lambda _: serving)) as port:
+        with pytest.raises(SessionEnded, match="before all is delivered"):
+            await asyncio.wait_for(using(place, port), 20)
+    own = kept(place, "holder")
+    assert own is not None
+    assert own.receipt.delivered == terms.amount
 
 
 @pytest.mark.parametrize(
@@ -229,6 +277,17 @@ async def test_silent_strangers_leave_room(place: Path, monkeypatch: pytest.Monk
         assert (await using(place, port)).delivered == TERMS.amount
 
 
+async def test_who_does_not_even_shake_hands_is_cut_off(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody counts these connections: only time ends them, before files run out."""
+    monkeypatch.setattr(provider, "OPEN_S", 0.3)
+    async with listening(place) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.transport.abort()
+
+
 async def test_a_proof_is_for_one_connection(place: Path) -> None:
     """The nonce is fresh: what was signed for another connection opens nothing."""
     async with listening(place) as port:
@@ -259,12 +318,37 @@ async def test_a_job_that_writes_no_units_fails_by_name(tmp_path: Path, program:
             await worker.work(5, 10)
 
 
-def test_a_damaged_receipt_is_told(tmp_path: Path) -> None:
-    path = tmp_path / f"{TERMS.order.hex()}.receipt"
+def damaged(directory: Path, mode: int = 0o600) -> Path:
+    path = directory / f"{TERMS.order.hex()}.receipt"
     path.write_bytes(b"\x93\x01")
-    path.chmod(0o600)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_damaged_receipt_is_told(tmp_path: Path, mode: int) -> None:
+    """Damaged, or open to others."""
+    damaged(tmp_path, mode)
     with pytest.raises(DamagedReceipt):
         receipt_file(tmp_path, TERMS.order).load()
+
+
+async def test_a_damaged_receipt_stops_one_order(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its holder is told to come later, and served once the file is away; the service looks after
+    all other orders meanwhile."""
+    path = damaged(place / "provider")
+    seen = OrderSeen(TERMS.order, "val0", "ready", TERMS.session_key, 1, 0, 0, 1, "hashing")
+    plan = Plan(TERMS.chain_id, (), (), place / "provider", ("", 0), "", (), 1, 1)
+    assert Service(plan)._known(TERMS.order, seen).seen == seen
+    assert str(path) in caplog.text
+    async with listening(place) as port:
+        with pytest.raises(Broken) as broken:
+            await using(place, port)
+        assert broken.value.fault is Fault.BUSY
+        path.unlink()
+        assert (await using(place, port)).delivered == TERMS.amount
 
 
 def test_an_issuer_signs_for_its_certificate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -449,3 +450,33 @@ def test_what_is_no_receipt(marsa: Marsa, node: LiveNode, order: str, tmp_path: 
             ExitCode.CHECK_FAILED,
             "bad_file",
         )
+
+
+def test_an_order_is_used_by_one_process_at_a_time(
+    marsa: Marsa, node: LiveNode, order: str
+) -> None:
+    """Two would sign one number twice. What stands in the way, and what nobody serves, is told."""
+    ready(marsa, order)
+    with (redeem_orders.orders_dir() / f"{order}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        result = marsa("redeem", "use", order, "--json")
+        assert code_of(result) == (ExitCode.LOCKED, "in_use")
+    result = marsa("redeem", "use", order, "--patience", "1ms", "--json")
+    assert code_of(result) == (ExitCode.UNREACHABLE, "session_ended")
+    path = redeem_orders.orders_dir() / f"{order}.receipt"
+    path.write_bytes(b"\x93\x01")
+    path.chmod(0o600)
+    result = marsa("redeem", "use", order, "--json")
+    assert code_of(result) == (ExitCode.CHECK_FAILED, "bad_file")
+    assert str(path) in result.json["error"]["message"]
+
+
+def test_nobody_is_told_to_dispute_what_was_delivered(
+    marsa: Marsa, node: LiveNode, order: str, tmp_path: Path
+) -> None:
+    ready(marsa, order)
+    marsa("redeem", "receipt", signed_receipt(tmp_path / "all.json", node, order, 1, COIN))
+    marsa("redeem", "close", order)
+    lines = marsa("redeem", "status", order).out.splitlines()
+    assert "who        nobody must: all of it is delivered" in lines
+    assert lines[-1] == f"next: marsa redeem status {order[:12]} -w"

@@ -9,6 +9,7 @@ from tests.economy.model import hashed, panel_of
 from tests.economy.model_orders import OrderActions
 from tests.economy.model_values import (
     HOUR_MS,
+    OPEN,
     PPM,
     YEAR_MS,
     ChallengeModel,
@@ -256,6 +257,8 @@ class Actions(OrderActions):
         if self._overlaps(full, begin, end, None):
             return False
         if sum(issuer == place[0] for issuer, _ in self.commitments) >= COMMITMENTS_OF_ISSUER:
+            return False
+        if any(item.place == place and item.state in OPEN for item in self.asks.values()):
             return False
         self.commitments[place] = CommitmentModel(
             full, workloads, begin, end, hours, "proposed", self.clock, height

@@ -98,6 +98,7 @@ def commit(state: State, key: bytes, lane: int, number: int, terms: list[Any]) -
     _check_schedule(state, terms[5], terms[6])
     need(terms[4] == sorted(set(terms[4])) and terms[7] > 0, "bad_schedule")
     _check_line(state, terms, others)
+    need(state.get("Book", f"{terms[1]}\0{terms[0]}".encode()) is None, "commitment_exists")
     keep(
         state,
         "CapacityCommitment",

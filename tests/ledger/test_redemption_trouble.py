@@ -16,16 +16,18 @@ from ledger.objects import load
 from ledger.operations import Revoke, RotateKey, Suspend, WindDown
 from ledger.reasons import Reason
 from ledger.transaction import SignedTransaction
-from tests.ledger.economy_world import lasting, with_economy
+from tests.ledger.economy_world import lasting, more, with_economy
 from tests.ledger.redemption_world import RedemptionWorld, ending_world, new_world
 from tests.ledger.test_challenges import challenges, rules
 from tests.ledger.test_compliance import order as freeze_order
+from tests.ledger.test_redemption_queue import waits
 from tests.ledger.world import (
     COIN,
     DAY_MS,
     GROUPS,
     PANEL_GROUPS,
     PERIOD_MS,
+    TIME_MS,
     attest,
     commitment,
     key,
@@ -230,3 +232,18 @@ def test_an_order_outlives_its_commitment() -> None:
     world.run()
     assert world.amount_of("carol") == COIN
     assert world.book() is None
+
+
+def test_no_commitment_takes_the_name_of_one_that_has_open_orders() -> None:
+    """An order outlives its commitment. Another one of that name might be of a class for which the
+    standard has no factor: with whoever waits asked about that, no node could go on."""
+    world = ending_world(3)
+    order = waits(world, 30 * COIN, "session", 10)
+    world.until(TIME_MS + 3 * PERIOD_MS + 1)
+    assert (world.capacity(), world.order(order).state) == (None, RedemptionState.QUEUED)
+    again = more(world, id="capacity-val0")
+    assert world.reason(world.commits(again)) is Reason.COMMITMENT_EXISTS
+    world.run(world.commits(replace(again, id="other")))
+    world.run(world.cancels(order))
+    world.run(world.commits(replace(again, region="ap-south")))
+    assert world.capacity() is not None
