@@ -107,7 +107,7 @@ class Market(Run):
         number, self._asked = self._asked, self._asked + 1
         session = f"session{number}"
         turn = number // PAYERS % COMMITMENTS
-        end = START_BY + 1 + number % (WINDOW_PERIODS_MAX - START_BY)
+        end = START_BY + 1 + number // ISSUERS % (WINDOW_PERIODS_MAX - START_BY)
         asked = Redeem(
             issuer=issuer(lane),
             commitment=f"c{turn}",
