@@ -38,9 +38,9 @@ small job of the processor. Receipts are on disk in the state directory before m
 may be killed and started again. A devnet's issuers serve by themselves.
 """,
 )
-@click.option("--issuer", required=True, help="The licence whose coins are served.")
+@click.option("--issuer", required=True, metavar="ID", help="The licence whose coins are served.")
 @click.option("--keys", type=FILE, help="roles.json of the issuer; a devnet's keys are known.")
-@click.option("--state", type=DIRECTORY, help="Receipts and certificate; MARSA_HOME/delivery else.")
+@click.option("--state", type=DIRECTORY, help="Receipts, certificate; else MARSA_HOME/delivery/ID.")
 @click.option("--listen", default=DEFAULT_LISTEN, show_default=True, metavar="HOST:PORT")
 @click.option("--endpoint", default="", metavar="HOST:PORT", help="Where holders reach it.")
 @click.option("--job", default="", metavar="COMMAND", help="What works the units.")

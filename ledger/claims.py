@@ -1,4 +1,5 @@
-"""What only one transaction can have: an output to spend, or a number of a lane.
+"""What only one transaction can have: an output to spend, a number of a lane, or the end of an
+order.
 
 Two transactions with a common claim are in conflict, whatever the state: at most one of them is
 ever final.
@@ -10,10 +11,12 @@ from typing import TypeAlias
 
 from ledger.operations import Numbered, lane_of
 from ledger.reasons import Invalid, Reason
+from ledger.redemption_operations import CancelRedemption, CloseRedemption
 from ledger.transaction import SignedTransaction
 
-Claim: TypeAlias = tuple[bytes, int] | tuple[str, str, int, int]
-"""An outpoint, or (owner, role, lane, number)."""
+Claim: TypeAlias = tuple[bytes] | tuple[bytes, int] | tuple[str, str, int, int]
+"""An order that is cancelled or closed, which happens once; an outpoint; or (owner, role, lane,
+number)."""
 
 
 def claims_of(tx: SignedTransaction) -> tuple[Claim, ...]:
@@ -22,11 +25,15 @@ def claims_of(tx: SignedTransaction) -> tuple[Claim, ...]:
     for item in tx.body.operations:
         if isinstance(item, Numbered):
             claims.append((*lane_of(item), item.number))
+        elif isinstance(item, CancelRedemption | CloseRedemption):
+            claims.append((item.order,))
     return tuple(dict.fromkeys(claims))
 
 
 def conflict(claim: Claim, by: str, reason_of_output: Reason) -> Invalid:
     """The refusal of whoever comes second; `by` names the first."""
+    if len(claim) == 1:
+        return Invalid(Reason.WRONG_STATE, f"order {claim[0].hex()} is cancelled or closed by {by}")
     if len(claim) == 2:
         txid, index = claim
         return Invalid(reason_of_output, f"output {txid.hex()}:{index} is spent by {by}")

@@ -193,6 +193,9 @@ class Provider:
             async with Worker(self._setup.job, terms.order, side.units) as worker:
                 before = side.microhours
                 while not side.is_done(terms):
+                    if self._setup.find(terms.order) is None:
+                        detail = f"order {terms.order.hex()} is served no more"
+                        raise Broken(Fault.NOT_READY, detail)
                     side, digests = await self._tick(worker, side, terms, before)
                     try:
                         signed = await _show(link, side, digests)

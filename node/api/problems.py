@@ -76,6 +76,12 @@ _ROWS: dict[str, _Row] = {
     Reason.OPERATION_GAP: _Row(
         HTTPStatus.CONFLICT, "GET /v1/issuers/{id} lists the next number of each lane"
     ),
+    Reason.WRONG_STATE: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "GET /v1/orders/{id} lists what the order allows now"
+    ),
+    Reason.STALE_RECEIPT: _Row(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "GET /v1/orders/{id} has the number that is posted"
+    ),
     Reason.ABOVE_HEADROOM: _Row(
         HTTPStatus.UNPROCESSABLE_ENTITY, "GET /v1/issuers/{id} shows the headroom"
     ),

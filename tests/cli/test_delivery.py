@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,21 @@ async def test_an_order_is_served_on_one_connection(place: Path) -> None:
             await using(place, port)
         assert broken.value.fault is Fault.BUSY
         await link.end()
+
+
+async def test_an_order_that_is_over_is_worked_on_no_more(place: Path) -> None:
+    """Closed, or past its window, in the middle of a session: soon no receipt counts any more, and
+    what it holds goes back to its holder."""
+    seen = iter([provider.Serving(TERMS, "val0", ISSUER)] * 3)
+    change = partial(replace, find=lambda _: next(seen, None))
+    async with listening(place, change) as port:
+        with pytest.raises(Broken) as broken:
+            await asyncio.wait_for(using(place, port), 20)
+    assert broken.value.fault is Fault.NOT_READY
+    signed, received = kept(place, "holder"), kept(place, "provider")
+    assert signed == received
+    assert signed is not None
+    assert signed.receipt.number == 2
 
 
 async def test_who_signs_nothing_waits_longer_each_time(place: Path) -> None:
