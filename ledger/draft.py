@@ -22,12 +22,14 @@ class Draft:
     """The objects of a view, which stands still meanwhile, and their changes. `time_ms` is the
     header time of the block that would hold them."""
 
-    __slots__ = ("_changes", "_ones", "_rows", "_view", "time_ms")
+    __slots__ = ("_changes", "_made", "_ones", "_rows", "_view", "time_ms")
 
     def __init__(self, view: View, time_ms: int) -> None:
         self._view = view
         self.time_ms = time_ms
         self._changes = ChangedObjects({})
+        self._made: dict[bytes, Wire] = {}
+        """What was put: the book of a commitment is read again for each of its orders."""
         self._ones: dict[type[Wire], Wire] = {}
         """Decoded: every object that is read as of now asks for the clock and the parameters."""
         self._rows: dict[bytes, list[tuple[bytes, bytes]]] = {}
@@ -79,7 +81,11 @@ class Draft:
 
     def load(self, kind: type[ObjectT], identity: bytes = b"") -> ObjectT | None:
         """The object as it is stored."""
-        data = self.object(key_of(kind, identity))
+        key = key_of(kind, identity)
+        made = self._made.get(key)
+        if isinstance(made, kind):
+            return made
+        data = self.object(key)
         return None if data is None else decode(data, kind)
 
     def one(self, kind: type[ObjectT]) -> ObjectT:
@@ -103,8 +109,12 @@ class Draft:
 
     def put(self, value: Wire, identity: bytes = b"") -> None:
         self._ones.pop(type(value), None)
-        self._changes.put(key_of(type(value), identity), encode(value))
+        key = key_of(type(value), identity)
+        self._made[key] = value
+        self._changes.put(key, encode(value))
 
     def remove(self, kind: type[Wire], identity: bytes) -> None:
         self._ones.pop(kind, None)
-        self._changes.put(key_of(kind, identity), None)
+        key = key_of(kind, identity)
+        self._made.pop(key, None)
+        self._changes.put(key, None)
