@@ -32,7 +32,7 @@ SEED_BYTES = 32
 HINTS = {
     "bad_window": "marsa redeem quote --help",
     "commitment_over": "marsa capacity list",
-    "low_amount": "the least is 0.01",
+    "low_amount": "the least is 0.01, and twice as much with each 256 open orders",
     "no_free_hours": "ask for less, give it longer with --within, or wait with --queue 10m",
     "unknown_class": "marsa capacity list",
     "unknown_commitment": "marsa capacity list",

@@ -232,5 +232,5 @@ def _deposit(node: Node, held: Redemption, claimed: int | None) -> int:
     """What this dispute must put up, by the very rule."""
     from ledger.economy.dispute import deposit_needed
 
-    contested = int(held.remaining) if claimed is None else claimed - int(held.burned)
+    contested = int(held.amount) if claimed is None else claimed - int(held.burned)
     return deposit_needed(max(0, contested), node.params.economy.deposit_ppm)

@@ -265,8 +265,10 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
         after = _as_claimed(draft, held, dispute)
     elif dispute.verdict is Verdict.UPHELD:
         is_missed = True
+    elif dispute.verdict is Verdict.DISMISSED and dispute.by_issuer:
+        is_missed, lock = True, held.refund_lock  # or it would dispute first, for next to nothing
     elif dispute.verdict is Verdict.DISMISSED:
-        lock = held.refund_lock if dispute.by_issuer else _treasury_lock(draft, held.issuer, lock)
+        lock = _treasury_lock(draft, held.issuer, lock)
     write(draft, held, after)
     outputs = _end(draft, after, RedemptionState.RULED, is_missed)
     return [Output(dispute.asset, dispute.deposit, lock), *outputs]

@@ -16,9 +16,12 @@ from msgspec import Meta
 
 from ledger.codec import Slug, UInt, Wire
 from ledger.economy.capacity import CapacityCommitment
-from ledger.economy.redemption import WINDOW_PERIODS_MAX
+from ledger.economy.redemption import ORDER_LEAST, WINDOW_PERIODS_MAX
 from ledger.reasons import Invalid, Reason
 
+ORDERS_A_DOUBLING = 256
+"""So many open orders double the least that one more may be: the book of a commitment is not filled
+by a few coins, which would keep everybody else from redeeming."""
 ORDERS_OF_COMMITMENT_MAX = 4_096
 """Open at once, waiting ones included; each is an object of half a kilobyte."""
 
@@ -72,6 +75,11 @@ class Place(Wire, frozen=True):
 def deadline(held: Book) -> int | None:
     """When the queue is asked again: after the end of the period in which it was asked last."""
     return held.asked_ms if held.queued else None
+
+
+def least_amount(held: Book | None) -> int:
+    """The smallest order that is taken now, in µ."""
+    return ORDER_LEAST << (held.orders // ORDERS_A_DOUBLING if held is not None else 0)
 
 
 def with_order(held: Book) -> Book:

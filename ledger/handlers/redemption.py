@@ -11,13 +11,14 @@ from ledger.backing import Yardstick, sound_assets
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
+from ledger.economy import book, redemption
 from ledger.economy import dispute as disputes
-from ledger.economy import redemption
 from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
+from ledger.economy.book import Book
 from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
 from ledger.economy.dispute import Dispute
 from ledger.economy.panel import check_seat
-from ledger.economy.redemption import ORDER_LEAST, Rate, Redemption, RedemptionState
+from ledger.economy.redemption import Rate, Redemption, RedemptionState
 from ledger.handlers.common import need_attestor, need_licence, need_role
 from ledger.operations import OPERATIONS
 from ledger.reasons import Invalid, Reason
@@ -98,9 +99,10 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
     if operation.workload not in held.terms.workloads:
         served = ", ".join(held.terms.workloads)
         raise Invalid(Reason.UNKNOWN_CLASS, f"{where} serves {served}, not {operation.workload}")
-    if operation.amount < ORDER_LEAST:
-        detail = f"{format_amount(operation.amount)} coins, the least is"
-        raise Invalid(Reason.LOW_AMOUNT, f"{detail} {format_amount(ORDER_LEAST)}")
+    least = book.least_amount(draft.load(Book, identity))
+    if operation.amount < least:
+        detail = f"{format_amount(operation.amount)} coins, with so many open orders the least is"
+        raise Invalid(Reason.LOW_AMOUNT, f"{detail} {format_amount(least)}")
     redemption.check_window(
         start_by_ms=operation.start_by_ms,
         end_ms=operation.end_ms,
@@ -190,7 +192,8 @@ def close(draft: Draft, operation: CloseRedemption) -> None:
 
 
 def dispute(draft: Draft, operation: DisputeRedemption) -> None:
-    """A deposit in a sound coin; the panel is drawn by the block before."""
+    """A deposit in a sound coin; the panel is drawn by the block before. The holder's deposit is
+    measured by the whole order, as is the penalty that it asks for."""
     held = _need_order(draft, operation.order, operation.issuer)
     by_issuer = operation.key != held.session_key
     if by_issuer:
@@ -199,7 +202,7 @@ def dispute(draft: Draft, operation: DisputeRedemption) -> None:
     _check_claim(held, operation.claimed, by_issuer=by_issuer)
     if operation.asset not in sound_assets(draft):
         raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
-    contested = operation.claimed - held.burned if by_issuer else held.remaining
+    contested = operation.claimed - held.burned if by_issuer else held.amount
     needed = disputes.deposit_needed(contested, draft.economy.deposit_ppm)
     if operation.amount < needed:
         detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"

@@ -28,6 +28,7 @@ ENDS = {"queued": "cancelled", "ready": "settled", "closing": "settled", **MISSE
 ASKED_MAX = 64
 """Of a queue, in one block."""
 OPEN_MAX = 4_096
+DOUBLED_BY = 256
 """Of one commitment."""
 LEAST = 10_000
 """The smallest order and the smallest deposit."""
@@ -169,7 +170,9 @@ class Orders(Model):
             total = min(quarrel.claimed, item.burned + most)
             if total > item.burned:
                 assert self.deliver(item, total)
-        self._end_order(item, "ruled", missed=upheld and not quarrel.by_issuer)
+        dismissed = len(quarrel.votes) - sum(quarrel.votes.values()) >= 3
+        missed = dismissed if quarrel.by_issuer else upheld
+        self._end_order(item, "ruled", missed=missed)
 
     def _ask_queue(self, place: Place) -> None:
         """First come, first served; who does not fit lets others pass. Where more wait than are
@@ -220,7 +223,9 @@ class OrderActions(Orders):
             return False
         if not self.clock + lead <= start < end <= self.clock + 168 * self.times.period:
             return False
-        if end % self.times.period or amount < LEAST or order in self.asks:
+        mine = [x for x in self.asks.values() if x.place == place and x.state in OPEN]
+        least = LEAST * 2 ** (len(mine) // DOUBLED_BY)
+        if end % self.times.period or amount < least or order in self.asks:
             return False
         if queue and not self.clock <= queue <= start - lead:
             return False
@@ -234,7 +239,6 @@ class OrderActions(Orders):
             item.state = "queued"
             if not queue:
                 return False
-        mine = [x for x in self.asks.values() if x.place == place and x.state in OPEN]
         if len(mine) >= OPEN_MAX or not self.spend(owner):
             return False
         waiting = [x for x in mine if x.state == "queued"]
@@ -326,7 +330,7 @@ class OrderActions(Orders):
             return False
         if not by_issuer and claimed != item.burned:
             return False
-        about = claimed - item.burned if by_issuer else item.left
+        about = claimed - item.burned if by_issuer else item.amount
         needed = max(LEAST, (about * self.times.deposit + PPM - 1) // PPM)
         if not self.is_sound(coin) or deposit < needed or len(panel) < 3:
             return False

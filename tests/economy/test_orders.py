@@ -57,6 +57,21 @@ def test_all_agree_on_how_many_orders_are_open(monkeypatch: pytest.MonkeyPatch) 
     assert stage.refused["too_many"] and stage.taken["redeem"]
 
 
+def test_all_agree_on_the_least_among_many_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each open order doubles it here."""
+    monkeypatch.setattr(book, "ORDERS_A_DOUBLING", 1)
+    for module in (model_orders, second_order_book):
+        monkeypatch.setattr(module, "DOUBLED_BY", 1)
+    stage = SecondStage()
+    crowd = Crowd(6, stage)
+    for _ in range(12):
+        stage.begin(5_000)
+        for _ in range(6):
+            crowd.redeeming.redeem()
+        stage.end(counted=False)
+    assert stage.refused["low_amount"] and stage.taken["redeem"]
+
+
 def test_all_agree_on_a_queue_that_one_block_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two at a time: those that wait behind them are asked in the next blocks, in order."""
     monkeypatch.setattr(redeeming, "QUEUE_ASKED_MAX", 2)

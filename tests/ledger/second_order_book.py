@@ -14,6 +14,8 @@ from tests.ledger.second_roots import State
 from tests.ledger.second_shape import need
 from tests.ledger.second_standing import CONTESTED, LIVE, keep
 
+DOUBLED_BY = 256
+"""So many open orders double the least of one more."""
 OPEN_MAX = 4_096
 """Orders of one commitment."""
 
@@ -31,6 +33,12 @@ def orders_of(state: State, book: bytes) -> list[Redemption]:
 def book_of(state: State, identity: bytes) -> Book | None:
     value = state.get("Book", identity)
     return None if value is None else Book(*value)
+
+
+def doublings(state: State, identity: bytes) -> int:
+    """How often the least of one more order is doubled."""
+    book = book_of(state, identity)
+    return book.orders // DOUBLED_BY if book else 0
 
 
 def store(state: State, before: Redemption | None, order: Redemption) -> None:

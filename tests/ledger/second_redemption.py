@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.ledger.second_capacity import draw_panel, groups_of, need_attestor
-from tests.ledger.second_order_book import fits, needed, store, taken_now
+from tests.ledger.second_order_book import doublings, fits, needed, store, taken_now
 from tests.ledger.second_redemption_values import (
     ACCEPTED,
     ACTIVE,
@@ -46,7 +46,7 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
     need(commitment is not None, "unknown_commitment")
     need(commitment[1] in (LIVE, CONTESTED), "commitment_over")
     need(workload in commitment[0][4], "unknown_class")
-    need(amount >= LEAST, "low_amount")
+    need(amount >= LEAST * 2 ** doublings(state, f"{issuer}\0{name}".encode()), "low_amount")
     _check_window(state, start_by_ms, end_ms, queue_until_ms)
     factor, units = _rate(state, commitment, workload)
     microhours = needed(amount, factor)
@@ -230,7 +230,7 @@ def dispute(
     else:
         need(claimed == order.burned, "above_order")
     need(is_sound(state, asset), "unknown_asset")
-    about = claimed - order.burned if by_issuer else order.left
+    about = claimed - order.burned if by_issuer else order.amount
     least = max(LEAST, -(-about * state.economy.deposit_ppm // MILLION))
     need(amount >= least, "low_deposit")
     panel = draw_panel(state, [], state.parent_hash + identity)

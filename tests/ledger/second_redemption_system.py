@@ -129,7 +129,8 @@ def dispute_is_due(state: State, value: list[Any]) -> Outputs:
         if delivered > order.burned:
             after = deliver(state, order, delivered)
             store(state, order, after)
-    paid = _end(state, after, RULED, bool(upheld) and not held.by_issuer)
+    is_missed = upheld is not None and upheld is not held.by_issuer
+    paid = _end(state, after, RULED, is_missed)
     return [[held.asset, held.deposit, lock], *paid]
 
 

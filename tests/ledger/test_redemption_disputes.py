@@ -69,9 +69,9 @@ def coins_of(world: RedemptionWorld, *owners: str) -> list[int]:
 # Opening.
 
 
-@pytest.mark.parametrize(("signer", "needed"), [(HOLDER, LEFT // 100), (ISSUER, 3 * COIN // 100)])
+@pytest.mark.parametrize(("signer", "needed"), [(HOLDER, ORDER // 100), (ISSUER, 3 * COIN // 100)])
 def test_the_deposit_is_one_percent_of_what_it_is_about(signer: str, needed: int) -> None:
-    """For the holder the coins that are left, for the issuer those that it wants more."""
+    """For the holder the whole order, as its penalty is; for the issuer what it wants more."""
     world = new_world()
     order = closing(world)
     low = world.disputes(order, needed - 1, signer=signer, claimed=CLAIMED[signer])
@@ -245,12 +245,14 @@ def test_an_issuer_that_delivered_more_is_believed_by_its_meter() -> None:
 
 
 def test_an_issuer_that_claims_falsely_loses_its_deposit_to_the_holder() -> None:
+    """And pays the penalty: else it would dispute first, for little, so that the holder cannot."""
     world = new_world()
     order = disputed(world, ISSUER)
     ruled(world, order, upheld=False)
     assert world.amount_of("carol") == LEFT
-    assert coins_of(world, "dave", "carol") == [0, COIN]
-    assert (world.order(order).burned, strikes(world)) == (DELIVERED, 0)
+    penalty = ORDER // 50
+    assert coins_of(world, "dave", "carol") == [0, COIN + penalty // 2]
+    assert (world.order(order).burned, strikes(world)) == (DELIVERED, 1)
 
 
 @pytest.mark.parametrize("signer", [HOLDER, ISSUER])

@@ -66,6 +66,17 @@ def test_the_workload_decides_how_many_hours_a_coin_needs() -> None:
     assert (held.factor, held.microhours) == (FACTOR_OF_INFERENCE, 666_668)
 
 
+def test_many_open_orders_make_the_least_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It doubles with each so many: here with each two."""
+    monkeypatch.setattr(book, "ORDERS_A_DOUBLING", 2)
+    world = new_world()
+    for number in range(2):
+        world.requested(ORDER_LEAST, f"session {number}")
+    asked = world.asks(2 * ORDER_LEAST - 1)
+    assert world.reason(world.redeems(asked)) is Reason.LOW_AMOUNT
+    world.run(world.redeems(world.asks(2 * ORDER_LEAST)))
+
+
 def test_a_hundredth_of_a_coin_is_the_least() -> None:
     world = new_world()
     assert world.reason(world.redeems(world.asks(ORDER_LEAST - 1))) is Reason.LOW_AMOUNT
