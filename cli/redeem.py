@@ -32,7 +32,7 @@ _TABLE = {
     table=_TABLE,
     help=f"""{
         examples(
-            "marsa redeem submit 5 --from alice --class h100x8 --workload training",
+            "marsa redeem submit 2 --from alice --class cpu --workload hashing",
             "marsa redeem status 3f9c -w",
         )
     }

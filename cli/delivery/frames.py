@@ -161,7 +161,7 @@ class Link:
         except msgspec.MsgspecError as error:
             raise SessionEnded(f"no message: {error}") from None
         if isinstance(message, Bye) and message.fault:
-            raise Broken(_fault_of(message.fault), f"the other side says: {message.detail}")
+            raise Broken(_fault_of(message.fault), f"the other side says: {_plain(message.detail)}")
         return message
 
     async def end(self, bye: Bye | None = None) -> None:
@@ -181,6 +181,11 @@ class Link:
 
 def bye_of(broken: Broken) -> Bye:
     return Bye(broken.fault.value, broken.detail[:256])
+
+
+def _plain(text: str) -> str:
+    """What a stranger says, fit for a log and a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _fault_of(text: str) -> Fault:

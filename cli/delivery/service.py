@@ -22,6 +22,8 @@ from cli.delivery.rules import SignedReceipt
 from cli.delivery.store import DamagedReceipt, receipt_file
 from cli.sending import signed_free
 from ledger.crypto import SigningKey
+from ledger.economy.redemption import WINDOW_PERIODS_MAX
+from ledger.reasons import Reason
 from ledger.redemption_operations import OnRedemption, PostReceipt
 from ledger.transaction import OPERATIONS_MAX
 from node.api import redemption_schemas as schemas
@@ -214,7 +216,10 @@ class Service:
         try:
             client.submit(signed_free(self._plan.chain_id, operations, key, now_ms))
         except ApiProblem as problem:
-            log.info("refused: %s", problem)
+            if problem.code == Reason.WRONG_ROLE_KEY:
+                log.error("%s: start again with the keys in force, or orders lapse", problem)
+            else:
+                log.info("refused: %s", problem)
             if len(operations) > 1:
                 for operation in operations:
                     self._send(client, [operation], key, now_ms)
@@ -227,12 +232,19 @@ def seen_of(item: schemas.Redemption) -> OrderSeen:
         issuer=item.issuer,
         state=item.state,
         session_key=bytes.fromhex(item.session_key),
-        amount=int(item.burned) + int(item.deliverable),
+        amount=int(item.burned) + _deliverable(item),
         burned=int(item.burned),
         number=item.receipt,
         units_a_coin=item.units,
         workload=item.workload,
     )
+
+
+def _deliverable(item: schemas.Redemption) -> int:
+    """What the order brings from now on. In a deficit each posting rounds its cost up: a little is
+    left, so that the last one finds enough."""
+    whole = int(item.deliverable)
+    return whole if whole == int(item.remaining) else max(0, whole - WINDOW_PERIODS_MAX)
 
 
 def log_to_stderr() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from cli.delivery import frames, holder, provider, tls
 from cli.delivery.duties import OrderSeen
-from cli.delivery.frames import Link, Open, Proof, SessionEnded, Shown
+from cli.delivery.frames import Bye, Link, Open, Proof, SessionEnded, Shown
 from cli.delivery.rules import Broken, Fault, SignedReceipt
 from cli.delivery.service import Plan, Service
 from cli.delivery.store import DamagedReceipt, receipt_file
@@ -375,3 +375,19 @@ def test_an_issuer_signs_for_its_certificate() -> None:
     }
     assert len(made) == 3
     assert ISSUER.public != TERMS.session_key
+
+
+async def test_what_a_stranger_says_is_fit_for_a_terminal(place: Path) -> None:
+    """Control characters in a goodbye reach neither log nor screen."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = Link(reader, writer)
+        await link.receive()
+        await link.end(Bye(Fault.NOT_READY.value, "\x1b[2Jgone\nnext"))
+
+    path, _ = tls.own_certificate(place / "provider")
+    context = tls.server_context(path)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        with pytest.raises(Broken) as broken:
+            await using(place, server.sockets[0].getsockname()[1])
+    assert broken.value.detail == "the other side says: ?[2Jgone?next"
