@@ -103,7 +103,7 @@ def _alone(order: str) -> Iterator[None]:
                 "in_use",
                 f"order {order[:12]} is being delivered by another process here",
                 hint=f"marsa redeem status {order[:12]} -w",
-                exit_code=ExitCode.LOCKED,
+                exit_code=ExitCode.CHECK_FAILED,
             ) from None
         yield
 

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.functional
 PAYMENTS = 1_500
 FINAL_BEFORE_KILL = 200
 BLOCK_BYTES = 4_096
+LOG_ROOM_BYTES = 64 << 10
 """What a file takes of a tmpfs at a time."""
 
 
@@ -189,8 +190,10 @@ def test_full_disk(cluster: Cluster, small_disk: Path) -> None:
     config.write_text(text.replace("# stop_voting_below_mib = 256", "stop_voting_below_mib = 0"))
     cluster.up()
     log = moved / "node.log"
-    with log.open("ab") as file:  # begin another block, so that the sentence has room in it
-        file.write(b"\n" * (BLOCK_BYTES - log.stat().st_size % BLOCK_BYTES + 1))
+    subprocess.run(  # the log lies there too: its last words have room
+        ["fallocate", "--keep-size", "--length", str(log.stat().st_size + LOG_ROOM_BYTES), log],
+        check=True,
+    )
     filling = small_disk / "filling"
     with filling.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(BLOCK_BYTES)):

@@ -52,7 +52,8 @@ def follows(cluster: Cluster, *words: str) -> None:
 
 def recovers(cluster: Cluster) -> None:
     """After the operator's word it votes again, above what it could have signed."""
-    cluster.marsa("node", "recover", cluster.node_dir(VICTIM), "--yes")
+    told = ("node", "recover", cluster.node_dir(VICTIM), "--yes")
+    until(lambda: cluster.marsa(*told, code=None).code == 0, "enough validators answer")
     for _ in range(4):
         cluster.send("1", "alice", "bob")
     until(lambda: cluster.nodes()[VICTIM]["state"] == "voting", "it votes")

@@ -14,7 +14,7 @@ from tests.sim.twins import Scenario, failure_of, sample
 SEED = 2
 
 
-@pytest.mark.parametrize(("window", "count"), [(1, 900), (4, 500)])
+@pytest.mark.parametrize(("window", "count"), [(1, 450), (4, 250)])
 def test_sampled_scenarios_hold(window: int, count: int) -> None:
     """Agreement, order and progress after healing; a failure comes with its number."""
     failures = {number: failure_of(number, window) for number in sample(SEED, count)}
