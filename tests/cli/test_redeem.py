@@ -461,7 +461,7 @@ def test_an_order_is_used_by_one_process_at_a_time(
     with (redeem_orders.orders_dir() / f"{order}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         result = marsa("redeem", "use", order, "--json")
-        assert code_of(result) == (ExitCode.LOCKED, "in_use")
+        assert code_of(result) == (ExitCode.CHECK_FAILED, "in_use")
     result = marsa("redeem", "use", order, "--patience", "1ms", "--json")
     assert code_of(result) == (ExitCode.UNREACHABLE, "session_ended")
     path = redeem_orders.orders_dir() / f"{order}.receipt"

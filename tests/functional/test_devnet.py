@@ -164,7 +164,7 @@ def test_lost_vote_log(cluster: Cluster) -> None:
 def test_terminal_shows_blocks_and_ctrl_c_stops(cluster: Cluster) -> None:
     """On a terminal `up` stays, a payment shows as a block, and Ctrl-C takes the nodes down."""
     master, slave = pty.openpty()
-    command = [MARSA, "devnet", "up", "--base-port", str(cluster.base_port)]
+    command = [MARSA, "devnet", "up", "--no-issuers", "--base-port", str(cluster.base_port)]
     environment = cluster.environment
     child = subprocess.Popen(
         command,
