@@ -18,6 +18,7 @@ from typing import TypeVar
 from bench.redemption_market import ALL_HOURS, ISSUERS, PAYERS, Costs, Market, Order, issuer
 from bench.sweep import BLOCK_MS, EMPTY_BLOCKS
 from ledger.block import BLOCK_OPERATIONS_MAX
+from ledger.economy import book
 from ledger.economy.due import LEDGER_CLOCK, Due
 from ledger.economy.redemption import ORDER_KEPT_MS, WINDOW_PERIODS_MAX
 from ledger.execution import FREE_SHARE, operations_max
@@ -141,7 +142,8 @@ def measure_deadlines(market: Market) -> None:
 
 def measure_queue(market: Market, *, is_full: bool) -> None:
     """All wait for one commitment; when the next period starts, what held its hours is gone, or
-    is not."""
+    is not. That the least order doubles on the way is left out: it is no matter of time."""
+    book.ORDERS_A_DOUBLING = WAITING + 2
     last_ms = TIME_MS + WINDOW_PERIODS_MAX * PERIOD_MS
     first, tx = market.redeem(0, amount=ALL_HOURS, commitment="c0", end_ms=last_ms)
     market.costs([tx])
