@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import msgspec
 
 from cli.delivery.duties import Issuer, OrderSeen, by_signer, duties
 from cli.delivery.rules import HolderSide, SignedReceipt, Tick, next_root, sign
+from cli.delivery.service import seen_of
 from ledger.redemption_operations import (
     AcceptRedemption,
     CloseRedemption,
@@ -86,3 +88,27 @@ def test_each_is_signed_by_the_key_that_the_rules_ask_for() -> None:
     by_key = by_signer(ISSUER, {TERMS.order: found})
     assert [type(item) for item in by_key[ISSUER.operations_key]] == [AcceptRedemption]
     assert [type(item) for item in by_key[ISSUER.metering_key]] == [PostReceipt, CloseRedemption]
+
+
+def test_in_a_deficit_a_session_ends_before_the_last_coin() -> None:
+    """Each posting rounds its cost up, a window has 168 periods at most: so much is left over. An
+    order whose coins are covered is delivered whole."""
+
+    def amount(remaining: int, deliverable: int) -> int:
+        shown = SimpleNamespace(
+            id=TERMS.order.hex(),
+            issuer="val0",
+            state="ready",
+            session_key=TERMS.session_key.hex(),
+            burned="7",
+            remaining=str(remaining),
+            deliverable=str(deliverable),
+            receipt=1,
+            units=4_000,
+            workload="hashing",
+        )
+        return seen_of(shown).amount
+
+    assert amount(1_000, 1_000) == 1_007
+    assert amount(1_000, 900) == 7 + 900 - 168
+    assert amount(1_000, 100) == 7

@@ -7,6 +7,7 @@ come to. Times are milliseconds of the ledger clock, amounts µ.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,7 +35,7 @@ from tests.economy.model_values import (
 
 
 @dataclass
-class Model:
+class Model(ABC):
     """The state after the last action."""
 
     times: Times
@@ -258,13 +259,13 @@ class Model:
                 if item.state == "accused":
                     item.state, item.since, item.cause = "suspended", self.clock, "evidence"
 
+    @abstractmethod
     def further_ends(self) -> list[tuple[int, int, bytes, Callable[[], None]]]:
         """What else falls due: moment, number of its kind, identity, and what happens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin_batch(self) -> None:
         """After all were judged as a period begins."""
-        raise NotImplementedError
 
     # Figures.
 
