@@ -15,9 +15,8 @@ from ledger.draft import Draft
 from ledger.economy import (
     book,
     capacity,
-    challenge,
-    dispute,
     licence,
+    panel,
     redemption,
     regulator,
     reserve,
@@ -125,7 +124,7 @@ CHALLENGES: Register[Challenge] = Register(
     DueKind.CHALLENGE,
     lambda held: CapacityCommitment.identity(held.issuer, held.commitment),
     lambda _, held: held,
-    lambda draft, held: challenge.deadline(held, draft.economy),
+    lambda draft, held: panel.deadline(held, draft.economy),
 )
 RESERVES: Register[Reserve] = Register(
     Reserve,
@@ -160,7 +159,7 @@ DISPUTES: Register[Dispute] = Register(
     DueKind.DISPUTE,
     lambda held: held.order,
     lambda _, held: held,
-    lambda draft, held: dispute.deadline(held, draft.economy),
+    lambda draft, held: panel.deadline(held, draft.economy),
 )
 BOOKS: Register[Book] = Register(
     Book,

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
 from ledger.amounts import UNITS_PER_COIN
 from ledger.codec import Amount, Bytes32, Slug, UInt, Wire
-from ledger.economy.panel import Seats, Verdict, Votes, verdict_of, with_vote
-from ledger.economy.parameters import EconomyParameters
+from ledger.economy.panel import Seats, Verdict, Votes, verdict_of
 
 DEPOSIT_LEAST = UNITS_PER_COIN
 """In µ, so that doubt is never free."""
@@ -43,19 +40,6 @@ class Challenge(Wire, frozen=True):
     @property
     def verdict(self) -> Verdict:
         return verdict_of(self.votes)
-
-
-def deadline(held: Challenge, parameters: EconomyParameters) -> int:
-    """The last moment before it is settled."""
-    return held.decided_ms or held.since_ms + parameters.contest_ms
-
-
-def ruled(held: Challenge, attestor: str, *, upheld: bool, clock_ms: int) -> Challenge:
-    """The challenge with a panel member's vote; raises Invalid."""
-    held = msgspec.structs.replace(held, votes=with_vote(held.votes, attestor, upheld=upheld))
-    if held.verdict is Verdict.OPEN:
-        return held
-    return msgspec.structs.replace(held, decided_ms=clock_ms)
 
 
 def deposit_needed(at_stake: int, deposit_ppm: int, *, bond: int, bond_needed: int) -> int:

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import msgspec
-
 from ledger.codec import Amount, AmountOrZero, Bytes32, UInt, Wire
-from ledger.economy.panel import Seats, Verdict, Votes, verdict_of, with_vote
-from ledger.economy.parameters import EconomyParameters
+from ledger.economy.panel import Seats, Verdict, Votes, verdict_of
 from ledger.economy.redemption import ORDER_LEAST
 
 DEPOSIT_LEAST = ORDER_LEAST
@@ -42,19 +39,6 @@ class Dispute(Wire, frozen=True):
     @property
     def verdict(self) -> Verdict:
         return verdict_of(self.votes)
-
-
-def deadline(held: Dispute, parameters: EconomyParameters) -> int:
-    """The last moment before it is settled."""
-    return held.decided_ms or held.since_ms + parameters.contest_ms
-
-
-def ruled(held: Dispute, attestor: str, *, upheld: bool, clock_ms: int) -> Dispute:
-    """With a panel member's vote; raises Invalid."""
-    held = msgspec.structs.replace(held, votes=with_vote(held.votes, attestor, upheld=upheld))
-    if held.verdict is Verdict.OPEN:
-        return held
-    return msgspec.structs.replace(held, decided_ms=clock_ms)
 
 
 def deposit_needed(contested: int, deposit_ppm: int) -> int:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Meta
 
 from ledger.codec import Slug, Wire
 from ledger.economy.attestor import PANEL_NEEDED, PANEL_SEATS
+from ledger.economy.parameters import EconomyParameters
 from ledger.reasons import Invalid, Reason
 
 
@@ -32,6 +34,12 @@ class Vote(Wire, frozen=True):
     upheld: bool
 
 
+if TYPE_CHECKING:
+    from ledger.economy.challenge import Challenge
+    from ledger.economy.dispute import Dispute
+
+JudgedT = TypeVar("JudgedT", "Challenge", "Dispute")
+"""What a panel rules on."""
 Seats: TypeAlias = Annotated[tuple[Slug, ...], Meta(max_length=PANEL_SEATS)]
 Votes: TypeAlias = Annotated[tuple[Vote, ...], Meta(max_length=PANEL_SEATS)]
 
@@ -74,3 +82,16 @@ def with_vote(votes: Votes, attestor: str, *, upheld: bool) -> Votes:
     if any(vote.attestor == attestor for vote in votes) or verdict_of(votes) is not Verdict.OPEN:
         raise Invalid(Reason.REPLAYED_OPERATION, f"'{attestor}' has ruled, or the panel has")
     return (*votes, Vote(attestor, upheld))
+
+
+def deadline(held: JudgedT, parameters: EconomyParameters) -> int:
+    """The last moment before it is settled."""
+    return held.decided_ms or held.since_ms + parameters.contest_ms
+
+
+def ruled(held: JudgedT, attestor: str, *, upheld: bool, clock_ms: int) -> JudgedT:
+    """With a panel member's vote, and decided by it where it is the third; raises Invalid."""
+    votes = with_vote(held.votes, attestor, upheld=upheld)
+    is_decided = verdict_of(votes) is not Verdict.OPEN
+    decided_ms = clock_ms if is_decided else held.decided_ms
+    return msgspec.structs.replace(held, votes=votes, decided_ms=decided_ms)

@@ -9,7 +9,8 @@ import msgspec
 from ledger.amounts import format_amount
 from ledger.backing import Yardstick, deposit_needed, sound_assets
 from ledger.draft import Draft
-from ledger.economy import capacity, challenge, spot_audit
+from ledger.economy import capacity, spot_audit
+from ledger.economy import panel as panels
 from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
 from ledger.economy.book import Book
 from ledger.economy.capacity import (
@@ -209,7 +210,7 @@ def rule(draft: Draft, operation: Rule) -> None:
     if held is None or held.since_ms != operation.since_ms:
         detail = f"nobody challenged '{operation.commitment}' of '{operation.issuer}' then"
         raise Invalid(Reason.UNKNOWN_CHALLENGE, detail)
-    moment = challenge.deadline(held, draft.economy)
+    moment = panels.deadline(held, draft.economy)
     if draft.clock_ms > moment:
         raise Invalid(Reason.UNKNOWN_CHALLENGE, f"the challenge ended at {rfc3339(moment)}")
     contested = COMMITMENTS.get(draft, identity)
@@ -217,9 +218,7 @@ def rule(draft: Draft, operation: Rule) -> None:
     parties = [item.attestor for item in contested.attestations]
     groups = groups_of(draft.all(Attestor))
     check_seat(held.panel, held.votes, operation.attestor, groups, parties)
-    after = challenge.ruled(
-        held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms
-    )
+    after = panels.ruled(held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms)
     CHALLENGES.put(draft, after)
 
 

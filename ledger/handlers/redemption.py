@@ -13,6 +13,7 @@ from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
 from ledger.economy import book, redemption
 from ledger.economy import dispute as disputes
+from ledger.economy import panel as panels
 from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
 from ledger.economy.book import Book
 from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
@@ -242,14 +243,12 @@ def rule(draft: Draft, operation: RuleRedemption) -> None:
     """A vote on the dispute about an order, of which there is one at most."""
     need_attestor(draft, operation.attestor, operation.key)
     held = DISPUTES.get(draft, operation.order)
-    if held is None or draft.clock_ms > disputes.deadline(held, draft.economy):
+    if held is None or draft.clock_ms > panels.deadline(held, draft.economy):
         detail = f"nobody disputes order {operation.order.hex()}, or it is over"
         raise Invalid(Reason.UNKNOWN_DISPUTE, detail)
     groups = groups_of(draft.all(Attestor))
     check_seat(held.panel, held.votes, operation.attestor, groups, ())
-    after = disputes.ruled(
-        held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms
-    )
+    after = panels.ruled(held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms)
     DISPUTES.put(draft, after)
 
 

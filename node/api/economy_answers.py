@@ -10,10 +10,11 @@ from ledger.backing import Yardstick, backing_of, deposit_needed, sound_assets
 from ledger.catalogue import allowed
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
-from ledger.economy import bond, capacity, challenge, conduct, issuance, licence, reserve
+from ledger.economy import bond, capacity, conduct, issuance, licence, panel, reserve
 from ledger.economy.attestor import Attestor
 from ledger.economy.bond import Bond
 from ledger.economy.capacity import CapacityCommitment
+from ledger.economy.challenge import Challenge
 from ledger.economy.compliance import Order
 from ledger.economy.conduct import Conduct
 from ledger.economy.licence import Cause, Licence
@@ -117,12 +118,12 @@ def _attestation(item: capacity.Attestation, measure: capacity.Measure) -> schem
     )
 
 
-def challenge_answer(draft: Draft, held: challenge.Challenge) -> schemas.Challenge:
+def challenge_answer(draft: Draft, held: Challenge) -> schemas.Challenge:
     return schemas.Challenge(
         state=held.verdict.name.lower(),
         allowed_actions=[] if held.decided_ms else ["rule"],
-        deadline_ms=challenge.deadline(held, draft.economy),
-        deadline=rfc3339(challenge.deadline(held, draft.economy)),
+        deadline_ms=panel.deadline(held, draft.economy),
+        deadline=rfc3339(panel.deadline(held, draft.economy)),
         issuer=held.issuer,
         commitment=held.commitment,
         asset=held.asset.hex(),

@@ -8,8 +8,7 @@ from ledger.address import encode_address
 from ledger.catalogue import allowed
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
-from ledger.economy import dispute as disputes
-from ledger.economy import redemption
+from ledger.economy import panel, redemption
 from ledger.economy.book import Place
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.redemption import Redemption, RedemptionState
@@ -123,7 +122,7 @@ def _dispute(draft: Draft, held: Redemption) -> schemas.Dispute | None:
         deposit=str(found.deposit),
         refund_lock=found.refund_lock.hex(),
         since_ms=found.since_ms,
-        deadline_ms=disputes.deadline(found, draft.economy),
+        deadline_ms=panel.deadline(found, draft.economy),
         panel=list(found.panel),
         votes=[PanelVote(attestor=vote.attestor, upheld=vote.upheld) for vote in found.votes],
     )
