@@ -19,6 +19,7 @@ from ledger.genesis import Genesis, chain_id, dump
 from ledger.kv import DataDirectoryInUse
 from node import app, config, config_text, keys
 from node.api import schemas
+from node.api.problems import ApiCode
 from node.config import NodeConfig
 from node.disk import DirectoryLock
 from node.errors import NodeError
@@ -129,23 +130,42 @@ def check_addresses(node: NodeConfig) -> None:
 
 
 def recover(node: NodeConfig, wait_ms: int) -> None:
-    """Tell a running node that its key may vote again, and wait until it does."""
-    answer = _ask_admin(node, "POST", "/recover")
+    """Tell a running node that its key may vote again, and wait until it does.
+
+    It takes the word once enough other validators said where they stand: until then it is told
+    again. Raises CliError.
+    """
+    is_taken = False
     with Waiting(f"waiting until '{node.licence}' votes", wait_ms) as waiting:
         while True:
+            refusal = None if is_taken else _refusal(node)
+            is_taken = refusal is None
             status = msgspec.json.decode(_ask_admin(node, "GET", "/status"), type=schemas.Status)
             if status.consensus.is_voting or not status.consensus.has_seat:
+                if refusal is not None:
+                    raise refusal  # there was nothing to recover
                 return
-            waiting.because(status.consensus.reason)
+            waiting.because(status.consensus.reason if refusal is None else refusal.message)
             if waiting.left_ms == 0:
-                raise CliError(
+                raise refusal or CliError(
                     "not_voting_yet",
                     f"it does not vote yet: {waiting.reason}",
                     hint="marsa node status -w",
                     exit_code=ExitCode.TIMEOUT,
-                    details=msgspec.json.decode(answer),
+                    details={"accepted": "recover"},
                 )
             time.sleep(POLL_S)
+
+
+def _refusal(node: NodeConfig) -> CliError | None:
+    """Why the node does not take the operator's word, for now; None when it takes it."""
+    try:
+        _ask_admin(node, "POST", "/recover")
+    except CliError as error:
+        if error.code != ApiCode.NOT_RECOVERABLE.value:
+            raise
+        return error
+    return None
 
 
 def _options(

@@ -37,7 +37,7 @@ from node.api.services import Services as ApiServices
 from node.config import NodeConfig
 from node.config import load as load_config
 from node.directory import Directory
-from node.disk import DirectoryLock, free_bytes
+from node.disk import DirectoryLock, free_bytes, in_words
 from node.driver import Driver, NetworkOutbox, read_clocks
 from node.engine import Engine
 from node.epochs import rules_at
@@ -246,7 +246,7 @@ async def _run_once(config: NodeConfig, session: bytes) -> int | None:
         try:
             await node.run()
         except* OSError as group:
-            log.critical("stopped by storage or system: %s", _first(group))
+            log.critical("stopped by storage or system: %s", in_words(_first(group)))
             code = EXIT_FAILED
         except* (ReplicaBroken, InvariantBroken) as group:
             log.critical("stopped, this node contradicts a quorum: %s", _first(group))

@@ -1,7 +1,8 @@
-"""The lock of a data directory, and how much room its disk has."""
+"""The lock of a data directory, how much room its disk has, and what its faults mean."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -14,6 +15,7 @@ from node.files import write_all
 LOCK_NAME = "LOCK"
 PID_BYTES_MAX = 20
 """A process id in decimal digits, and then some; more is not read from a lock file."""
+DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS))
 
 
 class DirectoryLock:
@@ -64,6 +66,13 @@ class DirectoryLock:
 def free_bytes(path: Path) -> int:
     """What an ordinary user may still write on the file system of `path`."""
     return shutil.disk_usage(path).free
+
+
+def in_words(fault: BaseException) -> str:
+    """The fault, and what to do where the system only named it."""
+    if isinstance(fault, OSError) and fault.errno in DISK_FAULTS:
+        return f"{fault}; check the disk and its free space, then start the node again"
+    return str(fault)
 
 
 def _name_of_process(holder: bytes) -> str:

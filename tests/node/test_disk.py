@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.kv import DataDirectoryInUse
-from node.disk import LOCK_NAME, DirectoryLock, free_bytes
+from ledger.kv import DataDirectoryInUse, StorageError
+from node.disk import LOCK_NAME, DirectoryLock, free_bytes, in_words
 
 CHILD_SECONDS_MAX = 60
 ROOT = Path(__file__).parents[2]
@@ -82,3 +83,12 @@ def test_free_bytes_is_what_the_file_system_reports(tmp_path: Path) -> None:
     assert 0 < free_bytes(tmp_path) < stat.f_blocks * stat.f_frsize
     with pytest.raises(FileNotFoundError):
         free_bytes(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_a_fault_of_the_disk_says_what_to_do(number: int) -> None:
+    """The system's own words lead; what is no fault of the disk, or says more itself, stays."""
+    assert in_words(OSError(number, os.strerror(number))).startswith(f"[Errno {number}] ")
+    assert "check the disk" in in_words(OSError(number, os.strerror(number)))
+    assert in_words(StorageError("as it is")) == "as it is"
+    assert "disk" not in in_words(OSError(errno.EADDRINUSE, "in use"))
