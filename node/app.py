@@ -306,6 +306,7 @@ class RunningNode:
             services.start("timer", self._driver.run_timer())
             services.start("inbox", self._driver.run_inbox())
             services.start("serving", self._driver.serving.run())
+            services.start("events", self._driver.events.run())
             services.start("disk", self._watch_disk())
             if self._remote_key is not None:
                 services.start("signer", self._remote_key.keep(self._look_at_signer))
@@ -314,6 +315,7 @@ class RunningNode:
             try:
                 await self._stop.wait()
             finally:
+                self._driver.events.close()
                 for listener in listeners:
                     await listener.close()
                 services.stop()
@@ -396,6 +398,7 @@ class RunningNode:
             ),
             intake=self._driver,
             watch=watch,
+            events=self._driver.events,
         )
         metrics = Metrics()
         limits = Limits(connections_per_address_max=config.api.connections_per_address_max)

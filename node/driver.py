@@ -25,6 +25,7 @@ from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
 from node.directory import Directory
 from node.engine import Engine, FinalizedBlock
+from node.events import Events
 from node.fetching import FETCH_BYTES_MAX, Fetch, FetchChunk, Give, GiveChunk
 from node.inbox import Inbox, Pushed
 from node.intake import Intake
@@ -94,6 +95,7 @@ class Driver:
         self.engine = engine
         self.network: Network | None = None
         self.snapshots: SnapshotClient | None = None
+        self.events = Events(engine.chain)
         self.serving = SnapshotServing(
             engine.executor.snapshot,
             lambda peer: peer in engine.validators.index_by_key,
@@ -377,6 +379,7 @@ class Driver:
                 self.network.look_again()
             self._links_changed()
         if finalized:
+            self.events.publish(finalized)
             self.engine.accountability.block_came()
             self._tell_followers()
             self._judge_clock(finalized[-1].header.time_ms)

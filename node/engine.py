@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,11 +87,12 @@ class Outbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FinalizedBlock:
-    """What became final, for whoever waits for it."""
+    """What became final, for whoever waits for it; `objects` that changed, None for removed."""
 
     header: Header
     certificate: Certificate
     transactions: list[SignedTransaction]
+    objects: Mapping[bytes, bytes | None]
 
 
 class Engine:
@@ -383,7 +384,8 @@ class Engine:
         self.executor.append(executed, certificate)
         self.guard.committed(header.height)
         self._bodies.drop_through(header.height)
-        self.finalized.append(FinalizedBlock(header, certificate, executed.transactions))
+        transactions, objects = executed.transactions, executed.changes.objects
+        self.finalized.append(FinalizedBlock(header, certificate, transactions, objects))
         if header.ends_epoch:
             self._enter_epoch(now)
 

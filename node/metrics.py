@@ -88,6 +88,13 @@ class _NodeCollector(Collector):
         seconds = pool.oldest_pending_ms / 1_000
         yield _gauge("marsa_mempool_oldest_pending_seconds", "Age of the oldest.", seconds)
         yield _gauge("marsa_api_connections", "Open connections.", self._listener.connections)
+        events = services.events
+        yield _gauge("marsa_api_event_streams", "Clients that listen to events.", len(events))
+        yield CounterMetricFamily(
+            "marsa_api_event_gaps",
+            "Clients that were too far behind for single events.",
+            events.gaps,
+        )
         yield CounterMetricFamily(
             "marsa_api_connections_refused",
             "Connections turned away because the listener was full.",

@@ -49,7 +49,7 @@ async def get_blocks(request: web.Request) -> web.Response:
     top = min(top, services.chain.height)
     lowest = services.chain.first_listed
     last = max(lowest, top - limit + 1)
-    items = [_summary(services, height) for height in range(top, last - 1, -1)]
+    items = [block_summary(services, height) for height in range(top, last - 1, -1)]
     cursor = write_cursor(_DOWN, (last - 1).to_bytes(8, "big")) if last > lowest else None
     return answer(schemas.Page(items=items, next_cursor=cursor))
 
@@ -143,7 +143,8 @@ def _header(services: Services, height: int) -> Header:
     return header
 
 
-def _summary(services: Services, height: int) -> schemas.BlockSummary:
+def block_summary(services: Services, height: int) -> schemas.BlockSummary:
+    """An item of the list, for a height from `Chain.first_listed` to the tip."""
     header = _header(services, height)
     return schemas.BlockSummary(
         height=height,

@@ -9,7 +9,10 @@ connection must finish a request, from its first byte to the last byte of the an
 `request_seconds`, and be idle no longer than that, or it is cut. This holds for a client that
 sends nothing, half a header or half a body, for one that drips, and for one that does not read.
 
-Invariant: an open connection's `expires_at` is never more than `request_seconds` ahead.
+A stream alone may take longer: it is cut when its client took nothing for a while.
+
+Invariant: an open connection's `expires_at` is never more than `request_seconds` ahead, or, while
+it streams, than it said when the client last took something.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import logging
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -54,6 +58,8 @@ CLOSE_SECONDS = 1.0
 """A submission ends within it; a client that only waits asks another node."""
 BACKLOG = 128
 SERVER_NAME = "marsa"  # and neither version nor library
+ALWAYS = {"Server": SERVER_NAME, "X-Content-Type-Options": "nosniff"}
+"""Headers of every answer."""
 UNIX_PATH_BYTES_MAX = 103  # of sockaddr_un on the platform with the least room, without the zero
 _NEVER_SECONDS = 86_400.0  # aiohttp's own idle timer; ours fires long before
 
@@ -202,6 +208,7 @@ class Connection(web.RequestHandler):
         "_listener",
         "_timer",
         "expires_at",
+        "on_lost",
     )
 
     def __init__(self, listener: Listener, server: web.Server) -> None:
@@ -227,6 +234,12 @@ class Connection(web.RequestHandler):
         self._address = ""
         self.expires_at = loop.time() + listener.limits.request_seconds
         """Loop time at which this connection is cut unless a request ends before."""
+        self.on_lost: Callable[[], None] | None = None
+        """Called when the connection ends, however it does."""
+
+    def hold(self, seconds: float) -> None:
+        """A stream goes on: the connection is cut after so long, unless this is called again."""
+        self.expires_at = self._clock.time() + seconds
 
     @property
     def answer_by(self) -> float:
@@ -257,6 +270,8 @@ class Connection(web.RequestHandler):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.on_lost is not None:
+            self.on_lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ sentence that says what was expected.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterator, Mapping
@@ -53,6 +54,8 @@ class Budget:
 
 
 SERVICES = web.AppKey("services", Services)
+DEADLINE = web.RequestKey("deadline", asyncio.Timeout)
+"""By which the answer has to begin; a stream takes it away once it has begun."""
 BODIES = web.AppKey("bodies", Budget)
 
 

@@ -30,6 +30,7 @@ from node.api import (
     consensus,
     economy,
     epochs,
+    events,
     operations,
     problems,
     redemptions,
@@ -38,9 +39,9 @@ from node.api import (
     transactions,
     validators,
 )
-from node.api.listener import BODY_BYTES_MAX, HEADER_BYTES_MAX, SERVER_NAME, Connection
+from node.api.listener import ALWAYS, BODY_BYTES_MAX, HEADER_BYTES_MAX, Connection
 from node.api.problems import ApiCode, ApiError
-from node.api.request import BODIES, SERVICES, new_bodies_budget
+from node.api.request import BODIES, DEADLINE, SERVICES, new_bodies_budget
 from node.api.services import Services
 from node.metrics import Metrics
 
@@ -61,6 +62,7 @@ _TOPICS = (
     economy,
     standards,
     redemptions,
+    events,
 )
 
 
@@ -71,6 +73,7 @@ def public_app(
     app = _new_app(services, metrics, LOOPBACK_HOSTS.union(hosts))
     transactions.prepare(app, metrics)
     bundles.prepare(app, services)
+    events.prepare(app, services)
     for topic in _TOPICS:
         app.add_routes(topic.routes())
     return app
@@ -125,9 +128,10 @@ def _guard(services: Services, metrics: Metrics, hosts: Collection[str] | None) 
         except StorageError as fault:
             services.watch.fail(fault)
             response = problems.answer(ApiCode.STORAGE, "the storage of this node failed")
-        response.headers["Server"] = SERVER_NAME
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        metrics.observe_request(_route(request), request.method, response.status, clock() - started)
+        if not response.prepared:  # a stream that ended: its length is no time to answer
+            response.headers.update(ALWAYS)
+            seconds = clock() - started
+            metrics.observe_request(_route(request), request.method, response.status, seconds)
         return response
 
     return guard
@@ -139,7 +143,8 @@ async def _run(
     _check_headers(request)
     if hosts is not None:
         _check_host(request, hosts)
-    async with asyncio.timeout_at(_answer_by(request)):
+    async with asyncio.timeout_at(_answer_by(request)) as deadline:
+        request[DEADLINE] = deadline
         return await handler(request)
 
 

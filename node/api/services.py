@@ -18,6 +18,7 @@ from ledger.reasons import Invalid
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
 from node.api import consensus_schemas, node_schemas, schemas
+from node.events import Events
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Services:
     node: schemas.NodeInfo
     intake: Intake
     watch: Watch
+    events: Events
 
     @property
     def validators(self) -> ValidatorSet:

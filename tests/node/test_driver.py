@@ -158,7 +158,7 @@ async def test_an_accusation_without_room_is_offered_after_the_next_block(
     assert not shell.is_waiting(tx)
     header = shell.driver.engine.chain.head.header
     certificate = Certificate(0, COMMIT, 0, 0, bytes(32), 0, ())
-    shell.driver.engine.finalized.append(FinalizedBlock(header, certificate, []))
+    shell.driver.engine.finalized.append(FinalizedBlock(header, certificate, [], {}))
     shell.driver._after_engine()
     assert shell.is_waiting(tx)
 

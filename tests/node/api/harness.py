@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -35,11 +35,13 @@ from node.api import consensus_schemas, node_schemas, schemas
 from node.api.listener import Limits, Listener
 from node.api.server import operations_app, public_app
 from node.api.services import Services, Submission
+from node.events import Events
 from node.guards import Guard, NoVotes
 from node.metrics import Metrics
 from node.watch import replica_of
 from tests.ledger.economy_world import EconomyWorld
-from tests.ledger.world import World, key, state_of
+from tests.ledger.redemption_world import RedemptionWorld, new_world
+from tests.ledger.world import COIN, World, key, state_of
 
 DEADLINE_S = 10.0
 """For anything that a test waits for; a test that passes never waits so long."""
@@ -70,10 +72,12 @@ class Node:
     """Where set, submissions wait for it."""
     held: int = 0
     """Submissions that came to wait for `hold`."""
+    events: Events = field(init=False)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.chain = Chain.create(MemoryKV(), state_of(self.world.genesis))
+        self.events = Events(self.chain)
         head, genesis = self.chain.head.header, self.world.genesis
         rules = Rules.of(head, genesis.validators, genesis.parameters, verify)
         self.state = initial_state(rules, 0, head, None, Restored(), Now(self.time_ms, 0))
@@ -81,7 +85,7 @@ class Node:
     @property
     def services(self) -> Services:
         info = schemas.NodeInfo(name="val0", role="validator", version="0.1.0", key="file")
-        return Services(self.world.genesis, self.chain, self.mempool, info, self, self)
+        return Services(self.world.genesis, self.chain, self.mempool, info, self, self, self.events)
 
     # Intake
 
@@ -195,6 +199,7 @@ class Node:
         changes = execution.finish()
         block = Block(changes.head.header, tuple(tx.raw for tx in chosen))
         self.chain.append(block, self._certify(changes.head.hash, block), changes, chosen)
+        self.events.publish([changes])
         self.world.state.apply(changes)
         self.mempool.drop_committed(self.chain.height, chosen)
         self._moved.set()
@@ -228,6 +233,21 @@ class EconomyNode(Node):
 
     def __init__(self, world: EconomyWorld | None = None) -> None:
         super().__init__(world or EconomyWorld())
+
+
+class RedeemingNode(EconomyNode):
+    """A node whose holders redeem."""
+
+    world: RedemptionWorld
+
+    def __init__(self) -> None:
+        super().__init__(new_world())
+
+    def order(self, amount: int = COIN, session: str = "session", **changes: Any) -> bytes:
+        """A block with an order; its id."""
+        asked = self.world.asks(amount, session, **changes)
+        self.decide([self.world.redeems(asked)])
+        return self.world.id_of(asked)
 
 
 @dataclass(frozen=True)
@@ -315,9 +335,14 @@ async def open_api(node: Node | None = None, limits: Limits | None = None) -> As
     port = await listener.start_tcp("127.0.0.1", 0)
     ops_port = await operations.start_tcp("127.0.0.1", 0)
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+    turns = asyncio.get_running_loop().create_task(node.events.run())
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             yield Api(node, app, listener, port, ops_port, session)
     finally:
+        node.events.close()
         await listener.close()
         await operations.close()
+        turns.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await turns

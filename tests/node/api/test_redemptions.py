@@ -26,26 +26,11 @@ from node.api.schemas import Issuer, Page
 from tests.ledger.economy_world import short_lived
 from tests.ledger.redemption_world import CERTIFICATE, ENDPOINT, RedemptionWorld, new_world
 from tests.ledger.world import COIN, DAY_MS, PERIOD_MS, key, lock_of
-from tests.node.api.harness import Api, EconomyNode, open_api
+from tests.node.api.harness import Api, RedeemingNode, open_api
 
 MINUTE_MS = 60_000
 LEAD_MS = 600_000 + PERIOD_MS
 """To accept, and a period to prepare."""
-
-
-class RedeemingNode(EconomyNode):
-    """A node whose holders redeem."""
-
-    world: RedemptionWorld
-
-    def __init__(self) -> None:
-        super().__init__(new_world())
-
-    def order(self, amount: int = COIN, session: str = "session", **changes: Any) -> bytes:
-        """A block with an order; its id."""
-        asked = self.world.asks(amount, session, **changes)
-        self.decide([self.world.redeems(asked)])
-        return self.world.id_of(asked)
 
 
 async def listed(api: Api, query: str = "") -> list[schemas.Redemption]:
