@@ -7,7 +7,7 @@ CAMPAIGN_SEEDS ?= 100000
 # anew, and the tests start thousands.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench bench-compare economy-campaign
+.PHONY: help setup devnet test check sim sim-planted sim-twins sim-campaign bench bench-compare economy-campaign openapi
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ test: setup ## Run every test; eleven to seventeen minutes on two cores
 
 check: setup ## Lint, format, types, import directions, links in the documents
 	@.ci/check
+
+openapi: setup ## Write docs/openapi.json anew, after a change of the HTTP interface
+	@.venv/bin/python .ci/openapi
 
 sim: setup ## Simulate SEEDS whole clusters under faults: make sim SEEDS=300
 	@.venv/bin/python -m tests.sim.run --seeds $(SEEDS)

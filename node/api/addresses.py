@@ -10,11 +10,13 @@ from ledger import codec, transaction
 from ledger.address import decode_address, encode_address
 from ledger.economy.reserve import Reserve
 from ledger.objects import load_all
+from ledger.reasons import Reason
 from ledger.times import rfc3339
 from ledger.view import Outpoint, OutputEntry
 from node.api import schemas
 from node.api.blocks import certificate_of, certified
 from node.api.convert import read_hash, read_hex
+from node.api.forms import Hex32
 from node.api.problems import ApiCode, ApiError
 from node.api.reply import answer
 from node.api.request import (
@@ -25,21 +27,14 @@ from node.api.request import (
     read_query,
     write_cursor,
 )
+from node.api.routes import PAGED, Parameter, get
 from node.api.services import Services
 
 OBJECT_KEY_BYTES_MAX = 128  # the longest key of an object is a lane's, below 80 bytes
 _COINS = b"c"
 _HISTORY = b"y"
-
-
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/addresses/{address}", get_address),
-        web.get("/v1/addresses/{address}/coins", get_coins),
-        web.get("/v1/addresses/{address}/transactions", get_history),
-        web.get("/v1/outpoints/{outpoint}", get_outpoint),
-        web.get("/v1/objects/{key}", get_object),
-    ]
+_ADDRESS = (Reason.BAD_ADDRESS,)
+_HEX = (Reason.MALFORMED,)
 
 
 def issuers_by_asset(services: Services) -> dict[bytes, str]:
@@ -48,7 +43,10 @@ def issuers_by_asset(services: Services) -> dict[bytes, str]:
 
 
 async def get_address(request: web.Request) -> web.Response:
-    """An address that never held anything has no balances; it is not an error."""
+    """What an address holds, asset by asset.
+
+    An address that never held anything has no balances; it is not an error.
+    """
     read_query(request)
     services = request.app[SERVICES]
     lock, issuers = _lock(request, services), issuers_by_asset(services)
@@ -71,8 +69,8 @@ async def get_address(request: web.Request) -> web.Response:
 
 
 async def get_coins(request: web.Request) -> web.Response:
-    """Unspent outputs, by asset and then the oldest first; `asset` narrows them to one."""
-    query = read_query(request, "asset", "limit", "cursor")
+    """The unspent outputs of an address, by asset and then the oldest first."""
+    query = read_query(request)
     services = request.app[SERVICES]
     lock, issuers = _lock(request, services), issuers_by_asset(services)
     asset = read_hash(query["asset"], "the asset") if "asset" in query else b""
@@ -84,8 +82,8 @@ async def get_coins(request: web.Request) -> web.Response:
 
 
 async def get_history(request: web.Request) -> web.Response:
-    """From the newest down."""
-    query = read_query(request, "limit", "cursor")
+    """What moved at an address, from the newest down."""
+    query = read_query(request)
     services = request.app[SERVICES]
     lock, issuers = _lock(request, services), issuers_by_asset(services)
     page = services.chain.indexes.history(
@@ -117,7 +115,7 @@ async def get_history(request: web.Request) -> web.Response:
 
 
 async def get_outpoint(request: web.Request) -> web.Response:
-    """Unspent with its proof, spent with its spender, or unknown."""
+    """An output: unspent with its proof, spent with its spender, or unknown."""
     read_query(request)
     services = request.app[SERVICES]
     outpoint = read_outpoint(request.match_info["outpoint"])
@@ -149,7 +147,7 @@ def _outpoint(services: Services, outpoint: Outpoint) -> schemas.Outpoint:
 
 
 async def get_object(request: web.Request) -> web.Response:
-    """What stands under a key, or the proof that nothing does."""
+    """The protocol object under a key, or the proof that there is none."""
     read_query(request)
     chain = request.app[SERVICES].chain
     key = read_hex(request.match_info["key"], "the key")
@@ -191,3 +189,25 @@ def _coin(
 
 def _next(kind: bytes, start: bytes | None) -> str | None:
     return None if start is None else write_cursor(kind, start)
+
+
+ROUTES = (
+    get("/v1/addresses/{address}", get_address, schemas.Address, codes=_ADDRESS),
+    get(
+        "/v1/addresses/{address}/coins",
+        get_coins,
+        schemas.Page[schemas.Coin],
+        Parameter("asset", Hex32, "Coins of this asset alone."),
+        *PAGED,
+        codes=(*_ADDRESS, Reason.MALFORMED, ApiCode.BAD_CURSOR),
+    ),
+    get(
+        "/v1/addresses/{address}/transactions",
+        get_history,
+        schemas.Page[schemas.HistoryItem],
+        *PAGED,
+        codes=(*_ADDRESS, ApiCode.BAD_CURSOR),
+    ),
+    get("/v1/outpoints/{outpoint}", get_outpoint, schemas.Outpoint, codes=_HEX),
+    get("/v1/objects/{key}", get_object, schemas.Object, codes=_HEX),
+)

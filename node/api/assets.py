@@ -11,34 +11,27 @@ from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve, Solvency
 from ledger.objects import LedgerClock, decode, key_of, load, load_all, load_one
 from ledger.operations import TREASURY
+from ledger.reasons import Reason
 from ledger.registers import LICENCES, RESERVES, name
 from node.api import schemas
 from node.api.blocks import certified
 from node.api.convert import read_hash
-from node.api.problems import not_found
+from node.api.problems import ApiCode, not_found
 from node.api.reply import answer
 from node.api.request import SERVICES, read_query
+from node.api.routes import get
 from node.api.services import Services
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/assets", get_assets),
-        web.get("/v1/assets/{asset}", get_asset),
-        web.get("/v1/issuers", get_issuers),
-        web.get("/v1/issuers/{issuer}", get_issuer),
-        web.get("/v1/reserve", get_reserve),
-    ]
-
-
 async def get_assets(request: web.Request) -> web.Response:
-    """By issuer."""
+    """The coins of all issuers, by issuer."""
     read_query(request)
     items = [_asset(item) for item in load_all(request.app[SERVICES].chain, Reserve)]
     return answer(schemas.Page(items=sorted(items, key=lambda item: item.issuer)))
 
 
 async def get_asset(request: web.Request) -> web.Response:
+    """One issuer's coin, by its id."""
     read_query(request)
     asset = read_hash(request.match_info["asset"], "the asset")
     reserve = load(request.app[SERVICES].chain, Reserve, asset)
@@ -48,6 +41,7 @@ async def get_asset(request: web.Request) -> web.Response:
 
 
 async def get_issuers(request: web.Request) -> web.Response:
+    """All issuers with what stands behind their coins, by id."""
     read_query(request)
     services = request.app[SERVICES]
     draft = now(services)
@@ -60,6 +54,7 @@ async def get_issuers(request: web.Request) -> web.Response:
 
 
 async def get_issuer(request: web.Request) -> web.Response:
+    """One issuer with what stands behind its coin."""
     read_query(request)
     services, issuer = request.app[SERVICES], request.match_info["issuer"]
     draft = now(services)
@@ -136,3 +131,17 @@ def reserve_answer(services: Services, reserve: Reserve) -> schemas.IssuerReserv
         coverage_ppm=reserve.coverage_ppm,
         deliverability_ppm=reserve.deliverability_ppm,
     )
+
+
+ROUTES = (
+    get("/v1/assets", get_assets, schemas.Page[schemas.Asset]),
+    get(
+        "/v1/assets/{asset}",
+        get_asset,
+        schemas.Asset,
+        codes=(Reason.MALFORMED, ApiCode.NOT_FOUND),
+    ),
+    get("/v1/issuers", get_issuers, schemas.Page[schemas.Issuer]),
+    get("/v1/issuers/{issuer}", get_issuer, schemas.Issuer, codes=(ApiCode.NOT_FOUND,)),
+    get("/v1/reserve", get_reserve, schemas.Reserve),
+)

@@ -8,10 +8,12 @@ from aiohttp import web
 
 from ledger import codec, transaction
 from ledger.block import Block, Header, header_hash
+from ledger.reasons import Reason
 from ledger.times import rfc3339
 from node.api import schemas
 from node.api.convert import certificate_answer, header_answer, read_hash
-from node.api.problems import not_found, pruned
+from node.api.forms import Count
+from node.api.problems import ApiCode, not_found, pruned
 from node.api.reply import answer, final, final_bytes
 from node.api.request import (
     MSGPACK,
@@ -22,6 +24,7 @@ from node.api.request import (
     read_query,
     write_cursor,
 )
+from node.api.routes import PAGED, Parameter, get
 from node.api.services import Services
 
 HASH_CHARS = 64
@@ -29,20 +32,13 @@ SLICE_TRANSACTIONS = 100
 """Decoded between two looks at other work: about 2 ms."""
 _DOWN = b"b"
 _UP = b"h"
-
-
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/blocks", get_blocks),
-        web.get("/v1/blocks/{at}", get_block),
-        web.get("/v1/blocks/{height}/certificate", get_certificate),
-        web.get("/v1/headers", get_headers),
-    ]
+_CURSOR = (ApiCode.BAD_CURSOR,)
+_KEPT = (Reason.MALFORMED, ApiCode.NOT_FOUND, ApiCode.PRUNED)
 
 
 async def get_blocks(request: web.Request) -> web.Response:
-    """From the newest down, as far as this node has them."""
-    query = read_query(request, "limit", "cursor")
+    """Final blocks from the newest down, as far as this node has them."""
+    query = read_query(request)
     services = request.app[SERVICES]
     limit, start = read_limit(query), read_cursor(query, _DOWN)
     top = services.chain.height if start is None else int.from_bytes(start, "big")
@@ -55,8 +51,8 @@ async def get_blocks(request: web.Request) -> web.Response:
 
 
 async def get_headers(request: web.Request) -> web.Response:
-    """From `start` up, each with its certificate; the last page has no cursor."""
-    query = read_query(request, "start", "limit", "cursor")
+    """Headers from `start` up, each with its certificate; the last page has no cursor."""
+    query = read_query(request)
     services = request.app[SERVICES]
     limit, cursor = read_limit(query), read_cursor(query, _UP)
     if cursor is not None:
@@ -71,7 +67,10 @@ async def get_headers(request: web.Request) -> web.Response:
 
 
 async def get_block(request: web.Request) -> web.Response:
-    """By height, hash or `latest`; `Accept: application/msgpack` gives its canonical bytes."""
+    """One block, by height, hash or `latest`.
+
+    `Accept: application/msgpack` gives its canonical bytes.
+    """
     read_query(request)
     services = request.app[SERVICES]
     at = request.match_info["at"]
@@ -92,6 +91,7 @@ async def get_block(request: web.Request) -> web.Response:
 
 
 async def get_certificate(request: web.Request) -> web.Response:
+    """Who signed a block, in the view in which it became final."""
     read_query(request)
     services = request.app[SERVICES]
     height = read_number(request.match_info["height"], "the height")
@@ -177,3 +177,31 @@ async def _block_answer(services: Services, block: Block) -> schemas.Block:
         size_bytes=sum([len(raw) for raw in block.transactions]),
         certificate=certificate_of(services, header.height),
     )
+
+
+ROUTES = (
+    get("/v1/blocks", get_blocks, schemas.Page[schemas.BlockSummary], *PAGED, codes=_CURSOR),
+    get(
+        "/v1/blocks/{at}",
+        get_block,
+        schemas.Block,
+        codes=_KEPT,
+        raw="The canonical bytes of a `ledger.block.Block`.",
+        is_final=True,
+    ),
+    get(
+        "/v1/blocks/{height}/certificate",
+        get_certificate,
+        schemas.Certificate,
+        codes=_KEPT,
+        is_final=True,
+    ),
+    get(
+        "/v1/headers",
+        get_headers,
+        schemas.Page[schemas.CertifiedHeader],
+        Parameter("start", Count, "The first height; 0 without it.", "1"),
+        *PAGED,
+        codes=(*_CURSOR, ApiCode.PRUNED),
+    ),
+)

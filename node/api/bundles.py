@@ -18,6 +18,7 @@ from ledger.chain import Chain
 from ledger.validators import ValidatorSet
 from node.api.problems import ApiCode, ApiError, not_found, pruned
 from node.api.request import MSGPACK, read_query
+from node.api.routes import get
 from node.api.services import Services
 from node.reserve_bundle import BUNDLE_BYTES_MAX, CHANGES_MAX, Contents, ProvedObject, TooLarge
 
@@ -144,17 +145,13 @@ class Bundles:
 BUNDLES = web.AppKey("bundles", Bundles)
 
 
-def routes() -> list[web.RouteDef]:
-    return [web.get("/v1/reserve/bundle", get_bundle)]
-
-
 def prepare(app: web.Application, services: Services) -> None:
     """What these routes keep."""
     app[BUNDLES] = Bundles(services.chain, services.watch.now_ms)
 
 
 async def get_bundle(request: web.Request) -> web.Response:
-    """The bytes that `marsa audit verify-bundle` reads."""
+    """The reserve with all its proofs: the bytes that `marsa audit verify-bundle` reads."""
     read_query(request)
     data = await request.app[BUNDLES].get()
     return web.Response(
@@ -165,3 +162,14 @@ async def get_bundle(request: web.Request) -> web.Response:
 async def _parts(data: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(data), PART_BYTES):
         yield data[start : start + PART_BYTES]
+
+
+ROUTES = (
+    get(
+        "/v1/reserve/bundle",
+        get_bundle,
+        None,
+        codes=(ApiCode.NOT_FOUND, ApiCode.PRUNED, ApiCode.BUNDLE_TOO_LARGE),
+        media_type=MSGPACK,
+    ),
+)

@@ -6,9 +6,11 @@ All of an answer is of one height, read as rules read it: as of the ledger clock
 from __future__ import annotations
 
 from itertools import islice
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from ledger.amounts import parse_number
 from ledger.backing import Yardstick, backing_of
@@ -55,10 +57,15 @@ from node.api.request import (
     read_query,
     write_cursor,
 )
+from node.api.routes import CURSOR, PAGED, Body, Parameter, get, post
 from node.api.schemas import Page
 
 _COMMITMENTS = b"k"
 _DEVICES = b"d"
+_NAMED = (ApiCode.NOT_FOUND,)
+ISSUER = Parameter(
+    "issuer", Annotated[str, Meta(min_length=1, max_length=32)], "Of this issuer alone.", "acme"
+)
 DEVICES_LOOKED_MAX = 1_000
 """Devices of all issuers that one answer looks at: five milliseconds. There may be a hundred
 thousand, and which of them are drawn follows from each id alone."""
@@ -66,24 +73,8 @@ thousand, and which of them are drawn follows from each id alone."""
 _quote_decoder = msgspec.json.Decoder(schemas.MintQuoteForm)
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/licences", get_licences),
-        web.get("/v1/licences/{licence}", get_licence),
-        web.get("/v1/attestors", get_attestors),
-        web.get("/v1/commitments", get_commitments),
-        web.get("/v1/commitments/{issuer}/{commitment}", get_commitment),
-        web.get("/v1/challenges", get_challenges),
-        web.get("/v1/issuers/{issuer}/backing", get_backing),
-        web.get("/v1/compliance", get_orders),
-        web.get("/v1/audits", get_audits),
-        web.get("/v1/audits/{period}/{issuer}", get_opening),
-        web.post("/v1/quotes/mint", post_mint_quote),
-    ]
-
-
 async def get_licences(request: web.Request) -> web.Response:
-    """By id; at most `ledger.membership.LICENCES_EVER_MAX`, so all of them."""
+    """Every licence that was ever asked for, by id."""
     read_query(request)
     services = request.app[SERVICES]
     draft = now(services)
@@ -93,6 +84,7 @@ async def get_licences(request: web.Request) -> web.Response:
 
 
 async def get_licence(request: web.Request) -> web.Response:
+    """One licence as of now."""
     read_query(request)
     services = request.app[SERVICES]
     draft = now(services)
@@ -104,7 +96,7 @@ async def get_licence(request: web.Request) -> web.Response:
 
 
 async def get_attestors(request: web.Request) -> web.Response:
-    """By id, those that were removed too."""
+    """All attestors, by id, those that were removed too."""
     read_query(request)
     services = request.app[SERVICES]
     draft = now(services)
@@ -112,8 +104,8 @@ async def get_attestors(request: web.Request) -> web.Response:
 
 
 async def get_commitments(request: web.Request) -> web.Response:
-    """By issuer, then id."""
-    query = read_query(request, "limit", "cursor", "issuer")
+    """Capacity that issuers promised, by issuer, then id."""
+    query = read_query(request)
     services = request.app[SERVICES]
     limit, start = read_limit(query), read_cursor(query, _COMMITMENTS)
     wanted = query.get("issuer")
@@ -133,6 +125,7 @@ async def get_commitments(request: web.Request) -> web.Response:
 
 
 async def get_commitment(request: web.Request) -> web.Response:
+    """One commitment as of now; what is over is not told of."""
     read_query(request)
     draft = now(request.app[SERVICES])
     issuer, wanted = request.match_info["issuer"], request.match_info["commitment"]
@@ -147,20 +140,21 @@ async def get_commitment(request: web.Request) -> web.Response:
 
 
 async def get_challenges(request: web.Request) -> web.Response:
+    """Challenges of capacity that are open."""
     read_query(request)
     draft = now(request.app[SERVICES])
     return answer(Page(items=[challenge_answer(draft, item) for item in CHALLENGES.all(draft)]))
 
 
 async def get_backing(request: web.Request) -> web.Response:
-    """Everything that minting depends on."""
+    """Everything that minting depends on, of one issuer."""
     read_query(request)
     services = request.app[SERVICES]
     return answer(backing_answer(services, now(services), request.match_info["issuer"]))
 
 
 async def get_orders(request: web.Request) -> web.Response:
-    """Those in force."""
+    """Orders that freeze addresses or coins, those in force."""
     read_query(request)
     services = request.app[SERVICES]
     draft = now(services)
@@ -168,7 +162,10 @@ async def get_orders(request: web.Request) -> web.Response:
 
 
 async def get_audits(request: web.Request) -> web.Response:
-    """What is sealed and revealed, and for whom devices are drawn; which, each opening says."""
+    """Spot audits: what is sealed and revealed, and for whom devices are drawn.
+
+    Which devices, each opening says.
+    """
     read_query(request)
     draft = now(request.app[SERVICES])
     return answer(
@@ -183,9 +180,11 @@ async def get_audits(request: web.Request) -> web.Response:
 
 
 async def get_opening(request: web.Request) -> web.Response:
-    """An opening with the drawn devices among those that this page looks at, by id; where none of
-    them is drawn a page is empty and not the last."""
-    query = read_query(request, "cursor")
+    """An opening with the drawn devices among those that this page looks at, by id.
+
+    Where none of them is drawn a page is empty and not the last.
+    """
+    query = read_query(request)
     services = request.app[SERVICES]
     draft, start = now(services), read_cursor(query, _DEVICES)
     period = read_number(request.match_info["period"], "the period")
@@ -212,7 +211,7 @@ def _stood(held: Device, issuer: str, period: int) -> bool:
 
 
 async def post_mint_quote(request: web.Request) -> web.Response:
-    """Signatures and numbers aside, what a mint of this amount would be told now."""
+    """What a mint of this amount would be told now, signatures and numbers aside."""
     read_query(request)
     services = request.app[SERVICES]
     body = await read_body(request, (JSON,))
@@ -249,3 +248,42 @@ def _refusal(draft: Draft, issuer: str, amount: int) -> Invalid | None:
     except Invalid as error:
         return error
     return None
+
+
+ROUTES = (
+    get("/v1/licences", get_licences, Page[schemas.LicenceObject]),
+    get("/v1/licences/{licence}", get_licence, schemas.LicenceObject, codes=_NAMED),
+    get("/v1/attestors", get_attestors, Page[schemas.Attestor]),
+    get(
+        "/v1/commitments",
+        get_commitments,
+        Page[schemas.Commitment],
+        ISSUER,
+        *PAGED,
+        codes=(*_NAMED, ApiCode.BAD_CURSOR),
+    ),
+    get(
+        "/v1/commitments/{issuer}/{commitment}",
+        get_commitment,
+        schemas.Commitment,
+        codes=_NAMED,
+    ),
+    get("/v1/challenges", get_challenges, Page[schemas.Challenge]),
+    get("/v1/issuers/{issuer}/backing", get_backing, schemas.Backing, codes=_NAMED),
+    get("/v1/compliance", get_orders, Page[schemas.Order]),
+    get("/v1/audits", get_audits, schemas.Audits),
+    get(
+        "/v1/audits/{period}/{issuer}",
+        get_opening,
+        schemas.Opening,
+        CURSOR,
+        codes=(*_NAMED, ApiCode.BAD_CURSOR),
+    ),
+    post(
+        "/v1/quotes/mint",
+        post_mint_quote,
+        schemas.MintQuote,
+        Body(schemas.MintQuoteForm, example='{"issuer":"acme","amount":"1000000"}'),
+        codes=(Reason.BAD_AMOUNT, *_NAMED),
+    ),
+)

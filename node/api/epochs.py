@@ -21,30 +21,31 @@ from ledger.times import rfc3339
 from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
 from node.api.convert import certificate_answer, header_answer
+from node.api.forms import Count
 from node.api.reply import answer
 from node.api.request import SERVICES, read_number, read_query
+from node.api.routes import Parameter, get
 from node.api.services import Services
 
 EPOCHS_A_REQUEST = 1_000
 """Two small reads each: some 50 ms of the loop in slices."""
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/epochs/current", get_current),
-        web.get("/v1/epochs/changes", get_changes),
-    ]
-
-
 async def get_current(request: web.Request) -> web.Response:
-    """Everything from the state after one block, so that the parts agree."""
+    """The epoch of the next block, its members, and every licence.
+
+    Everything is of the state after one block, so that the parts agree.
+    """
     read_query(request)
     return answer(epoch_of(request.app[SERVICES]))
 
 
 async def get_changes(request: web.Request) -> web.Response:
-    """From the end of epoch `start` on; a bounded number of epochs is looked at for one answer."""
-    start = read_number(read_query(request, "start").get("start", "0"), "start")
+    """When the validators changed, and to whom, each with the certificate that shows it.
+
+    From the end of epoch `start` on; a bounded number of epochs is looked at for one answer.
+    """
+    start = read_number(read_query(request).get("start", "0"), "start")
     services = request.app[SERVICES]
     chain = services.chain
     present = epoch_after(chain.head.header)
@@ -150,3 +151,14 @@ def licence_answer(item: Licence) -> schemas.Licence:
         certificate_hash=grant.certificate_hash.hex(),
         keys=schemas.LicenceKeys(**keys),
     )
+
+
+ROUTES = (
+    get("/v1/epochs/current", get_current, schemas.Epoch),
+    get(
+        "/v1/epochs/changes",
+        get_changes,
+        schemas.SetChanges,
+        Parameter("start", Count, "The first epoch whose end is looked at; 0 without it.", "0"),
+    ),
+)

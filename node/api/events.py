@@ -29,10 +29,12 @@ from node.api.event_schemas import (
     Topic,
     TransactionEvent,
 )
+from node.api.forms import Count
 from node.api.listener import ALWAYS, Connection
 from node.api.object_names import OBJECT_NAMES
 from node.api.problems import ApiCode, ApiError
 from node.api.request import DEADLINE, SERVICES, Budget, read_number, read_query
+from node.api.routes import EVENT_STREAM, Parameter, get
 from node.api.services import Services
 from node.events import REPLAY_BLOCKS_MAX, Listener
 
@@ -139,10 +141,6 @@ ENCODED = web.AppKey("encoded events", Encoded)
 STREAMS = web.AppKey("event streams", Budget)
 
 
-def routes() -> list[web.RouteDef]:
-    return [web.get("/v1/events", get_events, allow_head=False)]
-
-
 def prepare(app: web.Application, services: Services) -> None:
     """What this route keeps."""
     app[ENCODED] = Encoded(services)
@@ -150,9 +148,12 @@ def prepare(app: web.Application, services: Services) -> None:
 
 
 async def get_events(request: web.Request) -> web.StreamResponse:
-    """From the next block on, or from the height above `after` or `Last-Event-ID`, which counts
-    more. `topics` is a list of `blocks`, `transactions`, `orders`, `objects`."""
-    query = read_query(request, "topics", "after")
+    """What becomes final, as it does, as server-sent events.
+
+    From the next block on, or from the height above `after` or the header `Last-Event-ID`, which
+    counts more. Within a height `block` is the last event and has the height as its `id`.
+    """
+    query = read_query(request)
     services = request.app[SERVICES]
     topics = _read_topics(query.get("topics"))
     after = request.headers.get(LAST_EVENT_ID, query.get("after"))
@@ -276,3 +277,15 @@ def _locks(tx: SignedTransaction) -> list[str]:
     spent = [lock_hash(condition) for condition in tx.witness.conditions]
     made = [output.lock for output in tx.body.outputs]
     return list(dict.fromkeys([lock.hex() for lock in spent + made]))
+
+
+ROUTES = (
+    get(
+        "/v1/events",
+        get_events,
+        None,
+        Parameter("topics", str, f"Some of {', '.join(TOPICS)}; `blocks` without it.", "blocks"),
+        Parameter("after", Count, "Every event above this height comes first."),
+        media_type=EVENT_STREAM,
+    ),
+)

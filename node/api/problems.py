@@ -146,6 +146,16 @@ def pruned(what: str) -> ApiError:
     return ApiError(ApiCode.PRUNED, what)
 
 
+def status_of(code: Reason | ApiCode) -> HTTPStatus:
+    """Of every problem with this code."""
+    return _ROWS.get(code, _DEFAULT).status
+
+
+def hint_of(code: Reason | ApiCode) -> str:
+    """What to do next."""
+    return _ROWS.get(code, _DEFAULT).hint
+
+
 def of_error(error: Invalid | ApiError) -> web.Response:
     """The answer that says what an error says."""
     if isinstance(error, Invalid):

@@ -6,9 +6,11 @@ All of an answer is of one height, read as rules read it: as of the ledger clock
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from ledger.amounts import parse_number
 from ledger.economy.redemption import ORDER_KEPT_MS, Redemption, RedemptionState
@@ -20,6 +22,7 @@ from ledger.times import MINUTE_MS
 from node.api import redemption_schemas as schemas
 from node.api.assets import now
 from node.api.convert import read_hash
+from node.api.economy import ISSUER
 from node.api.problems import ApiCode, ApiError, not_found
 from node.api.redemption_answers import redemption_answer
 from node.api.redemption_quotes import redeem_quote
@@ -33,6 +36,7 @@ from node.api.request import (
     read_query,
     write_cursor,
 )
+from node.api.routes import PAGED, Body, Parameter, get, post
 from node.api.schemas import Page
 
 _REDEMPTIONS = b"r"
@@ -41,25 +45,18 @@ ORDERS_LOOKED_MAX = 1_000
 thousands of one commitment."""
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 _STATES = {state.name.lower(): state for state in RedemptionState}
+_State = Annotated[str, Meta(pattern=f"^({'|'.join(_STATES)})$")]
 
 _quote_decoder = msgspec.json.Decoder(schemas.RedeemQuoteForm)
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/orders", get_redemptions),
-        web.get("/v1/orders/{order}", get_redemption),
-        web.post("/v1/quotes/redeem", post_redeem_quote),
-    ]
-
-
 async def get_redemptions(request: web.Request) -> web.Response:
-    """By id; `prefix` is how the id begins, in hex, `open` leaves out those that ended.
+    """Orders of compute, by id: those that are open, and those that ended of late.
+
     A page looks at so many orders at most: where none of them is meant it is empty and not the
-    last."""
-    query = read_query(
-        request, "limit", "cursor", "issuer", "state", "commitment", "prefix", "open"
-    )
+    last.
+    """
+    query = read_query(request)
     services = request.app[SERVICES]
     limit, start = read_limit(query), read_cursor(query, _REDEMPTIONS)
     prefix, state = _read_prefix(query.get("prefix", "")), _read_state(query.get("state"))
@@ -89,6 +86,7 @@ async def get_redemptions(request: web.Request) -> web.Response:
 
 
 async def get_redemption(request: web.Request) -> web.Response:
+    """One order as of now."""
     read_query(request)
     services = request.app[SERVICES]
     draft, order = now(services), read_hash(request.match_info["order"], "the order")
@@ -101,7 +99,7 @@ async def get_redemption(request: web.Request) -> web.Response:
 
 
 async def post_redeem_quote(request: web.Request) -> web.Response:
-    """Coins and signatures aside, what an order of this amount would be told now."""
+    """What an order of this amount would be told now, coins and signatures aside."""
     read_query(request)
     services = request.app[SERVICES]
     body = await read_body(request, (JSON,))
@@ -131,3 +129,32 @@ def _read_state(text: str | None) -> RedemptionState | None:
     if text is not None and text not in _STATES:
         raise ApiError(ApiCode.BAD_REQUEST, f"state must be one of: {', '.join(_STATES)}")
     return None if text is None else _STATES[text]
+
+
+ROUTES = (
+    get(
+        "/v1/orders",
+        get_redemptions,
+        Page[schemas.Redemption],
+        ISSUER,
+        Parameter("commitment", schemas.Name, "Of this commitment alone."),
+        Parameter("state", _State, "In this state alone.", "active"),
+        Parameter("prefix", Annotated[str, Meta(pattern=r"^[0-9a-f]{1,64}\Z")], "How ids begin."),
+        Parameter("open", bool, "`true` leaves out those that ended.", "true"),
+        *PAGED,
+        codes=(ApiCode.BAD_CURSOR,),
+    ),
+    get(
+        "/v1/orders/{order}",
+        get_redemption,
+        schemas.Redemption,
+        codes=(Reason.MALFORMED, ApiCode.NOT_FOUND),
+    ),
+    post(
+        "/v1/quotes/redeem",
+        post_redeem_quote,
+        schemas.RedeemQuote,
+        Body(schemas.RedeemQuoteForm, example='{"amount":"1000000","workload":"hashing"}'),
+        codes=(Reason.BAD_AMOUNT,),
+    ),
+)

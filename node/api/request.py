@@ -17,11 +17,12 @@ from ledger.reasons import Invalid, Reason
 from node.api.convert import read_hash
 from node.api.listener import BODIES_BYTES_MAX, BODY_BYTES_MAX
 from node.api.problems import ApiCode, ApiError
+from node.api.routes import JSON as JSON
+from node.api.routes import MSGPACK as MSGPACK
+from node.api.routes import ROUTE
 from node.api.schemas import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, WAIT_MS_MAX
 from node.api.services import Services
 
-JSON = "application/json"
-MSGPACK = "application/msgpack"
 CURSOR_CHARS_MAX = 128
 HEIGHT_MAX = (1 << 63) - 1
 INDEX_MAX = (1 << 32) - 1
@@ -81,9 +82,9 @@ async def read_body(request: web.Request, media_types: Collection[str]) -> bytes
         return await request.read()
 
 
-def read_query(request: web.Request, *names: str) -> Mapping[str, str]:
-    """The query parameters; raises ApiError for an unknown or repeated one."""
-    query = request.query
+def read_query(request: web.Request) -> Mapping[str, str]:
+    """The query parameters; raises ApiError for one that the route has not, or a repeated one."""
+    query, names = request.query, request[ROUTE].query_names
     for name in query:
         if name not in names:
             known = ", ".join(names) or "none"

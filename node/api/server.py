@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Collection
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
@@ -28,9 +29,11 @@ from node.api import (
     blocks,
     bundles,
     consensus,
+    docs_page,
     economy,
     epochs,
     events,
+    openapi,
     operations,
     problems,
     redemptions,
@@ -42,28 +45,31 @@ from node.api import (
 from node.api.listener import ALWAYS, BODY_BYTES_MAX, HEADER_BYTES_MAX, Connection
 from node.api.problems import ApiCode, ApiError
 from node.api.request import BODIES, DEADLINE, SERVICES, new_bodies_budget
+from node.api.routes import EVENT_STREAM, ROUTE, Route
 from node.api.services import Services
 from node.metrics import Metrics
 
 LOOPBACK_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
+ROUTES: tuple[Route, ...] = (
+    *status.ROUTES,
+    *blocks.ROUTES,
+    *transactions.ROUTES,
+    *addresses.ROUTES,
+    *assets.ROUTES,
+    *bundles.ROUTES,
+    *validators.ROUTES,
+    *epochs.ROUTES,
+    *consensus.ROUTES,
+    *economy.ROUTES,
+    *standards.ROUTES,
+    *redemptions.ROUTES,
+    *events.ROUTES,
+    *openapi.ROUTES,
+)
+"""The interface, in the order of its description."""
+TABLE = web.AppKey("table", dict[tuple[str, str], Route])
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _HEADER_OVERHEAD = len(": \r\n")
-
-_TOPICS = (
-    status,
-    blocks,
-    transactions,
-    addresses,
-    assets,
-    bundles,
-    validators,
-    epochs,
-    consensus,
-    economy,
-    standards,
-    redemptions,
-    events,
-)
 
 
 def public_app(
@@ -74,8 +80,13 @@ def public_app(
     transactions.prepare(app, metrics)
     bundles.prepare(app, services)
     events.prepare(app, services)
-    for topic in _TOPICS:
-        app.add_routes(topic.routes())
+    openapi.prepare(app, ROUTES)
+    served = (*ROUTES, *docs_page.ROUTES)
+    app[TABLE] = {(route.method, route.path): route for route in served}
+    for route in served:
+        can_be_headed = route.method == "GET" and route.media_type != EVENT_STREAM
+        add = app.router.add_get if can_be_headed else partial(app.router.add_route, route.method)
+        add(route.path, route.handler)
     return app
 
 
@@ -143,9 +154,20 @@ async def _run(
     _check_headers(request)
     if hosts is not None:
         _check_host(request, hosts)
+    route = _row(request)
+    if route is not None:
+        request[ROUTE] = route
     async with asyncio.timeout_at(_answer_by(request)) as deadline:
         request[DEADLINE] = deadline
         return await handler(request)
+
+
+def _row(request: web.Request) -> Route | None:
+    """Of the table; None where no route matches, and on the other listeners."""
+    table, resource = request.app.get(TABLE), request.match_info.route.resource
+    if table is None or resource is None:
+        return None
+    return table.get(("GET" if request.method == "HEAD" else request.method, resource.canonical))
 
 
 def _answer_by(request: web.Request) -> float | None:

@@ -34,22 +34,15 @@ from node.api.request import (
     read_query,
     write_cursor,
 )
+from node.api.routes import PAGED, Body, get, post
 from node.api.schemas import Page
 
 _HISTORY = b"v"
 _quote_decoder = msgspec.json.Decoder(schemas.StandardQuoteForm)
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/standards", get_standards),
-        web.get("/v1/standards/history", get_history),
-        web.post("/v1/quotes/standard", post_quote),
-    ]
-
-
 async def get_standards(request: web.Request) -> web.Response:
-    """With the hours that each issuer needs next."""
+    """The standard in force and the step to the next, with what it does to each issuer."""
     read_query(request)
     services = request.app[SERVICES]
     draft = now(services)
@@ -72,8 +65,8 @@ async def get_standards(request: web.Request) -> web.Response:
 
 
 async def get_history(request: web.Request) -> web.Response:
-    """Those that were in force, the oldest first."""
-    query = read_query(request, "limit", "cursor")
+    """Standards that were in force, the oldest first."""
+    query = read_query(request)
     services = request.app[SERVICES]
     limit, start = read_limit(query), read_cursor(query, _HISTORY)
     first = object_key(key_of(PastStandard))
@@ -86,7 +79,7 @@ async def get_history(request: web.Request) -> web.Response:
 
 
 async def post_quote(request: web.Request) -> web.Response:
-    """Signatures aside, what a proposal of the next version would be told now, and what it does."""
+    """What a proposal of the next standard would be told now, and what it does."""
     read_query(request)
     services = request.app[SERVICES]
     body = await read_body(request, (JSON,))
@@ -158,3 +151,21 @@ def _issuers(draft: Draft, factors: Factors) -> list[schemas.IssuerImpact]:
         )
         for item in impact_of(draft, factors)
     ]
+
+
+ROUTES = (
+    get("/v1/standards", get_standards, schemas.Standards),
+    get(
+        "/v1/standards/history",
+        get_history,
+        Page[schemas.Standard],
+        *PAGED,
+        codes=(ApiCode.BAD_CURSOR,),
+    ),
+    post(
+        "/v1/quotes/standard",
+        post_quote,
+        schemas.StandardQuote,
+        Body(schemas.StandardQuoteForm, example='{"raised":[],"added":[]}'),
+    ),
+)

@@ -19,19 +19,12 @@ from ledger.transaction import LIFETIME_MS_MAX
 from node.api import node_schemas, schemas
 from node.api.reply import answer
 from node.api.request import SERVICES, read_query
+from node.api.routes import get
 from node.api.services import Services
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.get("/v1/status", get_status),
-        web.get("/v1/params", get_params),
-        web.get("/v1/peers", get_peers),
-        web.get("/v1/mempool", get_mempool),
-    ]
-
-
 async def get_status(request: web.Request) -> web.Response:
+    """The node, its network, how far it is, and what its operator must look at."""
     read_query(request)
     return answer(status_of(request.app[SERVICES]))
 
@@ -63,6 +56,7 @@ def status_of(services: Services) -> schemas.Status:
 
 
 async def get_params(request: web.Request) -> web.Response:
+    """Constants of the chain, from its genesis."""
     read_query(request)
     services = request.app[SERVICES]
     values = services.genesis.parameters
@@ -95,11 +89,13 @@ async def get_params(request: web.Request) -> web.Response:
 
 
 async def get_peers(request: web.Request) -> web.Response:
+    """The other validators and whoever else is linked."""
     read_query(request)
     return answer(node_schemas.Peers(items=request.app[SERVICES].watch.peers()))
 
 
 async def get_mempool(request: web.Request) -> web.Response:
+    """How much waits on this node, and how much room there is."""
     read_query(request)
     return answer(mempool_of(request.app[SERVICES]))
 
@@ -118,3 +114,11 @@ def mempool_of(services: Services) -> schemas.Mempool:
         resent=stats.resent,
         oldest_pending_ms=0 if since_ms is None else services.watch.now_ms() - since_ms,
     )
+
+
+ROUTES = (
+    get("/v1/status", get_status, schemas.Status),
+    get("/v1/params", get_params, schemas.Params),
+    get("/v1/peers", get_peers, node_schemas.Peers),
+    get("/v1/mempool", get_mempool, schemas.Mempool),
+)

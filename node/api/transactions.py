@@ -41,6 +41,7 @@ from node.api.request import (
     read_txid,
     read_wait,
 )
+from node.api.routes import Body, Parameter, get, post
 from node.api.services import Services, Submission
 from node.api.transaction_forms import TransactionForm
 from node.metrics import Metrics
@@ -49,6 +50,10 @@ SUBMISSIONS_MAX = 64
 """Requests that submit or check at once: more only wait for the same processor."""
 WAITS_MAX = 1_024
 """Clients that wait for a transaction at once, below the number of connections: others get in."""
+
+_SEALED = "The canonical bytes of a sealed transaction."
+_REFUSED = (*Reason, ApiCode.UNKNOWN_FIELD)
+"""Any reason of the ledger: which, is a matter of the state."""
 
 METRICS = web.AppKey("metrics", Metrics)
 SUBMISSIONS = web.AppKey("submissions", Budget)
@@ -60,16 +65,6 @@ _batch_decoder = msgspec.msgpack.Decoder(
 _form_decoder = msgspec.json.Decoder(TransactionForm)
 
 
-def routes() -> list[web.RouteDef]:
-    return [
-        web.post("/v1/transactions", post_transaction),
-        web.post("/v1/transactions/batch", post_batch),
-        web.post("/v1/transactions/check", post_check),
-        web.get("/v1/transactions/{txid}", get_transaction),
-        web.get("/v1/transactions/{txid}/proof", get_proof),
-    ]
-
-
 def prepare(app: web.Application, metrics: Metrics) -> None:
     """What these routes keep count of."""
     app[METRICS] = metrics
@@ -78,7 +73,7 @@ def prepare(app: web.Application, metrics: Metrics) -> None:
 
 
 async def post_transaction(request: web.Request) -> web.Response:
-    """202 when it is new, 200 when it was known, else a problem with the reason."""
+    """Take a transaction: 202 when it is new, 200 when it was known, else a problem."""
     read_query(request)
     with request.app[SUBMISSIONS].take(1):
         raw = await _read_raw(request)
@@ -93,7 +88,7 @@ async def post_transaction(request: web.Request) -> web.Response:
 
 
 async def post_batch(request: web.Request) -> web.Response:
-    """A result for each; 429 when none got in and one of them for want of room."""
+    """Take many: a result for each; 429 when none got in and one of them for want of room."""
     read_query(request)
     with request.app[SUBMISSIONS].take(1):
         body = await read_body(request, (MSGPACK,))
@@ -111,7 +106,7 @@ async def post_batch(request: web.Request) -> web.Response:
 
 
 async def post_check(request: web.Request) -> web.Response:
-    """What POST /transactions would say, without doing it."""
+    """What POST /v1/transactions would say, without doing it."""
     read_query(request)
     services = request.app[SERVICES]
     with request.app[SUBMISSIONS].take(1):
@@ -123,11 +118,11 @@ async def post_check(request: web.Request) -> web.Response:
 
 
 async def get_transaction(request: web.Request) -> web.Response:
-    """Where it stands; `wait` holds the answer back until it is final or refused.
+    """Where a transaction stands; `wait` holds the answer back until it is final or refused.
 
     `proof=false` leaves out the proof, which costs a walk over the whole block.
     """
-    query = read_query(request, "wait", "proof")
+    query = read_query(request)
     services, txid = request.app[SERVICES], read_txid(request)
     wait_s, with_proof = read_wait(query), read_flag(query, "proof", default=True)
     status = _status(services, txid, with_proof=with_proof)
@@ -139,6 +134,7 @@ async def get_transaction(request: web.Request) -> web.Response:
 
 
 async def get_proof(request: web.Request) -> web.Response:
+    """What shows a transaction final to whoever holds the genesis file alone."""
     read_query(request)
     services, txid = request.app[SERVICES], read_txid(request)
     found = services.chain.transaction(txid)
@@ -263,3 +259,49 @@ def _proof(
         header=header_answer(proof.header),
         certificate=certificate,
     )
+
+
+ROUTES = (
+    post(
+        "/v1/transactions",
+        post_transaction,
+        schemas.Submitted,
+        Body(TransactionForm, raw=_SEALED),
+        codes=_REFUSED,
+        statuses=(200, 202),
+    ),
+    post(
+        "/v1/transactions/batch",
+        post_batch,
+        schemas.BatchAnswer,
+        Body(raw=f"A list of at most {schemas.BATCH_TRANSACTIONS_MAX} sealed transactions."),
+        codes=(Reason.MALFORMED, *sorted(WANT_OF_ROOM)),
+    ),
+    post(
+        "/v1/transactions/check",
+        post_check,
+        schemas.Checked,
+        Body(TransactionForm, raw=_SEALED),
+        codes=_REFUSED,
+    ),
+    get(
+        "/v1/transactions/{txid}",
+        get_transaction,
+        schemas.TransactionStatus,
+        Parameter(
+            "wait",
+            Annotated[str, Meta(pattern=r"^([0-9]{1,4}ms|[0-5]s)\Z")],
+            "Hold the answer back so long, like 250ms or 5s, until its end is known.",
+            "5s",
+        ),
+        Parameter("proof", bool, "`false` leaves out the proof, which is costly.", "false"),
+        codes=(Reason.MALFORMED,),
+    ),
+    get(
+        "/v1/transactions/{txid}/proof",
+        get_proof,
+        schemas.TransactionProof,
+        codes=(Reason.MALFORMED, ApiCode.NOT_FOUND, ApiCode.PRUNED),
+        is_final=True,
+    ),
+)

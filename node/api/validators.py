@@ -9,14 +9,11 @@ from ledger.objects import load
 from node.api import schemas
 from node.api.reply import answer
 from node.api.request import SERVICES, read_query
-
-
-def routes() -> list[web.RouteDef]:
-    return [web.get("/v1/validators", get_validators)]
+from node.api.routes import get
 
 
 async def get_validators(request: web.Request) -> web.Response:
-    """In the order of their index, by which certificates name them."""
+    """Who votes now, in the order of their index, by which certificates name them."""
     read_query(request)
     services = request.app[SERVICES]
     members, now = services.validators, services.watch.consensus()
@@ -42,3 +39,6 @@ async def get_validators(request: web.Request) -> web.Response:
             members=items,
         )
     )
+
+
+ROUTES = (get("/v1/validators", get_validators, schemas.Validators),)
