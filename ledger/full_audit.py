@@ -32,8 +32,9 @@ from ledger.boot_audit import (
 from ledger.chain import Chain
 from ledger.crypto import verify
 from ledger.epochs import epoch_after
-from ledger.indexes import read_history
+from ledger.indexes import AccusationLine, read_accusation, read_history
 from ledger.mountain_range import MountainRange, size_of
+from ledger.operations import Evidence
 from ledger.schema import DamagedChain, Movement
 from ledger.transaction import SignedTransaction, decode
 from ledger.view import Outpoint, OutputEntry, output_leaf
@@ -81,6 +82,7 @@ def _audit_blocks(chain: Chain, is_valid: IsValid) -> Iterator[Progress]:
         for position, tx in enumerate(_body(chain, header)):
             counts[schema.BODY] += 1
             counts[schema.SPENT_BY] += len(tx.body.inputs)
+            counts[schema.ACCUSATION] += _check_accusations(chain, height, position, tx)
             counts[schema.HISTORY] += _check_history(chain, height, position, tx)
             system_outputs -= len(tx.body.outputs)
             _check_spenders(chain, height, position, tx)
@@ -94,6 +96,7 @@ def _audit_blocks(chain: Chain, is_valid: IsValid) -> Iterator[Progress]:
     counts[schema.VALIDATORS] = epoch_after(chain.head.header) + 1
     counts[schema.EPOCH_END] = chain.first_epoch
     counts[schema.PROGRESS] = 0
+    counts.setdefault(schema.ACCUSATION, 0)
     if chain.bodies_from <= chain.first_listed:
         counts[schema.HISTORY] += system_outputs
     _check_system_history(chain)
@@ -109,6 +112,20 @@ def _check_spenders(chain: Chain, height: int, position: int, tx: SignedTransact
     for spent in tx.body.inputs:
         if chain.indexes.spender(spent.outpoint) != (height, position):
             raise DamagedChain(f"output {spent.txid.hex()}:{spent.index} has another spender")
+
+
+def _check_accusations(chain: Chain, height: int, position: int, tx: SignedTransaction) -> int:
+    """Whatever evidence a transaction carries has its line; the result is how many."""
+    expected = [
+        AccusationLine(height, position, number, tx.txid, operation.licence)
+        for number, operation in enumerate(tx.body.operations)
+        if isinstance(operation, Evidence)
+    ]
+    if expected:
+        prefix = schema.ACCUSATION + schema.place_value(height, position)
+        if [read_accusation(*row) for row in chain.scan(prefix)] != expected:
+            raise DamagedChain(f"the accusations in {tx.txid.hex()} are others")
+    return len(expected)
 
 
 def _check_history(chain: Chain, height: int, position: int, tx: SignedTransaction) -> int:
@@ -249,6 +266,8 @@ def _has_body(chain: Chain, key: bytes, value: bytes) -> bool:
     """Whether a record counts: with a pruned body nothing tells what it should be."""
     if key[:1] == schema.SPENT_BY:
         return schema.read_place(value)[0] >= chain.bodies_from
+    if key[:1] == schema.ACCUSATION:
+        return read_accusation(key, value).height >= chain.bodies_from
     if key[:1] == schema.HISTORY and chain.bodies_from > chain.first_listed:
         line = read_history(key, value)
         return line.height >= chain.bodies_from and line.position is not None

@@ -17,7 +17,8 @@ from typing import Generic, TypeAlias, TypeVar
 from ledger import codec, schema
 from ledger.crypto import HASH_BYTES
 from ledger.kv import KeyValue
-from ledger.schema import DamagedChain, HistoryEntry, Movement
+from ledger.operations import Evidence
+from ledger.schema import Accusation, DamagedChain, HistoryEntry, Movement
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes, Outpoint, OutputEntry
 
@@ -61,6 +62,17 @@ class HistoryLine:
     movements: tuple[Movement, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AccusationLine:
+    """Evidence in a final block; `operation` is its place in the transaction."""
+
+    height: int
+    position: int
+    operation: int
+    txid: bytes
+    licence: str
+
+
 @dataclass(slots=True)
 class Batch:
     """Records to write and to delete, together or not at all."""
@@ -80,6 +92,10 @@ def add_indexes(
         batch.puts[schema.transaction_key(tx.txid)] = place
         for spent in tx.body.inputs:
             batch.puts[schema.spent_by_key(spent.outpoint)] = place
+        for number, operation in enumerate(tx.body.operations):
+            if isinstance(operation, Evidence):
+                key = schema.accusation_key(height, position, number)
+                batch.puts[key] = codec.encode_payload(Accusation(tx.txid, operation.licence))
         rank = schema.RANK_TRANSACTIONS + position
         for lock, movements in _movements(tx, changes, made).items():
             batch.puts[schema.history_key(lock, height, rank)] = _history_value(tx.txid, movements)
@@ -208,6 +224,11 @@ class Indexes:
         value = self._kv.get(key)
         return None if value is None else read_history(key, value)
 
+    def accusations(self, *, start: bytes | None = None, limit: int) -> Page[AccusationLine]:
+        """Evidence that blocks carried, from the newest down."""
+        page = self._page(schema.ACCUSATION, b"", start, limit, reverse=True)
+        return Page(tuple([read_accusation(*row) for row in page.items]), page.next_start)
+
     def place(self, txid: bytes) -> tuple[int, int] | None:
         """(height, position) of a final transaction."""
         value = self._kv.get(schema.transaction_key(txid))
@@ -239,6 +260,19 @@ def read_output(get: Get, outpoint: Outpoint) -> OutputEntry | None:
     return schema.read_sealed(
         data, OutputEntry, size_max=schema.OUTPUT_ENTRY_BYTES_MAX, what="an unspent output"
     )
+
+
+def read_accusation(key: bytes, value: bytes) -> AccusationLine:
+    """A line about evidence from its record."""
+    height, position = schema.read_place(key[1:11])
+    held = schema.read_payload(
+        value,
+        Accusation,
+        size_max=schema.ACCUSATION_BYTES_MAX,
+        what=f"an accusation at height {height}",
+    )
+    operation = int.from_bytes(key[11:], "big")
+    return AccusationLine(height, position, operation, held.txid, held.licence)
 
 
 def read_history(key: bytes, value: bytes) -> HistoryLine:

@@ -28,6 +28,8 @@ vary in length; they are last in their key.
 | `a` | lock 32, asset 32, leaf u64 | txid 32, index u32 | unspent outputs of an address |
 | `v` | lock 32, asset 32 | amount u128, coins u64 | running balance, absent when zero |
 | `y` | lock 32, height u64, rank u32 | `HistoryEntry` | what moved at an address |
+| `g` | height u64, position u16, operation u16 | `Accusation` | evidence that a block carried |
+| `q` | time u64 | `ReserveSample` | how issuers stood at a header time, from time to time |
 | `p` | chunk number u64 | 1 byte | chunks that are imported; gone with the record `import` |
 | `w` | height u64, view u64, SHA-256 32 | size u32 | NEW-VIEWs entered, by first height |
 | `f` | SHA-256 32 | NEW-VIEW | the messages behind `w`, as received |
@@ -44,7 +46,7 @@ from msgspec import Meta
 
 from ledger import codec
 from ledger.block import Certificate, Header
-from ledger.codec import AmountOrZero, Bytes32, T, UInt, Wire, WireT
+from ledger.codec import AmountOrZero, Bytes32, Slug, T, UInt, Wire, WireT
 from ledger.errors import StorageError
 from ledger.reasons import Invalid
 from ledger.transaction import INPUTS_MAX, OUTPUTS_MAX
@@ -73,6 +75,8 @@ UNSPENT: Final = b"u"
 PROGRESS: Final = b"p"
 WITNESS: Final = b"w"
 NEW_VIEW: Final = b"f"
+ACCUSATION: Final = b"g"
+SAMPLE: Final = b"q"
 
 SCHEMA_KEY: Final = META + b"schema"
 TIP_KEY: Final = META + b"tip"
@@ -149,6 +153,14 @@ class HistoryEntry(Wire, frozen=True):
     movements: Annotated[tuple[Movement, ...], Meta(max_length=MOVEMENTS_MAX)]
 
 
+class Accusation(Wire, frozen=True):
+    """Who was accused by which transaction; the votes are in its body."""
+
+    txid: Bytes32
+    licence: Slug
+
+
+ACCUSATION_BYTES_MAX: Final = 128
 HISTORY_ENTRY_BYTES_MAX: Final = 64 + MOVEMENTS_MAX * 64
 TIP_BYTES_MAX: Final = 128
 OUTPUT_ENTRY_BYTES_MAX: Final = 192
@@ -235,6 +247,15 @@ def witness_key(height: int, view: int, digest: bytes) -> bytes:
 
 def new_view_key(digest: bytes) -> bytes:
     return NEW_VIEW + digest
+
+
+def accusation_key(height: int, position: int, operation: int) -> bytes:
+    """By the place of the transaction and of the operation in it."""
+    return ACCUSATION + place_value(height, position) + operation.to_bytes(2, "big")
+
+
+def sample_key(time_ms: int) -> bytes:
+    return SAMPLE + time_ms.to_bytes(8, "big")
 
 
 def outpoint_value(outpoint: Outpoint) -> bytes:

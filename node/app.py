@@ -28,6 +28,7 @@ from ledger.genesis_state import genesis_state
 from ledger.kv import LevelDB, StorageError
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
+from ledger.reserve_history import ReserveHistory
 from ledger.witnesses import Witnesses
 from node import logs, snapshot_store
 from node.api import schemas
@@ -77,6 +78,7 @@ class Stores:
     rules: Rules
     verifier: Verifier
     witnesses: Witnesses
+    history: ReserveHistory
 
 
 def init_node(config: NodeConfig) -> None:
@@ -168,7 +170,7 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
     verifier = Verifier(helpers=helpers_here())
     rules = rules_at(chain, verifier.is_valid)
     guard = NoVotes() if keys is None else _open_guard(config, keys, rules, stack)
-    return Stores(genesis, keys, chain, guard, rules, verifier, Witnesses(kv))
+    return Stores(genesis, keys, chain, guard, rules, verifier, Witnesses(kv), ReserveHistory(kv))
 
 
 def _load_keys(config: NodeConfig, genesis: Genesis, chain: Chain | None = None) -> NodeKeys | None:
@@ -288,7 +290,7 @@ class RunningNode:
             witnesses=stores.witnesses,
             now=read_clocks(),
         )
-        self._driver = Driver(self._engine, intake, mempool, self._directory)
+        self._driver = Driver(self._engine, intake, mempool, self._directory, stores.history)
         self._mempool = mempool
 
     def position(self) -> tuple[int, int, int]:
@@ -399,6 +401,7 @@ class RunningNode:
             intake=self._driver,
             watch=watch,
             events=self._driver.events,
+            history=stores.history,
         )
         metrics = Metrics()
         limits = Limits(connections_per_address_max=config.api.connections_per_address_max)

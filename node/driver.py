@@ -20,6 +20,7 @@ from ledger.economy.licence import LicenceState
 from ledger.mempool import Mempool
 from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
+from ledger.reserve_history import ReserveHistory
 from ledger.transaction import SignedTransaction
 from node.api.services import Submission
 from node.clock_check import ClockCheck, describe
@@ -42,6 +43,9 @@ from p2p.peer import Peer
 SLICE_S = 0.002  # Python work between two awaits
 FOLLOWER_STATUS_MS = 200
 """To all that only follow, however many blocks there are: 32 of them cost a block or two."""
+SAMPLE_PAUSE_MS = 1_000
+"""A sample of the reserve is a synced write, which a node that catches up must not do for each
+block."""
 BEHIND_BLOCKS = 16
 """A node that lacks more takes nothing that peers push: it would verify what final blocks bring,
 against a state that refuses most of it. A node that is merely busy lacks one or two."""
@@ -91,8 +95,11 @@ class Driver:
         intake: Intake,
         mempool: Mempool,
         directory: Directory,
+        history: ReserveHistory,
     ) -> None:
         self.engine = engine
+        self.history = history
+        self._sampled_ms = 0
         self.network: Network | None = None
         self.snapshots: SnapshotClient | None = None
         self.events = Events(engine.chain)
@@ -380,6 +387,7 @@ class Driver:
             self._links_changed()
         if finalized:
             self.events.publish(finalized)
+            self._sample()
             self.engine.accountability.block_came()
             self._tell_followers()
             self._judge_clock(finalized[-1].header.time_ms)
@@ -391,6 +399,13 @@ class Driver:
         if self.engine.accountability.offer(self._refusal):
             self._flush()
         self._wake.set()
+
+    def _sample(self) -> None:
+        """How issuers stand, for charts; with pauses where many blocks come at once."""
+        now_ms, chain = read_clocks().monotonic_ms, self.engine.chain
+        if now_ms - self._sampled_ms >= SAMPLE_PAUSE_MS and self.history.is_due(chain):
+            self._sampled_ms = now_ms
+            self.history.keep(chain)
 
     def _refusal(self, tx: SignedTransaction) -> Reason | None:
         refusal = self._admit_one(tx.raw, None).refusal

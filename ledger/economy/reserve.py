@@ -90,11 +90,11 @@ class Reserve(Wire, frozen=True):
 
     @property
     def coverage_ppm(self) -> int:
-        return _ratio_ppm(self.reserve, self.supply)
+        return ratio_ppm(self.reserve, self.supply)
 
     @property
     def deliverability_ppm(self) -> int:
-        return _ratio_ppm(self.deliverable, self.supply)
+        return ratio_ppm(self.deliverable, self.supply)
 
     def headroom(self, margin_ppm: int) -> int:
         """How much more may be minted: floor((1 - h) R) - O, never below 0; residual claims want to
@@ -270,5 +270,5 @@ def supply_root(reserves: Iterable[Reserve]) -> bytes:
     return merkle_root([supply_leaf(supply_line(reserve)) for reserve in ordered])
 
 
-def _ratio_ppm(part: int, whole: int) -> int:
+def ratio_ppm(part: int, whole: int) -> int:
     return min(part * PPM // whole, RATIO_PPM_MAX) if whole else RATIO_PPM_MAX

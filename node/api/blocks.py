@@ -145,7 +145,11 @@ def _header(services: Services, height: int) -> Header:
 
 def block_summary(services: Services, height: int) -> schemas.BlockSummary:
     """An item of the list, for a height from `Chain.first_listed` to the tip."""
-    header = _header(services, height)
+    header, certificate = _header(services, height), services.chain.certificate(height)
+    signers: list[str] = []
+    if certificate is not None:
+        members = services.validators_at(certificate.epoch).members
+        signers = [members[index].licence for index in certificate.signer_indices]
     return schemas.BlockSummary(
         height=height,
         hash=header_hash(header).hex(),
@@ -153,6 +157,8 @@ def block_summary(services: Services, height: int) -> schemas.BlockSummary:
         time=rfc3339(header.time_ms),
         proposer=_proposer(services, header),
         transactions=services.chain.transaction_count(height) or 0,
+        view=0 if certificate is None else certificate.view,
+        signers=signers,
     )
 
 

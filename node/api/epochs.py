@@ -10,6 +10,7 @@ import asyncio
 
 from aiohttp import web
 
+from ledger.block import header_hash
 from ledger.boundaries import boundary_of
 from ledger.draft import Draft
 from ledger.economy.licence import Licence
@@ -22,11 +23,22 @@ from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
 from node.api.convert import certificate_answer, header_answer
 from node.api.forms import Count
+from node.api.problems import ApiCode
+from node.api.record_schemas import EpochShown
 from node.api.reply import answer
-from node.api.request import SERVICES, read_number, read_query
-from node.api.routes import Parameter, get
+from node.api.request import (
+    SERVICES,
+    read_cursor,
+    read_limit,
+    read_number,
+    read_query,
+    write_cursor,
+)
+from node.api.routes import PAGED, Parameter, get
+from node.api.schemas import Page
 from node.api.services import Services
 
+_EPOCHS = b"e"
 EPOCHS_A_REQUEST = 1_000
 """Two small reads each: some 50 ms of the loop in slices."""
 
@@ -38,6 +50,37 @@ async def get_current(request: web.Request) -> web.Response:
     """
     read_query(request)
     return answer(epoch_of(request.app[SERVICES]))
+
+
+async def get_epochs(request: web.Request) -> web.Response:
+    """Epochs from the present one down, each with its last block and its members."""
+    query = read_query(request)
+    services = request.app[SERVICES]
+    limit, start = read_limit(query), read_cursor(query, _EPOCHS)
+    present = epoch_after(services.chain.head.header)
+    top = present if start is None else min(present, int.from_bytes(start, "big"))
+    last = max(0, top - limit + 1)
+    items = []
+    for number in range(top, last - 1, -1):
+        items.append(_shown(services, number))
+        await asyncio.sleep(0)
+    cursor = write_cursor(_EPOCHS, (last - 1).to_bytes(8, "big")) if last else None
+    return answer(Page(items=items, next_cursor=cursor))
+
+
+def _shown(services: Services, number: int) -> EpochShown:
+    end = boundary_of(services.chain, number)
+    before = boundary_of(services.chain, number - 1) if number else None
+    header = None if end is None else end.header
+    return EpochShown(
+        number=number,
+        first_height=1 if before is None else before.header.height + 1,
+        last_height=None if header is None else header.height,
+        last_hash=None if header is None else header_hash(header).hex(),
+        last_time_ms=None if header is None else header.time_ms,
+        last_time=None if header is None else rfc3339(header.time_ms),
+        members=[member.licence for member in services.validators_at(number).members],
+    )
 
 
 async def get_changes(request: web.Request) -> web.Response:
@@ -154,6 +197,7 @@ def licence_answer(item: Licence) -> schemas.Licence:
 
 
 ROUTES = (
+    get("/v1/epochs", get_epochs, Page[EpochShown], *PAGED, codes=(ApiCode.BAD_CURSOR,)),
     get("/v1/epochs/current", get_current, schemas.Epoch),
     get(
         "/v1/epochs/changes",

@@ -126,6 +126,9 @@ class BlockSummary(Answer, frozen=True, kw_only=True):
     proposer: str
     """The licence of the member that built the block; empty for the genesis block."""
     transactions: Count
+    view: Count
+    signers: list[str]
+    """Licences of the quorum in this node's certificate; none of the genesis block."""
 
 
 class Block(Answer, frozen=True, kw_only=True):

@@ -36,7 +36,9 @@ from node.api import (
     openapi,
     operations,
     problems,
+    records,
     redemptions,
+    search,
     standards,
     status,
     transactions,
@@ -63,6 +65,8 @@ ROUTES: tuple[Route, ...] = (
     *economy.ROUTES,
     *standards.ROUTES,
     *redemptions.ROUTES,
+    *records.ROUTES,
+    *search.ROUTES,
     *events.ROUTES,
     *openapi.ROUTES,
 )

@@ -15,6 +15,7 @@ from ledger.epochs import validators_of
 from ledger.genesis import Genesis
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
+from ledger.reserve_history import ReserveHistory
 from ledger.transaction import SignedTransaction
 from ledger.validators import ValidatorSet
 from node.api import consensus_schemas, node_schemas, schemas
@@ -93,6 +94,7 @@ class Services:
     intake: Intake
     watch: Watch
     events: Events
+    history: ReserveHistory
 
     @property
     def validators(self) -> ValidatorSet:

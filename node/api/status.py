@@ -65,11 +65,7 @@ async def get_params(request: web.Request) -> web.Response:
             network=services.genesis.network,
             chain_id=services.chain.chain_id.hex(),
             address_prefix=services.genesis.hrp,
-            fees=schemas.Fees(
-                per_byte=str(values.fee_per_byte),
-                per_signature=str(values.fee_per_signature),
-                per_new_output=str(values.fee_per_new_output),
-            ),
+            fees=_fees(services),
             margin_ppm=values.margin_ppm,
             period_ms=values.period_ms,
             attestation_groups=values.attestation_groups,
@@ -85,6 +81,21 @@ async def get_params(request: web.Request) -> web.Response:
             lifetime_ms_max=LIFETIME_MS_MAX,
             economy=schemas.EconomyParams(**msgspec.structs.asdict(values.economy)),
         )
+    )
+
+
+async def get_fees(request: web.Request) -> web.Response:
+    """What a transaction pays at least; nobody is served earlier for more."""
+    read_query(request)
+    return answer(_fees(request.app[SERVICES]))
+
+
+def _fees(services: Services) -> schemas.Fees:
+    values = services.genesis.parameters
+    return schemas.Fees(
+        per_byte=str(values.fee_per_byte),
+        per_signature=str(values.fee_per_signature),
+        per_new_output=str(values.fee_per_new_output),
     )
 
 
@@ -119,6 +130,7 @@ def mempool_of(services: Services) -> schemas.Mempool:
 ROUTES = (
     get("/v1/status", get_status, schemas.Status),
     get("/v1/params", get_params, schemas.Params),
+    get("/v1/fees", get_fees, schemas.Fees),
     get("/v1/peers", get_peers, node_schemas.Peers),
     get("/v1/mempool", get_mempool, schemas.Mempool),
 )

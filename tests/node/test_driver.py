@@ -22,6 +22,7 @@ from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
+from ledger.reserve_history import ReserveHistory
 from ledger.transaction import SignedTransaction
 from ledger.witnesses import Witnesses
 from node import driver as module
@@ -74,7 +75,7 @@ class Shell:
             now=read_clocks(),
         )
         intake = Intake(chain, self.mempool, verifier, genesis.parameters.fees)
-        self.driver = Driver(engine, intake, self.mempool, directory)
+        self.driver = Driver(engine, intake, self.mempool, directory, ReserveHistory(MemoryKV()))
 
     def push(self, raws: Sequence[bytes], peer: SimpleNamespace = PEER) -> None:
         """What the reader of a link does with a TXS."""
@@ -392,3 +393,25 @@ async def test_a_node_that_rested_asks_at_once(
     assert not asked
     shell.driver.pause(is_paused=False)
     assert asked == [peer]
+
+
+async def test_a_block_that_becomes_final_is_told_and_sampled(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changed is held for listeners, how issuers stand for charts: at once for the first
+    block, for others after a pause, so that catching up writes no sample a block."""
+    driver, header = shell.driver, shell.driver.engine.chain.head.header
+    certificate = Certificate(0, COMMIT, 0, 0, bytes(32), 0, ())
+
+    def finish() -> int:
+        driver.engine.finalized.append(FinalizedBlock(header, certificate, [], {b"\x20": b"x"}))
+        driver._after_engine()
+        return len(driver.history)
+
+    assert finish() == 1
+    assert finish() == 1
+    driver.history = ReserveHistory(MemoryKV())
+    assert finish() == 0
+    monkeypatch.setattr(module, "SAMPLE_PAUSE_MS", 0)
+    assert finish() == 1
+    assert driver.events.first_recent == driver.height() + 1 - 4

@@ -29,6 +29,7 @@ from ledger.execution import Execution
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
+from ledger.reserve_history import ReserveHistory
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction, check_signatures, check_stateless
 from node.api import consensus_schemas, node_schemas, schemas
@@ -73,6 +74,7 @@ class Node:
     held: int = 0
     """Submissions that came to wait for `hold`."""
     events: Events = field(init=False)
+    history: ReserveHistory = field(default_factory=lambda: ReserveHistory(MemoryKV()))
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -85,7 +87,16 @@ class Node:
     @property
     def services(self) -> Services:
         info = schemas.NodeInfo(name="val0", role="validator", version="0.1.0", key="file")
-        return Services(self.world.genesis, self.chain, self.mempool, info, self, self, self.events)
+        return Services(
+            self.world.genesis,
+            self.chain,
+            self.mempool,
+            info,
+            self,
+            self,
+            self.events,
+            self.history,
+        )
 
     # Intake
 
