@@ -405,7 +405,8 @@ class RunningNode:
         )
         metrics = Metrics()
         limits = Limits(connections_per_address_max=config.api.connections_per_address_max)
-        public = Listener(public_app(services, metrics, config.api.hosts), limits)
+        api = config.api
+        public = Listener(public_app(services, metrics, api.hosts, api.rate_per_address), limits)
         operations = Listener(operations_app(services, metrics, config.api.hosts))
         admin = Listener(admin_app(services, metrics, self.stop, self.recover))
         metrics.watch(services, public)

@@ -147,6 +147,15 @@ class ApiSection(Section, frozen=True):
             description="Of one address, loopback aside; a proxy on another machine needs more.",
         ),
     ] = 16
+    rate_per_address: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Requests a second of one address, by weight, loopback aside; a proxy on"
+            " another machine needs more.",
+        ),
+    ] = 400
 
     def __post_init__(self) -> None:
         if not self.listen_address.is_loopback and not self.public:

@@ -200,6 +200,7 @@ ROUTES = (
         Parameter("asset", Hex32, "Coins of this asset alone."),
         *PAGED,
         codes=(*_ADDRESS, Reason.MALFORMED, ApiCode.BAD_CURSOR),
+        weight=5,
     ),
     get(
         "/v1/addresses/{address}/transactions",
@@ -207,7 +208,20 @@ ROUTES = (
         schemas.Page[schemas.HistoryItem],
         *PAGED,
         codes=(*_ADDRESS, ApiCode.BAD_CURSOR),
+        weight=5,
     ),
-    get("/v1/outpoints/{outpoint}", get_outpoint, schemas.Outpoint, codes=_HEX),
-    get("/v1/objects/{key}", get_object, schemas.Object, codes=_HEX),
+    get(
+        "/v1/outpoints/{outpoint}",
+        get_outpoint,
+        schemas.Outpoint,
+        codes=_HEX,
+        weight=2,
+    ),
+    get(
+        "/v1/objects/{key}",
+        get_object,
+        schemas.Object,
+        codes=_HEX,
+        weight=2,
+    ),
 )

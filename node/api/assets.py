@@ -141,7 +141,17 @@ ROUTES = (
         schemas.Asset,
         codes=(Reason.MALFORMED, ApiCode.NOT_FOUND),
     ),
-    get("/v1/issuers", get_issuers, schemas.Page[schemas.Issuer]),
+    get(
+        "/v1/issuers",
+        get_issuers,
+        schemas.Page[schemas.Issuer],
+        weight=2,
+    ),
     get("/v1/issuers/{issuer}", get_issuer, schemas.Issuer, codes=(ApiCode.NOT_FOUND,)),
-    get("/v1/reserve", get_reserve, schemas.Reserve),
+    get(
+        "/v1/reserve",
+        get_reserve,
+        schemas.Reserve,
+        weight=2,
+    ),
 )

@@ -186,7 +186,14 @@ async def _block_answer(services: Services, block: Block) -> schemas.Block:
 
 
 ROUTES = (
-    get("/v1/blocks", get_blocks, schemas.Page[schemas.BlockSummary], *PAGED, codes=_CURSOR),
+    get(
+        "/v1/blocks",
+        get_blocks,
+        schemas.Page[schemas.BlockSummary],
+        *PAGED,
+        codes=_CURSOR,
+        weight=5,
+    ),
     get(
         "/v1/blocks/{at}",
         get_block,
@@ -194,6 +201,7 @@ ROUTES = (
         codes=_KEPT,
         raw="The canonical bytes of a `ledger.block.Block`.",
         is_final=True,
+        weight=2,
     ),
     get(
         "/v1/blocks/{height}/certificate",
@@ -209,5 +217,6 @@ ROUTES = (
         Parameter("start", Count, "The first height; 0 without it.", "1"),
         *PAGED,
         codes=(*_CURSOR, ApiCode.PRUNED),
+        weight=5,
     ),
 )

@@ -171,5 +171,6 @@ ROUTES = (
         None,
         codes=(ApiCode.NOT_FOUND, ApiCode.PRUNED, ApiCode.BUNDLE_TOO_LARGE),
         media_type=MSGPACK,
+        weight=50,
     ),
 )

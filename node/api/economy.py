@@ -251,7 +251,12 @@ def _refusal(draft: Draft, issuer: str, amount: int) -> Invalid | None:
 
 
 ROUTES = (
-    get("/v1/licences", get_licences, Page[schemas.LicenceObject]),
+    get(
+        "/v1/licences",
+        get_licences,
+        Page[schemas.LicenceObject],
+        weight=5,
+    ),
     get("/v1/licences/{licence}", get_licence, schemas.LicenceObject, codes=_NAMED),
     get("/v1/attestors", get_attestors, Page[schemas.Attestor]),
     get(
@@ -261,23 +266,37 @@ ROUTES = (
         ISSUER,
         *PAGED,
         codes=(*_NAMED, ApiCode.BAD_CURSOR),
+        weight=20,
     ),
     get(
         "/v1/commitments/{issuer}/{commitment}",
         get_commitment,
         schemas.Commitment,
         codes=_NAMED,
+        weight=20,
     ),
     get("/v1/challenges", get_challenges, Page[schemas.Challenge]),
-    get("/v1/issuers/{issuer}/backing", get_backing, schemas.Backing, codes=_NAMED),
+    get(
+        "/v1/issuers/{issuer}/backing",
+        get_backing,
+        schemas.Backing,
+        codes=_NAMED,
+        weight=10,
+    ),
     get("/v1/compliance", get_orders, Page[schemas.Order]),
-    get("/v1/audits", get_audits, schemas.Audits),
+    get(
+        "/v1/audits",
+        get_audits,
+        schemas.Audits,
+        weight=5,
+    ),
     get(
         "/v1/audits/{period}/{issuer}",
         get_opening,
         schemas.Opening,
         CURSOR,
         codes=(*_NAMED, ApiCode.BAD_CURSOR),
+        weight=10,
     ),
     post(
         "/v1/quotes/mint",
@@ -285,5 +304,6 @@ ROUTES = (
         schemas.MintQuote,
         Body(schemas.MintQuoteForm, example='{"issuer":"acme","amount":"1000000"}'),
         codes=(Reason.BAD_AMOUNT, *_NAMED),
+        weight=10,
     ),
 )

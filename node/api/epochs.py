@@ -197,12 +197,25 @@ def licence_answer(item: Licence) -> schemas.Licence:
 
 
 ROUTES = (
-    get("/v1/epochs", get_epochs, Page[EpochShown], *PAGED, codes=(ApiCode.BAD_CURSOR,)),
-    get("/v1/epochs/current", get_current, schemas.Epoch),
+    get(
+        "/v1/epochs",
+        get_epochs,
+        Page[EpochShown],
+        *PAGED,
+        codes=(ApiCode.BAD_CURSOR,),
+        weight=20,
+    ),
+    get(
+        "/v1/epochs/current",
+        get_current,
+        schemas.Epoch,
+        weight=2,
+    ),
     get(
         "/v1/epochs/changes",
         get_changes,
         schemas.SetChanges,
         Parameter("start", Count, "The first epoch whose end is looked at; 0 without it.", "0"),
+        weight=50,
     ),
 )

@@ -287,5 +287,6 @@ ROUTES = (
         Parameter("topics", str, f"Some of {', '.join(TOPICS)}; `blocks` without it.", "blocks"),
         Parameter("after", Count, "Every event above this height comes first."),
         media_type=EVENT_STREAM,
+        weight=20,
     ),
 )

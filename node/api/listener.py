@@ -242,6 +242,11 @@ class Connection(web.RequestHandler):
         self.expires_at = self._clock.time() + seconds
 
     @property
+    def address(self) -> str:
+        """Under which the client is counted; empty for this machine itself."""
+        return self._address
+
+    @property
     def answer_by(self) -> float:
         """Loop time by which the answer has to begin."""
         return self.expires_at - self._listener.limits.answer_seconds

@@ -37,6 +37,7 @@ class ApiCode(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     HEADERS_TOO_LARGE = "headers_too_large"
     BUSY = "busy"
+    RATE_LIMITED = "rate_limited"
     DEADLINE = "deadline"
     STORAGE = "storage"
     NOT_RECOVERABLE = "not_recoverable"
@@ -116,6 +117,9 @@ _ROWS: dict[str, _Row] = {
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "send fewer or shorter headers"
     ),
     ApiCode.BUSY: _Row(HTTPStatus.TOO_MANY_REQUESTS, f"try again in {RETRY_AFTER_S} s"),
+    ApiCode.RATE_LIMITED: _Row(
+        HTTPStatus.TOO_MANY_REQUESTS, "wait as long as Retry-After says, and ask for less at once"
+    ),
     ApiCode.DEADLINE: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "try again, with less at once"),
     ApiCode.NOT_RECOVERABLE: _Row(
         HTTPStatus.CONFLICT, "start the other validators, then ask again"
@@ -131,10 +135,11 @@ _ROWS: dict[str, _Row] = {
 class ApiError(Exception):
     """Ends a request. Raised by routes for what no `Reason` names."""
 
-    def __init__(self, code: ApiCode, detail: str) -> None:
+    def __init__(self, code: ApiCode, detail: str, retry_after_s: int = RETRY_AFTER_S) -> None:
         super().__init__(f"{code.value}: {detail}")
         self.code = code
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 def not_found(what: str) -> ApiError:
@@ -160,10 +165,10 @@ def of_error(error: Invalid | ApiError) -> web.Response:
     """The answer that says what an error says."""
     if isinstance(error, Invalid):
         return answer(error.reason, error.detail)
-    return answer(error.code, error.detail)
+    return answer(error.code, error.detail, error.retry_after_s)
 
 
-def answer(code: Reason | ApiCode, detail: str) -> web.Response:
+def answer(code: Reason | ApiCode, detail: str, retry_after_s: int = RETRY_AFTER_S) -> web.Response:
     """A problem with the status and the hint of its code."""
     status, hint = _ROWS.get(code, _DEFAULT)
     problem = Problem(
@@ -178,7 +183,7 @@ def answer(code: Reason | ApiCode, detail: str) -> web.Response:
         status=status, body=msgspec.json.encode(problem), content_type=PROBLEM_TYPE
     )
     if status is HTTPStatus.TOO_MANY_REQUESTS:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(retry_after_s)
     return response
 
 

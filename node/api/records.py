@@ -137,6 +137,7 @@ ROUTES = (
         Page[schemas.EvidenceShown],
         *PAGED,
         codes=(ApiCode.BAD_CURSOR,),
+        weight=10,
     ),
     get(
         "/v1/reserve/history",
@@ -151,5 +152,6 @@ ROUTES = (
         Parameter("since_ms", Count, "From this moment on; from the first without it."),
         ISSUER,
         codes=(ApiCode.NOT_FOUND,),
+        weight=20,
     ),
 )

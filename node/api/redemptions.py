@@ -143,12 +143,14 @@ ROUTES = (
         Parameter("open", bool, "`true` leaves out those that ended.", "true"),
         *PAGED,
         codes=(ApiCode.BAD_CURSOR,),
+        weight=20,
     ),
     get(
         "/v1/orders/{order}",
         get_redemption,
         schemas.Redemption,
         codes=(Reason.MALFORMED, ApiCode.NOT_FOUND),
+        weight=2,
     ),
     post(
         "/v1/quotes/redeem",
@@ -156,5 +158,6 @@ ROUTES = (
         schemas.RedeemQuote,
         Body(schemas.RedeemQuoteForm, example='{"amount":"1000000","workload":"hashing"}'),
         codes=(Reason.BAD_AMOUNT,),
+        weight=20,
     ),
 )

@@ -25,6 +25,7 @@ EVENT_STREAM = "text/event-stream"
 COMMON_CODES: tuple[ApiCode | Reason, ...] = (
     ApiCode.BAD_REQUEST,
     ApiCode.BUSY,
+    ApiCode.RATE_LIMITED,
     ApiCode.HOST_NOT_ALLOWED,
     ApiCode.HEADERS_TOO_LARGE,
     ApiCode.DEADLINE,
@@ -82,6 +83,8 @@ class Route:
     media_type: str = JSON
     raw: str = ""
     """What `Accept: application/msgpack` gets instead; empty where nothing."""
+    weight: int = 1
+    """What a request costs of an address's rate: `node.api.rates`."""
     is_final: bool = False
     """The answer never changes: it has an ETag, and who has it already gets 304."""
 

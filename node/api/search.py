@@ -112,5 +112,6 @@ ROUTES = (
             "The name.",
             "acme",
         ),
+        weight=5,
     ),
 )

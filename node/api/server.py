@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Collection
 from functools import partial
 from http import HTTPStatus
+from math import ceil
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -46,6 +48,7 @@ from node.api import (
 )
 from node.api.listener import ALWAYS, BODY_BYTES_MAX, HEADER_BYTES_MAX, Connection
 from node.api.problems import ApiCode, ApiError
+from node.api.rates import RATE, Rates
 from node.api.request import BODIES, DEADLINE, SERVICES, new_bodies_budget
 from node.api.routes import EVENT_STREAM, ROUTE, Route
 from node.api.services import Services
@@ -71,16 +74,19 @@ ROUTES: tuple[Route, ...] = (
     *openapi.ROUTES,
 )
 """The interface, in the order of its description."""
+RATES = web.AppKey("rates", Rates)
 TABLE = web.AppKey("table", dict[tuple[str, str], Route])
 _HOST = re.compile(r"(\[[0-9a-f:]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _HEADER_OVERHEAD = len(": \r\n")
 
 
 def public_app(
-    services: Services, metrics: Metrics, hosts: Collection[str] = ()
+    services: Services, metrics: Metrics, hosts: Collection[str] = (), rate: int = RATE
 ) -> web.Application:
-    """`hosts` are further names by which clients may ask for this node, without a port."""
+    """`hosts` are further names by which clients may ask for this node, without a port; `rate` is
+    what one address may ask for: `node.api.rates`."""
     app = _new_app(services, metrics, LOOPBACK_HOSTS.union(hosts))
+    app[RATES] = Rates(time.monotonic, rate)
     transactions.prepare(app, metrics)
     bundles.prepare(app, services)
     events.prepare(app, services)
@@ -155,10 +161,11 @@ def _guard(services: Services, metrics: Metrics, hosts: Collection[str] | None) 
 async def _run(
     request: web.Request, handler: Handler, hosts: Collection[str] | None
 ) -> web.StreamResponse:
+    route = _row(request)
+    _check_rate(request, 1 if route is None else route.weight)
     _check_headers(request)
     if hosts is not None:
         _check_host(request, hosts)
-    route = _row(request)
     if route is not None:
         request[ROUTE] = route
     async with asyncio.timeout_at(_answer_by(request)) as deadline:
@@ -178,6 +185,18 @@ def _answer_by(request: web.Request) -> float | None:
     """The loop time by which the answer has to begin; the connection itself is cut later."""
     connection = request.protocol
     return connection.answer_by if isinstance(connection, Connection) else None
+
+
+def _check_rate(request: web.Request, weight: int) -> None:
+    """On the public listener alone; what is refused afterwards has been paid for."""
+    rates, connection = request.app.get(RATES), request.protocol
+    if rates is None:
+        return
+    address = connection.address if isinstance(connection, Connection) else ""
+    wait_s = rates.take(address, weight)
+    if wait_s:
+        detail = f"this costs {weight}, which your address has again in {wait_s:.2f} s"
+        raise ApiError(ApiCode.RATE_LIMITED, detail, ceil(wait_s))
 
 
 def _check_headers(request: web.Request) -> None:

@@ -154,18 +154,25 @@ def _issuers(draft: Draft, factors: Factors) -> list[schemas.IssuerImpact]:
 
 
 ROUTES = (
-    get("/v1/standards", get_standards, schemas.Standards),
+    get(
+        "/v1/standards",
+        get_standards,
+        schemas.Standards,
+        weight=10,
+    ),
     get(
         "/v1/standards/history",
         get_history,
         Page[schemas.Standard],
         *PAGED,
         codes=(ApiCode.BAD_CURSOR,),
+        weight=10,
     ),
     post(
         "/v1/quotes/standard",
         post_quote,
         schemas.StandardQuote,
         Body(schemas.StandardQuoteForm, example='{"raised":[],"added":[]}'),
+        weight=20,
     ),
 )

@@ -269,6 +269,7 @@ ROUTES = (
         Body(TransactionForm, raw=_SEALED),
         codes=_REFUSED,
         statuses=(200, 202),
+        weight=0,
     ),
     post(
         "/v1/transactions/batch",
@@ -276,6 +277,7 @@ ROUTES = (
         schemas.BatchAnswer,
         Body(raw=f"A list of at most {schemas.BATCH_TRANSACTIONS_MAX} sealed transactions."),
         codes=(Reason.MALFORMED, *sorted(WANT_OF_ROOM)),
+        weight=0,
     ),
     post(
         "/v1/transactions/check",
@@ -283,6 +285,7 @@ ROUTES = (
         schemas.Checked,
         Body(TransactionForm, raw=_SEALED),
         codes=_REFUSED,
+        weight=2,
     ),
     get(
         "/v1/transactions/{txid}",
@@ -296,6 +299,7 @@ ROUTES = (
         ),
         Parameter("proof", bool, "`false` leaves out the proof, which is costly.", "false"),
         codes=(Reason.MALFORMED,),
+        weight=1,
     ),
     get(
         "/v1/transactions/{txid}/proof",
@@ -303,5 +307,6 @@ ROUTES = (
         schemas.TransactionProof,
         codes=(Reason.MALFORMED, ApiCode.NOT_FOUND, ApiCode.PRUNED),
         is_final=True,
+        weight=5,
     ),
 )
