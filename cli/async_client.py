@@ -1,33 +1,26 @@
 """The same API for programs that keep many requests in flight: load generators, explorers.
 
 Speaks aiohttp and so takes long to import; commands that ask once use `cli.client`. Errors are
-those of `cli.client`.
+those of `cli.client`; every route of `cli.calls` goes through `ask`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import TypeVar
 
 import aiohttp
-import msgspec
 
-from cli.client import (
-    ANSWER_BYTES_MAX,
-    DEFAULT_URL,
-    JSON,
-    MSGPACK,
-    TIMEOUT_S,
-    WAIT_MARGIN_S,
-    ApiProblem,
-    Timeout,
-    Unreachable,
-    read_answer,
-    read_problem,
-)
-from cli.client_economy import redemptions_path
+from cli import calls
+from cli.calls import WAIT_MARGIN_S, Call
+from cli.client import ANSWER_BYTES_MAX, DEFAULT_URL, TIMEOUT_S
+from cli.client_errors import RATE_LIMITED, ApiProblem, Timeout, Unreachable, read_problem
+from cli.events import Event, listen_async
 from node.api import redemption_schemas, schemas
+from node.api.event_schemas import Topic
 from node.api.schemas import Page
 
 T = TypeVar("T")
@@ -58,33 +51,46 @@ class AsyncClient:
             await self._session.close()
             self._session = None
 
+    async def ask(self, call: Call[T]) -> T:
+        """As `Client.ask`."""
+        seconds = max(self._timeout_s, call.wait_s + WAIT_MARGIN_S if call.wait_s else 0)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                left_s = max(0.001, deadline - time.monotonic())
+                return call.read(await self._call(call, seconds, left_s))
+            except ApiProblem as problem:
+                until = time.monotonic() + problem.retry_after_s
+                if problem.code != RATE_LIMITED or until > deadline:
+                    raise
+                await asyncio.sleep(problem.retry_after_s)
+
+    def events(
+        self, topics: Sequence[Topic] = ("blocks",), *, after: int | None = None
+    ) -> AsyncIterator[Event]:
+        """What becomes final, for ever; see `cli.events`. Takes one of the connections."""
+        return listen_async(self._opened(), self.url, topics, after)
+
     async def status(self) -> schemas.Status:
-        return read_answer(await self._call("GET", "/status"), schemas.Status)
+        return await self.ask(calls.status())
 
     async def raw_block(self, at: int | str) -> bytes:
         """As `Client.raw_block`."""
-        return await self._call("GET", f"/blocks/{at}", accept=MSGPACK)
+        return await self.ask(calls.raw_block(at))
 
     async def address(self, address: str) -> schemas.Address:
         """As `Client.address`."""
-        return read_answer(await self._call("GET", f"/addresses/{address}"), schemas.Address)
+        return await self.ask(calls.address(address))
 
     async def submit_batch(self, raws: Sequence[bytes]) -> list[schemas.BatchResult]:
         """As `Client.submit_batch`."""
-        body = msgspec.msgpack.encode(list(raws))
-        answer = await self._call("POST", "/transactions/batch", body=body)
-        return read_answer(answer, schemas.BatchAnswer).results
+        return (await self.ask(calls.submit_batch(raws))).results
 
     async def transaction(
         self, txid: str, *, wait_s: float = 0, proof: bool = True
     ) -> schemas.TransactionStatus:
         """As `Client.transaction`; without `proof` the node is spared to build one."""
-        wait_ms = min(int(wait_s * 1_000), schemas.WAIT_MS_MAX)
-        query = "" if proof else "&proof=false"
-        path = f"/transactions/{txid}?wait={wait_ms}ms{query}"
-        seconds = max(self._timeout_s, wait_ms / 1_000 + WAIT_MARGIN_S)
-        answer = await self._call("GET", path, timeout_s=seconds)
-        return read_answer(answer, schemas.TransactionStatus)
+        return await self.ask(calls.transaction(txid, wait_s=wait_s, proof=proof))
 
     async def redemptions(
         self,
@@ -96,46 +102,39 @@ class AsyncClient:
         cursor: str | None = None,
     ) -> Page[redemption_schemas.Redemption]:
         """As `EconomyClient.redemptions`."""
-        path = redemptions_path(issuer, state, commitment, prefix, cursor)
-        return read_answer(await self._call("GET", path), Page[redemption_schemas.Redemption])
+        return await self.ask(
+            calls.redemptions(
+                issuer=issuer, state=state, commitment=commitment, prefix=prefix, cursor=cursor
+            )
+        )
 
     async def redemption(self, order: str) -> redemption_schemas.Redemption:
         """As `EconomyClient.redemption`."""
-        answer = await self._call("GET", f"/orders/{order}")
-        return read_answer(answer, redemption_schemas.Redemption)
+        return await self.ask(calls.redemption(order))
 
     async def quote_redeem(
         self, form: redemption_schemas.RedeemQuoteForm
     ) -> redemption_schemas.RedeemQuote:
         """As `EconomyClient.quote_redeem`."""
-        body = msgspec.json.encode(form)
-        answer = await self._call("POST", "/quotes/redeem", body=body, kind=JSON)
-        return read_answer(answer, redemption_schemas.RedeemQuote)
+        return await self.ask(calls.quote_redeem(form))
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        kind: str = MSGPACK,
-        accept: str = JSON,
-        timeout_s: float | None = None,
-    ) -> bytes:
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise AssertionError("the client is used outside its `async with`")
-        seconds = self._timeout_s if timeout_s is None else timeout_s
-        headers = {"Accept": accept}
-        if body is not None:
-            headers["Content-Type"] = kind
+        return self._session
+
+    async def _call(self, call: Call[T], seconds: float, left_s: float) -> bytes:
+        headers = {"Accept": call.accept}
+        if call.kind:
+            headers["Content-Type"] = call.kind
         try:
-            async with self._session.request(
-                method,
-                f"{self.url}/v1{path}",
-                data=body,
+            async with self._opened().request(
+                call.method,
+                f"{self.url}/v1{call.path}",
+                data=call.body,
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds),
+                timeout=aiohttp.ClientTimeout(total=left_s),
             ) as response:
                 data = await _read_all(response)
                 status = response.status

@@ -11,67 +11,30 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
-import msgspec
-
+from cli import calls
+from cli.calls import WAIT_MARGIN_S, Call
+from cli.calls import all_items as all_items
 from cli.client_economy import EconomyClient
-from ledger.amounts import parse_number
+from cli.client_errors import RATE_LIMITED, read_problem
+from cli.client_errors import ApiProblem as ApiProblem
+from cli.client_errors import ClientError as ClientError
+from cli.client_errors import Timeout as Timeout
+from cli.client_errors import Unreachable as Unreachable
+from cli.events import Event, listen
 from node.api import consensus_schemas, epoch_schemas, node_schemas, schemas
+from node.api.event_schemas import Topic
 from node.api.schemas import Page
 
 DEFAULT_URL = "http://127.0.0.1:8640"
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024  # far above the largest answer; bounds a foreign server
 READ_BYTES = 64 * 1024
-WAIT_MARGIN_S = 5.0  # a long wait may take this much longer before it counts as no answer
-
-RETRY_AFTER_S_MAX = 60
-"""A busy node asks for a second; a foreign server must not put a client to sleep."""
-
-JSON = "application/json"
-MSGPACK = "application/msgpack"
 
 T = TypeVar("T")
-
-
-class ClientError(Exception):
-    """Base of what a call may end in."""
-
-
-class Unreachable(ClientError):
-    """No connection, or it broke before an answer came."""
-
-    def __init__(self, url: str, cause: str) -> None:
-        super().__init__(f"the node at {url} cannot be reached: {cause}")
-        self.url = url
-
-
-class Timeout(ClientError):
-    """The deadline passed. What was sent may still take effect."""
-
-    def __init__(self, url: str, seconds: float) -> None:
-        super().__init__(f"the node at {url} did not answer within {seconds:g} s")
-        self.url = url
-
-
-class ApiProblem(ClientError):
-    """The node refused, or answered what no node of ours answers (`unexpected_answer`).
-
-    `retry_after_s` is what a busy node asked for, 0 where it asked for nothing.
-    """
-
-    def __init__(
-        self, status: int, code: str, detail: str, hint: str = "", retry_after_s: int = 0
-    ) -> None:
-        super().__init__(f"{code}: {detail}")
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.hint = hint
-        self.retry_after_s = retry_after_s
 
 
 class Client:
@@ -106,36 +69,36 @@ class Client:
     # The network
 
     def status(self) -> schemas.Status:
-        return self._get("/status", schemas.Status)
+        return self.ask(calls.status())
 
     def params(self) -> schemas.Params:
-        return self._get("/params", schemas.Params)
+        return self.ask(calls.params())
 
     def peers(self) -> node_schemas.Peers:
-        return self._get("/peers", node_schemas.Peers)
+        return self.ask(calls.peers())
 
     def validators(self) -> schemas.Validators:
-        return self._get("/validators", schemas.Validators)
+        return self.ask(calls.validators())
 
     def epoch(self) -> epoch_schemas.Epoch:
         """The present epoch and every licence."""
-        return self._get("/epochs/current", epoch_schemas.Epoch)
+        return self.ask(calls.epoch())
 
     def consensus(self) -> consensus_schemas.ConsensusShown:
-        return self._get("/consensus", consensus_schemas.ConsensusShown)
+        return self.ask(calls.consensus())
 
     def set_changes(self, epoch: int) -> list[epoch_schemas.SetChange]:
         """Who leads from the validators of genesis to those of `epoch`."""
         found: list[epoch_schemas.SetChange] = []
         start: int | None = 0
         while start is not None and start < epoch:
-            page = self._get(f"/epochs/changes?start={start}", epoch_schemas.SetChanges)
+            page = self.ask(calls.set_changes(start))
             found += [item for item in page.items if item.header.epoch < epoch]
             start = page.next_epoch
         return found
 
     def mempool(self) -> schemas.Mempool:
-        return self._get("/mempool", schemas.Mempool)
+        return self.ask(calls.mempool())
 
     # Blocks
 
@@ -143,67 +106,54 @@ class Client:
         self, *, limit: int | None = None, cursor: str | None = None
     ) -> Page[schemas.BlockSummary]:
         """From the newest down."""
-        return self._page("/blocks", schemas.BlockSummary, limit, cursor)
+        return self.ask(calls.blocks(limit=limit, cursor=cursor))
 
     def block(self, at: int | str = "latest") -> schemas.Block:
         """By height, by hash or the latest."""
-        return self._get(f"/blocks/{quote(str(at), safe='')}", schemas.Block)
+        return self.ask(calls.block(at))
 
     def raw_block(self, at: int | str) -> bytes:
         """The canonical bytes of a `ledger.block.Block`, for whoever checks them."""
-        path = f"/blocks/{quote(str(at), safe='')}"
-        return self._call("GET", path, accept=MSGPACK)
+        return self.ask(calls.raw_block(at))
 
     def certificate(self, height: int) -> schemas.Certificate:
-        return self._get(f"/blocks/{height}/certificate", schemas.Certificate)
+        return self.ask(calls.certificate(height))
 
     def headers(
         self, *, start: int = 0, limit: int | None = None, cursor: str | None = None
     ) -> Page[schemas.CertifiedHeader]:
         """From `start` up, each with its certificate."""
-        query = {"start": str(start)} if cursor is None else {}
-        return self._page("/headers", schemas.CertifiedHeader, limit, cursor, query)
+        first = start if cursor is None else None
+        return self.ask(calls.headers(start=first, limit=limit, cursor=cursor))
 
     # Transactions
 
     def submit(self, raw: bytes) -> schemas.Submitted:
         """Hand over the canonical bytes of a sealed transaction."""
-        answer = self._call("POST", "/transactions", body=raw, content_type=MSGPACK)
-        return read_answer(answer, schemas.Submitted)
+        return self.ask(calls.submit(raw))
 
     def submit_batch(self, raws: Sequence[bytes]) -> list[schemas.BatchResult]:
         """Hand over up to `BATCH_TRANSACTIONS_MAX`; one result for each, in their order."""
-        body = msgspec.msgpack.encode(list(raws))
-        answer = self._call("POST", "/transactions/batch", body=body, content_type=MSGPACK)
-        return read_answer(answer, schemas.BatchAnswer).results
+        return self.ask(calls.submit_batch(raws)).results
 
     def check(self, raw: bytes) -> schemas.Checked:
         """Whether the node would take it; raises ApiProblem with the reason if not."""
-        answer = self._call("POST", "/transactions/check", body=raw, content_type=MSGPACK)
-        return read_answer(answer, schemas.Checked)
+        return self.ask(calls.check(raw))
 
     def transaction(self, txid: str, *, wait_s: float = 0) -> schemas.TransactionStatus:
         """Where it stands; the node holds the answer back up to `wait_s` until it is final.
 
         A node waits `WAIT_MS_MAX` at most: whoever waits longer asks again.
         """
-        wait_ms = min(int(wait_s * 1_000), schemas.WAIT_MS_MAX)
-        query = f"?wait={wait_ms}ms" if wait_ms > 0 else ""
-        answer = self._call(
-            "GET",
-            f"/transactions/{quote(txid, safe='')}{query}",
-            timeout_s=max(self._timeout_s, wait_ms / 1_000 + WAIT_MARGIN_S),
-        )
-        return read_answer(answer, schemas.TransactionStatus)
+        return self.ask(calls.transaction(txid, wait_s=wait_s))
 
     def proof(self, txid: str) -> schemas.TransactionProof:
-        path = f"/transactions/{quote(txid, safe='')}/proof"
-        return self._get(path, schemas.TransactionProof)
+        return self.ask(calls.proof(txid))
 
     # Addresses, outputs, objects
 
     def address(self, address: str) -> schemas.Address:
-        return self._get(f"/addresses/{quote(address, safe='')}", schemas.Address)
+        return self.ask(calls.address(address))
 
     def coins(
         self,
@@ -214,37 +164,34 @@ class Client:
         cursor: str | None = None,
     ) -> Page[schemas.Coin]:
         """Unspent outputs by asset, the oldest first; `asset` narrows them to one."""
-        path = f"/addresses/{quote(address, safe='')}/coins"
-        query = {} if asset is None else {"asset": asset}
-        return self._page(path, schemas.Coin, limit, cursor, query)
+        return self.ask(calls.coins(address, asset=asset, limit=limit, cursor=cursor))
 
     def history(
         self, address: str, *, limit: int | None = None, cursor: str | None = None
     ) -> Page[schemas.HistoryItem]:
         """From the newest down."""
-        path = f"/addresses/{quote(address, safe='')}/transactions"
-        return self._page(path, schemas.HistoryItem, limit, cursor)
+        return self.ask(calls.history(address, limit=limit, cursor=cursor))
 
     def outpoint(self, txid: str, index: int) -> schemas.Outpoint:
-        return self._get(f"/outpoints/{quote(txid, safe='')}:{index}", schemas.Outpoint)
+        return self.ask(calls.outpoint(txid, index))
 
     def object(self, key: str) -> schemas.Object:
         """A protocol object by its key in hex."""
-        return self._get(f"/objects/{quote(key, safe='')}", schemas.Object)
+        return self.ask(calls.object_at(key))
 
     # Issuers
 
     def assets(self) -> Page[schemas.Asset]:
-        return self._page("/assets", schemas.Asset, None, None)
+        return self.ask(calls.assets())
 
     def asset(self, asset: str) -> schemas.Asset:
-        return self._get(f"/assets/{quote(asset, safe='')}", schemas.Asset)
+        return self.ask(calls.asset(asset))
 
     def issuers(self) -> Page[schemas.Issuer]:
-        return self._page("/issuers", schemas.Issuer, None, None)
+        return self.ask(calls.issuers())
 
     def issuer(self, issuer: str) -> schemas.Issuer:
-        return self._get(f"/issuers/{quote(issuer, safe='')}", schemas.Issuer)
+        return self.ask(calls.issuer(issuer))
 
     @property
     def economy(self) -> EconomyClient:
@@ -252,59 +199,47 @@ class Client:
         return EconomyClient(self)
 
     def reserve(self) -> schemas.Reserve:
-        return self._get("/reserve", schemas.Reserve)
+        return self.ask(calls.reserve())
 
     def reserve_bundle(self) -> bytes:
         """The bytes that `cli.verify_bundle` checks."""
-        return self._call("GET", "/reserve/bundle", accept=MSGPACK)
+        return self.ask(calls.reserve_bundle())
 
     # How
 
-    def get(self, path: str, cls: type[T]) -> T:
-        """The answer of any route; raises a ClientError."""
-        return self._get(path, cls)
+    def ask(self, call: Call[T]) -> T:
+        """The answer to any call of `cli.calls`; raises a ClientError.
 
-    def post(self, path: str, body: bytes, cls: type[T]) -> T:
-        """The answer to a body of JSON; raises a ClientError."""
-        return read_answer(self._call("POST", path, body=body, content_type=JSON), cls)
-
-    def _get(self, path: str, cls: type[T]) -> T:
-        return read_answer(self._call("GET", path), cls)
-
-    def _page(
-        self,
-        path: str,
-        cls: type[T],
-        limit: int | None,
-        cursor: str | None,
-        query: Mapping[str, str] | None = None,
-    ) -> Page[T]:
-        parts = dict(query or {})
-        if limit is not None:
-            parts["limit"] = str(limit)
-        if cursor is not None:
-            parts["cursor"] = cursor
-        suffix = f"?{urlencode(parts)}" if parts else ""
-        return read_answer(self._call("GET", path + suffix), Page[cls])  # type: ignore[valid-type]
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        content_type: str = "",
-        accept: str = JSON,
-        timeout_s: float | None = None,
-    ) -> bytes:
-        """One request within one deadline; raises a ClientError for all but a 2xx answer."""
-        seconds = self._timeout_s if timeout_s is None else timeout_s
+        What the node refuses because too much was asked is asked again when it says so, within the
+        same deadline: it has done nothing meanwhile.
+        """
+        seconds = max(self._timeout_s, call.wait_s + WAIT_MARGIN_S if call.wait_s else 0)
         deadline = time.monotonic() + seconds
-        headers = {"Accept": accept}
-        if content_type:
-            headers["Content-Type"] = content_type
+        while True:
+            try:
+                return call.read(self._call(call, seconds, deadline))
+            except ApiProblem as problem:
+                until = time.monotonic() + problem.retry_after_s
+                if problem.code != RATE_LIMITED or until > deadline:
+                    raise
+                time.sleep(problem.retry_after_s)
+
+    def events(
+        self, topics: Sequence[Topic] = ("blocks",), *, after: int | None = None
+    ) -> Iterator[Event]:
+        """What becomes final, for ever; see `cli.events`. Has a connection of its own."""
+        return listen(self.url, topics, after)
+
+    def _call(self, call: Call[T], seconds: float, deadline: float) -> bytes:
+        """One request; raises a ClientError for all but a 2xx answer."""
+        headers = {"Accept": call.accept}
+        if call.kind:
+            headers["Content-Type"] = call.kind
+        target = self._root + call.path
         try:
-            status, data = self._exchange(method, self._root + path, body, headers, deadline)
+            status, data, retry_after = self._exchange(
+                call.method, target, call.body, headers, deadline
+            )
         except TimeoutError:
             self.close()
             raise Timeout(self.url, seconds) from None
@@ -313,7 +248,7 @@ class Client:
             raise Unreachable(self.url, str(error) or type(error).__name__) from None
         if 200 <= status < 300:
             return data
-        raise read_problem(status, data)
+        raise read_problem(status, data, retry_after)
 
     def _exchange(
         self,
@@ -322,7 +257,7 @@ class Client:
         body: bytes | None,
         headers: Mapping[str, str],
         deadline: float,
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, str]:
         was_open = self._connection is not None
         try:
             return self._send(method, target, body, headers, deadline)
@@ -339,7 +274,7 @@ class Client:
         body: bytes | None,
         headers: Mapping[str, str],
         deadline: float,
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, str]:
         connection = self._connection
         if connection is None:
             make = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
@@ -368,35 +303,7 @@ class Client:
         response.close()
         if response.will_close:
             self.close()
-        return response.status, bytes(data)
-
-
-def all_items(fetch: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    """Every item of a list, page after page; `fetch` takes a cursor."""
-    cursor: str | None = None
-    while True:
-        page = fetch(cursor)
-        yield from page.items
-        if page.next_cursor is None:
-            return
-        cursor = page.next_cursor
-
-
-def read_problem(status: int, data: bytes, retry_after: str = "") -> ApiProblem:
-    """The problem that an answer of a node describes, whatever its bytes are."""
-    try:
-        problem = msgspec.json.decode(data, type=schemas.Problem)
-    except (msgspec.DecodeError, RecursionError):
-        return ApiProblem(status, "unexpected_answer", f"HTTP status {status} without a problem")
-    seconds = min(parse_number(retry_after) or 0, RETRY_AFTER_S_MAX)
-    return ApiProblem(status, problem.code, problem.detail, problem.hint, seconds)
-
-
-def read_answer(data: bytes, cls: type[T]) -> T:
-    try:
-        return msgspec.json.decode(data, type=cls)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ApiProblem(200, "unexpected_answer", f"{cls.__name__}: {error}") from None
+        return response.status, bytes(data), response.headers.get("Retry-After", "")
 
 
 def _remaining(deadline: float) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 
 import msgspec
 
+from cli import calls
+from cli.calls import all_items
 from node.api import economy_schemas as schemas
 from node.api import redemption_schemas, standard_schemas
 from node.api.schemas import Page
@@ -20,84 +21,66 @@ class EconomyClient:
     """A client's questions about licences, capacity, bonds, orders, redemption."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._ask = client.ask
 
     def licences(self) -> list[schemas.LicenceObject]:
-        return self._client.get("/licences", Page[schemas.LicenceObject]).items
+        return self._ask(calls.licences()).items
 
     def licence(self, licence: str) -> schemas.LicenceObject:
-        return self._client.get(f"/licences/{quote(licence, safe='')}", schemas.LicenceObject)
+        return self._ask(calls.licence(licence))
 
     def attestors(self) -> list[schemas.Attestor]:
-        return self._client.get("/attestors", Page[schemas.Attestor]).items
+        return self._ask(calls.attestors()).items
 
     def commitments(
         self, *, issuer: str | None = None, cursor: str | None = None
     ) -> Page[schemas.Commitment]:
-        query = [f"issuer={quote(issuer, safe='')}"] if issuer is not None else []
-        query += [f"cursor={quote(cursor, safe='')}"] if cursor is not None else []
-        suffix = f"?{'&'.join(query)}" if query else ""
-        return self._client.get(f"/commitments{suffix}", Page[schemas.Commitment])
+        return self._ask(calls.commitments(issuer=issuer, cursor=cursor))
 
     def all_commitments(self, issuer: str | None = None) -> Iterator[schemas.Commitment]:
         """Page after page; there are at most a thousand."""
-        page = self.commitments(issuer=issuer)
-        yield from page.items
-        while page.next_cursor is not None:
-            page = self.commitments(issuer=issuer, cursor=page.next_cursor)
-            yield from page.items
+        return all_items(lambda cursor: self.commitments(issuer=issuer, cursor=cursor))
 
     def commitment(self, issuer: str, commitment: str) -> schemas.Commitment:
-        path = f"/commitments/{quote(issuer, safe='')}/{quote(commitment, safe='')}"
-        return self._client.get(path, schemas.Commitment)
+        return self._ask(calls.commitment(issuer, commitment))
 
     def challenges(self) -> list[schemas.Challenge]:
-        return self._client.get("/challenges", Page[schemas.Challenge]).items
+        return self._ask(calls.challenges()).items
 
     def backing(self, issuer: str) -> schemas.Backing:
-        return self._client.get(f"/issuers/{quote(issuer, safe='')}/backing", schemas.Backing)
+        return self._ask(calls.backing(issuer))
 
     def orders(self) -> list[schemas.Order]:
-        return self._client.get("/compliance", Page[schemas.Order]).items
+        return self._ask(calls.compliance()).items
 
     def audits(self) -> schemas.Audits:
-        return self._client.get("/audits", schemas.Audits)
+        return self._ask(calls.audits())
 
     def opening(self, period: int, issuer: str) -> schemas.Opening:
         """With all devices that are drawn, page after page."""
-        path = f"/audits/{period}/{quote(issuer, safe='')}"
-        page = self._client.get(path, schemas.Opening)
+        page = self._ask(calls.opening(period, issuer))
         drawn = list(page.drawn)
         while page.next_cursor is not None:
-            cursor = quote(page.next_cursor, safe="")
-            page = self._client.get(f"{path}?cursor={cursor}", schemas.Opening)
+            page = self._ask(calls.opening(period, issuer, cursor=page.next_cursor))
             drawn += page.drawn
         return msgspec.structs.replace(page, drawn=drawn)
 
     def quote_mint(self, issuer: str, amount: int) -> schemas.MintQuote:
         """What a mint would be told now."""
-        form = schemas.MintQuoteForm(issuer=issuer, amount=str(amount))
-        return self._client.post("/quotes/mint", msgspec.json.encode(form), schemas.MintQuote)
+        return self._ask(calls.quote_mint(schemas.MintQuoteForm(issuer=issuer, amount=str(amount))))
 
     def standards(self) -> standard_schemas.Standards:
-        return self._client.get("/standards", standard_schemas.Standards)
+        return self._ask(calls.standards())
 
     def past_standards(self) -> Iterator[standard_schemas.Standard]:
         """The oldest first, page after page."""
-        path = "/standards/history"
-        page = self._client.get(path, Page[standard_schemas.Standard])
-        yield from page.items
-        while page.next_cursor is not None:
-            cursor = quote(page.next_cursor, safe="")
-            page = self._client.get(f"{path}?cursor={cursor}", Page[standard_schemas.Standard])
-            yield from page.items
+        return all_items(lambda cursor: self._ask(calls.past_standards(cursor=cursor)))
 
     def quote_standard(
         self, form: standard_schemas.StandardQuoteForm
     ) -> standard_schemas.StandardQuote:
         """What a proposal of the next version would be told now."""
-        body = msgspec.json.encode(form)
-        return self._client.post("/quotes/standard", body, standard_schemas.StandardQuote)
+        return self._ask(calls.quote_standard(form))
 
     def redemptions(
         self,
@@ -110,48 +93,30 @@ class EconomyClient:
         cursor: str | None = None,
     ) -> Page[redemption_schemas.Redemption]:
         """A page of orders; an empty one need not be the last."""
-        path = redemptions_path(issuer, state, commitment, prefix, cursor, is_open=is_open)
-        return self._client.get(path, Page[redemption_schemas.Redemption])
+        return self._ask(
+            calls.redemptions(
+                issuer=issuer,
+                state=state,
+                commitment=commitment,
+                prefix=prefix,
+                is_open=is_open,
+                cursor=cursor,
+            )
+        )
 
     def open_redemptions(
         self, issuer: str | None = None
     ) -> Iterator[redemption_schemas.Redemption]:
         """Orders that have not ended, page after page."""
-        page = self.redemptions(issuer=issuer, is_open=True)
-        yield from page.items
-        while page.next_cursor is not None:
-            page = self.redemptions(issuer=issuer, is_open=True, cursor=page.next_cursor)
-            yield from page.items
+        return all_items(
+            lambda cursor: self.redemptions(issuer=issuer, is_open=True, cursor=cursor)
+        )
 
     def redemption(self, order: str) -> redemption_schemas.Redemption:
-        path = f"/orders/{quote(order, safe='')}"
-        return self._client.get(path, redemption_schemas.Redemption)
+        return self._ask(calls.redemption(order))
 
     def quote_redeem(
         self, form: redemption_schemas.RedeemQuoteForm
     ) -> redemption_schemas.RedeemQuote:
         """What an order would be told now, and which commitment serves it best."""
-        body = msgspec.json.encode(form)
-        return self._client.post("/quotes/redeem", body, redemption_schemas.RedeemQuote)
-
-
-def redemptions_path(
-    issuer: str | None,
-    state: str | None,
-    commitment: str | None,
-    prefix: str | None,
-    cursor: str | None,
-    *,
-    is_open: bool = False,
-) -> str:
-    """The list of orders with the filters that are given."""
-    query = {
-        "issuer": issuer,
-        "state": state,
-        "commitment": commitment,
-        "prefix": prefix,
-        "open": "true" if is_open else None,
-        "cursor": cursor,
-    }
-    given = {name: text for name, text in query.items() if text is not None}
-    return f"/orders?{urlencode(given)}" if given else "/orders"
+        return self._ask(calls.quote_redeem(form))
