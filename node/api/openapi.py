@@ -175,7 +175,7 @@ def _parameter(where: str, item: Parameter, schema_of: dict[int, dict[str, Any]]
         "description": item.says,
         "schema": schema_of[id(item.kind)],
     }
-    if where == "path":
+    if where == "path" or item.is_required:
         made["required"] = True
     if item.example:
         made["example"] = int(item.example) if item.kind is Count else item.example

@@ -14,6 +14,9 @@ from node.api.economy_schemas import PanelVote, Stateful
 from node.api.forms import Amount, Count, Form, Hex32
 from node.api.schemas import Answer
 
+SPAN_MS_MAX = 1 << 42
+"""139 years: with the clock added it is still an integer that every reader of JSON keeps."""
+SpanMs = Annotated[int, Meta(ge=0, le=SPAN_MS_MAX)]
 Name = Annotated[str, Meta(min_length=1, max_length=32)]
 
 
@@ -106,9 +109,9 @@ class RedeemQuoteForm(Form, frozen=True, kw_only=True):
     issuer: Name | None = None
     region: Name | None = None
     commitment: Name | None = None
-    start_within_ms: Count | None = None
-    within_ms: Count | None = None
-    queue_ms: Count = 0
+    start_within_ms: SpanMs | None = None
+    within_ms: SpanMs | None = None
+    queue_ms: SpanMs = 0
 
 
 class RedeemTerms(Answer, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from aiohttp import web
 from ledger.amounts import parse_number
 from ledger.reasons import Invalid, Reason
 from node.api.convert import read_hash
+from node.api.forms import JSON_INT_MAX
 from node.api.listener import BODIES_BYTES_MAX, BODY_BYTES_MAX
 from node.api.problems import ApiCode, ApiError
 from node.api.routes import JSON as JSON
@@ -24,7 +25,8 @@ from node.api.schemas import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, WAIT_MS_MAX
 from node.api.services import Services
 
 CURSOR_CHARS_MAX = 128
-HEIGHT_MAX = (1 << 63) - 1
+NUMBER_MAX = JSON_INT_MAX
+"""As the description says of every number."""
 INDEX_MAX = (1 << 32) - 1
 
 _WAIT = re.compile(r"([0-9]{1,5})(ms|s)")
@@ -83,12 +85,14 @@ async def read_body(request: web.Request, media_types: Collection[str]) -> bytes
 
 
 def read_query(request: web.Request) -> Mapping[str, str]:
-    """The query parameters; raises ApiError for one that the route has not, or a repeated one."""
-    query, names = request.query, request[ROUTE].query_names
-    for name in query:
-        if name not in names:
-            known = ", ".join(names) or "none"
-            raise ApiError(ApiCode.BAD_REQUEST, f"unknown parameter; this route has: {known}")
+    """The query parameters; raises ApiError for one that the route has not, a repeated one, and a
+    text that is not as the route's description says."""
+    query, known = request.query, {item.name: item for item in request[ROUTE].query}
+    for name, text in query.items():
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise ApiError(ApiCode.BAD_REQUEST, f"unknown parameter; this route has: {names}")
+        known[name].check(text)
     if len(query) != len(set(query)):
         raise ApiError(ApiCode.BAD_REQUEST, "a parameter is given twice")
     return query
@@ -101,7 +105,7 @@ def read_limit(query: Mapping[str, str]) -> int:
     return read_number(text, "limit", least=1, most=PAGE_ITEMS_MAX)
 
 
-def read_number(text: str, what: str, *, least: int = 0, most: int = HEIGHT_MAX) -> int:
+def read_number(text: str, what: str, *, least: int = 0, most: int = NUMBER_MAX) -> int:
     """ASCII digits without leading zeros, in a range; raises ApiError."""
     number = parse_number(text)
     if number is None or str(number) != text or not least <= number <= most:

@@ -1,21 +1,24 @@
 """What a route is: one row serves requests, bounds them, and describes itself in the OpenAPI file.
 
-A handler's docstring is what the description says; its query parameters are those of the row, and
-no others are taken. Codes of problems that any request may meet are not repeated in the rows.
+A handler's docstring is what the description says; its query parameters are those of the row, texts
+are as it says, and no others are taken. Codes of problems that any request may meet are not
+repeated in the rows.
 """
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Meta
 
 from ledger.reasons import Reason
-from node.api.problems import ApiCode
+from node.api.problems import ApiCode, ApiError
 from node.api.schemas import PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX
 
 JSON = "application/json"
@@ -41,6 +44,11 @@ BODY_CODES: tuple[ApiCode | Reason, ...] = (
 """Of every route that reads a body."""
 
 
+@cache
+def _is_text(kind: Any) -> bool:
+    return isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.StrType)
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """Of a query, or of a path where the path names it. `kind` is a type as msgspec reads it."""
@@ -49,6 +57,19 @@ class Parameter:
     kind: Any
     says: str
     example: str = ""
+    is_required: bool = False
+    """Of a query; what a path names is always there."""
+    code: ApiCode = ApiCode.BAD_REQUEST
+    """Of a text that is none."""
+
+    def check(self, text: str) -> None:
+        """A text fits its kind; numbers and flags are for the route to read. Raises ApiError."""
+        if not _is_text(self.kind):
+            return
+        try:
+            msgspec.convert(text, self.kind)
+        except msgspec.ValidationError:
+            raise ApiError(self.code, f"{self.name} is wrong. {self.says}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,5 +146,6 @@ CURSOR = Parameter(
     "cursor",
     Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+={0,2}\Z", max_length=128)],
     "Where the page starts: `next_cursor` of the page before.",
+    code=ApiCode.BAD_CURSOR,
 )
 PAGED = (LIMIT, CURSOR)

@@ -111,6 +111,7 @@ ROUTES = (
             Annotated[str, Meta(min_length=1, max_length=QUERY_CHARS_MAX)],
             "The name.",
             "acme",
+            is_required=True,
         ),
         weight=5,
     ),

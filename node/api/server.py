@@ -96,8 +96,20 @@ def public_app(
     for route in served:
         can_be_headed = route.method == "GET" and route.media_type != EVENT_STREAM
         add = app.router.add_get if can_be_headed else partial(app.router.add_route, route.method)
-        add(route.path, route.handler)
+        add(_pattern(route.path, served), route.handler)
     return app
+
+
+def _pattern(path: str, routes: Collection[Route]) -> str:
+    """A path whose last part is a variable does not match what other routes have there, so that
+    their wrong methods are told which are right."""
+    stem, _, last = path.rpartition("/")
+    if not last.startswith("{"):
+        return path
+    words = [item.path.rpartition("/") for item in routes]
+    taken = sorted({word for begin, _, word in words if begin == stem and word[0] != "{"})
+    shut = "".join([f"(?!{word}$)" for word in taken])
+    return f"{stem}/{{{last[1:-1]}:{shut}[^{{}}/]+}}" if taken else path
 
 
 def operations_app(

@@ -75,6 +75,12 @@ class Stream:
     async def some(self, count: int) -> list[Event]:
         return [await self.next() for _ in range(count)]
 
+    async def block(self) -> Event:
+        """The next one that is no heartbeat."""
+        while (event := await self.next()).name != "block":
+            assert event.data == b"heartbeat"
+        return event
+
     async def at_end(self) -> bool:
         async with asyncio.timeout(DEADLINE_S):
             return await self._response.content.read() == b""
@@ -322,9 +328,7 @@ async def test_a_quiet_stream_lives_beyond_the_deadline_of_answers(
     async with open_api(limits=limits) as api, listen(api) as stream:
         beats = await stream.some(10)
         api.node.decide([])
-        told = await stream.next()
-        while told.data == b"heartbeat":
-            told = await stream.next()
+        told = await stream.block()
     assert {(item.name, item.id, item.data) for item in beats} == {("", "0", b"heartbeat")}
     assert told.name == "block"
 
@@ -391,7 +395,8 @@ async def test_a_thousand_listeners_are_told() -> None:
         api.session = before
         assert (await api.ask("/status")).status == 200
         for stream in streams:
-            assert [item.id for item in await stream.some(3)] == ["1", "2", "3"]
+            told = [(await stream.block()).id for _ in range(3)]
+            assert told == ["1", "2", "3"]
 
 
 async def test_streams_end_with_the_node() -> None:
