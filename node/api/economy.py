@@ -45,7 +45,7 @@ from node.api.economy_answers import (
     order_answer,
     round_answer,
 )
-from node.api.problems import ApiCode, ApiError, not_found
+from node.api.problems import ApiCode, not_found, of_form
 from node.api.reply import answer
 from node.api.request import (
     JSON,
@@ -218,7 +218,7 @@ async def post_mint_quote(request: web.Request) -> web.Response:
     try:
         form = _quote_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ApiError(ApiCode.BAD_REQUEST, str(error)) from None
+        raise of_form(error) from None
     amount = parse_number(form.amount)
     if not amount:
         raise Invalid(Reason.BAD_AMOUNT, f"{form.amount} µ: a mint has a positive amount")

@@ -199,6 +199,13 @@ _REASON_BY_PATH: tuple[tuple[re.Pattern[str], Reason, str], ...] = (
 )
 
 
+def of_form(error: Exception) -> ApiError:
+    """Why JSON was not the form of a question."""
+    text = str(error)
+    is_field = _UNKNOWN_FIELD.match(text)
+    return ApiError(ApiCode.UNKNOWN_FIELD if is_field else ApiCode.BAD_REQUEST, text)
+
+
 def of_decoding(error: Exception) -> Invalid | ApiError:
     """Why JSON was not the form that was asked for."""
     text = str(error)

@@ -23,7 +23,7 @@ from node.api import redemption_schemas as schemas
 from node.api.assets import now
 from node.api.convert import read_hash
 from node.api.economy import ISSUER
-from node.api.problems import ApiCode, ApiError, not_found
+from node.api.problems import ApiCode, ApiError, not_found, of_form
 from node.api.redemption_answers import redemption_answer
 from node.api.redemption_quotes import redeem_quote
 from node.api.reply import answer
@@ -106,7 +106,7 @@ async def post_redeem_quote(request: web.Request) -> web.Response:
     try:
         form = _quote_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ApiError(ApiCode.BAD_REQUEST, str(error)) from None
+        raise of_form(error) from None
     amount = parse_number(form.amount)
     if not amount:
         raise Invalid(Reason.BAD_AMOUNT, f"{form.amount} µ: an order has a positive amount")

@@ -121,6 +121,8 @@ class Route:
     def all_codes(self) -> tuple[ApiCode | Reason, ...]:
         """Each once."""
         more = BODY_CODES if self.body is not None else ()
+        if self.body is not None and self.body.form is not None:
+            more = (*more, ApiCode.UNKNOWN_FIELD)
         return tuple(dict.fromkeys((*COMMON_CODES, *more, *self.codes)))
 
 

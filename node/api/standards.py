@@ -23,7 +23,7 @@ from ledger.times import rfc3339
 from node.api import standard_schemas as schemas
 from node.api.assets import now
 from node.api.forms import FactorForm, ReferenceForm
-from node.api.problems import ApiCode, ApiError
+from node.api.problems import ApiCode, of_form
 from node.api.reply import answer
 from node.api.request import (
     JSON,
@@ -86,7 +86,7 @@ async def post_quote(request: web.Request) -> web.Response:
     try:
         form = _quote_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ApiError(ApiCode.BAD_REQUEST, str(error)) from None
+        raise of_form(error) from None
     draft = now(services)
     active, refusal = draft.one(Standard), None
     version = active.version + 1

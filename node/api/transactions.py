@@ -52,7 +52,7 @@ WAITS_MAX = 1_024
 """Clients that wait for a transaction at once, below the number of connections: others get in."""
 
 _SEALED = "The canonical bytes of a sealed transaction."
-_REFUSED = (*Reason, ApiCode.UNKNOWN_FIELD)
+_REFUSED = tuple(Reason)
 """Any reason of the ledger: which, is a matter of the state."""
 
 METRICS = web.AppKey("metrics", Metrics)

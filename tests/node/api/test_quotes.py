@@ -129,7 +129,7 @@ async def test_the_figures_that_a_quote_shows_are_the_limits_themselves() -> Non
         ('{"issuer":"val0","amount":"١"}'.encode(), JSON, "bad_request"),
         (b'{"issuer":"val0","amount":1}', JSON, "bad_request"),
         (b'{"issuer":"val0"}', JSON, "bad_request"),
-        (b'{"issuer":"val0","amount":"1","lane":0}', JSON, "bad_request"),
+        (b'{"issuer":"val0","amount":"1","lane":0}', JSON, "unknown_field"),
         (b"[" * 100_000, JSON, "bad_request"),
         (b"", JSON, "bad_request"),
         (b"\xff", JSON, "bad_request"),

@@ -402,7 +402,7 @@ def test_what_coins_bring() -> None:
         (b'{"amount":"1"}', "bad_request"),
         (b'{"amount":"1","workload":""}', "bad_request"),
         (b'{"amount":"1","workload":"training","queue_ms":-1}', "bad_request"),
-        (b'{"amount":"1","workload":"training","lane":0}', "bad_request"),
+        (b'{"amount":"1","workload":"training","lane":0}', "unknown_field"),
         (b"\xff", "bad_request"),
         (b"[" * 100_000, "bad_request"),
     ],
