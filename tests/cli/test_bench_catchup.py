@@ -27,7 +27,14 @@ FIGURES = Figures(
 
 def summary(height: int) -> BlockSummary:
     return BlockSummary(
-        height=height, hash="00" * 32, time_ms=0, time="", proposer="acme", transactions=height
+        height=height,
+        hash="00" * 32,
+        time_ms=0,
+        time="",
+        proposer="acme",
+        transactions=height,
+        view=0,
+        signers=[],
     )
 
 

@@ -167,6 +167,8 @@ def block(height: int, transactions: int = 0) -> BlockSummary:
         time="",
         proposer="acme",
         transactions=transactions,
+        view=0,
+        signers=[],
     )
 
 

@@ -328,7 +328,7 @@ def test_another_node_of_the_devnet_is_used_when_the_first_is_down(
 @pytest.mark.parametrize(
     ("words", "code", "hint"),
     [
-        (("query", "block", "9" * 18), "not_found", "marsa query block --help"),
+        (("query", "block", "9" * 15), "not_found", "marsa query block --help"),
         (("tx", "proof", "0" * 64), "not_found", "marsa tx proof --help"),
         (("coin", "supply", "--issuer", "nobody"), "unknown_issuer", "marsa coin supply"),
     ],
