@@ -169,3 +169,19 @@ def test_commands_are_shell() -> None:
             body = routes[method, path].body
             assert body is not None
             msgspec.json.decode(words[words.index("-d") + 1], type=body.form)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/transactions/batch", "POST"),
+        ("/transactions/check", "POST"),
+        ("/quotes/mint", "POST"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones_of_its_path(path: str, allowed: str) -> None:
+    """Also where a route with a variable in this place takes the method: `batch` is no txid."""
+    async with open_api() as api:
+        reply = await api.ask(path)
+    assert (reply.status, reply.code) == (405, "method_not_allowed")
+    assert reply.headers["Allow"] == allowed
