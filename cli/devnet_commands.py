@@ -182,20 +182,22 @@ def ls() -> None:
 @devnet.command(
     "status",
     short_help="How each node fares, and who is missing.",
-    help=f"""{examples("marsa devnet status", "marsa devnet status --json")}
+    help=f"""{examples("marsa devnet status", "marsa devnet status -w")}
 
-Show each node's state, height and view, and who is missing.
+Show each node's state, height and view, and who is missing. With -w again each second until Ctrl-C.
 """,
 )
+@click.option("-w", "is_watched", is_flag=True, help="Again each second; a screen when it changes.")
 @named
-def status(name: str | None) -> None:
+def status(is_watched: bool, name: str | None) -> None:
     """What the operating system and each API say."""
-    from cli.devnet import control, faults, show, state
+    from cli.devnet import state, watch
 
     place = state.find(name)
-    states, rules = control.look(place), faults.rules_in_force(place)
-    value = {**show.status_json(place, states), "links": rules}
-    emit("marsa.devnet.status/1", value, lambda: show.status_text(states, rules))
+    for value, text in watch.states(place):
+        emit("marsa.devnet.status/1", value, text)
+        if not is_watched:
+            return
 
 
 @devnet.command(

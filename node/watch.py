@@ -108,7 +108,7 @@ class NodeWatch:
             member.licence: self._driver.engine.heights.get(member.key)
             for member in self._validators.members
         }
-        now_ms = self.now_ms()
+        now_ms = read_clocks().wall_ms
         return [
             _peer(name, self._role_of(name), links.get(name), told.get(name), now_ms)
             for name in sorted(names | set(links))

@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from cli.client import Client, ClientError
-from cli.devnet import control, show
+from cli.devnet import control, faults, show
 from cli.devnet.launch import LOG_NAME
 from cli.devnet.state import DevnetNode, Place
 from ledger.times import rfc3339
 from node.api import schemas
 
 POLL_S = 0.25
+STATUS_S = 1.0
 BLOCKS_SHOWN_MAX = 20
 """In one go; of more, which happens under load, the older ones share a line."""
 READ_BYTES = 1 << 16
@@ -33,6 +34,18 @@ def watch(place: Place) -> None:
             control.down(place)
         return
     click.echo("no node is running any more; start them again with: marsa devnet up", err=True)
+
+
+def states(place: Place) -> Iterator[tuple[dict[str, object], str]]:
+    """How the nodes fare, as values and in words: now, then whenever the words differ."""
+    before = ""
+    while True:
+        found, rules = control.look(place), faults.rules_in_force(place)
+        text = show.status_text(found, rules)
+        if text != before:
+            yield {**show.status_json(place, found), "links": rules}, text
+        before = text
+        time.sleep(STATUS_S)
 
 
 def follow_logs(place: Place, nodes: Sequence[DevnetNode], lines: int) -> None:

@@ -17,9 +17,12 @@ class Peer(Answer, frozen=True, kw_only=True):
     direction: Literal["inbound", "outbound", "none"]
     connected: bool
     since_ms: Count | None
+    """Of this node's wall clock; null without a link."""
     height: Count
     queued_bytes: Count
+    """What waits to be sent to it."""
     points: Count
+    """For what it did wrong; they fade, and with too many the link is cut."""
 
 
 class Peers(Answer, frozen=True, kw_only=True):

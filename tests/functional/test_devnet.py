@@ -93,6 +93,16 @@ def test_two_of_four_killed(cluster: Cluster) -> None:
     assert cluster.nodes()["val0"]["height"] == height
     shown = cluster.marsa("devnet", "status")
     assert "missing: val1 (bolt), val2 (coral)" in shown.out
+    peers = cluster.marsa("node", "peers", "--json").json["items"]
+    assert {item["name"]: item["since_ms"] is None for item in peers} == {
+        "bolt": True,
+        "coral": True,
+        "delta": False,
+    }
+    found = cluster.marsa("doctor", "--node", cluster.api(0), "--json", code=9).json["findings"]
+    told = {item["check"]: (item["verdict"], item["hint"]) for item in found}
+    assert told["devnet default"] == ("warn", "marsa devnet restart val1")
+    assert told["finality"] == ("fail", "marsa consensus show")
     for name in ("val1", "val2"):
         cluster.marsa("devnet", "restart", name)
     txid = waiting.error["details"]["txid"]
