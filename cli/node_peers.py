@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -31,16 +30,16 @@ def peers() -> None:
 
     with nodes.connected() as node:
         found = node.client.peers()
-    emit("marsa.node.peers/1", found, lambda: peers_text(found, int(time.time() * 1_000)))
+    emit("marsa.node.peers/1", found, lambda: peers_text(found))
 
 
-def peers_text(found: Peers, now_ms: int) -> str:
+def peers_text(found: Peers) -> str:
     """A line a peer; who has no link stands there too."""
     rows = [
         [
             item.name,
             item.role,
-            "no link" if item.since_ms is None else span_text(now_ms - item.since_ms),
+            "no link" if item.linked_ms is None else span_text(item.linked_ms),
             {"inbound": "in", "outbound": "out", "none": "-"}[item.direction],
             item.address or "-",
             str(item.height),

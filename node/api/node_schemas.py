@@ -16,13 +16,11 @@ class Peer(Answer, frozen=True, kw_only=True):
     address: str
     direction: Literal["inbound", "outbound", "none"]
     connected: bool
-    since_ms: Count | None
-    """Of this node's wall clock; null without a link."""
+    linked_ms: Count | None
+    """How long the link has held; null without one."""
     height: Count
     queued_bytes: Count
-    """What waits to be sent to it."""
     points: Count
-    """For what it did wrong; they fade, and with too many the link is cut."""
 
 
 class Peers(Answer, frozen=True, kw_only=True):

@@ -94,7 +94,7 @@ def test_two_of_four_killed(cluster: Cluster) -> None:
     shown = cluster.marsa("devnet", "status")
     assert "missing: val1 (bolt), val2 (coral)" in shown.out
     peers = cluster.marsa("node", "peers", "--json").json["items"]
-    assert {item["name"]: item["since_ms"] is None for item in peers} == {
+    assert {item["name"]: item["linked_ms"] is None for item in peers} == {
         "bolt": True,
         "coral": True,
         "delta": False,
