@@ -27,6 +27,8 @@ from ledger.reasons import Reason
 from ledger.redemption_operations import OnRedemption, PostReceipt
 from ledger.transaction import OPERATIONS_MAX
 from node.api import redemption_schemas as schemas
+from node.supervise import Services
+from p2p.listener import bind
 
 LOOK_S = 1.0
 LOOK_IDLE_S = 2.0
@@ -101,15 +103,17 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         host, port = plan.listen
-        server = await served.listen(host, port, tls.server_context(path))
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            endpoint = plan.endpoint or f"{host}:{port}"
+        listening = bind(host, port)
+        async with asyncio.TaskGroup() as tasks:
+            services = Services(tasks)
+            door = served.stand_open(listening, tls.server_context(path), services.spawn)
+            services.start("delivery-door", door)
+            endpoint = plan.endpoint or f"{host}:{listening.getsockname()[1]}"
             log.info("serving endpoint=%s issuers=%s", endpoint, ",".join(self._keys))
             while not self._stopping.is_set():
                 await asyncio.to_thread(self._look, endpoint, certificate_hash)
                 await self._pause(LOOK_S if self._orders else LOOK_IDLE_S)
-        await served.ended()
+            services.stop()
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from cli.delivery.rules import SignedReceipt, Terms
 from cli.delivery.store import receipt_file
 from cli.delivery.worker import DEFAULT_JOB
 from ledger.crypto import SigningKey
+from node.supervise import Services
+from p2p.listener import bind
 
 ISSUER = SigningKey(sha256(b"operations of the issuer").digest())
 SESSION = SigningKey(sha256(b"session").digest())
@@ -74,11 +79,31 @@ def _print(signed: SignedReceipt) -> None:
 async def serve(directory: Path, port: int, tick_s: float) -> None:
     """Until somebody ends it; prints when it listens."""
     path, setup = provider_setup(directory, tick_s)
-    provider = Provider(setup)
-    server = await provider.listen("127.0.0.1", port, tls.server_context(path))
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
-        await server.serve_forever()
+    listening = bind("127.0.0.1", port)
+    print(listening.getsockname()[1], flush=True)
+    async with asyncio.TaskGroup() as tasks:
+        spawn = Services(tasks).spawn
+        await Provider(setup).stand_open(listening, tls.server_context(path), spawn)
+
+
+@asynccontextmanager
+async def listening(
+    place: Path, change: Callable[[ProviderSetup], ProviderSetup] = lambda setup: setup
+) -> AsyncIterator[int]:
+    """A provider in this process, and its port."""
+    path, setup = provider_setup(place / "provider")
+    socket = bind("127.0.0.1", 0)
+    async with asyncio.TaskGroup() as tasks:
+        services, context = Services(tasks), tls.server_context(path)
+        services.start("door", Provider(change(setup)).stand_open(socket, context, services.spawn))
+        yield socket.getsockname()[1]
+        services.stop()
+
+
+async def using(place: Path, port: int, **changes: object) -> holder.HolderSide:
+    """A holder's whole way with it, tried once."""
+    where = replace(service(place / "provider", port), **changes)  # type: ignore[arg-type]
+    return await holder.use(holder_setup(place / "holder", where), attempts_s=0)
 
 
 def main(arguments: list[str]) -> int:

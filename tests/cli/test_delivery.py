@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +25,9 @@ from tests.cli.delivery_world import (
     ISSUER,
     TERMS,
     holder_setup,
-    provider_setup,
+    listening,
     service,
+    using,
 )
 
 MODULE = (sys.executable, "-m", "tests.cli.delivery_world")
@@ -95,24 +93,6 @@ def test_killed_holders_and_providers_go_on(place: Path) -> None:
     assert last == own
     assert last is not None
     assert last.receipt.delivered == TERMS.amount
-
-
-@asynccontextmanager
-async def listening(
-    place: Path, change: Callable[[provider.Setup], provider.Setup] = lambda setup: setup
-) -> AsyncIterator[int]:
-    """A provider in this process, and its port."""
-    path, setup = provider_setup(place / "provider")
-    served = provider.Provider(change(setup))
-    server = await served.listen("127.0.0.1", 0, tls.server_context(path))
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-    await served.ended()
-
-
-async def using(place: Path, port: int, **changes: object) -> holder.HolderSide:
-    where = replace(service(place / "provider", port), **changes)  # type: ignore[arg-type]
-    return await holder.use(holder_setup(place / "holder", where), attempts_s=0)
 
 
 @pytest.mark.parametrize(
@@ -253,55 +233,6 @@ async def test_a_provider_that_ends_early_is_left_after_a_while(place: Path) -> 
     own = kept(place, "holder")
     assert own is not None
     assert own.receipt.delivered == terms.amount
-
-
-@pytest.mark.parametrize(
-    "garbage",
-    [b"GET / HTTP/1.1\r\n\r\n", b"\xff\xff\xff\xff", b"\0\0\0\x02\xc1\xc1", b"\0\0\0\x01"],
-)
-async def test_garbage_ends_one_connection(
-    place: Path, garbage: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(provider, "OPEN_S", 0.3)
-    async with listening(place) as port:
-        where = service(place / "provider", port)
-        reader, writer = await tls.connect("127.0.0.1", port, where.certificate_hash)
-        writer.write(garbage)
-        await writer.drain()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        writer.transport.abort()
-        _, plain = await asyncio.open_connection("127.0.0.1", port)
-        plain.write(garbage)
-        plain.close()
-        assert (await using(place, port)).delivered == TERMS.amount
-
-
-async def test_silent_strangers_leave_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are cut off after a while, and beyond a number at once."""
-    monkeypatch.setattr(provider, "OPEN_S", 0.5)
-    monkeypatch.setattr(provider, "GREETED_MAX", 4)
-    async with listening(place) as port:
-        where = service(place / "provider", port)
-        connections = [
-            await tls.connect("127.0.0.1", port, where.certificate_hash) for _ in range(4)
-        ]
-        with pytest.raises((SessionEnded, ssl.SSLError)):
-            await using(place, port)
-        for reader, writer in connections:
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-            writer.transport.abort()
-        assert (await using(place, port)).delivered == TERMS.amount
-
-
-async def test_who_does_not_even_shake_hands_is_cut_off(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody counts these connections: only time ends them, before files run out."""
-    monkeypatch.setattr(provider, "OPEN_S", 0.3)
-    async with listening(place) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        writer.transport.abort()
 
 
 async def test_a_proof_is_for_one_connection(place: Path) -> None:
