@@ -32,6 +32,7 @@ from cli.delivery.frames import (
     licence_message,
     proof_message,
 )
+from cli.delivery.jobs import Command
 from cli.delivery.rules import Broken, Fault, ProviderSide, SignedReceipt, Terms
 from cli.delivery.store import DamagedReceipt, ReceiptFile, receipt_file
 from cli.delivery.worker import JobFailed, Worker
@@ -53,11 +54,12 @@ log = logging.getLogger("marsa.delivery")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """An order that is to be served, and the issuer's key that vouches for it."""
+    """An order that is to be served, the issuer's key that vouches for it, and what works it."""
 
     terms: Terms
     licence: str
     key: SigningKey
+    job: Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,6 @@ class Setup:
     directory: Path
     """Where receipts are kept."""
     certificate_hash: bytes
-    job: Sequence[str]
     tick_s: float
     find: Callable[[bytes], Serving | None]
     """The order with this id, where it may be served now."""
@@ -161,18 +162,19 @@ class Provider:
             raise Broken(Fault.BUSY, "the last tick was not signed for: a pause before the next")
         self._serving.add(order)
         try:
-            return await self._work(link, serving.terms, last)
+            return await self._work(link, serving, last)
         finally:
             self._serving.discard(order)
 
-    async def _work(self, link: Link, terms: Terms, last: SignedReceipt | None) -> Bye:
+    async def _work(self, link: Link, serving: Serving, last: SignedReceipt | None) -> Bye:
+        terms = serving.terms
         kept = receipt_file(self._setup.directory, terms.order)
         stored = kept.load()
         if last is not None and (stored is None or last.receipt.number > stored.receipt.number):
             stored = self._keep(kept, last)
         side = rules.resumed(stored)
         if not side.is_done(terms):
-            async with Worker(self._setup.job, terms.order, side.units) as worker:
+            async with Worker(serving.job, terms.order, side.units) as worker:
                 before = side.microhours
                 while not side.is_done(terms):
                     if self._setup.find(terms.order) is None:

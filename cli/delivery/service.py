@@ -17,6 +17,7 @@ from pathlib import Path
 from cli.client import ApiProblem, Client, ClientError
 from cli.delivery import provider, tls
 from cli.delivery.duties import SERVED, Issuer, OrderSeen, by_signer, duties
+from cli.delivery.jobs import Jobs
 from cli.delivery.provider import Provider, Serving
 from cli.delivery.rules import SignedReceipt
 from cli.delivery.store import DamagedReceipt, receipt_file
@@ -59,7 +60,7 @@ class Plan:
     listen: tuple[str, int]
     endpoint: str
     """Where holders reach it; empty: where it listens."""
-    job: Sequence[str]
+    jobs: Jobs
     period_ms: int
     tick_ms: int
 
@@ -93,7 +94,6 @@ class Service:
             provider.Setup(
                 directory=plan.directory,
                 certificate_hash=certificate_hash,
-                job=plan.job,
                 tick_s=plan.tick_ms / 1_000,
                 find=self._find,
                 report=self._report,
@@ -109,7 +109,8 @@ class Service:
             door = served.stand_open(listening, tls.server_context(path), services.spawn)
             services.start("delivery-door", door)
             endpoint = plan.endpoint or f"{host}:{listening.getsockname()[1]}"
-            log.info("serving endpoint=%s issuers=%s", endpoint, ",".join(self._keys))
+            named = ",".join(self._keys)
+            log.info("serving endpoint=%s issuers=%s workloads=%s", endpoint, named, plan.jobs)
             while not self._stopping.is_set():
                 await asyncio.to_thread(self._look, endpoint, certificate_hash)
                 await self._pause(LOOK_S if self._orders else LOOK_IDLE_S)
@@ -126,8 +127,10 @@ class Service:
         known = self._orders.get(order)
         if known is None or known.seen.state not in SERVED:
             return None
-        keys = self._keys[known.seen.issuer]
-        return Serving(known.seen.terms(self._plan.chain_id), keys.issuer, keys.operations)
+        keys, job = self._keys[known.seen.issuer], self._plan.jobs.of(known.seen.workload)
+        if job is None:
+            return None
+        return Serving(known.seen.terms(self._plan.chain_id), keys.issuer, keys.operations, job)
 
     def _report(self, order: bytes, signed: SignedReceipt) -> None:
         self._held[order] = signed
@@ -177,6 +180,9 @@ class Service:
                 held = None
             if held is not None:
                 self._held[order] = held
+            if self._plan.jobs.of(seen.workload) is None:
+                detail = f"no --job for its workload '{seen.workload}'"
+                log.info("left alone order=%s: %s", order.hex(), detail)
             return _Order(seen)
         known.seen = seen
         return known
@@ -189,6 +195,7 @@ class Service:
                     issuer,
                     known.seen,
                     self._held.get(order),
+                    is_able=self._plan.jobs.of(known.seen.workload) is not None,
                     posted_ms=known.posted_ms,
                     now_ms=now_ms,
                     period_ms=self._plan.period_ms,

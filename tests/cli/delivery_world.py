@@ -15,11 +15,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from cli.delivery import holder, tls
+from cli.delivery.jobs import REFERENCE_JOB
 from cli.delivery.provider import Provider, Serving
 from cli.delivery.provider import Setup as ProviderSetup
 from cli.delivery.rules import SignedReceipt, Terms
 from cli.delivery.store import receipt_file
-from cli.delivery.worker import DEFAULT_JOB
 from ledger.crypto import SigningKey
 from node.supervise import Services
 from p2p.listener import bind
@@ -34,7 +34,7 @@ TERMS = Terms(
     units_a_coin=4_000,
 )
 """240 units: about half a second of one core."""
-SERVING = Serving(TERMS, "val0", ISSUER)
+SERVING = Serving(TERMS, "val0", ISSUER, REFERENCE_JOB)
 
 
 def provider_setup(directory: Path, tick_s: float = 0.05) -> tuple[Path, ProviderSetup]:
@@ -43,7 +43,6 @@ def provider_setup(directory: Path, tick_s: float = 0.05) -> tuple[Path, Provide
     setup = ProviderSetup(
         directory=directory,
         certificate_hash=certificate_hash,
-        job=DEFAULT_JOB,
         tick_s=tick_s,
         find=lambda order: SERVING if order == TERMS.order else None,
         report=lambda order, signed: None,
@@ -65,9 +64,10 @@ def holder_setup(
         service=where,
         key=SESSION,
         kept=receipt_file(directory, TERMS.order),
-        job=DEFAULT_JOB,
+        job=REFERENCE_JOB,
         tick_s=tick_s,
         checked=checked,
+        need_open=lambda: None,
         progress=_print,
     )
 

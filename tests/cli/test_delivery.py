@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.delivery import frames, holder, provider, tls
+from cli.delivery import frames, holder, tls
 from cli.delivery.duties import OrderSeen
 from cli.delivery.frames import Bye, Link, Open, Proof, SessionEnded, Shown
+from cli.delivery.jobs import BUILT_IN
 from cli.delivery.rules import Broken, Fault, SignedReceipt
 from cli.delivery.service import Plan, Service
 from cli.delivery.store import DamagedReceipt, receipt_file
@@ -23,6 +24,7 @@ from cli.delivery.worker import JobFailed, Worker
 from ledger.crypto import SigningKey
 from tests.cli.delivery_world import (
     ISSUER,
+    SERVING,
     TERMS,
     holder_setup,
     listening,
@@ -123,8 +125,8 @@ async def test_a_job_that_was_not_done_is_not_paid(place: Path, tmp_path: Path) 
         "    print(unit, '00' * 32, 1, flush=True)\n"
         "    time.sleep(0.002)\n"
     )
-    job = (sys.executable, str(fake))
-    async with listening(place, lambda setup: replace(setup, job=job)) as port:
+    serving = replace(SERVING, job=(sys.executable, str(fake)))
+    async with listening(place, lambda setup: replace(setup, find=lambda _: serving)) as port:
         with pytest.raises(Broken) as broken:
             await using(place, port)
     assert broken.value.fault is Fault.WRONG_UNIT
@@ -159,7 +161,7 @@ async def test_an_order_is_served_on_one_connection(place: Path) -> None:
 async def test_an_order_that_is_over_is_worked_on_no_more(place: Path) -> None:
     """Closed, or past its window, in the middle of a session: soon no receipt counts any more, and
     what it holds goes back to its holder."""
-    seen = iter([provider.Serving(TERMS, "val0", ISSUER)] * 3)
+    seen = iter([SERVING] * 3)
     change = partial(replace, find=lambda _: next(seen, None))
     async with listening(place, change) as port:
         with pytest.raises(Broken) as broken:
@@ -226,7 +228,7 @@ async def test_a_provider_that_ends_early_is_left_after_a_while(place: Path) -> 
     """By its count all is delivered, as where an order brings less by now than when the holder
     began: no connection after another for ever."""
     terms = replace(TERMS, amount=TERMS.amount // 2)
-    serving = provider.Serving(terms, "val0", ISSUER)
+    serving = replace(SERVING, terms=terms)
     async with listening(place, lambda setup: replace(setup, find=lambda _: serving)) as port:
         with pytest.raises(SessionEnded, match="before all is delivered"):
             await asyncio.wait_for(using(place, port), 20)
@@ -287,7 +289,7 @@ async def test_a_damaged_receipt_stops_one_order(
     all other orders meanwhile."""
     path = damaged(place / "provider")
     seen = OrderSeen(TERMS.order, "val0", "ready", TERMS.session_key, 1, 0, 0, 1, "hashing")
-    plan = Plan(TERMS.chain_id, (), (), place / "provider", ("", 0), "", (), 1, 1)
+    plan = Plan(TERMS.chain_id, (), (), place / "provider", ("", 0), "", BUILT_IN, 1, 1)
     assert Service(plan)._known(TERMS.order, seen).seen == seen
     assert str(path) in caplog.text
     async with listening(place) as port:

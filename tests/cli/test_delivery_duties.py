@@ -45,11 +45,32 @@ def held(units: int, number: int = 1) -> SignedReceipt:
     return replace(made, receipt=msgspec.structs.replace(made.receipt, number=number))
 
 
+def due(
+    order: OrderSeen,
+    receipt: SignedReceipt | None = None,
+    posted_ms: int = NOW_MS,
+    *,
+    is_able: bool = True,
+) -> list[OnRedemption]:
+    return duties(
+        ISSUER,
+        order,
+        receipt,
+        is_able=is_able,
+        posted_ms=posted_ms,
+        now_ms=NOW_MS,
+        period_ms=PERIOD_MS,
+    )
+
+
 def owed(
-    order: OrderSeen, receipt: SignedReceipt | None = None, posted_ms: int = NOW_MS
+    order: OrderSeen,
+    receipt: SignedReceipt | None = None,
+    posted_ms: int = NOW_MS,
+    *,
+    is_able: bool = True,
 ) -> list[type[OnRedemption]]:
-    found = duties(ISSUER, order, receipt, posted_ms=posted_ms, now_ms=NOW_MS, period_ms=PERIOD_MS)
-    return [type(item) for item in found]
+    return [type(item) for item in due(order, receipt, posted_ms, is_able=is_able)]
 
 
 def test_what_was_asked_for_is_accepted_and_served() -> None:
@@ -57,6 +78,13 @@ def test_what_was_asked_for_is_accepted_and_served() -> None:
     assert owed(seen("accepted")) == [ReadyRedemption]
     for state in ("queued", "ready", "settled", "lapsed"):
         assert owed(seen(state)) == []
+
+
+def test_what_nobody_here_can_work_is_promised_to_nobody() -> None:
+    """Receipts that are held already are posted all the same."""
+    assert owed(seen("requested"), is_able=False) == []
+    assert owed(seen("accepted"), is_able=False) == []
+    assert owed(seen("active", number=1), held(20, number=5), 0, is_able=False) == [PostReceipt]
 
 
 def test_the_first_receipt_is_posted_at_once_and_others_once_a_period() -> None:
@@ -81,10 +109,7 @@ def test_a_closing_or_disputed_order_gets_the_highest_receipt() -> None:
 
 
 def test_each_is_signed_by_the_key_that_the_rules_ask_for() -> None:
-    found = duties(
-        ISSUER, seen("ready"), held(TERMS.units), posted_ms=0, now_ms=NOW_MS, period_ms=PERIOD_MS
-    )
-    found += duties(ISSUER, seen("requested"), None, posted_ms=0, now_ms=0, period_ms=PERIOD_MS)
+    found = due(seen("ready"), held(TERMS.units), posted_ms=0) + due(seen("requested"))
     by_key = by_signer(ISSUER, {TERMS.order: found})
     assert [type(item) for item in by_key[ISSUER.operations_key]] == [AcceptRedemption]
     assert [type(item) for item in by_key[ISSUER.metering_key]] == [PostReceipt, CloseRedemption]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
@@ -11,13 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cli import payments, redeem_orders, redeem_show
+from cli import redeem_orders, redeem_show
 from cli.client import Client, Unreachable
 from cli.delivery.rules import SignedReceipt as Kept
 from cli.delivery.store import ReceiptFile
@@ -25,23 +22,27 @@ from cli.errors import ExitCode
 from cli.redeem_provide import read_receipt
 from ledger.economy.redemption import Receipt, receipt_hash
 from p2p.licence_cert import issue_authority_certificate
-from tests.cli.conftest import Marsa, Result
-from tests.cli.devnet_node import BLUEPRINT, devnet_node, write_json, write_role_keys
+from tests.cli.conftest import Marsa
+from tests.cli.devnet_node import BLUEPRINT, write_json, write_role_keys
 from tests.cli.live_node import LiveNode
-from tests.ledger.world import COIN, TIME_MS
+from tests.cli.redeem_world import (
+    CERTIFICATE,
+    SUBMIT,
+    WANTED,
+    code_of,
+    orders_node,
+    passes,
+    ready,
+    shown,
+)
+from tests.ledger.world import COIN
 
-CERTIFICATE = "ab" * 32
-WANTED = ("--class", "h100x8", "--workload", "training")
-SUBMIT = ("redeem", "submit", "1", "--from", "alice", *WANTED)
 LONG_DEADLINE_S = 20
 
 
 @pytest.fixture
 def node(marsa_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveNode]:
-    moments = count(TIME_MS)  # no two transactions are alike
-    monkeypatch.setattr(payments, "now_ms", lambda: next(moments))
-    with devnet_node(marsa_home) as node:
-        yield node
+    yield from orders_node(marsa_home, monkeypatch)
 
 
 @pytest.fixture
@@ -50,29 +51,6 @@ def order(marsa: Marsa, node: LiveNode) -> str:
     made = marsa(*SUBMIT, "--json")
     assert made.code == 0, made
     return str(made.json["order"])
-
-
-def code_of(result: Result) -> tuple[int, str]:
-    return result.code, result.json["error"]["code"]
-
-
-def shown(marsa: Marsa, order: str) -> Any:
-    return marsa("redeem", "status", order, "--json").json["order"]
-
-
-def passes(node: LiveNode, seconds: int) -> None:
-    """Empty blocks until the ledger clock is so much later."""
-
-    def run() -> None:
-        for _ in range(-(-seconds // 30)):
-            node.decide([], after_ms=30_000)
-
-    node.inside(run)
-
-
-def ready(marsa: Marsa, order: str) -> None:
-    place = ("--endpoint", "127.0.0.1:9000", "--certificate", CERTIFICATE)
-    assert marsa("redeem", "accept", order, *place).code == 0
 
 
 def signed_receipt(file: Path, node: LiveNode, order: str, number: int, delivered: int) -> Path:
@@ -451,25 +429,6 @@ def test_what_is_no_receipt(marsa: Marsa, node: LiveNode, order: str, tmp_path: 
             ExitCode.CHECK_FAILED,
             "bad_file",
         )
-
-
-def test_an_order_is_used_by_one_process_at_a_time(
-    marsa: Marsa, node: LiveNode, order: str
-) -> None:
-    """Two would sign one number twice. What stands in the way, and what nobody serves, is told."""
-    ready(marsa, order)
-    with (redeem_orders.orders_dir() / f"{order}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        result = marsa("redeem", "use", order, "--json")
-        assert code_of(result) == (ExitCode.CHECK_FAILED, "in_use")
-    result = marsa("redeem", "use", order, "--patience", "1ms", "--json")
-    assert code_of(result) == (ExitCode.UNREACHABLE, "session_ended")
-    path = redeem_orders.orders_dir() / f"{order}.receipt"
-    path.write_bytes(b"\x93\x01")
-    path.chmod(0o600)
-    result = marsa("redeem", "use", order, "--json")
-    assert code_of(result) == (ExitCode.CHECK_FAILED, "bad_file")
-    assert str(path) in result.json["error"]["message"]
 
 
 def test_nobody_is_told_to_dispute_what_was_delivered(
