@@ -178,14 +178,16 @@ def change_line(held: schemas.Redemption, now_ms: int) -> str:
     return f"{held.state}: {done}; {who_text(held)}; {held.then} in {left}"
 
 
-def quote_text(found: schemas.RedeemQuote, wish: str, hint: str) -> str:
-    """Yes or no, with the figures of the best offer and of the others."""
+def quote_text(found: schemas.RedeemQuote, wish: str, possible: str, hint: str) -> str:
+    """Yes or no, with the figures of the best offer and of the others; `possible` is what would be
+    taken instead."""
     verdict = "yes: would be taken now" if found.allowed else f"no: {found.code}"
     if found.is_queued:
         verdict = "yes: would wait for hours to come free"
     lines = [f"{coins(found.amount)} coins  {verdict}"]
     indent = " " * len(LABEL)
-    lines += textwrap.wrap(found.message, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    for text in (found.message, possible):
+        lines += textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
     terms, now_ms = found.terms, found.ledger_time_ms
     if terms is not None:
         lines.append(f"of         '{terms.issuer}' ('{terms.commitment}')")
