@@ -202,30 +202,31 @@ def status(is_watched: bool, name: str | None) -> None:
 
 @devnet.command(
     "logs",
-    short_help="What nodes have logged.",
-    help=f"""{examples("marsa devnet logs val0", "marsa devnet logs -f")}
+    short_help="What nodes have logged, and who serves orders.",
+    help=f"""{examples("marsa devnet logs val0", "marsa devnet logs delivery -f")}
 
-Print the last lines of one node's log, or of all. With -f go on until Ctrl-C.
+Print the last lines of one log, or of all: those of nodes, of 'agents' which keep capacity and
+attestations fresh, of 'delivery' which serves orders, and of 'links' which cuts and delays. With -f
+go on until Ctrl-C.
 """,
 )
-@click.argument("node", required=False)
+@click.argument("whose", metavar="[NAME]", required=False)
 @click.option("-f", "follow", is_flag=True, help="Go on as lines come.")
 @click.option(
     "--lines", type=Number(0, 10_000), default=LOG_LINES, show_default=True, help="So many."
 )
 @named
-def logs(node: str | None, follow: bool, lines: int, name: str | None) -> None:
-    """Each line behind its node's name, when there are several."""
-    from cli.devnet import control, show, state, watch
+def show_logs(whose: str | None, follow: bool, lines: int, name: str | None) -> None:
+    """Each line behind its owner's name, when there are several."""
+    from cli.devnet import logs, state
 
     place = state.find(name)
-    nodes = [place.node(node)] if node else list(place.devnet.nodes)
-    tails = {item.name: control.log_tail(place.node_dir(item), lines) for item in nodes}
-    text = "\n".join(show.log_line(name, line, nodes) for name in tails for line in tails[name])
-    if not follow or settings().json:
-        emit("marsa.devnet.logs/1", {"logs": tails}, text)
-        return
-    watch.follow_logs(place, nodes, lines)
+    chosen = [logs.of_name(place, whose)] if whose else logs.of_place(place)
+    if follow and not settings().json:
+        logs.follow(chosen, lines)
+    tails = {log.name: logs.tail(log, lines) for log in chosen}
+    text = "\n".join(logs.line(log, item, chosen) for log in chosen for item in tails[log.name])
+    emit("marsa.devnet.logs/1", {"logs": tails}, text)
 
 
 @devnet.command(

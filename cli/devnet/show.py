@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from cli.devnet.control import NodeState
 from cli.devnet.links import Rule
@@ -164,11 +164,6 @@ def nodes_table(states: Sequence[NodeState]) -> str:
 
 def known_as(node: DevnetNode) -> str:
     return node.name if node.is_observer else f"{node.name} ({node.licence})"
-
-
-def log_line(name: str, line: str, nodes: Collection[DevnetNode]) -> str:
-    """A line of a log, behind its node's name where several are shown."""
-    return f"{name} | {line}" if len(nodes) > 1 else line
 
 
 def _complaint(item: NodeState) -> str:

@@ -7,7 +7,7 @@
     nodes/val0/            one node's directory, as `marsa node init` would make it
     retired/val0/          that of a node which belongs to the devnet no more
     agents/                the process that keeps capacity and attestations fresh
-
+    delivery/              the one that serves orders: its certificate, receipts of open ones
     links/                 the forwarder of a devnet made with --faults (`cli.devnet.forwarder`)
 
 Addresses are on loopback only: API on base + i, peers on base + 100 + i, operations on
