@@ -93,10 +93,11 @@ class AsyncClient:
         state: str | None = None,
         commitment: str | None = None,
         prefix: str | None = None,
+        is_open: bool = False,
         cursor: str | None = None,
     ) -> Page[redemption_schemas.Redemption]:
         """As `EconomyClient.redemptions`."""
-        path = redemptions_path(issuer, state, commitment, prefix, cursor)
+        path = redemptions_path(issuer, state, commitment, prefix, cursor, is_open=is_open)
         return read_answer(await self._call("GET", path), Page[redemption_schemas.Redemption])
 
     async def redemption(self, order: str) -> redemption_schemas.Redemption:

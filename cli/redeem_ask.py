@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote as quoted
@@ -14,6 +15,7 @@ import click
 from cli import redeem_orders, redeem_window
 from cli.acting import act, done, spend, wait_of, waited
 from cli.base import Command, examples, settings
+from cli.client import ClientError
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note
 from cli.passwords import password_options, read_password
@@ -147,6 +149,8 @@ def submit(
         keeping = replace(holder, unlock=_saving(holder, file))
         outcome, draft = spend(node, keeping, units, asset, lambda _: operation, wait_ms)
         held = redeem_orders.find(node, order.hex()) if outcome.height is not None else None
+        with suppress(ClientError, CliError):  # it is sent, whatever comes of old ones
+            redeem_orders.forget_ended(node)
     value = {
         "order": order.hex(),
         "state": None if held is None else held.state,

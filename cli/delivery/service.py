@@ -21,6 +21,7 @@ from cli.delivery.jobs import Jobs
 from cli.delivery.provider import Provider, Serving
 from cli.delivery.rules import SignedReceipt
 from cli.delivery.store import DamagedReceipt, receipt_file
+from cli.delivery.tidy import TIDY_EVERY_S, Tidying
 from cli.sending import signed_free
 from ledger.crypto import SigningKey
 from ledger.economy.redemption import WINDOW_PERIODS_MAX
@@ -85,6 +86,8 @@ class Service:
         self._orders: dict[bytes, _Order] = {}
         self._held: dict[bytes, SignedReceipt] = {}
         self._stopping = asyncio.Event()
+        self._tidying = Tidying(plan.directory, plan.period_ms)
+        self._tidied_s = time.monotonic()
 
     async def run(self) -> None:
         """Listen, and look after the orders."""
@@ -141,6 +144,9 @@ class Service:
         try:
             with Client(self._apis[0]) as client:
                 self._turn(client, endpoint, certificate_hash)
+                if time.monotonic() - self._tidied_s >= TIDY_EVERY_S:
+                    self._tidied_s = time.monotonic()
+                    self._tidying.go_on(client, self._orders)
         except ClientError as error:
             log.info("%s; asking another node", error)
             self._apis.append(self._apis.pop(0))

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.client import Client
+from cli.delivery import tidy
 from cli.delivery.jobs import BUILT_IN, REFERENCE_JOB, Jobs
 from cli.delivery.service import Keys, Plan, Service
+from cli.delivery.tidy import Tidying
 from cli.errors import CliError
 from cli.redeem_serve import read_jobs
 from ledger.crypto import SigningKey
 from tests.cli.conftest import Marsa
 from tests.cli.devnet_node import BLUEPRINT
 from tests.cli.live_node import LiveNode
-from tests.cli.redeem_world import WANTED, orders_node, shown
+from tests.cli.redeem_world import WANTED, orders_node, passes, shown
+from tests.ledger.world import TIME_MS
 
 CPU = ("--class", "cpu", "--workload", "hashing")
 
@@ -47,6 +52,13 @@ def service(node: LiveNode, directory: Path, jobs: Jobs = BUILT_IN) -> Service:
 def submit(marsa: Marsa, *wanted: str) -> str:
     asked = ("redeem", "submit", "1", "--from", "alice", "--issuer", "acme", *wanted, "--json")
     return str(marsa(*asked).json["order"])
+
+
+def write(directory: Path, order: str) -> None:
+    """A receipt, when the node's clock began."""
+    path = directory / f"{order}.receipt"
+    path.touch()
+    os.utime(path, (TIME_MS / 1_000,) * 2)
 
 
 def look(service: Service, times: int = 1) -> None:
@@ -93,3 +105,44 @@ def test_jobs_by_workload() -> None:
         with pytest.raises(CliError) as error:
             read_jobs(wrong)
         assert error.value.code == "bad_command"
+
+
+def test_receipts_of_orders_that_are_over_are_removed(
+    marsa: Marsa, node: LiveNode, tmp_path: Path
+) -> None:
+    """Those of an open order stay, and those of one that the node knows nothing of, which may be
+    behind, for as long as the longest window is; what else lies there is nobody's business."""
+    cancelled, still_open, unknown = submit(marsa, *CPU), submit(marsa, *CPU), "ab" * 32
+    marsa("redeem", "cancel", cancelled)
+    passes(node, 1)
+    for order in (cancelled, still_open, unknown):
+        write(tmp_path, order)
+    (tmp_path / "notes.receipt").touch()
+    tidying = Tidying(tmp_path, 60_000)
+
+    def left() -> set[str]:
+        with Client(node.url) as client:
+            tidying.go_on(client, {bytes.fromhex(still_open)})
+        return {path.name.removesuffix(".receipt") for path in tmp_path.iterdir() if path.is_file()}
+
+    assert left() == {still_open, unknown, "notes"}
+    passes(node, 168 * 60 + 60)
+    assert left() == {still_open, "notes"}
+
+
+def test_all_receipts_have_their_turn(
+    marsa: Marsa, node: LiveNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some at a time, and those that stay keep no other from being looked at."""
+    monkeypatch.setattr(tidy, "ASKED_MAX", 2)
+    ended = submit(marsa, *CPU)
+    marsa("redeem", "cancel", ended)
+    passes(node, 1)
+    for order in (*(f"{number:02x}" * 32 for number in range(4)), ended):
+        write(tmp_path, order)
+    tidying = Tidying(tmp_path, 60_000)
+    with Client(node.url) as client:
+        for _ in range(3):
+            tidying.go_on(client, ())
+    assert not (tmp_path / f"{ended}.receipt").exists()
+    assert len(list(tmp_path.glob("*.receipt"))) == 4

@@ -15,6 +15,7 @@ import pytest
 from cli import redeem_orders
 from cli.errors import ExitCode
 from tests.cli.conftest import Marsa
+from tests.cli.devnet_node import write_json
 from tests.cli.live_node import LiveNode
 from tests.cli.redeem_world import SUBMIT, code_of, orders_node, passes, ready
 
@@ -89,3 +90,40 @@ def test_an_order_that_is_over_is_waited_for_no_more(
     )
     passes(node, 90)
     assert "1.000000 came back" in marsa(*use).json["error"]["message"]
+
+
+def test_files_of_an_order_are_removed_when_nodes_have_forgotten_it(
+    marsa: Marsa, node: LiveNode, order: str
+) -> None:
+    """Not while it is open, nor in the hour in which `list` shows how it ended: then key, receipt
+    and lock go, and `list` says so once. What a node keeps for longer keeps its key for longer."""
+    directory = redeem_orders.orders_dir()
+    for suffix in (".receipt", ".lock"):
+        (directory / f"{order}{suffix}").touch()
+    longer = marsa(*SUBMIT, "--start-by", "150m", "--within", "160m", "--json").json["order"]
+
+    def files() -> set[str]:
+        return {path.name for path in directory.iterdir()}
+
+    before = files()
+    passes(node, 1_800)
+    listed = marsa("redeem", "list", "--json").json
+    assert [item["state"] for item in listed["orders"]] == ["lapsed", "lapsed"]
+    assert (listed["removed"], files()) == ([], before)
+    passes(node, 3_600)
+    said = f"over and forgotten, their keys and receipts are removed: {order[:12]}"
+    assert said in marsa("redeem", "list").out.splitlines()
+    assert files() == {f"{longer}.json"}
+    assert marsa("redeem", "list", "--json").json["removed"] == []
+    passes(node, 5_400)
+    assert marsa("redeem", "list", "--json").json["removed"] == [longer]
+    assert files() == set()
+
+
+def test_submit_removes_them_too(marsa: Marsa, node: LiveNode, order: str) -> None:
+    """For whoever never lists: what never arrived, and comes too late by now."""
+    file = redeem_orders.path_of(order)
+    late = {**json.loads(file.read_text()), "order": "ab" * 32, "end_ms": 1}
+    write_json(redeem_orders.path_of("ab" * 32), late)
+    young = marsa(*SUBMIT, "--json").json["order"]
+    assert {path.stem for path in file.parent.iterdir()} == {order, young}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 
 from cli.async_client import AsyncClient
 from cli.client import Client
+from cli.client_economy import EconomyClient
 from ledger.address import encode_address
 from ledger.economy.redemption import RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
@@ -457,12 +459,32 @@ async def test_both_clients_ask_the_same() -> None:
     async with open_api(node) as api:
         with Client(api.url) as client:
             ask = asyncio.to_thread
-            page = await ask(lambda: client.economy.redemptions(issuer="val0", prefix=order[:6]))
+            asked = {"issuer": "val0", "prefix": order[:6], "is_open": True}
+            page = await ask(lambda: client.economy.redemptions(**asked))
             one = await ask(client.economy.redemption, order)
             quoted = await ask(client.economy.quote_redeem, form())
         async with AsyncClient(api.url) as client:
-            assert await client.redemptions(issuer="val0", prefix=order[:6]) == page
+            assert await client.redemptions(**asked) == page
             assert await client.redemption(order) == one
             assert await client.quote_redeem(form()) == quoted
     assert [item.id for item in page.items] == [order] == [one.id]
     assert quoted.allowed
+    for name in ("redemptions", "redemption", "quote_redeem"):
+        both = (getattr(EconomyClient, name), getattr(AsyncClient, name))
+        options, others = (list(signature(method).parameters) for method in both)
+        assert options == others, name
+
+
+async def test_both_clients_leave_out_what_has_ended() -> None:
+    node = RedeemingNode()
+    order = node.order()
+    for _ in range(21):  # its issuer had ten minutes
+        node.decide([], after_ms=30_000)
+    async with open_api(node) as api:
+        with Client(api.url) as client:
+            found = await asyncio.to_thread(lambda: list(client.economy.open_redemptions("val0")))
+            assert found == []
+        async with AsyncClient(api.url) as client:
+            assert (await client.redemptions(issuer="val0", is_open=True)).items == []
+            page = await client.redemptions(issuer="val0")
+            assert [item.id for item in page.items] == [order.hex()]
