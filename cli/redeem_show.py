@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -51,7 +52,8 @@ def status(order: str, watch: bool) -> None:
         if watch and not settings().json and sys.stdout.isatty():
             _live(node, held, now_ms)
             return
-        _emit(held, now_ms, tracker_text)
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        _emit(held, now_ms, lambda held, now_ms: tracker_text(held, now_ms, columns))
         if watch:
             _lines(node, held)
 
@@ -78,7 +80,7 @@ def _live(node: Node, held: Redemption, now_ms: int) -> None:
     console = Console(no_color=not settings().color, highlight=False)
 
     def shown(held: Redemption, now_ms: int) -> Text:
-        text = Text(tracker_text(held, now_ms))
+        text = Text(tracker_text(held, now_ms, console.width))
         text.highlight_words([f"[{held.state}]"], "bold reverse")
         text.highlight_regex("(?<=\\[)#+", "green")
         return text

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ID_CHARS = 12
 BAR_CHARS = 30
 WIDTH = 100
+WIDTH_MIN = 40
+"""A terminal that is narrower breaks lines itself."""
 LABEL = " " * 11
 """As wide as the words before the figures."""
 PANEL_NEEDED = 3
@@ -122,31 +124,32 @@ def until_text(held: schemas.Redemption, now_ms: int) -> str:
     return f"{when}, {held.deadline}: {_THEN[held.then]}"
 
 
-def tracker_text(held: schemas.Redemption, now_ms: int) -> str:
-    """Everything about one order."""
+def tracker_text(held: schemas.Redemption, now_ms: int, width: int | None = None) -> str:
+    """Everything about one order; on a terminal no line is wider than it."""
     machine = f" on {held.device_class} in {held.region}" if held.device_class else ""
-    lines = [
-        f"order      {held.id}",
-        f"of         '{held.issuer}', {held.workload}{machine} ('{held.commitment}')",
-        f"way        {way_text(held)}",
-        f"delivered  {bar_text(held)}",
-        f"coins      {_coins_text(held)}",
-        f"hours      {coins(held.microhours)} device hours for all, {held.units} units a coin",
+    rows = [
+        ("order", held.id),
+        ("of", f"'{held.issuer}', {held.workload}{machine} ('{held.commitment}')"),
+        ("way", way_text(held)),
+        ("delivered", bar_text(held)),
+        ("coins", _coins_text(held)),
+        ("hours", f"{coins(held.microhours)} device hours for all, {held.units} units a coin"),
     ]
     if held.receipt:
         spent = coins(held.used_microhours)
-        lines.append(f"receipt    number {held.receipt}, {spent} device hours")
+        rows.append(("receipt", f"number {held.receipt}, {spent} device hours"))
     if held.endpoint:
-        lines.append(f"endpoint   {held.endpoint}, certificate {held.session_hash}")
+        rows.append(("endpoint", f"{held.endpoint}, certificate {held.session_hash}"))
     if held.dispute is not None:
         deposit = f"{coins(held.dispute.deposit)} coins deposited"
         said = f"{coins(held.dispute.claimed)} delivered"
-        lines.append(f"dispute    by the {held.dispute.by}: {said}, {deposit}")
-        lines.append(f"panel      {', '.join(held.dispute.panel)}")
+        rows.append(("dispute", f"by the {held.dispute.by}: {said}, {deposit}"))
+        rows.append(("panel", ", ".join(held.dispute.panel)))
     if not held.has_ended:
-        lines.append(f"window     begun by {held.start_by}, over by {held.end}")
-    lines.append(f"who        {who_text(held)}")
-    lines += _wrapped("until", until_text(held, now_ms))
+        rows.append(("window", f"begun by {held.start_by}, over by {held.end}"))
+    rows.append(("who", who_text(held)))
+    lines = [line for label, text in rows for line in _labelled(label, text, width)]
+    lines += _labelled("until", until_text(held, now_ms), width or WIDTH)
     is_whole = held.state == "closing" and not int(held.remaining)
     following = "marsa redeem status {0} -w" if is_whole else _NEXT.get(held.state)
     if following is not None:
@@ -154,10 +157,12 @@ def tracker_text(held: schemas.Redemption, now_ms: int) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"{label:<{len(LABEL)}}", subsequent_indent=LABEL
-    )
+def _labelled(label: str, text: str, width: int | None) -> list[str]:
+    """In one line, or wrapped beside its label."""
+    begin = f"{label:<{len(LABEL)}}"
+    if width is None:
+        return [begin + text]
+    return textwrap.wrap(text, max(width, WIDTH_MIN), initial_indent=begin, subsequent_indent=LABEL)
 
 
 def _coins_text(held: schemas.Redemption) -> str:

@@ -248,4 +248,4 @@ def _report(shown: Redemption, units: int, delivered: int, number: int) -> None:
     }
     text = f"delivered {format_amount(delivered)} coins: {units} units, receipt {number}"
     note("the issuer posts the last receipt and closes; what is left comes back by itself")
-    emit("redeem.use/1", value, text)
+    emit("marsa.redeem.use/1", value, text)

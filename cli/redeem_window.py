@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.spans import SECOND_MS, exact_span, span_text
+from cli.spans import SECOND_MS, exact_span
 
 if TYPE_CHECKING:
     from node.api import redemption_schemas as schemas
@@ -30,10 +30,10 @@ class Window:
 
     @property
     def text(self) -> str:
-        waiting = f", after it waited {span_text(self.queue_ms)}" if self.queue_ms else ""
+        queue = f"--queue {exact_span(self.queue_ms)}, " if self.queue_ms else ""
         return (
-            f"possible now: begun by {span_text(self.start_min_ms)} or later{waiting}, over within "
-            f"{span_text(self.within_min_ms)} to {span_text(self.max_ms)}"
+            f"possible now: {queue}--start-by {exact_span(self.start_min_ms)} or more, --within "
+            f"{exact_span(self.within_min_ms)} to {exact_span(self.max_ms)}"
         )
 
     @property

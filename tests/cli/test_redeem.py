@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
@@ -371,8 +372,10 @@ def test_a_watch_prints_changes_until_all_is_paid(
     assert [json.loads(line)["schema"] for line in objects] == ["marsa.redeem.status/1"]
 
 
-def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str) -> None:
-    """A real terminal: the tracker with its present state, and the end of an order that ended."""
+@pytest.mark.parametrize("columns", [60, 120])
+def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str, columns: int) -> None:
+    """A real terminal: the tracker with its present state, and the end of an order that ended;
+    what is longer than a line goes on beside its label."""
     marsa("redeem", "cancel", order)
     passes(node, 1)
     leader, follower = pty.openpty()
@@ -384,7 +387,7 @@ def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str) ->
         stderr=subprocess.PIPE,
         timeout=LONG_DEADLINE_S,
         check=False,
-        env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm"},
     )
     os.close(follower)
     text = os.read(leader, 1 << 16).decode()
@@ -392,6 +395,11 @@ def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str) ->
     assert done.returncode == 0, done.stderr
     assert "requested > " in text and "[cancelled]" in text
     assert "\x1b[" in text
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).splitlines()
+    assert max(map(len, lines)) <= columns
+    at = next(number for number, line in enumerate(lines) if "order      " in line)
+    assert lines[at][-8:] == (order[-8:] if columns == 120 else order[41:49])
+    assert lines[at + 1].startswith("of   " if columns == 120 else f"           {order[49:]}")
 
 
 def test_a_damaged_order_file_is_named(
