@@ -100,10 +100,12 @@ async def listening(
         services.stop()
 
 
-async def using(place: Path, port: int, **changes: object) -> holder.HolderSide:
-    """A holder's whole way with it, tried once."""
+async def using(
+    place: Path, port: int, attempts_s: float = 0, **changes: object
+) -> holder.HolderSide:
+    """A holder's whole way with it, tried once unless there is time for more."""
     where = replace(service(place / "provider", port), **changes)  # type: ignore[arg-type]
-    return await holder.use(holder_setup(place / "holder", where), attempts_s=0)
+    return await holder.use(holder_setup(place / "holder", where), attempts_s=attempts_s)
 
 
 def main(arguments: list[str]) -> int:

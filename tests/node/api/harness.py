@@ -158,7 +158,7 @@ class Node:
                 address="127.0.0.1:8741",
                 direction="outbound",
                 connected=True,
-                since_ms=1,
+                linked_ms=1,
                 height=0,
                 queued_bytes=0,
                 points=0,
