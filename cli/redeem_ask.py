@@ -35,7 +35,7 @@ SEED_BYTES = 32
 HINTS = {
     "commitment_over": "marsa capacity list",
     "low_amount": "the least is 0.01, and twice as much with each 256 open orders",
-    "no_free_hours": "ask for less, give it longer with --within, or wait with --queue 10m",
+    "no_free_hours": "wait with --queue 1h; ask for less or longer (--within) where nobody waits",
     "unknown_class": "marsa capacity list",
     "unknown_commitment": "marsa capacity list",
 }
@@ -46,7 +46,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def wanted_options(command: F) -> F:
     """What kind of compute, of whom, and when."""
     for option in (
-        click.option("--queue", metavar="DURATION", help="Wait so long for hours to come free."),
+        click.option("--queue", metavar="DURATION", help="Wait so long in turn for hours."),
         click.option("--start-by", metavar="DURATION", help="Begun within so long; else it fails."),
         click.option("--within", metavar="DURATION", help="Over within so long, as 1h."),
         click.option("--region", metavar="NAME", help="Only there."),
@@ -73,7 +73,8 @@ def wanted_options(command: F) -> F:
 
 Ask whether an order of AMOUNT coins would be taken now: by whom, how many hours of a machine that
 is, and when it would be over. The answer comes from the very rule that takes orders. Without
---within it ends when enough hours are free first. Nothing is sent.
+--within it ends when enough hours are free first. While others wait for hours it is taken with
+--queue alone, behind them: who waits is asked as each period begins. Nothing is sent.
 """,
 )
 @click.argument("amount")

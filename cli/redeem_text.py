@@ -85,7 +85,8 @@ def who_text(held: schemas.Redemption) -> str:
     match held.waits_for:
         case "hours":
             ahead = f", {held.queue_ahead} before it" if held.queue_ahead is not None else ""
-            return f"nobody: hours of '{held.issuer}' must come free{ahead}"
+            turn = f"it is asked as a period begins, in its turn{ahead}"
+            return f"nobody: {turn}; then hours of '{held.issuer}' must be free"
         case "issuer" if held.state == "requested":
             return f"'{held.issuer}' is to accept it"
         case "issuer":
@@ -188,7 +189,7 @@ def quote_text(found: schemas.RedeemQuote, wish: str, possible: str, hint: str) 
     taken instead."""
     verdict = "yes: would be taken now" if found.allowed else f"no: {found.code}"
     if found.is_queued:
-        verdict = "yes: would wait for hours to come free"
+        verdict = f"yes: would wait, {_turn_text(found)}"
     lines = [f"{coins(found.amount)} coins  {verdict}"]
     indent = " " * len(LABEL)
     for text in (found.message, possible):
@@ -202,7 +203,7 @@ def quote_text(found: schemas.RedeemQuote, wish: str, possible: str, hint: str) 
         lines.append(f"brings     {_brings_text(found)}")
     lines += [
         f"also       '{item.issuer}' ('{item.commitment}' in {item.region}): over in "
-        f"{_left(item.end_ms, now_ms)}, {'free' if item.is_free else 'not free'}"
+        f"{_left(item.end_ms, now_ms)}, {_free_text(item)}"
         for item in found.offers[1:]
     ]
     if found.left_off:
@@ -215,6 +216,21 @@ def quote_text(found: schemas.RedeemQuote, wish: str, possible: str, hint: str) 
     elif hint:
         lines.append(f"next: {hint}")
     return "\n".join(lines)
+
+
+def _turn_text(found: schemas.RedeemQuote) -> str:
+    """Behind whom, and whether it waits for long enough to be asked at all."""
+    ahead = found.offers[0].waiting if found.offers else 0
+    text = f"{ahead} before it, asked in {_left(found.asked_ms, found.ledger_time_ms)}"
+    if found.terms is not None and found.terms.queue_until_ms < found.asked_ms:
+        return f"{text}: cancelled before, let it wait for longer"
+    return text
+
+
+def _free_text(offer: schemas.RedeemOffer) -> str:
+    if offer.waiting:
+        return f"{offer.waiting} wait"
+    return "free" if offer.is_free else "not free"
 
 
 def _offer_lines(found: schemas.RedeemQuote) -> list[str]:

@@ -18,7 +18,8 @@ class Redeem(Wire, frozen=True, tag=31):
     conservation.
 
     Hours are taken of `commitment`, for `workload`, from now to `end_ms`, and are to begin by
-    `start_by_ms`. Where none are free it waits until `queue_until_ms`; 0: it is refused.
+    `start_by_ms`. Where none are free, or others wait for them, it waits until `queue_until_ms`;
+    0: it is refused.
     """
 
     name: ClassVar[str] = "redeem"

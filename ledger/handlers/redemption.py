@@ -48,7 +48,7 @@ class Asked:
     rate: Rate
     microhours: int
     is_free: bool
-    """Whether the hours are free now; else it waits."""
+    """Whether nobody waits and the hours are free now; else it waits."""
 
 
 def redeem(draft: Draft, operation: Redeem) -> None:
@@ -100,7 +100,8 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
     if operation.workload not in held.terms.workloads:
         served = ", ".join(held.terms.workloads)
         raise Invalid(Reason.UNKNOWN_CLASS, f"{where} serves {served}, not {operation.workload}")
-    least = book.least_amount(draft.load(Book, identity))
+    kept = draft.load(Book, identity)
+    least = book.least_amount(kept)
     if operation.amount < least:
         detail = f"{format_amount(operation.amount)} coins, with so many open orders the least is"
         raise Invalid(Reason.LOW_AMOUNT, f"{detail} {format_amount(least)}")
@@ -112,16 +113,18 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
         period_ms=draft.parameters.period_ms,
         accept_ms=draft.economy.accept_ms,
     )
-    yardstick = Yardstick.of(draft)
     rate = rate_of(draft, held, operation.workload)
     microhours = redemption.hours_needed(operation.amount, rate.factor)
-    is_free = microhours <= MICROHOURS_MAX and room_for(
-        draft, held, microhours, operation.end_ms, yardstick
-    )
-    if not is_free and (not operation.queue_until_ms or microhours > MICROHOURS_MAX):
-        detail = f"{microhours} µh are not free until {rfc3339(operation.end_ms)}"
-        raise Invalid(Reason.NO_FREE_HOURS, f"{where}: {detail}")
-    return Asked(rate, microhours, is_free)
+    waiting = kept.queued if kept is not None else 0
+    detail = f"{microhours} µh are not free until {rfc3339(operation.end_ms)}"
+    if microhours <= MICROHOURS_MAX:
+        yardstick = Yardstick.of(draft)
+        is_free = not waiting and room_for(draft, held, microhours, operation.end_ms, yardstick)
+        if is_free or operation.queue_until_ms:
+            return Asked(rate, microhours, is_free)
+        if waiting:
+            detail = f"{waiting} wait for hours; behind them it may wait too, until a deadline"
+    raise Invalid(Reason.NO_FREE_HOURS, f"{where}: {detail}")
 
 
 def cancel(draft: Draft, operation: CancelRedemption) -> None:

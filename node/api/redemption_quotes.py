@@ -1,7 +1,9 @@
 """Which commitment would serve an order, and what execution would say to it now.
 
 A commitment is measured as execution measures it: its attested hours, less what its book keeps for
-open orders. Where no end is asked for it is the first one by which enough hours are free.
+open orders. Where no end is asked for it is the first one by which enough hours are free. While
+others wait for its hours nobody gets them before the next period begins, and so they are measured
+without those of the present one.
 """
 
 from __future__ import annotations
@@ -65,6 +67,11 @@ class Span:
         return -(-self.start_by_ms // self.period_ms)
 
     @property
+    def asked_ms(self) -> int:
+        """When the next period begins: who waits is asked then."""
+        return (self.now + 1) * self.period_ms
+
+    @property
     def last(self) -> int:
         return self.now + WINDOW_PERIODS_MAX - 1
 
@@ -93,6 +100,7 @@ def redeem_quote(
         code="" if refusal is None else refusal.reason.value,
         message="" if refusal is None else refusal.detail,
         is_queued=refusal is None and not is_free,
+        asked_ms=span.asked_ms,
         terms=terms,
         start_by_min_ms=draft.clock_ms + draft.economy.accept_ms + period_ms,
         end_max_ms=draft.clock_ms + WINDOW_PERIODS_MAX * period_ms,
@@ -146,8 +154,9 @@ def _offer(
     microhours = redemption.hours_needed(amount, factor)
     stored = draft.load(Book, held.key)
     kept: Sequence[Kept] = stored.kept if stored is not None else ()
+    waiting = stored.queued if stored is not None else 0
     hours = list(capacity.stretches(held, yardstick.measure))
-    taken, now = held.delivered_of(span.now), span.now
+    taken, now = (0, span.now + 1) if waiting else (held.delivered_of(span.now), span.now)
 
     def free(period: int) -> int:
         return book.free_until(kept, hours, taken=taken, period=period, now=now)
@@ -169,12 +178,13 @@ def _offer(
         free_microhours=str(free_now),
         end_ms=end_ms,
         end=rfc3339(end_ms),
-        is_free=microhours <= free_now,
+        waiting=waiting,
+        is_free=not waiting and microhours <= free_now,
     )
 
 
 def _asked(draft: Draft, terms: schemas.RedeemTerms, amount: int) -> tuple[Invalid | None, bool]:
-    """What execution says, and whether the hours are free."""
+    """What execution says, and whether it would not wait."""
     try:
         return None, ask(draft, operation_of(terms, amount)).is_free
     except Invalid as error:

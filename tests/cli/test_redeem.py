@@ -113,11 +113,13 @@ def test_a_no_is_an_answer_and_refuses_the_order(
 
 def test_more_than_is_free_waits_or_is_refused(marsa: Marsa, node: LiveNode) -> None:
     """The hours of a week are promised many times; --queue takes what --within refuses."""
-    much = ("redeem", "quote", "300", *WANTED, "--issuer", "acme", "--within", "10m", "--json")
-    refused = marsa(*much).json
+    much = ("redeem", "quote", "300", *WANTED, "--issuer", "acme", "--within", "10m")
+    refused = marsa(*much, "--json").json
     assert refused["code"] == "no_free_hours"
-    waits = marsa(*much, "--queue", "2m").json
+    waits = marsa(*much, "--queue", "2m", "--json").json
     assert (waits["allowed"], waits["is_queued"]) == (True, True)
+    assert "yes: would wait, 0 before it, asked in " in marsa(*much, "--queue", "2m").out
+    assert "cancelled before, let it wait for longer" in marsa(*much, "--queue", "1s").out
 
 
 def test_the_key_is_kept_before_anything_is_sent(

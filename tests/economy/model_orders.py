@@ -235,13 +235,13 @@ class OrderActions(Orders):
             *(place, work, amount, session, owner, factor, units, start, end, queue),
             *("requested", self.clock),
         )
-        if not self.fits(place, item.hours, end):
+        waiting = [x for x in mine if x.state == "queued"]
+        if waiting or not self.fits(place, item.hours, end):
             item.state = "queued"
             if not queue:
                 return False
         if len(mine) >= OPEN_MAX or not self.spend(owner):
             return False
-        waiting = [x for x in mine if x.state == "queued"]
         item.turn = max((x.turn for x in waiting), default=self.turns.get(place, 0)) + 1
         if item.state == "queued" and not waiting:
             self.asked[place] = self.period_end

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tests.ledger.second_capacity import draw_panel, groups_of, need_attestor
-from tests.ledger.second_order_book import doublings, fits, needed, store, taken_now
+from tests.ledger.second_order_book import (
+    doublings,
+    fits,
+    needed,
+    orders_of,
+    store,
+    taken_now,
+)
 from tests.ledger.second_redemption_values import (
     ACCEPTED,
     ACTIVE,
@@ -51,7 +58,8 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
     factor, units = _rate(state, commitment, workload)
     microhours = needed(amount, factor)
     need(microhours <= MICROHOURS_MAX, "no_free_hours")
-    is_free = fits(state, commitment, microhours, end_ms)
+    in_front = [x for x in orders_of(state, f"{issuer}\0{name}".encode()) if x.state == QUEUED]
+    is_free = not in_front and fits(state, commitment, microhours, end_ms)
     need(is_free or queue_until_ms > 0, "no_free_hours")
     asked = [REDEEM, issuer, name, workload, amount, *more]
     order = Redemption(

@@ -389,6 +389,42 @@ async def test_who_may_wait_is_queued() -> None:
     assert waits.terms.queue_until_ms == waits.ledger_time_ms + PERIOD_MS
 
 
+async def test_a_quote_behind_who_waits_says_what_execution_says() -> None:
+    """Hours are free, but somebody came first: the quote is refused or waits, as the order is, and
+    hours of the present period, in which it is not asked, are not offered. Another commitment where
+    nobody waits is the better one."""
+    node = RedeemingNode()
+    large = node.order(13 * COIN, "large")
+    until_ms = node.world.clock_ms + PERIOD_MS
+    node.order(2 * COIN, "waits", queue_until_ms=until_ms)
+    node.decide([node.world.cancels(large, "large")])
+    async with open_api(node) as api:
+        refused = await quote(api)
+        waits = await quote(api, queue_ms=PERIOD_MS, start_within_ms=14 * PERIOD_MS)
+        anywhere = await quote(api, issuer=None)
+    assert (refused.code, refused.is_queued) == ("no_free_hours", False)
+    assert (waits.allowed, waits.is_queued) == (True, True)
+    (offer,) = waits.offers
+    assert (offer.waiting, offer.is_free) == (1, False)
+    assert waits.asked_ms == (waits.ledger_time_ms // PERIOD_MS + 1) * PERIOD_MS
+    periods = (offer.end_ms - waits.asked_ms) // PERIOD_MS
+    assert int(offer.free_microhours) == periods * 900_000
+    assert anywhere.terms is not None and anywhere.allowed
+    assert anywhere.terms.issuer == "val1" and anywhere.offers[-1].issuer == "val0"
+    terms = waits.terms
+    assert terms is not None
+    node.order(
+        COIN,
+        "behind",
+        start_by_ms=terms.start_by_ms,
+        end_ms=terms.end_ms,
+        queue_until_ms=terms.queue_until_ms,
+    )
+    async with open_api(node) as api:
+        behind = await listed(api, "state=queued")
+    assert len(behind) == 2
+
+
 def test_in_deficit_a_quote_says_what_the_coins_bring() -> None:
     """Read once as the period began: the covered share, floored."""
     world = short_lived()
