@@ -20,7 +20,6 @@ from ledger.economy.bond import Bond, slash
 from ledger.economy.book import Book, Place
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.conduct import Conduct
-from ledger.economy.dispute import Dispute
 from ledger.economy.panel import Verdict
 from ledger.economy.redemption import Rate, Redemption, RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
@@ -29,7 +28,6 @@ from ledger.economy.standard import Standard, factor_table, units_table
 from ledger.economy.throughput import Throughput
 from ledger.locks import Key, lock_hash
 from ledger.objects import decode, key_of
-from ledger.reasons import Invalid, Reason
 from ledger.registers import BOOKS, COMMITMENTS, DISPUTES, LICENCES, REDEMPTIONS, RESERVES, name
 from ledger.schema import DamagedChain
 from ledger.transaction import Output
@@ -121,12 +119,15 @@ def at_present_rate(draft: Draft, held: Redemption) -> Redemption:
 
 
 def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
-    """The order after `delivered` µ in all: what it adds is burned, and the hours leave the
-    reserve with it. Raises Invalid."""
-    fresh = delivered - held.burned
-    reserve = _reserve(draft, held)
+    """The order after `delivered` µ in all, or what its coins bring by now if that is less: a
+    deficit may have deepened since its sides agreed. What that adds is burned, and the hours leave
+    the reserve with it."""
+    reserve = reserve_of(draft, held)
+    fresh = min(delivered - held.burned, brings(reserve, held.remaining))
+    if fresh <= 0:
+        return held
     cost = _cost(reserve, fresh)
-    after = redemption.consumed(held, delivered, cost)
+    after = redemption.consumed(held, fresh, cost)
     claim = cost - fresh
     RESERVES.put(
         draft,
@@ -147,15 +148,16 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     return after
 
 
-def tell(draft: Draft, held: Redemption, delivered: int, microhours: int) -> None:
-    """What a receipt adds, in µ of the order and µh, counts in the throughput of the period; of
-    devices whose commitment is over nothing does."""
+def tell(draft: Draft, held: Redemption, after: Redemption) -> None:
+    """What was delivered by a receipt, and its device time, count in the throughput of the period;
+    of devices whose commitment is over nothing does."""
     identity = CapacityCommitment.identity(held.issuer, held.commitment)
     commitment = COMMITMENTS.get(draft, identity)
     if commitment is None or not commitment.counts:
         return
     rate, trigger_ppm = rate_of(draft, commitment, held.workload), draft.economy.trigger_ppm
-    today = delivered * held.units // rate.units  # a step raised what a coin is since the start
+    delivered, microhours = after.burned - held.burned, after.used_microhours - held.used_microhours
+    today = delivered * after.units // rate.units  # a step raised what a coin is since the start
     amount, time = throughput.counted(today, microhours, rate.factor, trigger_ppm)
     if not amount:
         return
@@ -164,19 +166,25 @@ def tell(draft: Draft, held: Redemption, delivered: int, microhours: int) -> Non
     draft.put(throughput.added(known, amount, time), none.identity)
 
 
-def _reserve(draft: Draft, held: Redemption) -> Reserve:
+def reserve_of(draft: Draft, held: Redemption) -> Reserve:
+    """Of the coin of an order."""
     reserve = RESERVES.get(draft, held.asset)
     if reserve is None:
         raise DamagedChain(f"the coin of order {held.id.hex()} has no reserve")
     return reserve
 
 
+def brings(reserve: Reserve, coins: int) -> int:
+    """The most that so many coins bring in the present period: all of them, or in a deficit the
+    covered share."""
+    if not reserve.batch_supply:
+        return coins
+    return redemption.deliverable(coins, reserve.batch_reserve, reserve.batch_supply)
+
+
 def _cost(reserve: Reserve, delivered: int) -> int:
     if not reserve.batch_supply:
         return delivered
-    if not reserve.batch_reserve:
-        detail = f"nothing covers the coins of '{reserve.issuer}': none of them is delivered"
-        raise Invalid(Reason.NOT_HEALTHY, detail)
     return redemption.cost_of(delivered, reserve.batch_reserve, reserve.batch_supply)
 
 
@@ -262,7 +270,7 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
     DISPUTES.remove(draft, identity)
     after, is_missed, lock = held, False, dispute.refund_lock
     if dispute.verdict is Verdict.UPHELD and dispute.by_issuer:
-        after = _as_claimed(draft, held, dispute)
+        after = deliver(draft, held, dispute.claimed)
     elif dispute.verdict is Verdict.UPHELD:
         is_missed = True
     elif dispute.verdict is Verdict.DISMISSED and dispute.by_issuer:
@@ -272,15 +280,6 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
     write(draft, held, after)
     outputs = _end(draft, after, RedemptionState.RULED, is_missed)
     return [Output(dispute.asset, dispute.deposit, lock), *outputs]
-
-
-def _as_claimed(draft: Draft, held: Redemption, dispute: Dispute) -> Redemption:
-    """What the panel found delivered; no more than the coins of the order bring by now."""
-    reserve, most = _reserve(draft, held), held.remaining
-    if reserve.batch_supply:
-        most = redemption.deliverable(most, reserve.batch_reserve, reserve.batch_supply)
-    delivered = min(dispute.claimed, held.burned + most)
-    return deliver(draft, held, delivered) if delivered > held.burned else held
 
 
 def _treasury_lock(draft: Draft, issuer: str, other: bytes) -> bytes:

@@ -24,7 +24,6 @@ from cli.delivery.store import DamagedReceipt, receipt_file
 from cli.delivery.tidy import TIDY_EVERY_S, Tidying
 from cli.sending import signed_free
 from ledger.crypto import SigningKey
-from ledger.economy.redemption import WINDOW_PERIODS_MAX
 from ledger.reasons import Reason
 from ledger.redemption_operations import OnRedemption, PostReceipt
 from ledger.transaction import OPERATIONS_MAX
@@ -249,19 +248,12 @@ def seen_of(item: schemas.Redemption) -> OrderSeen:
         issuer=item.issuer,
         state=item.state,
         session_key=bytes.fromhex(item.session_key),
-        amount=int(item.burned) + _deliverable(item),
+        amount=int(item.burned) + int(item.deliverable),
         burned=int(item.burned),
         number=item.receipt,
         units_a_coin=item.units,
         workload=item.workload,
     )
-
-
-def _deliverable(item: schemas.Redemption) -> int:
-    """What the order brings from now on. In a deficit each posting rounds its cost up: a little is
-    left, so that the last one finds enough."""
-    whole = int(item.deliverable)
-    return whole if whole == int(item.remaining) else max(0, whole - WINDOW_PERIODS_MAX)
 
 
 def log_to_stderr() -> None:

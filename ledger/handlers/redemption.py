@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from ledger.amounts import format_amount
 from ledger.backing import Yardstick, sound_assets
 from ledger.codec import encode_payload
@@ -161,8 +159,8 @@ def ready(draft: Draft, operation: ReadyRedemption) -> None:
 
 
 def post_receipt(draft: Draft, operation: PostReceipt) -> None:
-    """The highest number wins; what it adds is burned, and tells how fast the devices are. With the
-    first one what a coin brings is settled."""
+    """The highest number wins; what it adds is burned, as far as the coins bring it, and tells how
+    fast the devices are. With the first one what a coin brings is settled."""
     receipt = operation.receipt
     held = _need_order(draft, receipt.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), METERING, operation.key)
@@ -172,15 +170,10 @@ def post_receipt(draft: Draft, operation: PostReceipt) -> None:
     _need(draft, held, *redemption.DELIVERING)
     redemption.check_receipt(held, receipt)
     after = deliver(draft, at_present_rate(draft, held), receipt.delivered)
-    tell(draft, held, receipt.delivered - held.burned, receipt.microhours - held.used_microhours)
+    after = redemption.posted(held, after, receipt)
+    tell(draft, held, after)
     if after.state is RedemptionState.READY:
         after = redemption.entered(after, RedemptionState.ACTIVE, draft.clock_ms)
-    after = msgspec.structs.replace(
-        after,
-        number=receipt.number,
-        used_microhours=receipt.microhours,
-        meter_root=receipt.meter_root,
-    )
     write(draft, held, after)
 
 

@@ -24,12 +24,12 @@ from ledger.economy.reserve import Reserve
 from ledger.economy.standard import Standard, units_table
 from ledger.handlers.redemption import ask
 from ledger.reasons import Invalid, Reason
+from ledger.redeeming import brings
 from ledger.redemption_operations import Redeem
 from ledger.registers import COMMITMENTS, RESERVES
 from ledger.times import rfc3339
 from ledger.transaction import asset_id
 from node.api import redemption_schemas as schemas
-from node.api.redemption_answers import deliverable_now
 
 MEASURED_MAX = 32
 """Commitments that one quote measures: 2.5 ms each where the book is full."""
@@ -105,7 +105,7 @@ def redeem_quote(
         start_by_min_ms=draft.clock_ms + draft.economy.accept_ms + period_ms,
         end_max_ms=draft.clock_ms + WINDOW_PERIODS_MAX * period_ms,
         solvency=reserve.solvency.name.lower() if reserve else "",
-        deliverable=str(deliverable_now(reserve, amount) if reserve else 0),
+        deliverable=str(brings(reserve, amount) if reserve else 0),
         covered=str(reserve.batch_reserve if reserve else 0),
         outstanding=str(reserve.batch_supply if reserve else 0),
         offers=offers,

@@ -115,25 +115,22 @@ def test_each_is_signed_by_the_key_that_the_rules_ask_for() -> None:
     assert [type(item) for item in by_key[ISSUER.metering_key]] == [PostReceipt, CloseRedemption]
 
 
-def test_in_a_deficit_a_session_ends_before_the_last_coin() -> None:
-    """Each posting rounds its cost up, a window has 168 periods at most: so much is left over. An
-    order whose coins are covered is delivered whole."""
-
-    def amount(remaining: int, deliverable: int) -> int:
-        shown = SimpleNamespace(
-            id=TERMS.order.hex(),
-            issuer="val0",
-            state="ready",
-            session_key=TERMS.session_key.hex(),
-            burned="7",
-            remaining=str(remaining),
-            deliverable=str(deliverable),
-            receipt=1,
-            units=4_000,
-            workload="hashing",
-        )
-        return seen_of(shown).amount
-
-    assert amount(1_000, 1_000) == 1_007
-    assert amount(1_000, 900) == 7 + 900 - 168
-    assert amount(1_000, 100) == 7
+def test_a_receipt_above_what_coins_bring_by_now_is_the_last() -> None:
+    """A deficit deepened: of the holder's last word less was burned than it says. It is posted, the
+    chain counts what the coins bring, and the session is closed."""
+    shown = SimpleNamespace(
+        id=TERMS.order.hex(),
+        issuer="val0",
+        state="active",
+        session_key=TERMS.session_key.hex(),
+        burned="7",
+        deliverable="900",
+        receipt=1,
+        units=4_000,
+        workload="hashing",
+    )
+    order = seen_of(shown)
+    assert order.amount == 907
+    assert owed(order, held(TERMS.units, number=2)) == [PostReceipt, CloseRedemption]
+    after = replace(order, burned=907, number=2, amount=907)
+    assert owed(after, held(TERMS.units, number=2)) == [CloseRedemption]

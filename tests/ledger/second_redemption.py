@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 from tests.ledger.second_capacity import draw_panel, groups_of, need_attestor
@@ -172,31 +174,31 @@ def post(
     _need_key(state, issuer, METERING, key)
     need(session_key == order.session_key, "bad_receipt")
     _need_state(state, order, READY, ACTIVE, CLOSING, DISPUTED)
+    need(delivered <= order.amount, "above_order")
     is_fresh = number > order.number and delivered > order.burned
     need(is_fresh and microhours >= order.used_microhours, "stale_receipt")
     begun = at_better(state, order) if order.state == READY else order
     after = deliver(state, begun, delivered)
-    hear(state, order, delivered - order.burned, microhours - order.used_microhours)
+    work = after.burned - order.burned
+    need(work > 0, "not_healthy")
+    share = Fraction(work, delivered - order.burned)
+    time = floor(share * (microhours - order.used_microhours))
+    hear(state, begun, work, time)
     if order.state == READY:
         after = after._replace(state=ACTIVE, since_ms=state.clock_ms)
-    said = {"number": number, "used_microhours": microhours, "meter_root": meter_root}
-    store(state, order, after._replace(**said))
-
-
-def takes(state: State, order: Redemption, fresh: int) -> int:
-    """µ of the order that go for so many that are delivered."""
-    covered, outstanding = state.get("Reserve", order.asset)[12:14]
-    if outstanding == 0:
-        return fresh
-    need(covered > 0, "not_healthy")
-    return int(fresh * outstanding + covered - 1) // int(covered)
+    used = order.used_microhours + time
+    store(state, order, after._replace(number=number, used_microhours=used, meter_root=meter_root))
 
 
 def deliver(state: State, order: Redemption, delivered: int) -> Redemption:
-    """Burn what was delivered; the issuer's uncovered part becomes a claim. Raises Refused."""
-    fresh = delivered - order.burned
-    cost = takes(state, order, fresh)
-    need(cost <= order.left, "above_order")
+    """Burn what was delivered, as far as the coins left are covered: each µ takes as many of them
+    as there are for one that is; what is not covered becomes a claim."""
+    covered, outstanding = state.get("Reserve", order.asset)[12:14]
+    share = Fraction(covered, outstanding) if outstanding else Fraction(1)
+    fresh = min(delivered - order.burned, floor(order.left * share))
+    if fresh <= 0:
+        return order
+    cost = ceil(fresh / share)
     claim = cost - fresh
     reserve = now(state, "Reserve", order.asset)
     reserve[2] -= cost
@@ -211,7 +213,7 @@ def deliver(state: State, order: Redemption, delivered: int) -> Redemption:
     if commitment is not None and hours:
         commitment[9:11] = [state.period, taken_now(state, commitment) + hours]
         keep(state, "CapacityCommitment", commitment)
-    return order._replace(burned=delivered, residual=order.residual + claim)
+    return order._replace(burned=order.burned + fresh, residual=order.residual + claim)
 
 
 def close(state: State, issuer: str, identity: bytes, key: bytes) -> None:

@@ -17,11 +17,12 @@ from ledger.address import encode_address
 from ledger.economy.redemption import RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
 from ledger.reasons import Invalid
+from ledger.redeeming import brings
 from ledger.registers import DISPUTES, REDEMPTIONS
 from node.api import redemption_schemas as schemas
 from node.api import redemptions
 from node.api.economy_schemas import Backing
-from node.api.redemption_answers import OUTLOOK, deliverable_now
+from node.api.redemption_answers import OUTLOOK
 from node.api.redemption_quotes import redeem_quote
 from node.api.request import JSON
 from node.api.schemas import Issuer, Page
@@ -441,10 +442,10 @@ def test_in_deficit_a_quote_says_what_the_coins_bring() -> None:
 
 
 def test_what_coins_bring() -> None:
-    """All of them where they are covered, or nobody issued any."""
+    """All of them where they are covered, else the covered share."""
     good = Reserve.empty(bytes(32), "val0", 0)
     bad = msgspec.structs.replace(good, batch_reserve=2, batch_supply=3)
-    assert [deliverable_now(item, 10) for item in (None, good, bad)] == [10, 10, 6]
+    assert [brings(item, 10) for item in (good, bad)] == [10, 6]
 
 
 @pytest.mark.parametrize(
