@@ -87,7 +87,8 @@ class CloseRedemption(Wire, frozen=True, tag=36):
 class DisputeRedemption(Wire, frozen=True, tag=37):
     """One side of a closing order asks the panel, with a deposit that the transaction spends.
 
-    By the session key: it was not served. By the metering key: `claimed` µ in all were delivered.
+    By the session key: it was not served, or no more than `claimed` µ in all. By the metering key:
+    `claimed` µ in all were delivered.
     """
 
     name: ClassVar[str] = "dispute-redemption"

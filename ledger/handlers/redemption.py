@@ -225,11 +225,10 @@ def dispute(draft: Draft, operation: DisputeRedemption) -> None:
 
 
 def _check_claim(held: Redemption, claimed: int, *, by_issuer: bool) -> None:
-    """The issuer claims more than the highest receipt, and no more than the order; the holder's
-    word is that receipt."""
-    least, most = (
-        (held.burned + 1, held.burned + held.remaining) if by_issuer else (held.burned,) * 2
-    )
+    """The issuer claims more than the highest receipt, and no more than the order; the holder says
+    what it was served, and no more than that: a receipt that is posted before its word changes
+    nothing about it."""
+    least, most = (held.burned + 1, held.burned + held.remaining) if by_issuer else (0, held.burned)
     if not least <= claimed <= most:
         detail = f"{format_amount(claimed)} delivered, from {format_amount(least)} to"
         raise Invalid(Reason.ABOVE_ORDER, f"{detail} {format_amount(most)} may be claimed")

@@ -322,7 +322,7 @@ class OrderActions(Orders):
             return False
         if by_issuer and not item.burned < claimed <= item.burned + item.left:
             return False
-        if not by_issuer and claimed != item.burned:
+        if not by_issuer and claimed > item.burned:
             return False
         about = claimed - item.burned if by_issuer else item.amount
         needed = max(LEAST, (about * self.times.deposit + PPM - 1) // PPM)

@@ -238,7 +238,7 @@ def dispute(
     if by_issuer:
         need(order.burned < claimed <= order.burned + order.left, "above_order")
     else:
-        need(claimed == order.burned, "above_order")
+        need(claimed <= order.burned, "above_order")
     need(is_sound(state, asset), "unknown_asset")
     about = claimed - order.burned if by_issuer else order.amount
     least = max(LEAST, -(-about * state.economy.deposit_ppm // MILLION))
