@@ -29,6 +29,7 @@ from ledger import codec
 from ledger.amounts import format_amount
 from ledger.codec import Amount, AmountOrZero, Bytes32, Slug, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash
+from ledger.economy.capacity import MICROHOURS_MAX, MicroHours
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.standard import FACTOR_MAX, UNITS_MAX
 from ledger.reasons import Invalid, Reason
@@ -127,9 +128,8 @@ class Redemption(Wire, frozen=True):
     factor: FactorOf
     units: Units
     """Of the workload's reference job: so many are one coin."""
-    microhours: UInt
-    """Needed for the whole amount; kept from REQUESTED on. A factor that falls may make it more
-    than a commitment can hold."""
+    microhours: MicroHours
+    """Needed for the whole amount; kept from REQUESTED on."""
     start_by_ms: UInt
     end_ms: UInt
     """The end of its window, exclusive: a whole period."""
@@ -276,13 +276,15 @@ class Rate:
 
 
 def at_better(held: Redemption, rate: Rate) -> Redemption:
-    """The order at what is better for its holder, with the hours that it then needs."""
+    """The order at what is better for its holder, with the hours that it then needs. One that
+    would need more of them than any commitment can promise stays as it is: so no sequence of steps
+    makes hours that do not fit where they are kept, be the factors of genesis what they may."""
     factor = min(held.factor, rate.factor)
+    microhours = hours_needed(held.amount, factor)
+    if microhours > MICROHOURS_MAX:
+        return held
     return msgspec.structs.replace(
-        held,
-        factor=factor,
-        units=max(held.units, rate.units),
-        microhours=hours_needed(held.amount, factor),
+        held, factor=factor, units=max(held.units, rate.units), microhours=microhours
     )
 
 

@@ -32,6 +32,8 @@ DOUBLED_BY = 256
 """Of one commitment."""
 LEAST = 10_000
 """The smallest order and the smallest deposit."""
+HOURS_MAX = 2**40
+"""µh of one order."""
 
 
 class Orders(Model):
@@ -66,9 +68,11 @@ class Orders(Model):
     def better(self, item: Ask) -> None:
         """At what a coin brings now, where that is more."""
         held = self.commitments.get(item.place)
-        if held is not None:
-            item.factor = min(item.factor, self.factors[held.line[1], item.work])
-            item.units = max(item.units, self.units[item.work])
+        if held is None:
+            return
+        factor = min(item.factor, self.factors[held.line[1], item.work])
+        if item.amount * PPM <= HOURS_MAX * factor:
+            item.factor, item.units = factor, max(item.units, self.units[item.work])
 
     # What orders do to coins.
 
@@ -227,6 +231,8 @@ class OrderActions(Orders):
             *("requested", self.clock),
         )
         waiting = [x for x in mine if x.state == "queued"]
+        if item.hours > HOURS_MAX:
+            return False
         if waiting or not self.fits(place, item.hours, end):
             item.state = "queued"
             if not queue:

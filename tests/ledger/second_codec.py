@@ -293,7 +293,7 @@ SHAPES: dict[str, Shape] = {
     "Redemption": struct(
         *(HASH, SLUG, SLUG, SLUG, HASH, AMOUNT, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
         *(integer(1, 12), UINT, boolean, HASH, HASH, integer(1, 10**9), integer(1, 2**40)),
-        *(UINT, UINT, UINT, UINT, UINT, ENDPOINT, HASH, UINT, UINT, HASH),
+        *(integer(0, 2**40), UINT, UINT, UINT, UINT, ENDPOINT, HASH, UINT, UINT, HASH),
     ),
     "Dispute": struct(
         *(HASH, boolean, AMOUNT_OR_ZERO, HASH, AMOUNT, HASH, UINT),

@@ -148,11 +148,10 @@ def at_better(state: State, order: Redemption) -> Redemption:
         return order
     factor, units = _rate(state, commitment, order.workload)
     factor = min(order.factor, factor)
-    return order._replace(
-        factor=factor,
-        units=max(order.units, units),
-        microhours=needed(order.amount, factor),
-    )
+    hours = needed(order.amount, factor)
+    if hours > MICROHOURS_MAX:
+        return order
+    return order._replace(factor=factor, units=max(order.units, units), microhours=hours)
 
 
 def get_ready(
