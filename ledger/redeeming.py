@@ -8,7 +8,7 @@ left is given back once, when it becomes paid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import msgspec
@@ -46,7 +46,7 @@ def write(draft: Draft, before: Redemption | None, after: Redemption) -> None:
     if held is None:
         held = Book.empty(after.issuer, after.commitment)
     if before is None:
-        held = book.with_order(held)
+        held = msgspec.structs.replace(held, orders=held.orders + 1)
     period_ms = draft.parameters.period_ms
     more = after.reserved - (before.reserved if before is not None else 0)
     if more:
@@ -83,20 +83,23 @@ def _period_end(draft: Draft) -> int:
     return (draft.period + 1) * draft.parameters.period_ms - 1
 
 
+def free_hours(
+    draft: Draft, held: CapacityCommitment, yardstick: Yardstick, now: int
+) -> Callable[[int], int]:
+    """The µh that one more order may take by the end of a period. `now` is the present period, or
+    the next: then what is free without the hours of the present one."""
+    stored = draft.load(Book, held.key)
+    kept = stored.kept if stored is not None else ()
+    hours, taken = list(capacity.stretches(held, yardstick.measure)), held.delivered_of(now)
+    return lambda period: book.free_until(kept, hours, taken=taken, period=period, now=now)
+
+
 def room_for(
     draft: Draft, held: CapacityCommitment, microhours: int, end_ms: int, yardstick: Yardstick
 ) -> bool:
     """Whether hours are free for one more order, those that are open served as well."""
-    kept = draft.load(Book, held.key)
-    now = draft.period
-    return book.has_room(
-        kept.kept if kept is not None else (),
-        list(capacity.stretches(held, yardstick.measure)),
-        taken=held.delivered_of(now),
-        period=end_ms // draft.parameters.period_ms - 1,
-        microhours=microhours,
-        now=now,
-    )
+    free = free_hours(draft, held, yardstick, draft.period)
+    return microhours <= free(end_ms // draft.parameters.period_ms - 1)
 
 
 def rate_of(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:

@@ -5,20 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.amounts import format_amount
-from ledger.backing import Yardstick, sound_assets
+from ledger.backing import Yardstick
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
 from ledger.economy import book, redemption
 from ledger.economy import dispute as disputes
 from ledger.economy import panel as panels
-from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
 from ledger.economy.book import Book
 from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
 from ledger.economy.dispute import Dispute
-from ledger.economy.panel import check_seat
 from ledger.economy.redemption import Rate, Redemption, RedemptionState
-from ledger.handlers.common import need_attestor, need_licence, need_role
+from ledger.handlers.common import (
+    drawn_panel,
+    need_attestor,
+    need_deposit,
+    need_licence,
+    need_role,
+    need_sound,
+    voted,
+)
 from ledger.operations import OPERATIONS
 from ledger.reasons import Invalid, Reason
 from ledger.redeeming import at_present_rate, deliver, rate_of, room_for, tell, write
@@ -99,6 +105,8 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
         served = ", ".join(held.terms.workloads)
         raise Invalid(Reason.UNKNOWN_CLASS, f"{where} serves {served}, not {operation.workload}")
     kept = draft.load(Book, identity)
+    if kept is not None:
+        book.check_full(kept)
     least = book.least_amount(kept)
     if operation.amount < least:
         detail = f"{format_amount(operation.amount)} coins, with so many open orders the least is"
@@ -197,17 +205,10 @@ def dispute(draft: Draft, operation: DisputeRedemption) -> None:
         need_role(need_licence(draft, held.issuer), METERING, operation.key)
     _need(draft, held, RedemptionState.CLOSING)
     _check_claim(held, operation.claimed, by_issuer=by_issuer)
-    if operation.asset not in sound_assets(draft):
-        raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
+    need_sound(draft, operation.asset)
     contested = operation.claimed - held.burned if by_issuer else held.amount
     needed = disputes.deposit_needed(contested, draft.economy.deposit_ppm)
-    if operation.amount < needed:
-        detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"
-        raise Invalid(Reason.LOW_DEPOSIT, detail)
-    panel = draw_panel(groups_of(draft.all(Attestor)), (), draft.parent_hash + held.id)
-    if len(panel) < PANEL_NEEDED:
-        detail = f"{len(panel)} groups of attestors, {PANEL_NEEDED} decide"
-        raise Invalid(Reason.NO_PANEL, detail)
+    need_deposit(operation.amount, needed)
     opened = Dispute(
         order=held.id,
         by_issuer=by_issuer,
@@ -216,7 +217,7 @@ def dispute(draft: Draft, operation: DisputeRedemption) -> None:
         deposit=operation.amount,
         refund_lock=operation.refund_lock,
         since_ms=draft.clock_ms,
-        panel=panel,
+        panel=drawn_panel(draft, (), held.id),
         votes=(),
         decided_ms=0,
     )
@@ -241,10 +242,7 @@ def rule(draft: Draft, operation: RuleRedemption) -> None:
     if held is None or draft.clock_ms > panels.deadline(held, draft.economy):
         detail = f"nobody disputes order {operation.order.hex()}, or it is over"
         raise Invalid(Reason.UNKNOWN_DISPUTE, detail)
-    groups = groups_of(draft.all(Attestor))
-    check_seat(held.panel, held.votes, operation.attestor, groups, ())
-    after = panels.ruled(held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms)
-    DISPUTES.put(draft, after)
+    DISPUTES.put(draft, voted(draft, held, (), operation.attestor, upheld=operation.upheld))
 
 
 def _need_order(draft: Draft, order: bytes, issuer: str) -> Redemption:

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from ledger.backing import Yardstick
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
-from ledger.economy import book, capacity, redemption
+from ledger.economy import redemption
 from ledger.economy.bond import Bond
-from ledger.economy.book import Book, Kept
+from ledger.economy.book import Book
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.redemption import WINDOW_PERIODS_MAX
 from ledger.economy.reserve import Reserve
 from ledger.economy.standard import Standard, units_table
 from ledger.handlers.redemption import ask
 from ledger.reasons import Invalid, Reason
-from ledger.redeeming import brings
+from ledger.redeeming import brings, free_hours
 from ledger.redemption_operations import Redeem
 from ledger.registers import COMMITMENTS, RESERVES
 from ledger.times import rfc3339
@@ -153,14 +153,8 @@ def _offer(
     factor = yardstick.factors[terms.device_class, workload]
     microhours = redemption.hours_needed(amount, factor)
     stored = draft.load(Book, held.key)
-    kept: Sequence[Kept] = stored.kept if stored is not None else ()
     waiting = stored.queued if stored is not None else 0
-    hours = list(capacity.stretches(held, yardstick.measure))
-    taken, now = (0, span.now + 1) if waiting else (held.delivered_of(span.now), span.now)
-
-    def free(period: int) -> int:
-        return book.free_until(kept, hours, taken=taken, period=period, now=now)
-
+    free = free_hours(draft, held, yardstick, span.now + 1 if waiting else span.now)
     if span.end_ms is not None:
         period = span.end_ms // span.period_ms - 1
     else:  # Later ends have no fewer free hours.

@@ -10,6 +10,7 @@ from tests.ledger.second_capacity import draw_panel, groups_of, need_attestor
 from tests.ledger.second_order_book import (
     doublings,
     fits,
+    is_full,
     needed,
     orders_of,
     store,
@@ -55,12 +56,14 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
     need(commitment is not None, "unknown_commitment")
     need(commitment[1] in (LIVE, CONTESTED), "commitment_over")
     need(workload in commitment[0][4], "unknown_class")
-    need(amount >= LEAST * 2 ** doublings(state, f"{issuer}\0{name}".encode()), "low_amount")
+    others = orders_of(state, f"{issuer}\0{name}".encode())
+    need(not is_full(others), "too_many")
+    need(amount >= LEAST * 2 ** doublings(others), "low_amount")
     _check_window(state, start_by_ms, end_ms, queue_until_ms)
     factor, units = _rate(state, commitment, workload)
     microhours = needed(amount, factor)
     need(microhours <= MICROHOURS_MAX, "no_free_hours")
-    in_front = [x for x in orders_of(state, f"{issuer}\0{name}".encode()) if x.state == QUEUED]
+    in_front = [order for order in others if order.state == QUEUED]
     is_free = not in_front and fits(state, commitment, microhours, end_ms)
     need(is_free or queue_until_ms > 0, "no_free_hours")
     asked = [REDEEM, issuer, name, workload, amount, *more]

@@ -14,6 +14,7 @@ from cli.async_client import AsyncClient
 from cli.client import Client
 from cli.client_economy import EconomyClient
 from ledger.address import encode_address
+from ledger.economy import book
 from ledger.economy.redemption import RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
 from ledger.reasons import Invalid
@@ -338,6 +339,21 @@ async def test_a_quote_says_what_execution_says(changes: dict[str, Any], code: s
     except Invalid as error:
         told = (error.reason.value, error.detail)
     assert told == (found.code, found.message)
+
+
+async def test_a_quote_of_a_full_book_says_what_execution_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hours are free, but so many orders are open that none more is taken."""
+    node = RedeemingNode()
+    node.order()
+    monkeypatch.setattr(book, "ORDERS_OF_COMMITMENT_MAX", 1)
+    async with open_api(node) as api:
+        found = await quote(api)
+    assert (found.allowed, found.code) == (False, "too_many")
+    with pytest.raises(Invalid) as caught:
+        await node.check(node.world.redeems(node.world.asks(COIN, "more")).raw)
+    assert caught.value.detail == found.message
 
 
 async def test_a_quote_ends_where_hours_are_free_first() -> None:
