@@ -1,6 +1,6 @@
 """In continuous integration nothing is skipped: what cannot run there fails, with its reason.
 
-No test is judged by the clock, so examples of Hypothesis have no deadline.
+No test is judged by the clock: examples of Hypothesis have no deadline, and may be slow to make.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("marsa", deadline=None)
+settings.register_profile("marsa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("marsa")
 
 

@@ -15,7 +15,7 @@ from cli.delivery.door import STRANGERS_MAX, STRANGERS_PER_ADDRESS_MAX, Stranger
 from cli.delivery.frames import Greeting, Link, Open, SessionEnded
 from tests.cli.delivery_world import TERMS, holder_setup, listening, service, using
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 """Longer than anything here may take."""
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -112,9 +112,13 @@ async def test_a_stranger_is_cut_soon_wherever_it_stops(
             await is_cut(connection)
 
 
-async def test_a_holder_gets_in_past_any_number_of_strangers(place: Path) -> None:
-    """All places are held in silence, from many addresses and from the holder's own: it is in at
-    once, and the session that runs keeps its place while ever more of them come."""
+async def test_a_holder_gets_in_past_any_number_of_strangers(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All places are held in silence, from many addresses and from the holder's own: it is in
+    though none of them is cut by time, and the session that runs keeps its place while ever more
+    of them come."""
+    monkeypatch.setattr(door, "STRANGER_S", 6 * LIMIT_S)
     async with listening(place) as port:
         crowd = [
             await silent(port, f"127.0.0.{host}")
@@ -127,8 +131,7 @@ async def test_a_holder_gets_in_past_any_number_of_strangers(place: Path) -> Non
         setup = replace(holder_setup(place / "holder", where), progress=lambda _: signed.set())
         async with asyncio.timeout(LIMIT_S), asyncio.TaskGroup() as tasks:
             holding = tasks.create_task(holder.use(setup, attempts_s=0))
-            async with asyncio.timeout(door.STRANGER_S):  # before any of them is cut by time
-                await signed.wait()
+            await signed.wait()
             more = [await silent(port, f"127.0.0.{host}") for host in range(2, 2 + STRANGERS_MAX)]
         assert holding.result().delivered == TERMS.amount
         await is_cut(crowd[0])
@@ -136,13 +139,16 @@ async def test_a_holder_gets_in_past_any_number_of_strangers(place: Path) -> Non
             writer.transport.abort()
 
 
-async def test_strangers_hold_no_more_than_their_places(place: Path) -> None:
+async def test_strangers_hold_no_more_than_their_places(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of one address the oldest go, with TLS or without; the newest stay."""
+    monkeypatch.setattr(door, "STRANGER_S", 6 * LIMIT_S)
     async with listening(place) as port:
         where = service(place / "provider", port)
         first = await tls.connect("127.0.0.1", port, where.certificate_hash)
         crowd = [await silent(port) for _ in range(STRANGERS_PER_ADDRESS_MAX)]
-        await asyncio.wait_for(is_cut(first), door.STRANGER_S / 2)
+        await is_cut(first)
         last = crowd[-1][0]
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(last.read(), 0.2)
