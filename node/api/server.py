@@ -1,6 +1,6 @@
 """The three HTTP applications of a node, and the guard that every request passes.
 
-public      /v1/…, for everybody who may reach it
+public      /v1/… and the explorer at /ui/, for everybody who may reach it
 operations  /livez /readyz /metrics /version, for machines that watch
 admin       /status /shutdown /recover, on a socket that only the owner may open
 
@@ -36,6 +36,7 @@ from node.api import (
     standards,
     status,
     transactions,
+    ui,
     validators,
 )
 from node.api.listener import BODY_BYTES_MAX, HEADER_BYTES_MAX, SERVER_NAME, Connection
@@ -61,6 +62,7 @@ _TOPICS = (
     economy,
     standards,
     redemptions,
+    ui,
 )
 
 
@@ -71,6 +73,7 @@ def public_app(
     app = _new_app(services, metrics, LOOPBACK_HOSTS.union(hosts))
     transactions.prepare(app, metrics)
     bundles.prepare(app, services)
+    ui.prepare(app)
     for topic in _TOPICS:
         app.add_routes(topic.routes())
     return app

@@ -1,0 +1,159 @@
+// What stands around every page: menu, search, the line that says how the network fares.
+
+import { get } from "./api.js";
+import { h, put } from "./dom.js";
+import * as format from "./format.js";
+import * as live from "./live.js";
+import { notice } from "./parts.js";
+import { go } from "./router.js";
+
+const STALLED_MS = 30_000; // three heartbeats, as the node's own readiness counts
+
+const seenMissing = new Map(); // licence -> when this page first saw its link gone
+
+/** Fill menu and search; the state of the network is drawn whenever it is heard. */
+export function start(pages) {
+  drawMenu(pages);
+  const menu = document.getElementById("menu");
+  menu.addEventListener("click", () => openMenu(menu.getAttribute("aria-expanded") !== "true"));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu.getAttribute("aria-expanded") === "true") {
+      openMenu(false);
+      menu.focus();
+    }
+    if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName)) {
+      event.preventDefault();
+      document.getElementById("search-text").focus();
+    }
+  });
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address names a page, a place on it would be lost
+    document.getElementById("main").focus();
+  });
+  document.getElementById("search").addEventListener("submit", onSearch);
+  live.on("status", drawState);
+}
+
+/** Mark where the reader is, and fold the menu. */
+export function moved(page, path) {
+  openMenu(false);
+  put(document.getElementById("search-answer"));
+  for (const link of document.querySelectorAll("#nav a")) {
+    const isHere = page !== null && link.getAttribute("href") === `/ui/${page.under ?? page.path}`;
+    if (isHere) link.setAttribute("aria-current", path === (page.under ?? page.path) ? "page" : "true");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function drawMenu(pages) {
+  const groups = new Map();
+  for (const page of pages.filter((item) => item.group)) {
+    groups.set(page.group, [...(groups.get(page.group) ?? []), page]);
+  }
+  put(document.getElementById("nav"), [...groups].map(([group, items]) => {
+    const id = `nav-${group.toLowerCase()}`;
+    return h("div", { class: "nav-group" }, h("p", { id }, group), h("ul", { "aria-labelledby": id },
+      items.map((page) => h("li", null, h("a", { href: `/ui/${page.path}` }, page.name)))));
+  }));
+}
+
+function openMenu(isOpen) {
+  document.getElementById("menu").setAttribute("aria-expanded", String(isOpen));
+  document.getElementById("nav").classList.toggle("open", isOpen);
+}
+
+async function onSearch(event) {
+  event.preventDefault();
+  const field = document.getElementById("search-text");
+  const answer = document.getElementById("search-answer");
+  const text = field.value.trim();
+  put(answer, text ? "Looking…" : "Type a height, a hash, a txid or an address.");
+  if (!text) return;
+  try {
+    const path = await find(text);
+    if (path === null) {
+      put(answer, "That is neither a height, a hash of 64 hex digits, nor an address.");
+      return;
+    }
+    put(answer);
+    field.value = "";
+    go(path);
+  } catch (problem) {
+    put(answer, `${format.capital(problem.message)}.`);
+  }
+}
+
+/** Where a text leads by its shape, null where it has none that we know. */
+export async function find(text) {
+  const plain = text.replaceAll(/[\s,]/g, "");
+  if (/^\d{1,16}$/.test(plain)) return `/ui/block/${BigInt(plain)}`;
+  const outpoint = /^([0-9a-f]{64}):\d+$/i.exec(plain);
+  if (outpoint) return `/ui/tx/${outpoint[1].toLowerCase()}`;
+  if (/^[0-9a-f]{64}$/i.test(plain)) return ofHash(plain.toLowerCase());
+  if (/^[a-z]{2,8}1[02-9ac-hj-np-z]{20,}$/i.test(plain)) return `/ui/address/${plain.toLowerCase()}`;
+  return null;
+}
+
+// A txid looks like a block's hash; the node always answers for a txid, if only that it is unknown.
+async function ofHash(hash) {
+  const { status } = await get(`transactions/${hash}?proof=false`);
+  return status === "unknown" ? `/ui/block/${hash}` : `/ui/tx/${hash}`;
+}
+
+function drawState({ status, lostMs, tip }) {
+  const pulse = document.getElementById("pulse");
+  const banner = document.getElementById("banner");
+  if (status) {
+    put(document.getElementById("network"), status.network.name);
+    put(document.getElementById("foot"), h("p", null,
+      `Served by ${status.node.name || "a node"} (${status.node.role}, marsa ${status.node.version}). Chain `,
+      h("span", { class: "mono" }, format.short(status.network.chain_id)), ". All times are UTC."));
+  }
+  const trouble = troubleOf(status, lostMs, tip);
+  const key = trouble ? trouble.title : "";
+  if (banner.dataset.key !== key) {
+    banner.dataset.key = key;
+    put(banner, trouble && notice(trouble.tone, trouble.title, h("p", { class: "trouble" })));
+  }
+  const text = banner.querySelector(".trouble");
+  if (text && trouble && text.textContent !== trouble.text) text.textContent = trouble.text;
+  const word = lostMs ? "offline" : !status ? "connecting" : trouble?.tone === "bad" ? "stalled" : "live";
+  pulse.className = `pulse ${word}`;
+  pulse.textContent = word === "live" ? `Block ${format.count(status.sync.height)}` : format.capital(word);
+}
+
+/** What a reader must know before believing any page: {tone, title, text}, or null. */
+export function troubleOf(status, lostMs, tip) {
+  const now = Date.now();
+  if (lostMs !== null) {
+    const last = tip ? ` What you see is as of block ${format.count(tip.height)}.` : "";
+    return { tone: "bad", title: "This node does not answer", text: `Not since ${format.utc(lostMs)}. Asking again every few seconds.${last}` };
+  }
+  if (!status) return null;
+  const { consensus, sync } = status;
+  noteMissing(consensus.missing, now);
+  const missing = consensus.missing.map((name) => `${name} (seen gone ${format.relative(seenMissing.get(name), now)})`);
+  if (consensus.connected < consensus.quorum || (consensus.last_commit_age_ms ?? 0) > STALLED_MS) {
+    const since = `The last block is ${format.count(sync.height)}, of ${format.utc(sync.header_time_ms)}.`;
+    const who = missing.length
+      ? `${consensus.connected} of the ${consensus.quorum} validators that must sign are connected to this node; missing: ${format.listed(missing)}.`
+      : `All ${consensus.validators} validators are connected to this node; view ${consensus.view}, led by ${consensus.primary}, has not brought a block.`;
+    return { tone: "bad", title: "No new blocks", text: `${since} ${who} Nothing that is final is in danger; payments wait.` };
+  }
+  if (sync.catching_up) {
+    return { tone: "warn", title: "This node is catching up", text: `It has block ${format.count(sync.height)} of ${format.count(sync.target_height)}. Newer things are not shown yet.` };
+  }
+  if (missing.length) {
+    const spare = consensus.connected - consensus.quorum;
+    const left = spare ? `${format.plural(spare, "more failure", "more failures")} can be borne.` : "One more failure would stop blocks.";
+    return { tone: "warn", title: `Not connected to this node: ${format.listed(consensus.missing)}`, text: `Blocks go on: ${consensus.connected} of ${consensus.validators} are connected, ${consensus.quorum} must sign. ${left}` };
+  }
+  if (consensus.reason) return { tone: "warn", title: "This node does not vote", text: `${format.capital(consensus.reason)}.` };
+  if (status.warnings.length) return { tone: "warn", title: "For the operator of this node", text: status.warnings.join(" ") };
+  return null;
+}
+
+function noteMissing(names, now) {
+  for (const name of seenMissing.keys()) if (!names.includes(name)) seenMissing.delete(name);
+  for (const name of names) if (!seenMissing.has(name)) seenMissing.set(name, now);
+}
