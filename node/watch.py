@@ -97,6 +97,9 @@ class NodeWatch:
         claimed = 0 if snapshots is None else snapshots.target_height
         return max(self._driver.engine.replica.state.known_height, claimed)
 
+    def final_after_ms(self, height: int) -> int | None:
+        return self._driver.timings.after_ms(height)
+
     def now_ms(self) -> int:
         return read_clocks().monotonic_ms
 

@@ -152,6 +152,7 @@ def _summary(services: Services, height: int) -> schemas.BlockSummary:
         time=rfc3339(header.time_ms),
         proposer=_proposer(services, header),
         transactions=services.chain.transaction_count(height) or 0,
+        final_after_ms=services.watch.final_after_ms(height),
     )
 
 

@@ -126,6 +126,9 @@ class BlockSummary(Answer, frozen=True, kw_only=True):
     proposer: str
     """The licence of the member that built the block; empty for the genesis block."""
     transactions: Count
+    final_after_ms: Count | None = None
+    """From the time of its header to its being final at this node, as far as two clocks agree; null
+    for a block of before the node's start."""
 
 
 class Block(Answer, frozen=True, kw_only=True):

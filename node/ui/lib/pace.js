@@ -13,7 +13,7 @@ export function pace() {
     },
     figures(now) {
       held = held.filter((block) => block.time_ms > now - WINDOW_MS);
-      const timed = held.filter((block) => block.final_ms !== null && block.final_ms !== undefined);
+      const timed = held.filter((block) => block.final_after_ms !== null && block.final_after_ms !== undefined);
       return { rate: rates(held, now), latency: timed, ...summary(held, timed, now) };
     },
   };
@@ -41,7 +41,7 @@ function rates(blocks, now) {
 function summary(blocks, timed, now) {
   const minute = blocks.filter((block) => block.time_ms > now - 60_000);
   const sent = minute.reduce((total, block) => total + block.transactions, 0);
-  const sorted = timed.map((block) => block.final_ms).sort((a, b) => a - b);
+  const sorted = timed.map((block) => block.final_after_ms).sort((a, b) => a - b);
   const at = (share) => (sorted.length ? sorted[Math.floor((sorted.length - 1) * share)] : null);
   return { sent, blocks: minute.length, median: at(0.5), slow: at(0.99) };
 }

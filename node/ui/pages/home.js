@@ -60,7 +60,7 @@ function makeParts(signal) {
       put(lede, ledeOf(tip, reserve));
       put(numbers, figuresOf(tip, seen, reserve));
       rate.set(...seen.rate, `${format.plural(seen.sent, "transaction")} in the last minute.`);
-      latency.set(seen.latency.map((block) => block.time_ms / 1_000), seen.latency.map((block) => block.final_ms),
+      latency.set(seen.latency.map((block) => block.time_ms / 1_000), seen.latency.map((block) => block.final_after_ms),
         seen.median === null ? "No block was timed yet." : `Half of the blocks within ${format.duration(seen.median)}.`);
     },
   };
