@@ -7,15 +7,16 @@ const HEIGHT_PX = 170;
 let library = null;
 
 /**
- * A figure with a chart of one series. `label(value)` writes a value; `bars` draws bars instead of
- * points. Gives {node, set(times_s, values)}; `signal` ends it. The caption says the figures in
+ * A figure with a chart of one series over the last `windowMs`. `label(value)` writes a value;
+ * `bars` draws bars instead of points. Gives {node, set(times_s, values)}; `signal` ends it. The caption says the figures in
  * words, for a canvas says nothing to who cannot see it.
  */
-export function chart({ title, label, bars = false, signal }) {
+export function chart({ title, label, windowMs, bars = false, signal }) {
   const caption = h("figcaption", null, title);
   const reading = h("span", { class: "reading", "aria-hidden": "true" });
   const room = h("div", { class: "chart-room", role: "img", "aria-label": title });
-  const node = h("figure", { class: "chart" }, h("div", { class: "chart-head" }, caption, reading), room);
+  const nothing = h("p", { class: "chart-empty" }, "Nothing to draw yet.");
+  const node = h("figure", { class: "chart" }, h("div", { class: "chart-head" }, caption, reading), room, nothing);
   let plot = null;
   let data = [[], []];
 
@@ -23,7 +24,7 @@ export function chart({ title, label, bars = false, signal }) {
     const Plot = await load();
     if (signal.aborted || !room.clientWidth) return;
     plot?.destroy();
-    plot = new Plot(options(Plot, room.clientWidth, label, bars, reading), data, room);
+    plot = new Plot(options(Plot, room.clientWidth, { label, windowMs, bars, reading }), data, room);
   }
   const watch = new ResizeObserver(() => {
     if (plot === null) draw();
@@ -40,6 +41,7 @@ export function chart({ title, label, bars = false, signal }) {
     node,
     set(times, values, summary) {
       data = [times, values];
+      nothing.hidden = values.some((value) => value !== null);
       plot?.setData(data);
       room.setAttribute("aria-label", `${title}. ${summary}`);
     },
@@ -60,7 +62,7 @@ function load() {
   return library;
 }
 
-function options(Plot, width, label, bars, reading) {
+function options(Plot, width, { label, windowMs, bars, reading }) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const axis = {
@@ -69,18 +71,19 @@ function options(Plot, width, label, bars, reading) {
     ticks: { show: false },
     grid: { stroke: colour("--line"), width: 1 },
   };
-  const series = { stroke: colour("--accent"), width: 1.5, fill: bars ? colour("--accent") : undefined };
-  if (bars) Object.assign(series, { paths: Plot.paths.bars({ size: [0.72, 14] }), points: { show: false } });
-  else series.points = { show: true, size: 5, fill: colour("--accent"), stroke: colour("--accent") };
+  const accent = colour("--accent");
+  const series = bars
+    ? { fill: accent, width: 0, paths: Plot.paths.bars({ size: [0.72, 14] }), points: { show: false } }
+    : { stroke: accent, paths: () => null, points: { show: true, size: 5, fill: accent, stroke: accent } };
   return {
     width,
     height: HEIGHT_PX,
     padding: [10, 8, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-    scales: { x: { time: true }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
+    scales: { x: { time: true, range: () => [(Date.now() - windowMs) / 1_000, Date.now() / 1_000] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, values: (_, times) => times.map(clock) },
+      { ...axis, grid: { show: false }, size: 28, space: 70, values: (_, times) => times.map(clock) },
       { ...axis, size: 58, space: 34, values: (_, values) => values.map(label) },
     ],
     series: [{}, series],

@@ -2,7 +2,8 @@
 //
 // Blocks come over an event stream, and by asking where there is no stream. A hidden tab gives its
 // stream back, because a browser opens six connections to an address in all tabs together, and
-// asks seldom instead.
+// asks seldom instead. Other events come by the stream alone, and only those that a page asked for:
+// a full chain has thousands of transactions a second.
 
 import { get } from "./api.js";
 
@@ -11,21 +12,30 @@ const HIDDEN_MS = 20_000;
 const STREAM_AGAIN_MS = 60_000;
 const PAGE = 20;
 const PAGE_MAX = 200;
-const TOPICS = "blocks,transactions,orders,objects";
+const TOPICS = { transaction: "transactions", order: "orders", object: "objects" };
 
-const listeners = { block: new Set(), status: new Set(), transaction: new Set(), order: new Set(), object: new Set(), gap: new Set() };
+const listeners = Object.fromEntries(["block", "status", "gap", ...Object.keys(TOPICS)].map((kind) => [kind, new Set()]));
 
 /** The last answers, null before the first; `lostMs` is since when the node has not answered. */
 export const state = { status: null, statusAt: 0, tip: null, lostMs: null, way: "asking" };
 
 let stream = null;
+let told = new Set(); // kinds that the stream was opened for
 let streamAfter = 0;
 let timer = 0;
 let isRunning = false;
 
-/** Call `listener(value)` for each `kind` until `signal` aborts; blocks come in ascending order. */
+/**
+ * Call `listener(value)` for each `kind` until `signal` aborts. Kinds: `block` (an item of
+ * GET /v1/blocks, in ascending order), `status` (the state below), `transaction`, `order` and
+ * `object` as the stream tells them, and `gap`: what happened in between was not told.
+ */
 export function on(kind, listener, signal) {
   listeners[kind].add(listener);
+  if (stream && TOPICS[kind] && !told.has(kind)) {
+    closeStream();
+    streamAfter = 0; // the next turn opens one that tells this too
+  }
   signal?.addEventListener("abort", () => listeners[kind].delete(listener), { once: true });
 }
 
@@ -56,7 +66,11 @@ async function turn() {
 }
 
 async function readStatus() {
-  state.status = await get("status", { deadlineMs: 5_000 });
+  const found = await get("status", { deadlineMs: 5_000 });
+  if (state.status && found.network.chain_id !== state.status.network.chain_id) {
+    location.reload(); // another chain at this address: nothing that was read is true of it
+  }
+  state.status = found;
   state.statusAt = Date.now();
 }
 
@@ -81,7 +95,8 @@ function takeBlock(block) {
 
 function openStream() {
   streamAfter = Date.now() + STREAM_AGAIN_MS;
-  stream = new EventSource(`/v1/events?topics=${TOPICS}`);
+  told = new Set(Object.keys(TOPICS).filter((kind) => listeners[kind].size));
+  stream = new EventSource(`/v1/events?topics=${["blocks", ...[...told].map((kind) => TOPICS[kind])].join()}`);
   stream.onopen = async () => {
     try {
       await readBlocks(); // what came between the last question and the stream
@@ -96,7 +111,7 @@ function openStream() {
     if (stream?.readyState === EventSource.CLOSED) closeStream();
   };
   stream.addEventListener("block", (event) => takeBlock(JSON.parse(event.data)));
-  for (const kind of ["transaction", "order", "object", "gap"]) {
+  for (const kind of ["gap", ...told]) {
     stream.addEventListener(kind, (event) => emit(kind, JSON.parse(event.data)));
   }
 }

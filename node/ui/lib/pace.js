@@ -1,6 +1,6 @@
 // How fast the chain is, from the blocks of the last two minutes: payments a second and finality.
 
-const WINDOW_MS = 120_000;
+export const WINDOW_MS = 120_000;
 const BUCKET_MS = 2_000;
 const BLOCKS_MAX = 6_000; // twice what a chain at its shortest interval under load makes in the window
 

@@ -33,19 +33,23 @@ export function figures(items) {
 }
 
 /**
- * A table that turns into cards where it has no room. `columns` are {name, cell(row), number};
- * roles are written out, because a table laid out otherwise loses them.
+ * A table that turns into cards where it has no room. `columns` are {name, cell(row), number, minor,
+ * wide}: what is minor is left out there, what is wide has a line of its own. Roles are written out,
+ * because a table laid out otherwise loses them.
  */
 export function table(caption, columns, rows, empty) {
   if (!rows.length) return empty ?? h("p", { class: "quiet-text" }, "None.");
   const cells = (row) => columns.map((column) =>
-    h("td", { role: "cell", class: column.number ? "number" : null, "data-name": column.name },
-      h("span", null, column.cell(row))));
+    h("td", { role: "cell", class: kinds(column), "data-name": column.name }, column.cell(row)));
   return h("div", { class: "table-room" }, h("table", { role: "table", class: "table" },
     h("caption", { class: "hidden" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) =>
-      h("th", { role: "columnheader", scope: "col", class: column.number ? "number" : null }, column.name)))),
+      h("th", { role: "columnheader", scope: "col", class: kinds(column) }, column.name)))),
     h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, cells(row))))));
+}
+
+function kinds(column) {
+  return ["number", "minor", "wide"].filter((kind) => column[kind]).join(" ") || null;
 }
 
 /** Coins of an issuer: the decimals stand back, and none of them is dropped. */

@@ -5,7 +5,7 @@ import { chart } from "../lib/charts.js";
 import { h, put } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import * as live from "../lib/live.js";
-import { pace } from "../lib/pace.js";
+import { WINDOW_MS, pace } from "../lib/pace.js";
 import { amount, empty, figures, head, meter, pill, section, table } from "../lib/parts.js";
 import { strip } from "../lib/strip.js";
 
@@ -32,8 +32,8 @@ function makeParts(signal) {
   const lede = h("p", { class: "lede" });
   const numbers = h("div");
   const backing = h("div");
-  const rate = chart({ title: "Transactions a second", label: (value) => value.toFixed(value < 10 ? 1 : 0), bars: true, signal });
-  const latency = chart({ title: "From proposed to final, each block", label: format.duration, signal });
+  const rate = chart({ title: "Transactions a second", label: (value) => value.toFixed(value < 10 ? 1 : 0), windowMs: WINDOW_MS, bars: true, signal });
+  const latency = chart({ title: "From proposed to final, each block", label: format.duration, windowMs: WINDOW_MS, signal });
   let tip = null;
   let reserve = null;
   return {
@@ -57,7 +57,7 @@ function makeParts(signal) {
     },
     draw() {
       const seen = speed.figures(Date.now());
-      put(lede, ledeOf(tip, reserve));
+      put(lede, ledeOf(tip, reserve, seen.median));
       put(numbers, figuresOf(tip, seen, reserve));
       rate.set(...seen.rate, `${format.plural(seen.sent, "transaction")} in the last minute.`);
       latency.set(seen.latency.map((block) => block.time_ms / 1_000), seen.latency.map((block) => block.final_after_ms),
@@ -92,7 +92,7 @@ function follow(parts, first, signal) {
   });
 }
 
-function ledeOf(tip, reserve) {
+function ledeOf(tip, reserve, median) {
   const short = reserve.issuers.filter((item) => BAND_TONES[item.status] === "bad");
   if (short.length) {
     return `${format.capital(format.listed(short.map((item) => item.issuer)))} ${short.length === 1 ? "has" : "have"} more coins out than reserve behind them.`;
@@ -100,7 +100,8 @@ function ledeOf(tip, reserve) {
   if (tip === null || tip.height === 0) return "The chain stands at its first block. Nothing was sent yet.";
   const out = BigInt(format.sum(reserve.issuers.map((item) => item.outstanding)));
   if (!out) return "The chain runs, and no coin was issued yet.";
-  return "Every coin is covered by compute that was attested.";
+  const pace = median === null ? "The chain runs" : `Blocks become final in ${format.duration(median)}`;
+  return `${pace}, and every coin is covered by compute that others attest.`;
 }
 
 function figuresOf(tip, seen, reserve) {
@@ -124,7 +125,7 @@ function issuersTable(issuers) {
     { name: "Coins out", number: true, cell: (item) => amount(item.outstanding) },
     { name: "Reserve, hours", number: true, cell: (item) => amount(item.reserve) },
     { name: "Coverage", number: true, cell: (item) => format.percent(item.coverage_ppm) },
-    { name: "", cell: (item) => meter(item.coverage_ppm, most, `${item.issuer} is covered ${format.percent(item.coverage_ppm)}`) },
+    { name: "", minor: true, cell: (item) => meter(item.coverage_ppm, most, `${item.issuer} is covered ${format.percent(item.coverage_ppm)}`) },
     { name: "State", cell: (item) => pill(item.status, BAND_TONES[item.status] ?? "plain") },
   ], issuers, empty("No issuer", "Nobody is licensed to issue coins on this chain yet."));
 }
