@@ -32,7 +32,7 @@ function makeParts(signal) {
   const lede = h("p", { class: "lede" });
   const numbers = h("div");
   const backing = h("div");
-  const rate = chart({ title: "Transactions a second", label: (value) => value.toFixed(value < 10 ? 1 : 0), windowMs: WINDOW_MS, bars: true, signal });
+  const rate = chart({ title: "Transactions a second", label: (value) => value.toFixed(value < 10 ? 1 : 0), windowMs: WINDOW_MS, kind: "bars", signal });
   const latency = chart({ title: "From proposed to final, each block", label: format.duration, windowMs: WINDOW_MS, signal });
   let tip = null;
   let reserve = null;
