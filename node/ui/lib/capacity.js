@@ -101,7 +101,7 @@ function attestations(item, params, clock) {
     { name: "Attestor", cell: (row) => [h("strong", null, row.attestor), h("span", { class: "why" }, row.group ? `group ${row.group}` : "no longer licensed: its word does not count")] },
     { name: "Vouches for", number: true, cell: (row) => [machines(row.microhours, params), row.lower !== null && h("span", { class: "why" }, `now says ${format.coins(row.lower)} h`)] },
     { name: "Counts now", number: true, cell: (row) => machines(row.weighted, params) },
-    { name: "Said", cell: (row) => ago(wall(row.since_ms)) },
+    { name: "Said", minor: true, cell: (row) => ago(wall(row.since_ms)) },
     { name: "Word", cell: (row) => freshness(row, params, clock) },
   ], item.attestations, nobody);
 }

@@ -48,7 +48,7 @@ function auditTable({ issuers }) {
   const sum = (key) => format.sum(issuers.map((item) => item[key]));
   const total = { issuer: null, outstanding: sum("outstanding"), reserve: sum("reserve"), residual: sum("residual"), headroom: sum("headroom") };
   const isOwed = BigInt(total.residual) > 0n;
-  const only = (item, show) => (item.issuer === null ? "" : show(item));
+  const only = (item, show) => (item.issuer === null ? null : show(item));
   return table("Coins and hours of each issuer", [
     { name: "Issuer", cell: (item) => (item.issuer === null ? h("strong", null, "All") : h("a", { href: `/ui/issuer/${item.issuer}` }, h("strong", null, item.issuer))) },
     { name: "Coins out", number: true, cell: (item) => amount(item.outstanding) },

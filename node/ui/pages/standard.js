@@ -80,7 +80,7 @@ function factors({ active, step }) {
   const classes = [...new Set(all.map((item) => item.device_class))].sort();
   const cell = (deviceClass, workload) => {
     const [now, then] = [factorOf(active, deviceClass, workload), later && factorOf(later, deviceClass, workload)];
-    if (now === null && !then) return h("span", { class: "soft", title: "not served by this class" }, "–");
+    if (now === null && !then) return h("span", { class: "soft absent", title: "not served by this class" }, "–");
     return later && now !== then ? [figure(now, format.coins), h("span", { class: "why" }, "then ", change(now, then, format.coins))] : figure(now, format.coins);
   };
   return table("Coins that an hour of a class is worth", [
