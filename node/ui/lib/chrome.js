@@ -79,7 +79,7 @@ async function onSearch(event) {
     field.value = "";
     go(path);
   } catch (problem) {
-    put(answer, `${format.capital(problem.message)}.`);
+    put(answer, format.sentence(problem.message));
   }
 }
 
@@ -148,7 +148,7 @@ export function troubleOf(status, lostMs, tip) {
     const left = spare ? `${format.plural(spare, "more failure", "more failures")} can be borne.` : "One more failure would stop blocks.";
     return { tone: "warn", title: `Not connected to this node: ${format.listed(consensus.missing)}`, text: `Blocks go on: ${consensus.connected} of ${consensus.validators} are connected, ${consensus.quorum} must sign. ${left}` };
   }
-  if (consensus.reason) return { tone: "warn", title: "This node does not vote", text: `${format.capital(consensus.reason)}.` };
+  if (consensus.reason) return { tone: "warn", title: "This node does not vote", text: format.sentence(consensus.reason) };
   if (status.warnings.length) return { tone: "warn", title: "For the operator of this node", text: status.warnings.join(" ") };
   return null;
 }

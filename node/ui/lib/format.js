@@ -100,6 +100,11 @@ export function word(number) {
     ?? count(number);
 }
 
+/** A reason of the node as a sentence. */
+export function sentence(text) {
+  return /[.?!…]$/.test(text) ? capital(text) : `${capital(text)}.`;
+}
+
 /** The first letter large. */
 export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);

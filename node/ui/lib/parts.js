@@ -153,10 +153,10 @@ export function raw(value, path) {
 export function failure(fault, onRetry) {
   const isProblem = fault instanceof Problem;
   const title = !isProblem ? "This page failed" : { 404: "Not found", 410: "Not kept here", 0: "No answer" }[fault.status] ?? "The node refused";
-  const text = isProblem ? `${format.capital(fault.detail)}.` : String(fault.message ?? fault);
+  const text = isProblem ? format.sentence(fault.detail) : String(fault.message ?? fault);
   return [
     head(title, text),
-    isProblem && fault.hint && h("p", { class: "note" }, `${format.capital(fault.hint)}.`),
+    isProblem && fault.hint && h("p", { class: "note" }, format.sentence(fault.hint)),
     h("p", null, h("button", { type: "button", onclick: onRetry }, "Try again")),
   ];
 }

@@ -91,7 +91,7 @@ function transactions(txids, height, signal) {
     put(room, left > 0 && h("button", { type: "button", onclick: more }, `Show ${format.count(Math.min(left, SHOWN))} more of ${format.count(txids.length)}`));
   }
   more().catch((fault) => {
-    if (!signal.aborted) put(box, h("p", { class: "quiet-text" }, `${format.capital(fault.message)}.`));
+    if (!signal.aborted) put(box, h("p", { class: "quiet-text" }, format.sentence(fault.message)));
   });
   return [box, room];
 }

@@ -20,7 +20,7 @@ export default async function blocks(context) {
     news.textContent = `Show ${format.plural(block.height - top, "newer block")}`;
   }, signal);
   context.render("Blocks",
-    head("Blocks", `${format.count(top + 1)} blocks so far, and none of them can change.`),
+    head("Blocks", `${format.plural(top + 1, "block")} so far, and nothing in them can change.`),
     h("div", { class: "list" }, news, pager(read, draw, first)));
 }
 

@@ -124,8 +124,7 @@ function issuersTable(issuers) {
     { name: "Issuer", cell: (item) => h("strong", null, item.issuer) },
     { name: "Coins out", number: true, cell: (item) => amount(item.outstanding) },
     { name: "Reserve, hours", number: true, cell: (item) => amount(item.reserve) },
-    { name: "Coverage", number: true, cell: (item) => format.percent(item.coverage_ppm) },
-    { name: "", minor: true, cell: (item) => meter(item.coverage_ppm, most, `${item.issuer} is covered ${format.percent(item.coverage_ppm)}`) },
+    { name: "Coverage", number: true, cell: (item) => [format.percent(item.coverage_ppm), meter(item.coverage_ppm, most, `${item.issuer} beside the best covered`)] },
     { name: "State", cell: (item) => pill(item.status, BAND_TONES[item.status] ?? "plain") },
   ], issuers, empty("No issuer", "Nobody is licensed to issue coins on this chain yet."));
 }

@@ -44,7 +44,7 @@ function drawUnknown({ txid, status, code, detail, height, time_ms: timeMs }) {
   const id = h("p", { class: "address" }, name(txid, "transaction id", null, { full: true }));
   if (status === "rejected") {
     return [head("Transaction", "It was refused, and nothing of it took effect.", id),
-      notice("bad", code.replaceAll("_", " "), h("p", null, `${format.capital(detail)}.`))];
+      notice("bad", code.replaceAll("_", " "), h("p", null, format.sentence(detail)))];
   }
   if (status === "final") {
     return [head("Transaction", `It is final in block ${format.count(height)}. This node keeps no longer what it held.`, id),

@@ -32,7 +32,7 @@ export default async function validators(context) {
       { name: "Epoch", value: format.count(epoch.number), note: `ends with block ${format.count(epoch.last_height_min)} or later` },
     ]),
     section("Members of this epoch", null, members),
-    section("Who signed the last blocks", `One column a block, the newest on the right. A block needs ${set.quorum} signatures and its certificate holds no more, so a gap here and there is chance; a row of gaps is a validator that is slow or gone.`, grid),
+    section("Who signed the last blocks", `One column a block, the newest first. A block needs ${set.quorum} signatures and its certificate holds no more, so a gap here and there is chance; a row of gaps is a validator that is slow or gone.`, grid),
     section("Licences", "Who may hold a seat or issue coins. They come and go by the signatures of the validators or the regulator.", licences(epoch)),
     section("The regulator", null, facts([
       ["Acts with", `${epoch.regulator.needed} of ${epoch.regulator.keys.length} keys`],
@@ -77,10 +77,10 @@ function membersTable(set, epoch) {
 
 function participation(set, headers) {
   if (!headers.length) return empty("No blocks yet", "Nothing was signed so far. The first block appears here.");
-  const signedBy = headers.map(({ header, certificate }) => ({ height: header.height, names: new Set(certificate?.signers.map((item) => item.licence)) }));
+  const signedBy = [...headers].reverse().map(({ header, certificate }) => ({ height: header.height, names: new Set(certificate?.signers.map((item) => item.licence)) }));
   return h("div", { class: "grid-room", tabindex: "0", role: "group", "aria-label": "Who signed the last blocks" }, h("table", { class: "grid" },
-    h("caption", { class: "hidden" }, `Signatures in the certificates of blocks ${signedBy[0].height} to ${signedBy[signedBy.length - 1].height}`),
-    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Validator"), h("th", { scope: "col", colspan: signedBy.length, class: "grid-span" }, `Blocks ${format.count(signedBy[0].height)} to ${format.count(signedBy[signedBy.length - 1].height)}`), h("th", { scope: "col", class: "number" }, "Signed"))),
+    h("caption", { class: "hidden" }, `Signatures in the certificates of blocks ${signedBy[0].height} down to ${signedBy[signedBy.length - 1].height}`),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Validator"), h("th", { scope: "col", colspan: signedBy.length, class: "grid-span" }, `Blocks ${format.count(signedBy[0].height)} down to ${format.count(signedBy[signedBy.length - 1].height)}`), h("th", { scope: "col", class: "number" }, "Signed"))),
     h("tbody", null, set.members.map(({ licence }) => {
       const hits = signedBy.filter((item) => item.names.has(licence)).length;
       return h("tr", null, h("th", { scope: "row" }, licence),
