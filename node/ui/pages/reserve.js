@@ -10,6 +10,7 @@ import { every } from "../lib/every.js";
 import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
 import { amount, blockLink, empty, facts, head, name, notice, pill, raw, section, table, when } from "../lib/parts.js";
+import { Refuted } from "../lib/proof.js";
 import { checkReserve, openRoots } from "../lib/supply_proof.js";
 
 const ASK_MS = 5_000;
@@ -64,12 +65,21 @@ function auditTable({ issuers }) {
 async function commitment(found) {
   const { header } = found;
   const rows = [["Header of block", blockLink(header.height)], ["Its hash", name(header.hash, "block hash")], ["State root in it", name(header.state_root, "state root")]];
-  if (globalThis.crypto?.subtle) {
-    const roots = await openRoots(found);
-    rows.push(["Supply root in that", name(hex(roots.supply_root), "supply root"), `One leaf for each of ${format.plural(found.issuers.length, "issuer")}: coins out, hours, coverage, what falls due. The root counts them.`]);
-    rows.push(["Objects root", name(hex(roots.objects_root), "objects root"), "Commitments, attestations, bonds, licences: what the file below proves one by one."]);
-  }
+  if (globalThis.crypto?.subtle) rows.push(...await parts(found));
   return facts(rows);
+}
+
+async function parts(found) {
+  try {
+    const roots = await openRoots(found);
+    return [
+      ["Supply root in that", name(hex(roots.supply_root), "supply root"), `One leaf for each of ${format.plural(found.issuers.length, "issuer")}: coins out, hours, coverage, what falls due. The root counts them.`],
+      ["Objects root", name(hex(roots.objects_root), "objects root"), "Commitments, attestations, bonds, licences: what the file below proves one by one."],
+    ];
+  } catch (fault) {
+    if (!(fault instanceof Refuted)) throw fault;
+    return [["Its parts", pill("not shown", "bad"), `${format.sentence(fault.message)} Do not rely on this node.`]];
+  }
 }
 
 function proofPart(found, signal) {
