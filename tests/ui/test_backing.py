@@ -262,6 +262,15 @@ def test_hours_are_never_rounded_up(devnet: Devnet, visit: NewVisit) -> None:
     )
     assert found == {
         "hours": ["0.00", "0.00", "0.99", "1.00", "9.99", "12.9", "999.9", "over 1,000"],
-        "left": ["due now", "due now", "1 s", "1 min", "4 min 11 s", "1 h", "1 d 1 h", "364 d"],
+        "left": [
+            "now",
+            "now",
+            "in 1 s",
+            "in 1 min",
+            "in 4 min 11 s",
+            "in 1 h",
+            "in 1 d 1 h",
+            "in 364 d",
+        ],
         "share": ["33.333%", "99.999%"],
     }

@@ -193,7 +193,7 @@ def test_a_deficit_is_said_at_once(poor: Orders, visit: NewVisit) -> None:
         "For each coin of val0 only 0.32 hours are attested: not every coin is covered."
     )
     expect(page.locator(".band")).to_contain_text("deficit")
-    expect(page.locator(".band .notice")).to_contain_text("to mend that")
+    expect(page.locator(".band .notice")).to_contain_text("if that is not mended before")
     expect(page.get_by_text("mints none", exact=True)).to_be_visible()
     expect(page.locator(".ladder .below")).not_to_have_count(0)
     assert seen.axe() == []

@@ -113,8 +113,8 @@ function freshness(row, params, clock) {
   const born = Math.floor(row.since_ms / period);
   const [half, end] = [Math.floor(Math.floor(life / period) / 2), Math.floor(life / period)].map((age) => (born + age) * period);
   if (clock >= end) return pill("faded", "bad");
-  if (clock >= half + period) return [pill("fading", "warn"), h("span", { class: "why" }, "gone in ", until(end))];
-  return [pill("fresh", "good"), h("span", { class: "why" }, "for ", until(half + period))];
+  if (clock >= half + period) return [pill("fading", "warn"), h("span", { class: "why" }, "gone ", until(end))];
+  return [pill("fresh", "good"), h("span", { class: "why" }, "fades ", until(half + period))];
 }
 
 // How many machines, running all the time, so many millionths of an hour a period are.
@@ -158,7 +158,7 @@ export function openingList(items) {
     { name: "Period", cell: (item) => format.count(item.period) },
     { name: "Machines pledged", number: true, cell: (item) => format.count(item.devices) },
     { name: "Opened", number: true, cell: (item) => format.count(item.opened) },
-    { name: "Until", cell: (item) => until(item.deadline_ms) },
+    { name: "Due", cell: (item) => until(item.deadline_ms) },
     { name: "Seed", minor: true, cell: (item) => name(item.seed, "seed of the draw") },
   ], items, empty("Nothing is drawn now", "Attestors draw machines from numbers that they sealed before the period, and the issuer opens them to a benchmark within a period."));
 }

@@ -30,7 +30,7 @@ export async function coverageChart({ issuer, params, signal }) {
     node: drawn.node,
     add(reserves) {
       const time = live.state.status?.sync.header_time_ms ?? Date.now();
-      if (points.length && points[points.length - 1][0] >= time) return;
+      if (points.length && points[points.length - 1][0] >= time) points.pop(); // the same block
       points.push([time, valueOf(reserves, issuer)]);
       show();
     },

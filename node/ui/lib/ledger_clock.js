@@ -29,15 +29,15 @@ export function wall(ledgerMs) {
   return ledgerMs + at - shown;
 }
 
-/** How long it is until a moment of the clock, ticking: "4 min 11 s", then "due now". */
+/** How long it is until a moment of the clock, ticking: "in 4 min 11 s", then "now". */
 export function until(ledgerMs) {
   return h("time", { class: "until", "data-until": ledgerMs, datetime: new Date(ledgerMs).toISOString(),
     title: `${format.utc(ledgerMs)} on the ledger clock` }, left(ledgerMs - now()));
 }
 
-/** A length of time in its two largest units; nothing is left of one that is over. */
+/** A length of time from now on in its two largest units: "in 1 d 4 h", "now". */
 export function left(ms) {
-  if (ms <= 0) return "due now";
+  if (ms <= 0) return "now";
   const seconds = Math.ceil(ms / 1_000);
   const units = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
   const first = units.findIndex(([size]) => seconds >= size);
@@ -45,7 +45,7 @@ export function left(ms) {
     const count = at ? Math.floor((seconds % units[first][0]) / size) : Math.floor(seconds / size);
     return count || !at ? `${format.count(count)} ${name}` : "";
   });
-  return parts.filter(Boolean).join(" ");
+  return `in ${parts.filter(Boolean).join(" ")}`;
 }
 
 function sync() {

@@ -4,6 +4,7 @@ import { share } from "./backing.js";
 import { h } from "./dom.js";
 import * as format from "./format.js";
 import { amount, pill } from "./parts.js";
+import { way } from "./way.js";
 
 const SERVED = ["requested", "accepted", "ready", "active", "closing"];
 const WAYS = {
@@ -51,21 +52,21 @@ export const thenText = (then) => THEN[then] ?? then;
 
 /** The states that an order passes as far as is known now, the present one among them. */
 export function wayOf(order) {
-  const way = WAYS[order.state] ?? [...SERVED, "settled"];
-  return order.queue_until_ms || order.state === "queued" ? ["queued", ...way] : way;
+  const states = WAYS[order.state] ?? [...SERVED, "settled"];
+  return order.queue_until_ms || order.state === "queued" ? ["queued", ...states] : states;
 }
 
 /** The way as a list of steps; those behind, the present one, those ahead. */
 export function stepper(order) {
-  const way = wayOf(order);
-  const at = way.indexOf(order.state);
-  return h("ol", { class: "way", "aria-label": "The way of this order" }, way.map((state, place) => {
-    const isPast = place < at || (place === at && order.has_ended);
-    const kind = place > at ? "ahead" : isPast ? "past" : "here";
-    const isBad = place === at && (state === "lapsed" || state === "failed");
-    return h("li", { class: isBad ? `${kind} bad` : kind, "aria-current": place === at ? "step" : null },
-      h("span", { class: "way-name" }, format.capital(state)), h("span", { class: "way-why" }, MEANINGS[state]));
-  }));
+  const states = wayOf(order);
+  const at = states.indexOf(order.state);
+  return way("The way of this order", states.map((state, place) => ({
+    name: format.capital(state),
+    why: MEANINGS[state],
+    kind: place > at ? "ahead" : place < at || order.has_ended ? "past" : "here",
+    isHere: place === at,
+    isBad: place === at && (state === "lapsed" || state === "failed"),
+  })));
 }
 
 /** Who is to act, as a sentence without its end. */

@@ -70,7 +70,7 @@ function fill(parts, view) {
 function bandText({ backing, params }) {
   const { state, since_ms: since } = backing;
   return [h("p", null, pill(state, tone(state)), " ", BANDS[state]?.means),
-    state === "deficit" && notice("bad", null, h("p", null, "It has ", clock.until(since + params.economy.cure_ms), " to mend that. Then it is caged, and there is no way back."))];
+    state === "deficit" && notice("bad", null, h("p", null, "It is caged ", clock.until(since + params.economy.cure_ms), " if that is not mended before, and there is no way back."))];
 }
 
 function numbers({ backing, params }) {
@@ -122,7 +122,7 @@ function conduct({ id, backing: { conduct: held }, orders }) {
   const count = orders.isWhole ? format.plural(orders.items.length, "order") : `more than ${format.plural(orders.items.length, "order")}`;
   return facts([
     ["Open orders", h("a", { href: `/ui/redemptions?issuer=${id}` }, count)],
-    ["Strikes", held.strikes ? [String(held.strikes), ", one is forgiven in ", clock.until(held.forgiven_ms)] : "none", "One for each period in which it did not accept, or did not serve, or lost a dispute."],
+    ["Strikes", held.strikes ? [String(held.strikes), ", one is forgiven ", clock.until(held.forgiven_ms)] : "none", "One for each period in which it did not accept, or did not serve, or lost a dispute."],
     ["Next penalty", format.percent(held.next_penalty_ppm), "Of an order that it fails now, paid to the holder from the bond. It doubles with each strike."],
     ["Penalties today", [amount(held.paid_today), " coins"]],
   ]);
@@ -134,12 +134,12 @@ function licenceFacts({ backing, licence: held }) {
     facts([
       ["Licence", [pill(held.state, LICENCE_TONES[held.state] ?? "plain"), held.cause && ` for ${held.cause}`, " since ", when(clock.wall(held.since_ms))], "What validators and the regulator let it do."],
       ["Solvency", [pill(backing.state, tone(backing.state)), " since ", when(clock.wall(backing.since_ms))], "How its coins are covered, whatever its licence says."],
-      held.deadline_ms !== null && ["Next change of the licence", [format.utc(held.deadline_ms), ", in ", clock.until(held.deadline_ms)]],
+      held.deadline_ms !== null && ["Next change of the licence", [format.utc(held.deadline_ms), ", ", clock.until(held.deadline_ms)]],
       ["Jurisdiction", licence.jurisdiction],
       ["Also validates", licence.validator ? `yes, seat ${licence.seat}` : "no"],
       ["Legal document", name(licence.document_hash, "hash of the legal document"), "A hash: whoever has the document can compare."],
       ["Certificate", name(licence.certificate_hash, "hash of the certificate")],
-      ...held.rotations.map((item) => [`Next ${item.role} key`, [name(item.key, `next ${item.role} key`), " in ", clock.until(item.after_ms)]]),
+      ...held.rotations.map((item) => [`Next ${item.role} key`, [name(item.key, `next ${item.role} key`), " ", clock.until(item.after_ms)]]),
     ]),
     h("details", { class: "raw" }, h("summary", null, "Public keys of its roles"),
       facts(Object.entries(licence.keys).map(([role, key]) => [format.capital(role), name(key, `${role} key`)]))),

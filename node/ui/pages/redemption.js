@@ -4,6 +4,7 @@ import { Problem, get } from "../lib/api.js";
 import { panel } from "../lib/capacity.js";
 import { h, put } from "../lib/dom.js";
 import { every } from "../lib/every.js";
+import { gathered } from "../lib/gathered.js";
 import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
 import * as live from "../lib/live.js";
@@ -11,6 +12,7 @@ import { ledeOf, statePill, stepper, thenText, whereCoins, whoText } from "../li
 import { addressName, amount, empty, facts, head, name, notice, pill, raw, say, section } from "../lib/parts.js";
 
 const ASK_MS = 2_000;
+const GATHER_MS = 200;
 const PPM = 1_000_000;
 
 export default async function redemption(context) {
@@ -44,9 +46,8 @@ export default async function redemption(context) {
     fill(parts, held);
   };
   every(ASK_MS, again, signal);
-  live.on("order", (event) => {
-    if (event.id === id) again().catch(() => {}); // the next turn asks again
-  }, signal);
+  const soon = gathered(GATHER_MS, again, signal);
+  live.on("order", (event) => event.id === id && soon(), signal);
 }
 
 async function read(id, signal) {
@@ -79,10 +80,10 @@ function fill(parts, { order, conduct }) {
 function next(order) {
   if (order.has_ended) {
     return notice("plain", order.is_paid ? "It is over" : "It is over; the next block pays",
-      order.deadline_ms !== null && h("p", null, "In ", clock.until(order.deadline_ms), `: ${thenText(order.then)}.`));
+      order.deadline_ms !== null && h("p", null, "What comes ", clock.until(order.deadline_ms), `: ${thenText(order.then)}.`));
   }
   return notice(order.waits_for === "issuer" ? "warn" : "plain", `${whoText(order)}.`,
-    order.deadline_ms !== null && h("p", null, "If nobody does anything: in ", h("strong", null, clock.until(order.deadline_ms)), ` ${thenText(order.then)}.`),
+    order.deadline_ms !== null && h("p", null, "If nobody does anything, ", h("strong", null, clock.until(order.deadline_ms)), `: ${thenText(order.then)}.`),
     order.deadline_ms !== null && h("p", { class: "why" }, `${format.utc(order.deadline_ms)} on the ledger clock, which stands still while no blocks come.`),
     hint(order));
 }
@@ -136,7 +137,7 @@ function dispute({ dispute: held }) {
     ["Claimed", [amount(held.claimed), " coins delivered"]],
     ["Deposit", [amount(held.deposit), " coins"], "It goes to the other side if the panel does not agree; back if the panel is silent."],
     ["Panel", panel(held), "Attestors of distinct groups that are no party; three decide."],
-    held.verdict === "open" && ["Until", clock.until(held.deadline_ms)],
+    held.verdict === "open" && ["Decided", clock.until(held.deadline_ms), "The highest receipt stands if the panel is silent."],
   ]);
 }
 

@@ -3,6 +3,7 @@
 import { get, withQuery } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { every } from "../lib/every.js";
+import { gathered } from "../lib/gathered.js";
 import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
 import * as live from "../lib/live.js";
@@ -12,6 +13,7 @@ import { amount, empty, meter, name, raw, section, table } from "../lib/parts.js
 const PAGE = 100;
 const PAGES_MAX = 10; // that are read again and again while they are looked at
 const ASK_MS = 3_000;
+const GATHER_MS = 500;
 
 export default async function redemptions(context) {
   const { signal, query } = context;
@@ -48,7 +50,7 @@ export default async function redemptions(context) {
     raw(first, withQuery("orders", { issuer, limit: PAGE })));
   const again = async () => draw(await read());
   every(ASK_MS, again, signal);
-  live.on("order", () => again().catch(() => {}), signal); // the next turn asks again
+  live.on("order", gathered(GATHER_MS, again, signal), signal);
 }
 
 async function readPages(issuer, pages, signal) {
@@ -90,7 +92,7 @@ function endedTable(orders) {
     { name: "End", cell: (item) => statePill(item) },
     { name: "Delivered", number: true, cell: delivered },
     { name: "Came back", number: true, cell: (item) => amount(item.refunded) },
-    { name: "Forgotten in", cell: (item) => (item.deadline_ms === null ? "–" : clock.until(item.deadline_ms)) },
+    { name: "Forgotten", cell: (item) => (item.deadline_ms === null ? "–" : clock.until(item.deadline_ms)) },
   ], orders, empty("None", "No order ended within the last hour."));
 }
 
@@ -106,5 +108,5 @@ function delivered(item) {
 }
 
 function next(item) {
-  return [whoText(item), ".", item.deadline_ms !== null && h("span", { class: "why" }, "In ", clock.until(item.deadline_ms), `: ${thenText(item.then)}.`)];
+  return [whoText(item), ".", item.deadline_ms !== null && h("span", { class: "why upper" }, clock.until(item.deadline_ms), `: ${thenText(item.then)}.`)];
 }

@@ -11,6 +11,7 @@ import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
 import { amount, blockLink, empty, facts, head, name, notice, pill, raw, section, table, when } from "../lib/parts.js";
 import { Refuted } from "../lib/proof.js";
+import { again } from "../lib/router.js";
 import { checkReserve, openRoots } from "../lib/supply_proof.js";
 
 const ASK_MS = 5_000;
@@ -31,7 +32,7 @@ export default async function reserve(context) {
     const { sync } = await get("status", { signal });
     if (sync.height > first.height) {
       put(newer, `${format.plural(sync.height - first.height, "block")} came since. `,
-        h("button", { type: "button", onclick: () => reserve(context) }, "Show the newest figures"));
+        h("button", { type: "button", onclick: again }, "Show the newest figures"));
     }
   }, signal);
 }

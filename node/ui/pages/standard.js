@@ -8,6 +8,7 @@ import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
 import { amount, empty, notice, pill, raw, section, table, when } from "../lib/parts.js";
 import { UNITS } from "../lib/standard_words.js";
+import { way } from "../lib/way.js";
 
 const ASK_MS = 5_000;
 const PPM = 1_000_000;
@@ -18,7 +19,7 @@ export default async function standard(context) {
   const read = () => Promise.all([get("standards", { signal }), get(withQuery("standards/history", { limit: HISTORY }), { signal })]);
   const [params] = await Promise.all([get("params", { signal }), clock.start(signal)]);
   const first = await read();
-  const parts = { lede: h("p", { class: "lede" }), step: h("div"), units: h("div"), factors: h("div"), time: h("div"), impact: h("div") };
+  const parts = { lede: h("p", { class: "lede" }), step: h("div", { class: "stack" }), units: h("div"), factors: h("div"), time: h("div"), impact: h("div") };
   const draw = ([found, history]) => {
     put(parts.lede, ledeOf(found));
     put(parts.step, stepNotice(found));
@@ -53,10 +54,21 @@ function stepNotice({ state, step, active, deadline_ms: deadline }) {
   const { version } = step.standard;
   const raised = step.standard.references.filter((item) => item.units !== unitsOf(active, item.workload)).map(({ workload }) => workload);
   const what = raised.length ? `raises ${format.listed(raised)}; no factor falls by more than ${format.percent(step.cut_ppm)}` : "adds machines or workloads";
+  const shown = stepWay(state, step, deadline);
   if (state === "draft") {
-    return notice("plain", `Standard ${version} is a draft`, h("p", null, `Receipts say that machines have become faster: it ${what}. It binds nobody, and lapses in `, clock.until(deadline), " unless validators propose it."));
+    return [shown, notice("plain", `Standard ${version} is a draft`, h("p", null, `Receipts say that machines have become faster: it ${what}. It binds nobody, and lapses `, clock.until(deadline), " unless validators propose it."))];
   }
-  return notice("warn", `Standard ${version} is announced`, h("p", null, `It ${what}. In force in `, h("strong", null, clock.until(deadline)), ", at the start of a period. Orders that are open keep what is better for their holders."));
+  return [shown, notice("warn", `Standard ${version} is announced`, h("p", null, `It ${what}. In force `, h("strong", null, clock.until(deadline)), ", at the start of a period. Orders that are open keep what is better for their holders."))];
+}
+
+// A draft may be left out: validators announce what they like within the bounds.
+function stepWay(state, step, deadline) {
+  const isDraft = state === "draft";
+  return way(`The way of standard ${step.standard.version}`, [
+    isDraft && { name: "Draft", why: "advised by receipts", kind: "here", isHere: true },
+    { name: "Announced", why: isDraft ? "by a quorum of validators" : [format.utc(clock.wall(step.noticed_ms)), "; its numbers stand"], kind: isDraft ? "ahead" : "here", isHere: !isDraft },
+    { name: "In force", why: isDraft ? "after its notice" : clock.until(deadline), kind: "ahead" },
+  ].filter(Boolean));
 }
 
 const unitsOf = (version, workload) => version.references.find((item) => item.workload === workload)?.units ?? null;
@@ -103,7 +115,7 @@ function timeline({ active, step, state, deadline_ms: deadline }, { items, next_
   entries.push(entry(active, "now", "in force", ["since ", when(clock.wall(active.since_ms))]));
   if (step) {
     const noticed = [state === "draft" ? "drafted " : "announced ", when(clock.wall(step.noticed_ms))];
-    entries.push(entry(step.standard, "next", state === "draft" ? "draft" : "announced", [...noticed, state === "draft" ? ", lapses in " : ", in force in ", clock.until(deadline)], active));
+    entries.push(entry(step.standard, "next", state === "draft" ? "draft" : "announced", [...noticed, state === "draft" ? ", lapses " : ", in force ", clock.until(deadline)], active));
   } else {
     entries.push(h("li", { class: "none" }, h("p", null, "No step is open."), h("p", { class: "why" },
       `Validators may propose one at any time; it is announced for ${format.duration(economy.notice_ms)}, and comes ${format.duration(economy.step_spacing_ms)} after the last at the earliest. Where receipts show that machines outrun the standard by ${format.percent(economy.trigger_ppm)}, the chain drafts one itself.`)));
