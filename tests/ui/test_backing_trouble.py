@@ -99,16 +99,18 @@ SAID = {
     "failed": ("was not ready in time", "nodes forget it"),
 }
 """Of each state the answer of the page, and what it says of what comes."""
+LOOKED_THROUGH = ("queued", "active", "disputed", "lapsed")
+"""By axe-core: between them they have every part of the page."""
 
 
-@pytest.mark.parametrize("path", AT_START)
-def test_every_page_at_the_first_block(path: str, start: str, visit: NewVisit) -> None:
+def test_every_page_at_the_first_block(start: str, visit: NewVisit) -> None:
     """Opens each page where nothing was ever signed: it has an answer, and nothing is wrong."""
     seen = visit(start)
     seen.expected += ("/v1/reserve/history",)
-    page = seen.open(path)
-    expect(page.locator(".lede")).to_contain_text(AT_START[path])
-    assert seen.axe() == []
+    for path, answer in AT_START.items():
+        page = seen.open(path)
+        expect(page.locator(".lede")).to_contain_text(answer)
+        assert seen.axe() == [], path
 
 
 def test_nothing_is_proved_at_the_first_block(start: str, visit: NewVisit) -> None:
@@ -119,17 +121,18 @@ def test_nothing_is_proved_at_the_first_block(start: str, visit: NewVisit) -> No
     expect(page.get_by_role("button", name="Check these figures")).to_have_count(0)
 
 
-@pytest.mark.parametrize("state", SAID)
-def test_an_order_in_each_state(state: str, orders: Orders, visit: NewVisit) -> None:
-    """Opens an order: where it stands, what comes if nobody acts, and coins that add up."""
+def test_an_order_in_each_state(orders: Orders, visit: NewVisit) -> None:
+    """Opens an order of each state: where it stands, what comes if nobody acts, and coins that add
+    up."""
     seen = visit(orders.url)
-    page = seen.open(f"redemption/{orders.ids[state]}")
-    answer, then = SAID[state]
-    expect(page.locator(".lede")).to_contain_text(answer)
-    expect(page.locator(".way [aria-current] .way-name")).to_have_text(state.capitalize())
-    expect(page.locator(".notice").first).to_contain_text(then)
-    expect(page.locator(".equation .pill")).to_have_text("nothing lost")
-    assert seen.axe() == []
+    for state, (answer, then) in SAID.items():
+        page = seen.open(f"redemption/{orders.ids[state]}")
+        expect(page.locator(".lede")).to_contain_text(answer)
+        expect(page.locator(".way [aria-current] .way-name")).to_have_text(state.capitalize())
+        expect(page.locator(".notice").first).to_contain_text(then)
+        expect(page.locator(".equation .pill")).to_have_text("nothing lost")
+        if state in LOOKED_THROUGH:
+            assert seen.axe() == [], state
 
 
 def test_a_panel_is_shown_with_who_sits_on_it(orders: Orders, visit: NewVisit) -> None:

@@ -10,7 +10,7 @@ import { amount, empty, notice, pill, raw, section, table, when } from "../lib/p
 import { UNITS } from "../lib/standard_words.js";
 import { way } from "../lib/way.js";
 
-const ASK_MS = 5_000;
+const ASK_MS = 3_000;
 const PPM = 1_000_000;
 const HISTORY = 200;
 
