@@ -8,10 +8,10 @@ let library = null;
 
 /**
  * A figure with a chart of one series over the last `windowMs`, or over all that it is given.
- * `label(value)` writes a value; `kind` is how values are drawn: points, bars or a line; `marks`
- * are values that a line across marks, {at, colour}, by the name of the colour. Gives {node,
- * set(times_s, values, summary)}; `signal` ends it. The summary says the figures in words, for a
- * canvas says nothing to who cannot see it.
+ * `label(value)` writes a value; `kind` is how values are drawn: points, bars, or a line that holds
+ * each value until the next; `marks` are values that a line across marks, {at, colour}, by the name
+ * of the colour. Gives {node, set(times_s, values, summary)}; `signal` ends it. The summary says
+ * the figures in words, for a canvas says nothing to who cannot see it.
  */
 export function chart({ title, label, windowMs, kind = "points", marks = [], signal }) {
   const caption = h("figcaption", null, title);
@@ -77,7 +77,7 @@ function options(Plot, width, { label, windowMs, kind, marks, reading }) {
   const series = {
     bars: { fill: accent, width: 0, paths: Plot.paths.bars({ size: [0.72, 14] }), points: { show: false } },
     points: { stroke: accent, paths: () => null, points: { show: true, size: 5, fill: accent, stroke: accent } },
-    line: { stroke: accent, width: 2, points: { show: (plot) => plot.data[0].length < 3, size: 6, fill: accent } },
+    line: { stroke: accent, width: 2, paths: Plot.paths.stepped({ align: 1 }), points: { show: (plot) => plot.data[0].length < 3, size: 6, fill: accent } },
   }[kind];
   const span = windowMs ? () => [(Date.now() - windowMs) / 1_000, Date.now() / 1_000] : wholeSpan;
   const top = Math.max(0, ...marks.map(({ at }) => at));
