@@ -6,10 +6,7 @@ import * as format from "./format.js";
 import * as live from "./live.js";
 import { notice } from "./parts.js";
 import { go } from "./router.js";
-
-const STALLED_MS = 30_000; // three heartbeats, as the node's own readiness counts
-
-const seenMissing = new Map(); // licence -> when this page first saw its link gone
+import { troubleOf } from "./trouble.js";
 
 /** Fill menu and search; the state of the network is drawn whenever it is heard. */
 export function start(pages) {
@@ -100,7 +97,8 @@ async function ofHash(hash) {
   return status === "unknown" ? `/ui/block/${hash}` : `/ui/tx/${hash}`;
 }
 
-function drawState({ status, lostMs, tip }) {
+function drawState(state) {
+  const { status } = state;
   const pulse = document.getElementById("pulse");
   const banner = document.getElementById("banner");
   if (status) {
@@ -109,7 +107,7 @@ function drawState({ status, lostMs, tip }) {
       `Served by ${status.node.name || "a node"} (${status.node.role}, marsa ${status.node.version}). Chain `,
       h("span", { class: "mono" }, format.short(status.network.chain_id)), ". All times are UTC."));
   }
-  const trouble = troubleOf(status, lostMs, tip);
+  const trouble = troubleOf(state);
   const key = trouble ? trouble.title : "";
   if (banner.dataset.key !== key) {
     banner.dataset.key = key;
@@ -117,43 +115,7 @@ function drawState({ status, lostMs, tip }) {
   }
   const text = banner.querySelector(".trouble");
   if (text && trouble && text.textContent !== trouble.text) text.textContent = trouble.text;
-  const word = lostMs ? "offline" : !status ? "connecting" : trouble?.tone === "bad" ? "stalled" : "live";
+  const word = state.lostMs ? "offline" : !status ? "connecting" : trouble?.tone === "bad" ? "stalled" : "live";
   pulse.className = `pulse ${word}`;
   pulse.textContent = word === "live" ? `Block ${format.count(status.sync.height)}` : format.capital(word);
-}
-
-/** What a reader must know before believing any page: {tone, title, text}, or null. */
-export function troubleOf(status, lostMs, tip) {
-  const now = Date.now();
-  if (lostMs !== null) {
-    const last = tip ? ` What you see is as of block ${format.count(tip.height)}.` : "";
-    return { tone: "bad", title: "This node does not answer", text: `Not since ${format.utc(lostMs)}. Asking again every few seconds.${last}` };
-  }
-  if (!status) return null;
-  const { consensus, sync } = status;
-  noteMissing(consensus.missing, now);
-  const missing = consensus.missing.map((name) => `${name} (seen gone ${format.relative(seenMissing.get(name), now)})`);
-  if (consensus.connected < consensus.quorum || (consensus.last_commit_age_ms ?? 0) > STALLED_MS) {
-    const since = `The last block is ${format.count(sync.height)}, of ${format.utc(sync.header_time_ms)}.`;
-    const who = missing.length
-      ? `${consensus.connected} of the ${consensus.quorum} validators that must sign are connected to this node; missing: ${format.listed(missing)}.`
-      : `All ${consensus.validators} validators are connected to this node; view ${consensus.view}, led by ${consensus.primary}, has not brought a block.`;
-    return { tone: "bad", title: "No new blocks", text: `${since} ${who} Nothing that is final is in danger; payments wait.` };
-  }
-  if (sync.catching_up) {
-    return { tone: "warn", title: "This node is catching up", text: `It has block ${format.count(sync.height)} of ${format.count(sync.target_height)}. Newer things are not shown yet.` };
-  }
-  if (missing.length) {
-    const spare = consensus.connected - consensus.quorum;
-    const left = spare ? `${format.plural(spare, "more failure", "more failures")} can be borne.` : "One more failure would stop blocks.";
-    return { tone: "warn", title: `Not connected to this node: ${format.listed(consensus.missing)}`, text: `Blocks go on: ${consensus.connected} of ${consensus.validators} are connected, ${consensus.quorum} must sign. ${left}` };
-  }
-  if (consensus.reason) return { tone: "warn", title: "This node does not vote", text: format.sentence(consensus.reason) };
-  if (status.warnings.length) return { tone: "warn", title: "For the operator of this node", text: status.warnings.join(" ") };
-  return null;
-}
-
-function noteMissing(names, now) {
-  for (const name of seenMissing.keys()) if (!names.includes(name)) seenMissing.delete(name);
-  for (const name of names) if (!seenMissing.has(name)) seenMissing.set(name, now);
 }

@@ -33,20 +33,14 @@ export async function checkProof({ txid, body, proof, chainId, signal, onStep })
   const top = await climb(await taggedHash("merkle/leaf", leaf), inclusion);
   const root = await taggedHash("merkle/root", bigEndian(inclusion.count, 8), top);
   need(hex(root) === header.tx_root, "the path does not lead to the block's list of transactions");
-  onStep(`It is number ${inclusion.index + 1} of ${inclusion.count} in the block: ${plural(inclusion.path.length, "hash", "hashes")} lead to the header's root.`);
-  return checkHeader({ header, certificate: proof.certificate, chainId, signal, onStep });
-}
-
-/**
- * Check that a header is final: its hash, the signatures of a quorum, and that those validators
- * follow from the first ones. As `checkProof`; a transaction or the reserve hangs on it.
- */
-export async function checkHeader({ header, certificate, chainId, signal, onStep }) {
+  onStep(inclusion.count === 1
+    ? "It is the only transaction of its block: its hash leads to the header's root."
+    : `It is number ${inclusion.index + 1} of ${inclusion.count} in its block: ${plural(inclusion.path.length, "hash", "hashes")} lead to the header's root.`);
   need(header.chain_id === chainId, "the header is of another chain");
   need(hex(await headerHash(header)) === header.hash, "the header does not hash to the block's hash");
   onStep(`The header of block ${header.height} hashes to ${header.hash.slice(0, 16)}…, and so cannot be another.`);
   const members = await membersOf(header, signal);
-  const signers = await checkCertificate(certificate, header, members);
+  const signers = await checkCertificate(proof.certificate, header, members);
   onStep(`${listed(signers)} signed it: ${signers.length} of ${members.length} validators, and ${quorum(members.length)} are a quorum.`);
   const changes = await checkChanges(header, signal);
   onStep(changes
@@ -59,8 +53,7 @@ export async function checkHeader({ header, certificate, chainId, signal, onStep
 /** This browser has no Ed25519. */
 export class NoEd25519 extends Error {}
 
-/** Throws NoEd25519 where signatures cannot be checked. */
-export async function checkEd25519() {
+async function checkEd25519() {
   // Also where the page came over plain HTTP from another machine: there is no crypto.subtle then.
   if (!globalThis.crypto?.subtle) throw new NoEd25519("This page did not come from a secure place (https, or this machine), so the browser lends it no cryptography.");
   try {
@@ -73,18 +66,22 @@ export async function checkEd25519() {
 async function checkBytes(txid, body, proof) {
   const data = unhex(proof.transaction);
   need(data[0] === 1 && data[1] === 1, "these are not the bytes of a transaction");
-  let sealed;
-  try {
-    sealed = unpack(data.subarray(2));
-  } catch (fault) {
-    throw new Refuted(`the bytes cannot be read: ${fault.message}`);
-  }
-  const [bodyPart, witnessPart] = sealed.items;
+  const [bodyPart, witnessPart] = readSealed(data.subarray(2));
   const found = await taggedHash("txid", bodyPart.bytes);
   need(hex(found) === txid, "the bytes hash to another txid");
   compareBody(bodyPart.items, body);
   const leaf = await taggedHash("wtxid", found, await taggedHash("witness", witnessPart.bytes));
   return { leaf };
+}
+
+function readSealed(data) {
+  try {
+    const { items } = unpack(data);
+    need(items.length === 2 && items.every((item) => item.bytes) && items[0].items.length === 8, "they are of another shape");
+    return items;
+  } catch (fault) {
+    throw new Refuted(`the bytes cannot be read: ${fault.message}`);
+  }
 }
 
 // Field by field, so that the node cannot show one transaction and prove another.

@@ -46,7 +46,7 @@ function ledeOf(replica, now) {
 function figuresOf({ replica, epoch }, now) {
   return figures([
     { name: "Last block", value: format.count(replica.height), note: now.last_commit_age_ms === null ? "none since this node started" : `${format.duration(now.last_commit_age_ms)} ago` },
-    { name: "View", value: format.count(replica.view), note: replica.view ? `the leader changed ${format.plural(replica.view, "time")} in this epoch` : "the leader did not change in this epoch" },
+    { name: "View", value: format.count(replica.view), note: replica.view ? `${format.plural(replica.view, "change")} of the leader in this epoch` : "the leader did not change in this epoch" },
     { name: "Connected", value: `${now.connected} of ${now.validators}`, note: `${now.quorum} are needed`, tone: now.connected < now.quorum ? "bad" : now.connected < now.validators ? "warn" : "good" },
     { name: "Patience", value: format.duration(replica.timeout_ms), note: replica.failed_views ? `after ${format.plural(replica.failed_views, "failed view")}` : "before the leader is suspected" },
     { name: "Epoch", value: format.count(epoch.number), note: `since block ${format.count(epoch.base_height + 1)}` },
@@ -70,6 +70,7 @@ function phases(item) {
 }
 
 function says(item) {
+  if (!item.linked) return h("span", { class: "soft" }, "nothing: it is away");
   if (item.view_change !== null) return `asks for view ${item.view_change}`;
   if (item.suspects) return "suspects the leader";
   return item.heard ? h("span", { class: "soft" }, "all is well") : h("span", { class: "soft" }, "not heard yet");
@@ -79,8 +80,8 @@ function ownPart({ replica }) {
   const { guard } = replica;
   return facts([
     ["Votes", guard === null ? "It has no seat: it follows and checks, and nobody asks it for votes." : replica.may_vote ? pill("yes", "good") : pill("not now", "warn"), guard?.reason || null],
-    guard !== null && ["Never votes again at or below", `height ${format.count(guard.vote_above)}`, "So that it cannot sign two different blocks of one height, whatever happens to it."],
-    ["Highest block proved to it", format.count(replica.known_height)],
+    guard !== null && ["Never again at or below", `height ${format.count(guard.vote_above)}`, "So that it cannot sign two different blocks of one height, whatever happens to it."],
+    ["Highest proved block", format.count(replica.known_height)],
     replica.suspicion && ["Why it suspects the leader", replica.suspicion],
   ]);
 }

@@ -8,6 +8,7 @@ import * as live from "../lib/live.js";
 import { WINDOW_MS, pace } from "../lib/pace.js";
 import { amount, empty, figures, head, meter, pill, section, table } from "../lib/parts.js";
 import { strip } from "../lib/strip.js";
+import { troubleOf } from "../lib/trouble.js";
 
 const BLOCKS = 60;
 const DRAW_MS = 500;
@@ -100,6 +101,7 @@ function ledeOf(tip, reserve, median) {
   if (tip === null || tip.height === 0) return "The chain stands at its first block. Nothing was sent yet.";
   const out = BigInt(format.sum(reserve.issuers.map((item) => item.outstanding)));
   if (!out) return "The chain runs, and no coin was issued yet.";
+  if (troubleOf(live.state)?.isStalled) return "No blocks come now. Every coin is covered by compute that others attest.";
   const pace = median === null ? "The chain runs" : `Blocks become final in ${format.duration(median)}`;
   return `${pace}, and every coin is covered by compute that others attest.`;
 }

@@ -1,7 +1,6 @@
 // What did this transaction move, is it final, and can that be shown?
 
 import { get, getFinal } from "../lib/api.js";
-import { checker } from "../lib/checker.js";
 import { address, unhex } from "../lib/codec.js";
 import { h, put } from "../lib/dom.js";
 import * as format from "../lib/format.js";
@@ -9,7 +8,7 @@ import { movedBy, ownersOf } from "../lib/moved.js";
 import { issuers, params } from "../lib/names.js";
 import { describe, flow } from "../lib/operations.js";
 import { addressName, amount, blockLink, empty, facts, head, name, notice, pill, raw, section, when } from "../lib/parts.js";
-import { checkProof } from "../lib/proof.js";
+import { NoEd25519, Refuted, checkProof } from "../lib/proof.js";
 
 const WAIT = "4s"; // a question of a transaction that is not final waits so long at the node
 
@@ -71,7 +70,7 @@ async function drawKnown(context, found, path) {
       ["Valid until", when(body.expires_at_ms)],
       ["Signed by", format.plural(witness.signatures.length, "key")],
     ]),
-    body.operations.length > 0 && section("What it does", null, h("ol", { class: "operations" }, body.operations.map((item) => h("li", null, format.capital(describe(item)), ".")))),
+    body.operations.length > 1 && section("What it does", null, h("ol", { class: "operations" }, body.operations.map((item) => h("li", null, format.capital(describe(item)), ".")))),
     (body.inputs.length > 0 || body.outputs.length > 0) && section("From inputs to outputs", null, flowOf(view), conservation(view)),
     found.proof && section("Proof", "The node says that this is final. It need not be believed: the proof can be checked here, in your browser.", proofPart(view)),
     raw(found, path));
@@ -139,17 +138,34 @@ function equation({ asset, came, went, fee, others }, names) {
   const side = (terms) => (terms.length ? terms : [[0n, "in"]]).map(([units, what], at) => [at ? " + " : "", h("span", { class: "term" }, amount(units), h("span", { class: "soft" }, ` ${what}`))]);
   const holds = total(left) === total(right);
   return h("li", null, h("strong", null, names.nameOf(asset)), h("span", null, side(left), " = ", side(right)),
-    holds ? pill("nothing made, nothing lost", "good") : pill("this does not add up", "bad"));
+    holds ? pill("it adds up", "good") : pill("it does not add up", "bad"));
 }
 
-function proofPart({ found, body, signal }) {
-  return checker({
-    button: "Check the proof in this browser",
-    check: async (onStep) => {
+function proofPart(view) {
+  const { found, body, signal } = view;
+  const steps = h("ol", { class: "steps", "aria-live": "polite" });
+  const verdict = h("div", { "aria-live": "polite" });
+  const button = h("button", { type: "button", class: "primary", onclick: check }, "Check the proof in this browser");
+  async function check() {
+    button.disabled = true;
+    put(steps);
+    put(verdict);
+    try {
       const { network } = await getFinal("status", { signal });
-      return checkProof({ txid: found.txid, body, proof: found.proof, chainId: network.chain_id, signal, onStep });
-    },
-    command: "marsa tx verify-proof",
-    signal,
-  });
+      const rest = await checkProof({ txid: found.txid, body, proof: found.proof, chainId: network.chain_id, signal, onStep: (text) => steps.append(h("li", null, text)) });
+      put(verdict, notice("good", "The proof holds", h("p", null, "One thing is left to you: this node itself named the chain and its first validators. Compare both with your genesis file, or use ", h("code", null, "marsa tx verify-proof"), ", which does."),
+        h("p", null, "Chain id ", name(rest.chainId, "chain id"), h("br"), "First validators ", name(rest.firstSet, "hash of the first validators"))));
+    } catch (fault) {
+      if (signal.aborted) return;
+      put(verdict, failed(fault));
+    }
+    button.disabled = false;
+  }
+  return h("div", { class: "proof" }, h("p", null, button), steps, verdict);
+}
+
+function failed(fault) {
+  if (fault instanceof NoEd25519) return notice("warn", "Not checked", h("p", null, `${fault.message} The command marsa tx verify-proof checks it without a browser.`));
+  if (fault instanceof Refuted) return notice("bad", "The proof does not hold", h("p", null, `${format.capital(fault.message)}. Do not rely on this node; ask another one.`));
+  return notice("warn", "Not checked to the end", h("p", null, format.sentence(String(fault.message))));
 }
