@@ -49,10 +49,11 @@ def up_text(place: Place, states: Sequence[NodeState]) -> str:
             table(("account", "address"), rows),
             "The keys of these accounts are PUBLIC: send nothing of value to them.",
             "",
-            f"Genesis {place.directory / 'genesis.json'}",
-            f"Health  {devnet.nodes[0].ops}/readyz",
-            f"Next    {_program()} tx send bob 5 --from alice",
-            f"Stop    {_program()} devnet down{suffix}",
+            f"Explorer {devnet.nodes[0].api}/ui/",
+            f"Genesis  {place.directory / 'genesis.json'}",
+            f"Health   {devnet.nodes[0].ops}/readyz",
+            f"Next     {_program()} tx send bob 5 --from alice",
+            f"Stop     {_program()} devnet down{suffix}",
         )
     )
 

@@ -84,7 +84,7 @@ function options(Plot, width, { label, windowMs, kind, marks, reading }) {
   return {
     width,
     height: HEIGHT_PX,
-    padding: [10, 8, 0, 0],
+    padding: [10, 28, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
     scales: { x: { time: true, range: span }, y: { range: (_, __, most) => [0, Math.max(most, top) > 0 ? Math.max(most, top) * 1.15 : 1] } },
