@@ -80,13 +80,11 @@ export function weakest(items) {
   return items.reduce((least, item) => (least === null || item.coverage_ppm < least.coverage_ppm ? item : least), null);
 }
 
-/**
- * Coins against hours as one bar: what is covered, then what is spare or missing. `most` is the
- * amount that the whole width stands for.
- */
-export function coverBar(item, most) {
+/** Coins against hours as one bar: what is covered, then what is spare or missing. */
+export function coverBar(item) {
   const coins = BigInt(item.outstanding);
   const hours = BigInt(item.reserve);
+  const most = coins < hours ? hours : coins;
   const covered = coins < hours ? coins : hours;
   const rest = coins < hours ? hours - coins : coins - hours;
   const label = `${whole(item.outstanding)} coins out, ${whole(item.reserve)} hours attested`;

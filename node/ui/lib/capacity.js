@@ -89,7 +89,7 @@ function commitment(item, { standard, params, clock }) {
       pair("Promised", [machines(item.microhours, params), " at all times"], `${format.coins(item.microhours)} device hours a period of ${format.duration(params.period_ms)}`),
       pair("Counted", [machines(item.counted_microhours, params)], `by ${format.plural(groupsOf(item), "group")} that attest`),
       pair("Worth", [amount(item.worth)], `hours of the standard; a device hour is ${format.coins(factor)} at its least`),
-      pair(item.state === "proposed" ? "Lapses" : item.state === "contested" ? "Judged" : "Ends", item.deadline_ms ? [until(item.deadline_ms)] : "–", item.deadline_ms ? format.utc(item.deadline_ms).slice(0, 16) : "")),
+      item.deadline_ms !== null && pair(item.state === "proposed" ? "Lapses" : "Ends", until(item.deadline_ms), format.utc(item.deadline_ms).slice(0, 16))),
     attestations(item, params, clock));
 }
 
@@ -141,7 +141,7 @@ export function challengeList(items) {
     { name: "Deposit", number: true, cell: (item) => amount(item.deposit) },
     { name: "Penalty if upheld", number: true, cell: (item) => amount(item.penalty) },
     { name: "Panel", wide: true, cell: (item) => panel(item) },
-    { name: "Decided by", cell: (item) => until(item.deadline_ms) },
+    { name: "Decided", cell: (item) => until(item.deadline_ms) },
   ], items, empty("No doubt is open", "Anybody who doubts that these hours exist may challenge a commitment, with a deposit. A panel of attestors that are no party then rules.", "marsa capacity challenge --help"));
 }
 

@@ -1,7 +1,7 @@
 // Who issues coins, and are they covered?
 
 import { get } from "../lib/api.js";
-import { BANDS, coverBar, coverKey, headline, hoursEach, isShort, largest, tone, whole } from "../lib/backing.js";
+import { BANDS, coverBar, coverKey, headline, hoursEach, isShort, tone, whole } from "../lib/backing.js";
 import { coverageChart } from "../lib/coverage.js";
 import { h, put } from "../lib/dom.js";
 import { every } from "../lib/every.js";
@@ -31,7 +31,7 @@ export default async function issuers(context) {
       h("p", { class: "note" }, "A coin is one hour of standard compute, owed by the issuer whose colour it bears. The reserve is what independent attestors vouch that this issuer's machines can still deliver.")),
     numbers,
     section("Coins and the hours behind them", null, list),
-    found.items.length > 0 && section("Coverage over time", "The least of all issuers whose coins are out. Below the dashed line there would be more coins than hours.", chart.node),
+    found.items.length > 0 && section("Coverage over time", "Of the issuer that covers its coins least. Below the lower dashed line it has more coins out than hours; below the upper one it mints none.", chart.node),
     section("What the bands mean", null, bands(params)),
     raw(found, "issuers"));
   every(ASK_MS, async () => draw(await read()), signal);
@@ -49,11 +49,10 @@ function totals(reserves) {
 }
 
 function issuersTable(items) {
-  const most = largest([1, ...items.flatMap(({ reserve }) => [reserve.outstanding, reserve.reserve])]);
   const rows = table("Issuers, their coins and their reserves", [
     { name: "Issuer", cell: (item) => [h("a", { href: `/ui/issuer/${item.id}` }, h("strong", null, item.id)), h("span", { class: "why" }, item.name)] },
     { name: "Hours for each coin", number: true, cell: ({ reserve }) => h("strong", { class: "large" }, BigInt(reserve.outstanding) ? hoursEach(reserve.coverage_ppm) : "–") },
-    { name: "Coins out and hours attested", wide: true, cell: ({ reserve }) => [coverBar(reserve, most), h("span", { class: "under" }, h("span", null, amount(reserve.outstanding), " coins"), h("span", null, amount(reserve.reserve), " h"))] },
+    { name: "Coins out and hours attested", wide: true, cell: ({ reserve }) => [coverBar(reserve), h("span", { class: "under" }, h("span", null, amount(reserve.outstanding), " coins"), h("span", null, amount(reserve.reserve), " h"))] },
     { name: "Band", cell: ({ reserve }) => pill(reserve.status, tone(reserve.status)) },
     { name: "Licence", cell: (item) => item.licence },
   ], items, empty("No issuer", "Nobody is licensed to issue coins on this chain yet. Validators and the regulator grant licences together.", "marsa licence grant --help"));

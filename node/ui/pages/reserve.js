@@ -1,6 +1,6 @@
 // Is every coin covered, and does that need to be believed?
 
-import { get, getFinal } from "../lib/api.js";
+import { get } from "../lib/api.js";
 import { hoursEach, tone, whole } from "../lib/backing.js";
 import { commitmentList, listOf } from "../lib/capacity.js";
 import { checker } from "../lib/checker.js";
@@ -88,7 +88,7 @@ function proofPart(found, signal) {
   return checker({
     button: "Check these figures in this browser",
     check: async (onStep) => {
-      const { network } = await getFinal("status", { signal });
+      const { network } = await get("status", { signal });
       return checkReserve({ reserve: found, chainId: network.chain_id, signal, onStep });
     },
     command: "marsa audit reserve",
