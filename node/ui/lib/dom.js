@@ -1,8 +1,6 @@
 // The only place that makes elements. Text becomes text nodes, never markup, so that a memo or a
 // name of somebody else's can hold anything and do nothing.
 
-const SVG = "http://www.w3.org/2000/svg";
-
 /**
  * An HTML element. `props`: `class`, `on…` handlers, `style` (an object of custom properties),
  * any attribute; true sets it empty, null and false leave it out.
@@ -10,11 +8,6 @@ const SVG = "http://www.w3.org/2000/svg";
  */
 export function h(tag, props, ...children) {
   return fill(document.createElement(tag), props, children);
-}
-
-/** The same for SVG. */
-export function svg(tag, props, ...children) {
-  return fill(document.createElementNS(SVG, tag), props, children);
 }
 
 /** Put `children` in the place of whatever `parent` holds. */

@@ -2,11 +2,17 @@
 
 import { get, getFinal } from "./api.js";
 
-let assets = null;
+const KEPT_MS = 60_000; // a new licence brings a new asset
 
-/** Of an asset its issuer; `assetOf(issuer)` goes the other way. Assets are only ever added. */
+let assets = [];
+let readAt = 0;
+
+/** {nameOf(asset), assetOf(issuer)}; of an asset that is not known its first digits. */
 export async function issuers(signal) {
-  assets ??= (await get("assets", { signal })).items;
+  if (Date.now() > readAt + KEPT_MS) {
+    assets = (await get("assets", { signal })).items;
+    readAt = Date.now();
+  }
   const byAsset = new Map(assets.map((item) => [item.asset, item.issuer]));
   const byIssuer = new Map(assets.map((item) => [item.issuer, item.asset]));
   return {
@@ -18,9 +24,4 @@ export async function issuers(signal) {
 /** The constants of the chain. */
 export async function params(signal) {
   return getFinal("params", { signal });
-}
-
-/** Forget what may have grown: a new licence brings a new asset. */
-export function forget() {
-  assets = null;
 }

@@ -25,6 +25,9 @@ SOURCES = sorted(
 MARKUP = re.compile(
     r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function)\b"
 )
+IMPORTED = re.compile(r"^import \{([^}]*)\} from", re.MULTILINE)
+WHOLE = re.compile(r"^import \* as (\w+) from", re.MULTILINE)
+OWN = re.compile(r"^(?:async )?(?:function|const|let|class) (\w+)", re.MULTILINE)
 ELSEWHERE = re.compile(r"\bhttps?://(?!www\.w3\.org/2000/svg\b)")
 
 
@@ -126,6 +129,33 @@ def test_sources_make_no_markup_of_text_and_ask_nobody_else(path: Path) -> None:
     assert MARKUP.findall(text) == []
     assert ELSEWHERE.findall(text) == []
     assert len(text.splitlines()) <= 500
+
+
+def idle_names(text: str) -> list[str]:
+    """What a module imports or defines for itself and never names again."""
+    named = [name for group in IMPORTED.findall(text) for name in re.findall(r"[\w$]+", group)]
+    named += WHOLE.findall(text) + OWN.findall(text)
+    return [name for name in named if len(re.findall(rf"(?<![\w$]){re.escape(name)}\b", text)) < 2]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.suffix == ".js"], ids=lambda path: path.name
+)
+def test_modules_import_and_define_nothing_in_vain(path: Path) -> None:
+    """Reads each module: every name that it brings in or keeps to itself is used."""
+    assert idle_names(path.read_text("utf-8")) == []
+
+
+def test_an_idle_name_is_found() -> None:
+    """Planted imports, a function and a constant that nothing names; and those that are used."""
+    text = """import { a, b } from "x";
+import * as c from "y";
+function d() { return a; }
+const e = 1;
+const f = 2;
+export const g = f;
+"""
+    assert idle_names(text) == ["b", "c", "d", "e"]
 
 
 @pytest.mark.parametrize(
