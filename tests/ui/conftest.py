@@ -1,4 +1,8 @@
-"""One browser and one devnet for all tests of the explorer; visits that are judged at the end."""
+"""One browser and one devnet for the tests of a file; visits that are judged at the end.
+
+They end with the file: while Playwright runs no other loop may, and tests that are coroutines would
+fail after them. Files go to workers whole, so that a wider scope would save nothing there.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +33,13 @@ class Devnet:
     alice: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with open_browser() as opened:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def devnet(browser: Browser) -> Iterator[Devnet]:
     """Started after the browser: where there is none, nothing is."""
     home = Path(tempfile.mkdtemp(prefix="marsa-"))
