@@ -29,13 +29,13 @@ export function checker({ button: text, check, command, signal }) {
 }
 
 function holds({ chainId, firstSet }, command) {
-  return notice("good", "The proof holds", h("p", null,
-    "One thing is left to you: this node itself named the chain and its first validators. Compare the chain id with your genesis file, or use ",
-    h("code", null, command), ", which does. Chain id ", name(chainId, "chain id"), ", first validators ", name(firstSet, "hash of the first validators"), "."));
+  return notice("good", "The proof holds",
+    h("p", null, "One thing is left to you: this node itself named the chain and its first validators. Compare both with your genesis file, or use ", h("code", null, command), ", which does."),
+    h("p", null, "Chain id ", name(chainId, "chain id"), h("br"), "First validators ", name(firstSet, "hash of the first validators")));
 }
 
 function failed(fault, command) {
   if (fault instanceof NoEd25519) return notice("warn", "Not checked", h("p", null, `${fault.message} The command ${command} checks it without a browser.`));
-  if (fault instanceof Refuted) return notice("bad", "The proof does not hold", h("p", null, `${format.capital(fault.message)}. Do not rely on this node; ask another one.`));
-  return notice("warn", "Not checked to the end", h("p", null, `${format.capital(String(fault.message))}.`));
+  if (fault instanceof Refuted) return notice("bad", "The proof does not hold", h("p", null, `${format.sentence(fault.message)} Do not rely on this node; ask another one.`));
+  return notice("warn", "Not checked to the end", h("p", null, format.sentence(String(fault.message))));
 }

@@ -36,11 +36,19 @@ export async function checkProof({ txid, body, proof, chainId, signal, onStep })
   onStep(inclusion.count === 1
     ? "It is the only transaction of its block: its hash leads to the header's root."
     : `It is number ${inclusion.index + 1} of ${inclusion.count} in its block: ${plural(inclusion.path.length, "hash", "hashes")} lead to the header's root.`);
+  return checkHeader({ header, certificate: proof.certificate, chainId, signal, onStep });
+}
+
+/**
+ * Check that a header is final: its hash, the signatures of a quorum, and that those validators
+ * follow from the first ones. As `checkProof`; a transaction or the reserve hangs on it.
+ */
+export async function checkHeader({ header, certificate, chainId, signal, onStep }) {
   need(header.chain_id === chainId, "the header is of another chain");
   need(hex(await headerHash(header)) === header.hash, "the header does not hash to the block's hash");
   onStep(`The header of block ${header.height} hashes to ${header.hash.slice(0, 16)}…, and so cannot be another.`);
   const members = await membersOf(header, signal);
-  const signers = await checkCertificate(proof.certificate, header, members);
+  const signers = await checkCertificate(certificate, header, members);
   onStep(`${listed(signers)} signed it: ${signers.length} of ${members.length} validators, and ${quorum(members.length)} are a quorum.`);
   const changes = await checkChanges(header, signal);
   onStep(changes
@@ -53,7 +61,8 @@ export async function checkProof({ txid, body, proof, chainId, signal, onStep })
 /** This browser has no Ed25519. */
 export class NoEd25519 extends Error {}
 
-async function checkEd25519() {
+/** Throws NoEd25519 where signatures cannot be checked. */
+export async function checkEd25519() {
   // Also where the page came over plain HTTP from another machine: there is no crypto.subtle then.
   if (!globalThis.crypto?.subtle) throw new NoEd25519("This page did not come from a secure place (https, or this machine), so the browser lends it no cryptography.");
   try {

@@ -118,7 +118,7 @@ async function showCommitments(room, { issuer, reserve: attested }, params, sign
         h("span", { class: "why" }, isWhole ? `Now; the table above says ${format.coins(attested)} as of its block. Hours that pass leave, and the chain rounds down once, on the sum.` : "Of those that this page reads; there are more.")),
       commitmentList(items, { standard: standards.active, params, clock: clock.now() }));
   } catch (fault) {
-    if (!signal.aborted) put(room, h("p", { class: "quiet-text" }, `${format.capital(fault.message)}.`));
+    if (!signal.aborted) put(room, h("p", { class: "quiet-text" }, format.sentence(fault.message)));
   }
 }
 

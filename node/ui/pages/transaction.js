@@ -1,6 +1,7 @@
 // What did this transaction move, is it final, and can that be shown?
 
 import { get } from "../lib/api.js";
+import { checker } from "../lib/checker.js";
 import { address, unhex } from "../lib/codec.js";
 import { h, put } from "../lib/dom.js";
 import * as format from "../lib/format.js";
@@ -8,7 +9,7 @@ import { movedBy, ownersOf } from "../lib/moved.js";
 import { issuers, params } from "../lib/names.js";
 import { describe, flow } from "../lib/operations.js";
 import { addressName, amount, blockLink, empty, facts, head, name, notice, pill, raw, section, when } from "../lib/parts.js";
-import { NoEd25519, Refuted, checkProof } from "../lib/proof.js";
+import { checkProof } from "../lib/proof.js";
 
 const WAIT = "4s"; // a question of a transaction that is not final waits so long at the node
 
@@ -141,31 +142,14 @@ function equation({ asset, came, went, fee, others }, names) {
     holds ? pill("it adds up", "good") : pill("it does not add up", "bad"));
 }
 
-function proofPart(view) {
-  const { found, body, signal } = view;
-  const steps = h("ol", { class: "steps", "aria-live": "polite" });
-  const verdict = h("div", { "aria-live": "polite" });
-  const button = h("button", { type: "button", class: "primary", onclick: check }, "Check the proof in this browser");
-  async function check() {
-    button.disabled = true;
-    put(steps);
-    put(verdict);
-    try {
+function proofPart({ found, body, signal }) {
+  return checker({
+    button: "Check the proof in this browser",
+    check: async (onStep) => {
       const { network } = await get("status", { signal });
-      const rest = await checkProof({ txid: found.txid, body, proof: found.proof, chainId: network.chain_id, signal, onStep: (text) => steps.append(h("li", null, text)) });
-      put(verdict, notice("good", "The proof holds", h("p", null, "One thing is left to you: this node itself named the chain and its first validators. Compare both with your genesis file, or use ", h("code", null, "marsa tx verify-proof"), ", which does."),
-        h("p", null, "Chain id ", name(rest.chainId, "chain id"), h("br"), "First validators ", name(rest.firstSet, "hash of the first validators"))));
-    } catch (fault) {
-      if (signal.aborted) return;
-      put(verdict, failed(fault));
-    }
-    button.disabled = false;
-  }
-  return h("div", { class: "proof" }, h("p", null, button), steps, verdict);
-}
-
-function failed(fault) {
-  if (fault instanceof NoEd25519) return notice("warn", "Not checked", h("p", null, `${fault.message} The command marsa tx verify-proof checks it without a browser.`));
-  if (fault instanceof Refuted) return notice("bad", "The proof does not hold", h("p", null, `${format.capital(fault.message)}. Do not rely on this node; ask another one.`));
-  return notice("warn", "Not checked to the end", h("p", null, format.sentence(String(fault.message))));
+      return checkProof({ txid: found.txid, body, proof: found.proof, chainId: network.chain_id, signal, onStep });
+    },
+    command: "marsa tx verify-proof",
+    signal,
+  });
 }
