@@ -380,6 +380,12 @@ def write(name: str, value: Any) -> bytes:
     return bytes((TYPE_BYTES[name], 1)) + write_payload(name, value)
 
 
+def unpack(data: bytes) -> Any:
+    """The value of bytes that `write` made: it had the shape then. Each time another one, that
+    whoever reads it may change."""
+    return msgpack.unpackb(data[2:], raw=False, strict_map_key=True, use_list=True)
+
+
 def read_payload(name: str, data: bytes) -> Any:
     """The value, when the bytes are the one encoding of one."""
     try:
