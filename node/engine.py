@@ -470,8 +470,9 @@ class Engine:
     def _watch_primary(self, now: Now) -> None:
         state = self.replica.state
         late = self._oversight.watch(state, now)
-        for payload in batches([tx.raw for tx in late]):
-            self._outbox.send(self._key_of(state.primary), RESENT, payload)
+        if late:
+            for payload in batches([tx.raw for tx in late]):
+                self._outbox.send(self._key_of(state.primary), RESENT, payload)
         if self._oversight.cause != state.distrust:
             self._inbox.append(Distrusted(self._oversight.cause))
             if self._oversight.cause:
