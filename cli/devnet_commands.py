@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.base import Group, Number, examples, settings
-from cli.errors import usage_error
-from cli.output import confirm, emit, table
+from cli.errors import CliError, ExitCode, usage_error
+from cli.output import confirm, emit, has_desktop, table
 from cli.units import ACCOUNTS_MAX, parse_amount, parse_period
 
 if TYPE_CHECKING:
@@ -227,6 +227,38 @@ def show_logs(whose: str | None, follow: bool, lines: int, name: str | None) -> 
     tails = {log.name: logs.tail(log, lines) for log in chosen}
     text = "\n".join(logs.line(log, item, chosen) for log in chosen for item in tails[log.name])
     emit("marsa.devnet.logs/1", {"logs": tails}, text)
+
+
+@devnet.command(
+    "open",
+    short_help="The explorer and the panel, in a browser.",
+    help=f"""{examples("marsa devnet open", "marsa devnet open --json")}
+
+Open the panel of a devnet, where nodes are killed and links cut by a click, and the explorer of
+its first node that runs. Where there is no desktop it only prints both addresses. That of the panel
+holds a key: whoever knows it can stop these nodes.
+""",
+)
+@named
+def open_(name: str | None) -> None:
+    """Nothing is opened with --json, or where there is no desktop."""
+    from cli.devnet import control, panel, state
+
+    place = state.find(name)
+    alive = control.running(place)
+    node = next((item for item in place.devnet.nodes if item.name in alive), None)
+    if node is None:
+        suffix = "" if place.devnet.name == state.DEFAULT_NAME else f" --name {place.devnet.name}"
+        hint = f"marsa devnet up{suffix}"
+        raise CliError("node_down", "no node runs", hint=hint, exit_code=ExitCode.NOT_FOUND)
+    value = {
+        "explorer": f"{node.api}/ui/",
+        "panel": f"{panel.address(place)}#{panel.key_of(place)}",
+    }
+    emit("marsa.devnet.open/1", value, f"Explorer  {value['explorer']}\nPanel     {value['panel']}")
+    if not settings().json and has_desktop():
+        for address in value.values():
+            click.launch(address)
 
 
 @devnet.command(

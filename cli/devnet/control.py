@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
-from cli.devnet import agents, faults, launch, logs, processes, sockets
+from cli.devnet import agents, faults, launch, logs, panel, processes, sockets
 from cli.devnet.processes import Process
 from cli.devnet.state import DevnetNode, Place
 from cli.errors import CliError, ExitCode
@@ -124,6 +124,7 @@ def up(place: Place) -> None:
         with Waiting(f"starting {len(place.devnet.nodes)} nodes", READY_MS) as waiting:
             _wait_ready(place, waiting)
         agents.start(place)
+        panel.start(place)
     except (CliError, KeyboardInterrupt):
         started = running(place)
         processes.stop([started[node.name] for node in down if node.name in started], STOP_S)
@@ -136,6 +137,7 @@ def down(place: Place) -> int:
     """Stop every node; how many were running."""
     alive = running(place)
     agents.stop(place)
+    panel.stop(place)
     for process in processes.stop(alive.values(), STOP_S):
         note(f"pid {process.pid} did not end within {STOP_S:g} s and was killed")
     faults.stop_forwarder(place)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from cli.devnet import agents, faults
+from cli.devnet import agents, faults, panel
 from cli.devnet.launch import LOG_NAME
 from cli.devnet.state import DevnetNode, Place
 from cli.errors import CliError, not_found
@@ -53,6 +53,7 @@ def of_name(place: Place, name: str) -> Log:
 def _beside(place: Place) -> list[Log]:
     logs = [Log(name, agents.log_of(place, name)) for name in agents.NAMES]
     logs.append(Log(faults.LINKS_NAME, faults.log_of(place)))
+    logs.append(Log(panel.NAME, panel.log_of(place)))
     return [log for log in logs if log.path.exists()]
 
 

@@ -50,6 +50,7 @@ def up_text(place: Place, states: Sequence[NodeState]) -> str:
             "The keys of these accounts are PUBLIC: send nothing of value to them.",
             "",
             f"Explorer {devnet.nodes[0].api}/ui/",
+            f"Panel    {_program()} devnet open{suffix}",
             f"Genesis  {place.directory / 'genesis.json'}",
             f"Health   {devnet.nodes[0].ops}/readyz",
             f"Next     {_program()} tx send bob 5 --from alice",

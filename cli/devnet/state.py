@@ -127,9 +127,17 @@ def ports(base_port: int, index: int) -> tuple[int, int, int]:
     return api, api + OPERATIONS_OFFSET, api + P2P_OFFSET
 
 
+def ports_beside(base_port: int) -> tuple[int, int]:
+    """Of the panel, and where the orders of its issuers are served: the last of its block."""
+    return base_port + PORTS_STRIDE - 2, base_port + PORTS_STRIDE - 1
+
+
+def panel_port(devnet: Devnet) -> int:
+    return ports_beside(devnet.base_port)[0]
+
+
 def delivery_port(devnet: Devnet) -> int:
-    """Where the orders of its issuers are served: the last one of its block of ports."""
-    return devnet.base_port + PORTS_STRIDE - 1
+    return ports_beside(devnet.base_port)[1]
 
 
 def link_address(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> str:

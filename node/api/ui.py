@@ -83,7 +83,7 @@ def prepare(app: web.Application) -> None:
 
 
 def read_files(directory: Path) -> dict[str, File]:
-    """By path from `directory`; files of types that no page needs are left out."""
+    """By path from `directory`; files of types that no page needs are left out. Raises OSError."""
     found = {}
     for path in sorted(directory.rglob("*")):
         if path.suffix in _TYPES:
@@ -105,7 +105,7 @@ async def get_file(request: web.Request) -> web.Response:
         if len(path) > PAGE_PATH_CHARS_MAX or not _PAGE.fullmatch(path):
             raise not_found("the explorer has no such file")
         file = files[SHELL]
-    return _answer(request, file)
+    return answer_file(request, file)
 
 
 def _read(path: Path) -> File:
@@ -119,7 +119,8 @@ def _read(path: Path) -> File:
     )
 
 
-def _answer(request: web.Request, file: File) -> web.Response:
+def answer_file(request: web.Request, file: File) -> web.Response:
+    """The file, packed where the client takes that, under the policy; 304 for a known tag."""
     is_packed = bool(file.packed) and "gzip" in request.headers.get("Accept-Encoding", "")
     # The two bodies of a file are different things to a cache.
     tag = file.tag + ("-gz" if is_packed else "")
