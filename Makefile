@@ -19,7 +19,7 @@ devnet: setup ## Start four real validators with funded accounts on this machine
 	@.venv/bin/marsa devnet up
 
 test: setup ## Run every test; eleven to seventeen minutes on two cores
-	@.venv/bin/python -m pytest -n 3 --dist loadfile
+	@.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, format, types, import directions, links in the documents
 	@.ci/check

@@ -99,12 +99,18 @@ class AsyncClient:
         state: str | None = None,
         commitment: str | None = None,
         prefix: str | None = None,
+        is_open: bool = False,
         cursor: str | None = None,
     ) -> Page[redemption_schemas.Redemption]:
         """As `EconomyClient.redemptions`."""
         return await self.ask(
             calls.redemptions(
-                issuer=issuer, state=state, commitment=commitment, prefix=prefix, cursor=cursor
+                issuer=issuer,
+                state=state,
+                commitment=commitment,
+                prefix=prefix,
+                cursor=cursor,
+                is_open=is_open,
             )
         )
 

@@ -127,6 +127,10 @@ def set_changes(start: int = 0) -> Call[epoch_schemas.SetChanges]:
     return _get(epoch_schemas.SetChanges, "epochs", "changes", start=start)
 
 
+def epoch_validators(number: int) -> Call[epoch_schemas.EpochSet]:
+    return _get(epoch_schemas.EpochSet, "epochs", number, "validators")
+
+
 def evidence(
     *, limit: int | None = None, cursor: str | None = None
 ) -> Call[Page[record_schemas.EvidenceShown]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from cli.capacity_promise import lane_option
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.output import confirm
 from cli.passwords import password_options, read_password
+from cli.ruling import Word, attestor_option, need_attestor, need_verdict, verdict_option
 from cli.spans import microhours_of, span_text
 from cli.units import parse_amount
 from ledger.amounts import format_amount
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 SPARE_SHARE = 50
 """So small a part more is deposited than is needed. Anybody may raise the need by adding to the
 bond of which it is a share: by so much it takes a fiftieth of that bond, not one unit."""
-
-attestor_option = click.option(
-    "--attestor", required=True, metavar="NAME", help="Who speaks; its key signs."
-)
 
 
 @click.command(
@@ -233,7 +229,7 @@ the commitment is void, dismissed it stands. `marsa capacity show` names the pan
 @click.argument("issuer")
 @click.argument("commitment")
 @attestor_option
-@click.option("--uphold/--dismiss", "upheld", default=None, help="Void, or stands.")
+@verdict_option("Void, or stands.")
 @key_option
 @waited
 def rule(
@@ -249,37 +245,17 @@ def rule(
     from cli import nodes
     from ledger.operations import Rule
 
-    if upheld is None:
-        raise usage_error("usage", "say how you rule: --uphold or --dismiss")
-    wait_ms = wait_of(no_wait, wait)
+    says, wait_ms = need_verdict(upheld), wait_of(no_wait, wait)
     with nodes.connected() as node:
         signer = find_key(node, attestor, "attestor", need_attestor(node, attestor).key, key)
         held = _challenge(node, issuer, commitment)
-        operation = Rule(attestor, signer.public, issuer, commitment, upheld, held.since_ms)
+        operation = Rule(attestor, signer.public, issuer, commitment, says, held.since_ms)
         outcome = act(node, operation, (signer,), wait_ms)
-    votes = Counter(vote.upheld for vote in held.votes)
-    votes[upheld] += 1
-    value = {
-        "attestor": attestor,
-        "issuer": issuer,
-        "commitment": commitment,
-        "upheld": upheld,
-        "votes_upheld": votes[True],
-        "votes_dismissed": votes[False],
-    }
-    what = f"'{attestor}' {'upholds' if upheld else 'dismisses'} the challenge of '{commitment}'"
-    what = f"{what}: {votes[True]} to uphold, {votes[False]} to dismiss"
+    word = Word.after(held.votes, attestor, says)
+    value = {"issuer": issuer, "commitment": commitment, **word.json}
+    what = word.text(f"the challenge of '{commitment}'")
     following = f"marsa capacity show {issuer} {commitment}"
     done("marsa.capacity.rule/1", outcome, value, (what, following))
-
-
-def need_attestor(node: Node, name: str) -> schemas.Attestor:
-    """The attestor of this name; raises CliError."""
-    found = {item.id: item for item in node.client.economy.attestors()}
-    if name not in found:
-        known = ", ".join(found) or "none"
-        raise not_found("unknown_attestor", f"there is no attestor '{name}' (attestors: {known})")
-    return found[name]
 
 
 def _challenge(node: Node, issuer: str, commitment: str) -> schemas.Challenge:

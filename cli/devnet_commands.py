@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.base import Group, Number, examples, settings
-from cli.errors import usage_error
-from cli.output import confirm, emit, table
+from cli.errors import CliError, ExitCode, usage_error
+from cli.output import confirm, emit, has_desktop, table
 from cli.units import ACCOUNTS_MAX, parse_amount, parse_period
 
 if TYPE_CHECKING:
@@ -182,48 +182,83 @@ def ls() -> None:
 @devnet.command(
     "status",
     short_help="How each node fares, and who is missing.",
-    help=f"""{examples("marsa devnet status", "marsa devnet status --json")}
+    help=f"""{examples("marsa devnet status", "marsa devnet status -w")}
 
-Show each node's state, height and view, and who is missing.
+Show each node's state, height and view, and who is missing. With -w again each second until Ctrl-C.
 """,
 )
+@click.option("-w", "is_watched", is_flag=True, help="Again each second; a screen when it changes.")
 @named
-def status(name: str | None) -> None:
+def status(is_watched: bool, name: str | None) -> None:
     """What the operating system and each API say."""
-    from cli.devnet import control, faults, show, state
+    from cli.devnet import state, watch
 
     place = state.find(name)
-    states, rules = control.look(place), faults.rules_in_force(place)
-    value = {**show.status_json(place, states), "links": rules}
-    emit("marsa.devnet.status/1", value, lambda: show.status_text(states, rules))
+    for value, text in watch.states(place):
+        emit("marsa.devnet.status/1", value, text)
+        if not is_watched:
+            return
 
 
 @devnet.command(
     "logs",
-    short_help="What nodes have logged.",
-    help=f"""{examples("marsa devnet logs val0", "marsa devnet logs -f")}
+    short_help="What nodes have logged, and who serves orders.",
+    help=f"""{examples("marsa devnet logs val0", "marsa devnet logs delivery -f")}
 
-Print the last lines of one node's log, or of all. With -f go on until Ctrl-C.
+Print the last lines of one log, or of all: those of nodes, of 'agents' which keep capacity and
+attestations fresh, of 'delivery' which serves orders, and of 'links' which cuts and delays. With -f
+go on until Ctrl-C.
 """,
 )
-@click.argument("node", required=False)
+@click.argument("whose", metavar="[NAME]", required=False)
 @click.option("-f", "follow", is_flag=True, help="Go on as lines come.")
 @click.option(
     "--lines", type=Number(0, 10_000), default=LOG_LINES, show_default=True, help="So many."
 )
 @named
-def logs(node: str | None, follow: bool, lines: int, name: str | None) -> None:
-    """Each line behind its node's name, when there are several."""
-    from cli.devnet import control, show, state, watch
+def show_logs(whose: str | None, follow: bool, lines: int, name: str | None) -> None:
+    """Each line behind its owner's name, when there are several."""
+    from cli.devnet import logs, state
 
     place = state.find(name)
-    nodes = [place.node(node)] if node else list(place.devnet.nodes)
-    tails = {item.name: control.log_tail(place.node_dir(item), lines) for item in nodes}
-    text = "\n".join(show.log_line(name, line, nodes) for name in tails for line in tails[name])
-    if not follow or settings().json:
-        emit("marsa.devnet.logs/1", {"logs": tails}, text)
-        return
-    watch.follow_logs(place, nodes, lines)
+    chosen = [logs.of_name(place, whose)] if whose else logs.of_place(place)
+    if follow and not settings().json:
+        logs.follow(chosen, lines)
+    tails = {log.name: logs.tail(log, lines) for log in chosen}
+    text = "\n".join(logs.line(log, item, chosen) for log in chosen for item in tails[log.name])
+    emit("marsa.devnet.logs/1", {"logs": tails}, text)
+
+
+@devnet.command(
+    "open",
+    short_help="The explorer and the panel, in a browser.",
+    help=f"""{examples("marsa devnet open", "marsa devnet open --json")}
+
+Open the panel of a devnet, where nodes are killed and links cut by a click, and the explorer of
+its first node that runs. Where there is no desktop it only prints both addresses. That of the panel
+holds a key: whoever knows it can stop these nodes.
+""",
+)
+@named
+def open_(name: str | None) -> None:
+    """Nothing is opened with --json, or where there is no desktop."""
+    from cli.devnet import control, panel, state
+
+    place = state.find(name)
+    alive = control.running(place)
+    node = next((item for item in place.devnet.nodes if item.name in alive), None)
+    if node is None:
+        suffix = "" if place.devnet.name == state.DEFAULT_NAME else f" --name {place.devnet.name}"
+        hint = f"marsa devnet up{suffix}"
+        raise CliError("node_down", "no node runs", hint=hint, exit_code=ExitCode.NOT_FOUND)
+    value = {
+        "explorer": f"{node.api}/ui/",
+        "panel": f"{panel.address(place)}#{panel.key_of(place)}",
+    }
+    emit("marsa.devnet.open/1", value, f"Explorer  {value['explorer']}\nPanel     {value['panel']}")
+    if not settings().json and has_desktop():
+        for address in value.values():
+            click.launch(address)
 
 
 @devnet.command(

@@ -38,6 +38,9 @@ _TABLE = {
     "audit": ("cli.audit:audit", "Check a chain and its reserves against the genesis file."),
     "evidence": ("cli.evidence:evidence", "Validators who contradicted themselves, with proof."),
     "bench": ("cli.bench:bench", "Measure a running devnet."),
+    "doctor": ("cli.doctor:doctor", "What is wrong with this machine, its devnets and a node."),
+    "config": ("cli.config_commands:config", "The options of a node: values, origin, schema."),
+    "completion": ("cli.completion:completion", "Complete commands in your shell."),
 }
 
 

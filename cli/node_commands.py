@@ -35,6 +35,8 @@ set_option = click.option(
     "node",
     cls=Group,
     table={
+        "top": ("cli.node_top:top", "A live screen: view, votes, blocks, mempool, links."),
+        "peers": ("cli.node_peers:peers", "Who a node is linked with."),
         "backup": ("cli.node_backup:backup", "Copy a stopped node, but for its votes, to a file."),
         "restore": ("cli.node_backup:restore", "Make a node from such a file."),
         "reset": ("cli.node_reset:reset", "Delete the chain of a node, to fetch it again."),

@@ -32,13 +32,25 @@ POLL_S = 0.1
 
 def load(directory: Path, assignments: Sequence[str]) -> NodeConfig:
     """A node's options with `section.key=value` of the command line and the environment."""
+    path = directory.absolute()
+    return config.load(path, flags=_flags(assignments), environment=os.environ)
+
+
+def read_options(
+    directory: Path, assignments: Sequence[str]
+) -> tuple[config.Options, dict[str, str]]:
+    """The same options, and where each came from that is not built in."""
+    return config.read_options(directory.absolute(), _flags(assignments), os.environ)
+
+
+def _flags(assignments: Sequence[str]) -> dict[str, str]:
     flags = {}
     for text in assignments:
         name, separator, value = text.partition("=")
         if not separator:
             raise usage_error("usage", f"{text!r} is not of the form OPTION=VALUE")
         flags[name] = value
-    return config.load(directory.absolute(), flags=flags, environment=os.environ)
+    return flags
 
 
 def init(

@@ -7,6 +7,7 @@ names its shape and version. Progress, prompts and notes never mix with it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +77,13 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def is_interactive() -> bool:
     """Whether somebody can answer a question; without a terminal nothing is ever asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def has_desktop() -> bool:
+    """Whether a browser would open in front of somebody; in a bare terminal it would take that."""
+    return sys.platform == "darwin" or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 def confirm(question: str) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote as quoted
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from cli import redeem_orders
+from cli import redeem_orders, redeem_window
 from cli.acting import act, done, spend, wait_of, waited
 from cli.base import Command, examples, settings
+from cli.client import ClientError
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note
 from cli.passwords import password_options, read_password
@@ -30,10 +33,9 @@ if TYPE_CHECKING:
 
 SEED_BYTES = 32
 HINTS = {
-    "bad_window": "marsa redeem quote --help",
     "commitment_over": "marsa capacity list",
     "low_amount": "the least is 0.01, and twice as much with each 256 open orders",
-    "no_free_hours": "ask for less, give it longer with --within, or wait with --queue 10m",
+    "no_free_hours": "wait with --queue 1h; ask for less or longer (--within) where nobody waits",
     "unknown_class": "marsa capacity list",
     "unknown_commitment": "marsa capacity list",
 }
@@ -44,7 +46,7 @@ F = TypeVar("F", bound=Callable[..., object])
 def wanted_options(command: F) -> F:
     """What kind of compute, of whom, and when."""
     for option in (
-        click.option("--queue", metavar="DURATION", help="Wait so long for hours to come free."),
+        click.option("--queue", metavar="DURATION", help="Wait so long in turn for hours."),
         click.option("--start-by", metavar="DURATION", help="Begun within so long; else it fails."),
         click.option("--within", metavar="DURATION", help="Over within so long, as 1h."),
         click.option("--region", metavar="NAME", help="Only there."),
@@ -64,14 +66,15 @@ def wanted_options(command: F) -> F:
     short_help="Would an order be taken now, and by whom?",
     help=f"""{
         examples(
-            "marsa redeem quote 5 --class h100x8 --workload training",
-            "marsa redeem quote 5 --class h100x8 --workload training --issuer acme --within 1h",
+            "marsa redeem quote 5 --class cpu --workload hashing",
+            "marsa redeem quote 5 --class cpu --workload hashing --issuer acme --within 1h",
         )
     }
 
 Ask whether an order of AMOUNT coins would be taken now: by whom, how many hours of a machine that
 is, and when it would be over. The answer comes from the very rule that takes orders. Without
---within it ends when enough hours are free first. Nothing is sent.
+--within it ends when enough hours are free first. While others wait for hours it is taken with
+--queue alone, behind them: who waits is asked as each period begins. Nothing is sent.
 """,
 )
 @click.argument("amount")
@@ -84,8 +87,9 @@ def quote(amount: str, **wanted: str | None) -> None:
     with nodes.connected() as node:
         found = node.client.economy.quote_redeem(form)
     wish = f"--class {form.device_class} --workload {form.workload}"
-    hint = HINTS.get(found.code, "")
-    emit("marsa.redeem.quote/1", found, lambda: quote_text(found, wish, hint))
+    command = f"marsa redeem quote {format_amount(int(form.amount))}"
+    way = _way_out(form, found, command)
+    emit("marsa.redeem.quote/1", found, lambda: quote_text(found, wish, *way))
 
 
 @click.command(
@@ -94,8 +98,8 @@ def quote(amount: str, **wanted: str | None) -> None:
     short_help="Ask for compute; the coins move into the order.",
     help=f"""{
         examples(
-            "marsa redeem submit 5 --from alice --class h100x8 --workload training",
-            "marsa redeem submit 5 --from savings --class h100x8 --workload training --queue 10m",
+            "marsa redeem submit 5 --from alice --class cpu --workload hashing",
+            "marsa redeem submit 5 --from savings --class cpu --workload hashing --queue 10m",
         )
     }
 
@@ -133,7 +137,8 @@ def submit(
         )
         whose = wanted["issuer"] or _richest(node, holder, units)
         form = _form(units, {**wanted, "issuer": whose})
-        terms, now_ms = _taken(node.client.economy.quote_redeem(form))
+        command = f"marsa redeem submit {format_amount(units)} --from {quoted(sender)}"
+        terms, now_ms = _taken(form, node.client.economy.quote_redeem(form), command)
         if not holder.is_public:
             confirm(f"Order {form.workload} of '{whose}' for {format_amount(units)} of '{sender}'?")
         seed = secrets.token_bytes(SEED_BYTES)
@@ -145,6 +150,8 @@ def submit(
         keeping = replace(holder, unlock=_saving(holder, file))
         outcome, draft = spend(node, keeping, units, asset, lambda _: operation, wait_ms)
         held = redeem_orders.find(node, order.hex()) if outcome.height is not None else None
+        with suppress(ClientError, CliError):  # it is sent, whatever comes of old ones
+            redeem_orders.forget_ended(node)
     value = {
         "order": order.hex(),
         "state": None if held is None else held.state,
@@ -237,12 +244,34 @@ def _richest(node: Node, holder: Holder, units: int) -> str:
     return max(sorted(held), key=lambda name: held[name])
 
 
-def _taken(found: schemas.RedeemQuote) -> tuple[schemas.RedeemTerms, int]:
+def _taken(
+    form: schemas.RedeemQuoteForm, found: schemas.RedeemQuote, command: str
+) -> tuple[schemas.RedeemTerms, int]:
     """The terms that the rule takes, and when; its refusal, word for word, where it takes none."""
     if found.terms is None or not found.allowed:
-        hint = HINTS.get(found.code, "marsa capacity list")
-        raise CliError(found.code, found.message, hint=hint, exit_code=ExitCode.REJECTED)
+        possible, hint = _way_out(form, found, command)
+        message = f"{found.message}; {possible}" if possible else found.message
+        raise CliError(
+            found.code, message, hint=hint or "marsa capacity list", exit_code=ExitCode.REJECTED
+        )
     return found.terms, found.ledger_time_ms
+
+
+def _way_out(
+    form: schemas.RedeemQuoteForm, found: schemas.RedeemQuote, command: str
+) -> tuple[str, str]:
+    """What would be taken instead, where the window alone stands in the way, and what to do."""
+    if found.code != "bad_window":
+        return "", HINTS.get(found.code, "")
+    window = redeem_window.possible(form, found)
+    wanted = (
+        ("--class", form.device_class),
+        ("--workload", form.workload),
+        ("--issuer", form.issuer),
+        ("--region", form.region),
+    )
+    named = [f"{name} {quoted(text)}" for name, text in wanted if text is not None]
+    return window.text, " ".join((command, *named, *window.options))
 
 
 def _operation(

@@ -10,12 +10,12 @@ import click
 from cli import redeem_orders
 from cli.acting import act, done, find_key, key_option, sound_coin, spend, wait_of, waited
 from cli.base import Command, examples
-from cli.capacity_doubt import attestor_option, need_attestor
 from cli.errors import CliError, ExitCode, usage_error
 from cli.output import confirm
 from cli.passwords import password_options, read_password
 from cli.redeem_provide import issuer_key
 from cli.redeem_text import PANEL_NEEDED, coins, short
+from cli.ruling import Word, attestor_option, need_attestor, need_verdict, verdict_option
 from cli.units import parse_amount
 from ledger.amounts import format_amount
 
@@ -175,7 +175,7 @@ claimed; dismissed, the highest receipt stands.
 )
 @click.argument("order", metavar="ID")
 @attestor_option
-@click.option("--uphold/--dismiss", "upheld", default=None, help="Right, or not.")
+@verdict_option("Right, or not.")
 @key_option
 @waited
 def rule(
@@ -184,9 +184,7 @@ def rule(
     from cli import nodes
     from ledger.redemption_operations import RuleRedemption
 
-    if upheld is None:
-        raise usage_error("usage", "say how you rule: --uphold or --dismiss")
-    wait_ms = wait_of(no_wait, wait)
+    says, wait_ms = need_verdict(upheld), wait_of(no_wait, wait)
     with nodes.connected() as node:
         wanted = redeem_orders.resolve(node, order)
         opened = redeem_orders.fetch(node, wanted).dispute
@@ -198,20 +196,11 @@ def rule(
                 exit_code=ExitCode.REJECTED,
             )
         signer = find_key(node, attestor, "attestor", need_attestor(node, attestor).key, key)
-        operation = RuleRedemption(attestor, signer.public, bytes.fromhex(wanted), upheld)
+        operation = RuleRedemption(attestor, signer.public, bytes.fromhex(wanted), says)
         outcome = act(node, operation, (signer,), wait_ms)
-    said = sum(vote.upheld for vote in opened.votes)
-    votes = {True: said, False: len(opened.votes) - said}
-    votes[upheld] += 1
-    value = {
-        "attestor": attestor,
-        "order": wanted,
-        "upheld": upheld,
-        "votes_upheld": votes[True],
-        "votes_dismissed": votes[False],
-    }
-    what = f"'{attestor}' {'upholds' if upheld else 'dismisses'} the dispute about {short(wanted)}"
-    what = f"{what}: {votes[True]} to uphold, {votes[False]} to dismiss"
+    word = Word.after(opened.votes, attestor, says)
+    value = {"order": wanted, **word.json}
+    what = word.text(f"the dispute about {short(wanted)}")
     done("marsa.redeem.rule/1", outcome, value, (what, f"marsa redeem status {short(wanted)}"))
 
 

@@ -4,6 +4,8 @@
 
 The file is on disk before the order is sent, so that whatever happens then the key is not lost.
 Coins come back without it: it is needed to use an order, to cancel it and to sign receipts.
+Beside it lie the last receipt and a lock of `redeem use`. All of it is removed when the order has
+ended and nodes have forgotten it, which is an hour later: until then `redeem list` shows it.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ ORDER_CHARS = 64
 PAGES_MAX = 64
 """Of the orders that begin alike; nobody's prefix of four digits has so many."""
 HTTP_NOT_FOUND = 404
+ASKED_MAX = 32
+"""Of those whose window is over, the oldest: so many are asked for before they are removed."""
+SUFFIXES = (".receipt", ".lock", ".json")
+"""Of the files of one order; the one that it is found by goes last."""
 
 _HEX = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _FILE = re.compile(r"[0-9a-f]{64}\.json", re.ASCII)
@@ -133,6 +139,18 @@ def known(chain_id: str) -> list[OrderFile]:
     files.sort(key=lambda path: (-path.stat().st_mtime_ns, path.name))
     found = (load(path.stem) for path in files)
     return [held for held in found if held is not None and held.chain_id == chain_id]
+
+
+def forget_ended(node: Node) -> list[str]:
+    """Remove what is kept of orders that ended so long ago that nodes know them no more, or that
+    never arrived and come too late now; their ids. Raises CliError."""
+    clock_ms = node.client.status().sync.ledger_time_ms  # first: none is placed after its end
+    late = [held.order for held in known(node.chain_id) if held.end_ms < clock_ms]
+    gone = [order for order in late[-ASKED_MAX:] if find(node, order) is None]
+    for order in gone:
+        for suffix in SUFFIXES:
+            path_of(order).with_suffix(suffix).unlink(missing_ok=True)
+    return gone
 
 
 def session_key(order: str) -> SigningKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.base import Command, examples
+from cli.delivery.job import WORKLOAD
 from cli.errors import CliError, ExitCode, usage_error
 
 if TYPE_CHECKING:
+    from cli.delivery.jobs import Jobs
     from cli.delivery.service import Keys, Plan
     from cli.nodes import Node
 
 DEFAULT_LISTEN = "127.0.0.1:8940"
+_NAMED = re.compile(r"([a-z0-9-]{1,32})=(.*)", re.ASCII | re.DOTALL)
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -27,25 +31,40 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
     short_help="As the issuer: accept orders and deliver what they ask for.",
     help=f"""{
         examples(
-            "marsa redeem serve --issuer acme --keys acme/roles.json --state acme-delivery",
+            "marsa redeem serve --issuer acme --key acme/roles.json --state acme-delivery",
             "marsa redeem serve --issuer acme --listen 0.0.0.0:8940 --endpoint acme.example:8940",
+            "marsa redeem serve --issuer acme --job training=./train --job 'inference=./infer -q'",
         )
     }
 
-Accept every order of an issuer's coins, serve each by a metered session over TLS, and post the
-receipts that its holder signs. The work is that of COMMAND (docs/DELIVERY.md); without one it is a
-small job of the processor. Receipts are on disk in the state directory before more is worked: it
-may be killed and started again. A devnet's issuers serve by themselves.
+Accept orders of an issuer's coins, serve each by a metered session over TLS, and post the receipts
+that its holder signs. The work is that of COMMAND (docs/DELIVERY.md), for one workload each or, as
+--job COMMAND, for all others; without any it is a small job of the processor, for '{WORKLOAD}'. An
+order whose workload has no command is left alone. Receipts are on disk in the state directory
+before more is worked: it may be killed and started again. A devnet's issuers serve by themselves.
 """,
 )
 @click.option("--issuer", required=True, metavar="ID", help="The licence whose coins are served.")
-@click.option("--keys", type=FILE, help="roles.json of the issuer; a devnet's keys are known.")
+@click.option(
+    "--key", type=FILE, metavar="FILE", help="roles.json of the issuer; a devnet's keys are known."
+)
 @click.option("--state", type=DIRECTORY, help="Receipts, certificate; else MARSA_HOME/delivery/ID.")
 @click.option("--listen", default=DEFAULT_LISTEN, show_default=True, metavar="HOST:PORT")
 @click.option("--endpoint", default="", metavar="HOST:PORT", help="Where holders reach it.")
-@click.option("--job", default="", metavar="COMMAND", help="What works the units.")
+@click.option(
+    "--job",
+    "jobs",
+    multiple=True,
+    metavar="[WORKLOAD=]COMMAND",
+    help="What works the units of a workload, or of all others.",
+)
 def serve(
-    issuer: str, keys: Path | None, state: Path | None, listen: str, endpoint: str, job: str
+    issuer: str,
+    key: Path | None,
+    state: Path | None,
+    listen: str,
+    endpoint: str,
+    jobs: tuple[str, ...],
 ) -> int:
     """Keys first, then the socket: nobody finds a provider that cannot sign."""
     import asyncio
@@ -54,10 +73,11 @@ def serve(
     from cli.home import home
     from cli.nodes import connected
 
+    able = read_jobs(jobs)
     with connected() as node:
         directory = (state or home() / "delivery" / issuer).absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        plan = _plan(node, issuer, keys, directory, listen, endpoint, job)
+        plan = _plan(node, _keys(node, issuer, key), directory, listen, endpoint, able)
     log_to_stderr()
     try:
         asyncio.run(Service(plan).run())
@@ -71,27 +91,18 @@ def serve(
     return 0
 
 
-def _plan(
-    node: Node,
-    issuer: str,
-    keys: Path | None,
-    directory: Path,
-    listen: str,
-    endpoint: str,
-    job: str,
-) -> Plan:
+def _plan(node: Node, keys: Keys, directory: Path, listen: str, endpoint: str, jobs: Jobs) -> Plan:
     from cli.delivery.service import Plan
-    from cli.delivery.worker import DEFAULT_JOB
 
     economy = node.params.economy
     return Plan(
         chain_id=bytes.fromhex(node.chain_id),
-        keys=[_keys(node, issuer, keys)],
+        keys=[keys],
         apis=[node.client.url],
         directory=directory,
         listen=address(listen),
         endpoint=endpoint,
-        job=command(job) or DEFAULT_JOB,
+        jobs=jobs,
         period_ms=node.params.period_ms,
         tick_ms=economy.tick_ms,
     )
@@ -116,9 +127,30 @@ def address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def read_jobs(texts: Sequence[str]) -> Jobs:
+    """What --job says, all times together; raises CliError."""
+    from cli.delivery.jobs import BUILT_IN, Jobs
+
+    named, others = {}, None
+    for text in texts:
+        found = _NAMED.fullmatch(text)
+        workload, line = found.groups() if found is not None else (None, text)
+        if workload in named or (workload is None and others is not None):
+            whose = "all others" if workload is None else f"'{workload}'"
+            raise usage_error("bad_command", f"--job gives {whose} two commands", "give it one")
+        if workload is None:
+            others = command(line)
+        else:
+            named[workload] = command(line)
+    return Jobs(named, others) if texts else BUILT_IN
+
+
 def command(text: str) -> Sequence[str]:
     """A command line as a shell would split it; raises CliError."""
     try:
-        return tuple(shlex.split(text))
+        parts = tuple(shlex.split(text))
+        if not parts:
+            raise ValueError("there is no command")
+        return parts
     except ValueError as error:
         raise usage_error("bad_command", f"{text!r}: {error}", "quote it as for a shell") from None

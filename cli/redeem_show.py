@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -51,7 +52,8 @@ def status(order: str, watch: bool) -> None:
         if watch and not settings().json and sys.stdout.isatty():
             _live(node, held, now_ms)
             return
-        _emit(held, now_ms, tracker_text)
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        _emit(held, now_ms, lambda held, now_ms: tracker_text(held, now_ms, columns))
         if watch:
             _lines(node, held)
 
@@ -78,7 +80,7 @@ def _live(node: Node, held: Redemption, now_ms: int) -> None:
     console = Console(no_color=not settings().color, highlight=False)
 
     def shown(held: Redemption, now_ms: int) -> Text:
-        text = Text(tracker_text(held, now_ms))
+        text = Text(tracker_text(held, now_ms, console.width))
         text.highlight_words([f"[{held.state}]"], "bold reverse")
         text.highlight_regex("(?<=\\[)#+", "green")
         return text
@@ -123,12 +125,14 @@ of everybody, open ones and those that ended within the last hour.
 @click.option("--issuer", metavar="ID", help="Those of this issuer.")
 @click.option("--state", metavar="STATE", help="Those in this state, as requested or active.")
 def show_all(issuer: str | None, state: str | None) -> None:
-    """Own orders that the node does not know ended long ago, or never arrived."""
+    """Own orders that the node does not know are on their way, or ended long ago."""
     from cli import nodes
 
     unknown: list[str] = []
+    removed: list[str] = []
     with nodes.connected() as node:
         if issuer is None and state is None:
+            removed = redeem_orders.forget_ended(node)
             found, unknown = _own(node)
         else:
             if issuer is not None:
@@ -140,7 +144,8 @@ def show_all(issuer: str | None, state: str | None) -> None:
             found = list(islice(pages, LISTED_MAX))
         now_ms = _now_ms(node)
     value = {"ledger_time_ms": now_ms, "orders": found, "unknown": unknown}
-    emit("marsa.redeem.list/1", value, lambda: _list_text(found, unknown, now_ms))
+    value["removed"] = removed
+    emit("marsa.redeem.list/1", value, lambda: _list_text(found, unknown, removed, now_ms))
 
 
 def _own(node: Node) -> tuple[list[Redemption], list[str]]:
@@ -154,8 +159,8 @@ def _own(node: Node) -> tuple[list[Redemption], list[str]]:
     return found, unknown
 
 
-def _list_text(found: list[Redemption], unknown: list[str], now_ms: int) -> str:
-    if not found and not unknown:
+def _list_text(found: list[Redemption], unknown: list[str], removed: list[str], now_ms: int) -> str:
+    if not found and not unknown and not removed:
         return "no orders; next: marsa redeem submit --help"
     rows = [
         [
@@ -172,7 +177,10 @@ def _list_text(found: list[Redemption], unknown: list[str], now_ms: int) -> str:
     ]
     headings = ("order", "issuer", "workload", "coins", "delivered", "state", "then", "in")
     lines = [table(headings, rows)] if rows else []
-    if unknown:
-        listed = ", ".join(short(item) for item in unknown)
-        lines.append(f"ended a while ago, or never arrived: {listed}")
+    for what, orders in (
+        ("not known to the node: on its way, or ended a while ago", unknown),
+        ("over and forgotten, their keys and receipts are removed", removed),
+    ):
+        if orders:
+            lines.append(f"{what}: {', '.join(short(item) for item in orders)}")
     return "\n".join(lines)

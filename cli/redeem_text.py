@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ID_CHARS = 12
 BAR_CHARS = 30
 WIDTH = 100
+WIDTH_MIN = 40
+"""A terminal that is narrower breaks lines itself."""
 LABEL = " " * 11
 """As wide as the words before the figures."""
 PANEL_NEEDED = 3
@@ -83,7 +85,8 @@ def who_text(held: schemas.Redemption) -> str:
     match held.waits_for:
         case "hours":
             ahead = f", {held.queue_ahead} before it" if held.queue_ahead is not None else ""
-            return f"nobody: hours of '{held.issuer}' must come free{ahead}"
+            turn = f"it is asked as a period begins, in its turn{ahead}"
+            return f"nobody: {turn}; then hours of '{held.issuer}' must be free"
         case "issuer" if held.state == "requested":
             return f"'{held.issuer}' is to accept it"
         case "issuer":
@@ -122,31 +125,32 @@ def until_text(held: schemas.Redemption, now_ms: int) -> str:
     return f"{when}, {held.deadline}: {_THEN[held.then]}"
 
 
-def tracker_text(held: schemas.Redemption, now_ms: int) -> str:
-    """Everything about one order."""
+def tracker_text(held: schemas.Redemption, now_ms: int, width: int | None = None) -> str:
+    """Everything about one order; on a terminal no line is wider than it."""
     machine = f" on {held.device_class} in {held.region}" if held.device_class else ""
-    lines = [
-        f"order      {held.id}",
-        f"of         '{held.issuer}', {held.workload}{machine} ('{held.commitment}')",
-        f"way        {way_text(held)}",
-        f"delivered  {bar_text(held)}",
-        f"coins      {_coins_text(held)}",
-        f"hours      {coins(held.microhours)} device hours for all, {held.units} units a coin",
+    rows = [
+        ("order", held.id),
+        ("of", f"'{held.issuer}', {held.workload}{machine} ('{held.commitment}')"),
+        ("way", way_text(held)),
+        ("delivered", bar_text(held)),
+        ("coins", _coins_text(held)),
+        ("hours", f"{coins(held.microhours)} device hours for all, {held.units} units a coin"),
     ]
     if held.receipt:
         spent = coins(held.used_microhours)
-        lines.append(f"receipt    number {held.receipt}, {spent} device hours")
+        rows.append(("receipt", f"number {held.receipt}, {spent} device hours"))
     if held.endpoint:
-        lines.append(f"endpoint   {held.endpoint}, certificate {held.session_hash}")
+        rows.append(("endpoint", f"{held.endpoint}, certificate {held.session_hash}"))
     if held.dispute is not None:
         deposit = f"{coins(held.dispute.deposit)} coins deposited"
         said = f"{coins(held.dispute.claimed)} delivered"
-        lines.append(f"dispute    by the {held.dispute.by}: {said}, {deposit}")
-        lines.append(f"panel      {', '.join(held.dispute.panel)}")
+        rows.append(("dispute", f"by the {held.dispute.by}: {said}, {deposit}"))
+        rows.append(("panel", ", ".join(held.dispute.panel)))
     if not held.has_ended:
-        lines.append(f"window     begun by {held.start_by}, over by {held.end}")
-    lines.append(f"who        {who_text(held)}")
-    lines += _wrapped("until", until_text(held, now_ms))
+        rows.append(("window", f"begun by {held.start_by}, over by {held.end}"))
+    rows.append(("who", who_text(held)))
+    lines = [line for label, text in rows for line in _labelled(label, text, width)]
+    lines += _labelled("until", until_text(held, now_ms), width or WIDTH)
     is_whole = held.state == "closing" and not int(held.remaining)
     following = "marsa redeem status {0} -w" if is_whole else _NEXT.get(held.state)
     if following is not None:
@@ -154,10 +158,12 @@ def tracker_text(held: schemas.Redemption, now_ms: int) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"{label:<{len(LABEL)}}", subsequent_indent=LABEL
-    )
+def _labelled(label: str, text: str, width: int | None) -> list[str]:
+    """In one line, or wrapped beside its label."""
+    begin = f"{label:<{len(LABEL)}}"
+    if width is None:
+        return [begin + text]
+    return textwrap.wrap(text, max(width, WIDTH_MIN), initial_indent=begin, subsequent_indent=LABEL)
 
 
 def _coins_text(held: schemas.Redemption) -> str:
@@ -178,14 +184,16 @@ def change_line(held: schemas.Redemption, now_ms: int) -> str:
     return f"{held.state}: {done}; {who_text(held)}; {held.then} in {left}"
 
 
-def quote_text(found: schemas.RedeemQuote, wish: str, hint: str) -> str:
-    """Yes or no, with the figures of the best offer and of the others."""
+def quote_text(found: schemas.RedeemQuote, wish: str, possible: str, hint: str) -> str:
+    """Yes or no, with the figures of the best offer and of the others; `possible` is what would be
+    taken instead."""
     verdict = "yes: would be taken now" if found.allowed else f"no: {found.code}"
     if found.is_queued:
-        verdict = "yes: would wait for hours to come free"
+        verdict = f"yes: would wait, {_turn_text(found)}"
     lines = [f"{coins(found.amount)} coins  {verdict}"]
     indent = " " * len(LABEL)
-    lines += textwrap.wrap(found.message, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    for text in (found.message, possible):
+        lines += textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
     terms, now_ms = found.terms, found.ledger_time_ms
     if terms is not None:
         lines.append(f"of         '{terms.issuer}' ('{terms.commitment}')")
@@ -195,7 +203,7 @@ def quote_text(found: schemas.RedeemQuote, wish: str, hint: str) -> str:
         lines.append(f"brings     {_brings_text(found)}")
     lines += [
         f"also       '{item.issuer}' ('{item.commitment}' in {item.region}): over in "
-        f"{_left(item.end_ms, now_ms)}, {'free' if item.is_free else 'not free'}"
+        f"{_left(item.end_ms, now_ms)}, {_free_text(item)}"
         for item in found.offers[1:]
     ]
     if found.left_off:
@@ -208,6 +216,21 @@ def quote_text(found: schemas.RedeemQuote, wish: str, hint: str) -> str:
     elif hint:
         lines.append(f"next: {hint}")
     return "\n".join(lines)
+
+
+def _turn_text(found: schemas.RedeemQuote) -> str:
+    """Behind whom, and whether it waits for long enough to be asked at all."""
+    ahead = found.offers[0].waiting if found.offers else 0
+    text = f"{ahead} before it, asked in {_left(found.asked_ms, found.ledger_time_ms)}"
+    if found.terms is not None and found.terms.queue_until_ms < found.asked_ms:
+        return f"{text}: cancelled before, let it wait for longer"
+    return text
+
+
+def _free_text(offer: schemas.RedeemOffer) -> str:
+    if offer.waiting:
+        return f"{offer.waiting} wait"
+    return "free" if offer.is_free else "not free"
 
 
 def _offer_lines(found: schemas.RedeemQuote) -> list[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.base import Command, Number, examples
-from cli.errors import CliError, ExitCode
+from cli.errors import CliError, ExitCode, usage_error
 from cli.output import emit, note
-from cli.redeem_orders import orders_dir
+from cli.redeem_orders import fetch, find, orders_dir, resolve
 from cli.redeem_serve import address, command
+from cli.redeem_text import coins, short, who_text
 from cli.units import parse_duration
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from node.api.redemption_schemas import Redemption
 
 LOOK_S = 0.5
+BEFORE = ("queued", "requested", "accepted")
+"""States of an order that is served soon."""
+SERVED = ("ready", "active")
 
 
 @click.command(
@@ -34,7 +38,7 @@ LOOK_S = 0.5
 Connect to where the issuer serves an order, see that the licensed issuer answers, do some of the
 units again and sign a receipt for each tick. Signed receipts are on disk before they are sent: it
 may be killed and started again. It waits for the issuer to be ready, and ends when all is
-delivered. ID may be shortened.
+delivered or the order is over. ID may be shortened.
 """,
 )
 @click.argument("order", metavar="ID")
@@ -45,8 +49,12 @@ delivered. ID may be shortened.
     type=Number(0, 64),
     help="How many units of each tick are done again.",
 )
-@click.option("--job", default="", metavar="COMMAND", help="What checks the units.")
-@click.option("--patience", default="2m", show_default=True, help="How long to try to connect.")
+@click.option(
+    "--job", default="", metavar="COMMAND", help="What checks the units; for 'hashing' it is known."
+)
+@click.option(
+    "--patience", default="2m", show_default=True, help="How long to wait for the issuer."
+)
 def use(order: str, check: int, job: str, patience: str) -> int:
     """Everything that is signed for is checked first."""
     import asyncio
@@ -58,18 +66,19 @@ def use(order: str, check: int, job: str, patience: str) -> int:
     from cli.delivery.worker import JobFailed
     from cli.nodes import connected
     from cli.progress import Progress
-    from cli.redeem_orders import resolve
 
     patience_ms = parse_duration(patience)
     with connected() as node:
-        shown = _ready(node, resolve(node, order), patience_ms)
+        asked = fetch(node, resolve(node, order))
+        checking = _job(asked.workload, check, job)
+        shown = _ready(node, asked, patience_ms)
         total = int(shown.burned) + int(shown.deliverable)
         with Progress("delivering", total, "µ") as progress:
 
             def reach(signed: SignedReceipt) -> None:
                 progress.reach(signed.receipt.delivered)
 
-            setup = _setup(node, shown, check, job, reach)
+            setup = _setup(node, shown, check, checking, reach)
             try:
                 with _alone(shown.id):
                     side = asyncio.run(holder.use(setup, attempts_s=patience_ms / 1_000))
@@ -77,6 +86,8 @@ def use(order: str, check: int, job: str, patience: str) -> int:
                 if broken.fault in holder.LATER:
                     raise _ended(broken, f"marsa redeem status {shown.id[:12]}") from None
                 raise _refused(shown.id, broken) from None
+            except holder.OrderOver:
+                raise _over(fetch(node, shown.id)) from None
             except (SessionEnded, JobFailed) as ended:
                 raise _ended(ended, f"marsa redeem use {shown.id[:12]}") from None
             except DamagedReceipt as damaged:
@@ -108,33 +119,63 @@ def _alone(order: str) -> Iterator[None]:
         yield
 
 
-def _ready(node: Node, order: str, patience_ms: int) -> Redemption:
+def _ready(node: Node, shown: Redemption, patience_ms: int) -> Redemption:
     """The order, once its issuer says where it serves; raises CliError."""
     import time
 
     from cli.output import Waiting
 
     with Waiting("waiting for the issuer", patience_ms) as waiting:
-        while True:
-            shown = node.client.economy.redemption(order)
-            if shown.state in ("ready", "active"):
-                return shown
-            if shown.state not in ("requested", "accepted", "queued"):
+        while shown.state not in SERVED:
+            if shown.state not in BEFORE:
+                raise _over(shown)
+            if not waiting.left_ms:
                 raise CliError(
                     "not_ready",
-                    f"order {order[:12]} is {shown.state}: nothing is delivered any more",
-                    hint=f"marsa redeem status {order[:12]}",
-                    exit_code=ExitCode.REJECTED,
+                    f"order {short(shown.id)} is {shown.state}: {who_text(shown)}",
+                    hint=f"marsa redeem status {short(shown.id)} -w",
+                    exit_code=ExitCode.TIMEOUT,
                 )
             waiting.because(f"the order is {shown.state}")
             time.sleep(LOOK_S)
+            shown = fetch(node, shown.id)
+    return shown
 
 
-def _setup(node: Node, shown: Redemption, check: int, job: str, progress: object) -> Setup:
+def _over(shown: Redemption) -> CliError:
+    """Nothing more is delivered, and what became of the coins."""
+    brought = f"{coins(shown.burned)} of {coins(shown.amount)} coins were delivered"
+    left = int(shown.amount) - int(shown.burned) - int(shown.refunded)
+    rest = [f"{coins(shown.refunded)} came back"] if int(shown.refunded) else []
+    rest += [f"{coins(left)} are not paid back yet"] if left and not shown.is_paid else []
+    return CliError(
+        "order_over",
+        f"order {short(shown.id)} is {shown.state}: {', '.join((brought, *rest))}",
+        hint=f"marsa redeem status {short(shown.id)}",
+        exit_code=ExitCode.REJECTED,
+    )
+
+
+def _need_open(node: Node, order: str) -> None:
+    """Raises OrderOver where its window is over or somebody closed it: whoever serves it then is
+    not waited for. A node that does not answer says nothing about it."""
+    from cli.client import ClientError
+    from cli.delivery.holder import OrderOver
+
+    try:
+        held = find(node, order)
+    except ClientError:
+        return
+    if held is None or held.state not in SERVED:
+        raise OrderOver
+
+
+def _setup(
+    node: Node, shown: Redemption, check: int, job: Sequence[str], progress: object
+) -> Setup:
     from cli.delivery.holder import Setup
     from cli.delivery.service import seen_of
     from cli.delivery.store import receipt_file
-    from cli.delivery.worker import DEFAULT_JOB
     from cli.redeem_orders import session_key
 
     key = session_key(shown.id)
@@ -144,11 +185,26 @@ def _setup(node: Node, shown: Redemption, check: int, job: str, progress: object
         service=_service(node, shown),
         key=key,
         kept=receipt_file(orders_dir(), terms.order),
-        job=command(job) or DEFAULT_JOB,
+        job=job,
         tick_s=node.params.economy.tick_ms / 1_000,
         checked=check,
+        need_open=lambda: _need_open(node, shown.id),
         progress=progress,  # type: ignore[arg-type]
     )
+
+
+def _job(workload: str, check: int, text: str) -> Sequence[str]:
+    """What checks the units; raises CliError where something is to be checked and nothing can."""
+    from cli.delivery.jobs import BUILT_IN, REFERENCE_JOB
+
+    known = command(text) if text else BUILT_IN.of(workload)
+    if known is None and check:
+        raise usage_error(
+            "no_job",
+            f"the job that is built in checks no units of '{workload}'",
+            "name the issuer's job with --job COMMAND, or sign unseen with --check 0",
+        )
+    return known or REFERENCE_JOB
 
 
 def _service(node: Node, shown: Redemption) -> Service:
@@ -192,4 +248,4 @@ def _report(shown: Redemption, units: int, delivered: int, number: int) -> None:
     }
     text = f"delivered {format_amount(delivered)} coins: {units} units, receipt {number}"
     note("the issuer posts the last receipt and closes; what is left comes back by itself")
-    emit("redeem.use/1", value, text)
+    emit("marsa.redeem.use/1", value, text)

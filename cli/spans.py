@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from cli.errors import usage_error
 from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS, rfc3339
 
+SECOND_MS = 1_000
 SPAN_MS_MAX = 366 * DAY_MS
 MICROHOURS_A_HOUR = 1_000_000
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d)", re.ASCII)
-_MS_BY_UNIT = {"s": 1_000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+_MS_BY_UNIT = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]{5,12}Z)?", re.ASCII)
 _WORDS_OF_SPAN = 2
 
@@ -66,6 +67,14 @@ def span_text(span_ms: int) -> str:
         elif words:
             break
     return " ".join(words[:_WORDS_OF_SPAN]) or "0s"
+
+
+def exact_span(span_ms: int) -> str:
+    """'4m', '90s': as `parse_span` reads it, in the largest unit that fits; of what is no whole
+    second the next one."""
+    seconds_ms = -(-span_ms // SECOND_MS) * SECOND_MS
+    unit = max((x for x in "smhd" if seconds_ms % _MS_BY_UNIT[x] == 0), key=_MS_BY_UNIT.__getitem__)
+    return f"{seconds_ms // _MS_BY_UNIT[unit]}{unit}"
 
 
 def ends_text(deadline_ms: int | None, now_ms: int) -> str:

@@ -115,14 +115,14 @@ def suspicion_ms(state: ReplicaState) -> int:
         return 0
     patience = state.timeout_ms
     if not state.active and state.quorum_ms is not None:
-        return state.quorum_ms + patience
+        return max(state.quorum_ms, state.awake_ms) + patience
     idle = state.rules.timing.heartbeat_ms + (START_WAIT_MS if state.height == 0 else 0)
     due = state.progress_ms + idle
     if state.active and state.pending_since_ms is not None:
         waits_for_start = state.height == 0 and len(state.connected) < state.rules.validators.n
         start_ms = state.started_ms + START_WAIT_MS if waits_for_start else 0
         due = min(due, max(state.progress_ms, state.pending_since_ms, start_ms))
-    return due + patience
+    return max(due, state.awake_ms) + patience
 
 
 def _suspect(state: ReplicaState, out: Output, now: Now) -> None:

@@ -40,6 +40,7 @@ from consensus.messages import (
     Vote,
 )
 from consensus.replica_state import (
+    PAUSE_MS,
     START_WAIT_MS,
     STATUS_MS,
     Restored,
@@ -74,6 +75,7 @@ class Replica:
     def step(self, event: Event, now: Now) -> Output:
         """Everything that follows from one event; raises ReplicaBroken if this node must stop."""
         out = Output()
+        self._notice_pause(now)
         self._handle(event, out, now)
         self._advance(out, now)
         out.deadline_ms = self._deadline_ms(now)
@@ -107,6 +109,14 @@ class Replica:
         if below is not None and below.proposal is not None:
             return False
         return state.height == 0 or now.monotonic_ms >= self._heartbeat_ms()
+
+    def _notice_pause(self, now: Now) -> None:
+        """Who stood still has read nothing meanwhile, and must not take its own silence for that of
+        the primary."""
+        state = self.state
+        if now.monotonic_ms > state.stepped_ms + PAUSE_MS:
+            state.awake_ms = now.monotonic_ms
+        state.stepped_ms = now.monotonic_ms
 
     def _handle(self, event: Event, out: Output, now: Now) -> None:
         state = self.state

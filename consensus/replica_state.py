@@ -29,6 +29,7 @@ from ledger.reasons import Reason
 DOUBLINGS_MAX = 16  # beyond any chain's limit on T; keeps the shift small
 STATUS_MS = 1_000
 SUSPECT_LIFE_MS = 10_000  # a suspicion that is not repeated fades
+PAUSE_MS = 2 * STATUS_MS  # STATUS brings a step each second: who made none so long stood still
 START_WAIT_MS = 30_000  # how long block 1 waits for the last members
 PARK_VIEWS = 16
 PARK_HEIGHTS = 2
@@ -94,6 +95,8 @@ class ReplicaState:
     pending_since_ms: int | None = None
     # Timers, monotonic milliseconds.
     failed_views: int = 0
+    stepped_ms: int = 0
+    awake_ms: int = 0  # since when no pause of this process was noticed
     progress_ms: int = 0
     quorum_ms: int | None = None  # when q VIEW-CHANGEs for the awaited view were held
     next_status_ms: int = 0
@@ -295,6 +298,7 @@ def initial_state(
         view=restored.view,
         active=restored.view == 0,
         known_height=head.height,
+        stepped_ms=now.monotonic_ms,
         progress_ms=now.monotonic_ms,
         next_status_ms=now.monotonic_ms,
     )

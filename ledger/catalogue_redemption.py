@@ -21,7 +21,7 @@ REDEMPTION_ROWS: tuple[Row, ...] = (
         HOLDER,
         KIND,
         NONE,
-        "requested, or queued where no hours are free",
+        "requested, or queued where no hours are free or others wait for them",
         (
             Reason.UNKNOWN_COMMITMENT,
             Reason.COMMITMENT_OVER,

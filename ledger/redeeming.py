@@ -8,7 +8,7 @@ left is given back once, when it becomes paid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import msgspec
@@ -20,7 +20,6 @@ from ledger.economy.bond import Bond, slash
 from ledger.economy.book import Book, Place
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.conduct import Conduct
-from ledger.economy.dispute import Dispute
 from ledger.economy.panel import Verdict
 from ledger.economy.redemption import Rate, Redemption, RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
@@ -29,7 +28,6 @@ from ledger.economy.standard import Standard, factor_table, units_table
 from ledger.economy.throughput import Throughput
 from ledger.locks import Key, lock_hash
 from ledger.objects import decode, key_of
-from ledger.reasons import Invalid, Reason
 from ledger.registers import BOOKS, COMMITMENTS, DISPUTES, LICENCES, REDEMPTIONS, RESERVES, name
 from ledger.schema import DamagedChain
 from ledger.transaction import Output
@@ -48,7 +46,7 @@ def write(draft: Draft, before: Redemption | None, after: Redemption) -> None:
     if held is None:
         held = Book.empty(after.issuer, after.commitment)
     if before is None:
-        held = book.with_order(held)
+        held = msgspec.structs.replace(held, orders=held.orders + 1)
     period_ms = draft.parameters.period_ms
     more = after.reserved - (before.reserved if before is not None else 0)
     if more:
@@ -85,20 +83,23 @@ def _period_end(draft: Draft) -> int:
     return (draft.period + 1) * draft.parameters.period_ms - 1
 
 
+def free_hours(
+    draft: Draft, held: CapacityCommitment, yardstick: Yardstick, now: int
+) -> Callable[[int], int]:
+    """The µh that one more order may take by the end of a period. `now` is the present period, or
+    the next: then what is free without the hours of the present one."""
+    stored = draft.load(Book, held.key)
+    kept = stored.kept if stored is not None else ()
+    hours, taken = list(capacity.stretches(held, yardstick.measure)), held.delivered_of(now)
+    return lambda period: book.free_until(kept, hours, taken=taken, period=period, now=now)
+
+
 def room_for(
     draft: Draft, held: CapacityCommitment, microhours: int, end_ms: int, yardstick: Yardstick
 ) -> bool:
     """Whether hours are free for one more order, those that are open served as well."""
-    kept = draft.load(Book, held.key)
-    now = draft.period
-    return book.has_room(
-        kept.kept if kept is not None else (),
-        list(capacity.stretches(held, yardstick.measure)),
-        taken=held.delivered_of(now),
-        period=end_ms // draft.parameters.period_ms - 1,
-        microhours=microhours,
-        now=now,
-    )
+    free = free_hours(draft, held, yardstick, draft.period)
+    return microhours <= free(end_ms // draft.parameters.period_ms - 1)
 
 
 def rate_of(draft: Draft, held: CapacityCommitment, workload: str) -> Rate:
@@ -121,12 +122,15 @@ def at_present_rate(draft: Draft, held: Redemption) -> Redemption:
 
 
 def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
-    """The order after `delivered` µ in all: what it adds is burned, and the hours leave the
-    reserve with it. Raises Invalid."""
-    fresh = delivered - held.burned
-    reserve = _reserve(draft, held)
+    """The order after `delivered` µ in all, or what its coins bring by now if that is less: a
+    deficit may have deepened since its sides agreed. What that adds is burned, and the hours leave
+    the reserve with it."""
+    reserve = reserve_of(draft, held)
+    fresh = min(delivered - held.burned, brings(reserve, held.remaining))
+    if fresh <= 0:
+        return held
     cost = _cost(reserve, fresh)
-    after = redemption.consumed(held, delivered, cost)
+    after = redemption.consumed(held, fresh, cost)
     claim = cost - fresh
     RESERVES.put(
         draft,
@@ -147,15 +151,16 @@ def deliver(draft: Draft, held: Redemption, delivered: int) -> Redemption:
     return after
 
 
-def tell(draft: Draft, held: Redemption, delivered: int, microhours: int) -> None:
-    """What a receipt adds, in µ of the order and µh, counts in the throughput of the period; of
-    devices whose commitment is over nothing does."""
+def tell(draft: Draft, held: Redemption, after: Redemption) -> None:
+    """What was delivered by a receipt, and its device time, count in the throughput of the period;
+    of devices whose commitment is over nothing does."""
     identity = CapacityCommitment.identity(held.issuer, held.commitment)
     commitment = COMMITMENTS.get(draft, identity)
     if commitment is None or not commitment.counts:
         return
     rate, trigger_ppm = rate_of(draft, commitment, held.workload), draft.economy.trigger_ppm
-    today = delivered * held.units // rate.units  # a step raised what a coin is since the start
+    delivered, microhours = after.burned - held.burned, after.used_microhours - held.used_microhours
+    today = delivered * after.units // rate.units  # a step raised what a coin is since the start
     amount, time = throughput.counted(today, microhours, rate.factor, trigger_ppm)
     if not amount:
         return
@@ -164,19 +169,25 @@ def tell(draft: Draft, held: Redemption, delivered: int, microhours: int) -> Non
     draft.put(throughput.added(known, amount, time), none.identity)
 
 
-def _reserve(draft: Draft, held: Redemption) -> Reserve:
+def reserve_of(draft: Draft, held: Redemption) -> Reserve:
+    """Of the coin of an order."""
     reserve = RESERVES.get(draft, held.asset)
     if reserve is None:
         raise DamagedChain(f"the coin of order {held.id.hex()} has no reserve")
     return reserve
 
 
+def brings(reserve: Reserve, coins: int) -> int:
+    """The most that so many coins bring in the present period: all of them, or in a deficit the
+    covered share."""
+    if not reserve.batch_supply:
+        return coins
+    return redemption.deliverable(coins, reserve.batch_reserve, reserve.batch_supply)
+
+
 def _cost(reserve: Reserve, delivered: int) -> int:
     if not reserve.batch_supply:
         return delivered
-    if not reserve.batch_reserve:
-        detail = f"nothing covers the coins of '{reserve.issuer}': none of them is delivered"
-        raise Invalid(Reason.NOT_HEALTHY, detail)
     return redemption.cost_of(delivered, reserve.batch_reserve, reserve.batch_supply)
 
 
@@ -262,7 +273,7 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
     DISPUTES.remove(draft, identity)
     after, is_missed, lock = held, False, dispute.refund_lock
     if dispute.verdict is Verdict.UPHELD and dispute.by_issuer:
-        after = _as_claimed(draft, held, dispute)
+        after = deliver(draft, held, dispute.claimed)
     elif dispute.verdict is Verdict.UPHELD:
         is_missed = True
     elif dispute.verdict is Verdict.DISMISSED and dispute.by_issuer:
@@ -272,15 +283,6 @@ def settle_dispute(draft: Draft, identity: bytes) -> list[Output]:
     write(draft, held, after)
     outputs = _end(draft, after, RedemptionState.RULED, is_missed)
     return [Output(dispute.asset, dispute.deposit, lock), *outputs]
-
-
-def _as_claimed(draft: Draft, held: Redemption, dispute: Dispute) -> Redemption:
-    """What the panel found delivered; no more than the coins of the order bring by now."""
-    reserve, most = _reserve(draft, held), held.remaining
-    if reserve.batch_supply:
-        most = redemption.deliverable(most, reserve.batch_reserve, reserve.batch_supply)
-    delivered = min(dispute.claimed, held.burned + most)
-    return deliver(draft, held, delivered) if delivered > held.burned else held
 
 
 def _treasury_lock(draft: Draft, issuer: str, other: bytes) -> bytes:

@@ -18,7 +18,8 @@ class Redeem(Wire, frozen=True, tag=31):
     conservation.
 
     Hours are taken of `commitment`, for `workload`, from now to `end_ms`, and are to begin by
-    `start_by_ms`. Where none are free it waits until `queue_until_ms`; 0: it is refused.
+    `start_by_ms`. Where none are free, or others wait for them, it waits until `queue_until_ms`;
+    0: it is refused.
     """
 
     name: ClassVar[str] = "redeem"
@@ -86,7 +87,8 @@ class CloseRedemption(Wire, frozen=True, tag=36):
 class DisputeRedemption(Wire, frozen=True, tag=37):
     """One side of a closing order asks the panel, with a deposit that the transaction spends.
 
-    By the session key: it was not served. By the metering key: `claimed` µ in all were delivered.
+    By the session key: it was not served, or no more than `claimed` µ in all. By the metering key:
+    `claimed` µ in all were delivered.
     """
 
     name: ClassVar[str] = "dispute-redemption"

@@ -71,12 +71,15 @@ def check_transaction(view: View, tx: SignedTransaction, *, time_ms: int) -> Eff
     return Effects(spent, _operate(view, tx, time_ms, used) if body.operations else {})
 
 
+_CARRIED_ONCE = Numbered | OnRedemption
+
+
 def _used_by(tx: SignedTransaction) -> Used | None:
     """What the state remembers of a transaction; None where an output that it spends, or a number
     of a lane, or an order that is led on, keeps it from coming again. Versions do not: objects go,
     and come back."""
     body = tx.body
-    if body.inputs or any(isinstance(item, Numbered | OnRedemption) for item in body.operations):
+    if body.inputs or any(isinstance(item, _CARRIED_ONCE) for item in body.operations):
         return None
     return Used(body.expires_at_ms, tx.txid)
 

@@ -385,20 +385,39 @@ def load(
 
     `flags` maps `section.key` to a value; `environment` is that of the process, or nothing.
     """
+    return NodeConfig.of(directory, read_options(directory, flags, environment)[0])
+
+
+def read_options(
+    directory: Path, flags: Mapping[str, str] | None, environment: Mapping[str, str] | None
+) -> tuple[Options, dict[str, str]]:
+    """As `load`: the options, and where each came from that is not built in, by `section.key`."""
     path = directory / CONFIG_NAME
     table = _read_toml(path)
+    origins = dict.fromkeys(_names_in(table), CONFIG_NAME)
     types = dict(_scalar_options(Options, ""))
     for name, kind in types.items():
         variable = environment_name(name)
         value = (environment or {}).get(variable)
         if value is not None:
             _put(table, name, _of_text(kind, value, variable))
+            origins[name] = variable
     for name, value in (flags or {}).items():
         if name not in types:
             known = ", ".join(types)
             raise NodeError("bad_config", f"there is no option '{name}'", f"the options: {known}")
         _put(table, name, _of_text(types[name], value, f"--set {name}"))
-    return NodeConfig.of(directory, convert(table, str(path)))
+        origins[name] = f"--set {name}"
+    return convert(table, str(path)), origins
+
+
+def _names_in(table: Mapping[str, object]) -> Iterator[str]:
+    """The options that a file sets, as `section.key`."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from (f"{name}.{key}" for key in value)
+        else:
+            yield name
 
 
 def convert(table: Mapping[str, object], source: str) -> Options:

@@ -34,6 +34,7 @@ from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
 from node.snapshot_client import SnapshotClient
 from node.snapshot_serving import SnapshotServing
+from node.timings import Timings
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
@@ -110,6 +111,7 @@ class Driver:
         )
         self.accepts_transactions = True
         self.last_final_ms: int | None = None
+        self.timings = Timings()
         self._clock_check = ClockCheck()
         self._clock_warned = False
         self._key_in_use = False
@@ -376,7 +378,9 @@ class Driver:
         """Tell whoever waits what became final, and re-arm the timer."""
         finalized, self.engine.finalized = self.engine.finalized, []
         for block in finalized:
-            self.last_final_ms = read_clocks().monotonic_ms
+            now = read_clocks()
+            self.last_final_ms = now.monotonic_ms
+            self.timings.note(block.header.height, block.header.time_ms, now.wall_ms)
             log.info("decided block=%d txs=%d", block.header.height, len(block.transactions))
             for tx in block.transactions:  # copies that still come need no second look
                 self._gossip.is_new(sha256(tx.raw).digest())

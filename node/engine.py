@@ -471,8 +471,8 @@ class Engine:
 
     def _watch_primary(self, now: Now) -> None:
         state = self.replica.state
-        late = self._oversight.watch(state, now)
-        for payload in batches([tx.raw for tx in late]):
+        late = [tx.raw for tx in self._oversight.watch(state, now)]
+        for payload in batches(late):
             self._outbox.send(self._key_of(state.primary), RESENT, payload)
         if self._oversight.cause != state.distrust:
             self._inbox.append(Distrusted(self._oversight.cause))

@@ -42,11 +42,13 @@ def rules_at(chain: Chain, is_valid: IsValid) -> Rules:
 
 def epoch_of(message: Message) -> int:
     """The epoch that a message is of."""
-    if isinstance(message, PrePrepare):
-        return message.header.epoch
-    if isinstance(message, ViewChange | NewView):
-        return message.body.epoch
-    return message.epoch
+    match message:
+        case PrePrepare():
+            return message.header.epoch
+        case ViewChange() | NewView():
+            return message.body.epoch
+        case _:
+            return message.epoch
 
 
 class EarlyMessages:

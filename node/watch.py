@@ -97,6 +97,9 @@ class NodeWatch:
         claimed = 0 if snapshots is None else snapshots.target_height
         return max(self._driver.engine.replica.state.known_height, claimed)
 
+    def final_after_ms(self, height: int) -> int | None:
+        return self._driver.timings.after_ms(height)
+
     def now_ms(self) -> int:
         return read_clocks().monotonic_ms
 
@@ -108,9 +111,8 @@ class NodeWatch:
             member.licence: self._driver.engine.heights.get(member.key)
             for member in self._validators.members
         }
-        now_ms = self.now_ms()
         return [
-            _peer(name, self._role_of(name), links.get(name), told.get(name), now_ms)
+            _peer(name, self._role_of(name), links.get(name), told.get(name))
             for name in sorted(names | set(links))
         ]
 
@@ -260,9 +262,7 @@ _WITHOUT_SEAT = {
 }
 
 
-def _peer(
-    name: str, role: str, stats: PeerStats | None, height: int | None, now_ms: int
-) -> node_schemas.Peer:
+def _peer(name: str, role: str, stats: PeerStats | None, height: int | None) -> node_schemas.Peer:
     """`height` is what a STATUS proved last; before the first one HELLO has to do."""
     if stats is None:
         return node_schemas.Peer(
@@ -271,7 +271,7 @@ def _peer(
             address="",
             direction="none",
             connected=False,
-            since_ms=None,
+            linked_ms=None,
             height=height or 0,
             queued_bytes=0,
             points=0,
@@ -285,7 +285,7 @@ def _peer(
         address=stats.address,
         direction=direction,
         connected=True,
-        since_ms=now_ms - int(stats.connected_s * 1_000),
+        linked_ms=int(stats.connected_s * 1_000),
         height=stats.height if height is None else height,
         queued_bytes=stats.queued_bytes,
         points=stats.points,

@@ -16,8 +16,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from ledger import codec
 from ledger.block import TRANSACTION_BYTES_MAX
-from ledger.codec import Wire, decode_payload, encode_payload
+from ledger.codec import Wire, encode_payload
 from ledger.reasons import Invalid, Reason
 from ledger.recent import RecentSet
 from p2p.wire import KIB, MESSAGES, MIB, TXS
@@ -45,7 +46,7 @@ class Batch(Wire, frozen=True):
 
 def read_batch(payload: bytes) -> tuple[bytes, ...]:
     """The transactions of a TXS; Invalid when it is not one."""
-    return decode_payload(payload, Batch, size_max=_BATCH_BYTES_MAX).transactions
+    return codec.decode_payload(payload, Batch, size_max=_BATCH_BYTES_MAX).transactions
 
 
 class Gossip:

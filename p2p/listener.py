@@ -58,11 +58,12 @@ def bind(host: str, port: int) -> socket.socket:
 
 async def accept_forever(
     listening: socket.socket,
-    slots: SocketSlots,
+    take: Callable[[str], bool],
     refusals: Refusals,
     on_socket: Callable[[socket.socket, str, str], None],
 ) -> None:
-    """Hand each admitted socket to `on_socket(socket, host, address)`, which owns its slot.
+    """Hand each socket for whose host `take` has a place to `on_socket(socket, host, address)`,
+    which owns both.
 
     Waits without a limit: nobody needs to come. Ends by cancellation only, and then holds no
     socket (`loop.sock_accept` can lose the one that it has just accepted).
@@ -83,7 +84,7 @@ async def accept_forever(
             continue
         sock.setblocking(False)
         host, address = name[0], f"{name[0]}:{name[1]}"
-        if slots.take(host):
+        if take(host):
             on_socket(sock, host, address)
         else:
             sock.close()

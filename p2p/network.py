@@ -223,7 +223,7 @@ class Network:
 
         self._sockets.discard(listening)
         with listening:
-            await accept_forever(listening, self._slots, self._refusals, on_socket)
+            await accept_forever(listening, self._slots.take, self._refusals, on_socket)
 
     async def _serve(
         self, sock: socket.socket, host: str, address: str, tls: ssl.SSLContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from cli.delivery.jobs import BUILT_IN
 from cli.delivery.service import Keys, Plan, Service, log_to_stderr
-from cli.delivery.worker import DEFAULT_JOB
 from cli.devnet import state
 from cli.devnet.blueprint import Blueprint
 from ledger import genesis
@@ -26,7 +26,7 @@ def run_delivery_of(directory: Path) -> int:
         directory=directory,
         listen=("127.0.0.1", state.delivery_port(place.devnet)),
         endpoint="",
-        job=DEFAULT_JOB,
+        jobs=BUILT_IN,
         period_ms=made.parameters.period_ms,
         tick_ms=made.parameters.economy.tick_ms,
     )

@@ -61,17 +61,19 @@ def duties(
     seen: OrderSeen,
     held: SignedReceipt | None,
     *,
+    is_able: bool,
     posted_ms: int,
     now_ms: int,
     period_ms: int,
 ) -> list[OnRedemption]:
-    """In their order. `held` is the highest receipt here, `posted_ms` when one was posted last."""
+    """In their order. `held` is the highest receipt here, `posted_ms` when one was posted last;
+    whoever is not able to do the work promises none."""
     where = (issuer.name, seen.id)
     if seen.state == "requested":
-        return [AcceptRedemption(*where, issuer.operations_key)]
+        return [] if not is_able else [AcceptRedemption(*where, issuer.operations_key)]
     if seen.state == "accepted":
         endpoint = (issuer.endpoint, issuer.session_hash)
-        return [ReadyRedemption(*where, issuer.operations_key, *endpoint)]
+        return [] if not is_able else [ReadyRedemption(*where, issuer.operations_key, *endpoint)]
     if seen.state not in DELIVERING:
         return []
     found: list[OnRedemption] = []

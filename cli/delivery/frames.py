@@ -28,6 +28,8 @@ FRAME_BYTES_MAX = 40 * UNITS_A_TICK_MAX + 4_096
 LENGTH_BYTES = 4
 ANSWER_S = 30.0
 """How long either side waits for a message that is due."""
+CLOSE_S = 1.0
+"""For the farewell of TLS; after it the socket is dropped."""
 
 _licence_hash = tagged_hash("delivery/licence")
 _proof_hash = tagged_hash("delivery/proof")
@@ -173,10 +175,14 @@ class Link:
             pass
         self._writer.close()
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(CLOSE_S):
                 await self._writer.wait_closed()
         except (TimeoutError, OSError):
-            self._writer.transport.abort()
+            self.abort()
+
+    def abort(self) -> None:
+        """Close without a word; what was not sent yet is lost."""
+        self._writer.transport.abort()
 
 
 def bye_of(broken: Broken) -> Bye:

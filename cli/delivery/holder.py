@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cli.delivery import rules, tls
@@ -24,6 +24,7 @@ from cli.delivery.frames import (
     said,
     tick_of,
 )
+from cli.delivery.jobs import Command
 from cli.delivery.rules import Broken, Fault, HolderSide, SignedReceipt, Terms, Tick
 from cli.delivery.store import ReceiptFile
 from cli.delivery.worker import Checker
@@ -36,6 +37,10 @@ LATER = (Fault.BUSY, Fault.NOT_READY)
 AGAIN_S = 1.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before connecting again; the last one repeats."""
+
+
+class OrderOver(Exception):
+    """Closed, or past its window: whoever comes back, nothing more is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +62,20 @@ class Setup:
     service: Service
     key: SigningKey
     kept: ReceiptFile
-    job: Sequence[str]
+    job: Command
     tick_s: float
     checked: int
     """Units of each tick that are done again."""
+    need_open: Callable[[], None]
+    """Raises OrderOver where the chain has the order as over; asked in a thread, when a session
+    ended before all was delivered."""
     progress: Callable[[SignedReceipt], None]
 
 
 async def use(setup: Setup, *, attempts_s: float) -> HolderSide:
     """Sessions one after another until all is delivered; raises Broken where the provider does what
-    it may not, SessionEnded where none was to be had for `attempts_s`."""
+    it may not, OrderOver where nothing is delivered any more, SessionEnded where no session was to
+    be had for `attempts_s`."""
     loop = asyncio.get_running_loop()
     since, failures = loop.time(), 0
     side = HolderSide(setup.kept.load())
@@ -78,12 +87,16 @@ async def use(setup: Setup, *, attempts_s: float) -> HolderSide:
             side = HolderSide(setup.kept.load())
             if side.number > before:
                 since, failures = loop.time(), 0
+            await asyncio.to_thread(setup.need_open)
             if loop.time() - since > attempts_s:
                 raise
             await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
             failures += 1
         except Broken as broken:
-            if broken.fault not in LATER or loop.time() - since > attempts_s:
+            if broken.fault not in LATER:
+                raise
+            await asyncio.to_thread(setup.need_open)
+            if loop.time() - since > attempts_s:
                 raise
             await asyncio.sleep(AGAIN_S)
     return side

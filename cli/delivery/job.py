@@ -1,8 +1,8 @@
 """The reference job: a small piece of real work that any machine does, unit by unit.
 
 A unit is a chain of SHA-256 over what the order and the unit's number say, so that nobody can know
-its digest without doing it, and whoever doubts one does it again. A provider runs another job
-instead with `--job`; it must speak the same lines:
+its digest without doing it, and whoever doubts one does it again. A provider runs other jobs
+with `--job`; they must speak the same lines:
 
     COMMAND run ORDER FIRST     writes a line `UNIT DIGEST DEVICE_US` for each unit from FIRST on,
                                 device time in µs since it started, for as long as it may
@@ -17,6 +17,8 @@ import sys
 import time
 from hashlib import sha256
 
+WORKLOAD = "hashing"
+"""What a holder orders it by."""
 ROUNDS = 4_000
 """Hashes of a unit: about two milliseconds of one core."""
 

@@ -1,17 +1,22 @@
-"""The provider's end of sessions: who asks is let in by the chain, works are shown tick by tick."""
+"""The provider's end of sessions: who asks is let in by the chain, works are shown tick by tick.
+
+`door` says who may hold a connection until then.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from cli.delivery import rules
+from cli.delivery.door import Door, Spawn
 from cli.delivery.frames import (
     Bye,
     Greeting,
@@ -27,6 +32,7 @@ from cli.delivery.frames import (
     licence_message,
     proof_message,
 )
+from cli.delivery.jobs import Command
 from cli.delivery.rules import Broken, Fault, ProviderSide, SignedReceipt, Terms
 from cli.delivery.store import DamagedReceipt, ReceiptFile, receipt_file
 from cli.delivery.worker import JobFailed, Worker
@@ -34,10 +40,6 @@ from ledger.crypto import SigningKey, verify
 
 SESSIONS_MAX = 16
 """Served at once; each has a job of its own."""
-GREETED_MAX = 64
-"""Connections of whom it is not known yet whether they hold an order."""
-OPEN_S = 5.0
-"""How long a stranger may take for each of its two words."""
 PAUSE_DOUBLINGS_MAX = 5
 """A holder who went with a tick unsigned waits a tick before the next one, each further time twice
 as long, 32 at most: else it has one tick after another for nothing, and a place among those who
@@ -52,11 +54,12 @@ log = logging.getLogger("marsa.delivery")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """An order that is to be served, and the issuer's key that vouches for it."""
+    """An order that is to be served, the issuer's key that vouches for it, and what works it."""
 
     terms: Terms
     licence: str
     key: SigningKey
+    job: Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,6 @@ class Setup:
     directory: Path
     """Where receipts are kept."""
     certificate_hash: bytes
-    job: Sequence[str]
     tick_s: float
     find: Callable[[bytes], Serving | None]
     """The order with this id, where it may be served now."""
@@ -84,49 +86,29 @@ class _Unpaid:
     """On the monotonic clock: before that it is not served."""
 
 
+LetIn: TypeAlias = tuple[Serving, SignedReceipt | None]
+"""Of a holder that is who it says: its order, and the last receipt that it signed."""
+
+
 class Provider:
-    """Answers connections, once it listens."""
+    """Answers connections."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._strangers = 0
-        self._sessions: set[asyncio.Task[None]] = set()
         self._serving: set[bytes] = set()
         self._unpaid: dict[bytes, _Unpaid] = {}
 
-    async def listen(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
-        """Raises OSError. A stranger has as long for the handshake as for a word."""
-        return await asyncio.start_server(
-            self.handle, host, port, ssl=context, ssl_handshake_timeout=OPEN_S
-        )
+    async def stand_open(
+        self, listening: socket.socket, context: ssl.SSLContext, spawn: Spawn
+    ) -> None:
+        """Serve whoever comes to this socket, until it is cancelled. Sessions are tasks that
+        `spawn` starts; cancelled they end with their jobs, and receipts are on disk."""
+        await Door(self._let_in, self._session).stand_open(listening, context, spawn)
 
-    async def ended(self) -> None:
-        """End all sessions, their jobs with them; receipts are on disk."""
-        for task in self._sessions:
-            task.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task: asyncio.Task[None] | None = asyncio.current_task()
-        assert task is not None  # A server runs this as a task.
-        self._sessions.add(task)
-        try:
-            await self._session(Link(reader, writer), writer)
-        finally:
-            self._sessions.discard(task)
-
-    async def _session(self, link: Link, writer: asyncio.StreamWriter) -> None:
+    async def _session(self, link: Link, let_in: LetIn) -> None:
         bye = None
-        if self._strangers >= GREETED_MAX:
-            writer.transport.abort()
-            return
-        self._strangers += 1
         try:
-            try:
-                serving = await self._let_in(link)
-            finally:
-                self._strangers -= 1
-            bye = await self._served(link, serving)
+            bye = await self._served(link, *let_in)
         except Broken as broken:
             log.info("session ended fault=%s detail=%s", broken.fault, broken.detail)
             bye = bye_of(broken)
@@ -136,15 +118,14 @@ class Provider:
             log.error("the job failed: %s", failed)
             bye = Bye(Fault.BUSY.value, "the job failed")
         except (DamagedReceipt, OSError) as error:
-            log.error("receipts cannot be kept: %s", error)
-            bye = Bye(Fault.BUSY.value, "receipts cannot be kept here")
+            bye = bye_of(_not_kept(error))
         finally:
             await link.end(bye)
 
-    async def _let_in(self, link: Link) -> tuple[Serving, SignedReceipt | None]:
+    async def _let_in(self, link: Link) -> LetIn:
         """Whoever proves to hold the session key of an order that is ready, with the last receipt
-        that it signed; raises Broken."""
-        opened = await link.receive(OPEN_S)
+        that it signed; raises Broken, SessionEnded."""
+        opened = await link.receive()
         if not isinstance(opened, Open):
             raise SessionEnded("it does not say which order")
         serving = self._setup.find(opened.order)
@@ -154,9 +135,12 @@ class Provider:
         terms, nonce = serving.terms, secrets.token_bytes(32)
         where = (terms.chain_id, terms.order, self._setup.certificate_hash)
         signature = serving.key.sign(licence_message(*where))
-        last = last_one(receipt_file(self._setup.directory, terms.order).load())
+        try:
+            last = last_one(receipt_file(self._setup.directory, terms.order).load())
+        except (DamagedReceipt, OSError) as error:
+            raise _not_kept(error) from None
         await link.send(Greeting(nonce, serving.licence, serving.key.public, signature, last))
-        proof = await link.receive(OPEN_S)
+        proof = await link.receive()
         if not isinstance(proof, Proof):
             raise SessionEnded("it does not prove to hold the order")
         if not verify(terms.session_key, proof_message(*where, nonce), proof.signature):
@@ -167,8 +151,7 @@ class Provider:
         rules.check_signed(terms, signed)
         return serving, signed
 
-    async def _served(self, link: Link, let_in: tuple[Serving, SignedReceipt | None]) -> Bye:
-        serving, last = let_in
+    async def _served(self, link: Link, serving: Serving, last: SignedReceipt | None) -> Bye:
         order = serving.terms.order
         if order in self._serving:
             raise Broken(Fault.BUSY, "the order is being served on another connection")
@@ -179,18 +162,19 @@ class Provider:
             raise Broken(Fault.BUSY, "the last tick was not signed for: a pause before the next")
         self._serving.add(order)
         try:
-            return await self._work(link, serving.terms, last)
+            return await self._work(link, serving, last)
         finally:
             self._serving.discard(order)
 
-    async def _work(self, link: Link, terms: Terms, last: SignedReceipt | None) -> Bye:
+    async def _work(self, link: Link, serving: Serving, last: SignedReceipt | None) -> Bye:
+        terms = serving.terms
         kept = receipt_file(self._setup.directory, terms.order)
         stored = kept.load()
         if last is not None and (stored is None or last.receipt.number > stored.receipt.number):
             stored = self._keep(kept, last)
         side = rules.resumed(stored)
         if not side.is_done(terms):
-            async with Worker(self._setup.job, terms.order, side.units) as worker:
+            async with Worker(serving.job, terms.order, side.units) as worker:
                 before = side.microhours
                 while not side.is_done(terms):
                     if self._setup.find(terms.order) is None:
@@ -232,6 +216,12 @@ class Provider:
         kept.save(signed)
         self._setup.report(signed.receipt.order, signed)
         return signed
+
+
+def _not_kept(error: Exception) -> Broken:
+    """For the holder, who may come again; what it is about is for the log."""
+    log.error("receipts cannot be kept: %s", error)
+    return Broken(Fault.BUSY, "receipts cannot be kept here")
 
 
 async def _show(link: Link, side: ProviderSide, digests: Sequence[bytes]) -> SignedReceipt:

@@ -17,16 +17,19 @@ from pathlib import Path
 from cli.client import ApiProblem, Client, ClientError
 from cli.delivery import provider, tls
 from cli.delivery.duties import SERVED, Issuer, OrderSeen, by_signer, duties
+from cli.delivery.jobs import Jobs
 from cli.delivery.provider import Provider, Serving
 from cli.delivery.rules import SignedReceipt
 from cli.delivery.store import DamagedReceipt, receipt_file
+from cli.delivery.tidy import TIDY_EVERY_S, Tidying
 from cli.sending import signed_free
 from ledger.crypto import SigningKey
-from ledger.economy.redemption import WINDOW_PERIODS_MAX
 from ledger.reasons import Reason
 from ledger.redemption_operations import OnRedemption, PostReceipt
 from ledger.transaction import OPERATIONS_MAX
 from node.api import redemption_schemas as schemas
+from node.supervise import Services
+from p2p.listener import bind
 
 LOOK_S = 1.0
 LOOK_IDLE_S = 2.0
@@ -57,7 +60,7 @@ class Plan:
     listen: tuple[str, int]
     endpoint: str
     """Where holders reach it; empty: where it listens."""
-    job: Sequence[str]
+    jobs: Jobs
     period_ms: int
     tick_ms: int
 
@@ -82,6 +85,8 @@ class Service:
         self._orders: dict[bytes, _Order] = {}
         self._held: dict[bytes, SignedReceipt] = {}
         self._stopping = asyncio.Event()
+        self._tidying = Tidying(plan.directory, plan.period_ms)
+        self._tidied_s = time.monotonic()
 
     async def run(self) -> None:
         """Listen, and look after the orders."""
@@ -91,7 +96,6 @@ class Service:
             provider.Setup(
                 directory=plan.directory,
                 certificate_hash=certificate_hash,
-                job=plan.job,
                 tick_s=plan.tick_ms / 1_000,
                 find=self._find,
                 report=self._report,
@@ -101,15 +105,18 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         host, port = plan.listen
-        server = await served.listen(host, port, tls.server_context(path))
-        async with server:
-            port = server.sockets[0].getsockname()[1]
-            endpoint = plan.endpoint or f"{host}:{port}"
-            log.info("serving endpoint=%s issuers=%s", endpoint, ",".join(self._keys))
+        listening = bind(host, port)
+        async with asyncio.TaskGroup() as tasks:
+            services = Services(tasks)
+            door = served.stand_open(listening, tls.server_context(path), services.spawn)
+            services.start("delivery-door", door)
+            endpoint = plan.endpoint or f"{host}:{listening.getsockname()[1]}"
+            named = ",".join(self._keys)
+            log.info("serving endpoint=%s issuers=%s workloads=%s", endpoint, named, plan.jobs)
             while not self._stopping.is_set():
                 await asyncio.to_thread(self._look, endpoint, certificate_hash)
                 await self._pause(LOOK_S if self._orders else LOOK_IDLE_S)
-        await served.ended()
+            services.stop()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -122,8 +129,10 @@ class Service:
         known = self._orders.get(order)
         if known is None or known.seen.state not in SERVED:
             return None
-        keys = self._keys[known.seen.issuer]
-        return Serving(known.seen.terms(self._plan.chain_id), keys.issuer, keys.operations)
+        keys, job = self._keys[known.seen.issuer], self._plan.jobs.of(known.seen.workload)
+        if job is None:
+            return None
+        return Serving(known.seen.terms(self._plan.chain_id), keys.issuer, keys.operations, job)
 
     def _report(self, order: bytes, signed: SignedReceipt) -> None:
         self._held[order] = signed
@@ -134,6 +143,9 @@ class Service:
         try:
             with Client(self._apis[0]) as client:
                 self._turn(client, endpoint, certificate_hash)
+                if time.monotonic() - self._tidied_s >= TIDY_EVERY_S:
+                    self._tidied_s = time.monotonic()
+                    self._tidying.go_on(client, self._orders)
         except ClientError as error:
             log.info("%s; asking another node", error)
             self._apis.append(self._apis.pop(0))
@@ -173,6 +185,9 @@ class Service:
                 held = None
             if held is not None:
                 self._held[order] = held
+            if self._plan.jobs.of(seen.workload) is None:
+                detail = f"no --job for its workload '{seen.workload}'"
+                log.info("left alone order=%s: %s", order.hex(), detail)
             return _Order(seen)
         known.seen = seen
         return known
@@ -185,6 +200,7 @@ class Service:
                     issuer,
                     known.seen,
                     self._held.get(order),
+                    is_able=self._plan.jobs.of(known.seen.workload) is not None,
                     posted_ms=known.posted_ms,
                     now_ms=now_ms,
                     period_ms=self._plan.period_ms,
@@ -232,19 +248,12 @@ def seen_of(item: schemas.Redemption) -> OrderSeen:
         issuer=item.issuer,
         state=item.state,
         session_key=bytes.fromhex(item.session_key),
-        amount=int(item.burned) + _deliverable(item),
+        amount=int(item.burned) + int(item.deliverable),
         burned=int(item.burned),
         number=item.receipt,
         units_a_coin=item.units,
         workload=item.workload,
     )
-
-
-def _deliverable(item: schemas.Redemption) -> int:
-    """What the order brings from now on. In a deficit each posting rounds its cost up: a little is
-    left, so that the last one finds enough."""
-    whole = int(item.deliverable)
-    return whole if whole == int(item.remaining) else max(0, whole - WINDOW_PERIODS_MAX)
 
 
 def log_to_stderr() -> None:

@@ -15,6 +15,8 @@ from cli.delivery.rules import SignedReceipt
 from cli.errors import CliError
 from cli.home import read_private, write_private
 
+SUFFIX = ".receipt"
+
 
 class DamagedReceipt(Exception):
     """The file is none of ours, was damaged, or cannot be read."""
@@ -47,4 +49,4 @@ class ReceiptFile:
 
 
 def receipt_file(directory: Path, order: bytes) -> ReceiptFile:
-    return ReceiptFile(directory / f"{order.hex()}.receipt", order)
+    return ReceiptFile(directory / f"{order.hex()}{SUFFIX}", order)

@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+
+from cli.delivery.jobs import Command
 
 LINE_BYTES_MAX = 256
 STOP_S = 2.0
-DEFAULT_JOB: tuple[str, ...] = (sys.executable, "-m", "cli.delivery.job")
 
 
 class JobFailed(Exception):
@@ -27,7 +26,7 @@ class JobFailed(Exception):
 class Worker:
     """Runs a job from one unit on. Use as `async with`."""
 
-    def __init__(self, job: Sequence[str], order: bytes, first: int) -> None:
+    def __init__(self, job: Command, order: bytes, first: int) -> None:
         self._command = (*job, "run", order.hex(), str(first))
         self._next = first
         self._process: Process | None = None
@@ -85,7 +84,7 @@ class Worker:
 class Checker:
     """Does units again, for a holder that samples. Use as `async with`."""
 
-    def __init__(self, job: Sequence[str], order: bytes) -> None:
+    def __init__(self, job: Command, order: bytes) -> None:
         self._command = (*job, "check", order.hex())
         self._process: Process | None = None
 

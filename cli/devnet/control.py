@@ -10,14 +10,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
-from cli.devnet import agents, faults, launch, processes, sockets
-from cli.devnet.launch import LOG_NAME
+from cli.devnet import agents, faults, launch, logs, panel, processes, sockets
 from cli.devnet.processes import Process
 from cli.devnet.state import DevnetNode, Place
 from cli.errors import CliError, ExitCode
@@ -34,7 +31,6 @@ PROBE_S = 1.0
 """A stopped process still accepts connections; it is not waited for longer."""
 POLL_S = 0.02
 LOG_LINES_SHOWN = 10
-LOG_TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +124,7 @@ def up(place: Place) -> None:
         with Waiting(f"starting {len(place.devnet.nodes)} nodes", READY_MS) as waiting:
             _wait_ready(place, waiting)
         agents.start(place)
+        panel.start(place)
     except (CliError, KeyboardInterrupt):
         started = running(place)
         processes.stop([started[node.name] for node in down if node.name in started], STOP_S)
@@ -140,6 +137,7 @@ def down(place: Place) -> int:
     """Stop every node; how many were running."""
     alive = running(place)
     agents.stop(place)
+    panel.stop(place)
     for process in processes.stop(alive.values(), STOP_S):
         note(f"pid {process.pid} did not end within {STOP_S:g} s and was killed")
     faults.stop_forwarder(place)
@@ -170,17 +168,6 @@ def restart(place: Place, node: DevnetNode) -> NodeState:
     start(place, [node])
     with Waiting(f"waiting for {node.name}", CATCH_UP_MS) as waiting:
         return _wait_voting(place, node, target, waiting)
-
-
-def log_tail(directory: Path, lines: int) -> list[str]:
-    """The last lines of a node's log."""
-    path = directory / LOG_NAME
-    if not path.exists():
-        return []
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
-        text = file.read(LOG_TAIL_BYTES).decode("utf-8", errors="replace")
-    return list(deque(text.splitlines(), maxlen=lines))
 
 
 def start(place: Place, nodes: Sequence[DevnetNode]) -> None:
@@ -302,11 +289,11 @@ def not_ready(place: Place, node: DevnetNode, what: str) -> CliError:
 
 
 def _whole_log(place: Place, node: DevnetNode) -> str:
-    return f"its whole log: {place.node_dir(node) / LOG_NAME}"
+    return f"its whole log: {logs.of_node(place, node).path}"
 
 
 def _show_log(place: Place, node: DevnetNode) -> list[str]:
-    lines = log_tail(place.node_dir(node), LOG_LINES_SHOWN)
+    lines = logs.tail(logs.of_node(place, node), LOG_LINES_SHOWN)
     note(f"--- the last lines of {node.name}'s log", verbosity=-1)
     for line in lines:
         note(line, verbosity=-1)

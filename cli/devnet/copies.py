@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from cli.devnet import control, launch, plan
+from cli.devnet import agents, control, launch, plan
 from cli.devnet.faults import LINKS_NAME
 from cli.devnet.history import HISTORIES_NAME
 from cli.devnet.launch import LOG_NAME
@@ -31,8 +31,13 @@ from node.config import ADMIN_SOCKET_NAME
 from node.files import sync_directory
 
 TAKEN_NAME = "taken.json"
+_LOGS = (LOG_NAME, *map(agents.log_name, agents.NAMES))
 _LEFT_OUT = shutil.ignore_patterns(
-    PROCESS_FILE, ADMIN_SOCKET_NAME, LOG_NAME, f"{LOG_NAME}.1", LINKS_NAME, HISTORIES_NAME
+    PROCESS_FILE,
+    ADMIN_SOCKET_NAME,
+    *(name for log in _LOGS for name in (log, f"{log}.1")),
+    LINKS_NAME,
+    HISTORIES_NAME,
 )
 """By whole names: a database has files that end in .log too."""
 

@@ -244,6 +244,10 @@ def _port(node: DevnetNode) -> int:
     return int(node.p2p.removeprefix(f"{HOST}:"))
 
 
+def log_of(place: Place) -> Path:
+    return _directory(place) / LOG_NAME
+
+
 def _directory(place: Place) -> Path:
     return place.directory / LINKS_NAME
 
@@ -252,7 +256,7 @@ def _wait_ready(place: Place, process: Process | None) -> None:
     deadline = time.monotonic() + START_S
     while not (_directory(place) / SOCKET_NAME).exists():
         if not processes.is_alive(process) or time.monotonic() > deadline:
-            log = _directory(place) / LOG_NAME
+            log = log_of(place)
             raise CliError(
                 "start_failed",
                 f"the forwarder of devnet '{place.devnet.name}' did not start",
@@ -283,7 +287,7 @@ def _ask(place: Place, request: Request) -> Answer:
             raise CliError(
                 "forwarder_failed",
                 f"the forwarder of devnet '{place.devnet.name}' gave no answer: {error}",
-                hint=f"what it said: {_directory(place) / LOG_NAME}",
+                hint=f"what it said: {log_of(place)}",
                 exit_code=ExitCode.UNREACHABLE,
             ) from None
     if answer.error:

@@ -77,11 +77,11 @@ def height_of(directories: Sequence[Path]) -> int | None:
     return int(said) if said else None
 
 
-def start(directories: Sequence[Path], run: Run = run_node_of) -> None:
+def start(directories: Sequence[Path], run: Run = run_node_of, log_name: str = LOG_NAME) -> None:
     """Start the nodes of these directories, none of which is running, and note their processes."""
     directories = [directory.resolve() for directory in directories]
     for directory in directories:
-        rotate_log(directory)
+        rotate_log(directory, log_name)
     if sys.platform != "linux":
         for directory in directories:
             spawn(directory)
@@ -89,7 +89,7 @@ def start(directories: Sequence[Path], run: Run = run_node_of) -> None:
     if run is run_node_of:
         importlib.import_module("node.app")  # once, for all that are forked below
     _before_fork()
-    for ready in [_fork_node(directory, run) for directory in directories]:
+    for ready in [_fork_node(directory, run, log_name) for directory in directories]:
         os.read(ready, 1)  # ends when the child has closed its end
         os.close(ready)
 
@@ -138,23 +138,23 @@ def run_in_child(action: Callable[[], int]) -> None:
         raise CliError("start_failed", f"the nodes could not be made: {sentence[0]}")
 
 
-def _fork_node(directory: Path, run: Run) -> int:
+def _fork_node(directory: Path, run: Run, log_name: str) -> int:
     """A descriptor that ends when the child has noted its process, or could not."""
     ready, noted = os.pipe()
     if os.fork() == 0:
-        _leave(lambda: _become_node(directory, run, noted))
+        _leave(lambda: _become_node(directory, run, log_name, noted))
     os.close(noted)
     return ready
 
 
-def _become_node(directory: Path, run: Run, noted: int) -> int:
+def _become_node(directory: Path, run: Run, log_name: str, noted: int) -> int:
     """In the child: cut every tie to the launcher, then run."""
     os.setsid()
     os.chdir(directory)  # where the admin socket's path is short enough
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(directory / LOG_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, LOG_MODE)
+    log = os.open(directory / log_name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, LOG_MODE)
     os.dup2(nothing, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -191,8 +191,8 @@ def _before_fork() -> None:
     gc.freeze()
 
 
-def rotate_log(directory: Path) -> None:
+def rotate_log(directory: Path, name: str = LOG_NAME) -> None:
     """Set a long log aside before a start."""
-    log = directory / LOG_NAME
+    log = directory / name
     if log.exists() and log.stat().st_size > LOG_BYTES_ROTATE:
-        log.replace(directory / f"{LOG_NAME}.1")
+        log.replace(directory / f"{name}.1")

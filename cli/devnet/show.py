@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from cli.devnet.control import NodeState
 from cli.devnet.links import Rule
@@ -49,10 +49,12 @@ def up_text(place: Place, states: Sequence[NodeState]) -> str:
             table(("account", "address"), rows),
             "The keys of these accounts are PUBLIC: send nothing of value to them.",
             "",
-            f"Genesis {place.directory / 'genesis.json'}",
-            f"Health  {devnet.nodes[0].ops}/readyz",
-            f"Next    {_program()} tx send bob 5 --from alice",
-            f"Stop    {_program()} devnet down{suffix}",
+            f"Explorer {devnet.nodes[0].api}/ui/",
+            f"Panel    {_program()} devnet open{suffix}",
+            f"Genesis  {place.directory / 'genesis.json'}",
+            f"Health   {devnet.nodes[0].ops}/readyz",
+            f"Next     {_program()} tx send bob 5 --from alice",
+            f"Stop     {_program()} devnet down{suffix}",
         )
     )
 
@@ -164,11 +166,6 @@ def nodes_table(states: Sequence[NodeState]) -> str:
 
 def known_as(node: DevnetNode) -> str:
     return node.name if node.is_observer else f"{node.name} ({node.licence})"
-
-
-def log_line(name: str, line: str, nodes: Collection[DevnetNode]) -> str:
-    """A line of a log, behind its node's name where several are shown."""
-    return f"{name} | {line}" if len(nodes) > 1 else line
 
 
 def _complaint(item: NodeState) -> str:

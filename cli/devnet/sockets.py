@@ -17,6 +17,7 @@ from cli.devnet.state import (
     DevnetNode,
     Place,
     ports,
+    ports_beside,
 )
 from cli.errors import CliError, ExitCode
 
@@ -64,8 +65,8 @@ def is_free(port: int, host: str = HOST) -> bool:
 def free_base_port(after: int, count: int) -> int | None:
     """The next base port from which a devnet of `count` nodes can run."""
     for base_port in range(after + PORTS_STRIDE, BASE_PORT_MAX + 1, PORTS_STRIDE):
-        taken = (port for index in range(count) for port in ports(base_port, index))
-        if all(is_free(port) for port in taken):
+        of_nodes = (port for index in range(count) for port in ports(base_port, index))
+        if all(is_free(port) for port in (*of_nodes, *ports_beside(base_port))):
             return base_port
     return None
 

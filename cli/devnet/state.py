@@ -7,7 +7,7 @@
     nodes/val0/            one node's directory, as `marsa node init` would make it
     retired/val0/          that of a node which belongs to the devnet no more
     agents/                the process that keeps capacity and attestations fresh
-
+    delivery/              the one that serves orders: its certificate, receipts of open ones
     links/                 the forwarder of a devnet made with --faults (`cli.devnet.forwarder`)
 
 Addresses are on loopback only: API on base + i, peers on base + 100 + i, operations on
@@ -127,9 +127,17 @@ def ports(base_port: int, index: int) -> tuple[int, int, int]:
     return api, api + OPERATIONS_OFFSET, api + P2P_OFFSET
 
 
+def ports_beside(base_port: int) -> tuple[int, int]:
+    """Of the panel, and where the orders of its issuers are served: the last of its block."""
+    return base_port + PORTS_STRIDE - 2, base_port + PORTS_STRIDE - 1
+
+
+def panel_port(devnet: Devnet) -> int:
+    return ports_beside(devnet.base_port)[0]
+
+
 def delivery_port(devnet: Devnet) -> int:
-    """Where the orders of its issuers are served: the last one of its block of ports."""
-    return devnet.base_port + PORTS_STRIDE - 1
+    return ports_beside(devnet.base_port)[1]
 
 
 def link_address(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> str:

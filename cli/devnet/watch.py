@@ -1,24 +1,22 @@
-"""Staying with a devnet: one line a block until Ctrl-C, and logs as they grow."""
+"""Staying with a devnet: one line a block until Ctrl-C."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import click
 
 from cli.client import Client, ClientError
-from cli.devnet import control, show
-from cli.devnet.launch import LOG_NAME
-from cli.devnet.state import DevnetNode, Place
+from cli.devnet import control, faults, show
+from cli.devnet.state import Place
 from ledger.times import rfc3339
 from node.api import schemas
 
 POLL_S = 0.25
+STATUS_S = 1.0
 BLOCKS_SHOWN_MAX = 20
 """In one go; of more, which happens under load, the older ones share a line."""
-READ_BYTES = 1 << 16
 
 
 def watch(place: Place) -> None:
@@ -35,17 +33,16 @@ def watch(place: Place) -> None:
     click.echo("no node is running any more; start them again with: marsa devnet up", err=True)
 
 
-def follow_logs(place: Place, nodes: Sequence[DevnetNode], lines: int) -> None:
-    """Print what is added to logs, until Ctrl-C."""
-    tails = {node.name: LogTail(place.node_dir(node) / LOG_NAME) for node in nodes}
-    for node in nodes:
-        for line in control.log_tail(place.node_dir(node), lines):
-            click.echo(show.log_line(node.name, line, nodes))
+def states(place: Place) -> Iterator[tuple[dict[str, object], str]]:
+    """How the nodes fare, as values and in words: now, then whenever the words differ."""
+    before = ""
     while True:
-        for name, tail in tails.items():
-            for line in tail.read():
-                click.echo(show.log_line(name, line, nodes))
-        time.sleep(POLL_S)
+        found, rules = control.look(place), faults.rules_in_force(place)
+        text = show.status_text(found, rules)
+        if text != before:
+            yield {**show.status_json(place, found), "links": rules}, text
+        before = text
+        time.sleep(STATUS_S)
 
 
 def block_lines(blocks: Sequence[schemas.BlockSummary], seen: int) -> list[str]:
@@ -90,25 +87,3 @@ def _newest(place: Place, alive: set[str]) -> list[schemas.BlockSummary]:
         except ClientError:
             continue
     return []
-
-
-class LogTail:
-    """What is appended to a file from now on, in whole lines."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = path.stat().st_size if path.exists() else 0
-        self._rest = b""
-
-    def read(self) -> list[str]:
-        if not self._path.exists():
-            return []
-        size = self._path.stat().st_size
-        if size < self._offset:  # it was set aside for a new one
-            self._offset, self._rest = 0, b""
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read(READ_BYTES)
-        self._offset += len(data)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        return [line.decode("utf-8", errors="replace") for line in whole]

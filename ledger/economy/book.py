@@ -82,12 +82,11 @@ def least_amount(held: Book | None) -> int:
     return ORDER_LEAST << (held.orders // ORDERS_A_DOUBLING if held is not None else 0)
 
 
-def with_order(held: Book) -> Book:
-    """One more is open; raises Invalid(TOO_MANY)."""
+def check_full(held: Book) -> None:
+    """Whether one more may be open; raises Invalid(TOO_MANY)."""
     if held.orders >= ORDERS_OF_COMMITMENT_MAX:
         detail = f"'{held.commitment}' of '{held.issuer}' has {held.orders} open orders"
         raise Invalid(Reason.TOO_MANY, detail)
-    return msgspec.structs.replace(held, orders=held.orders + 1)
 
 
 def without_order(held: Book) -> Book | None:
@@ -105,39 +104,6 @@ def changed(held: Book, period: int, microhours: int, now: int) -> Book:
     return msgspec.structs.replace(held, kept=left)
 
 
-def has_room(
-    kept: Iterable[Kept],
-    hours: Sequence[tuple[int, int, int]],
-    *,
-    taken: int,
-    period: int,
-    microhours: int,
-    now: int,
-) -> bool:
-    """Whether `microhours` more fit by the end of `period`, all others served as well.
-
-    `hours` are (µh a period, first period, period after the last), `taken` what was delivered in
-    the present period already: of later ones it takes nothing.
-    """
-    taken = min(taken, _until(hours, now, now))
-    demand = microhours
-    later: list[tuple[int, int]] = []
-    for item in kept:
-        if item.period < now:
-            continue
-        if item.period <= period:
-            demand += item.microhours
-        else:
-            later.append((item.period, item.microhours))
-    if demand > _until(hours, period, now) - taken:
-        return False
-    for end, more in later:
-        demand += more
-        if demand > _until(hours, end, now) - taken:
-            return False
-    return True
-
-
 def free_until(
     kept: Iterable[Kept],
     hours: Sequence[tuple[int, int, int]],
@@ -146,7 +112,11 @@ def free_until(
     period: int,
     now: int,
 ) -> int:
-    """The most µh that one more order may take by the end of `period`."""
+    """The most µh that one more order may take by the end of `period`, all others served as well.
+
+    `hours` are (µh a period, first period, period after the last), `taken` what was delivered in
+    the present period already: of later ones it takes nothing.
+    """
     taken = min(taken, _until(hours, now, now))
     demand, later = 0, []
     for item in kept:

@@ -24,8 +24,8 @@ class Dispute(Wire, frozen=True):
     order: Bytes32
     by_issuer: bool
     claimed: AmountOrZero
-    """What the issuer says that it delivered, in µ; what the receipts say where the holder
-    disputes."""
+    """What was delivered in the words of who disputes, in µ: the issuer's more than the highest
+    receipt, the holder's no more, which moves nothing and is for the panel to read."""
     asset: Bytes32
     deposit: Amount
     refund_lock: Bytes32

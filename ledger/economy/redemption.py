@@ -29,6 +29,7 @@ from ledger import codec
 from ledger.amounts import format_amount
 from ledger.codec import Amount, AmountOrZero, Bytes32, Slug, UInt, Wire
 from ledger.crypto import ZERO_HASH, tagged_hash
+from ledger.economy.capacity import MICROHOURS_MAX, MicroHours
 from ledger.economy.parameters import EconomyParameters
 from ledger.economy.standard import FACTOR_MAX, UNITS_MAX
 from ledger.reasons import Invalid, Reason
@@ -127,9 +128,8 @@ class Redemption(Wire, frozen=True):
     factor: FactorOf
     units: Units
     """Of the workload's reference job: so many are one coin."""
-    microhours: UInt
-    """Needed for the whole amount; kept from REQUESTED on. A factor that falls may make it more
-    than a commitment can hold."""
+    microhours: MicroHours
+    """Needed for the whole amount; kept from REQUESTED on."""
     start_by_ms: UInt
     end_ms: UInt
     """The end of its window, exclusive: a whole period."""
@@ -143,7 +143,8 @@ class Redemption(Wire, frozen=True):
     number: UInt
     """Of the highest receipt; 0 before the first."""
     used_microhours: UInt
-    """Device time of the highest receipt."""
+    """Device time of what was delivered: that of the highest receipt, or its share of it where the
+    coins brought less than the receipt says."""
     meter_root: Bytes32
 
     @property
@@ -275,13 +276,15 @@ class Rate:
 
 
 def at_better(held: Redemption, rate: Rate) -> Redemption:
-    """The order at what is better for its holder, with the hours that it then needs."""
+    """The order at what is better for its holder, with the hours that it then needs. One that
+    would need more of them than any commitment can promise stays as it is: so no sequence of steps
+    makes hours that do not fit where they are kept, be the factors of genesis what they may."""
     factor = min(held.factor, rate.factor)
+    microhours = hours_needed(held.amount, factor)
+    if microhours > MICROHOURS_MAX:
+        return held
     return msgspec.structs.replace(
-        held,
-        factor=factor,
-        units=max(held.units, rate.units),
-        microhours=hours_needed(held.amount, factor),
+        held, factor=factor, units=max(held.units, rate.units), microhours=microhours
     )
 
 
@@ -294,7 +297,11 @@ def ready(held: Redemption, *, endpoint: str, session_hash: bytes, clock_ms: int
 
 
 def check_receipt(held: Redemption, receipt: Receipt) -> None:
-    """A higher number with more delivered; raises Invalid. Repeated and late ones are stale."""
+    """A higher number with more delivered, and no more than was ordered; raises Invalid. Repeated
+    and late ones are stale."""
+    if receipt.delivered > held.amount:
+        detail = f"{format_amount(receipt.delivered)} delivered, order {held.id.hex()} is of"
+        raise Invalid(Reason.ABOVE_ORDER, f"{detail} {format_amount(held.amount)}")
     if receipt.number <= held.number:
         detail = f"receipt {receipt.number} of order {held.id.hex()}, {held.number} is posted"
         raise Invalid(Reason.STALE_RECEIPT, detail)
@@ -304,15 +311,29 @@ def check_receipt(held: Redemption, receipt: Receipt) -> None:
         raise Invalid(Reason.STALE_RECEIPT, f"{detail} {held.used_microhours}")
 
 
-def consumed(held: Redemption, delivered: int, cost: int) -> Redemption:
-    """The order after `delivered` µ in all, for which `cost` of its coins go: more than were
-    delivered where the issuer does not cover its coins. Raises Invalid(ABOVE_ORDER)."""
-    fresh = delivered - held.burned
-    if cost > held.remaining:
-        detail = f"{format_amount(fresh)} more would take {format_amount(cost)} coins of order"
-        left = format_amount(held.remaining)
-        raise Invalid(Reason.ABOVE_ORDER, f"{detail} {held.id.hex()}, which has {left} left")
-    return msgspec.structs.replace(held, burned=delivered, residual=held.residual + cost - fresh)
+def consumed(held: Redemption, fresh: int, cost: int) -> Redemption:
+    """The order after `fresh` µ more, for which `cost` of its coins go: more than were delivered
+    where the issuer does not cover its coins."""
+    assert fresh <= cost <= held.remaining  # Nobody delivers more than the coins bring.
+    return msgspec.structs.replace(
+        held, burned=held.burned + fresh, residual=held.residual + cost - fresh
+    )
+
+
+def posted(held: Redemption, after: Redemption, receipt: Receipt) -> Redemption:
+    """The order after a receipt of which that much was delivered by it; raises Invalid where that
+    is nothing. The same receipt counts later, when its coins bring more."""
+    counted, fresh = after.burned - held.burned, receipt.delivered - held.burned
+    if not counted:
+        detail = f"{format_amount(held.remaining)} coins are left of order {held.id.hex()}"
+        raise Invalid(Reason.NOT_HEALTHY, f"{detail}, and now they bring nothing")
+    more = (receipt.microhours - held.used_microhours) * counted // fresh
+    return msgspec.structs.replace(
+        after,
+        number=receipt.number,
+        used_microhours=held.used_microhours + more,
+        meter_root=receipt.meter_root,
+    )
 
 
 def cost_of(delivered: int, covered: int, outstanding: int) -> int:

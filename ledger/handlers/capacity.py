@@ -6,12 +6,10 @@ from itertools import pairwise
 
 import msgspec
 
-from ledger.amounts import format_amount
-from ledger.backing import Yardstick, deposit_needed, sound_assets
+from ledger.backing import Yardstick, deposit_needed
 from ledger.draft import Draft
 from ledger.economy import capacity, spot_audit
 from ledger.economy import panel as panels
-from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
 from ledger.economy.book import Book
 from ledger.economy.capacity import (
     COMMITMENTS_MAX,
@@ -23,10 +21,18 @@ from ledger.economy.capacity import (
 )
 from ledger.economy.challenge import Challenge
 from ledger.economy.licence import LicenceState
-from ledger.economy.panel import check_seat
 from ledger.economy.spot_audit import AuditRound, Opening
 from ledger.economy.standard import Standard, factor_table
-from ledger.handlers.common import need_attestor, need_issuer, need_version, use_number
+from ledger.handlers.common import (
+    drawn_panel,
+    need_attestor,
+    need_deposit,
+    need_issuer,
+    need_sound,
+    need_version,
+    use_number,
+    voted,
+)
 from ledger.operations import (
     OPERATIONS,
     Amend,
@@ -174,18 +180,10 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
     own = asset_id(draft.chain_id, operation.issuer)
     if operation.asset == own:
         raise Invalid(Reason.OWN_COIN, "the deposit is made of another issuer's coins")
-    if operation.asset not in sound_assets(draft):
-        raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
+    need_sound(draft, operation.asset)
     needed = deposit_needed(draft, held, Yardstick.of(draft))
-    if operation.amount < needed:
-        detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"
-        raise Invalid(Reason.LOW_DEPOSIT, detail)
+    need_deposit(operation.amount, needed)
     parties = [item.attestor for item in held.attestations]
-    groups = groups_of(draft.all(Attestor))
-    panel = draw_panel(groups, parties, draft.parent_hash + held.key)
-    if len(panel) < PANEL_NEEDED:
-        detail = f"{len(panel)} groups of attestors are no party, {PANEL_NEEDED} decide"
-        raise Invalid(Reason.NO_PANEL, detail)
     opened = Challenge(
         issuer=operation.issuer,
         commitment=operation.commitment,
@@ -194,7 +192,7 @@ def open_challenge(draft: Draft, operation: OpenChallenge) -> None:
         penalty=needed,
         refund_lock=operation.refund_lock,
         since_ms=draft.clock_ms,
-        panel=panel,
+        panel=drawn_panel(draft, parties, held.key),
         votes=(),
         decided_ms=0,
     )
@@ -216,10 +214,7 @@ def rule(draft: Draft, operation: Rule) -> None:
     contested = COMMITMENTS.get(draft, identity)
     assert contested is not None  # It waits for its ruling.
     parties = [item.attestor for item in contested.attestations]
-    groups = groups_of(draft.all(Attestor))
-    check_seat(held.panel, held.votes, operation.attestor, groups, parties)
-    after = panels.ruled(held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms)
-    CHALLENGES.put(draft, after)
+    CHALLENGES.put(draft, voted(draft, held, parties, operation.attestor, upheld=operation.upheld))
 
 
 def seal_nonce(draft: Draft, operation: SealNonce) -> None:

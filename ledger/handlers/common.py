@@ -1,13 +1,16 @@
-"""What handlers share: whose key it is, whose number comes next."""
+"""What handlers share: whose key it is, whose number comes next, who rules and for what deposit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ledger.amounts import format_amount
+from ledger.backing import sound_assets
 from ledger.draft import Draft
-from ledger.economy.attestor import Attestor
+from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
 from ledger.economy.issuance import Lane, take_number
 from ledger.economy.licence import Licence, LicenceState, keys_of
+from ledger.economy.panel import JudgedT, check_seat, ruled
 from ledger.economy.regulator import Regulator, regulator_keys
 from ledger.operations import Numbered, lane_of
 from ledger.reasons import Invalid, Reason
@@ -53,6 +56,37 @@ def need_attestor(draft: Draft, attestor: str, key: bytes) -> Attestor:
         detail = f"{key.hex()} is not the key of attestor '{attestor}'"
         raise Invalid(Reason.WRONG_ROLE_KEY, detail)
     return held
+
+
+def need_deposit(amount: int, needed: int) -> None:
+    """Raises Invalid(LOW_DEPOSIT)."""
+    if amount < needed:
+        detail = f"{format_amount(amount)} coins, {format_amount(needed)} are needed"
+        raise Invalid(Reason.LOW_DEPOSIT, detail)
+
+
+def need_sound(draft: Draft, asset: bytes) -> None:
+    """A deposit is worth something to who wins it; raises Invalid(UNKNOWN_ASSET)."""
+    if asset not in sound_assets(draft):
+        raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
+
+
+def drawn_panel(draft: Draft, parties: Iterable[str], subject: bytes) -> tuple[str, ...]:
+    """Who rules on a subject, drawn by the block before; raises Invalid(NO_PANEL)."""
+    panel = draw_panel(groups_of(draft.all(Attestor)), parties, draft.parent_hash + subject)
+    if len(panel) < PANEL_NEEDED:
+        detail = f"{len(panel)} groups of attestors are no party, {PANEL_NEEDED} decide"
+        raise Invalid(Reason.NO_PANEL, detail)
+    return panel
+
+
+def voted(
+    draft: Draft, held: JudgedT, parties: Iterable[str], attestor: str, *, upheld: bool
+) -> JudgedT:
+    """With the vote of a member of its panel whose group is no party, and has one; raises
+    Invalid."""
+    check_seat(held.panel, held.votes, attestor, groups_of(draft.all(Attestor)), parties)
+    return ruled(held, attestor, upheld=upheld, clock_ms=draft.clock_ms)
 
 
 def use_number(draft: Draft, operation: Numbered) -> None:

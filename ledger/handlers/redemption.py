@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from ledger.amounts import format_amount
-from ledger.backing import Yardstick, sound_assets
+from ledger.backing import Yardstick
 from ledger.codec import encode_payload
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
 from ledger.economy import book, redemption
 from ledger.economy import dispute as disputes
 from ledger.economy import panel as panels
-from ledger.economy.attestor import PANEL_NEEDED, Attestor, draw_panel, groups_of
 from ledger.economy.book import Book
 from ledger.economy.capacity import MICROHOURS_MAX, CapacityCommitment
 from ledger.economy.dispute import Dispute
-from ledger.economy.panel import check_seat
 from ledger.economy.redemption import Rate, Redemption, RedemptionState
-from ledger.handlers.common import need_attestor, need_licence, need_role
+from ledger.handlers.common import (
+    drawn_panel,
+    need_attestor,
+    need_deposit,
+    need_licence,
+    need_role,
+    need_sound,
+    voted,
+)
 from ledger.operations import OPERATIONS
 from ledger.reasons import Invalid, Reason
 from ledger.redeeming import at_present_rate, deliver, rate_of, room_for, tell, write
@@ -48,7 +52,7 @@ class Asked:
     rate: Rate
     microhours: int
     is_free: bool
-    """Whether the hours are free now; else it waits."""
+    """Whether nobody waits and the hours are free now; else it waits."""
 
 
 def redeem(draft: Draft, operation: Redeem) -> None:
@@ -100,7 +104,10 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
     if operation.workload not in held.terms.workloads:
         served = ", ".join(held.terms.workloads)
         raise Invalid(Reason.UNKNOWN_CLASS, f"{where} serves {served}, not {operation.workload}")
-    least = book.least_amount(draft.load(Book, identity))
+    kept = draft.load(Book, identity)
+    if kept is not None:
+        book.check_full(kept)
+    least = book.least_amount(kept)
     if operation.amount < least:
         detail = f"{format_amount(operation.amount)} coins, with so many open orders the least is"
         raise Invalid(Reason.LOW_AMOUNT, f"{detail} {format_amount(least)}")
@@ -112,16 +119,18 @@ def ask(draft: Draft, operation: Redeem) -> Asked:
         period_ms=draft.parameters.period_ms,
         accept_ms=draft.economy.accept_ms,
     )
-    yardstick = Yardstick.of(draft)
     rate = rate_of(draft, held, operation.workload)
     microhours = redemption.hours_needed(operation.amount, rate.factor)
-    is_free = microhours <= MICROHOURS_MAX and room_for(
-        draft, held, microhours, operation.end_ms, yardstick
-    )
-    if not is_free and (not operation.queue_until_ms or microhours > MICROHOURS_MAX):
-        detail = f"{microhours} µh are not free until {rfc3339(operation.end_ms)}"
-        raise Invalid(Reason.NO_FREE_HOURS, f"{where}: {detail}")
-    return Asked(rate, microhours, is_free)
+    waiting = kept.queued if kept is not None else 0
+    detail = f"{microhours} µh are not free until {rfc3339(operation.end_ms)}"
+    if microhours <= MICROHOURS_MAX:
+        yardstick = Yardstick.of(draft)
+        is_free = not waiting and room_for(draft, held, microhours, operation.end_ms, yardstick)
+        if is_free or operation.queue_until_ms:
+            return Asked(rate, microhours, is_free)
+        if waiting:
+            detail = f"{waiting} wait for hours; behind them it may wait too, until a deadline"
+    raise Invalid(Reason.NO_FREE_HOURS, f"{where}: {detail}")
 
 
 def cancel(draft: Draft, operation: CancelRedemption) -> None:
@@ -158,8 +167,8 @@ def ready(draft: Draft, operation: ReadyRedemption) -> None:
 
 
 def post_receipt(draft: Draft, operation: PostReceipt) -> None:
-    """The highest number wins; what it adds is burned, and tells how fast the devices are. With the
-    first one what a coin brings is settled."""
+    """The highest number wins; what it adds is burned, as far as the coins bring it, and tells how
+    fast the devices are. With the first one what a coin brings is settled."""
     receipt = operation.receipt
     held = _need_order(draft, receipt.order, operation.issuer)
     need_role(need_licence(draft, held.issuer), METERING, operation.key)
@@ -169,15 +178,10 @@ def post_receipt(draft: Draft, operation: PostReceipt) -> None:
     _need(draft, held, *redemption.DELIVERING)
     redemption.check_receipt(held, receipt)
     after = deliver(draft, at_present_rate(draft, held), receipt.delivered)
-    tell(draft, held, receipt.delivered - held.burned, receipt.microhours - held.used_microhours)
+    after = redemption.posted(held, after, receipt)
+    tell(draft, held, after)
     if after.state is RedemptionState.READY:
         after = redemption.entered(after, RedemptionState.ACTIVE, draft.clock_ms)
-    after = msgspec.structs.replace(
-        after,
-        number=receipt.number,
-        used_microhours=receipt.microhours,
-        meter_root=receipt.meter_root,
-    )
     write(draft, held, after)
 
 
@@ -201,17 +205,10 @@ def dispute(draft: Draft, operation: DisputeRedemption) -> None:
         need_role(need_licence(draft, held.issuer), METERING, operation.key)
     _need(draft, held, RedemptionState.CLOSING)
     _check_claim(held, operation.claimed, by_issuer=by_issuer)
-    if operation.asset not in sound_assets(draft):
-        raise Invalid(Reason.UNKNOWN_ASSET, "the deposit is in a coin of an issuer in trouble")
+    need_sound(draft, operation.asset)
     contested = operation.claimed - held.burned if by_issuer else held.amount
     needed = disputes.deposit_needed(contested, draft.economy.deposit_ppm)
-    if operation.amount < needed:
-        detail = f"{format_amount(operation.amount)} coins, {format_amount(needed)} are needed"
-        raise Invalid(Reason.LOW_DEPOSIT, detail)
-    panel = draw_panel(groups_of(draft.all(Attestor)), (), draft.parent_hash + held.id)
-    if len(panel) < PANEL_NEEDED:
-        detail = f"{len(panel)} groups of attestors, {PANEL_NEEDED} decide"
-        raise Invalid(Reason.NO_PANEL, detail)
+    need_deposit(operation.amount, needed)
     opened = Dispute(
         order=held.id,
         by_issuer=by_issuer,
@@ -220,7 +217,7 @@ def dispute(draft: Draft, operation: DisputeRedemption) -> None:
         deposit=operation.amount,
         refund_lock=operation.refund_lock,
         since_ms=draft.clock_ms,
-        panel=panel,
+        panel=drawn_panel(draft, (), held.id),
         votes=(),
         decided_ms=0,
     )
@@ -229,11 +226,10 @@ def dispute(draft: Draft, operation: DisputeRedemption) -> None:
 
 
 def _check_claim(held: Redemption, claimed: int, *, by_issuer: bool) -> None:
-    """The issuer claims more than the highest receipt, and no more than the order; the holder's
-    word is that receipt."""
-    least, most = (
-        (held.burned + 1, held.burned + held.remaining) if by_issuer else (held.burned,) * 2
-    )
+    """The issuer claims more than the highest receipt, and no more than the order; the holder says
+    what it was served, and no more than that: a receipt that is posted before its word changes
+    nothing about it."""
+    least, most = (held.burned + 1, held.burned + held.remaining) if by_issuer else (0, held.burned)
     if not least <= claimed <= most:
         detail = f"{format_amount(claimed)} delivered, from {format_amount(least)} to"
         raise Invalid(Reason.ABOVE_ORDER, f"{detail} {format_amount(most)} may be claimed")
@@ -246,10 +242,7 @@ def rule(draft: Draft, operation: RuleRedemption) -> None:
     if held is None or draft.clock_ms > panels.deadline(held, draft.economy):
         detail = f"nobody disputes order {operation.order.hex()}, or it is over"
         raise Invalid(Reason.UNKNOWN_DISPUTE, detail)
-    groups = groups_of(draft.all(Attestor))
-    check_seat(held.panel, held.votes, operation.attestor, groups, ())
-    after = panels.ruled(held, operation.attestor, upheld=operation.upheld, clock_ms=draft.clock_ms)
-    DISPUTES.put(draft, after)
+    DISPUTES.put(draft, voted(draft, held, (), operation.attestor, upheld=operation.upheld))
 
 
 def _need_order(draft: Draft, order: bytes, issuer: str) -> Redemption:

@@ -159,6 +159,7 @@ def block_summary(services: Services, height: int) -> schemas.BlockSummary:
         transactions=services.chain.transaction_count(height) or 0,
         view=0 if certificate is None else certificate.view,
         signers=signers,
+        final_after_ms=services.watch.final_after_ms(height),
     )
 
 

@@ -5,7 +5,6 @@ All of an answer is of one height, read as rules read it: as of the ledger clock
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -45,17 +44,16 @@ from node.api.economy_answers import (
     order_answer,
     round_answer,
 )
-from node.api.problems import ApiCode, not_found, of_form
+from node.api.problems import ApiCode, not_found
 from node.api.reply import answer
 from node.api.request import (
-    JSON,
     SERVICES,
-    read_body,
+    cut_page,
     read_cursor,
+    read_form,
     read_limit,
     read_number,
     read_query,
-    write_cursor,
 )
 from node.api.routes import CURSOR, PAGED, Body, Parameter, get, post
 from node.api.schemas import Page
@@ -115,12 +113,11 @@ async def get_commitments(request: web.Request) -> web.Response:
         raise not_found("no such issuer") from None
     first = key_of(CapacityCommitment)
     rows = (row for row in services.chain.objects(prefix) if row[0] >= first + (start or b""))
-    page = list(islice(rows, limit + 1))
+    page, more = cut_page(rows, limit, _COMMITMENTS, first)
     draft = now(services)
     yardstick = Yardstick.of(draft)
-    held = (COMMITMENTS.get(draft, key[len(first) :]) for key, _ in page[:limit])
+    held = (COMMITMENTS.get(draft, key[len(first) :]) for key, _ in page)
     items = [commitment_answer(draft, item, yardstick) for item in held if item is not None]
-    more = write_cursor(_COMMITMENTS, page[limit][0][len(first) :]) if len(page) > limit else None
     return answer(Page(items=items, next_cursor=more))
 
 
@@ -194,15 +191,13 @@ async def get_opening(request: web.Request) -> web.Response:
         raise not_found(f"nothing is drawn of '{issuer}' for period {period}")
     held, first = found[0], object_key(key_of(Device))
     rows = services.chain.scan(first, start=first + (start or b""))
-    page = list(islice(rows, DEVICES_LOOKED_MAX + 1))
+    page, more = cut_page(rows, DEVICES_LOOKED_MAX, _DEVICES, first)
     drawn, wanted = [], draft.economy.audit_devices
-    for key, data in page[:DEVICES_LOOKED_MAX]:
+    for key, data in page:
         device = key[len(first) :]
         is_chosen = is_drawn(held.seed, device, devices=held.devices, wanted=wanted)
         if is_chosen and _stood(decode(data, Device), issuer, period):
             drawn.append(device)
-    last = page[DEVICES_LOOKED_MAX:]
-    more = write_cursor(_DEVICES, last[0][0][len(first) :]) if last else None
     return answer(opening_answer(held, drawn, more))
 
 
@@ -214,11 +209,7 @@ async def post_mint_quote(request: web.Request) -> web.Response:
     """What a mint of this amount would be told now, signatures and numbers aside."""
     read_query(request)
     services = request.app[SERVICES]
-    body = await read_body(request, (JSON,))
-    try:
-        form = _quote_decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise of_form(error) from None
+    form = await read_form(request, _quote_decoder)
     amount = parse_number(form.amount)
     if not amount:
         raise Invalid(Reason.BAD_AMOUNT, f"{form.amount} µ: a mint has a positive amount")

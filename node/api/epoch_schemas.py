@@ -101,6 +101,15 @@ class SetMember(Answer, frozen=True, kw_only=True):
     licence: str
 
 
+class EpochSet(Answer, frozen=True, kw_only=True):
+    """Who votes in one epoch. `hash` covers the number of the epoch and the members in their
+    order."""
+
+    epoch: Count
+    hash: Hex32
+    members: list[SetMember]
+
+
 class SetChange(Answer, frozen=True, kw_only=True):
     """The last block of an epoch whose members are not those of the next.
 

@@ -23,9 +23,9 @@ from ledger.validators import ValidatorSet
 from node.api import epoch_schemas as schemas
 from node.api.convert import certificate_answer, header_answer
 from node.api.forms import Count
-from node.api.problems import ApiCode
+from node.api.problems import ApiCode, not_found
 from node.api.record_schemas import EpochShown
-from node.api.reply import answer
+from node.api.reply import answer, final
 from node.api.request import (
     SERVICES,
     read_cursor,
@@ -104,18 +104,35 @@ async def get_changes(request: web.Request) -> web.Response:
     )
 
 
+async def get_set(request: web.Request) -> web.Response:
+    """Who votes in an epoch that has begun: what the header of each of its blocks names by hash."""
+    read_query(request)
+    number = read_number(request.match_info["number"], "the epoch")
+    found = request.app[SERVICES].chain.validators(number)
+    if found is None:
+        raise not_found(f"the validators of epoch {number} are not known here")
+    return final(
+        request,
+        schemas.EpochSet(epoch=number, hash=found.hash.hex(), members=_members(found)),
+    )
+
+
+def _members(found: ValidatorSet) -> list[schemas.SetMember]:
+    """In the order of their index."""
+    return [
+        schemas.SetMember(key=member.key.hex(), licence=member.licence) for member in found.members
+    ]
+
+
 def _change(services: Services, epoch: int, after: ValidatorSet) -> schemas.SetChange:
     boundary = boundary_of(services.chain, epoch)
     if boundary is None:
         raise AssertionError(f"epoch {epoch} ended, and its last block is not stored")
     before = services.validators_at(epoch)
-    members = [
-        schemas.SetMember(key=member.key.hex(), licence=member.licence) for member in after.members
-    ]
     return schemas.SetChange(
         header=header_answer(boundary.header),
         certificate=certificate_answer(boundary.certificate, before),
-        members=members,
+        members=_members(after),
     )
 
 
@@ -217,5 +234,12 @@ ROUTES = (
         schemas.SetChanges,
         Parameter("start", Count, "The first epoch whose end is looked at; 0 without it.", "0"),
         weight=50,
+    ),
+    get(
+        "/v1/epochs/{number}/validators",
+        get_set,
+        schemas.EpochSet,
+        codes=(ApiCode.NOT_FOUND,),
+        is_final=True,
     ),
 )

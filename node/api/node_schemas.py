@@ -16,7 +16,8 @@ class Peer(Answer, frozen=True, kw_only=True):
     address: str
     direction: Literal["inbound", "outbound", "none"]
     connected: bool
-    since_ms: Count | None
+    linked_ms: Count | None
+    """How long the link has held; null without one."""
     height: Count
     queued_bytes: Count
     points: Count

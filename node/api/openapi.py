@@ -47,6 +47,7 @@ PATH_PARAMETERS = {
             "latest",
         ),
         Parameter("height", Count, "The height of a block.", "1"),
+        Parameter("number", Count, "The number of an epoch.", "0"),
         Parameter("txid", Hex32, "The id of a transaction."),
         Parameter("address", Annotated[str, Meta(max_length=90)], "An address of this network."),
         Parameter(

@@ -8,14 +8,13 @@ from ledger.address import encode_address
 from ledger.catalogue import allowed
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
-from ledger.economy import panel, redemption
+from ledger.economy import panel
 from ledger.economy.book import Place
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.redemption import Redemption, RedemptionState
-from ledger.economy.reserve import Reserve
 from ledger.objects import key_of
-from ledger.redeeming import at_present_rate
-from ledger.registers import COMMITMENTS, DISPUTES, REDEMPTIONS, RESERVES
+from ledger.redeeming import at_present_rate, brings, reserve_of
+from ledger.registers import COMMITMENTS, DISPUTES, REDEMPTIONS
 from ledger.times import rfc3339
 from node.api import redemption_schemas as schemas
 from node.api.economy_schemas import PanelVote
@@ -80,7 +79,7 @@ def redemption_answer(
         residual=str(held.residual),
         remaining=str(held.held),
         refunded=str(held.remaining - held.held),
-        deliverable=str(deliverable_now(RESERVES.get(draft, held.asset), held.held)),
+        deliverable=str(brings(reserve_of(draft, held), held.held)),
         factor=held.factor,
         units=held.units,
         microhours=str(held.microhours),
@@ -101,13 +100,6 @@ def redemption_answer(
         meter_root=None if held.meter_root == ZERO_HASH else held.meter_root.hex(),
         dispute=dispute,
     )
-
-
-def deliverable_now(reserve: Reserve | None, amount: int) -> int:
-    """What so many coins bring in the present period: floor(a R / O) while it is one in deficit."""
-    if reserve is None or not reserve.batch_supply:
-        return amount
-    return redemption.deliverable(amount, reserve.batch_reserve, reserve.batch_supply)
 
 
 def _dispute(draft: Draft, held: Redemption) -> schemas.Dispute | None:

@@ -1,7 +1,9 @@
 """Which commitment would serve an order, and what execution would say to it now.
 
 A commitment is measured as execution measures it: its attested hours, less what its book keeps for
-open orders. Where no end is asked for it is the first one by which enough hours are free.
+open orders. Where no end is asked for it is the first one by which enough hours are free. While
+others wait for its hours nobody gets them before the next period begins, and so they are measured
+without those of the present one.
 """
 
 from __future__ import annotations
@@ -13,21 +15,21 @@ from dataclasses import dataclass
 from ledger.backing import Yardstick
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
-from ledger.economy import book, capacity, redemption
+from ledger.economy import redemption
 from ledger.economy.bond import Bond
-from ledger.economy.book import Book, Kept
+from ledger.economy.book import Book
 from ledger.economy.capacity import CapacityCommitment
 from ledger.economy.redemption import WINDOW_PERIODS_MAX
 from ledger.economy.reserve import Reserve
 from ledger.economy.standard import Standard, units_table
 from ledger.handlers.redemption import ask
 from ledger.reasons import Invalid, Reason
+from ledger.redeeming import brings, free_hours
 from ledger.redemption_operations import Redeem
 from ledger.registers import COMMITMENTS, RESERVES
 from ledger.times import rfc3339
 from ledger.transaction import asset_id
 from node.api import redemption_schemas as schemas
-from node.api.redemption_answers import deliverable_now
 
 MEASURED_MAX = 32
 """Commitments that one quote measures: 2.5 ms each where the book is full."""
@@ -65,6 +67,11 @@ class Span:
         return -(-self.start_by_ms // self.period_ms)
 
     @property
+    def asked_ms(self) -> int:
+        """When the next period begins: who waits is asked then."""
+        return (self.now + 1) * self.period_ms
+
+    @property
     def last(self) -> int:
         return self.now + WINDOW_PERIODS_MAX - 1
 
@@ -93,11 +100,12 @@ def redeem_quote(
         code="" if refusal is None else refusal.reason.value,
         message="" if refusal is None else refusal.detail,
         is_queued=refusal is None and not is_free,
+        asked_ms=span.asked_ms,
         terms=terms,
         start_by_min_ms=draft.clock_ms + draft.economy.accept_ms + period_ms,
         end_max_ms=draft.clock_ms + WINDOW_PERIODS_MAX * period_ms,
         solvency=reserve.solvency.name.lower() if reserve else "",
-        deliverable=str(deliverable_now(reserve, amount) if reserve else 0),
+        deliverable=str(brings(reserve, amount) if reserve else 0),
         covered=str(reserve.batch_reserve if reserve else 0),
         outstanding=str(reserve.batch_supply if reserve else 0),
         offers=offers,
@@ -145,13 +153,8 @@ def _offer(
     factor = yardstick.factors[terms.device_class, workload]
     microhours = redemption.hours_needed(amount, factor)
     stored = draft.load(Book, held.key)
-    kept: Sequence[Kept] = stored.kept if stored is not None else ()
-    hours = list(capacity.stretches(held, yardstick.measure))
-    taken, now = held.delivered_of(span.now), span.now
-
-    def free(period: int) -> int:
-        return book.free_until(kept, hours, taken=taken, period=period, now=now)
-
+    waiting = stored.queued if stored is not None else 0
+    free = free_hours(draft, held, yardstick, span.now + 1 if waiting else span.now)
     if span.end_ms is not None:
         period = span.end_ms // span.period_ms - 1
     else:  # Later ends have no fewer free hours.
@@ -169,12 +172,13 @@ def _offer(
         free_microhours=str(free_now),
         end_ms=end_ms,
         end=rfc3339(end_ms),
-        is_free=microhours <= free_now,
+        waiting=waiting,
+        is_free=not waiting and microhours <= free_now,
     )
 
 
 def _asked(draft: Draft, terms: schemas.RedeemTerms, amount: int) -> tuple[Invalid | None, bool]:
-    """What execution says, and whether the hours are free."""
+    """What execution says, and whether it would not wait."""
     try:
         return None, ask(draft, operation_of(terms, amount)).is_free
     except Invalid as error:

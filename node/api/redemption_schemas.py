@@ -99,8 +99,8 @@ class RedeemQuoteForm(Form, frozen=True, kw_only=True):
     """Would an order of this much be taken now?
 
     Without `commitment` the node looks for one. Times are spans from the ledger clock on: it is to
-    begin within `start_within_ms`, to be over within `within_ms`, and may wait `queue_ms` for hours
-    to come free.
+    begin within `start_within_ms`, to be over within `within_ms`, and may wait `queue_ms` for its
+    turn and for hours.
     """
 
     amount: Amount
@@ -129,7 +129,7 @@ class RedeemTerms(Answer, frozen=True, kw_only=True):
 
 class RedeemOffer(Answer, frozen=True, kw_only=True):
     """A commitment that serves what was asked for. `free_microhours` are free until `end_ms`:
-    the first end at which they suffice, else the last one possible."""
+    the first end at which they suffice, else the last one possible. Who waits comes before."""
 
     issuer: str
     commitment: str
@@ -142,7 +142,10 @@ class RedeemOffer(Answer, frozen=True, kw_only=True):
     free_microhours: Amount
     end_ms: Count
     end: str
+    waiting: Count
+    """Orders that wait for its hours: one more waits behind them, or is refused."""
     is_free: bool
+    """Enough hours are free and nobody waits."""
 
 
 class RedeemQuote(Answer, frozen=True, kw_only=True):
@@ -161,7 +164,9 @@ class RedeemQuote(Answer, frozen=True, kw_only=True):
     code: str
     message: str
     is_queued: bool
-    """It would wait for hours to come free."""
+    """It would wait: the hours are not free, or others wait for them."""
+    asked_ms: Count
+    """When the next period begins: then all who wait are asked, in order."""
     terms: RedeemTerms | None
     start_by_min_ms: Count
     """An issuer has so much time to accept and to prepare."""

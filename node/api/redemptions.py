@@ -23,15 +23,15 @@ from node.api import redemption_schemas as schemas
 from node.api.assets import now
 from node.api.convert import read_hash
 from node.api.economy import ISSUER
-from node.api.problems import ApiCode, ApiError, not_found, of_form
+from node.api.problems import ApiCode, ApiError, not_found
 from node.api.redemption_answers import redemption_answer
 from node.api.redemption_quotes import redeem_quote
 from node.api.reply import answer
 from node.api.request import (
-    JSON,
     SERVICES,
-    read_body,
     read_cursor,
+    read_flag,
+    read_form,
     read_limit,
     read_query,
     write_cursor,
@@ -61,7 +61,7 @@ async def get_redemptions(request: web.Request) -> web.Response:
     limit, start = read_limit(query), read_cursor(query, _REDEMPTIONS)
     prefix, state = _read_prefix(query.get("prefix", "")), _read_state(query.get("state"))
     issuer, commitment = query.get("issuer"), query.get("commitment")
-    only_open = _read_open(query.get("open"))
+    only_open = read_flag(query, "open", default=False)
     draft, first = now(services), object_key(key_of(Redemption))
     whole = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
     rows = services.chain.scan(first + whole, start=first + max(start or b"", whole))
@@ -102,21 +102,11 @@ async def post_redeem_quote(request: web.Request) -> web.Response:
     """What an order of this amount would be told now, coins and signatures aside."""
     read_query(request)
     services = request.app[SERVICES]
-    body = await read_body(request, (JSON,))
-    try:
-        form = _quote_decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise of_form(error) from None
+    form = await read_form(request, _quote_decoder)
     amount = parse_number(form.amount)
     if not amount:
         raise Invalid(Reason.BAD_AMOUNT, f"{form.amount} µ: an order has a positive amount")
     return answer(redeem_quote(now(services), form, amount, services.chain.height))
-
-
-def _read_open(text: str | None) -> bool:
-    if text not in (None, "true", "false"):
-        raise ApiError(ApiCode.BAD_REQUEST, "open must be true or false")
-    return text == "true"
 
 
 def _read_prefix(text: str) -> str:

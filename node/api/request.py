@@ -7,9 +7,12 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
 
+import msgspec
 from aiohttp import web
 
 from ledger.amounts import parse_number
@@ -17,7 +20,7 @@ from ledger.reasons import Invalid, Reason
 from node.api.convert import read_hash
 from node.api.forms import JSON_INT_MAX
 from node.api.listener import BODIES_BYTES_MAX, BODY_BYTES_MAX
-from node.api.problems import ApiCode, ApiError
+from node.api.problems import ApiCode, ApiError, of_form
 from node.api.routes import JSON as JSON
 from node.api.routes import MSGPACK as MSGPACK
 from node.api.routes import ROUTE
@@ -28,6 +31,8 @@ CURSOR_CHARS_MAX = 128
 NUMBER_MAX = JSON_INT_MAX
 """As the description says of every number."""
 INDEX_MAX = (1 << 32) - 1
+
+T = TypeVar("T")
 
 _WAIT = re.compile(r"([0-9]{1,5})(ms|s)")
 _CURSOR = re.compile(r"[A-Za-z0-9_-]*={0,2}")
@@ -82,6 +87,15 @@ async def read_body(request: web.Request, media_types: Collection[str]) -> bytes
         raise ApiError(ApiCode.BODY_TOO_LARGE, detail)
     with request.app[BODIES].take(BODY_BYTES_MAX if size is None else size):
         return await request.read()
+
+
+async def read_form(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """What a body of JSON says; raises ApiError where it is none of its kind."""
+    body = await read_body(request, (JSON,))
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise of_form(error) from None
 
 
 def read_query(request: web.Request) -> Mapping[str, str]:
@@ -150,6 +164,16 @@ def read_outpoint(text: str) -> tuple[bytes, int]:
 def write_cursor(kind: bytes, start: bytes) -> str:
     """Where the next page of the list `kind` (one byte) starts, opaque to clients."""
     return urlsafe_b64encode(kind + start).decode("ascii")
+
+
+def cut_page(
+    rows: Iterable[tuple[bytes, bytes]], limit: int, kind: bytes, first: bytes
+) -> tuple[list[tuple[bytes, bytes]], str | None]:
+    """So many rows, and where the next page of this list starts; keys of rows begin with
+    `first`."""
+    page = list(islice(rows, limit + 1))
+    more = write_cursor(kind, page[limit][0][len(first) :]) if len(page) > limit else None
+    return page[:limit], more
 
 
 def read_cursor(query: Mapping[str, str], kind: bytes) -> bytes | None:

@@ -129,6 +129,9 @@ class BlockSummary(Answer, frozen=True, kw_only=True):
     view: Count
     signers: list[str]
     """Licences of the quorum in this node's certificate; none of the genesis block."""
+    final_after_ms: Count | None = None
+    """From the time of its header to its being final at this node, as far as two clocks agree; null
+    for a block of before the node's start."""
 
 
 class Block(Answer, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The three HTTP applications of a node, and the guard that every request passes.
 
-public      /v1/…, for everybody who may reach it
+public      /v1/… and the explorer at /ui/, for everybody who may reach it
 operations  /livez /readyz /metrics /version, for machines that watch
 admin       /status /shutdown /recover, on a socket that only the owner may open
 
@@ -44,6 +44,7 @@ from node.api import (
     standards,
     status,
     transactions,
+    ui,
     validators,
 )
 from node.api.listener import ALWAYS, BODY_BYTES_MAX, HEADER_BYTES_MAX, Connection
@@ -90,6 +91,8 @@ def public_app(
     transactions.prepare(app, metrics)
     bundles.prepare(app, services)
     events.prepare(app, services)
+    ui.prepare(app)
+    app.add_routes(ui.routes())
     openapi.prepare(app, ROUTES)
     served = (*ROUTES, *docs_page.ROUTES)
     app[TABLE] = {(route.method, route.path): route for route in served}

@@ -65,6 +65,9 @@ class Watch(Protocol):
     def sync_target(self) -> int:
         """The highest height that a certificate has proved to this node."""
 
+    def final_after_ms(self, height: int) -> int | None:
+        """From a block's header time to its being final here; None where that is not known."""
+
     def now_ms(self) -> int:
         """The monotonic clock by which the mempool dates its entries."""
 

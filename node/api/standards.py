@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import msgspec
 from aiohttp import web
 
@@ -23,16 +21,15 @@ from ledger.times import rfc3339
 from node.api import standard_schemas as schemas
 from node.api.assets import now
 from node.api.forms import FactorForm, ReferenceForm
-from node.api.problems import ApiCode, of_form
+from node.api.problems import ApiCode
 from node.api.reply import answer
 from node.api.request import (
-    JSON,
     SERVICES,
-    read_body,
+    cut_page,
     read_cursor,
+    read_form,
     read_limit,
     read_query,
-    write_cursor,
 )
 from node.api.routes import PAGED, Body, get, post
 from node.api.schemas import Page
@@ -71,9 +68,8 @@ async def get_history(request: web.Request) -> web.Response:
     limit, start = read_limit(query), read_cursor(query, _HISTORY)
     first = object_key(key_of(PastStandard))
     rows = services.chain.scan(first, start=first + (start or b""))
-    page = list(islice(rows, limit + 1))
-    past = [decode(data, PastStandard) for _, data in page[:limit]]
-    more = write_cursor(_HISTORY, page[limit][0][len(first) :]) if len(page) > limit else None
+    page, more = cut_page(rows, limit, _HISTORY, first)
+    past = [decode(data, PastStandard) for _, data in page]
     items = [_standard(item.standard, item.until_ms) for item in past]
     return answer(Page(items=items, next_cursor=more))
 
@@ -82,11 +78,7 @@ async def post_quote(request: web.Request) -> web.Response:
     """What a proposal of the next standard would be told now, and what it does."""
     read_query(request)
     services = request.app[SERVICES]
-    body = await read_body(request, (JSON,))
-    try:
-        form = _quote_decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise of_form(error) from None
+    form = await read_form(request, _quote_decoder)
     draft = now(services)
     active, refusal = draft.one(Standard), None
     version = active.version + 1

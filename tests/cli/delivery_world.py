@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from cli.delivery import holder, tls
+from cli.delivery.jobs import REFERENCE_JOB
 from cli.delivery.provider import Provider, Serving
 from cli.delivery.provider import Setup as ProviderSetup
 from cli.delivery.rules import SignedReceipt, Terms
 from cli.delivery.store import receipt_file
-from cli.delivery.worker import DEFAULT_JOB
 from ledger.crypto import SigningKey
+from node.supervise import Services
+from p2p.listener import bind
 
 ISSUER = SigningKey(sha256(b"operations of the issuer").digest())
 SESSION = SigningKey(sha256(b"session").digest())
@@ -29,7 +34,7 @@ TERMS = Terms(
     units_a_coin=4_000,
 )
 """240 units: about half a second of one core."""
-SERVING = Serving(TERMS, "val0", ISSUER)
+SERVING = Serving(TERMS, "val0", ISSUER, REFERENCE_JOB)
 
 
 def provider_setup(directory: Path, tick_s: float = 0.05) -> tuple[Path, ProviderSetup]:
@@ -38,7 +43,6 @@ def provider_setup(directory: Path, tick_s: float = 0.05) -> tuple[Path, Provide
     setup = ProviderSetup(
         directory=directory,
         certificate_hash=certificate_hash,
-        job=DEFAULT_JOB,
         tick_s=tick_s,
         find=lambda order: SERVING if order == TERMS.order else None,
         report=lambda order, signed: None,
@@ -60,9 +64,10 @@ def holder_setup(
         service=where,
         key=SESSION,
         kept=receipt_file(directory, TERMS.order),
-        job=DEFAULT_JOB,
+        job=REFERENCE_JOB,
         tick_s=tick_s,
         checked=checked,
+        need_open=lambda: None,
         progress=_print,
     )
 
@@ -74,11 +79,33 @@ def _print(signed: SignedReceipt) -> None:
 async def serve(directory: Path, port: int, tick_s: float) -> None:
     """Until somebody ends it; prints when it listens."""
     path, setup = provider_setup(directory, tick_s)
-    provider = Provider(setup)
-    server = await provider.listen("127.0.0.1", port, tls.server_context(path))
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
-        await server.serve_forever()
+    listening = bind("127.0.0.1", port)
+    print(listening.getsockname()[1], flush=True)
+    async with asyncio.TaskGroup() as tasks:
+        spawn = Services(tasks).spawn
+        await Provider(setup).stand_open(listening, tls.server_context(path), spawn)
+
+
+@asynccontextmanager
+async def listening(
+    place: Path, change: Callable[[ProviderSetup], ProviderSetup] = lambda setup: setup
+) -> AsyncIterator[int]:
+    """A provider in this process, and its port."""
+    path, setup = provider_setup(place / "provider")
+    socket = bind("127.0.0.1", 0)
+    async with asyncio.TaskGroup() as tasks:
+        services, context = Services(tasks), tls.server_context(path)
+        services.start("door", Provider(change(setup)).stand_open(socket, context, services.spawn))
+        yield socket.getsockname()[1]
+        services.stop()
+
+
+async def using(
+    place: Path, port: int, attempts_s: float = 0, **changes: object
+) -> holder.HolderSide:
+    """A holder's whole way with it, tried once unless there is time for more."""
+    where = replace(service(place / "provider", port), **changes)  # type: ignore[arg-type]
+    return await holder.use(holder_setup(place / "holder", where), attempts_s=attempts_s)
 
 
 def main(arguments: list[str]) -> int:

@@ -45,11 +45,32 @@ def held(units: int, number: int = 1) -> SignedReceipt:
     return replace(made, receipt=msgspec.structs.replace(made.receipt, number=number))
 
 
+def due(
+    order: OrderSeen,
+    receipt: SignedReceipt | None = None,
+    posted_ms: int = NOW_MS,
+    *,
+    is_able: bool = True,
+) -> list[OnRedemption]:
+    return duties(
+        ISSUER,
+        order,
+        receipt,
+        is_able=is_able,
+        posted_ms=posted_ms,
+        now_ms=NOW_MS,
+        period_ms=PERIOD_MS,
+    )
+
+
 def owed(
-    order: OrderSeen, receipt: SignedReceipt | None = None, posted_ms: int = NOW_MS
+    order: OrderSeen,
+    receipt: SignedReceipt | None = None,
+    posted_ms: int = NOW_MS,
+    *,
+    is_able: bool = True,
 ) -> list[type[OnRedemption]]:
-    found = duties(ISSUER, order, receipt, posted_ms=posted_ms, now_ms=NOW_MS, period_ms=PERIOD_MS)
-    return [type(item) for item in found]
+    return [type(item) for item in due(order, receipt, posted_ms, is_able=is_able)]
 
 
 def test_what_was_asked_for_is_accepted_and_served() -> None:
@@ -57,6 +78,13 @@ def test_what_was_asked_for_is_accepted_and_served() -> None:
     assert owed(seen("accepted")) == [ReadyRedemption]
     for state in ("queued", "ready", "settled", "lapsed"):
         assert owed(seen(state)) == []
+
+
+def test_what_nobody_here_can_work_is_promised_to_nobody() -> None:
+    """Receipts that are held already are posted all the same."""
+    assert owed(seen("requested"), is_able=False) == []
+    assert owed(seen("accepted"), is_able=False) == []
+    assert owed(seen("active", number=1), held(20, number=5), 0, is_able=False) == [PostReceipt]
 
 
 def test_the_first_receipt_is_posted_at_once_and_others_once_a_period() -> None:
@@ -81,34 +109,28 @@ def test_a_closing_or_disputed_order_gets_the_highest_receipt() -> None:
 
 
 def test_each_is_signed_by_the_key_that_the_rules_ask_for() -> None:
-    found = duties(
-        ISSUER, seen("ready"), held(TERMS.units), posted_ms=0, now_ms=NOW_MS, period_ms=PERIOD_MS
-    )
-    found += duties(ISSUER, seen("requested"), None, posted_ms=0, now_ms=0, period_ms=PERIOD_MS)
+    found = due(seen("ready"), held(TERMS.units), posted_ms=0) + due(seen("requested"))
     by_key = by_signer(ISSUER, {TERMS.order: found})
     assert [type(item) for item in by_key[ISSUER.operations_key]] == [AcceptRedemption]
     assert [type(item) for item in by_key[ISSUER.metering_key]] == [PostReceipt, CloseRedemption]
 
 
-def test_in_a_deficit_a_session_ends_before_the_last_coin() -> None:
-    """Each posting rounds its cost up, a window has 168 periods at most: so much is left over. An
-    order whose coins are covered is delivered whole."""
-
-    def amount(remaining: int, deliverable: int) -> int:
-        shown = SimpleNamespace(
-            id=TERMS.order.hex(),
-            issuer="val0",
-            state="ready",
-            session_key=TERMS.session_key.hex(),
-            burned="7",
-            remaining=str(remaining),
-            deliverable=str(deliverable),
-            receipt=1,
-            units=4_000,
-            workload="hashing",
-        )
-        return seen_of(shown).amount
-
-    assert amount(1_000, 1_000) == 1_007
-    assert amount(1_000, 900) == 7 + 900 - 168
-    assert amount(1_000, 100) == 7
+def test_a_receipt_above_what_coins_bring_by_now_is_the_last() -> None:
+    """A deficit deepened: of the holder's last word less was burned than it says. It is posted, the
+    chain counts what the coins bring, and the session is closed."""
+    shown = SimpleNamespace(
+        id=TERMS.order.hex(),
+        issuer="val0",
+        state="active",
+        session_key=TERMS.session_key.hex(),
+        burned="7",
+        deliverable="900",
+        receipt=1,
+        units=4_000,
+        workload="hashing",
+    )
+    order = seen_of(shown)
+    assert order.amount == 907
+    assert owed(order, held(TERMS.units, number=2)) == [PostReceipt, CloseRedemption]
+    after = replace(order, burned=907, number=2, amount=907)
+    assert owed(after, held(TERMS.units, number=2)) == [CloseRedemption]

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from cli.devnet import launch, plan, processes, sockets
+from cli.devnet.logs import LogTail
 from cli.devnet.plan import Founding
 from cli.devnet.processes import Process
-from cli.devnet.watch import LogTail, block_lines
+from cli.devnet.watch import block_lines
 from cli.errors import CliError
 from node.api.schemas import BlockSummary
 

@@ -229,6 +229,20 @@ def test_logs_show_the_last_lines(marsa: Marsa) -> None:
     assert marsa("devnet", "logs", "--json").json["logs"]["val1"] == ["one", "two", "three"]
 
 
+def test_logs_of_the_processes_beside_the_nodes(marsa: Marsa) -> None:
+    """Each has a name of its own; one that never ran is not there."""
+    place: Place = plan.found("default", Founding())
+    for name in ("agents", "delivery"):
+        assert marsa("devnet", "logs", name, "--json").code == ExitCode.NOT_FOUND
+        (place.directory / name).mkdir()
+        (place.directory / name / f"{name}.log").write_text(f"{name} says\n")
+    assert marsa("devnet", "logs", "delivery").out == "delivery says\n"
+    assert marsa("devnet", "logs").out == "agents | agents says\ndelivery | delivery says\n"
+    refused = marsa("devnet", "logs", "val9", "--json")
+    assert refused.code == ExitCode.NOT_FOUND
+    assert "val3, agents, delivery" in refused.json["error"]["message"]
+
+
 @pytest.mark.parametrize("arguments", [("-n", "3"), ("--base-port", "80"), ("--period", "1x")])
 def test_bad_options_of_up_are_usage_errors(marsa: Marsa, arguments: tuple[str, str]) -> None:
     """Too few validators, a port below the unprivileged ones, a duration that is none."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cli import payments, redeem_orders, redeem_show
+from cli import redeem_orders, redeem_show
 from cli.client import Client, Unreachable
 from cli.delivery.rules import SignedReceipt as Kept
 from cli.delivery.store import ReceiptFile
@@ -25,23 +23,27 @@ from cli.errors import ExitCode
 from cli.redeem_provide import read_receipt
 from ledger.economy.redemption import Receipt, receipt_hash
 from p2p.licence_cert import issue_authority_certificate
-from tests.cli.conftest import Marsa, Result
-from tests.cli.devnet_node import BLUEPRINT, devnet_node, write_json, write_role_keys
+from tests.cli.conftest import Marsa
+from tests.cli.devnet_node import BLUEPRINT, write_json, write_role_keys
 from tests.cli.live_node import LiveNode
-from tests.ledger.world import COIN, TIME_MS
+from tests.cli.redeem_world import (
+    CERTIFICATE,
+    SUBMIT,
+    WANTED,
+    code_of,
+    orders_node,
+    passes,
+    ready,
+    shown,
+)
+from tests.ledger.world import COIN
 
-CERTIFICATE = "ab" * 32
-WANTED = ("--class", "h100x8", "--workload", "training")
-SUBMIT = ("redeem", "submit", "1", "--from", "alice", *WANTED)
 LONG_DEADLINE_S = 20
 
 
 @pytest.fixture
 def node(marsa_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveNode]:
-    moments = count(TIME_MS)  # no two transactions are alike
-    monkeypatch.setattr(payments, "now_ms", lambda: next(moments))
-    with devnet_node(marsa_home) as node:
-        yield node
+    yield from orders_node(marsa_home, monkeypatch)
 
 
 @pytest.fixture
@@ -50,29 +52,6 @@ def order(marsa: Marsa, node: LiveNode) -> str:
     made = marsa(*SUBMIT, "--json")
     assert made.code == 0, made
     return str(made.json["order"])
-
-
-def code_of(result: Result) -> tuple[int, str]:
-    return result.code, result.json["error"]["code"]
-
-
-def shown(marsa: Marsa, order: str) -> Any:
-    return marsa("redeem", "status", order, "--json").json["order"]
-
-
-def passes(node: LiveNode, seconds: int) -> None:
-    """Empty blocks until the ledger clock is so much later."""
-
-    def run() -> None:
-        for _ in range(-(-seconds // 30)):
-            node.decide([], after_ms=30_000)
-
-    node.inside(run)
-
-
-def ready(marsa: Marsa, order: str) -> None:
-    place = ("--endpoint", "127.0.0.1:9000", "--certificate", CERTIFICATE)
-    assert marsa("redeem", "accept", order, *place).code == 0
 
 
 def signed_receipt(file: Path, node: LiveNode, order: str, number: int, delivered: int) -> Path:
@@ -134,11 +113,13 @@ def test_a_no_is_an_answer_and_refuses_the_order(
 
 def test_more_than_is_free_waits_or_is_refused(marsa: Marsa, node: LiveNode) -> None:
     """The hours of a week are promised many times; --queue takes what --within refuses."""
-    much = ("redeem", "quote", "300", *WANTED, "--issuer", "acme", "--within", "10m", "--json")
-    refused = marsa(*much).json
+    much = ("redeem", "quote", "300", *WANTED, "--issuer", "acme", "--within", "10m")
+    refused = marsa(*much, "--json").json
     assert refused["code"] == "no_free_hours"
-    waits = marsa(*much, "--queue", "2m").json
+    waits = marsa(*much, "--queue", "2m", "--json").json
     assert (waits["allowed"], waits["is_queued"]) == (True, True)
+    assert "yes: would wait, 0 before it, asked in " in marsa(*much, "--queue", "2m").out
+    assert "cancelled before, let it wait for longer" in marsa(*much, "--queue", "1s").out
 
 
 def test_the_key_is_kept_before_anything_is_sent(
@@ -393,8 +374,10 @@ def test_a_watch_prints_changes_until_all_is_paid(
     assert [json.loads(line)["schema"] for line in objects] == ["marsa.redeem.status/1"]
 
 
-def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str) -> None:
-    """A real terminal: the tracker with its present state, and the end of an order that ended."""
+@pytest.mark.parametrize("columns", [60, 120])
+def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str, columns: int) -> None:
+    """A real terminal: the tracker with its present state, and the end of an order that ended;
+    what is longer than a line goes on beside its label."""
     marsa("redeem", "cancel", order)
     passes(node, 1)
     leader, follower = pty.openpty()
@@ -406,7 +389,7 @@ def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str) ->
         stderr=subprocess.PIPE,
         timeout=LONG_DEADLINE_S,
         check=False,
-        env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm"},
     )
     os.close(follower)
     text = os.read(leader, 1 << 16).decode()
@@ -414,6 +397,11 @@ def test_a_terminal_sees_one_screen(marsa: Marsa, node: LiveNode, order: str) ->
     assert done.returncode == 0, done.stderr
     assert "requested > " in text and "[cancelled]" in text
     assert "\x1b[" in text
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).splitlines()
+    assert max(map(len, lines)) <= columns
+    at = next(number for number, line in enumerate(lines) if "order      " in line)
+    assert lines[at][-8:] == (order[-8:] if columns == 120 else order[41:49])
+    assert lines[at + 1].startswith("of   " if columns == 120 else f"           {order[49:]}")
 
 
 def test_a_damaged_order_file_is_named(
@@ -451,25 +439,6 @@ def test_what_is_no_receipt(marsa: Marsa, node: LiveNode, order: str, tmp_path: 
             ExitCode.CHECK_FAILED,
             "bad_file",
         )
-
-
-def test_an_order_is_used_by_one_process_at_a_time(
-    marsa: Marsa, node: LiveNode, order: str
-) -> None:
-    """Two would sign one number twice. What stands in the way, and what nobody serves, is told."""
-    ready(marsa, order)
-    with (redeem_orders.orders_dir() / f"{order}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        result = marsa("redeem", "use", order, "--json")
-        assert code_of(result) == (ExitCode.CHECK_FAILED, "in_use")
-    result = marsa("redeem", "use", order, "--patience", "1ms", "--json")
-    assert code_of(result) == (ExitCode.UNREACHABLE, "session_ended")
-    path = redeem_orders.orders_dir() / f"{order}.receipt"
-    path.write_bytes(b"\x93\x01")
-    path.chmod(0o600)
-    result = marsa("redeem", "use", order, "--json")
-    assert code_of(result) == (ExitCode.CHECK_FAILED, "bad_file")
-    assert str(path) in result.json["error"]["message"]
 
 
 def test_nobody_is_told_to_dispute_what_was_delivered(

@@ -19,6 +19,7 @@ from consensus.effects import (
     Output,
     Received,
     Signed,
+    Tick,
     VoteRequest,
     VotingAllowed,
 )
@@ -37,7 +38,7 @@ from consensus.messages import (
     view_change_hash,
 )
 from consensus.replica import Replica
-from consensus.replica_state import ReplicaState, Restored
+from consensus.replica_state import STATUS_MS, ReplicaState, Restored
 from consensus.view_change import Rules
 from ledger.block import (
     COMMIT,
@@ -224,7 +225,14 @@ class Member:
         return [message for _, message in self.sent if isinstance(message, kind)]
 
     def wait(self, duration_ms: int) -> None:
+        """Its next step comes so much later."""
         self.clock_ms += duration_ms
+
+    def run(self, duration_ms: int) -> None:
+        """As `wait`, with a step each second, as STATUS brings one."""
+        for left_ms in range(duration_ms, 0, -STATUS_MS):
+            self.wait(min(STATUS_MS, left_ms))
+            self.step(Tick())
 
     def _signed(
         self, request: VoteRequest | ViewChangeBody | NewViewBody

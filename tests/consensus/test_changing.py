@@ -10,6 +10,7 @@ from consensus.changing import suspicion_ms
 from consensus.effects import Connected, Pending, Tick, VotingAllowed
 from consensus.messages import Commit, NewView, Prepare, Suspect, ViewChange
 from consensus.replica_state import (
+    PAUSE_MS,
     STATUS_MS,
     SUSPECT_LIFE_MS,
     PreparedEntry,
@@ -52,12 +53,33 @@ def test_a_pending_transaction_trips_the_timer_after_t() -> None:
 def test_without_pending_the_heartbeat_is_awaited() -> None:
     """An idle chain makes a block every heartbeat: T after it the primary is suspected."""
     backup = Member(KIT, 2, head=ONE)
-    backup.wait(TIMING.heartbeat_ms + T - 1)
+    backup.run(TIMING.heartbeat_ms + T - 1)
+    assert backup.of(Suspect) == []
+    backup.run(1)
+    assert backup.of(Suspect) == [suspect()]
+
+
+def test_a_pause_of_its_own_is_not_the_silence_of_the_primary() -> None:
+    """What was sent meanwhile is still to be read: T runs from the first step after the pause."""
+    backup = waiting()
+    backup.wait(max(T, PAUSE_MS) + 1)
+    backup.step(Tick())
+    backup.run(T - 1)
+    assert backup.of(Suspect) == []
+    backup.run(1)
+    assert backup.of(Suspect) == [suspect()]
+
+
+def test_a_pause_of_its_own_ends_no_wait_for_a_view() -> None:
+    """As in a view, so while it waits for the next one."""
+    backup = waiting()
+    for member in (0, 1, 3):
+        backup.hear(member, KIT.view_change(member, 1))
+    backup.wait(PAUSE_MS + 4 * T)
     backup.step(Tick())
     assert backup.of(Suspect) == []
-    backup.wait(1)
-    backup.step(Tick())
-    assert backup.of(Suspect) == [suspect()]
+    backup.run(2 * T)
+    assert suspect(2) in backup.of(Suspect)
 
 
 def test_a_suspicion_is_repeated_each_second_while_it_lasts() -> None:

@@ -32,6 +32,8 @@ DOUBLED_BY = 256
 """Of one commitment."""
 LEAST = 10_000
 """The smallest order and the smallest deposit."""
+HOURS_MAX = 2**40
+"""µh of one order."""
 
 
 class Orders(Model):
@@ -66,38 +68,35 @@ class Orders(Model):
     def better(self, item: Ask) -> None:
         """At what a coin brings now, where that is more."""
         held = self.commitments.get(item.place)
-        if held is not None:
-            item.factor = min(item.factor, self.factors[held.line[1], item.work])
-            item.units = max(item.units, self.units[item.work])
+        if held is None:
+            return
+        factor = min(item.factor, self.factors[held.line[1], item.work])
+        if item.amount * PPM <= HOURS_MAX * factor:
+            item.factor, item.units = factor, max(item.units, self.units[item.work])
 
     # What orders do to coins.
 
-    def cost(self, name: str, delivered: int) -> int | None:
-        """µ of an order for so many delivered; None where nothing covers them."""
-        covered, outstanding = self.coins[name].share
-        if not outstanding:
-            return delivered
-        return -(-delivered * outstanding // covered) if covered else None
-
-    def deliver(self, item: Ask, total: int) -> bool:
-        name, fresh = item.place[0], total - item.burned
-        cost = self.cost(name, fresh)
-        if cost is None or cost > item.left:
-            return False
-        coin = self.coins[name]
+    def deliver(self, item: Ask, total: int) -> int:
+        """Up to so many µ in all; how many are delivered by it: as many as its coins can pay."""
+        name, coin = item.place[0], self.coins[item.place[0]]
+        covered, outstanding = coin.share if coin.share[1] else (1, 1)
+        fresh = max(0, min(total - item.burned, item.left * covered // outstanding))
+        if not fresh:
+            return 0
+        cost = -(-fresh * outstanding // covered)
         coin.supply -= cost
         coin.claims += cost - fresh
         if cost > fresh:
             place = (name, item.refund)
             self.claims[place] = self.claims.get(place, 0) + cost - fresh
         item.claimed += cost - fresh
-        item.burned = total
+        item.burned += fresh
         held = self.commitments.get(item.place)
         if held is not None:
             gone = held.served.get(self.now, 0) + fresh * PPM // item.factor
             held.served = {self.now: gone}
         self.touched.add(name)
-        return True
+        return fresh
 
     # Deadlines.
 
@@ -165,11 +164,7 @@ class Orders(Model):
         item, quarrel = self.asks[order], self.quarrels.pop(order)
         upheld = sum(quarrel.votes.values()) >= 3
         if upheld and quarrel.by_issuer:
-            covered, outstanding = self.coins[item.place[0]].share
-            most = item.left * covered // outstanding if outstanding else item.left
-            total = min(quarrel.claimed, item.burned + most)
-            if total > item.burned:
-                assert self.deliver(item, total)
+            self.deliver(item, quarrel.claimed)
         dismissed = len(quarrel.votes) - sum(quarrel.votes.values()) >= 3
         missed = dismissed if quarrel.by_issuer else upheld
         self._end_order(item, "ruled", missed=missed)
@@ -235,13 +230,15 @@ class OrderActions(Orders):
             *(place, work, amount, session, owner, factor, units, start, end, queue),
             *("requested", self.clock),
         )
-        if not self.fits(place, item.hours, end):
+        waiting = [x for x in mine if x.state == "queued"]
+        if item.hours > HOURS_MAX:
+            return False
+        if waiting or not self.fits(place, item.hours, end):
             item.state = "queued"
             if not queue:
                 return False
         if len(mine) >= OPEN_MAX or not self.spend(owner):
             return False
-        waiting = [x for x in mine if x.state == "queued"]
         item.turn = max((x.turn for x in waiting), default=self.turns.get(place, 0)) + 1
         if item.state == "queued" and not waiting:
             self.asked[place] = self.period_end
@@ -293,15 +290,18 @@ class OrderActions(Orders):
         number, delivered, used = said
         if number <= item.number or delivered <= item.burned or used < item.used:
             return False
-        fresh = delivered - item.burned
-        before = item.factor, item.units
+        if delivered > item.amount or not self.has_role(issuer, "metering", key):
+            return False
+        wanted, before = delivered - item.burned, (item.factor, item.units)
         if item.state == "ready":
             self.better(item)
-        if not self.has_role(issuer, "metering", key) or not self.deliver(item, delivered):
+        fresh = self.deliver(item, delivered)
+        if not fresh:
             item.factor, item.units = before
             return False
-        hear(self, item, fresh, used - item.used)
-        item.number, item.used = number, used
+        time = (used - item.used) * fresh // wanted
+        hear(self, item, fresh, time)
+        item.number, item.used = number, item.used + time
         if item.state == "ready":
             item.state, item.since = "active", self.clock
         return True
@@ -328,7 +328,7 @@ class OrderActions(Orders):
             return False
         if by_issuer and not item.burned < claimed <= item.burned + item.left:
             return False
-        if not by_issuer and claimed != item.burned:
+        if not by_issuer and claimed > item.burned:
             return False
         about = claimed - item.burned if by_issuer else item.amount
         needed = max(LEAST, (about * self.times.deposit + PPM - 1) // PPM)

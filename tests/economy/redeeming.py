@@ -200,6 +200,8 @@ class Redeeming:
         claimed = item.burned
         if signer != item.session or rng.random() < 0.1:
             claimed += rng.choice((0, 1, item.left // 2, item.left, item.left + 1))
+        elif rng.random() < 0.3:
+            claimed = rng.randrange(item.burned + 1)
         amount, owner, paid = rng.choice((10_000, COIN)), rng.choice(ACCOUNTS), rng.choice(ISSUERS)
         coin = self.stage.coin(owner, paid, amount)
         if coin is None:

@@ -13,6 +13,8 @@ from tests.economy.stream import Stream
 from tests.ledger import second_order_book, second_redemption_system
 
 BLOCKS = 30
+FADES = 21
+"""Blocks of half a minute, after which attestations cover no longer what is outstanding."""
 
 
 class Crowd(Stream):
@@ -89,3 +91,23 @@ def test_all_agree_on_a_queue_that_one_block_does_not_ask(monkeypatch: pytest.Mo
         stage.end(counted=False)
         halves += any(stage.model.turns.values())
     assert halves and promoted
+
+
+def test_all_agree_on_receipts_of_coins_that_are_covered_in_part() -> None:
+    """Orders are made ready while all is covered, and the words of attestors fade; then as much is
+    posted as was ordered: of some all coins that are left are taken, for less than they are."""
+    stage = SecondStage()
+    crowd = Crowd(2, stage)
+    for number in range(FADES):
+        stage.begin(30_000)
+        acts = (crowd.redeeming.redeem,) * 4 if number >= FADES - 8 else ()
+        for act in (*acts, *(crowd.redeeming.accept, crowd.redeeming.get_ready) * 2):
+            act()
+        stage.end(counted=False)
+    for _ in range(6):
+        stage.begin(15_000)
+        for _ in range(5):
+            crowd.redeeming.post()
+        stage.end(counted=False)
+    found = [item for item in stage.model.asks.values() if item.claimed]
+    assert any(item.left <= 1 and item.burned for item in found)

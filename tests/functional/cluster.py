@@ -19,7 +19,7 @@ from tests.functional.commands import MARSA, Ended, run_forked
 
 DEADLINE_S = 30
 BASE_PORT_FIRST = 10_000
-BESIDE = ("links", "agents", "delivery")
+BESIDE = ("links", "agents", "delivery", "panel")
 """Directories of processes that are no nodes."""
 BASE_PORTS_A_WORKER = 2_400
 """Below the ports that systems give to outgoing connections; test workers have ranges apart."""

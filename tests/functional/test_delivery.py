@@ -41,6 +41,7 @@ def test_coins_become_work_although_the_holder_is_killed(cluster: Cluster) -> No
     using.kill()
     using.communicate(timeout=10)
     done = cluster.marsa("redeem", "use", asked["order"], "--json").json
+    assert done["schema"] == "marsa.redeem.use/1"
     assert (done["delivered"], done["units"]) == (str(COIN // 2), 2_000)
 
     def closing() -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
+from typing import Any
 
 import pytest
 
@@ -57,6 +61,34 @@ def test_up_twice_changes_nothing(cluster: Cluster) -> None:
     assert cluster.up() == cluster.up()
 
 
+def test_panel_of_a_devnet(cluster: Cluster) -> None:
+    """`open` says where it is and under which key; a node that it kills is gone, and comes back; it
+    ends with the devnet and comes back with it, under the same key."""
+    cluster.up()
+    found = cluster.marsa("devnet", "open", "--json").json
+    assert found["explorer"] == f"{cluster.api(0)}/ui/"
+    address, _, key = found["panel"].partition("#")
+
+    def ask(path: str, body: bytes | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {key}"}
+        request = urllib.request.Request(address + path, data=body, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return json.load(reply)
+
+    assert [item["alive"] for item in ask("state")["nodes"]] == [True] * 4
+    assert ask("actions", b'{"action": "kill", "nodes": ["val2"]}')["ok"]
+    assert not cluster.nodes()["val2"]["alive"]
+    assert "missing: val2" in ask("state")["trouble"]
+    assert ask("actions", b'{"action": "restart", "nodes": ["val2"]}')["ok"]
+    assert cluster.nodes()["val2"]["state"] == "voting"
+    cluster.marsa("devnet", "down")
+    with pytest.raises(urllib.error.URLError):
+        ask("state")
+    cluster.up()
+    assert cluster.marsa("devnet", "open", "--json").json == found
+    assert ask("state")["done"] == []
+
+
 def test_primary_killed(cluster: Cluster) -> None:
     """Without val0 the next payment is final in ten seconds; val0 comes back with equal roots."""
     cluster.up()
@@ -93,6 +125,16 @@ def test_two_of_four_killed(cluster: Cluster) -> None:
     assert cluster.nodes()["val0"]["height"] == height
     shown = cluster.marsa("devnet", "status")
     assert "missing: val1 (bolt), val2 (coral)" in shown.out
+    peers = cluster.marsa("node", "peers", "--json").json["items"]
+    assert {item["name"]: item["linked_ms"] is None for item in peers} == {
+        "bolt": True,
+        "coral": True,
+        "delta": False,
+    }
+    found = cluster.marsa("doctor", "--node", cluster.api(0), "--json", code=9).json["findings"]
+    told = {item["check"]: (item["verdict"], item["hint"]) for item in found}
+    assert told["devnet default"] == ("warn", "marsa devnet restart val1")
+    assert told["finality"] == ("fail", "marsa consensus show")
     for name in ("val1", "val2"):
         cluster.marsa("devnet", "restart", name)
     txid = waiting.error["details"]["txid"]

@@ -293,7 +293,7 @@ SHAPES: dict[str, Shape] = {
     "Redemption": struct(
         *(HASH, SLUG, SLUG, SLUG, HASH, AMOUNT, AMOUNT_OR_ZERO, AMOUNT_OR_ZERO),
         *(integer(1, 12), UINT, boolean, HASH, HASH, integer(1, 10**9), integer(1, 2**40)),
-        *(UINT, UINT, UINT, UINT, UINT, ENDPOINT, HASH, UINT, UINT, HASH),
+        *(integer(0, 2**40), UINT, UINT, UINT, UINT, ENDPOINT, HASH, UINT, UINT, HASH),
     ),
     "Dispute": struct(
         *(HASH, boolean, AMOUNT_OR_ZERO, HASH, AMOUNT, HASH, UINT),
@@ -378,6 +378,12 @@ def write_payload(name: str, value: Any) -> bytes:
 def write(name: str, value: Any) -> bytes:
     """With the type byte and the version byte in front."""
     return bytes((TYPE_BYTES[name], 1)) + write_payload(name, value)
+
+
+def unpack(data: bytes) -> Any:
+    """The value of bytes that `write` made: it had the shape then. Each time another one, that
+    whoever reads it may change."""
+    return msgpack.unpackb(data[2:], raw=False, strict_map_key=True, use_list=True)
 
 
 def read_payload(name: str, data: bytes) -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 from tests.ledger.second_redemption_values import MILLION, QUEUED, Book, Redemption
 from tests.ledger.second_reserve import counted
 from tests.ledger.second_roots import State
-from tests.ledger.second_shape import need
 from tests.ledger.second_standing import CONTESTED, LIVE, keep
 
 DOUBLED_BY = 256
@@ -35,17 +34,20 @@ def book_of(state: State, identity: bytes) -> Book | None:
     return None if value is None else Book(*value)
 
 
-def doublings(state: State, identity: bytes) -> int:
+def is_full(others: list[Redemption]) -> bool:
+    """Whether none may be opened beside these."""
+    return len(others) >= OPEN_MAX
+
+
+def doublings(others: list[Redemption]) -> int:
     """How often the least of one more order is doubled."""
-    book = book_of(state, identity)
-    return book.orders // DOUBLED_BY if book else 0
+    return len(others) // DOUBLED_BY
 
 
 def store(state: State, before: Redemption | None, order: Redemption) -> None:
     """Write an order, its place in the queue and its book."""
     identity = order.book
     book = book_of(state, identity) or Book(order.issuer, order.commitment, [], 0, 0, 0, 0, 0)
-    need(before is not None or book.orders < OPEN_MAX, "too_many")
     waited = before is not None and before.state == QUEUED
     waits = order.state == QUEUED
     if waits and not waited:

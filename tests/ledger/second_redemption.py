@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 from tests.ledger.second_capacity import draw_panel, groups_of, need_attestor
-from tests.ledger.second_order_book import doublings, fits, needed, store, taken_now
+from tests.ledger.second_order_book import (
+    doublings,
+    fits,
+    is_full,
+    needed,
+    orders_of,
+    store,
+    taken_now,
+)
 from tests.ledger.second_redemption_values import (
     ACCEPTED,
     ACTIVE,
@@ -46,12 +56,15 @@ def redeem(state: State, issuer: str, name: str, workload: str, amount: int, *mo
     need(commitment is not None, "unknown_commitment")
     need(commitment[1] in (LIVE, CONTESTED), "commitment_over")
     need(workload in commitment[0][4], "unknown_class")
-    need(amount >= LEAST * 2 ** doublings(state, f"{issuer}\0{name}".encode()), "low_amount")
+    others = orders_of(state, f"{issuer}\0{name}".encode())
+    need(not is_full(others), "too_many")
+    need(amount >= LEAST * 2 ** doublings(others), "low_amount")
     _check_window(state, start_by_ms, end_ms, queue_until_ms)
     factor, units = _rate(state, commitment, workload)
     microhours = needed(amount, factor)
     need(microhours <= MICROHOURS_MAX, "no_free_hours")
-    is_free = fits(state, commitment, microhours, end_ms)
+    in_front = [order for order in others if order.state == QUEUED]
+    is_free = not in_front and fits(state, commitment, microhours, end_ms)
     need(is_free or queue_until_ms > 0, "no_free_hours")
     asked = [REDEEM, issuer, name, workload, amount, *more]
     order = Redemption(
@@ -138,11 +151,10 @@ def at_better(state: State, order: Redemption) -> Redemption:
         return order
     factor, units = _rate(state, commitment, order.workload)
     factor = min(order.factor, factor)
-    return order._replace(
-        factor=factor,
-        units=max(order.units, units),
-        microhours=needed(order.amount, factor),
-    )
+    hours = needed(order.amount, factor)
+    if hours > MICROHOURS_MAX:
+        return order
+    return order._replace(factor=factor, units=max(order.units, units), microhours=hours)
 
 
 def get_ready(
@@ -164,31 +176,31 @@ def post(
     _need_key(state, issuer, METERING, key)
     need(session_key == order.session_key, "bad_receipt")
     _need_state(state, order, READY, ACTIVE, CLOSING, DISPUTED)
+    need(delivered <= order.amount, "above_order")
     is_fresh = number > order.number and delivered > order.burned
     need(is_fresh and microhours >= order.used_microhours, "stale_receipt")
     begun = at_better(state, order) if order.state == READY else order
     after = deliver(state, begun, delivered)
-    hear(state, order, delivered - order.burned, microhours - order.used_microhours)
+    work = after.burned - order.burned
+    need(work > 0, "not_healthy")
+    share = Fraction(work, delivered - order.burned)
+    time = floor(share * (microhours - order.used_microhours))
+    hear(state, begun, work, time)
     if order.state == READY:
         after = after._replace(state=ACTIVE, since_ms=state.clock_ms)
-    said = {"number": number, "used_microhours": microhours, "meter_root": meter_root}
-    store(state, order, after._replace(**said))
-
-
-def takes(state: State, order: Redemption, fresh: int) -> int:
-    """µ of the order that go for so many that are delivered."""
-    covered, outstanding = state.get("Reserve", order.asset)[12:14]
-    if outstanding == 0:
-        return fresh
-    need(covered > 0, "not_healthy")
-    return int(fresh * outstanding + covered - 1) // int(covered)
+    used = order.used_microhours + time
+    store(state, order, after._replace(number=number, used_microhours=used, meter_root=meter_root))
 
 
 def deliver(state: State, order: Redemption, delivered: int) -> Redemption:
-    """Burn what was delivered; the issuer's uncovered part becomes a claim. Raises Refused."""
-    fresh = delivered - order.burned
-    cost = takes(state, order, fresh)
-    need(cost <= order.left, "above_order")
+    """Burn what was delivered, as far as the coins left are covered: each µ takes as many of them
+    as there are for one that is; what is not covered becomes a claim."""
+    covered, outstanding = state.get("Reserve", order.asset)[12:14]
+    share = Fraction(covered, outstanding) if outstanding else Fraction(1)
+    fresh = min(delivered - order.burned, floor(order.left * share))
+    if fresh <= 0:
+        return order
+    cost = ceil(fresh / share)
     claim = cost - fresh
     reserve = now(state, "Reserve", order.asset)
     reserve[2] -= cost
@@ -203,7 +215,7 @@ def deliver(state: State, order: Redemption, delivered: int) -> Redemption:
     if commitment is not None and hours:
         commitment[9:11] = [state.period, taken_now(state, commitment) + hours]
         keep(state, "CapacityCommitment", commitment)
-    return order._replace(burned=delivered, residual=order.residual + claim)
+    return order._replace(burned=order.burned + fresh, residual=order.residual + claim)
 
 
 def close(state: State, issuer: str, identity: bytes, key: bytes) -> None:
@@ -228,7 +240,7 @@ def dispute(
     if by_issuer:
         need(order.burned < claimed <= order.burned + order.left, "above_order")
     else:
-        need(claimed == order.burned, "above_order")
+        need(claimed <= order.burned, "above_order")
     need(is_sound(state, asset), "unknown_asset")
     about = claimed - order.burned if by_issuer else order.amount
     least = max(LEAST, -(-about * state.economy.deposit_ppm // MILLION))

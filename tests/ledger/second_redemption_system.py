@@ -125,19 +125,11 @@ def dispute_is_due(state: State, value: list[Any]) -> Outputs:
         lock = lock_of([1, licence[0][6][TREASURY_KEY]]) if licence else lock
     after = order
     if upheld and held.by_issuer:
-        delivered = min(held.claimed, order.burned + _brought(state, order))
-        if delivered > order.burned:
-            after = deliver(state, order, delivered)
-            store(state, order, after)
+        after = deliver(state, order, held.claimed)
+        store(state, order, after)
     is_missed = upheld is not None and upheld is not held.by_issuer
     paid = _end(state, after, RULED, is_missed)
     return [[held.asset, held.deposit, lock], *paid]
-
-
-def _brought(state: State, order: Redemption) -> int:
-    """The most that the coins left in the order may be delivered for."""
-    covered, outstanding = state.get("Reserve", order.asset)[12:14]
-    return order.left * int(covered) // int(outstanding) if outstanding else order.left
 
 
 def ask_queue(state: State, identity: bytes) -> int:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tests.ledger.second_codec import TYPE_BYTES, read_payload, write
+from tests.ledger.second_codec import TYPE_BYTES, unpack, write
 from tests.ledger.second_rules import pack
 from tests.ledger.second_shape import digest
 
 RATIO_MAX = 10**9
+_PARAMETERS = bytes([TYPE_BYTES["Parameters"]])
+"""The key of the object that every state holds."""
 
 
 def tree_top(node: str, level: list[bytes]) -> bytes:
@@ -119,7 +122,7 @@ class State:
 
     def get(self, kind: str, identity: bytes = b"") -> Any:
         data = self.objects.get(bytes([TYPE_BYTES[kind]]) + identity)
-        return None if data is None else read_payload(kind, data[2:])
+        return None if data is None else unpack(data)
 
     def drop(self, kind: str, identity: bytes) -> None:
         key = bytes([TYPE_BYTES[kind]]) + identity
@@ -129,11 +132,8 @@ class State:
     def all(self, kind: str, start: bytes = b"") -> list[Any]:
         """Those whose identity begins so, in ascending order."""
         prefix = bytes([TYPE_BYTES[kind]]) + start
-        return [
-            read_payload(kind, data[2:])
-            for key, data in sorted(self.objects.items())
-            if key.startswith(prefix)
-        ]
+        keys = sorted([key for key in self.objects if key.startswith(prefix)])
+        return [unpack(self.objects[key]) for key in keys]
 
     @property
     def clock_ms(self) -> int:
@@ -151,7 +151,7 @@ class State:
 
     @property
     def economy(self) -> Economy:
-        return Economy(*self.get("Parameters")[13])
+        return _economy(self.objects[_PARAMETERS])
 
     def pay(self, txid: bytes, index: int, output: list[Any]) -> None:
         """Make an output [asset, amount, lock]."""
@@ -183,6 +183,11 @@ class State:
             roots["supply"],
         )
         return roots
+
+
+@lru_cache(maxsize=16)
+def _economy(parameters: bytes) -> Economy:
+    return Economy(*unpack(parameters)[13])
 
 
 def supply_line(reserve: list[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise, product
 from typing import Any
@@ -34,6 +35,9 @@ KEY_PLACE = {1: 2, 8: 2, 12: 2, 13: 2, 17: 1, 27: 2, **dict.fromkeys(range(18, 2
 KEY_PLACE |= dict.fromkeys(range(22, 26), 2)
 KEY_PLACE |= {POST: 2, 38: 2, **dict.fromkeys((32, 33, 34, 36, DISPUTE), 3)}
 """Where an operation names the key that signs it."""
+
+KEYS_KEPT = 4_096
+"""Of which it is known what they are: curves take milliseconds here, and the same keys return."""
 
 Point = tuple[int, int]
 
@@ -72,6 +76,7 @@ def point_of(data: bytes) -> Point | None:
     return (P - x if x & 1 != sign else x), y
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def has_small_order(data: bytes) -> bool:
     """Judged by y alone: a point and its negative share their order."""
     point = point_of(data[:31] + bytes((data[31] & 0x7F,)))
@@ -83,6 +88,7 @@ def is_canonical_key(key: bytes) -> bool:
     return len(key) == 32 and y < P and not has_small_order(key)
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def is_licensed_key(key: bytes) -> bool:
     point = point_of(key) if is_canonical_key(key) else None
     return point is not None and multiply(L, point) == NEUTRAL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ledger.economy.book import Book, Kept, changed, free_until, has_room
+from ledger.economy.book import Book, Kept, changed, free_until
 from ledger.economy.redemption import RedemptionState
 from ledger.reasons import Reason
 from tests.ledger.redemption_world import new_world
@@ -48,22 +48,8 @@ def test_an_order_fits_if_all_can_be_served(
     """As long as those that are there can be: one more is taken exactly if they still can be."""
     assume(is_served(orders, hours, taken))
     with_one = {**orders, end: orders.get(end, 0) + more}
-    found = has_room(kept_of(orders), hours, taken=taken, period=end, microhours=more, now=NOW)
-    assert found == is_served(with_one, hours, taken)
-
-
-@given(orders=books, hours=stretches, taken=st.integers(0, 30), end=ends)
-def test_what_is_free_fits_and_no_more(
-    orders: dict[int, int], hours: list[tuple[int, int, int]], taken: int, end: int
-) -> None:
-    kept = kept_of(orders)
-    free = free_until(kept, hours, taken=taken, period=end, now=NOW)
-
-    def fits(more: int) -> bool:
-        return has_room(kept, hours, taken=taken, period=end, microhours=more, now=NOW)
-
-    assert fits(free) or free == 0
-    assert not fits(free + 1)
+    free = free_until(kept_of(orders), hours, taken=taken, period=end, now=NOW)
+    assert (more <= free) == is_served(with_one, hours, taken)
 
 
 @given(

@@ -15,7 +15,8 @@ from ledger.economy.licence import LicenceState
 from ledger.economy.redemption import RedemptionState, cost_of
 from ledger.economy.reserve import Reserve, Solvency, margin_limit
 from ledger.economy.residual import ResidualClaim
-from ledger.objects import load
+from ledger.economy.throughput import Throughput
+from ledger.objects import load, load_all
 from ledger.operations import Burn, Operation, WindDown
 from ledger.reasons import Reason
 from ledger.redemption_operations import Redeem
@@ -83,15 +84,56 @@ def test_a_delivery_takes_what_covers_it() -> None:
 
 
 def test_an_order_brings_no_more_than_its_share() -> None:
-    """floor(a R / O), and not a millionth more; what that leaves is less than one costs."""
+    """floor(a R / O), and not a millionth more, whatever the receipt says; what that leaves is less
+    than one costs."""
     world = poor_world()
     order = world.ready_order(10 * COIN)
     held = world.reserve()
     most = 10 * COIN * held.reserve // held.supply
-    above = world.posts(world.receipt(order, 1, most + 1))
-    assert world.reason(above) is Reason.ABOVE_ORDER
-    world.run(world.posts(world.receipt(order, 1, most)))
+    world.run(world.posts(world.receipt(order, 1, most + 1)))
+    assert world.order(order).burned == most
     assert world.order(order).remaining < -(-held.supply // held.reserve)
+    above = world.posts(world.receipt(order, 2, 10 * COIN + 1))
+    assert world.reason(above) is Reason.ABOVE_ORDER
+
+
+def void(world: RedemptionWorld) -> None:
+    """A panel finds that the hours of "more" are not there."""
+    world.run(challenges(world, 389 * COIN, name="more"))
+    held = load(world.state, Challenge, b"val0\0more")
+    assert held is not None
+    seated = [group for group in PANEL_GROUPS if f"att-{group}" in held.panel]
+    world.run(*(rules(world, group, upheld=True, of="more") for group in seated[:3]))
+    world.run()
+
+
+def test_a_receipt_signed_before_a_deficit_deepened_counts_as_far_as_coins_reach() -> None:
+    """All was delivered and signed for when the coins were covered; before it was posted they were
+    no more. It is taken: what the coins bring is burned, with its share of the time, and as much of
+    the throughput; all else is a claim. What follows counts for nothing, until a coin brings
+    something again."""
+    world = two_commitments()
+    order = world.ready_order(10 * COIN)
+    world.run(world.posts(world.receipt(order, 1, 2 * COIN)))
+    signed = world.receipt(order, 4, 10 * COIN)
+    void(world)
+    share, before = world.reserve(), world.order(order)
+    world.run(world.posts(signed))
+    held, after = world.order(order), world.reserve()
+    counted = 8 * COIN * share.batch_reserve // share.batch_supply
+    assert 0 < counted < 8 * COIN
+    assert (held.burned, held.number) == (2 * COIN + counted, 4)
+    assert held.used_microhours == held.burned
+    assert load_all(world.state, Throughput) == [
+        Throughput("gpu-80g", "training", held.burned, held.burned)
+    ]
+    assert held.burned + held.residual + held.remaining == 10 * COIN
+    assert held.remaining < -(-share.batch_supply // share.batch_reserve)
+    assert share.supply - after.supply == before.remaining - held.remaining
+    assert share.residual + held.residual == after.residual == claim_of(world, "carol")
+    assert is_no_less_covered(after, share)
+    late = world.receipt(order, 5, 10 * COIN)
+    assert world.reason(world.posts(late)) is Reason.NOT_HEALTHY
 
 
 def test_claims_of_one_lock_add_up() -> None:
@@ -148,12 +190,7 @@ def test_a_deficit_within_a_period_is_shared_at_once() -> None:
     world = two_commitments()
     order = world.ready_order(10 * COIN)
     assert world.reserve().batch_supply == 0
-    world.run(challenges(world, 389 * COIN, name="more"))
-    held = load(world.state, Challenge, b"val0\0more")
-    assert held is not None
-    seated = [group for group in PANEL_GROUPS if f"att-{group}" in held.panel]
-    world.run(*(rules(world, group, upheld=True, of="more") for group in seated[:3]))
-    world.run()
+    void(world)
     before = world.reserve()
     assert (before.solvency, world.clock_ms // PERIOD_MS) == (
         Solvency.DEFICIT,

@@ -90,14 +90,28 @@ def test_a_deposit_is_never_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("signer", "claimed"),
-    [(HOLDER, DELIVERED + 1), (HOLDER, DELIVERED - 1), (ISSUER, DELIVERED), (ISSUER, ORDER + 1)],
+    [(HOLDER, DELIVERED + 1), (ISSUER, DELIVERED), (ISSUER, ORDER + 1)],
 )
 def test_what_is_claimed_lies_between_the_receipt_and_the_order(signer: str, claimed: int) -> None:
-    """The holder's word is the receipt that it signed, the issuer wants more than that."""
+    """The holder was served no more than it signed for, the issuer wants more than that."""
     world = new_world()
     order = closing(world)
     tx = world.disputes(order, COIN, signer=signer, claimed=claimed)
     assert world.reason(tx) is Reason.ABOVE_ORDER
+
+
+@pytest.mark.parametrize("claimed", [0, DELIVERED])
+def test_a_receipt_before_it_keeps_no_holder_from_disputing(claimed: int) -> None:
+    """What the holder says is of when it said so: a higher receipt, in the same block and before
+    it, leaves it as it is. Upheld, what it signed for stays burned."""
+    world = new_world()
+    order = closing(world)
+    dispute = world.disputes(order, COIN, claimed=claimed)
+    world.run(world.posts(world.receipt(order, 2, 3 * COIN)), dispute)
+    assert dispute_of(world, order).claimed == claimed
+    ruled(world, order, upheld=True)
+    assert world.order(order).burned == 3 * COIN
+    assert (world.amount_of("carol"), strikes(world)) == (ORDER - 3 * COIN, 1)
 
 
 def test_the_whole_order_may_be_claimed() -> None:

@@ -30,10 +30,10 @@ def waits(
     )
 
 
-def full(world: RedemptionWorld, **where: str) -> bytes:
-    """An order that leaves nothing free for a long while."""
+def full(world: RedemptionWorld, *, but: int = 0, **where: str) -> bytes:
+    """An order that leaves nothing free for a long while, or only so much."""
     begins = world.clock_ms // PERIOD_MS * PERIOD_MS
-    amount = FAR * 900_000
+    amount = FAR * 900_000 - but
     times = {"start_by_ms": begins + (FAR - 1) * PERIOD_MS, "end_ms": begins + FAR * PERIOD_MS}
     return world.requested(amount, "first", **times, **where)
 
@@ -84,16 +84,46 @@ def test_who_came_first_is_asked_first() -> None:
 def test_who_does_not_fit_is_passed_over_and_keeps_its_place() -> None:
     """A smaller order behind it begins; once there is room it comes before those behind it."""
     world = new_world()
-    first = full(world)
+    first = full(world, but=10 * COIN)
+    other = waits(world, 10 * COIN, "other")
     large, small = waits(world, 33 * COIN, "large"), waits(world, 5 * COIN, "small")
+    assert states(world, other, large, small) == [REQUESTED, QUEUED, QUEUED]
     world.run(world.cancels(first, "first"))
-    other = world.requested(10 * COIN, "other", end_ms=world.order(large).end_ms)
     world.next_period()
     assert states(world, large, small) == [QUEUED, REQUESTED]
     late = waits(world, 30 * COIN, "late")
     world.run(world.cancels(other, "other"), world.cancels(small, "small"))
     world.next_period()
     assert states(world, large, late) == [REQUESTED, QUEUED]
+
+
+def test_a_newcomer_does_not_pass_who_waits() -> None:
+    """Hours are free for both in the middle of a period: who may wait is asked behind the other as
+    the next one begins, who may not is told how many wait. Once nobody does, it goes on at once."""
+    world = new_world()
+    first = full(world)
+    early = waits(world, 5 * COIN, "early")
+    world.run(world.cancels(first, "first"))
+    found = world.refusal(world.redeems(world.asks(COIN, "hasty")))
+    assert found.reason is Reason.NO_FREE_HOURS
+    assert found.detail.endswith("1 wait for hours; behind them it may wait too, until a deadline")
+    late = waits(world, COIN, "late")
+    assert states(world, early, late) == [QUEUED, QUEUED]
+    assert world.order(early).place < world.order(late).place
+    world.next_period()
+    assert states(world, early, late) == [REQUESTED, REQUESTED]
+    assert states(world, world.requested(COIN, "hasty")) == [REQUESTED]
+
+
+def test_who_waits_in_vain_holds_up_no_more_than_a_period() -> None:
+    """More than there will ever be: whoever comes waits behind it, and passes it as the period
+    begins."""
+    world = new_world()
+    vain = waits(world, FAR * COIN, "vain")
+    assert states(world, vain) == [QUEUED]
+    small = waits(world, COIN, "small")
+    world.next_period()
+    assert states(world, vain, small) == [QUEUED, REQUESTED]
 
 
 def test_each_waits_until_a_deadline_of_its_own() -> None:

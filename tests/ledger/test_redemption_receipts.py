@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.codec import decode, encode
+from ledger.codec import UINT_MAX, decode, encode
+from ledger.economy.book import ORDERS_OF_COMMITMENT_MAX
 from ledger.economy.capacity import MICROHOURS_MAX
 from ledger.economy.redemption import (
     Rate,
@@ -21,10 +22,11 @@ from ledger.economy.redemption import (
     deliverable,
     hours_delivered,
     hours_needed,
+    posted,
     receipt_hash,
 )
 from ledger.economy.reserve import Solvency
-from ledger.economy.standard import FACTOR_MAX
+from ledger.economy.standard import FACTOR_MAX, UNITS_MAX
 from ledger.operations import Burn
 from ledger.parameters import PPM
 from ledger.reasons import Invalid, Reason
@@ -307,32 +309,65 @@ ORDER = Redemption(
 def test_coins_of_an_order_are_burned_claimed_or_left(
     amount: int, factor: int, numbers: list[int]
 ) -> None:
-    """Whatever receipts come in, with any share: no coin is lost or made, none counts twice."""
+    """Whatever receipts come in, with any share: no coin is lost or made, none counts twice, and of
+    device time no more counts than of what was delivered."""
     held = replace(ORDER, amount=amount, factor=factor)
     for number, delivered in enumerate(numbers, 1):
-        cost = cost_of(max(0, delivered - held.burned), number, number + 1)
+        share = (number, number + 1)
+        made = Receipt(held.id, number, delivered, 2 * delivered, METER)
         try:
-            made = Receipt(held.id, number, delivered, delivered, METER)
             check_receipt(held, made)
-            after = consumed(held, delivered, cost)
+            fresh = min(delivered - held.burned, deliverable(held.remaining, *share))
+            after = posted(held, consumed(held, fresh, cost_of(fresh, *share)), made)
         except Invalid as refused:
-            assert refused.reason in (Reason.STALE_RECEIPT, Reason.ABOVE_ORDER)
+            assert refused.reason in (
+                Reason.STALE_RECEIPT,
+                Reason.ABOVE_ORDER,
+                Reason.NOT_HEALTHY,
+            )
             continue
-        assert held.remaining - after.remaining == cost
+        assert held.remaining - after.remaining == cost_of(fresh, *share)
         assert after.burned + after.residual + after.remaining == amount
-        assert after.remaining >= 0
-        held = replace(after, number=number, used_microhours=made.microhours)
+        assert after.remaining >= 0 and after.number == number
+        assert after.used_microhours <= 2 * after.burned
+        held = after
 
 
-@given(st.integers(1, MICROHOURS_MAX), st.integers(1, 100))
+@given(st.integers(1, MICROHOURS_MAX // 100), st.integers(1, 100))
 def test_a_lower_factor_is_better_for_the_holder(amount: int, share: int) -> None:
-    """More hours and units for the same coins, though no order may ask for so many: it is read as
-    before. A higher factor, and a lower throughput, change nothing."""
+    """More hours and units for the same coins. A higher factor, and a lower throughput, change
+    nothing."""
     held = replace(ORDER, amount=amount, factor=PPM, microhours=amount)
     better = at_better(held, Rate(PPM * share // 100, 5_000))
     assert (better.microhours, better.units) == (-(-amount * 100 // share), 5_000)
-    assert decode(encode(better), Redemption, size_max=1_000) == better
     assert at_better(better, Rate(PPM, 4_000)) == better
+
+
+@given(
+    hours=st.integers(1, MICROHOURS_MAX),
+    factor=st.sampled_from([1, PPM, FACTOR_MAX]) | factors,
+    steps=st.lists(st.tuples(factors, st.integers(1, UNITS_MAX)), min_size=1, max_size=8),
+)
+@example(MICROHOURS_MAX, FACTOR_MAX, [(1, UNITS_MAX)])
+def test_no_steps_make_hours_that_an_order_cannot_hold(
+    hours: int, factor: int, steps: list[tuple[int, int]]
+) -> None:
+    """However far factors fall while an order is open: it can be read again, so that no block
+    raises, and a whole book of such orders too. It keeps what it has where the better would be more
+    than any commitment can promise, and has it where it is not."""
+    amount = max(1, hours * factor // PPM)
+    held = replace(ORDER, amount=amount, factor=factor, microhours=hours_needed(amount, factor))
+    for rate in (Rate(*step) for step in steps):
+        after = at_better(held, rate)
+        assert decode(encode(after), Redemption, size_max=1_000) == after
+        least = min(held.factor, rate.factor)
+        if hours_needed(amount, least) <= MICROHOURS_MAX:
+            assert (after.factor, after.units) == (least, max(held.units, rate.units))
+        else:
+            assert after == held
+        assert after.microhours == hours_needed(amount, after.factor)
+        assert ORDERS_OF_COMMITMENT_MAX * after.microhours <= UINT_MAX
+        held = after
 
 
 def test_coins_that_are_just_covered_stay_so() -> None:

@@ -199,6 +199,21 @@ def test_across_a_step_devices_are_measured_by_the_new_standard() -> None:
     assert drafted(world) is None
 
 
+def test_an_order_begun_after_a_step_is_measured_by_the_coins_that_it_brings() -> None:
+    """It was ready before; with its first receipt a coin is a tenth more units, as the standard has
+    it by then, and so a device that keeps to it is no slower than that."""
+    world = make_world()
+    world.run(world.govern(ProposeStandard(2, (Reference("training", 1_100),), ())))
+    order = world.ready_order()
+    step = drafted(world)
+    assert step is not None
+    world.until(step.ends_ms + 1)
+    assert load_one(world.state, Standard).version == 2
+    post(world, order, 1, 100_000, 110_000)
+    assert world.order(order).units == 1_100
+    assert told(world) == [(100_000, 110_000)]
+
+
 def test_devices_whose_commitment_is_over_tell_nothing() -> None:
     """The last receipt comes while the order is closing; other hours still cover the coins."""
     short, long = ending_world(16).genesis, two_commitments().genesis

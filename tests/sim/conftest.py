@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sim.remembered import remembered_decoding
+from tests.sim.remembered import remembered_decoding, remembered_hashes
 from tests.sim.remembered_blocks import remembered_execution
 
 
@@ -14,5 +14,5 @@ from tests.sim.remembered_blocks import remembered_execution
 def remembering() -> Iterator[None]:
     """What was decoded, checked or executed for one node is not done again for the next, as where
     seeds run."""
-    with remembered_decoding(), remembered_execution():
+    with remembered_hashes(), remembered_decoding(), remembered_execution():
         yield

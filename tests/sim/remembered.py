@@ -8,31 +8,49 @@ when the simulation begins, so that a planted bug is remembered as it is.
 
 The tree over all objects, which every start makes anew, grows out of that of the start before:
 its form follows from what it holds alone. A checker makes it anew at the end of every run.
+
+Hashes in that tree, and which keys are points of the right subgroup, are remembered from run to
+run: worlds of one size begin with the same objects and keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, lru_cache
+from typing import Any
 
-from ledger import chain_load, codec, objects, transaction
-from ledger.codec import Wire, WireT
+from ledger import chain_load, codec, crypto, object_tree, objects, transaction
+from ledger.codec import T, Wire, WireT
 from ledger.object_tree import ObjectTree
 from ledger.transaction import FeeSchedule, SignedTransaction
 from ledger.view import Changes
 
 VALUES_MAX = 20_000
 """Of each kind of memory; a simulation seldom decodes more. Then everything is forgotten."""
+HASHES_MAX = 65_536
+"""Of each kind; a world has some hundred objects. Whatever was asked for longest ago goes."""
+
+HASHES = (
+    (object_tree, "_key_hash"),
+    (object_tree, "_leaf_hash"),
+    (object_tree, "_node_hash"),
+    (objects, "hash_of_value"),
+    (objects, "_decoded"),
+    (crypto, "crypto_core_ed25519_is_valid_point"),
+)
+"""Functions of their arguments alone, and where they stand."""
 
 
 @contextmanager
 def remembered_decoding() -> Iterator[None]:
-    """Replace `codec.decode`, `transaction.decode` and `transaction.check_stateless` by ones that
-    remember."""
-    decode, decode_transaction = codec.decode, transaction.decode
-    check_stateless = transaction.check_stateless
+    """Replace `codec.decode`, `codec.decode_payload`, `transaction.decode` and
+    `transaction.check_stateless` by ones that remember."""
+    decode, decode_payload = codec.decode, codec.decode_payload
+    decode_transaction, check_stateless = transaction.decode, transaction.check_stateless
     passed: dict[bytes, tuple[bytes, FeeSchedule]] = {}
     values: dict[tuple[bytes, type[Wire]], Wire] = {}
+    payloads: dict[tuple[bytes, type[Any]], Any] = {}
     transactions: dict[bytes, SignedTransaction] = {}
 
     def remember(data: bytes, cls: type[WireT], *, size_max: int) -> WireT:
@@ -43,6 +61,15 @@ def remembered_decoding() -> Iterator[None]:
                 values.clear()
             values[data, cls] = value
         return value  # type: ignore[return-value]
+
+    def remember_payload(data: bytes, cls: type[T], *, size_max: int) -> T:
+        value: T | None = payloads.get((data, cls))
+        if value is None or len(data) > size_max:
+            value = decode_payload(data, cls, size_max=size_max)
+            if len(payloads) >= VALUES_MAX:
+                payloads.clear()
+            payloads[data, cls] = value
+        return value
 
     def remember_transaction(raw: bytes) -> SignedTransaction:
         tx = transactions.get(raw)
@@ -60,13 +87,31 @@ def remembered_decoding() -> Iterator[None]:
                 passed.clear()
             passed[tx.raw] = (chain_id, fees)
 
-    codec.decode, transaction.decode = remember, remember_transaction
-    transaction.check_stateless = remember_check
+    codec.decode, codec.decode_payload = remember, remember_payload
+    transaction.decode, transaction.check_stateless = remember_transaction, remember_check
     try:
         yield
     finally:
-        codec.decode, transaction.decode = decode, decode_transaction
-        transaction.check_stateless = check_stateless
+        codec.decode, codec.decode_payload = decode, decode_payload
+        transaction.decode, transaction.check_stateless = decode_transaction, check_stateless
+
+
+@contextmanager
+def remembered_hashes() -> Iterator[None]:
+    """Replace the functions of `HASHES` by ones that remember."""
+    plain = [(module, name, getattr(module, name)) for module, name in HASHES]
+    for module, name, function in plain:
+        setattr(module, name, _remembering(function))
+    try:
+        yield
+    finally:
+        for module, name, function in plain:
+            setattr(module, name, function)
+
+
+@cache
+def _remembering(function: Callable[..., bytes]) -> Callable[..., bytes]:
+    return lru_cache(HASHES_MAX)(function)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from tests.sim.checkers import Violation
 from tests.sim.cluster import Cluster, small_logs
 from tests.sim.plan import Plan, draw_plan
-from tests.sim.remembered import remembered_decoding, remembered_tree
+from tests.sim.remembered import remembered_decoding, remembered_hashes, remembered_tree
 from tests.sim.remembered_blocks import remembered_execution
 
 FAILURES_SHOWN = 20
@@ -50,14 +51,8 @@ def run_one(seed: int, *, printed: bool = False) -> Result:
 
 def run_plan(plan: Plan, *, printed: bool = False) -> Result:
     """One plan, drawn or written down."""
-    cluster = Cluster(plan, printed=printed)
     failure = ""
-    with (
-        small_logs(plan.log_bytes_rotate),
-        remembered_decoding(),
-        remembered_tree(cluster.world.changes),
-        remembered_execution(),
-    ):
+    with made(plan, printed=printed) as cluster:
         try:
             cluster.run()
         except Violation as violation:
@@ -71,6 +66,16 @@ def run_plan(plan: Plan, *, printed: bool = False) -> Result:
         cluster.trace.lines,
         failure,
     )
+
+
+@contextmanager
+def made(plan: Plan, *, printed: bool = False) -> Iterator[Cluster]:
+    """The cluster of a plan, and all that is remembered while it runs."""
+    with small_logs(plan.log_bytes_rotate), remembered_hashes():
+        cluster = Cluster(plan, printed=printed)
+        tree = remembered_tree(cluster.world.changes)
+        with remembered_decoding(), tree, remembered_execution():
+            yield cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

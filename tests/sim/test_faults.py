@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from node.vote_guard import Permission
-from tests.sim.cluster import Cluster, small_logs
+from tests.sim.cluster import Cluster
 from tests.sim.disk import CHAIN_PLACES, LOG_PLACES, WRITE_POINTS, Misread
 from tests.sim.node import GROWING, SimNode
 from tests.sim.plan import Episode, Evil, Plan, Weak, draw_plan
+from tests.sim.run import made
 from tests.sim.seeds import SEEDS
 
 pytestmark = pytest.mark.usefixtures("remembering")
@@ -150,8 +151,7 @@ def bad_disks_of_the_suite() -> Iterator[Plan]:
 
 def strikes_of(plan: Plan) -> Counter[str]:
     """What the disks of a run did, and where."""
-    cluster = Cluster(plan)
-    with small_logs(plan.log_bytes_rotate):
+    with made(plan) as cluster:
         cluster.run()
     return sum((node.strikes for node in cluster.nodes.values()), Counter())
 

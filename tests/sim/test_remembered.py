@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from operator import is_
+
 import pytest
 
-from consensus.messages import Suspect
-from ledger import chain_load, codec, transaction
+from consensus.messages import Status, Suspect
+from ledger import chain_load, codec, object_tree, transaction
 from ledger.reasons import Invalid, Reason
 from tests.sim.clients import Clients
 from tests.sim.reference import Reference
-from tests.sim.remembered import remembered_decoding, remembered_tree
+from tests.sim.remembered import (
+    HASHES,
+    remembered_decoding,
+    remembered_hashes,
+    remembered_tree,
+)
 from tests.sim.world import sim_world
 
 
@@ -36,6 +43,31 @@ def test_faults_and_limits_are_not_remembered() -> None:
             assert malformed.value.reason is Reason.TRAILING_BYTES
 
 
+def test_records_without_an_envelope_are_remembered_by_kind() -> None:
+    """As messages are: what another kind reads in the same bytes is decoded for itself, and who
+    reads less refuses it."""
+    data = codec.encode_payload(Suspect(1, 2))
+    with remembered_decoding():
+        first = codec.decode_payload(bytes(data), Suspect, size_max=100)
+        assert codec.decode_payload(bytes(data), Suspect, size_max=100) is first == Suspect(1, 2)
+        for kind, size_max in ((Suspect, len(data) - 1), (Status, 100)):
+            with pytest.raises(Invalid):
+                codec.decode_payload(data, kind, size_max=size_max)
+
+
+def test_hashes_are_those_of_the_functions_that_stand_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Remembered or not, and where another function was planted, what that one says."""
+    right = object_tree._key_hash(b"key")
+    with remembered_hashes():
+        assert [object_tree._key_hash(b"key") for _ in range(2)] == [right, right]
+    monkeypatch.setattr(object_tree, "_key_hash", lambda key: key + b"!")
+    with remembered_hashes():
+        assert object_tree._key_hash(b"key") == b"key!"
+    assert object_tree._key_hash(b"other") == b"other!"
+
+
 def test_a_check_that_was_passed_is_remembered_for_its_chain_alone() -> None:
     """The second node takes it as checked; on another chain the same bytes are refused again."""
     shared = sim_world(4, 1, mocked=True)
@@ -52,11 +84,18 @@ def test_a_check_that_was_passed_is_remembered_for_its_chain_alone() -> None:
 
 def test_the_functions_come_back() -> None:
     """After the simulation the node's own functions stand in their modules, also after an error."""
-    kept = codec.decode, transaction.decode
-    with pytest.raises(ZeroDivisionError), remembered_decoding():
-        assert (codec.decode, transaction.decode) != kept
+
+    def functions() -> list[object]:
+        return [
+            *(codec.decode, codec.decode_payload, transaction.decode, transaction.check_stateless),
+            *(getattr(module, name) for module, name in HASHES),
+        ]
+
+    kept = functions()
+    with pytest.raises(ZeroDivisionError), remembered_decoding(), remembered_hashes():
+        assert not any(map(is_, functions(), kept))
         raise ZeroDivisionError
-    assert (codec.decode, transaction.decode) == kept
+    assert functions() == kept
 
 
 def test_a_tree_that_grew_is_the_one_that_is_made_anew() -> None:

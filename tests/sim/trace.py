@@ -20,6 +20,8 @@ from ledger.reasons import Invalid
 from node.engine import MESSAGE_BYTES_MAX
 from p2p.wire import MESSAGES
 
+CHECKSUM_CHARS = 9
+"""Of a payload, with the space before it."""
 UNHASHED_MAX = 1_000
 """Lines that are hashed together: one at a time costs more than the hash."""
 
@@ -43,10 +45,10 @@ class Trace:
 
     def message(self, now_ms: int, where: str, sender: int, number: int, payload: bytes) -> None:
         """A message that arrives; its words are printed and not hashed."""
-        text = f"{now_ms:>7} {where:<12} {_NAMES[number]} from {sender}"
-        self._add(f"{text} {crc32(payload):08x}")
+        text = f"{now_ms:>7} {where:<12} {_NAMES[number]} from {sender} {crc32(payload):08x}"
+        self._add(text)
         if self.printed:
-            print(text, _words(number, payload))
+            print(text[:-CHECKSUM_CHARS], _words(number, payload))
 
     @property
     def digest(self) -> str:

@@ -2,8 +2,8 @@
 
 Days last minutes. Orders are cancelled, lapse, wait, are served, never begun; devices are faster
 than the standard, and the system drafts a step; four orders are ruled on and one panel is silent;
-attestors fall silent until the coin is in deficit and covered by nothing, and speak again; and at
-last the orders are forgotten.
+attestors fall silent until the coin is in deficit, where a receipt counts for less than it says,
+and covered by nothing, and speak again; and at last the orders are forgotten.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Story:
                     self.orders[session],
                     3 * CENT,
                     signer="val0/metering" if by_issuer else session,
-                    claimed=20 * CENT if by_issuer else None,
+                    claimed=20 * CENT if by_issuer else 0 if session == "bad" else None,
                     owner=owner,
                 )
             )
@@ -207,7 +207,7 @@ class Story:
         yield self.step(
             lambda: [self.post("waits", 4, 101), self.close("poor")], refusals.closing_in_deficit
         )
-        yield self.step(list)
+        yield self.step(lambda: [self.post("poor", 2, 20, used=30)])
         yield self.step(list)
         yield self.step(list, refusals.uncovered)
         yield self.step(list)

@@ -90,6 +90,11 @@ def after_readiness(story: Story) -> Refusals:
         ("a receipt of what nobody serves", world.posts(unserved, "fail"), Reason.WRONG_STATE),
         ("more than the order", world.posts(above, "idle"), Reason.ABOVE_ORDER),
         (
+            "past those who wait",
+            world.redeems(world.asks(30 * CENT, "other")),
+            Reason.NO_FREE_HOURS,
+        ),
+        (
             "disputed too soon",
             world.disputes(orders["idle"], COIN, signer="idle"),
             Reason.WRONG_STATE,
@@ -134,7 +139,7 @@ def in_closing(story: Story) -> Refusals:
 
     return [
         ("by neither side", world.disputes(bad, COIN, signer=ISSUER), Reason.WRONG_ROLE_KEY),
-        ("less than it signed", world.disputes(bad, COIN, signer="bad", claimed=0), above),
+        ("more than it signed", world.disputes(bad, COIN, signer="bad", claimed=11 * CENT), above),
         ("as much as was signed", claims(10), above),
         ("more than the order", claims(31), above),
         ("a small deposit", world.disputes(bad, 2 * CENT - 1, signer="bad"), Reason.LOW_DEPOSIT),
@@ -172,8 +177,8 @@ def after_verdicts(story: Story) -> Refusals:
 
 
 def in_deficit(story: Story) -> Refusals:
-    """The coins of the order bring less than they are."""
-    return [("as if it were covered", story.post("waits", 3, 500), Reason.ABOVE_ORDER)]
+    """More than was ordered is none, however little the coins bring."""
+    return [("more than was ordered", story.post("waits", 3, 501), Reason.ABOVE_ORDER)]
 
 
 def closing_in_deficit(story: Story) -> Refusals:

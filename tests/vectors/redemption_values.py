@@ -56,7 +56,7 @@ def redemption_values(world: World) -> list[Wire]:
     )
     ruled = Redemption(
         *(HASH, *HERE, asset, MOST, MOST, 0, RedemptionState.RULED, LAST, True, session, HASH),
-        *(1_000_000_000, 1 << 40, LAST, 0, 0, 0, 0, "[::1]:9000", HASH, LAST, LAST, HASH),
+        *(1_000_000_000, 1 << 40, 1 << 40, 0, 0, 0, 0, "[::1]:9000", HASH, LAST, LAST, HASH),
     )
     return [
         waiting,

@@ -66,6 +66,7 @@ class Node:
     checks: list[node_schemas.Check] = field(default_factory=list)
     faults: list[OSError] = field(default_factory=list)
     time_ms: int = 5_000
+    final_after: dict[int, int] = field(default_factory=dict)
     target: int = 0
     waiting: int = 0
     """Requests inside `wait_final`."""
@@ -162,6 +163,9 @@ class Node:
     def sync_target(self) -> int:
         return self.target
 
+    def final_after_ms(self, height: int) -> int | None:
+        return self.final_after.get(height)
+
     def now_ms(self) -> int:
         return self.time_ms
 
@@ -173,7 +177,7 @@ class Node:
                 address="127.0.0.1:8741",
                 direction="outbound",
                 connected=True,
-                since_ms=1,
+                linked_ms=4_000,
                 height=0,
                 queued_bytes=0,
                 points=0,

@@ -143,3 +143,12 @@ async def test_final_answers_may_be_kept_and_are_not_sent_twice() -> None:
         as_bytes = await api.ask("/blocks/1", headers={"Accept": "application/msgpack"})
     assert latest.headers["Cache-Control"] == "no-store"
     assert as_bytes.headers["Etag"] != tag
+
+
+async def test_a_block_of_the_list_says_how_long_it_took() -> None:
+    """Times one of two blocks: the other was final before this node's start."""
+    async with open_api() as api:
+        grow(api, 2)
+        api.node.final_after[2] = 41
+        page = await api.read("/blocks", Page[schemas.BlockSummary])
+    assert [item.final_after_ms for item in page.items] == [41, None, None]

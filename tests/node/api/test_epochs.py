@@ -11,7 +11,7 @@ from ledger.kv import MemoryKV
 from ledger.operations import Admit, EndEpoch, Remove, Revoke, Suspend
 from ledger.reasons import Invalid
 from ledger.snapshot_import import Import
-from ledger.validators import ValidatorSet
+from ledger.validators import Member, ValidatorSet
 from node.api import epoch_schemas as schemas
 from node.api import epochs
 from tests.ledger.snapshot_world import all_chunks, keep_ends
@@ -176,3 +176,22 @@ async def test_it_takes_no_parameters() -> None:
     """An unknown parameter is refused as everywhere."""
     async with open_api() as api:
         assert (await api.ask(f"{PATH}?epoch=3")).code == "bad_request"
+
+
+async def test_the_validators_of_an_epoch_hash_to_what_its_headers_name() -> None:
+    """Ends an epoch early and asks for both: their hashes stand in the headers, and may be kept."""
+    async with open_api() as api:
+        api.node.decide([api.node.world.govern(EndEpoch(0))])
+        api.node.decide([])
+        for number in (0, 1):
+            reply = await api.ask(f"/epochs/{number}/validators")
+            found = reply.read(schemas.EpochSet)
+            members = [Member(bytes.fromhex(x.key), x.licence) for x in found.members]
+            assert ValidatorSet.of(members, number).hash.hex() == found.hash
+            header = api.node.chain.header(number + 1)
+            assert header is not None
+            assert (header.epoch, header.validators_hash.hex()) == (number, found.hash)
+            assert "immutable" in reply.headers["Cache-Control"]
+        later = await api.ask("/epochs/2/validators")
+        wrong = await api.ask("/epochs/-1/validators")
+    assert (later.code, wrong.code) == ("not_found", "bad_request")

@@ -31,7 +31,7 @@ def test_the_file_in_the_repository_is_what_is_served() -> None:
 
 
 async def test_every_route_is_in_the_table_and_described() -> None:
-    """What the listener serves is what is described, but for the page of the description."""
+    """What the listener serves is what is described, but for pages."""
     async with open_api() as api:
         served = {
             (route.method, route.resource.canonical)
@@ -43,7 +43,8 @@ async def test_every_route_is_in_the_table_and_described() -> None:
     described = {
         (method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item
     }
-    assert served == described | {("GET", "/docs")}
+    pages = {("GET", path) for path in ("/", "/docs", "/ui", "/ui/{path}")}
+    assert served == described | pages
     assert reply.read(dict[str, Any]) == DOCUMENT
     assert again.status == 304
 

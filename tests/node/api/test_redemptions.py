@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import msgspec
@@ -11,15 +12,18 @@ import pytest
 
 from cli.async_client import AsyncClient
 from cli.client import Client
+from cli.client_economy import EconomyClient
 from ledger.address import encode_address
+from ledger.economy import book
 from ledger.economy.redemption import RedemptionState
 from ledger.economy.reserve import Reserve, Solvency
 from ledger.reasons import Invalid
+from ledger.redeeming import brings
 from ledger.registers import DISPUTES, REDEMPTIONS
 from node.api import redemption_schemas as schemas
 from node.api import redemptions
 from node.api.economy_schemas import Backing
-from node.api.redemption_answers import OUTLOOK, deliverable_now
+from node.api.redemption_answers import OUTLOOK
 from node.api.redemption_quotes import redeem_quote
 from node.api.request import JSON
 from node.api.schemas import Issuer, Page
@@ -322,6 +326,21 @@ async def test_a_quote_says_what_execution_says(changes: dict[str, Any], code: s
     assert told == (found.code, found.message)
 
 
+async def test_a_quote_of_a_full_book_says_what_execution_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hours are free, but so many orders are open that none more is taken."""
+    node = RedeemingNode()
+    node.order()
+    monkeypatch.setattr(book, "ORDERS_OF_COMMITMENT_MAX", 1)
+    async with open_api(node) as api:
+        found = await quote(api)
+    assert (found.allowed, found.code) == (False, "too_many")
+    with pytest.raises(Invalid) as caught:
+        await node.check(node.world.redeems(node.world.asks(COIN, "more")).raw)
+    assert caught.value.detail == found.message
+
+
 async def test_a_quote_ends_where_hours_are_free_first() -> None:
     """One period earlier they are not; hours of an open order are not offered again."""
     node = RedeemingNode()
@@ -372,6 +391,42 @@ async def test_who_may_wait_is_queued() -> None:
     assert waits.terms.queue_until_ms == waits.ledger_time_ms + PERIOD_MS
 
 
+async def test_a_quote_behind_who_waits_says_what_execution_says() -> None:
+    """Hours are free, but somebody came first: the quote is refused or waits, as the order is, and
+    hours of the present period, in which it is not asked, are not offered. Another commitment where
+    nobody waits is the better one."""
+    node = RedeemingNode()
+    large = node.order(13 * COIN, "large")
+    until_ms = node.world.clock_ms + PERIOD_MS
+    node.order(2 * COIN, "waits", queue_until_ms=until_ms)
+    node.decide([node.world.cancels(large, "large")])
+    async with open_api(node) as api:
+        refused = await quote(api)
+        waits = await quote(api, queue_ms=PERIOD_MS, start_within_ms=14 * PERIOD_MS)
+        anywhere = await quote(api, issuer=None)
+    assert (refused.code, refused.is_queued) == ("no_free_hours", False)
+    assert (waits.allowed, waits.is_queued) == (True, True)
+    (offer,) = waits.offers
+    assert (offer.waiting, offer.is_free) == (1, False)
+    assert waits.asked_ms == (waits.ledger_time_ms // PERIOD_MS + 1) * PERIOD_MS
+    periods = (offer.end_ms - waits.asked_ms) // PERIOD_MS
+    assert int(offer.free_microhours) == periods * 900_000
+    assert anywhere.terms is not None and anywhere.allowed
+    assert anywhere.terms.issuer == "val1" and anywhere.offers[-1].issuer == "val0"
+    terms = waits.terms
+    assert terms is not None
+    node.order(
+        COIN,
+        "behind",
+        start_by_ms=terms.start_by_ms,
+        end_ms=terms.end_ms,
+        queue_until_ms=terms.queue_until_ms,
+    )
+    async with open_api(node) as api:
+        behind = await listed(api, "state=queued")
+    assert len(behind) == 2
+
+
 def test_in_deficit_a_quote_says_what_the_coins_bring() -> None:
     """Read once as the period began: the covered share, floored."""
     world = short_lived()
@@ -388,10 +443,10 @@ def test_in_deficit_a_quote_says_what_the_coins_bring() -> None:
 
 
 def test_what_coins_bring() -> None:
-    """All of them where they are covered, or nobody issued any."""
+    """All of them where they are covered, else the covered share."""
     good = Reserve.empty(bytes(32), "val0", 0)
     bad = msgspec.structs.replace(good, batch_reserve=2, batch_supply=3)
-    assert [deliverable_now(item, 10) for item in (None, good, bad)] == [10, 10, 6]
+    assert [brings(item, 10) for item in (good, bad)] == [10, 6]
 
 
 @pytest.mark.parametrize(
@@ -442,12 +497,32 @@ async def test_both_clients_ask_the_same() -> None:
     async with open_api(node) as api:
         with Client(api.url) as client:
             ask = asyncio.to_thread
-            page = await ask(lambda: client.economy.redemptions(issuer="val0", prefix=order[:6]))
+            asked = {"issuer": "val0", "prefix": order[:6], "is_open": True}
+            page = await ask(lambda: client.economy.redemptions(**asked))
             one = await ask(client.economy.redemption, order)
             quoted = await ask(client.economy.quote_redeem, form())
         async with AsyncClient(api.url) as client:
-            assert await client.redemptions(issuer="val0", prefix=order[:6]) == page
+            assert await client.redemptions(**asked) == page
             assert await client.redemption(order) == one
             assert await client.quote_redeem(form()) == quoted
     assert [item.id for item in page.items] == [order] == [one.id]
     assert quoted.allowed
+    for name in ("redemptions", "redemption", "quote_redeem"):
+        both = (getattr(EconomyClient, name), getattr(AsyncClient, name))
+        options, others = (list(signature(method).parameters) for method in both)
+        assert options == others, name
+
+
+async def test_both_clients_leave_out_what_has_ended() -> None:
+    node = RedeemingNode()
+    order = node.order()
+    for _ in range(21):  # its issuer had ten minutes
+        node.decide([], after_ms=30_000)
+    async with open_api(node) as api:
+        with Client(api.url) as client:
+            found = await asyncio.to_thread(lambda: list(client.economy.open_redemptions("val0")))
+            assert found == []
+        async with AsyncClient(api.url) as client:
+            assert (await client.redemptions(issuer="val0", is_open=True)).items == []
+            page = await client.redemptions(issuer="val0")
+            assert [item.id for item in page.items] == [order.hex()]

@@ -1,0 +1,101 @@
+// Who signs blocks, and do all of them take part?
+
+import { get, withQuery } from "../lib/api.js";
+import { h, put } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { every } from "../lib/every.js";
+import { empty, facts, figures, head, name, pill, raw, section, table, when } from "../lib/parts.js";
+
+const BLOCKS = 60;
+const ASK_MS = 5_000;
+
+export default async function validators(context) {
+  const { signal } = context;
+  const read = () => Promise.all([get("validators", { signal }), get("epochs/current", { signal })]);
+  const [[set, epoch], status] = await Promise.all([read(), get("status", { signal })]);
+  const headers = await lastHeaders(status.sync.height, signal);
+  const lede = h("p", { class: "lede" });
+  const members = h("div");
+  const grid = h("div");
+  const draw = ([found, now], lately) => {
+    put(lede, ledeOf(found));
+    put(members, membersTable(found, now));
+    put(grid, participation(found, lately));
+  };
+  draw([set, epoch], headers);
+  context.render("Validators",
+    h("header", { class: "head" }, h("h1", { tabindex: "-1" }, "Validators"), lede),
+    figures([
+      { name: "Validators", value: set.n },
+      { name: "Must sign a block", value: set.quorum },
+      { name: "May fail or lie", value: set.f, note: "and the chain is still right" },
+      { name: "Epoch", value: format.count(epoch.number), note: `ends with block ${format.count(epoch.last_height_min)} or later` },
+    ]),
+    section("Members of this epoch", null, members),
+    section("Who signed the last blocks", `One column a block, the newest first. A block needs ${set.quorum} signatures and its certificate holds no more, so a gap here and there is chance; a row of gaps is a validator that is slow or gone.`, grid),
+    section("Licences", "Who may hold a seat or issue coins. They come and go by the signatures of the validators or the regulator.", licences(epoch)),
+    section("The regulator", null, facts([
+      ["Acts with", `${epoch.regulator.needed} of ${epoch.regulator.keys.length} keys`],
+      epoch.regulator.announced && ["New keys", `${epoch.regulator.announced.needed} of ${epoch.regulator.announced.keys.length}, in force after`, when(epoch.regulator.announced.after_ms)],
+    ])),
+    raw({ validators: set, epoch }, "validators"));
+  every(ASK_MS, async () => {
+    const [found, { sync }] = await Promise.all([read(), get("status", { signal })]);
+    draw(found, await lastHeaders(sync.height, signal));
+  }, signal);
+}
+
+async function lastHeaders(height, signal) {
+  const start = Math.max(1, height - BLOCKS + 1);
+  if (height < 1) return [];
+  try {
+    return (await get(withQuery("headers", { start, limit: BLOCKS }), { signal })).items;
+  } catch (problem) {
+    if (problem.code === "pruned") return []; // it began with a snapshot above that height
+    throw problem;
+  }
+}
+
+function ledeOf({ members, quorum, n }) {
+  const gone = members.filter((item) => !item.connected).map((item) => item.licence);
+  if (!gone.length) return `All ${format.word(n)} validators are connected to this node; ${format.word(quorum)} of them make a block final.`;
+  const left = n - gone.length;
+  const effect = left >= quorum ? "Blocks go on without them." : "Too few are left to make blocks final.";
+  return `${format.capital(format.listed(gone))} ${gone.length === 1 ? "is" : "are"} not connected to this node. ${effect}`;
+}
+
+function membersTable(set, epoch) {
+  const licence = new Map(epoch.licences.map((item) => [item.id, item]));
+  return table("Validators of this epoch", [
+    { name: "Validator", cell: (item) => [h("strong", null, item.licence), h("span", { class: "why" }, item.name)] },
+    { name: "Now", cell: (item) => (item.connected ? pill(item.is_primary ? "leads" : "connected", item.is_primary ? "accent" : "good") : pill("not connected", "bad")) },
+    { name: "Seat", minor: true, cell: (item) => licence.get(item.licence)?.seat ?? "–" },
+    { name: "Licence ends", cell: (item) => (licence.has(item.licence) ? format.utc(licence.get(item.licence).expires_ms).slice(0, 10) : "–") },
+    { name: "Consensus key", cell: (item) => name(item.key, "consensus key") },
+  ], set.members);
+}
+
+function participation(set, headers) {
+  if (!headers.length) return empty("No blocks yet", "Nothing was signed so far. The first block appears here.");
+  const signedBy = [...headers].reverse().map(({ header, certificate }) => ({ height: header.height, names: new Set(certificate?.signers.map((item) => item.licence)) }));
+  return h("div", { class: "grid-room", tabindex: "0", role: "group", "aria-label": "Who signed the last blocks" }, h("table", { class: "grid" },
+    h("caption", { class: "hidden" }, `Signatures in the certificates of blocks ${signedBy[0].height} down to ${signedBy[signedBy.length - 1].height}`),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Validator"), h("th", { scope: "col", colspan: signedBy.length, class: "grid-span" }, `Blocks ${format.count(signedBy[0].height)} down to ${format.count(signedBy[signedBy.length - 1].height)}`), h("th", { scope: "col", class: "number" }, "Signed"))),
+    h("tbody", null, set.members.map(({ licence }) => {
+      const hits = signedBy.filter((item) => item.names.has(licence)).length;
+      return h("tr", null, h("th", { scope: "row" }, licence),
+        signedBy.map((item) => h("td", { class: item.names.has(licence) ? "hit" : "miss", title: `${item.height}: ${item.names.has(licence) ? "signed" : "not in the certificate"}` }, h("span", { class: "hidden" }, item.names.has(licence) ? "signed" : "not"))),
+        h("td", { class: "number" }, `${hits} of ${signedBy.length}`));
+    }))));
+}
+
+function licences(epoch) {
+  return table("Licences", [
+    { name: "Licence", cell: (item) => [h("strong", null, item.id), h("span", { class: "why" }, item.name)] },
+    { name: "Jurisdiction", cell: (item) => item.jurisdiction },
+    { name: "State", cell: (item) => pill(item.state, { active: "good", revoked: "bad", accused: "bad", suspended: "warn", winddown: "warn" }[item.state] ?? "plain") },
+    { name: "Seat", cell: (item) => item.seat },
+    { name: "May", cell: (item) => format.listed([item.validator && "validate", item.issuer && "issue"].filter(Boolean)) || "–" },
+    { name: "Ends", cell: (item) => format.utc(item.expires_ms).slice(0, 10) },
+  ], epoch.licences, empty("No licences", "The chain knows none."));
+}
