@@ -232,7 +232,7 @@ def test_search_reads_the_shape_of_a_text(devnet: Devnet, visit: NewVisit) -> No
         (block.upper(), "Block 1"),
         (f"  {devnet.alice} ", "Address"),
         (f"{devnet.payment['txid']}:0", "Transaction"),
-        ("Bolt", "Issuer bolt"),
+        ("Bolt", "Issuer bolt, Bolt Compute"),
     ):
         field.fill(text)
         field.press("Enter")
