@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from cli.devnet.state import NODES_MAX, Place
-from cli.errors import CliError, usage_error
+from cli.errors import CliError, ExitCode, usage_error
 
 ACTION_S = 90.0
 """A restart waits a minute for the node; whatever takes longer is ended."""
@@ -77,7 +77,12 @@ class Actions:
         """Raises CliError for what cannot be meant, and while another one is under way."""
         words = words_of(place, action)
         if self.under_way:
-            raise CliError("devnet_busy", f"'{self.under_way}' is under way", hint="wait for it")
+            raise CliError(
+                "devnet_busy",
+                f"'{self.under_way}' is under way",
+                hint="wait until it has ended, then try again",
+                exit_code=ExitCode.CHECK_FAILED,
+            )
         self.under_way = "marsa devnet " + " ".join(words)
         try:
             done = await _run(place, words, self.under_way)

@@ -28,6 +28,7 @@ VALUES: dict[str, Any] = {
     "name": "val0",
     "at": "latest",
     "height": 1,
+    "number": 0,
     "index": 0,
     "key": "20",
     "issuer": "val0",

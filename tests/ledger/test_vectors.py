@@ -35,7 +35,10 @@ from tests.ledger.vector_files import SIZE_MAX, raw, reason_of_ours, reason_of_s
 from tests.ledger.world import World
 from tests.vectors.generate import FOLDER, make_files, plain
 
-LOCAL = {"Tip", "Base", "Source", "Movement", "HistoryEntry", "EpochEnd"}
+LOCAL = {
+    *("Tip", "Base", "Source", "Movement", "HistoryEntry", "EpochEnd"),
+    *("Accusation", "IssuerSample", "ReserveSample"),
+}
 """Records of a node's own store: never hashed, signed or sent."""
 CONDITIONS = {"Key", "Threshold", "After", "Before", "HashLock", "All", "Any"}
 """Read as parts of a witness, never alone."""
