@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from cli import output
 from cli.main import run
+from tests.output_schemas import check, note_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Result:
 
     @property
     def json(self) -> Any:
-        """The one object on standard output."""
+        """The one object on standard output, which is as its schema says."""
+        check(self.out)
         return json.loads(self.out)
 
 
@@ -38,6 +41,18 @@ def marsa_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MARSA_NODE", raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return home
+
+
+@pytest.fixture(autouse=True)
+def noted_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What commands write is noted while the files of its schemas are made."""
+    plain = output.json_text
+
+    def noting(schema: str, value: object) -> str:
+        note_type(schema, value)
+        return plain(schema, value)
+
+    monkeypatch.setattr(output, "json_text", noting)
 
 
 @pytest.fixture

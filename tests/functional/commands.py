@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cli
+from tests.output_schemas import check
 
 MARSA = Path(sys.executable).with_name("marsa")
 COMMAND_S = 90
@@ -41,6 +42,8 @@ class Ended:
 
     @property
     def json(self) -> Any:
+        """The one object on standard output, which is as its schema says."""
+        check(self.out)
         return json.loads(self.out)
 
     @property
