@@ -44,18 +44,24 @@ def test_all_agree_on_orders() -> None:
     assert drafts
 
 
+def ordered(seed: int, *, blocks: int) -> SecondStage:
+    """So many blocks in which six orders each are tried."""
+    stage = SecondStage()
+    crowd = Crowd(seed, stage)
+    for _ in range(blocks):
+        stage.begin(5_000)
+        for _ in range(6):
+            crowd.redeeming.redeem()
+        stage.end(counted=False)
+    return stage
+
+
 def test_all_agree_on_how_many_orders_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the limit made small."""
     monkeypatch.setattr(book, "ORDERS_OF_COMMITMENT_MAX", 2)
     for module in (model_orders, second_order_book):
         monkeypatch.setattr(module, "OPEN_MAX", 2)
-    stage = SecondStage()
-    crowd = Crowd(4, stage)
-    for _ in range(8):
-        stage.begin(5_000)
-        for _ in range(6):
-            crowd.redeeming.redeem()
-        stage.end(counted=False)
+    stage = ordered(4, blocks=8)
     assert stage.refused["too_many"] and stage.taken["redeem"]
 
 
@@ -64,13 +70,7 @@ def test_all_agree_on_the_least_among_many_orders(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(book, "ORDERS_A_DOUBLING", 1)
     for module in (model_orders, second_order_book):
         monkeypatch.setattr(module, "DOUBLED_BY", 1)
-    stage = SecondStage()
-    crowd = Crowd(6, stage)
-    for _ in range(12):
-        stage.begin(5_000)
-        for _ in range(6):
-            crowd.redeeming.redeem()
-        stage.end(counted=False)
+    stage = ordered(6, blocks=12)
     assert stage.refused["low_amount"] and stage.taken["redeem"]
 
 
