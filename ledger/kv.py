@@ -31,7 +31,7 @@ WRITE_BUFFER_BYTES = 8 << 20
 BULK_BUFFER_BYTES = 32 << 20
 """While a store is filled at once, which a million outputs do with half the processor time."""
 BLOCK_CACHE_BYTES = 16 << 20
-"""Decompressed blocks; the operating system's page cache stands behind it."""
+"""Blocks of tables; the operating system's page cache stands behind it."""
 BLOOM_BITS_PER_KEY = 10
 """1 % of the lookups of an absent key read a table in vain."""
 OPEN_FILES_MAX = 1_000
@@ -149,8 +149,8 @@ class LevelDB(_LevelReader):
     def create(cls, path: Path, *, is_bulk: bool = False) -> LevelDB:
         """A new, empty database in a new or empty directory, whose parent exists.
 
-        The caller makes the entry in the parent durable. `is_bulk`: this handle fills it at once.
-        It writes larger tables and leaves compressing to the handles that follow.
+        The caller makes the entry in the parent durable. `is_bulk`: this handle fills it at once
+        and writes larger tables.
         """
         if path.exists() and any(path.iterdir()):
             raise StorageError(
@@ -189,7 +189,7 @@ class LevelDB(_LevelReader):
                 error_if_exists=error_if_exists,
                 paranoid_checks=True,  # else one flipped byte of the log is a hole in the history
                 write_buffer_size=BULK_BUFFER_BYTES if is_bulk else WRITE_BUFFER_BYTES,
-                compression=None if is_bulk else "snappy",
+                compression=None,
                 lru_cache_size=BLOCK_CACHE_BYTES,
                 max_open_files=OPEN_FILES_MAX,
                 bloom_filter_bits=BLOOM_BITS_PER_KEY,
