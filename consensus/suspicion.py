@@ -29,7 +29,7 @@ from ledger.execution import (
     operations_max,
 )
 from ledger.mempool import TRANSACTIONS_MAX
-from ledger.operations import count_of, identities
+from ledger.operations import identities
 from ledger.parameters import PPM
 from ledger.transaction import SignedTransaction
 
@@ -191,7 +191,7 @@ class Throughput:
 
 def _has_room(transactions: Sequence[SignedTransaction], share: int = 1) -> bool:
     """Whether any other one would have fitted into this part of a block."""
-    left = operations_max(share) - sum(count_of(tx.body.operations) for tx in transactions)
+    left = operations_max(share) - sum(tx.operations_count for tx in transactions)
     fits = left >= TRANSACTION_OPERATIONS_MAX
     return fits and _fill_ppm(transactions) * share < ROOMY_PPM_MAX
 

@@ -20,6 +20,7 @@ from ledger.reasons import Invalid, Reason
 
 VERSION = 1
 ENVELOPE_BYTES = 2
+_ARRAY_OF_TWO = b"\x92"  # MessagePack's header of an array with two members
 AMOUNT_LIMIT = 1 << 62  # exclusive; sums of 64 amounts still fit into 128 bits
 UINT_MAX = (1 << 63) - 1
 
@@ -63,13 +64,24 @@ def decode_payload(data: bytes, cls: type[T], *, size_max: int) -> T:
     try:
         value: T = _decoder(cls).decode(data)
         again = _encoder.encode(value)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError) as error:
-        text = str(error)
-        trailing = "trailing characters" in text
-        raise Invalid(Reason.TRAILING_BYTES if trailing else Reason.MALFORMED, text) from None
+    except _UNREADABLE as error:
+        raise _malformed(error) from None
     if again != data:
-        raise Invalid(Reason.NON_CANONICAL, f"{cls.__name__} has a shorter or other encoding")
+        raise _not_canonical(cls)
     return value
+
+
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError)
+
+
+def _malformed(error: Exception) -> Invalid:
+    text = str(error)
+    trailing = "trailing characters" in text
+    return Invalid(Reason.TRAILING_BYTES if trailing else Reason.MALFORMED, text)
+
+
+def _not_canonical(cls: type[Any]) -> Invalid:
+    return Invalid(Reason.NON_CANONICAL, f"{cls.__name__} has a shorter or other encoding")
 
 
 def encode(value: Wire) -> bytes:
@@ -79,13 +91,31 @@ def encode(value: Wire) -> bytes:
 
 def decode(data: bytes, cls: type[WireT], *, size_max: int) -> WireT:
     """The inverse of `encode`. Cheapest check first: size, type, version, shape, round trip."""
+    _check_envelope(data, cls, size_max)
+    return decode_payload(data[ENVELOPE_BYTES:], cls, size_max=size_max)
+
+
+def decode_pair(data: bytes, cls: type[WireT], *, size_max: int) -> tuple[WireT, bytes, bytes]:
+    """As `decode`, of a struct with two fields, and the canonical bytes of each, which its
+    caller hashes: encoding them is the round trip."""
+    _check_envelope(data, cls, size_max)
+    try:
+        value: WireT = _decoder(cls).decode(data[ENVELOPE_BYTES:])
+        first, second = [_encoder.encode(field) for field in msgspec.structs.astuple(value)]
+    except _UNREADABLE as error:
+        raise _malformed(error) from None
+    if data[ENVELOPE_BYTES:] != _ARRAY_OF_TWO + first + second:
+        raise _not_canonical(cls)
+    return value, first, second
+
+
+def _check_envelope(data: bytes, cls: type[Wire], size_max: int) -> None:
     if len(data) > size_max:
         raise Invalid(Reason.TOO_LARGE, f"{len(data)} bytes, at most {size_max} are read")
     if len(data) < ENVELOPE_BYTES or data[0] != cls.TYPE:
         raise Invalid(Reason.MALFORMED, f"expected {cls.__name__}, type {cls.TYPE}")
     if data[1] != VERSION:
         raise Invalid(Reason.UNSUPPORTED_VERSION, f"version {data[1]}, this node reads {VERSION}")
-    return decode_payload(data[ENVELOPE_BYTES:], cls, size_max=size_max)
 
 
 WireT = TypeVar("WireT", bound=Wire)

@@ -31,7 +31,7 @@ from ledger.epochs import Epoch, ends_with, epoch_after, next_epoch
 from ledger.invariants import HOLDERS, check_supply_equation
 from ledger.merkle import merkle_root
 from ledger.objects import FeePot, key_of, load, load_all, load_one, value_hash
-from ledger.operations import count_of, identities
+from ledger.operations import identities
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
@@ -314,18 +314,18 @@ class Room:
             self._transactions >= 1
             and self._signatures >= len(tx.witness.signatures)
             and self._bytes >= len(tx.raw)
-            and self.holds_operations(tx)
+            and self._operations >= tx.operations_count
         )
 
     def holds_operations(self, tx: SignedTransaction) -> bool:
         """Whether this limit alone has room: where it has none, payments go on."""
-        return self._operations >= count_of(tx.body.operations)
+        return self._operations >= tx.operations_count
 
     def take(self, tx: SignedTransaction) -> None:
         self._transactions -= 1
         self._signatures -= len(tx.witness.signatures)
         self._bytes -= len(tx.raw)
-        self._operations -= count_of(tx.body.operations)
+        self._operations -= tx.operations_count
 
 
 def operations_max(share: int = 1) -> int:

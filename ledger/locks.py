@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 from msgspec import Meta
 
 from ledger.codec import Bytes32, Wire, encode_payload
-from ledger.crypto import is_canonical_key, tagged_hash
+from ledger.crypto import is_canonical_key, part_hash
 from ledger.reasons import Invalid, Reason
 
 DEPTH_MAX = 6
@@ -34,7 +34,7 @@ LIMIT_VALUE_MAX = (1 << 53) - 1
 HEIGHT = 0
 TIME = 1
 
-_lock_hash = tagged_hash("lock")
+_lock_hash = part_hash("lock")
 
 LimitValue = Annotated[int, Meta(ge=1, le=LIMIT_VALUE_MAX)]
 

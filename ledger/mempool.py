@@ -23,6 +23,8 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import TypeAlias
 
+import msgspec
+
 from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.claims import Claim, claims_of, conflict
 from ledger.execution import (
@@ -34,7 +36,7 @@ from ledger.execution import (
     kind_of,
 )
 from ledger.locks import Before, Key, limits_of
-from ledger.operations import Evidence, ValidatorReady, count_of, identities
+from ledger.operations import Evidence, ValidatorReady, identities
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
 from ledger.times import rfc3339
@@ -89,8 +91,7 @@ class MempoolStats:
     oldest_since_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True, gc=False):
     tx: SignedTransaction
     since_ms: int
     rate: int
@@ -155,7 +156,7 @@ class Mempool:
         self.check_new(tx)
         entry = _entry(tx, now_ms, resent_by)
         try:
-            self.check_rivals(tx)
+            self._check_claims(entry.claims)
             self._check_quotas(entry)
             self._check_room(entry)
             check(tx)
@@ -175,9 +176,11 @@ class Mempool:
 
     def check_rivals(self, tx: SignedTransaction) -> None:
         """No other waiting transaction takes what this one takes; raises Invalid(DOUBLE_SPEND)."""
-        if tx.txid in self._entries:
-            return
-        for claim in claims_of(tx):
+        if tx.txid not in self._entries:
+            self._check_claims(claims_of(tx))
+
+    def _check_claims(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
             rival = self._claims.get(claim)
             if rival is not None:
                 raise conflict(claim, f"{rival.hex()}, which is waiting", Reason.DOUBLE_SPEND)
@@ -204,7 +207,7 @@ class Mempool:
         if entry.resent_by is None:
             if entry.is_free:
                 return
-            operations = count_of(entry.tx.body.operations)
+            operations = entry.tx.operations_count
             if operations and self._own_operations + operations > WAITING_OPERATIONS_MAX:
                 detail = f"{self._own_operations} operations are waiting"
                 raise Invalid(Reason.MEMPOOL_FULL, f"{detail}, payments still find room")
@@ -267,7 +270,7 @@ class Mempool:
             kind = kind_of(tx, troubled)
             if txid in skip or kind in full or (are_operations_full and tx.body.operations):
                 continue
-            operations = count_of(tx.body.operations)
+            operations = tx.operations_count
             if not room.holds_operations(tx) or asked + operations > ASKED_OPERATIONS_MAX:
                 are_operations_full = True
                 continue
@@ -298,8 +301,9 @@ class Mempool:
         dropped = []
         for tx in transactions:
             self._final[tx.txid] = height
-            self._remove(tx.txid)
             self._refusals.forget(tx.txid)
+            if self._remove(tx.txid):
+                continue  # what waited had no rival
             for claim in claims_of(tx):
                 rival = self._claims.get(claim)
                 if rival is not None:
@@ -333,7 +337,7 @@ class Mempool:
         dropped, operations = [], 0
         for txid in list(islice(self._rechecked, RECHECKED_MAX)):
             tx = self._entries[txid].tx
-            operations += count_of(tx.body.operations)
+            operations += tx.operations_count
             if operations > RECHECKED_OPERATIONS_MAX and tx.body.operations:
                 continue
             self._rechecked[txid] = self._rechecked.pop(txid)
@@ -424,16 +428,18 @@ class Mempool:
 
     # Bookkeeping.
 
-    def _remove(self, txid: bytes) -> None:
+    def _remove(self, txid: bytes) -> bool:
+        """Whether it waited."""
         entry = self._entries.pop(txid, None)
         if entry is None:
-            return
+            return False
         del self._txid_by_wtxid[entry.tx.wtxid]
         self._rechecked.pop(txid, None)
         self._early.pop(txid, None)
         for claim in entry.claims:
             del self._claims[claim]
         self._count(entry, -1)
+        return True
 
     def _count(self, entry: _Entry, sign: int) -> None:
         size = sign * len(entry.tx.raw)
@@ -449,7 +455,7 @@ class Mempool:
         elif not entry.is_free:
             self._own_count += sign
             self._own_bytes += size
-            self._own_operations += sign * count_of(entry.tx.body.operations)
+            self._own_operations += sign * entry.tx.operations_count
 
     def _reject_waiting(self, txid: bytes, error: Invalid) -> Rejection:
         tx = self._entries[txid].tx
@@ -468,7 +474,7 @@ def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entr
         owners = ()
     else:
         owners = tuple([item.key for item in tx.witness.signatures])
-    weight = 1 if is_free else max(1, count_of(body.operations))
+    weight = 1 if is_free else max(1, tx.operations_count)
     rate = body.fee.amount * RATE_UNIT // len(tx.raw)
     return _Entry(tx, now_ms, rate, is_free, owners, weight, resent_by, claims_of(tx))
 
@@ -483,17 +489,13 @@ def _is_statement(tx: SignedTransaction) -> bool:
 
 def _may_close(tx: SignedTransaction) -> bool:
     """Whether a block may come that is too late for one of its locks."""
-    return any(
-        isinstance(limit, Before)
-        for condition in tx.witness.conditions
-        if not isinstance(condition, Key)
-        for limit in limits_of(condition)
-    )
+    trees = [condition for condition in tx.witness.conditions if not isinstance(condition, Key)]
+    return any(isinstance(limit, Before) for tree in trees for limit in limits_of(tree))
 
 
 def _move(counter: Counter[bytes], key: bytes, by: int) -> None:
     """Change a counter and keep no zeros: keys that came once would stay for ever."""
-    left = counter[key] + by
+    left = counter.get(key, 0) + by
     if left:
         counter[key] = left
     else:

@@ -15,8 +15,8 @@ inputs + minted + taken from objects = outputs + burned + put into objects + fee
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -30,7 +30,7 @@ from ledger.amounts import format_amount
 from ledger.block import TRANSACTION_BYTES_MAX, TRANSACTION_OPERATIONS_MAX, VotePayload
 from ledger.carried import carried_signatures
 from ledger.codec import Amount, AmountOrZero, Bytes32, Signature, UInt, Wire
-from ledger.crypto import ZERO_HASH, tagged_hash, verify
+from ledger.crypto import ZERO_HASH, pair_hash, part_hash, tagged_hash, verify
 from ledger.locks import Condition, Key, check_condition, lock_hash
 from ledger.operations import (
     Apply,
@@ -60,10 +60,10 @@ PREIMAGE_BYTES_MAX = 64
 MEMO_BYTES_MAX = 256
 LIFETIME_MS_MAX = 7 * 24 * 3_600_000
 
-_txid = tagged_hash("txid")
-_wtxid = tagged_hash("wtxid")
-_witness_hash = tagged_hash("witness")
-_sighash = tagged_hash("transaction")
+_txid = part_hash("txid")
+_wtxid = pair_hash("wtxid")
+_witness_hash = part_hash("witness")
+_sighash = pair_hash("transaction")
 _asset_id = tagged_hash("asset")
 
 ASSET_KIND_COIN = 0
@@ -157,8 +157,7 @@ class SealedTransaction(Wire, frozen=True):
     witness: Witness
 
 
-@dataclass(frozen=True, slots=True)
-class SignedTransaction:
+class SignedTransaction(msgspec.Struct, frozen=True, gc=False):
     """A decoded transaction together with its bytes and identities, computed once."""
 
     raw: bytes
@@ -168,6 +167,8 @@ class SignedTransaction:
     wtxid: bytes
     locks: tuple[bytes, ...]
     """Lock hashes of the witness's conditions, in their order."""
+    operations_count: int
+    """As how many its operations are counted by the limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +220,16 @@ def seal(body: Transaction, witness: Witness) -> SignedTransaction:
 
 def decode(raw: bytes) -> SignedTransaction:
     """Read a sealed transaction; raises Invalid with the reason of the first fault found."""
-    sealed = _decode_sealed(raw)
-    body_bytes = codec.encode_payload(sealed.body)
-    txid = _txid(body_bytes)
+    sealed, body, witness = _decode_sealed(raw)
+    txid = _txid(body)
     return SignedTransaction(
         raw=raw,
         body=sealed.body,
         witness=sealed.witness,
         txid=txid,
-        wtxid=_wtxid(txid, _witness_hash(codec.encode_payload(sealed.witness))),
+        wtxid=_wtxid(txid, _witness_hash(witness)),
         locks=tuple([lock_hash(condition) for condition in sealed.witness.conditions]),
+        operations_count=count_of(sealed.body.operations),
     )
 
 
@@ -241,8 +242,9 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
         raise Invalid(Reason.NO_EFFECT, "neither inputs nor operations")
     if len({(spent.txid, spent.index) for spent in body.inputs}) != len(body.inputs):
         raise Invalid(Reason.DUPLICATE_INPUT, "one output is spent twice")
-    _check_operations(body)
-    _check_holders(body)
+    if body.operations:
+        _check_operations(tx)
+        _check_holders(body)
     _check_conservation(body)
     _check_fee(tx, fees)
     check_witness(tx)
@@ -304,7 +306,7 @@ def check_signatures(
 
 def is_governance(body: Transaction) -> bool:
     """Whether validators or regulator carry it instead of the keys that it names."""
-    return any(isinstance(item, Governance) for item in body.operations)
+    return bool(body.operations) and any(isinstance(item, Governance) for item in body.operations)
 
 
 def _check_spare(keys: Set[bytes], digests: Set[bytes]) -> None:
@@ -314,19 +316,18 @@ def _check_spare(keys: Set[bytes], digests: Set[bytes]) -> None:
         raise Invalid(Reason.SPARE_PREIMAGE, f"nothing needs that of {min(digests).hex()}")
 
 
-def _is_ascending(values: Iterable[bytes]) -> bool:
-    ordered = list(values)
-    return all(a < b for a, b in pairwise(ordered))
+def _is_ascending(values: Sequence[bytes]) -> bool:
+    return len(values) < 2 or all(a < b for a, b in pairwise(values))
 
 
-def _check_operations(body: Transaction) -> None:
+def _check_operations(tx: SignedTransaction) -> None:
+    body = tx.body
     alone = not body.inputs and all(isinstance(item, Governance) for item in body.operations)
     if is_governance(body) and not alone:
         detail = "operations of the validators go without inputs and without others"
         raise Invalid(Reason.NOT_ALONE, detail)
-    count = count_of(body.operations)
-    if count > TRANSACTION_OPERATIONS_MAX:
-        detail = f"devices to pledge count as {count} operations"
+    if tx.operations_count > TRANSACTION_OPERATIONS_MAX:
+        detail = f"devices to pledge count as {tx.operations_count} operations"
         raise Invalid(Reason.TOO_MANY, f"{detail}, at most {TRANSACTION_OPERATIONS_MAX} may be")
     for operation in body.operations:
         if isinstance(operation, Evidence):
@@ -377,7 +378,7 @@ def _check_holders(body: Transaction) -> None:
 
 
 def _check_conservation(body: Transaction) -> None:
-    left: Counter[bytes] = Counter()
+    left: defaultdict[bytes, int] = defaultdict(int)
     for spent in body.inputs:
         left[spent.asset] += spent.amount
     for operation in body.operations:
@@ -387,10 +388,10 @@ def _check_conservation(body: Transaction) -> None:
     for output in body.outputs:
         left[output.asset] -= output.amount
     left[body.fee.asset] -= body.fee.amount
-    for asset in sorted(left):
-        if left[asset] != 0:
-            side = "more goes out than in" if left[asset] < 0 else "more comes in than goes out"
-            detail = f"asset {asset.hex()}: {side}, by {format_amount(abs(left[asset]))}"
+    for asset, amount in sorted(left.items()):
+        if amount != 0:
+            side = "more goes out than in" if amount < 0 else "more comes in than goes out"
+            detail = f"asset {asset.hex()}: {side}, by {format_amount(abs(amount))}"
             raise Invalid(Reason.UNBALANCED, detail)
 
 
@@ -405,7 +406,7 @@ def _check_fee(tx: SignedTransaction, fees: FeeSchedule) -> None:
         offered = format_amount(body.fee.amount)
         detail = f"{offered} coins offered, {format_amount(required)} needed ({required} µ)"
         raise Invalid(Reason.FEE_TOO_LOW, detail)
-    if all(spent.asset != body.fee.asset for spent in body.inputs):
+    if body.fee.asset not in [spent.asset for spent in body.inputs]:
         raise Invalid(Reason.FEE_NOT_ALLOWED, "the fee is in an asset that is not spent")
 
 
@@ -458,9 +459,10 @@ def _is_amount_of_operation(raw: bytes, path: str) -> bool:
     return (body.operations[index].number, field) in _AMOUNTS_OF_OPERATIONS
 
 
-def _decode_sealed(raw: bytes) -> SealedTransaction:
+def _decode_sealed(raw: bytes) -> tuple[SealedTransaction, bytes, bytes]:
+    """With the bytes of body and witness."""
     try:
-        return codec.decode(raw, SealedTransaction, size_max=TRANSACTION_BYTES_MAX)
+        return codec.decode_pair(raw, SealedTransaction, size_max=TRANSACTION_BYTES_MAX)
     except Invalid as error:
         if error.reason is Reason.MALFORMED:
             _, _, path = error.detail.removesuffix("`").rpartition(" - at `")

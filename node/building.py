@@ -59,12 +59,13 @@ def _fill(
 
     def take(tx: SignedTransaction) -> bool:
         nonlocal left
-        if not left or not execution.fits(tx):
+        if not left:
             return False
         try:
             execution.add(tx)
         except Invalid as error:
-            mempool.reject(tx, error)
+            if execution.fits(tx):  # else it waits for another block
+                mempool.reject(tx, error)
             return False
         left -= 1
         return True

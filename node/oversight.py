@@ -21,7 +21,6 @@ from ledger.block import (
 from ledger.chain import Chain
 from ledger.execution import kind_of, troubled_assets
 from ledger.mempool import RESENT_BYTES_MAX, RESENT_MAX, Mempool
-from ledger.operations import count_of
 from ledger.reasons import Invalid
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
@@ -98,7 +97,7 @@ class Oversight:
         late, room_bytes, operations = [], RESENT_BYTES_MAX, 0
         for tx in self._mempool.pending(RESENT_MAX, since_ms_max=since_ms_max):
             room_bytes -= len(tx.raw)
-            operations += count_of(tx.body.operations)
+            operations += tx.operations_count
             if room_bytes < 0:
                 break
             if operations > BLOCK_OPERATIONS_MAX and tx.body.operations:  # dear to ask about

@@ -43,6 +43,7 @@ from ledger.operations import (
     Mint,
     Operation,
     ValidatorReady,
+    count_of,
 )
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import REJECTED_MAX
@@ -78,7 +79,8 @@ def made(
     signatures = tuple(KeySignature(key(number), bytes(64)) for number in keys)
     wtxid = sha256(txid + twist).digest()
     witness = Witness(conditions, signatures, ())
-    return SignedTransaction(bytes(size), body, witness, txid, wtxid, ())
+    count = count_of(body.operations)
+    return SignedTransaction(bytes(size), body, witness, txid, wtxid, (), count)
 
 
 def spend(

@@ -53,7 +53,7 @@ def waiting(number: int, size: int) -> SignedTransaction:
     raw = number.to_bytes(4, "big").ljust(size, b"\1")
     body = Transaction(1, bytes(32), (), (), NO_FEE, (), 0, b"")
     wtxid = sha256(raw).digest()
-    return SignedTransaction(raw, body, Witness((), (), ()), wtxid, wtxid, ())
+    return SignedTransaction(raw, body, Witness((), (), ()), wtxid, wtxid, (), 0)
 
 
 def ask(

@@ -95,7 +95,7 @@ def payments(count: int) -> list[SignedTransaction]:
 
 def forged(tx: SignedTransaction) -> SignedTransaction:
     other = World().transfer("alice", "bob", 999)
-    return SignedTransaction(tx.raw, tx.body, other.witness, tx.txid, b"f" * 32, tx.locks)
+    return SignedTransaction(tx.raw, tx.body, other.witness, tx.txid, b"f" * 32, tx.locks, 0)
 
 
 def test_many_are_shared_among_threads() -> None:
