@@ -33,34 +33,35 @@ class Assembly:
 
     header: Header
     block_hash: bytes
-    leaves: tuple[bytes, ...] | None
     sources: tuple[int, ...]
     ask_ms: int
     """When to ask next (monotonic)."""
+    leaves: tuple[bytes, ...] | None = None
+    missing: dict[bytes, None] = field(default_factory=dict)
+    """Leaves not found yet, in their order: looking for them again costs no walk over the list."""
     found: dict[bytes, SignedTransaction] = field(default_factory=dict)
     attempts: int = 0
     size_bytes: int = 0
     """Of what was found."""
+
+    def name(self, leaves: tuple[bytes, ...]) -> None:
+        """What the block holds."""
+        self.leaves = leaves
+        self.missing = dict.fromkeys(leaves)
 
     @property
     def is_too_large(self) -> bool:
         return self.size_bytes > BODY_BYTES_MAX
 
     @property
-    def missing(self) -> tuple[bytes, ...]:
-        leaves = self.leaves or ()
-        return tuple([leaf for leaf in leaves if leaf not in self.found])
-
-    @property
     def is_complete(self) -> bool:
         """There is nothing to wait for: all is here, or too much."""
-        if self.leaves is None:
-            return False
-        return self.is_too_large or len(self.found) == len(set(self.leaves))
+        return self.leaves is not None and (self.is_too_large or not self.missing)
 
     def add(self, tx: SignedTransaction) -> None:
         """Take one of those that are missing, unless there is too much already."""
-        if not self.is_too_large and tx.wtxid not in self.found:
+        if not self.is_too_large and tx.wtxid in self.missing:
+            del self.missing[tx.wtxid]
             self.found[tx.wtxid] = tx
             self.size_bytes += len(tx.raw)
 
@@ -89,10 +90,10 @@ class Bodies:
         held = self._assemblies.get(block_hash)
         if held is None:
             ask_ms = now_ms if leaves is None else now_ms + GRACE_MS
-            held = Assembly(header, block_hash, leaves, sources, ask_ms)
+            held = Assembly(header, block_hash, sources, ask_ms)
             self._assemblies[block_hash] = held
-        elif held.leaves is None:
-            held.leaves = leaves
+        if held.leaves is None and leaves is not None:
+            held.name(leaves)
         self._look_up(held)
         return held
 
@@ -127,7 +128,8 @@ class Bodies:
             if assembly.leaves is None:
                 result.append((target, FetchBody(assembly.block_hash)))
             else:
-                result.append((target, FetchTransactions(assembly.block_hash, assembly.missing)))
+                missing = tuple(assembly.missing)
+                result.append((target, FetchTransactions(assembly.block_hash, missing)))
         return result
 
     def deadline_ms(self) -> int | None:
@@ -159,6 +161,7 @@ class Bodies:
         leaves = tuple([tx.wtxid for tx in transactions])
         check_body(assembly.header, leaves)
         assembly.leaves = leaves
+        assembly.missing = {}
         assembly.found = {tx.wtxid: tx for tx in transactions}
         assembly.size_bytes = sum([len(tx.raw) for tx in transactions])
 
@@ -169,7 +172,7 @@ class Bodies:
         }
 
     def _look_up(self, assembly: Assembly) -> None:
-        for leaf in assembly.missing:
+        for leaf in tuple(assembly.missing):
             tx = self._find(leaf)
             if tx is not None:
                 assembly.add(tx)

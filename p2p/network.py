@@ -161,8 +161,9 @@ class Network:
 
         An observer has no consensus links, and links with validators alone.
         """
+        frame = encode_frame(number, payload)
         return sum(
-            peer.send(number, payload)
+            peer.carries(number) and peer.send_frame(number, frame)
             for peer in self._table.links()
             if self.is_observer or peer.may_consensus
         )
