@@ -293,15 +293,20 @@ def check_signatures(
     tx: SignedTransaction, is_valid: Callable[[bytes, bytes, bytes], bool] = verify
 ) -> None:
     """Verify every signature (about 45 us each); raises Invalid(BAD_SIGNATURE)."""
-    message = _sighash(tx.body.chain_id, tx.txid)
-    for item in tx.witness.signatures:
-        if not is_valid(item.key, message, item.signature):
-            raise Invalid(Reason.BAD_SIGNATURE, f"by key {item.key.hex()}")
+    for number, (key, message, signature) in enumerate(signatures_of(tx)):
+        if not is_valid(key, message, signature):
+            where = "" if number < len(tx.witness.signatures) else "inside an operation, "
+            raise Invalid(Reason.BAD_SIGNATURE, f"{where}by key {key.hex()}")
+
+
+def signatures_of(tx: SignedTransaction) -> list[tuple[bytes, bytes, bytes]]:
+    """(key, 32-byte message, signature) of the witness and of what operations carry."""
+    chain_id = tx.body.chain_id
+    message = _sighash(chain_id, tx.txid)
+    found = [(item.key, message, item.signature) for item in tx.witness.signatures]
     for operation in tx.body.operations:
-        for key, message, signature in carried_signatures(operation, tx.body.chain_id):
-            if not is_valid(key, message, signature):
-                detail = f"inside '{operation.name}', by key {key.hex()}"
-                raise Invalid(Reason.BAD_SIGNATURE, detail)
+        found.extend(carried_signatures(operation, chain_id))
+    return found
 
 
 def is_governance(body: Transaction) -> bool:

@@ -30,7 +30,7 @@ from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.reserve_history import ReserveHistory
 from ledger.witnesses import Witnesses
-from node import logs, snapshot_store
+from node import logs, snapshot_store, verify_workers
 from node.api import schemas
 from node.api.listener import Limits, Listener
 from node.api.server import admin_app, operations_app, public_app
@@ -63,6 +63,8 @@ from p2p.tls import LicenceFiles, client_context, server_context
 DISK_CHECK_S = 5.0
 EXIT_OK = 0
 EXIT_FAILED = 1
+READERS_OF_INBOX = 2
+"""While the one waits for signatures that other cores verify, the other goes on."""
 
 log = logging.getLogger("marsa.node")
 
@@ -301,12 +303,22 @@ class RunningNode:
     async def run(self) -> None:
         """Until `stop`, a signal, or the failure of any task."""
         self._handle_signals()  # before the first wait: another's handlers may still be there
+        processes = self._config.verify.processes
+        async with verify_workers.running(self._stores.verifier, processes) as workers:
+            self._driver.workers = workers
+            await self._serve()
+        if self._fault is not None:
+            raise self._fault
+        log.info("stopped")
+
+    async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
             services = Services(group)
             network = self._start_network(services)
             listeners = await self._start_api(network)
             services.start("timer", self._driver.run_timer())
-            services.start("inbox", self._driver.run_inbox())
+            for number in range(READERS_OF_INBOX):
+                services.start(f"inbox-{number}", self._driver.run_inbox())
             services.start("serving", self._driver.serving.run())
             services.start("events", self._driver.events.run())
             services.start("disk", self._watch_disk())
@@ -322,9 +334,6 @@ class RunningNode:
                     await listener.close()
                 services.stop()
         network.close()
-        if self._fault is not None:
-            raise self._fault
-        log.info("stopped")
 
     def stop(self) -> None:
         """Counts more than a snapshot that became whole in this moment: it is taken again."""

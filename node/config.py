@@ -232,6 +232,21 @@ class SyncSection(Section, frozen=True):
     ] = SNAPSHOT_DISTANCE
 
 
+class VerifySection(Section, frozen=True):
+    """Signatures of transactions, which are half of a node's work."""
+
+    processes: Annotated[
+        int,
+        Meta(
+            ge=-1,
+            le=8,
+            description="So many further processes verify them, each of which wants a core. "
+            "-1: one for each core but the first; 0: the node does it alone, for a machine that "
+            "runs several nodes.",
+        ),
+    ] = -1
+
+
 class LogSection(Section, frozen=True):
     """One event a line, on standard error."""
 
@@ -274,6 +289,7 @@ class Options(Section, frozen=True, kw_only=True):
     operations: OperationsSection = OperationsSection()
     storage: StorageSection = StorageSection()
     sync: SyncSection = SyncSection()
+    verify: VerifySection = VerifySection()
     log: LogSection = LogSection()
 
     def __post_init__(self) -> None:
@@ -305,6 +321,7 @@ class NodeConfig:
     operations: OperationsSection
     storage: StorageSection
     sync: SyncSection
+    verify: VerifySection
     log: LogSection
 
     @classmethod

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from hashlib import sha256
 
 from consensus.effects import Now
@@ -35,6 +36,8 @@ from node.serving import ALL_OTHERS, Allowance
 from node.snapshot_client import SnapshotClient
 from node.snapshot_serving import SnapshotServing
 from node.timings import Timings
+from node.verify import TOGETHER_MIN
+from node.verify_workers import VerifyWorkers
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
@@ -42,6 +45,10 @@ from p2p.network import Network
 from p2p.peer import Peer
 
 SLICE_S = 0.002  # Python work between two awaits
+AHEAD_MAX = 128
+"""Verified together on other cores: as many are decoded within a slice."""
+PUSH_BYTES = 32 << 10
+"""Of a long request so much is pushed at once: a frame a slice would hold a handful each."""
 FOLLOWER_STATUS_MS = 200
 """To all that only follow, however many blocks there are: 32 of them cost a block or two."""
 SAMPLE_PAUSE_MS = 1_000
@@ -103,6 +110,7 @@ class Driver:
         self._sampled_ms = 0
         self.network: Network | None = None
         self.snapshots: SnapshotClient | None = None
+        self.workers: VerifyWorkers | None = None
         self.events = Events(engine.chain)
         self.serving = SnapshotServing(
             engine.executor.snapshot,
@@ -322,17 +330,36 @@ class Driver:
     async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
         """`pushed` is the batch that they came in; None: a client of this node brought them."""
         results: list[Submission] = []
-        end = time.monotonic() + SLICE_S
-        for raw in raws:
-            results.append(self._admit_one(raw, pushed))
-            if time.monotonic() >= end:
-                self._flush()
-                await asyncio.sleep(0)
-                end = time.monotonic() + SLICE_S
+        for start in range(0, len(raws), AHEAD_MAX):
+            part = raws[start : start + AHEAD_MAX]
+            read = await self._verify_ahead(part)
+            end = time.monotonic() + SLICE_S
+            for raw in part:
+                results.append(self._admit_one(raw, pushed, read.get(raw)))
+                if time.monotonic() >= end:
+                    self._use_admitted()
+                    if self._gossip.pending_bytes >= PUSH_BYTES:
+                        self._push()
+                    await asyncio.sleep(0)
+                    end = time.monotonic() + SLICE_S
         self._flush()
         return results
 
-    def _admit_one(self, raw: bytes, pushed: Pushed | None) -> Submission:
+    async def _verify_ahead(self, raws: Sequence[bytes]) -> dict[bytes, SignedTransaction]:
+        """Let free cores verify the signatures of many; those that were not seen yet, decoded."""
+        if self.workers is None or len(raws) < TOGETHER_MIN:
+            return {}
+        read = {}
+        for raw in raws:
+            if not self._gossip.knows(sha256(raw).digest()):
+                with suppress(Invalid):  # said when its turn comes
+                    read[raw] = transaction.decode(raw)
+        await self.workers.verify(list(read.values()))
+        return read
+
+    def _admit_one(
+        self, raw: bytes, pushed: Pushed | None, tx: SignedTransaction | None = None
+    ) -> Submission:
         """The result; what is refused is not remembered as seen, for the next block or free room
         may make it right, and the primary must listen when others send it again. What comes from
         outside the mesh of validators, be it through a follower, is pushed to all of them."""
@@ -347,7 +374,7 @@ class Driver:
         was_empty = not len(self._mempool)
         txid = None
         try:
-            tx = transaction.decode(raw)
+            tx = tx or transaction.decode(raw)
             txid = tx.txid
             self._intake.admit(tx, read_clocks(), resent_by=resent_by)
         except Invalid as refusal:
@@ -366,9 +393,15 @@ class Driver:
         self._gossip.forget(sha256(tx.raw).digest())
 
     def _flush(self) -> None:
-        """Push what was admitted to every validator that is linked, and use it here."""
+        """Use what was admitted, and push it to every validator that is linked."""
+        self._use_admitted()
+        self._push()
+
+    def _use_admitted(self) -> None:
         if self.engine.waits_for_transactions:
             self.tick()
+
+    def _push(self) -> None:
         if self.network is None or not self._gossip.pending_bytes:
             return
         for payload in self._gossip.take():

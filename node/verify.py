@@ -29,11 +29,16 @@ HELPERS_MAX = 3
 """More would wait for the lock, which a tenth of the work needs."""
 
 
-def helpers_here() -> int:
-    """One for each further core that this process may use."""
+def further_cores() -> int:
+    """How many besides the first this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return min(HELPERS_MAX, len(os.sched_getaffinity(0)) - 1)
-    return min(HELPERS_MAX, (os.cpu_count() or 1) - 1)
+        return len(os.sched_getaffinity(0)) - 1
+    return (os.cpu_count() or 1) - 1
+
+
+def helpers_here() -> int:
+    """One for each further core."""
+    return min(HELPERS_MAX, further_cores())
 
 
 class Verifier:
@@ -61,13 +66,21 @@ class Verifier:
 
     def check_transaction(self, tx: SignedTransaction) -> None:
         """Every signature of a transaction; raises Invalid(BAD_SIGNATURE)."""
-        if tx.wtxid not in self._wtxids:
+        if not self.knows(tx):
             transaction.check_signatures(tx, self._is_valid)
-            self._wtxids.add(tx.wtxid)
+            self.remember(tx)
+
+    def knows(self, tx: SignedTransaction) -> bool:
+        """Whether its signatures were found good of late."""
+        return tx.wtxid in self._wtxids
+
+    def remember(self, tx: SignedTransaction) -> None:
+        """Its signatures are good."""
+        self._wtxids.add(tx.wtxid)
 
     def check_transactions(self, txs: Sequence[SignedTransaction]) -> None:
         """The same for many; raises Invalid(BAD_SIGNATURE)."""
-        unknown = [tx for tx in txs if tx.wtxid not in self._wtxids]
+        unknown = [tx for tx in txs if not self.knows(tx)]
         if self._pool is None or len(unknown) < TOGETHER_MIN:
             self._check(unknown)
         else:
@@ -81,7 +94,7 @@ class Verifier:
                 if error is not None:
                     raise error
         for tx in unknown:
-            self._wtxids.add(tx.wtxid)
+            self.remember(tx)
 
     def _check(self, txs: Sequence[SignedTransaction]) -> None:
         for tx in txs:

@@ -68,6 +68,10 @@ class Gossip:
         self._seen.add(key)
         return True
 
+    def knows(self, key: bytes) -> bool:
+        """Whether it was seen of late."""
+        return key in self._seen
+
     def forget(self, key: bytes) -> None:
         """The refusal was of the moment (a full pool): a later copy deserves another look."""
         self._seen.discard(key)

@@ -338,6 +338,7 @@ def _options(devnet: Devnet, node: DevnetNode) -> config.Options:
         ),
         api=config.ApiSection(listen=node.api.removeprefix("http://")),
         operations=config.OperationsSection(listen=node.ops.removeprefix("http://")),
+        verify=config.VerifySection(processes=0),
     )
 
 

@@ -37,7 +37,7 @@ def test_template_reads_back(tmp_path: Path) -> None:
     found = config.load(directory_with(tmp_path, text))
     assert (found.licence, found.p2p, found.api) == ("acme", OPTIONS.p2p, OPTIONS.api)
     assert found.p2p.peer_addresses["coral"] == Address("::1", 8742)
-    for section in ("p2p", "api", "operations", "storage", "sync", "log"):
+    for section in ("p2p", "api", "operations", "storage", "sync", "verify", "log"):
         for field in msgspec.structs.fields(type(getattr(OPTIONS, section))):
             assert f"{field.name} = " in text
 

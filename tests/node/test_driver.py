@@ -13,7 +13,7 @@ import pytest
 from consensus.effects import Now
 from consensus.view_change import Rules
 from ledger import codec
-from ledger.block import COMMIT, Certificate
+from ledger.block import COMMIT, Certificate, IsValid
 from ledger.chain import Chain
 from ledger.codec import encode_payload
 from ledger.crypto import verify
@@ -34,7 +34,8 @@ from node.fetching import Fetch, FetchChunk, FetchRange, Give, GiveChunk
 from node.inbox import INBOX_ITEM_BYTES
 from node.intake import Intake
 from node.signing import LocalKey
-from node.verify import Verifier
+from node.verify import TOGETHER_MIN, Verifier
+from node.verify_workers import running
 from node.vote_guard import OTHER_PROCESS, Permission, VoteGuard
 from p2p.gossip import BATCH_TRANSACTIONS_MAX, Batch
 from p2p.wire import FETCH, GIVE, STATUS, TXS
@@ -49,14 +50,15 @@ FOLLOWER = SimpleNamespace(identity="observer:1", may_consensus=False)
 class Shell:
     """One validator without links that follows: its vote log is missing."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_valid: IsValid = verify) -> None:
         self.world = World()
         genesis = self.world.genesis
         validators = genesis.validators
         store = MemoryKV()
         chain = Chain.create(store, genesis_state(genesis))
         directory = Directory(chain)
-        self.mempool, verifier = Mempool(), Verifier()
+        self.mempool, verifier = Mempool(), Verifier(is_valid)
+        self.verifier = verifier
         rules = Rules.of(chain.head.header, validators, genesis.parameters, verify)
         engine = Engine(
             rules=rules,
@@ -415,3 +417,29 @@ async def test_a_block_that_becomes_final_is_told_and_sampled(
     monkeypatch.setattr(module, "SAMPLE_PAUSE_MS", 0)
     assert finish() == 1
     assert driver.events.first_recent == driver.height() + 1 - 4
+
+
+async def test_free_cores_verify_what_comes_in_numbers() -> None:
+    """All but one of these rivals are refused as such, with no verification here but of the bad
+    signature: that the node says itself. A single one is not worth the way."""
+    seen: list[bytes] = []
+
+    def counting(key: bytes, message: bytes, signature: bytes) -> bool:
+        seen.append(key)
+        return verify(key, message, signature)
+
+    shell = Shell(counting)
+    txs = [shell.world.transfer("alice", "bob", 1 + number) for number in range(TOGETHER_MIN + 1)]
+    signature = txs[3].witness.signatures[0].signature
+    bad = txs[3].raw.replace(signature, signature[:32] + bytes(32))
+    raws = [bad if tx is txs[3] else tx.raw for tx in txs]
+    async with asyncio.timeout(DEADLINE_S), running(shell.verifier, 1) as workers:
+        shell.driver.workers = workers
+        results = await shell.driver.submit(raws)
+        assert len(seen) == 1
+        await shell.driver.submit([shell.world.transfer("alice", "bob", 999).raw])
+        assert len(seen) == 2
+    reasons = [None if item.refusal is None else item.refusal.reason for item in results]
+    expected = [None, *[Reason.DOUBLE_SPEND] * TOGETHER_MIN]
+    expected[3] = Reason.BAD_SIGNATURE
+    assert reasons == expected

@@ -1,0 +1,131 @@
+"""Free cores verify signatures, in processes of their own, while the node does everything else.
+
+A thread would not do: libsodium lets go of the interpreter's lock, but whoever comes back from it
+waits until a busy loop hands the lock over, which takes up to five milliseconds a signature.
+
+What a worker finds good is remembered as if it had been verified here; of everything else the node
+verifies each signature itself, before it says no. So a worker that dies costs speed, nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from ledger import transaction
+from ledger.crypto import HASH_BYTES
+from ledger.transaction import SignedTransaction
+from node.verify import Verifier, further_cores
+from node.verify_worker import COUNT_BYTES, RECORD_BYTES
+
+WORKERS_MAX = 8
+"""What one event loop keeps busy: beside the signature a transaction costs it as much again."""
+START_S = 10.0
+"""In which a worker must answer for the first time."""
+
+log = logging.getLogger("marsa.workers")
+
+
+class Worker:
+    """One process. Requests take turns. `close` is the last call."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._turn = asyncio.Lock()
+        self.waiting = 0
+        """Records that were given to it and not answered."""
+        self.is_lost = False
+
+    @classmethod
+    async def start(cls) -> Worker:
+        """Raises OSError where no process can be started."""
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-P", "-m", "node.verify_worker")
+        # In a session of its own: Ctrl-C in the node's terminal is for the node.
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, start_new_session=True
+            )
+        )
+
+    async def ask(self, records: Sequence[bytes]) -> bytes:
+        """A byte for each record, 1 where it is good; none at all once the process is gone."""
+        if self.is_lost:
+            return bytes(len(records))
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None and answers is not None, "started with pipes"
+        self.waiting += len(records)
+        try:
+            async with self._turn:
+                requests.write(len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records))
+                await requests.drain()
+                return await answers.readexactly(len(records))
+        except (OSError, EOFError) as error:
+            if not self.is_lost:
+                self.is_lost = True
+                log.error("a verifying process is gone, the node does its work: %r", error)
+            return bytes(len(records))
+        finally:
+            self.waiting -= len(records)
+
+    async def close(self) -> None:
+        """End it, if it has not ended."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+
+class VerifyWorkers:
+    """All workers of a node."""
+
+    def __init__(self, verifier: Verifier, workers: Sequence[Worker]) -> None:
+        self._verifier = verifier
+        self._workers = workers
+
+    async def verify(self, txs: Sequence[SignedTransaction]) -> None:
+        """Let the verifier remember those whose signatures are all good."""
+        wanted = [tx for tx in txs if not self._verifier.knows(tx)]
+        share = -(-len(wanted) // len(self._workers)) or 1
+        parts = [wanted[at : at + share] for at in range(0, len(wanted), share)]
+        workers = sorted(self._workers, key=lambda worker: worker.waiting)
+        async with asyncio.TaskGroup() as group:
+            for worker, part in zip(workers, parts, strict=False):
+                group.create_task(self._verify(worker, part))
+
+    async def _verify(self, worker: Worker, txs: Sequence[SignedTransaction]) -> None:
+        groups = [transaction.signatures_of(tx) for tx in txs]
+        records = [b"".join(item) for group in groups for item in group]
+        if any(len(record) != RECORD_BYTES for record in records):
+            raise AssertionError(f"a message to sign has {HASH_BYTES} bytes")
+        answers, at = await worker.ask(records), 0
+        for tx, group in zip(txs, groups, strict=True):
+            if all(answers[at : at + len(group)]):
+                self._verifier.remember(tx)
+            at += len(group)
+
+
+@asynccontextmanager
+async def running(verifier: Verifier, processes: int) -> AsyncIterator[VerifyWorkers | None]:
+    """So many workers, -1 for one on each core but the first; None where the node verifies alone,
+    because none is wanted or none can be started."""
+    count = min(WORKERS_MAX, further_cores()) if processes < 0 else processes
+    workers: list[Worker] = []
+    try:
+        try:
+            async with asyncio.timeout(START_S):
+                for _ in range(count):
+                    workers.append(await Worker.start())
+                for worker in workers:
+                    await worker.ask([bytes(RECORD_BYTES)])
+        except (OSError, TimeoutError) as error:
+            log.warning("no process to verify could be started, the node does it: %r", error)
+            yield None
+            return
+        log.info("verifying processes=%d", count)
+        yield VerifyWorkers(verifier, workers) if workers else None
+    finally:
+        for worker in workers:
+            await worker.close()

@@ -1,0 +1,141 @@
+"""Processes that verify: what they find good is not verified again, and none of them is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from io import BytesIO
+
+import pytest
+
+from ledger import crypto
+from ledger.crypto import SigningKey
+from ledger.reasons import Invalid, Reason
+from ledger.transaction import SignedTransaction
+from node import verify_worker, verify_workers
+from node.verify import Verifier
+from node.verify_worker import COUNT_BYTES, RECORD_BYTES
+from node.verify_workers import Worker, running
+from tests.ledger.world import World
+
+WAIT_S = 20.0
+
+
+class Counting:
+    """Verifies, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, key: bytes, message: bytes, signature: bytes) -> bool:
+        self.calls += 1
+        return crypto.verify(key, message, signature)
+
+
+def payments(count: int) -> list[SignedTransaction]:
+    world = World()
+    return [world.transfer("alice", "bob", 1 + number) for number in range(count)]
+
+
+def forged(tx: SignedTransaction) -> SignedTransaction:
+    other = World().transfer("alice", "bob", 999)
+    return SignedTransaction(tx.raw, tx.body, other.witness, tx.txid, b"f" * 32, tx.locks, 0)
+
+
+def test_the_protocol_answers_each_record_in_its_place() -> None:
+    """Requests follow one another; a cut one at the end is no request."""
+    key = SigningKey(b"k" * 32)
+    good = key.public + b"m" * 32 + key.sign(b"m" * 32)
+    bad = key.public + b"n" * 32 + key.sign(b"m" * 32)
+    requests = [[good, bad, good], [], [bad]]
+    data = b"".join(
+        len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records) for records in requests
+    )
+    answers = BytesIO()
+    verify_worker.run(BytesIO(data + b"\0"), answers)
+    assert answers.getvalue() == b"\x01\x00\x01" + b"\x00"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_what_a_worker_found_good_is_not_verified_again(processes: int) -> None:
+    """And what it found bad is, by the node, which says why; carried signatures count."""
+    counting, txs = Counting(), payments(7)
+    verifier = Verifier(counting)
+    bad = forged(txs[3])
+    async with asyncio.timeout(WAIT_S), running(verifier, processes) as workers:
+        assert workers is not None
+        await workers.verify([*txs[:3], bad, *txs[4:]])
+        await workers.verify([])
+        for tx in (*txs[:3], *txs[4:]):
+            verifier.check_transaction(tx)
+        assert counting.calls == 0
+        with pytest.raises(Invalid) as caught:
+            verifier.check_transaction(bad)
+    assert caught.value.reason is Reason.BAD_SIGNATURE
+    assert counting.calls == 1
+
+
+async def test_a_worker_that_dies_costs_speed_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Killed while it is asked and before: nothing is taken for good, one line tells it."""
+    txs = payments(4)
+    verifier = Verifier()
+    async with asyncio.timeout(WAIT_S), running(verifier, 1) as workers:
+        assert workers is not None
+        (worker,) = workers._workers
+        os.kill(worker._process.pid, signal.SIGKILL)
+        await worker._process.wait()
+        await asyncio.gather(workers.verify(txs[:2]), workers.verify(txs[2:]))
+        assert not any(verifier.knows(tx) for tx in txs)
+    assert [record.message for record in caplog.records if "is gone" in record.message]
+    assert len([record for record in caplog.records if "is gone" in record.message]) == 1
+
+
+async def test_none_is_started_where_none_is_wanted_or_possible(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A node without free cores, and one whose machine starts no process, verify alone."""
+    async with running(Verifier(), 0) as workers:
+        assert workers is None
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    async with running(Verifier(), 1) as workers:
+        assert workers is None
+    monkeypatch.setattr(verify_workers, "further_cores", lambda: 0)
+    async with running(Verifier(), -1) as workers:
+        assert workers is None
+
+
+async def test_processes_end_when_the_node_stops() -> None:
+    """Ctrl-C in its terminal is not theirs: they have a session of their own."""
+    async with asyncio.timeout(WAIT_S), running(Verifier(), 1) as workers:
+        assert workers is not None
+        process = workers._workers[0]._process
+        assert os.getsid(process.pid) == process.pid
+    assert process.returncode is not None
+
+
+def test_a_process_ends_with_its_input() -> None:
+    """So it does when the node is killed."""
+    command = (sys.executable, "-P", "-m", "node.verify_worker")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as orphan:
+        assert orphan.stdin is not None
+        orphan.stdin.close()
+        assert orphan.wait(WAIT_S) == 0
+
+
+async def test_requests_take_turns() -> None:
+    """Many at once are answered each with its own, by one process."""
+    key = SigningKey(b"k" * 32)
+    good = key.public + b"m" * 32 + key.sign(b"m" * 32)
+    worker = await Worker.start()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            answers = await asyncio.gather(
+                *(worker.ask([good] * (number % 3) + [bytes(RECORD_BYTES)]) for number in range(9))
+            )
+        assert answers == [b"\x01" * (number % 3) + b"\x00" for number in range(9)]
+        assert worker.waiting == 0
+    finally:
+        await worker.close()
