@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.sweep import BLOCK_MS, Run, contradicted, many_commitments
-from cli.bench_ceiling import Clocks
+from cli.bench_ledger import Clocks
 from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.economy.capacity import ATTESTATIONS_MAX, MICROHOURS_MAX, PLEDGE_DEVICES_MAX
 from ledger.execution import Execution

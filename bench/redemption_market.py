@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from bench.sweep import BLOCK_MS, Run
-from cli.bench_ceiling import Clocks
+from cli.bench_ledger import Clocks
 from ledger import transaction
 from ledger.address import encode_address
 from ledger.block import COMMIT, Block, VotePayload, make_certificate

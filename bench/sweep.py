@@ -19,7 +19,7 @@ from statistics import median
 
 import msgspec
 
-from cli.bench_ceiling import Clocks
+from cli.bench_ledger import Clocks
 from ledger import sweep
 from ledger.block import COMMIT, Block, VotePayload, make_certificate
 from ledger.chain import Chain

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.base import Group, Number, examples, settings
+from cli.bench_report import load_average, memory_text, show
 from cli.errors import ExitCode, usage_error
-from cli.output import emit, note
+from cli.output import note
 from cli.units import parse_duration
 
 if TYPE_CHECKING:
@@ -24,12 +24,20 @@ SECONDS_MAX = 600
 """Transfers are signed before the clock starts and held in memory: about 600 KiB a second."""
 
 
+_TABLE = {
+    "verify": ("cli.bench_verify:verify", "Signatures a second, on one core and on all."),
+    "apply": ("cli.bench_apply:apply", "What a transfer costs the ledger alone, part by part."),
+}
+
+
 @click.command(
     "bench",
     cls=Group,
+    table=_TABLE,
     help=f"""{examples("marsa bench tps", "marsa bench tps --seconds 20 --json")}
 
-Measure a running devnet.
+Measure a running devnet; `verify` and `apply` measure this machine and need none. Every command
+says what the load average of the machine was before it and after it.
 """,
 )
 def bench() -> None:
@@ -69,10 +77,11 @@ def tps(seconds: int, warmup: str, accounts: int) -> int:
     from cli import bench_target, nodes
     from cli.bench_run import Plan, Run
 
+    before = load_average()
     plan = Plan(float(seconds), parse_duration(warmup) / 1_000, accounts)
     with nodes.errors_mapped():
         figures = Run(bench_target.find(settings().node), plan).measure()
-    emit(TPS_SCHEMA, _json(figures), lambda: _text(figures))
+    show(TPS_SCHEMA, _json(figures), _lines(figures), before)
     if figures.seconds < plan.seconds - 1:
         note(f"the transfers lasted {figures.seconds:.0f} s: the network was faster than expected")
     if figures.view_changes:
@@ -129,7 +138,7 @@ def catchup(seconds: int, blocks: int | None, outputs: int | None, accounts: int
     if blocks is not None and outputs is not None:
         message = "--blocks and --snapshot are two measurements: give one of them"
         raise usage_error("two_measurements", message)
-    before = os.getloadavg()[0]
+    before = load_average()
     with nodes.errors_mapped():
         target = bench_target.find(settings().node)
         figures: bench_catchup.Figures | bench_far.BlocksFigures | bench_far.SnapshotFigures
@@ -139,7 +148,7 @@ def catchup(seconds: int, blocks: int | None, outputs: int | None, accounts: int
             figures = bench_far.FarBench(target, accounts).snapshot(outputs)
         else:
             figures = bench_catchup.Bench(target, float(seconds), accounts).measure()
-    bench_catchup_text.show(figures, before, os.getloadavg()[0])
+    bench_catchup_text.show_figures(figures, before)
     return ExitCode.OK
 
 
@@ -158,26 +167,38 @@ def _json(figures: Figures) -> dict[str, object]:
     }
 
 
-def _text(figures: Figures) -> str:
+def _lines(figures: Figures) -> list[tuple[str, str]]:
     lines = [
-        f"throughput    {figures.tps:,.0f} tx/s: {figures.transactions:,} transfers of 1 input"
-        f" and 2 outputs in {figures.seconds:.1f} s",
-        f"latency       p50 {figures.p50_ms:,.0f} ms, p99 {figures.p99_ms:,.0f} ms",
-        f"network       {figures.validators} validators on {figures.cores} cores,"
-        f" {figures.view_changes} view changes, blocks of {figures.block_transactions}",
-        f"ceiling       {figures.ceiling_tps:,.0f} tx/s:"
-        f" {figures.cost_us:.0f} µs a transfer on one node",
-        f"ratio         {figures.ratio:.2f}",
+        (
+            "throughput",
+            f"{figures.tps:,.0f} tx/s: {figures.transactions:,} transfers of 1 input"
+            f" and 2 outputs in {figures.seconds:.1f} s",
+        ),
+        ("latency", f"p50 {figures.p50_ms:,.0f} ms, p99 {figures.p99_ms:,.0f} ms"),
+        (
+            "network",
+            f"{figures.validators} validators on {figures.cores} cores,"
+            f" {figures.view_changes} view changes, blocks of {figures.block_transactions}",
+        ),
+        (
+            "ceiling",
+            f"{figures.ceiling_tps:,.0f} tx/s: {figures.cost_us:.0f} µs a transfer on one node",
+        ),
+        ("ratio", f"{figures.ratio:.2f}"),
     ]
     usage = figures.usage
     if usage is not None:
         each_us = usage.nodes_cores * 1e6 / (figures.tps * figures.validators)
         lines += [
-            f"memory        {usage.rss_mib:.0f} MiB a node at most,"
-            f" {usage.anonymous_mib:.0f} MiB without mapped files",
-            f"nodes         {usage.nodes_cores:.2f} cores in all,"
-            f" {each_us:.0f} µs a transfer on each",
-            f"generator     {usage.generator_cores:.2f} cores,"
-            f" {figures.refused_for_room:,} sent again for want of room",
+            ("memory", memory_text(usage.rss_mib, usage.anonymous_mib)),
+            (
+                "nodes",
+                f"{usage.nodes_cores:.2f} cores in all, {each_us:.0f} µs a transfer on each",
+            ),
+            (
+                "generator",
+                f"{usage.generator_cores:.2f} cores,"
+                f" {figures.refused_for_room:,} sent again for want of room",
+            ),
         ]
-    return "\n".join(lines)
+    return lines

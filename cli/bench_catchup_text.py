@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from cli.bench_catchup import CatchUp, Figures
 from cli.bench_far import BlocksFigures, SnapshotFigures
-from cli.output import emit
+from cli.bench_report import show
 
 SCHEMA = "marsa.bench.catchup/1"
 BLOCKS_SCHEMA = "marsa.bench.catchup.blocks/1"
 SNAPSHOT_SCHEMA = "marsa.bench.catchup.snapshot/1"
 
 
-def show(
-    figures: Figures | BlocksFigures | SnapshotFigures, load_before: float, load_after: float
-) -> None:
+def show_figures(figures: Figures | BlocksFigures | SnapshotFigures, load_before: float) -> None:
     """With the load average of the machine's last minute, before the run and after it."""
     match figures:
         case Figures():
-            schema, value, lines = SCHEMA, _ratio_json(figures), _ratio_lines(figures)
+            show(SCHEMA, _ratio_json(figures), _ratio_lines(figures), load_before)
         case BlocksFigures():
-            schema, value = BLOCKS_SCHEMA, {"node": figures.node} | _catch_up(figures.catch_up)
-            lines = [f"catch-up      {_told(figures.catch_up)}"]
+            value = {"node": figures.node} | _catch_up(figures.catch_up)
+            show(BLOCKS_SCHEMA, value, [("catch-up", _told(figures.catch_up))], load_before)
         case SnapshotFigures():
-            schema, value = SNAPSHOT_SCHEMA, _snapshot_json(figures)
-            lines = _snapshot_lines(figures)
-    value["load_average"] = [round(load_before, 2), round(load_after, 2)]
-    lines.append(f"load average  {load_before:.2f} before, {load_after:.2f} after")
-    emit(schema, value, lambda: "\n".join(lines))
+            show(SNAPSHOT_SCHEMA, _snapshot_json(figures), _snapshot_lines(figures), load_before)
 
 
 def _catch_up(made: CatchUp) -> dict[str, object]:
@@ -47,10 +41,8 @@ def _told(made: CatchUp) -> str:
     )
 
 
-def _network(meanwhile_tps: float, before_tps: float, kept: float) -> str:
-    return (
-        f"network       {meanwhile_tps:,.0f} tx/s meanwhile, {before_tps:,.0f} before: {kept:.0%}"
-    )
+def _network(meanwhile_tps: float, before_tps: float, kept: float) -> tuple[str, str]:
+    return "network", f"{meanwhile_tps:,.0f} tx/s meanwhile, {before_tps:,.0f} before: {kept:.0%}"
 
 
 def _ratio_json(figures: Figures) -> dict[str, object]:
@@ -66,12 +58,12 @@ def _ratio_json(figures: Figures) -> dict[str, object]:
     }
 
 
-def _ratio_lines(figures: Figures) -> list[str]:
+def _ratio_lines(figures: Figures) -> list[tuple[str, str]]:
     return [
-        f"peak          {figures.peak_tps:,.0f} tx/s without {figures.node}",
-        f"catch-up      {_told(figures.quiet)}",
-        f"ratio         {figures.ratio:.2f}",
-        f"under load    {_told(figures.busy)}",
+        ("peak", f"{figures.peak_tps:,.0f} tx/s without {figures.node}"),
+        ("catch-up", _told(figures.quiet)),
+        ("ratio", f"{figures.ratio:.2f}"),
+        ("under load", _told(figures.busy)),
         _network(figures.meanwhile_tps, figures.before_tps, figures.kept),
     ]
 
@@ -87,8 +79,8 @@ def _snapshot_json(figures: SnapshotFigures) -> dict[str, object]:
     }
 
 
-def _snapshot_lines(figures: SnapshotFigures) -> list[str]:
+def _snapshot_lines(figures: SnapshotFigures) -> list[tuple[str, str]]:
     return [
-        f"snapshot      {figures.outputs:,} outputs in {figures.seconds:.1f} s",
+        ("snapshot", f"{figures.outputs:,} outputs in {figures.seconds:.1f} s"),
         _network(figures.meanwhile_tps, figures.before_tps, figures.kept),
     ]

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cli.async_client import AsyncClient
-from cli.client import ApiProblem
+from cli.client_errors import ApiProblem, Timeout
 from cli.errors import CliError, ExitCode
+from cli.nodes import DEADLINE
 from ledger import codec
 from ledger.block import BLOCK_FRAME_BYTES_MAX, Block
 from ledger.reasons import Reason
@@ -35,7 +36,8 @@ STALL_S = 30.0
 REQUEST_S = 20.0
 HTTP_NOT_FOUND = 404
 HTTP_BUSY = 429
-_ROOM = frozenset((Reason.MEMPOOL_FULL.value, Reason.SENDER_QUOTA.value, Reason.FREE_QUOTA.value))
+ROOM = frozenset((Reason.MEMPOOL_FULL.value, Reason.SENDER_QUOTA.value, Reason.FREE_QUOTA.value))
+"""Refusals that say nothing about a transaction."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,52 @@ class Record:
     blocks: list[tuple[float, int]] = field(default_factory=list)
     """(seen, transactions of ours) of each block that had some."""
     refused_for_room: int = 0
+
+
+class Finals:
+    """What of a load is under way, and what of it became final by the blocks of one node."""
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        record: Record,
+        on_block: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.under_way: dict[bytes, float] = {}
+        """Since when each transaction counts, in seconds of the monotonic clock."""
+        self._record = record
+        self._client = client
+        self._on_block = on_block
+
+    async def watch(self, height: int, is_sending: Callable[[], bool]) -> int:
+        """Read blocks above `height` as they appear until all that was sent is final; the last
+        height. Raises CliError and what the clients raise."""
+        last_s = time.monotonic()
+        while is_sending() or self.under_way:
+            data = await _block_bytes(self._client, height + 1)
+            now = time.monotonic()
+            if self.under_way and now > last_s + STALL_S:
+                raise _stalled(len(self.under_way), height)
+            if data is None:
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            height += 1
+            if self._take(codec.decode(data, Block, size_max=BLOCK_FRAME_BYTES_MAX), now):
+                last_s = now
+            self._on_block()
+        return height
+
+    def _take(self, block: Block, now: float) -> int:
+        """How many of ours the block holds."""
+        count = 0
+        for raw in block.transactions:
+            since_s = self.under_way.pop(raw, None)
+            if since_s is not None:
+                self._record.finals.append((since_s, now))
+                count += 1
+        if count:
+            self._record.blocks.append((now, count))
+        return count
 
 
 class Load:
@@ -66,11 +114,12 @@ class Load:
         self._under_way_max = under_way_max
         self._batch = batch
         self._on_final = on_final
-        self._sent: dict[bytes, float] = {}
+        self.record = Record()
+        self._finals = Finals(clients[0], self.record, self._on_block)
+        self._sent = self._finals.under_way
         self._has_room = asyncio.Event()
         self._senders = 0
         self._is_stopped = False
-        self.record = Record()
 
     def stop(self) -> None:
         """Send nothing more; `run` returns when what was sent is final."""
@@ -90,7 +139,9 @@ class Load:
             for client in self._clients
         ]
         self._senders = len(senders)
-        height, _ = await asyncio.gather(self._watch(heights[0]), asyncio.gather(*senders))
+        height, _ = await asyncio.gather(
+            self._finals.watch(heights[0], lambda: self._senders > 0), asyncio.gather(*senders)
+        )
         await self._settle(height)
         return self.record
 
@@ -133,7 +184,7 @@ class Load:
         for raw, result in zip(batch, results, strict=True):
             if result.status != "refused":
                 continue
-            if result.code not in _ROOM:
+            if result.code not in ROOM:
                 raise CliError(
                     "load_refused",
                     f"a node refused a transaction of the load: {result.code}: {result.detail}",
@@ -143,36 +194,9 @@ class Load:
             again.append(raw)
         return again
 
-    async def _watch(self, height: int) -> int:
-        """Read blocks as they appear until all that was sent is final; the last height."""
-        client = self._clients[0]
-        last_s = time.monotonic()
-        while self._senders or self._sent:
-            data = await _block_bytes(client, height + 1)
-            now = time.monotonic()
-            if self._sent and now > last_s + STALL_S:
-                raise _stalled(len(self._sent), height)
-            if data is None:
-                await asyncio.sleep(LOOK_EVERY_S)
-                continue
-            height += 1
-            if self._take(codec.decode(data, Block, size_max=BLOCK_FRAME_BYTES_MAX), now):
-                last_s = now
-        return height
-
-    def _take(self, block: Block, now: float) -> int:
-        """How many of ours the block holds."""
-        count = 0
-        for raw in block.transactions:
-            sent_s = self._sent.pop(raw, None)
-            if sent_s is not None:
-                self.record.finals.append((sent_s, now))
-                count += 1
-        if count:
-            self.record.blocks.append((now, count))
-            self._on_final(len(self.record.finals))
+    def _on_block(self) -> None:
+        self._on_final(len(self.record.finals))
         self._has_room.set()
-        return count
 
     async def _settle(self, height: int) -> None:
         """Every node has the last block: what comes next may spend what it made, anywhere."""
@@ -219,16 +243,23 @@ async def drive(
 
 
 async def _block_bytes(client: AsyncClient, height: int) -> bytes | None:
+    """None where there is none yet, or the node is too busy to say so: who waits has a limit."""
     try:
         return await client.raw_block(height)
+    except Timeout:
+        return None
     except ApiProblem as problem:
-        if problem.status == HTTP_NOT_FOUND:
+        if problem.status in (HTTP_NOT_FOUND, HTTP_BUSY) or problem.code == DEADLINE:
             return None
         raise
 
 
-def _stalled(waiting: int, height: int) -> CliError:
-    return CliError(
+class Stalled(CliError):
+    """Nothing is decided any more."""
+
+
+def _stalled(waiting: int, height: int) -> Stalled:
+    return Stalled(
         "stalled",
         f"nothing of {waiting} transactions was decided for {STALL_S:g} s, height {height}",
         hint="see who is missing with: marsa devnet status",

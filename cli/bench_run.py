@@ -126,13 +126,9 @@ class Run:
     def measure(self) -> Figures:
         """Everything, in order; raises CliError and what the clients raise."""
         urls = [node.api for node in self.target.place.devnet.nodes]
-        views = bench_target.views(urls)
-        rate = self.probe()
-        needed = int(rate * SPARE * (self.plan.warmup + self.plan.seconds)) + UNDER_WAY_MAX
-        raws = self.prepare(needed)
-        record = self._drive(raws)
-        changed = max(bench_target.views(urls)) - min(views)
-        window = cut_window(record, self.plan)
+        before = bench_target.position(urls)
+        window, record = self.throughput(self.prepare(self.needed(self.probe())))
+        changed = bench_target.views_since(urls, before)
         size = int(median([count for _, count in window.blocks]))
         cores = bench_ceiling.cores()
         with Progress("measuring the ceiling", 1, "runs"):
@@ -153,17 +149,38 @@ class Run:
             )
         return len(raws) / (record.blocks[-1][0] - record.started_s)
 
+    def needed(self, rate: float) -> int:
+        """How many transfers the network could take in a run if it took so many a second."""
+        return int(rate * SPARE * (self.plan.warmup + self.plan.seconds)) + UNDER_WAY_MAX
+
+    def throughput(self, raws: Sequence[bytes]) -> tuple[Window, Record]:
+        """Send these as fast as the network takes them; the part that counts, and all of it."""
+        record = self._drive(raws)
+        return cut_window(record, self.plan), record
+
+    def peak(self) -> Window:
+        """Throughput, with all that is done before."""
+        return self.throughput(self.prepare(self.needed(self.probe())))[0]
+
     def prepare(self, count: int) -> list[bytes]:
         """`count` signed transfers whose coins are there."""
         return self.sign(self.fund(count))
 
-    def fund(self, count: int, seed: bytes | None = None) -> Funds:
+    @property
+    def terms(self) -> Terms:
+        """Of what is signed now."""
+        chain_id = bytes.fromhex(self.target.params.chain_id)
+        return Terms(chain_id, self.target.fees, payments.now_ms() + LIFETIME_MS)
+
+    def fund(
+        self,
+        count: int,
+        seed: bytes | None = None,
+        on_final: Callable[[int], object] | None = None,
+    ) -> Funds:
         """`count` coins, each for one transfer, final on every node; of new accounts, or of those
-        of an earlier seed."""
-        params = self.target.params
-        terms = Terms(
-            bytes.fromhex(params.chain_id), self.target.fees, payments.now_ms() + LIFETIME_MS
-        )
+        of an earlier seed. It tells how many of its transactions are final, or shows it."""
+        terms = self.terms
         seed = seed or secrets.token_bytes(SEED_BYTES)
         owners = Owners(seed, self.plan.accounts)
         needed = amount_needed(terms, count)
@@ -172,13 +189,16 @@ class Run:
         spread = fan_out(terms, owners, root, count)
         levels = [[first], *spread.levels]
         total = sum(map(len, levels))
-        with Progress(f"funding {count:,} transfers", total, "transactions") as progress:
+        with contextlib.ExitStack() as stack:
+            if on_final is None:
+                progress = Progress(f"funding {count:,} transfers", total, "transactions")
+                on_final = stack.enter_context(progress).reach
             uvloop.run(
                 drive(
                     self.target.urls,
                     levels,
                     under_way_max=FUNDING_UNDER_WAY_MAX,
-                    on_final=progress.reach,
+                    on_final=on_final,
                 )
             )
         return Funds(terms, seed, spread.coins)
@@ -241,7 +261,7 @@ class Run:
     ) -> Figures:
         usage = usage_within(self.samples, window)
         return Figures(
-            tps=len(window.latencies_s) / window.seconds,
+            tps=window.tps,
             p50_ms=percentile(window.latencies_s, 50) * 1_000,
             p99_ms=percentile(window.latencies_s, 99) * 1_000,
             seconds=window.seconds,
@@ -268,6 +288,10 @@ class Window:
     @property
     def seconds(self) -> float:
         return self.end_s - self.begin_s
+
+    @property
+    def tps(self) -> float:
+        return len(self.latencies_s) / self.seconds
 
 
 def cut_window(record: Record, plan: Plan) -> Window:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from cli import accounts
@@ -116,13 +117,51 @@ def largest_coin(target: Target, amount: int) -> Coin:
     )
 
 
-def views(urls: Sequence[str]) -> list[int]:
-    """The view of each node."""
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where consensus stands. Views begin at 0 in each epoch."""
+
+    epoch: int
+    view: int
+    height: int
+
+
+def position(urls: Sequence[str]) -> Position:
+    """Of the node that is furthest."""
     found = []
     for url in urls:
         with Client(url) as client:
-            found.append(client.status().consensus.view)
-    return found
+            status = client.status()
+        view, epoch = status.consensus.view, status.consensus.epoch
+        found.append(Position(epoch, view, status.sync.height))
+    return max(found)
+
+
+def views_since(urls: Sequence[str], before: Position) -> int:
+    """How many views were left since then, in all epochs: what the certificates of blocks say, and
+    the nodes of now."""
+    now = position(urls)
+    with Client(urls[0]) as client:
+        headers = all_items(
+            lambda cursor: client.headers(
+                start=before.height + 1, limit=PAGE_ITEMS_MAX, cursor=cursor
+            )
+        )
+        passed = [
+            Position(item.certificate.epoch, item.certificate.view, item.certificate.height)
+            for item in headers
+            if item.certificate is not None
+        ]
+    return views_left([before, *passed, now])
+
+
+def views_left(positions: Sequence[Position]) -> int:
+    """Between the first of these and the last, in order of time."""
+    left = 0
+    for one, next_one in pairwise(positions):
+        begun = one.view if next_one.epoch == one.epoch else 0
+        left += max(0, next_one.view - begun)
+    return left
 
 
 def usage_of(pid: int) -> Usage | None:

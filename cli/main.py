@@ -37,7 +37,7 @@ _TABLE = {
     "query": ("cli.query:query", "Blocks, addresses, validators, parameters."),
     "audit": ("cli.audit:audit", "Check a chain and its reserves against the genesis file."),
     "evidence": ("cli.evidence:evidence", "Validators who contradicted themselves, with proof."),
-    "bench": ("cli.bench:bench", "Measure a running devnet."),
+    "bench": ("cli.bench:bench", "Measure a running devnet and this machine."),
     "doctor": ("cli.doctor:doctor", "What is wrong with this machine, its devnets and a node."),
     "config": ("cli.config_commands:config", "The options of a node: values, origin, schema."),
     "completion": ("cli.completion:completion", "Complete commands in your shell."),

@@ -25,7 +25,7 @@ SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 SEEN = "MARSA_SCHEMAS_SEEN"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAPS = frozenset(
-    ("apis", "details", "factors", "json_schema", "logs", "options", "peers", "values")
+    ("apis", "details", "factors", "json_schema", "logs", "options", "peers", "refused", "values")
 )
 """Members whose own members are data: names of nodes, options, whatever an error tells."""
 TYPES_NAME = "types.txt"

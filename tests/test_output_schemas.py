@@ -19,9 +19,6 @@ NOT_WRITTEN = frozenset(("marsa.ptx/2", "marsa.tx.proof-file/1"))
 NOT_READ = frozenset(
     f"marsa.{name}/1"
     for name in [
-        "bench.catchup",
-        "bench.catchup.blocks",
-        "bench.catchup.snapshot",
         "config.check",
         "devnet.delay",
         "devnet.env",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli import output
+from cli import bench_ceiling, bench_run, output, payments
 from cli.main import run
+from tests.cli.bench_devnet import bench_devnet
+from tests.cli.live_node import LiveNode
+from tests.ledger.world import TIME_MS
 from tests.output_schemas import check, note_type
 
 
@@ -66,6 +69,18 @@ def marsa(capfd: pytest.CaptureFixture[str]) -> Marsa:
         return Result(int(code), out, err)
 
     return call
+
+
+@pytest.fixture
+def bench_node(marsa_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveNode]:
+    """A devnet of one live node, and what benchmarks do before they measure made small."""
+    monkeypatch.setattr(payments, "now_ms", lambda: TIME_MS)
+    monkeypatch.setattr(bench_run, "PROBE_TRANSACTIONS", 30)
+    monkeypatch.setattr(bench_run, "UNDER_WAY_MAX", 100)
+    monkeypatch.setattr(bench_run, "CEILING_TRANSACTIONS", 20)
+    monkeypatch.setattr(bench_ceiling, "cores", lambda: 1)
+    with bench_devnet(marsa_home) as node:
+        yield node
 
 
 @pytest.fixture

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from cli import bench_ceiling, bench_run, bench_target, payments
+from cli import bench_ceiling, bench_run, bench_target
 from cli.bench_load import Record
-from cli.bench_run import Plan, Sample, Window, cut_window, percentile, usage_within
-from cli.bench_target import Usage
-from cli.devnet.state import Devnet, DevnetNode
+from cli.bench_run import (
+    Figures,
+    Plan,
+    Sample,
+    UsageFigures,
+    Window,
+    cut_window,
+    percentile,
+    usage_within,
+)
+from cli.bench_target import Position, Usage, views_left
 from cli.errors import CliError
 from ledger import genesis as genesis_rules
-from ledger.address import encode_address
+from tests.cli.bench_devnet import FAUCET, seed_of
 from tests.cli.conftest import Marsa
-from tests.cli.live_node import LiveNode, live_node
-from tests.ledger.world import TIME_MS, World, lock_of
+from tests.cli.live_node import LiveNode
+from tests.ledger.world import World
 
-FAUCET = "alice"
 FIELDS = {
     *("schema", "tps", "p50_ms", "p99_ms", "seconds", "transactions", "validators"),
-    *("ceiling_tps", "ratio", "rss_mb_max"),
+    *("ceiling_tps", "ratio", "rss_mb_max", "load_average"),
 }
 
 
@@ -75,11 +79,19 @@ def test_usage_of_a_process_and_of_none() -> None:
     assert bench_target.usage_of(2**22 + 1) is None
 
 
+def test_views_are_counted_over_epochs() -> None:
+    """Each epoch begins at view 0: one left in it counts, though the one before stood as high."""
+    at = [Position(2, 1, 10), Position(2, 1, 11), Position(2, 3, 12)]
+    assert views_left(at) == 2
+    assert views_left([*at, Position(3, 0, 13), Position(3, 1, 14), Position(3, 1, 14)]) == 3
+    assert views_left([*at, Position(3, 3, 13), Position(5, 2, 15)]) == 2 + 3 + 2
+
+
 def test_the_ceiling_runs_blocks_of_the_size_seen(tmp_path: Path) -> None:
     """One process, 30 transfers in blocks of 10 on a chain of its own, of which nothing stays."""
     setting = bench_ceiling.Setting(
         genesis=genesis_rules.dump(World().genesis),
-        faucet_seed=_seed(FAUCET),
+        faucet_seed=seed_of(FAUCET),
         transactions=25,
         block_transactions=10,
         accounts=5,
@@ -89,46 +101,7 @@ def test_the_ceiling_runs_blocks_of_the_size_seen(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def node(marsa_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveNode]:
-    """A devnet of one live node, whose faucet is alice."""
-    monkeypatch.setattr(payments, "now_ms", lambda: TIME_MS)
-    monkeypatch.setattr(bench_run, "PROBE_TRANSACTIONS", 30)
-    monkeypatch.setattr(bench_run, "UNDER_WAY_MAX", 100)
-    monkeypatch.setattr(bench_run, "CEILING_TRANSACTIONS", 20)
-    monkeypatch.setattr(bench_ceiling, "cores", lambda: 1)
-    with live_node() as node:
-        member = DevnetNode("val0", "val0", "val0", node.url, node.url, "127.0.0.1:1")
-        devnet = Devnet(
-            name="default",
-            genesis_hash=node.world.chain_id.hex(),
-            base_port=8640,
-            seed=None,
-            period_ms=60_000,
-            accounts=2,
-            nodes=(member,),
-        )
-        directory = marsa_home / "devnets" / "default"
-        (directory / "nodes" / "val0").mkdir(parents=True)
-        _write(directory / "devnet.json", devnet)
-        address = encode_address(lock_of(FAUCET), "mrst")
-        account = {"name": "faucet", "address": address, "seed": _seed(FAUCET).hex()}
-        _write(directory / "accounts.json", [account])
-        (directory / "genesis.json").write_bytes(genesis_rules.dump(node.world.genesis))
-        yield node
-
-
-def _seed(name: str) -> bytes:
-    """As `tests.ledger.world.key` derives it."""
-    return sha256(name.encode()).digest()
-
-
-def _write(file: Path, value: object) -> None:
-    file.touch(mode=0o600)
-    file.write_bytes(msgspec.json.encode(value))
-
-
-def test_tps_from_beginning_to_end(marsa: Marsa, node: LiveNode) -> None:
+def test_tps_from_beginning_to_end(marsa: Marsa, bench_node: LiveNode) -> None:
     """Funds, signs, drives and measures for a second: the exact JSON, and it adds up."""
     result = marsa(
         *("bench", "tps", "--seconds", 1, "--warmup", "100ms", "--accounts", 5, "--json")
@@ -145,11 +118,37 @@ def test_tps_from_beginning_to_end(marsa: Marsa, node: LiveNode) -> None:
     assert figures["rss_mb_max"] is None
 
 
-def test_tps_without_a_devnet(marsa: Marsa, node: LiveNode, marsa_home: Path) -> None:
+def test_both_forms_of_tps(marsa: Marsa, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the nodes and the generator took; a view that was left is a verdict."""
+    figures = Figures(
+        tps=1_000.0,
+        p50_ms=500.0,
+        p99_ms=900.0,
+        seconds=60.0,
+        transactions=60_000,
+        validators=4,
+        cores=2,
+        cost_us=250.0,
+        block_transactions=400,
+        view_changes=1,
+        refused_for_room=7,
+        usage=UsageFigures(149.0, 107.0, 1.5, 0.25),
+    )
+    monkeypatch.setattr(bench_target, "find", lambda given: None)
+    monkeypatch.setattr(bench_run.Run, "measure", lambda self: figures)
+    result = marsa("bench", "tps", "--json")
+    assert (result.code, result.json["rss_mb_max"], result.json["ratio"]) == (9, 149.0, 0.5)
+    assert "views changed 1 times" in result.err
+    text = marsa("bench", "tps").out
+    assert "memory        149 MiB a node at most, 107 MiB without mapped files" in text
+    assert "nodes         1.50 cores in all, 375 µs a transfer on each" in text
+
+
+def test_tps_without_a_devnet(marsa: Marsa, bench_node: LiveNode, marsa_home: Path) -> None:
     """The node's chain belongs to no devnet here, so there is no faucet: 6, with a hint."""
     (marsa_home / "devnets" / "default" / "devnet.json").unlink()
     (marsa_home / "devnets" / "default").rename(marsa_home / "elsewhere")
-    result = marsa("bench", "tps", "--node", node.url, "--json")
+    result = marsa("bench", "tps", "--node", bench_node.url, "--json")
     assert (result.code, result.json["error"]["code"]) == (6, "unknown_devnet")
     assert "MARSA_HOME" in result.json["error"]["hint"]
     result = marsa("bench", "tps", "--json")
@@ -157,7 +156,7 @@ def test_tps_without_a_devnet(marsa: Marsa, node: LiveNode, marsa_home: Path) ->
 
 
 def test_tps_with_an_empty_faucet(
-    marsa: Marsa, node: LiveNode, monkeypatch: pytest.MonkeyPatch
+    marsa: Marsa, bench_node: LiveNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More transfers than the faucet's largest coin could pay for."""
     monkeypatch.setattr(bench_run, "PROBE_TRANSACTIONS", 10_000_000)

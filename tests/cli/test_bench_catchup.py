@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import pytest
@@ -80,7 +79,7 @@ def test_both_forms_of_the_answer(monkeypatch: pytest.MonkeyPatch, marsa: Marsa)
     monkeypatch.setattr(os, "getloadavg", lambda: next(loads))
     monkeypatch.setattr(Bench, "__init__", lambda self, target, seconds, accounts: None)
     monkeypatch.setattr(Bench, "measure", lambda self: FIGURES)
-    found = json.loads(marsa("bench", "catchup", "--json").out)
+    found = marsa("bench", "catchup", "--json").json
     assert found.pop("schema") == "marsa.bench.catchup/1"
     assert (found["ratio"], found["kept"], found["quiet"]["tps"]) == (4.0, 0.9, 4_000.0)
     assert found["busy"]["blocks"] == 150

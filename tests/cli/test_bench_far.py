@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 from pathlib import Path
 
@@ -55,12 +54,12 @@ def test_both_forms_of_both_answers(monkeypatch: pytest.MonkeyPatch, marsa: Mars
     monkeypatch.setattr(FarBench, "__init__", lambda self, target, accounts: None)
     monkeypatch.setattr(FarBench, "blocks", lambda self, count: BLOCKS)
     monkeypatch.setattr(FarBench, "snapshot", lambda self, outputs: SNAPSHOT)
-    found = json.loads(marsa("bench", "catchup", "--blocks", "10000", "--json").out)
+    found = marsa("bench", "catchup", "--blocks", "10000", "--json").json
     assert found["schema"] == "marsa.bench.catchup.blocks/1"
     assert (found["seconds"], found["blocks_per_second"]) == (100.0, 100.0)
     text = marsa("bench", "catchup", "--blocks", "10000").out
     assert "90,000 transfers in 10,000 blocks, 100.0 s" in text
-    found = json.loads(marsa("bench", "catchup", "--snapshot", "1000000", "--json").out)
+    found = marsa("bench", "catchup", "--snapshot", "1000000", "--json").json
     assert found["schema"] == "marsa.bench.catchup.snapshot/1"
     assert (found["seconds"], found["kept"]) == (60.0, 0.85)
     assert len(found["load_average"]) == 2
