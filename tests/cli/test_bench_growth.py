@@ -1,0 +1,136 @@
+"""`marsa bench growth` against a node with the real API: filled by its API, and listened to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+import pytest
+
+from cli import bench_fill, bench_growth, bench_run, bench_target
+from cli.bench_crowd import Heard, _read, crowd
+from cli.bench_fill import Fill
+from cli.bench_run import Plan, Run
+from cli.errors import CliError
+from tests.cli.conftest import Marsa
+from tests.cli.live_node import LiveNode
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No processes for a few signatures, and parts of few coins."""
+    monkeypatch.setattr(
+        bench_run, "ProcessPoolExecutor", lambda cores, mp_context: ThreadPoolExecutor(cores)
+    )
+    monkeypatch.setattr(bench_growth, "WARMUP_S", 0.1)
+    monkeypatch.setattr(bench_fill, "PART_COINS", 100)
+
+
+@pytest.fixture
+def run(bench_node: LiveNode) -> Iterator[Run]:
+    with click.Context(click.Command("growth")):
+        yield Run(bench_target.find(None), Plan(1.0, 0.0, 5))
+
+
+def test_a_fill_goes_on_where_it_stopped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a part it is stopped; another begins with that part, keeps coins of each, gives them
+    once, and makes new ones for who comes again."""
+    fund, parts = run.fund, list[int]()
+
+    def stop_at_second(count: int, *more: object) -> object:
+        parts.append(count)
+        if len(parts) == 2:
+            raise KeyboardInterrupt
+        return fund(count, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Run, "fund", lambda self, *given: stop_at_second(*given))
+    first = Fill(run)
+    assert first.state is None
+    with pytest.raises(KeyboardInterrupt):
+        first.reach(first.begin(7.0), 250, 25)
+
+    second = Fill(run)
+    assert second.state is not None
+    assert (second.state.few_tps, second.state.outputs) == (7.0, 100)
+    second.reach(second.state, 250, 25)
+    assert parts == [100, 100, 100, 50]
+    assert second.state.outputs == 250
+    coins = second.take(second.state, 25).coins
+    assert 25 <= len({(coin.txid, coin.index) for coin in coins}) <= 30
+    assert Fill(run).state == second.state
+    third = Fill(run)
+    assert third.state is not None
+    third.reach(third.state, 250, 25)
+    assert len(third.state.coins) == 25
+    assert not {item[:2] for item in third.state.coins} & {
+        (coin.txid, coin.index) for coin in coins
+    }
+
+
+def test_a_file_of_another_chain_is_none(run: Run) -> None:
+    """Nor is one whose coins are not there: the devnet was put back."""
+    fill = Fill(run)
+    state = fill.begin(7.0)
+    fill.reach(state, 50, 10)
+    assert Fill(run).state == state
+    state.coins[-1] = (bytes(32), *state.coins[-1][1:])
+    fill._save(state)
+    assert Fill(run).state is None
+    state.chain_id, state.coins = "00" * 32, []
+    fill._save(state)
+    assert Fill(run).state is None
+
+
+def test_growth_of_outputs(marsa: Marsa, bench_node: LiveNode) -> None:
+    """Two throughputs and what was kept; again, the first is remembered."""
+    arguments = ("bench", "growth", "--outputs", 1_000, "--seconds", 1)
+    found = marsa(*arguments, "--json").json
+    assert found["outputs"] >= 1_000
+    assert found["kept"] == pytest.approx(found["after_tps"] / found["before_tps"], abs=0.01)
+    again = marsa(*arguments)
+    assert f"before        {found['before_tps']:,.0f} tx/s" in again.out
+
+
+def test_growth_of_subscribers(marsa: Marsa, bench_node: LiveNode) -> None:
+    """They hear blocks of the load, and none of them is lost."""
+    found = marsa("bench", "growth", "--subscribers", 3, "--seconds", 1, "--json").json
+    assert found["blocks_heard"] >= 3
+    assert (found["subscribers"], found["lost"]) == (3, 0)
+
+
+class Stream:
+    """An answer that comes in pieces."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        self.content = self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 11, 12, 13, 500])
+async def test_blocks_are_heard_across_pieces(size: int) -> None:
+    """Each once, wherever the stream is cut; its end is told."""
+    data = b"retry: 2000\n\n" + b"event: block\ndata: {}\nid: 1\n\n: alive\n\n" * 9
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    heard = Heard()
+    await _read(Stream(pieces), heard)  # type: ignore[arg-type]
+    assert (heard.blocks, heard.lost) == (9, 1)
+
+
+def test_a_crowd_needs_a_node() -> None:
+    """Where nobody answers it says so, and who waits is not kept waiting."""
+    nowhere = crowd("http://127.0.0.1:9", 2)
+    with pytest.raises(CliError, match="clients cannot listen") as caught, nowhere:
+        raise AssertionError("nobody is there")
+    assert caught.value.code == "no_listeners"
+
+
+@pytest.mark.parametrize("more", [(), ("--outputs", "1000", "--subscribers", "3")])
+def test_one_growth_at_a_time(marsa: Marsa, more: tuple[str, ...]) -> None:
+    """None and both are refused before anything is done."""
+    result = marsa("bench", "growth", *more, "--json")
+    assert (result.code, result.json["error"]["code"]) == (2, "two_measurements")
