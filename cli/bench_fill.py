@@ -22,7 +22,7 @@ from cli.output import note
 from cli.progress import Progress
 
 FILE = "bench-growth.msgpack"
-PART_COINS = 100_000
+PART_COINS = 50_000
 """Made at once: what is kept in memory, and lost when it is stopped."""
 
 

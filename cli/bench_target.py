@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from cli import accounts
 from cli.bench_transactions import Coin
 from cli.client import Client, all_items
+from cli.client_errors import RATE_LIMITED, ApiProblem, Timeout
 from cli.devnet import control, state
 from cli.devnet.state import Place
 from cli.errors import CliError, ExitCode, not_found
+from cli.nodes import DEADLINE
 from ledger.amounts import format_amount
 from ledger.crypto import SigningKey
 from ledger.transaction import FeeSchedule
@@ -22,6 +26,11 @@ from node.api import schemas
 from node.api.schemas import PAGE_ITEMS_MAX
 
 FAUCET = "faucet"
+PATIENCE_S = 60.0
+ASK_EVERY_S = 0.5
+BUSY = ("busy", DEADLINE, RATE_LIMITED)
+
+T = TypeVar("T")
 _CPU_FIELDS = slice(11, 13)
 """User and system time of /proc/PID/stat, behind the command's name, which ends at `)`."""
 _MEMORY_LINE = re.compile(r"^(VmRSS|RssAnon):\s+(\d+) kB$", re.MULTILINE)
@@ -130,8 +139,7 @@ def position(urls: Sequence[str]) -> Position:
     """Of the node that is furthest."""
     found = []
     for url in urls:
-        with Client(url) as client:
-            status = client.status()
+        status = _patiently(url, Client.status)
         view, epoch = status.consensus.view, status.consensus.epoch
         found.append(Position(epoch, view, status.sync.height))
     return max(found)
@@ -141,18 +149,31 @@ def views_since(urls: Sequence[str], before: Position) -> int:
     """How many views were left since then, in all epochs: what the certificates of blocks say, and
     the nodes of now."""
     now = position(urls)
-    with Client(urls[0]) as client:
+
+    def passed(client: Client) -> list[Position]:
         headers = all_items(
             lambda cursor: client.headers(
                 start=before.height + 1, limit=PAGE_ITEMS_MAX, cursor=cursor
             )
         )
-        passed = [
-            Position(item.certificate.epoch, item.certificate.view, item.certificate.height)
-            for item in headers
-            if item.certificate is not None
-        ]
-    return views_left([before, *passed, now])
+        certificates = [item.certificate for item in headers]
+        return [Position(item.epoch, item.view, item.height) for item in certificates if item]
+
+    return views_left([before, *_patiently(urls[0], passed), now])
+
+
+def _patiently(url: str, ask: Callable[[Client], T]) -> T:
+    """Ask again while a node is too busy to answer, as it may be just after a load."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    with Client(url) as client:
+        while True:
+            try:
+                return ask(client)
+            except (Timeout, ApiProblem) as error:
+                is_busy = isinstance(error, Timeout) or error.code in BUSY
+                if not is_busy or time.monotonic() > deadline_s:
+                    raise
+            time.sleep(ASK_EVERY_S)
 
 
 def views_left(positions: Sequence[Position]) -> int:

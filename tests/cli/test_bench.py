@@ -20,6 +20,8 @@ from cli.bench_run import (
     usage_within,
 )
 from cli.bench_target import Position, Usage, views_left
+from cli.client import Client
+from cli.client_errors import ApiProblem, Timeout
 from cli.errors import CliError
 from ledger import genesis as genesis_rules
 from tests.cli.bench_devnet import FAUCET, seed_of
@@ -85,6 +87,28 @@ def test_views_are_counted_over_epochs() -> None:
     assert views_left(at) == 2
     assert views_left([*at, Position(3, 0, 13), Position(3, 1, 14), Position(3, 1, 14)]) == 3
     assert views_left([*at, Position(3, 3, 13), Position(5, 2, 15)]) == 2 + 3 + 2
+
+
+def test_views_are_asked_for_again_of_a_busy_node(
+    bench_node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a node that is behind with its work answers is no end; any other refusal is."""
+    monkeypatch.setattr(bench_target, "ASK_EVERY_S", 0.0)
+    before = bench_target.position([bench_node.url])
+    bench_node.inside(bench_node.decide)
+    status, problems = Client.status, [ApiProblem(503, "deadline", ""), Timeout("it", 10.0)]
+
+    def busy(client: Client) -> object:
+        if problems:
+            raise problems.pop()
+        return status(client)
+
+    monkeypatch.setattr(Client, "status", busy)
+    assert bench_target.views_since([bench_node.url], before) == 0
+    assert problems == []
+    problems.append(ApiProblem(503, "storage", ""))
+    with pytest.raises(ApiProblem, match="storage"):
+        bench_target.position([bench_node.url])
 
 
 def test_the_ceiling_runs_blocks_of_the_size_seen(tmp_path: Path) -> None:
