@@ -102,7 +102,7 @@ class LinksSection(Section, frozen=True):
         Meta(ge=1, le=4096, description="Accepted sockets that have not said who they are yet."),
     ] = 64
     unauthenticated_per_address_max: Annotated[
-        int, Meta(ge=1, le=4096, description="Of these, from one address.")
+        int, Meta(ge=1, le=4096, description="Of these, from one address, or one /64 of IPv6.")
     ] = 8
     peers: Annotated[
         dict[Slug, str],

@@ -31,7 +31,7 @@ class LinkLimits:
     unauthenticated_max: int = 64
     """Accepted sockets whose handshake is not over: bounds what strangers can hold."""
     unauthenticated_per_address_max: int = 8
-    """Of these, from one address."""
+    """Of these, from one address, or one network of IPv6."""
     sync_links_max: int = 32
     """Links outside the validator set, served from what the others leave."""
     handshake_s: float = 5.0

@@ -1,8 +1,8 @@
 """Accepting TCP: who may hold a socket before it has proved anything.
 
 The event loop's own TLS server would hide refusals and bound nothing, so this node accepts plain
-sockets itself, counts them in total and by address until their handshake is over, closes what is
-above the limits without a byte, and hands the others on.
+sockets itself, counts them in total and by owner of their address until their handshake is over,
+closes what is above the limits without a byte, and hands the others on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from p2p.limits import LISTEN_BACKLOG, LinkLimits
+from p2p.owners import owned
 from p2p.refusals import Failure, Refusals
 
 ACCEPT_RETRY_S = 0.1
@@ -23,29 +24,29 @@ _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 
 class SocketSlots:
-    """How many unauthenticated sockets there are, in total and by address."""
+    """How many unauthenticated sockets there are, in total and by owner (`p2p.owners`)."""
 
     def __init__(self, limits: LinkLimits) -> None:
         self._limits = limits
-        self._by_host: Counter[str] = Counter()
+        self._by_owner: Counter[str] = Counter()
         self.total = 0
 
-    def take(self, host: str) -> bool:
+    def take(self, owner: str) -> bool:
         """False when a limit is reached; else the slot is held until `release`."""
         if (
             self.total >= self._limits.unauthenticated_max
-            or self._by_host[host] >= self._limits.unauthenticated_per_address_max
+            or self._by_owner[owner] >= self._limits.unauthenticated_per_address_max
         ):
             return False
         self.total += 1
-        self._by_host[host] += 1
+        self._by_owner[owner] += 1
         return True
 
-    def release(self, host: str) -> None:
+    def release(self, owner: str) -> None:
         self.total -= 1
-        self._by_host[host] -= 1
-        if not self._by_host[host]:
-            del self._by_host[host]
+        self._by_owner[owner] -= 1
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -62,8 +63,8 @@ async def accept_forever(
     refusals: Refusals,
     on_socket: Callable[[socket.socket, str, str], None],
 ) -> None:
-    """Hand each socket for whose host `take` has a place to `on_socket(socket, host, address)`,
-    which owns both.
+    """Hand each socket for whose owner `take` has a place to `on_socket(socket, owner, address)`,
+    which gives both back. The owner is what `p2p.owners` makes of the address.
 
     Waits without a limit: nobody needs to come. Ends by cancellation only, and then holds no
     socket (`loop.sock_accept` can lose the one that it has just accepted).
@@ -83,9 +84,9 @@ async def accept_forever(
             await asyncio.sleep(ACCEPT_RETRY_S)
             continue
         sock.setblocking(False)
-        host, address = name[0], f"{name[0]}:{name[1]}"
-        if take(host):
-            on_socket(sock, host, address)
+        owner, address = owned(name[0]), f"{name[0]}:{name[1]}"
+        if take(owner):
+            on_socket(sock, owner, address)
         else:
             sock.close()
             refusals.note(Failure.TOO_MANY_SOCKETS, address)

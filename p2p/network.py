@@ -218,16 +218,16 @@ class Network:
     # Accepting
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext) -> None:
-        def on_socket(sock: socket.socket, host: str, address: str) -> None:
+        def on_socket(sock: socket.socket, owner: str, address: str) -> None:
             self._sockets.add(sock)
-            self._spawn(f"p2p-serve-{address}", self._serve(sock, host, address, tls))
+            self._spawn(f"p2p-serve-{address}", self._serve(sock, owner, address, tls))
 
         self._sockets.discard(listening)
         with listening:
             await accept_forever(listening, self._slots.take, self._refusals, on_socket)
 
     async def _serve(
-        self, sock: socket.socket, host: str, address: str, tls: ssl.SSLContext
+        self, sock: socket.socket, owner: str, address: str, tls: ssl.SSLContext
     ) -> None:
         self._sockets.discard(sock)
         peer = None
@@ -237,7 +237,7 @@ class Network:
         except TimeoutError:
             self._refusals.note(Failure.HANDSHAKE_TIMEOUT, address)
         finally:
-            self._slots.release(host)
+            self._slots.release(owner)
         if peer is not None:
             await self._run(peer)
 

@@ -26,7 +26,7 @@ from p2p.streams import accept_tls
 STRANGERS_MAX = 64
 """Connections of whom it is not known yet whether they hold an order."""
 STRANGERS_PER_ADDRESS_MAX = 16
-"""Of these, from one address."""
+"""Of these, from one address, or one network of IPv6."""
 STRANGER_S = 5.0
 """For TLS and both words of a holder together."""
 
@@ -36,37 +36,40 @@ Spawn: TypeAlias = Callable[[str, Coroutine[Any, Any, None]], None]
 
 
 class Strangers:
-    """Places by address, the oldest first. `cut` ends whoever loses its place."""
+    """Places by owner of an address (`p2p.owners`), the oldest first.
+
+    `cut` ends whoever loses its place.
+    """
 
     def __init__(self) -> None:
-        self._by_host: dict[str, dict[object, Callable[[], object]]] = {}
+        self._by_owner: dict[str, dict[object, Callable[[], object]]] = {}
         self.total = 0
 
-    def room_for(self, host: str) -> bool:
-        """Make a place for one more of this address; False where nobody had to go for it."""
-        if len(self._by_host.get(host, ())) >= STRANGERS_PER_ADDRESS_MAX:
-            crowded = host
+    def room_for(self, owner: str) -> bool:
+        """Make a place for one more of this owner; False where nobody had to go for it."""
+        if len(self._by_owner.get(owner, ())) >= STRANGERS_PER_ADDRESS_MAX:
+            crowded = owner
         elif self.total >= STRANGERS_MAX:
-            crowded = max(self._by_host, key=lambda name: len(self._by_host[name]))
+            crowded = max(self._by_owner, key=lambda name: len(self._by_owner[name]))
         else:
             return False
-        oldest, cut = next(iter(self._by_host[crowded].items()))
+        oldest, cut = next(iter(self._by_owner[crowded].items()))
         self.leave(crowded, oldest)
         cut()
         return True
 
-    def enter(self, host: str, who: object, cut: Callable[[], object]) -> None:
-        self._by_host.setdefault(host, {})[who] = cut
+    def enter(self, owner: str, who: object, cut: Callable[[], object]) -> None:
+        self._by_owner.setdefault(owner, {})[who] = cut
         self.total += 1
 
-    def leave(self, host: str, who: object) -> None:
+    def leave(self, owner: str, who: object) -> None:
         """Nothing happens where it lost its place before."""
-        places = self._by_host.get(host, {})
+        places = self._by_owner.get(owner, {})
         if places.pop(who, None) is None:
             return
         self.total -= 1
         if not places:
-            del self._by_host[host]
+            del self._by_owner[owner]
 
 
 class Door(Generic[Proved]):
@@ -90,9 +93,9 @@ class Door(Generic[Proved]):
     ) -> None:
         """Until it is cancelled; each connection is a task of its own, which `spawn` starts."""
 
-        def on_socket(sock: socket.socket, host: str, address: str) -> None:
+        def on_socket(sock: socket.socket, owner: str, address: str) -> None:
             self._untouched.add(sock)
-            spawn(f"delivery-{address}", self._meet(sock, host, address, context))
+            spawn(f"delivery-{address}", self._meet(sock, owner, address, context))
 
         try:
             with listening:
@@ -101,24 +104,24 @@ class Door(Generic[Proved]):
             for sock in self._untouched:
                 sock.close()
 
-    def _admit(self, host: str) -> bool:
-        if self._strangers.room_for(host):
-            self._refusals.note(Failure.TOO_MANY_SOCKETS, host)
+    def _admit(self, owner: str) -> bool:
+        if self._strangers.room_for(owner):
+            self._refusals.note(Failure.TOO_MANY_SOCKETS, owner)
         return True
 
     async def _meet(
-        self, sock: socket.socket, host: str, address: str, context: ssl.SSLContext
+        self, sock: socket.socket, owner: str, address: str, context: ssl.SSLContext
     ) -> None:
         """The accepting loop pauses between two sockets, so this begins before the next is
         admitted, and takes the place that was made."""
         self._untouched.discard(sock)
         task = asyncio.current_task()
         assert task is not None  # `spawn` made one.
-        self._strangers.enter(host, task, task.cancel)
+        self._strangers.enter(owner, task, task.cancel)
         try:
             met = await self._heard_out(sock, address, context)
         finally:
-            self._strangers.leave(host, task)
+            self._strangers.leave(owner, task)
         if met is not None:
             await self._serve(*met)
 

@@ -25,7 +25,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
 
@@ -34,14 +34,13 @@ from aiohttp.http_exceptions import LineTooLong
 
 from node.api import problems
 from node.api.problems import ApiCode
+from p2p.owners import is_own, owned
 
 CONNECTIONS_MAX = 1_280
 """Of the public listener: of 64 KiB each they stay far below the memory of a node."""
 CONNECTIONS_PER_ADDRESS_MAX = 16
 """Of one address: more than a browser opens; a quarter of the submissions and half of the bytes of
 bodies that are taken at once, so that two addresses cannot shut the others out."""
-IPV6_NETWORK_BITS = 64
-"""Of an IPv6 address: who has one has the whole network of it."""
 REQUEST_SECONDS = 10.0
 """To receive, handle and answer one request; twice the longest wait that a client may ask for."""
 ANSWER_SECONDS = 0.5
@@ -161,13 +160,7 @@ def address_of(transport: asyncio.BaseTransport) -> str:
     name = transport.get_extra_info("peername")
     if not isinstance(name, tuple):  # a Unix socket, or a peer that has gone
         return ""
-    host = ip_address(name[0].partition("%")[0])
-    if isinstance(host, IPv6Address):
-        if host.ipv4_mapped is None:
-            network = str(ip_network((host, IPV6_NETWORK_BITS), strict=False))
-            return "" if host.is_loopback else network
-        host = host.ipv4_mapped
-    return "" if host.is_loopback else str(host)
+    return "" if is_own(name[0]) else owned(name[0])
 
 
 def _bind_private(path: Path) -> socket.socket:
