@@ -51,6 +51,36 @@ def test_every_module_can_be_read(page: Page) -> None:
             page.evaluate(f"import('/ui/{module}').then(() => null)")
 
 
+HAS_COLOUR = """async ([red, green, blue]) => {
+    const copy = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    for (let turn = 0; turn < 200; turn += 1) {
+        const canvas = document.querySelector('figure canvas');
+        const { width, height } = canvas;
+        Object.assign(copy.canvas, { width, height });
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, width, height);
+        for (let at = 0; at < data.length; at += 4) {
+            if (data[at] === red && data[at + 1] === green && data[at + 2] === blue) return true;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return false;
+}"""
+
+
+def test_charts_have_the_colours_of_the_theme(url: str, visit: NewVisit) -> None:
+    """By the wish of the system, and by the choice of the reader against it."""
+    seen = visit(url)
+    page = seen.open("issuers")
+    page.locator("figure canvas").wait_for()
+    light, dark = [0x0B, 0x5A, 0x75], [0x74, 0xC7, 0xDE]
+    assert page.evaluate(HAS_COLOUR, light)
+    seen.look_as(width="desktop", scheme="dark")
+    assert page.evaluate(HAS_COLOUR, dark)
+    page.locator("#theme").click()
+    assert page.evaluate(HAS_COLOUR, light)
+
+
 def test_numbers_and_times_are_written_exactly(page: Page) -> None:
     """Formats amounts beyond what a float holds, ratios, times: nothing is rounded away."""
     found = page.evaluate(

@@ -44,6 +44,7 @@ export function chart({ title, label, windowMs, kind = "points", marks = [], sig
     set(times, values, summary) {
       data = [times, values];
       nothing.hidden = values.some((value) => value !== null);
+      room.classList.toggle("blank", !nothing.hidden);
       plot?.setData(data);
       room.setAttribute("aria-label", `${title}. ${summary}`);
     },
@@ -65,11 +66,10 @@ function load() {
 }
 
 function options(Plot, width, { label, windowMs, kind, marks, reading }) {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
+  const colour = (name) => colourOf(name, reading);
   const axis = {
     stroke: colour("--ink-soft"),
-    font: `12px ${style.fontFamily}`,
+    font: `12px ${getComputedStyle(reading).fontFamily}`,
     ticks: { show: false },
     grid: { stroke: colour("--line"), width: 1 },
   };
@@ -98,6 +98,14 @@ function options(Plot, width, { label, windowMs, kind, marks, reading }) {
       drawAxes: [(plot) => marks.forEach(({ at, colour: name }) => drawMark(plot, at, colour(name)))],
     },
   };
+}
+
+// As the theme of the moment has it: the name itself stands for one of two colours.
+function colourOf(name, element) {
+  element.style.color = `var(${name})`;
+  const { color } = getComputedStyle(element);
+  element.style.color = "";
+  return color;
 }
 
 function read(plot, label) {
