@@ -28,6 +28,7 @@
       const next = NAMES[(NAMES.indexOf(name) + 1) % NAMES.length];
       button.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[name];
       button.setAttribute("aria-label", `Colours: ${name}. Change to ${next}`);
+      button.title = `Colours: ${name}`;
     };
     button.addEventListener("click", () => {
       set(NAMES[(NAMES.indexOf(root.dataset.theme) + 1) % NAMES.length]);

@@ -94,9 +94,9 @@ SAID = {
     "active": ("0.250000 of 1.000000 coins delivered", "the session ends"),
     "closing": ("The session is over", "marsa redeem dispute"),
     "disputed": ("A panel rules", "the highest receipt stands"),
-    "cancelled": ("all of its coins came back", "nodes forget it"),
-    "lapsed": ("did not answer in time", "nodes forget it"),
-    "failed": ("was not ready in time", "nodes forget it"),
+    "cancelled": ("all of its coins came back", "Nodes forget it"),
+    "lapsed": ("did not answer in time", "Nodes forget it"),
+    "failed": ("was not ready in time", "Nodes forget it"),
 }
 """Of each state the answer of the page, and what it says of what comes."""
 LOOKED_THROUGH = ("queued", "active", "disputed", "lapsed")

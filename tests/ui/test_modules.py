@@ -51,6 +51,49 @@ def test_every_module_can_be_read(page: Page) -> None:
             page.evaluate(f"import('/ui/{module}').then(() => null)")
 
 
+REDRAWN = """import('/ui/lib/dom.js').then(({ h, renew }) => {
+    const box = h('div');
+    document.getElementById('main').append(box);
+    const told = [];
+    const draw = (key, words, share) => renew(box,
+        h('p', { class: words }, 'It says ', h('strong', null, words)),
+        h('details', null, h('summary', null, 'More'), words),
+        h('button', { type: 'button', 'data-key': key, onclick: () => told.push(key) }, words),
+        h('i', { style: { '--share': share } }),
+        words === 'long' && h('p', null, 'and more'));
+    const parts = () => [...box.children];
+    draw('a', 'one', '1%');
+    const [p, details, button] = parts();
+    details.open = true;
+    button.focus();
+    getSelection().selectAllChildren(p);
+    draw('a', 'one', '1%');
+    const selected = getSelection().toString();
+    draw('a', 'long', '2%');
+    const kept = parts().slice(0, 3).every((part, at) => part === [p, details, button][at]);
+    const focused = document.activeElement === button && details.open;
+    const shown = [box.textContent, p.className, box.querySelector('i').style.cssText];
+    draw('b', 'two', '3%');
+    parts()[2].click();
+    const moved = parts()[2] !== button;
+    return { kept, focused, selected, shown, told, count: parts().length, moved };
+})"""
+
+
+def test_what_is_drawn_anew_stays_where_the_reader_is(page: Page) -> None:
+    """Draws a part three times: focus, selection and an opened part stay, what changed is shown,
+    and a button of something else is another button."""
+    assert page.evaluate(REDRAWN) == {
+        "kept": True,
+        "focused": True,
+        "selected": "It says one",
+        "shown": ["It says longMorelonglongand more", "long", "--share: 2%;"],
+        "told": ["b"],
+        "count": 4,
+        "moved": True,
+    }
+
+
 HAS_COLOUR = """async ([red, green, blue]) => {
     const copy = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
     for (let turn = 0; turn < 200; turn += 1) {

@@ -5,8 +5,8 @@ import { put } from "/ui/lib/dom.js";
 const SVG = "http://www.w3.org/2000/svg";
 const SIZE = 360;
 const RING = 140;
-const SQUARE = 176; // four nodes stand in the corners
-const DOT = 30;
+const SQUARE = 172; // four nodes stand in the corners
+const DOT = 34;
 
 export class NodeMap {
   constructor() {
@@ -42,8 +42,8 @@ function dot(state, node, { x, y }, tone) {
   const lead = node.alive && node.licence && node.licence === state.primary;
   return svg("g", { class: lead ? `${tone} lead` : tone },
     svg("circle", { cx: x, cy: y, r: DOT }),
-    svg("text", { x, y: y + 1 }, node.name),
-    svg("text", { class: "under", x, y: y + 14 }, node.height === null ? node.state : node.height));
+    svg("text", { x, y }, node.name),
+    svg("text", { class: "under", x, y: y + 15 }, node.height === null ? node.state : node.height));
 }
 
 function words(state) {

@@ -8,6 +8,14 @@ import * as live from "./live.js";
 const POINTS = 300;
 const PPM = 1_000_000;
 const SHOWN_MAX = 100; // hours a coin: above that a chart says no more
+const KEPT_MAX = 2_000; // points: hours of looking at one page
+
+/** What the dashed lines of a chart stand for; `who` mints. */
+export function linesText(params, who) {
+  return `The dashed lines: at 1 hour the coins are just covered; below ${mintLevel(params).toFixed(2)} hours ${who} mints none.`;
+}
+
+const mintLevel = (params) => PPM / (PPM - params.margin_ppm);
 
 /**
  * A chart of one issuer's coverage, or of the least of all where `issuer` is null. Gives {node,
@@ -18,7 +26,7 @@ export async function coverageChart({ issuer, params, signal }) {
     title: issuer === null ? "Hours for each coin, of the weakest issuer" : "Hours for each coin",
     label: (value) => value.toFixed(value < 10 ? 1 : 0),
     kind: "line",
-    marks: [{ at: 1, colour: "--bad" }, { at: PPM / (PPM - params.margin_ppm), colour: "--warn" }],
+    marks: [{ at: 1, colour: "--bad" }, { at: mintLevel(params), colour: "--warn" }],
     signal,
   });
   const points = (await remembered(issuer, signal)).map((point) => [point.time_ms, valueOf(point.issuers, issuer)]);
@@ -32,6 +40,7 @@ export async function coverageChart({ issuer, params, signal }) {
       const time = live.state.status?.sync.header_time_ms ?? Date.now();
       if (points.length && points[points.length - 1][0] >= time) points.pop(); // the same block
       points.push([time, valueOf(reserves, issuer)]);
+      if (points.length > KEPT_MAX) points.shift();
       show();
     },
   };

@@ -7,6 +7,7 @@ import { amount, pill } from "./parts.js";
 import { way } from "./way.js";
 
 const SERVED = ["requested", "accepted", "ready", "active", "closing"];
+const UNBEGUN = ["requested", "accepted", "ready", "settled"];
 const WAYS = {
   cancelled: ["requested", "cancelled"],
   lapsed: ["requested", "lapsed"],
@@ -52,7 +53,8 @@ export const thenText = (then) => THEN[then] ?? then;
 
 /** The states that an order passes as far as is known now, the present one among them. */
 export function wayOf(order) {
-  const states = WAYS[order.state] ?? [...SERVED, "settled"];
+  const isUnbegun = order.state === "settled" && !order.receipt;
+  const states = WAYS[order.state] ?? (isUnbegun ? UNBEGUN : [...SERVED, "settled"]);
   return order.queue_until_ms || order.state === "queued" ? ["queued", ...states] : states;
 }
 
@@ -72,11 +74,12 @@ export function stepper(order) {
 /** Who is to act, as a sentence without its end. */
 export function whoText(order) {
   const { issuer, endpoint } = order;
+  const who = format.capital(issuer);
   switch (order.waits_for) {
     case "hours": return order.queue_ahead === null || order.queue_ahead === undefined
       ? `Hours of ${issuer} must come free`
       : `Hours of ${issuer} must come free; ${order.queue_ahead ? `${format.plural(order.queue_ahead, "order")} are before it` : "it is the next in turn"}`;
-    case "issuer": return order.state === "requested" ? `${issuer} is to accept it` : `${issuer} is to say where it serves`;
+    case "issuer": return order.state === "requested" ? `${who} is to accept it` : `${who} is to say where it serves`;
     case "holder": return `The holder is to begin, at ${endpoint}`;
     case "both": return `Compute is delivered at ${endpoint} against signed receipts`;
     case "time": return BigInt(order.remaining) ? "Nobody must act; either side may still post a receipt, or dispute it" : "Nobody must act: all of it is delivered";
@@ -90,17 +93,18 @@ export function whoText(order) {
 export function ledeOf(order) {
   const done = `${format.coins(order.burned)} of ${format.coins(order.amount)} coins delivered`;
   const back = `${format.coins(order.refunded)} came back`;
+  const issuer = format.capital(order.issuer);
   switch (order.state) {
     case "queued": return `This order waits until hours of ${order.issuer} come free.`;
-    case "requested": return `${order.issuer} was asked for compute and is to accept.`;
-    case "accepted": return `${order.issuer} has accepted and prepares machines.`;
-    case "ready": return `${order.issuer} is ready to serve; the holder is to begin.`;
+    case "requested": return `${issuer} was asked for compute and is to accept.`;
+    case "accepted": return `${issuer} has accepted and prepares machines.`;
+    case "ready": return `${issuer} is ready to serve; the holder is to begin.`;
     case "active": return `Compute is being delivered: ${done}.`;
     case "closing": return `The session is over: ${done}. Last receipts may still come.`;
     case "disputed": return `A panel rules on this order: ${done} by the highest receipt.`;
     case "cancelled": return order.is_paid ? "The order was cancelled; all of its coins came back." : "The order was cancelled; the next block pays its coins back.";
-    case "lapsed": return `${order.issuer} did not answer in time: ${back}, with a penalty from its bond.`;
-    case "failed": return `${order.issuer} was not ready in time: ${back}, with a penalty from its bond.`;
+    case "lapsed": return `${issuer} did not answer in time: ${back}, with a penalty from its bond.`;
+    case "failed": return `${issuer} was not ready in time: ${back}, with a penalty from its bond.`;
     case "settled": return BigInt(order.burned) ? `Settled: ${done}, ${back}.` : `Settled without any delivery: ${back}.`;
     case "ruled": return `The panel's time is over: ${done}, ${back}.`;
     default: return order.state;

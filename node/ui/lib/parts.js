@@ -96,7 +96,7 @@ export const addressName = (address, options) => name(address, "address", `/ui/a
 
 function copyButton(text, what) {
   const label = `Copy the ${what}`;
-  const button = h("button", { type: "button", class: "copy", "aria-label": label, title: label, onclick: copy }, icon());
+  const button = h("button", { type: "button", class: "copy", "data-key": text, "aria-label": label, title: label, onclick: copy }, icon());
   async function copy() {
     let done = "Copied";
     try {

@@ -50,10 +50,13 @@ function ofThisNode({ consensus, warnings }) {
 
 // Moments, not ages: the banner is read aloud whenever its text changes.
 function absent(names) {
-  return format.listed(names.map((name) => {
+  const groups = new Map();
+  for (const name of names) {
     const since = goneSince.get(name);
-    return `${name} (${since ? `since ${format.utc(since).slice(11)}` : "already when this page was opened"})`;
-  }));
+    const text = since ? `since ${format.utc(since).slice(11)}` : "already when this page was opened";
+    groups.set(text, [...(groups.get(text) ?? []), name]);
+  }
+  return [...groups].map(([text, gone]) => `${format.listed(gone)} (${text})`).join(", ");
 }
 
 function noteMissing(names) {

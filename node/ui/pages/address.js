@@ -3,7 +3,7 @@
 import { get, withQuery } from "../lib/api.js";
 import { h } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { addressName, ago, amount, blockLink, empty, facts, head, name, pager, raw, section, table, txName } from "../lib/parts.js";
+import { ago, amount, blockLink, empty, facts, head, name, pager, raw, section, table, txName } from "../lib/parts.js";
 
 const PAGE = 25;
 
@@ -15,7 +15,7 @@ export default async function address(context) {
   const [found, coins, history] = await Promise.all([get(path, { signal }), readCoins(null), readHistory(null)]);
   const isNew = !found.balances.length && !history.items.length;
   context.render(`Address ${format.short(found.address)}`,
-    head("Address", ledeOf(found, isNew), h("p", { class: "address" }, addressName(found.address, { full: true }))),
+    head("Address", ledeOf(found, isNew), h("p", { class: "address" }, name(found.address, "address", null, { full: true }))),
     found.balances.length > 0 && section("What it holds", "A coin of an issuer is an hour of standard compute of that issuer's machines.", balances(found)),
     section("What happened", null, pager(readHistory, drawHistory, history)),
     found.balances.length > 0 && section("Coins", "A balance is made of whole coins, as purses are: a payment uses some of them up and makes new ones.", pager(readCoins, drawCoins, coins)),
@@ -46,8 +46,14 @@ function drawHistory(items) {
     { name: "When", cell: (item) => ago(item.time_ms) },
     { name: "Block", cell: (item) => blockLink(item.height) },
     { name: "Change", number: true, cell: (item) => h("ul", { class: "changes" }, item.movements.map(change)) },
-    { name: "By", cell: (item) => (item.position === null ? h("span", null, "the rules of the chain", h("span", { class: "why" }, "a coin that came back, or a payment that fell due")) : txName(item.txid)) },
+    { name: "By", cell: (item) => (item.position === null ? byRules(item) : txName(item.txid)) },
   ], items, empty("Nothing yet", "No coin came to this address or left it."));
+}
+
+function byRules({ height }) {
+  return height === 0
+    ? h("span", null, "the genesis file", h("span", { class: "why" }, "a coin that the chain began with"))
+    : h("span", null, "the rules of the chain", h("span", { class: "why" }, "coins of an order that came back, a penalty, a claim, a deposit or a share of fees"));
 }
 
 function change({ received, sent, issuer }) {

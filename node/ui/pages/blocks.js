@@ -1,10 +1,11 @@
 // What was decided of late, the newest first.
 
 import { get, withQuery } from "../lib/api.js";
-import { h } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import * as live from "../lib/live.js";
 import { ago, blockLink, empty, head, name, pager, table } from "../lib/parts.js";
+import { again } from "../lib/router.js";
 
 const PAGE = 30;
 
@@ -13,15 +14,14 @@ export default async function blocks(context) {
   const read = (cursor) => get(withQuery("blocks", { limit: PAGE, cursor }), { signal });
   const first = await read(null);
   const top = first.items[0]?.height ?? -1;
-  const news = h("button", { type: "button", hidden: true, onclick: () => blocks(context) });
+  const news = h("p", { class: "note news" }, "The newest first.");
   live.on("block", (block) => {
     if (block.height <= top) return;
-    news.hidden = false;
-    news.textContent = `Show ${format.plural(block.height - top, "newer block")}`;
+    renew(news, h("button", { type: "button", "data-key": "again", onclick: again }, `Show ${format.plural(block.height - top, "newer block")}`));
   }, signal);
   context.render("Blocks",
-    head("Blocks", `${format.plural(top + 1, "block")} so far, and nothing in them can change.`),
-    h("div", { class: "list" }, news, pager(read, draw, first)));
+    head("Blocks", `${format.plural(top + 1, "block")} so far, and nothing in them can change.`, news),
+    h("div", { class: "list" }, pager(read, draw, first)));
 }
 
 function draw(items) {

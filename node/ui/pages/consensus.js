@@ -1,7 +1,7 @@
 // Where does agreement stand right now, and if it does not move, who is it waiting for?
 
 import { get } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
+import { h, put, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import * as format from "../lib/format.js";
 import { facts, figures, pill, raw, section, table } from "../lib/parts.js";
@@ -17,10 +17,10 @@ export default async function consensus(context) {
   const own = h("div");
   const rest = h("div");
   const draw = ([shown, status]) => {
-    put(lede, ledeOf(shown.replica, status.consensus));
-    put(numbers, figuresOf(shown, status.consensus));
-    put(lanes, lanesTable(shown.replica, shown.node));
-    put(own, ownPart(shown));
+    renew(lede, ledeOf(shown.replica, status.consensus));
+    renew(numbers, figuresOf(shown, status.consensus));
+    renew(lanes, lanesTable(shown.replica, shown.node));
+    renew(own, ownPart(shown));
   };
   const first = await read();
   draw(first);

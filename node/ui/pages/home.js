@@ -1,13 +1,13 @@
 // Is the chain alive, how fast is it, and is every coin covered?
 
 import { get } from "../lib/api.js";
-import { headline, tone, weakest } from "../lib/backing.js";
+import { coverBar, headline, tone, weakest } from "../lib/backing.js";
 import { chart } from "../lib/charts.js";
-import { h, put } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import * as live from "../lib/live.js";
 import { WINDOW_MS, pace } from "../lib/pace.js";
-import { amount, empty, figures, head, meter, pill, section, table } from "../lib/parts.js";
+import { amount, empty, figures, pill, section, table } from "../lib/parts.js";
 import { strip } from "../lib/strip.js";
 import { troubleOf } from "../lib/trouble.js";
 
@@ -53,13 +53,13 @@ function makeParts(signal) {
       }
       if (newReserve) {
         reserve = newReserve;
-        put(backing, issuersTable(reserve.issuers));
+        renew(backing, issuersTable(reserve.issuers));
       }
     },
     draw() {
       const seen = speed.figures(Date.now());
-      put(lede, ledeOf(tip, reserve, seen.median));
-      put(numbers, figuresOf(tip, seen, reserve));
+      renew(lede, ledeOf(tip, reserve, seen.median));
+      renew(numbers, figuresOf(tip, seen, reserve));
       rate.set(...seen.rate, `${format.plural(seen.sent, "transaction")} in the last minute.`);
       latency.set(seen.latency.map((block) => block.time_ms / 1_000), seen.latency.map((block) => block.final_after_ms),
         seen.median === null ? "No block was timed yet." : `Half of the blocks within ${format.duration(seen.median)}.`);
@@ -117,12 +117,12 @@ function figuresOf(tip, seen, reserve) {
 }
 
 function issuersTable(issuers) {
-  const most = Math.max(...issuers.map((item) => item.coverage_ppm), 1);
   return table("Issuers, their coins and their reserves", [
     { name: "Issuer", cell: (item) => h("a", { href: `/ui/issuer/${item.issuer}` }, item.issuer) },
     { name: "Coins out", number: true, cell: (item) => amount(item.outstanding) },
     { name: "Reserve, hours", number: true, cell: (item) => amount(item.reserve) },
-    { name: "Coverage", number: true, cell: (item) => [format.percent(item.coverage_ppm), meter(item.coverage_ppm, most, `${item.issuer} beside the best covered`)] },
+    { name: "Coverage", number: true, cell: (item) => (BigInt(item.outstanding) ? format.percent(item.coverage_ppm) : "–") },
+    { name: "Coins in the hours", wide: true, cell: coverBar },
     { name: "State", cell: (item) => pill(item.status, tone(item.status)) },
   ], issuers, empty("No issuer", "Nobody is licensed to issue coins on this chain yet."));
 }

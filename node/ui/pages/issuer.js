@@ -3,8 +3,8 @@
 import { get } from "../lib/api.js";
 import { BANDS, coverageOf, hoursEach, isShort, tone, whole } from "../lib/backing.js";
 import { challengeList, commitmentList, ladder, ladderOf, listOf, openingList } from "../lib/capacity.js";
-import { coverageChart } from "../lib/coverage.js";
-import { h, put } from "../lib/dom.js";
+import { coverageChart, linesText } from "../lib/coverage.js";
+import { h, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
@@ -29,7 +29,7 @@ export default async function issuer(context) {
   context.render(`Issuer ${id}`,
     h("header", { class: "head" }, h("h1", { tabindex: "-1" }, `Issuer ${id}, ${first.licence.licence.name}`), parts.lede, parts.band),
     parts.figures,
-    section("Coverage over time", `Below the lower dashed line there would be more coins than hours; below the upper one ${id} mints none.`, chart.node),
+    section("Coverage over time", linesText(params, id), chart.node),
     section("From promised to free hours", "In hours of the standard, over all periods to come. Only what reaches the third step stands behind coins.", parts.ladder),
     section("Commitments", "Machines that the issuer promised, and who vouches that they are there.", parts.commitments),
     section("Doubts and audits", null, parts.doubt),
@@ -53,18 +53,18 @@ async function read(id, signal) {
 
 function fill(parts, view) {
   const { backing, commitments, orders, challenges, openings } = view;
-  put(parts.lede, coverageOf(backing.reserve));
-  put(parts.band, bandText(view));
-  put(parts.figures, numbers(view));
-  put(parts.ladder, commitments.items.length > 0 && ladder(ladderOf({ ...view, commitments: commitments.items, orders: orders.items }), backing.reserve.outstanding),
+  renew(parts.lede, coverageOf(backing.reserve));
+  renew(parts.band, bandText(view));
+  renew(parts.figures, numbers(view));
+  renew(parts.ladder, commitments.items.length > 0 && ladder(ladderOf({ ...view, commitments: commitments.items, orders: orders.items }), backing.reserve.outstanding),
     !commitments.items.length && empty("No ladder", "No hours are promised, so there is nothing to count."),
     !(commitments.isWhole && orders.isWhole) && h("p", { class: "note" }, "There are more commitments or orders than this page counts; the reserve above counts all."));
-  put(parts.commitments, commitmentList(commitments.items, view));
-  put(parts.doubt, challengeList(challenges), openingList(openings));
-  put(parts.minting, minting(view));
-  put(parts.bond, bond(view));
-  put(parts.conduct, conduct(view));
-  put(parts.licence, licenceFacts(view));
+  renew(parts.commitments, commitmentList(commitments.items, view));
+  renew(parts.doubt, challengeList(challenges), openingList(openings));
+  renew(parts.minting, minting(view));
+  renew(parts.bond, bond(view));
+  renew(parts.conduct, conduct(view));
+  renew(parts.licence, licenceFacts(view));
 }
 
 function bandText({ backing, params }) {

@@ -2,8 +2,8 @@
 
 import { get } from "../lib/api.js";
 import { BANDS, coverBar, coverKey, headline, hoursEach, isShort, tone, whole } from "../lib/backing.js";
-import { coverageChart } from "../lib/coverage.js";
-import { h, put } from "../lib/dom.js";
+import { coverageChart, linesText } from "../lib/coverage.js";
+import { h, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import * as format from "../lib/format.js";
 import { amount, empty, figures, pill, raw, section, table } from "../lib/parts.js";
@@ -20,9 +20,9 @@ export default async function issuers(context) {
   const chart = await coverageChart({ issuer: null, params, signal });
   const draw = ({ items }) => {
     const reserves = items.map((item) => item.reserve);
-    put(lede, headline(reserves).text);
-    put(numbers, items.length > 0 && totals(reserves));
-    put(list, issuersTable(items));
+    renew(lede, headline(reserves).text);
+    renew(numbers, items.length > 0 && totals(reserves));
+    renew(list, issuersTable(items));
     chart.add(reserves);
   };
   draw(found);
@@ -31,7 +31,7 @@ export default async function issuers(context) {
       h("p", { class: "note" }, "A coin is one hour of standard compute, owed by the issuer whose colour it bears. The reserve is what independent attestors vouch that this issuer's machines can still deliver.")),
     numbers,
     section("Coins and the hours behind them", null, list),
-    found.items.length > 0 && section("Coverage over time", "Of the issuer that covers its coins least. Below the lower dashed line it has more coins out than hours; below the upper one it mints none.", chart.node),
+    found.items.length > 0 && section("Coverage over time", `Of the issuer that covers its coins least. ${linesText(params, "it")}`, chart.node),
     section("What the bands mean", null, bands(params)),
     raw(found, "issuers"));
   every(ASK_MS, async () => draw(await read()), signal);

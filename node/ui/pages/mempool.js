@@ -1,7 +1,7 @@
 // Does anything wait, and how long has it waited?
 
 import { get } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { params } from "../lib/names.js";
 import { amount, facts, figures, head, meter, section } from "../lib/parts.js";
@@ -16,13 +16,13 @@ export default async function mempool(context) {
   const numbers = h("div");
   const room = h("div");
   const draw = (pool) => {
-    put(lede, ledeOf(pool));
-    put(numbers, figures([
-      { name: "Waiting", value: format.count(waiting(pool)), note: pool.free || pool.resent ? `${format.count(pool.free)} pay no fee, ${format.count(pool.resent)} were sent again by validators` : "transactions" },
+    renew(lede, ledeOf(pool));
+    renew(numbers, figures([
+      { name: "Waiting", value: format.count(waiting(pool)), note: pool.free || pool.resent ? `${format.count(pool.free)} pay no fee, ${format.count(pool.resent)} were sent again by validators` : waiting(pool) === 1 ? "transaction" : "transactions" },
       { name: "The oldest waits", value: waiting(pool) ? format.duration(pool.oldest_pending_ms) : "–", note: "since it came to this node" },
       { name: "Size", value: format.bytes(pool.size_bytes), note: "of those that pay" },
     ]));
-    put(room, facts([
+    renew(room, facts([
       ["Transactions", share(pool.transactions, pool.transactions_max)],
       ["Bytes", share(pool.size_bytes, pool.size_bytes_max, format.bytes)],
       ["Operations", share(pool.operations, pool.operations_max)],

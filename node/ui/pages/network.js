@@ -1,7 +1,7 @@
 // Who is this node linked with, and what is it?
 
 import { get } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import * as format from "../lib/format.js";
 import { params } from "../lib/names.js";
@@ -16,8 +16,8 @@ export default async function network(context) {
   const lede = h("p", { class: "lede" });
   const links = h("div");
   const draw = ([{ items }, { sync, consensus, node }]) => {
-    put(lede, ledeOf(items, consensus, node));
-    put(links, linksTable(items, sync.height));
+    renew(lede, ledeOf(items, consensus, node));
+    renew(links, linksTable(items, sync.height));
   };
   draw([peers, status]);
   context.render("Nodes",
@@ -47,9 +47,9 @@ function ledeOf(items, consensus, node) {
   const linked = items.filter((item) => item.connected).length;
   const others = consensus.validators - (consensus.has_seat ? 1 : 0);
   const voting = items.filter((item) => item.connected && item.role === "validator").length;
-  if (!linked) return `${node.name || "This node"} is alone: no other node is linked with it.`;
-  if (voting === others) return `${node.name || "This node"} is linked with every other validator.`;
-  return `${node.name || "This node"} is linked with ${format.word(voting)} of ${format.word(others)} other validators.`;
+  if (!linked) return `${format.capital(node.name || "this node")} is alone: no other node is linked with it.`;
+  if (voting === others) return `${format.capital(node.name || "this node")} is linked with every other validator.`;
+  return `${format.capital(node.name || "this node")} is linked with ${format.word(voting)} of ${format.word(others)} other validators.`;
 }
 
 function linksTable(items, height) {

@@ -2,7 +2,7 @@
 
 import { Problem, get } from "../lib/api.js";
 import { panel } from "../lib/capacity.js";
-import { h, put } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import { gathered } from "../lib/gathered.js";
 import * as format from "../lib/format.js";
@@ -67,20 +67,20 @@ function unknown(id) {
 }
 
 function fill(parts, { order, conduct }) {
-  put(parts.lede, ledeOf(order));
-  put(parts.way, stepper(order));
-  put(parts.next, next(order));
-  put(parts.progress, progress(order));
-  put(parts.coins, whereCoins(order));
-  put(parts.penalty, penalties(order, conduct));
-  put(parts.dispute, order.dispute && section("Dispute", null, dispute(order)));
-  put(parts.terms, terms(order));
+  renew(parts.lede, ledeOf(order));
+  renew(parts.way, stepper(order));
+  renew(parts.next, next(order));
+  renew(parts.progress, progress(order));
+  renew(parts.coins, whereCoins(order));
+  renew(parts.penalty, penalties(order, conduct));
+  renew(parts.dispute, order.dispute && section("Dispute", null, dispute(order)));
+  renew(parts.terms, terms(order));
 }
 
 function next(order) {
   if (order.has_ended) {
     return notice("plain", order.is_paid ? "It is over" : "It is over; the next block pays",
-      order.deadline_ms !== null && h("p", null, "What comes ", clock.until(order.deadline_ms), `: ${thenText(order.then)}.`));
+      order.is_paid && order.deadline_ms !== null && h("p", null, "Nodes forget it ", clock.until(order.deadline_ms), "; its transactions stay in the blocks."));
   }
   return notice(order.waits_for === "issuer" ? "warn" : "plain", `${whoText(order)}.`,
     order.deadline_ms !== null && h("p", null, "If nobody does anything, ", h("strong", null, clock.until(order.deadline_ms)), `: ${thenText(order.then)}.`),
@@ -108,7 +108,7 @@ function progress(order) {
     facts([
       ["Work", `${units(order.burned)} of ${units(order.amount)} units of the reference job for ${order.workload}`, `A coin is ${format.count(order.units)} units: the best rate for the holder of those at request and at the start.`],
       ["Device time", [amount(order.used_microhours), " of ", amount(order.microhours), " h"]],
-      ["Last receipt", order.receipt ? `number ${format.count(order.receipt)}` : "none yet", "The holder signs what arrived, the issuer posts it. The highest number counts."],
+      ["Last receipt", order.receipt ? `number ${format.count(order.receipt)}` : order.has_ended ? "none came" : "none yet", "The holder signs what arrived, the issuer posts it. The highest number counts."],
       order.meter_root && ["Meter", name(order.meter_root, "root of the meter's log")],
       order.deliverable !== order.remaining && !order.has_ended && ["What is left brings", [amount(order.deliverable), " coins of compute"], `${order.issuer} does not cover all of its coins: an order is served the covered share, the rest stays a claim.`],
     ]));
@@ -116,19 +116,27 @@ function progress(order) {
 
 function penalties(order, conduct) {
   if (order.state === "lapsed" || order.state === "failed") {
-    return notice("bad", `${order.issuer} missed what it owed`, h("p", null, "The holder was paid a share of the order on top, from the issuer's bond and in the coins of that bond. ",
+    return notice("bad", `${format.capital(order.issuer)} missed what it owed`, h("p", null, "The holder was paid a share of the order on top, from the issuer's bond and in the coins of that bond. ",
       h("a", { href: `/ui/address/${order.refund_address}` }, "The holder's address"), " shows it. ", strikes(order, conduct)));
   }
   if (order.has_ended) return h("p", null, order.state === "ruled" ? "Where the panel ruled against the issuer, a penalty was paid to the holder." : "None was due.");
+  if (order.state === "closing" && !BigInt(order.remaining)) return h("p", null, "None is due: all of it is delivered.");
   const due = (BigInt(order.amount) * BigInt(conduct.next_penalty_ppm)) / BigInt(PPM);
   return facts([
-    ["If the issuer misses this one", [amount(due), ` coins, ${format.percent(conduct.next_penalty_ppm)} of the order`], "Paid to the holder from the bond, on top of the coins that come back; a day's penalties take a tenth of the bond at most."],
+    [MISSED[order.state], [amount(due), ` coins, ${format.percent(conduct.next_penalty_ppm)} of the order`], "Paid to the holder from the bond, on top of the coins that come back; a day's penalties take a tenth of the bond at most."],
     ["Strikes so far", strikes(order, conduct)],
   ]);
 }
 
+const BY_PANEL = "If a panel rules against the issuer";
+const MISSED = {
+  queued: "If the issuer misses this one", requested: "If the issuer does not accept", accepted: "If the issuer is not ready",
+  ready: BY_PANEL, active: BY_PANEL, closing: BY_PANEL, disputed: BY_PANEL,
+};
+
 function strikes(order, { strikes: count }) {
-  return count ? `${format.capital(order.issuer)} has ${format.plural(count, "strike")}; each doubles the next penalty.` : `${order.issuer} has none.`;
+  const issuer = format.capital(order.issuer);
+  return count ? `${issuer} has ${format.plural(count, "strike")}; each doubles the next penalty.` : `${issuer} has none.`;
 }
 
 function dispute({ dispute: held }) {
@@ -141,16 +149,19 @@ function dispute({ dispute: held }) {
   ]);
 }
 
+// As the reader's day has it: the ledger clock is behind by as long as the chain ever stood still.
+const moment = (ledgerMs) => format.utc(clock.wall(ledgerMs));
+
 function terms(order) {
   const machine = order.device_class ? ` on ${order.device_class} in ${order.region}` : "";
   return facts([
-    ["State", [statePill(order), " since ", format.utc(clock.wall(order.since_ms))]],
+    ["State", [statePill(order), " since ", moment(order.since_ms)]],
     ["Issuer", h("a", { href: `/ui/issuer/${order.issuer}` }, order.issuer)],
     ["What", `${order.workload}${machine}`, `from the commitment ${order.commitment}`],
     ["Hours kept for it", [amount(order.reserved_microhours), " device hours"]],
-    order.queue_until_ms > 0 && ["Waits at the longest until", format.utc(order.queue_until_ms)],
-    ["To begin by", format.utc(order.start_by_ms)],
-    ["Over by", format.utc(order.end_ms)],
+    order.queue_until_ms > 0 && ["Waits at the longest until", moment(order.queue_until_ms)],
+    ["To begin by", moment(order.start_by_ms)],
+    ["Over by", moment(order.end_ms)],
     order.endpoint && ["Served at", h("span", { class: "mono break" }, order.endpoint), "The issuer wrote this; the session's certificate must have the hash below."],
     order.session_hash && ["Certificate there", name(order.session_hash, "hash of the certificate")],
     ["Holder's session key", name(order.session_key, "session key"), "Made for this order alone; it cannot reach the coins."],

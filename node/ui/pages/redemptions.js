@@ -1,7 +1,7 @@
 // Which orders for compute are open, and who is to act?
 
 import { get, withQuery } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import { gathered } from "../lib/gathered.js";
 import * as format from "../lib/format.js";
@@ -29,10 +29,10 @@ export default async function redemptions(context) {
     const { items } = found;
     const going = items.filter((item) => !item.has_ended).sort((one, other) => (one.deadline_ms ?? Infinity) - (other.deadline_ms ?? Infinity));
     const over = items.filter((item) => item.has_ended).sort((one, other) => other.since_ms - one.since_ms);
-    put(lede, ledeOf(going, found, issuer));
-    put(open, openTable(going));
-    put(ended, endedTable(over));
-    put(more, found.next_cursor && pages < PAGES_MAX && h("button", { type: "button", class: "more", onclick: readMore }, "Read more orders"),
+    renew(lede, ledeOf(going, found, issuer));
+    renew(open, openTable(going));
+    renew(ended, endedTable(over));
+    renew(more, found.next_cursor && pages < PAGES_MAX && h("button", { type: "button", class: "more", "data-key": "more", onclick: readMore }, "Read more orders"),
       found.next_cursor && pages >= PAGES_MAX && h("p", { class: "note" }, "There are more orders than this page shows; those of one issuer are fewer."));
   };
   async function readMore() {

@@ -5,7 +5,7 @@ import { hoursEach, tone, whole } from "../lib/backing.js";
 import { commitmentList, listOf } from "../lib/capacity.js";
 import { checker } from "../lib/checker.js";
 import { hex } from "../lib/codec.js";
-import { h, put } from "../lib/dom.js";
+import { h, put, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
@@ -19,10 +19,9 @@ const ASK_MS = 5_000;
 export default async function reserve(context) {
   const { signal } = context;
   const [first, params] = await Promise.all([get("reserve", { signal }), get("params", { signal }), clock.start(signal)]);
-  const newer = h("p", { class: "note", role: "status" });
+  const newer = h("p", { class: "note news" }, "They are of the newest block.");
   context.render("Reserve audit",
-    head("Reserve audit", ledeOf(first), h("p", { class: "note" }, "As of block ", blockLink(first.height), ", ", when(first.header_time_ms), ". The figures stand still here, so that they can be checked.")),
-    newer,
+    head("Reserve audit", ledeOf(first), h("p", { class: "note" }, "As of block ", blockLink(first.height), ", ", when(first.header_time_ms), ". The figures stand still here, so that they can be checked."), newer),
     section("Coins and hours, issuer by issuer", "Each issuer's hours cover its own coins alone. The last row is a sum and covers nothing.", auditTable(first)),
     section("What the header commits to", "Every block's header holds one hash of the whole state. These figures are a part of it, under the signatures of the validators.", await commitment(first), proofPart(first, signal)),
     first.issuers.length > 0 && section("Where the hours come from", "Open an issuer to see its commitments and who vouches for them. The file below proves these too.", drill(first, params, signal)),
@@ -31,8 +30,8 @@ export default async function reserve(context) {
   every(ASK_MS, async () => {
     const { sync } = await get("status", { signal });
     if (sync.height > first.height) {
-      put(newer, `${format.plural(sync.height - first.height, "block")} came since. `,
-        h("button", { type: "button", onclick: again }, "Show the newest figures"));
+      renew(newer, `${format.plural(sync.height - first.height, "block")} came since. `,
+        h("button", { type: "button", "data-key": "again", onclick: again }, "Show the newest figures"));
     }
   }, signal);
 }

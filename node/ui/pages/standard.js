@@ -2,7 +2,7 @@
 
 import { get, withQuery } from "../lib/api.js";
 import { hoursEach, tone } from "../lib/backing.js";
-import { h, put } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import { every } from "../lib/every.js";
 import * as format from "../lib/format.js";
 import * as clock from "../lib/ledger_clock.js";
@@ -21,12 +21,12 @@ export default async function standard(context) {
   const first = await read();
   const parts = { lede: h("p", { class: "lede" }), step: h("div", { class: "stack" }), units: h("div"), factors: h("div"), time: h("div"), impact: h("div") };
   const draw = ([found, history]) => {
-    put(parts.lede, ledeOf(found));
-    put(parts.step, stepNotice(found));
-    put(parts.units, units(found));
-    put(parts.factors, factors(found));
-    put(parts.time, timeline(found, history, params));
-    put(parts.impact, impact(found));
+    renew(parts.lede, ledeOf(found));
+    renew(parts.step, stepNotice(found));
+    renew(parts.units, units(found));
+    renew(parts.factors, factors(found));
+    renew(parts.time, timeline(found, history, params));
+    renew(parts.impact, impact(found));
   };
   draw(first);
   context.render("Standard",

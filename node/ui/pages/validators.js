@@ -1,7 +1,7 @@
 // Who signs blocks, and do all of them take part?
 
 import { get, withQuery } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
+import { h, renew } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { every } from "../lib/every.js";
 import { empty, facts, figures, head, name, pill, raw, section, table, when } from "../lib/parts.js";
@@ -18,9 +18,9 @@ export default async function validators(context) {
   const members = h("div");
   const grid = h("div");
   const draw = ([found, now], lately) => {
-    put(lede, ledeOf(found));
-    put(members, membersTable(found, now));
-    put(grid, participation(found, lately));
+    renew(lede, ledeOf(found));
+    renew(members, membersTable(found, now));
+    renew(grid, participation(found, lately));
   };
   draw([set, epoch], headers);
   context.render("Validators",
@@ -80,20 +80,22 @@ function participation(set, headers) {
   const signedBy = [...headers].reverse().map(({ header, certificate }) => ({ height: header.height, names: new Set(certificate?.signers.map((item) => item.licence)) }));
   return h("div", { class: "grid-room", tabindex: "0", role: "group", "aria-label": "Who signed the last blocks" }, h("table", { class: "grid" },
     h("caption", { class: "hidden" }, `Signatures in the certificates of blocks ${signedBy[0].height} down to ${signedBy[signedBy.length - 1].height}`),
-    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Validator"), h("th", { scope: "col", colspan: signedBy.length, class: "grid-span" }, `Blocks ${format.count(signedBy[0].height)} down to ${format.count(signedBy[signedBy.length - 1].height)}`), h("th", { scope: "col", class: "number" }, "Signed"))),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Validator"), h("th", { scope: "col", class: "number" }, "Signed"), h("th", { scope: "col", colspan: signedBy.length }, `Blocks ${format.count(signedBy[0].height)} down to ${format.count(signedBy[signedBy.length - 1].height)}`))),
     h("tbody", null, set.members.map(({ licence }) => {
       const hits = signedBy.filter((item) => item.names.has(licence)).length;
       return h("tr", null, h("th", { scope: "row" }, licence),
-        signedBy.map((item) => h("td", { class: item.names.has(licence) ? "hit" : "miss", title: `${item.height}: ${item.names.has(licence) ? "signed" : "not in the certificate"}` }, h("span", { class: "hidden" }, item.names.has(licence) ? "signed" : "not"))),
-        h("td", { class: "number" }, `${hits} of ${signedBy.length}`));
+        h("td", { class: "number" }, `${hits} of ${signedBy.length}`),
+        signedBy.map((item) => h("td", { class: item.names.has(licence) ? "hit" : "miss", title: `${item.height}: ${item.names.has(licence) ? "signed" : "not in the certificate"}` }, h("span", { class: "hidden" }, item.names.has(licence) ? "signed" : "not"))));
     }))));
 }
+
+const stateTone = (state) => ({ active: "good", revoked: "bad", accused: "bad", suspended: "warn", winddown: "warn" })[state] ?? "plain";
 
 function licences(epoch) {
   return table("Licences", [
     { name: "Licence", cell: (item) => [h("strong", null, item.id), h("span", { class: "why" }, item.name)] },
     { name: "Jurisdiction", cell: (item) => item.jurisdiction },
-    { name: "State", cell: (item) => pill(item.state, { active: "good", revoked: "bad", accused: "bad", suspended: "warn", winddown: "warn" }[item.state] ?? "plain") },
+    { name: "State", cell: (item) => pill(item.state, stateTone(item.state)) },
     { name: "Seat", cell: (item) => item.seat },
     { name: "May", cell: (item) => format.listed([item.validator && "validate", item.issuer && "issue"].filter(Boolean)) || "–" },
     { name: "Ends", cell: (item) => format.utc(item.expires_ms).slice(0, 10) },
