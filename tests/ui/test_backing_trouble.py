@@ -242,3 +242,19 @@ def test_a_doubt_is_open(browser: Browser, visit: NewVisit) -> None:
         expect(page.locator(".panel .pill.bad")).to_have_text("upholds")
         assert seen.axe() == []
         page.close()
+
+
+def test_who_signed_against_its_own_vote_is_named(browser: Browser, visit: NewVisit) -> None:
+    """A block carries two votes of val2 that contradict each other: height, block and licence."""
+    node = Redeeming(new_world())
+    node.decide([node.world.accuse("val2")])
+    with Served(node) as served:
+        seen = visit(served.url)
+        page = seen.open("validators")
+        evidence = page.get_by_role("table", name="Evidence").get_by_role("row").nth(1)
+        expect(evidence).to_contain_text("val2")
+        expect(evidence.locator(".pill.bad")).to_have_text("accused")
+        assert seen.axe() == []
+        evidence.get_by_role("link", name="1", exact=True).click()
+        expect(page.locator("h1")).to_have_text("Block 1")
+        page.close()

@@ -4,25 +4,28 @@ import { get, withQuery } from "../lib/api.js";
 import { h, renew } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import { every } from "../lib/every.js";
-import { empty, facts, figures, head, name, pill, raw, section, table, when } from "../lib/parts.js";
+import { blockLink, empty, facts, figures, name, pill, raw, section, table, txName, when } from "../lib/parts.js";
 
 const BLOCKS = 60;
+const EVIDENCE = 20; // the newest
 const ASK_MS = 5_000;
 
 export default async function validators(context) {
   const { signal } = context;
-  const read = () => Promise.all([get("validators", { signal }), get("epochs/current", { signal })]);
-  const [[set, epoch], status] = await Promise.all([read(), get("status", { signal })]);
+  const read = () => Promise.all([get("validators", { signal }), get("epochs/current", { signal }), get(withQuery("evidence", { limit: EVIDENCE }), { signal })]);
+  const [[set, epoch, evidence], status] = await Promise.all([read(), get("status", { signal })]);
   const headers = await lastHeaders(status.sync.height, signal);
   const lede = h("p", { class: "lede" });
   const members = h("div");
   const grid = h("div");
-  const draw = ([found, now], lately) => {
+  const caught = h("div");
+  const draw = ([found, now, { items }], lately) => {
     renew(lede, ledeOf(found));
     renew(members, membersTable(found, now));
     renew(grid, participation(found, lately));
+    renew(caught, evidenceTable(items));
   };
-  draw([set, epoch], headers);
+  draw([set, epoch, evidence], headers);
   context.render("Validators",
     h("header", { class: "head" }, h("h1", { tabindex: "-1" }, "Validators"), lede),
     figures([
@@ -33,12 +36,13 @@ export default async function validators(context) {
     ]),
     section("Members of this epoch", null, members),
     section("Who signed the last blocks", `One column a block, the newest first. A block needs ${set.quorum} signatures and its certificate holds no more, so a gap here and there is chance; a row of gaps is a validator that is slow or gone.`, grid),
+    section("Evidence", "Who signed two votes that contradict each other. Anybody can check both signatures. The licence is accused at once and suspended when the epoch ends.", caught),
     section("Licences", "Who may hold a seat or issue coins. They come and go by the signatures of the validators or the regulator.", licences(epoch)),
     section("The regulator", null, facts([
       ["Acts with", `${epoch.regulator.needed} of ${epoch.regulator.keys.length} keys`],
       epoch.regulator.announced && ["New keys", `${epoch.regulator.announced.needed} of ${epoch.regulator.announced.keys.length}, in force after`, when(epoch.regulator.announced.after_ms)],
     ])),
-    raw({ validators: set, epoch }, "validators"));
+    raw({ validators: set, epoch, evidence }, "validators"));
   every(ASK_MS, async () => {
     const [found, { sync }] = await Promise.all([read(), get("status", { signal })]);
     draw(found, await lastHeaders(sync.height, signal));
@@ -87,6 +91,16 @@ function participation(set, headers) {
         h("td", { class: "number" }, `${hits} of ${signedBy.length}`),
         signedBy.map((item) => h("td", { class: item.names.has(licence) ? "hit" : "miss", title: `${item.height}: ${item.names.has(licence) ? "signed" : "not in the certificate"}` }, h("span", { class: "hidden" }, item.names.has(licence) ? "signed" : "not"))));
     }))));
+}
+
+function evidenceTable(items) {
+  return table("Evidence, the newest first", [
+    { name: "Licence", cell: (item) => h("strong", null, item.licence) },
+    { name: "Two votes at height", number: true, cell: (item) => (item.votes ? format.count(item.votes[0].height) : h("span", { class: "soft" }, "not kept here")) },
+    { name: "Shown in block", number: true, cell: (item) => blockLink(item.height) },
+    { name: "Transaction", cell: (item) => txName(item.txid) },
+    { name: "Licence now", cell: (item) => pill(item.state, stateTone(item.state)) },
+  ], items, empty("Nobody", "No block holds evidence against a validator."));
 }
 
 const stateTone = (state) => ({ active: "good", revoked: "bad", accused: "bad", suspended: "warn", winddown: "warn" })[state] ?? "plain";
