@@ -1,6 +1,6 @@
 // The devnet's panel: what each node does, and buttons that run the command of the same name.
 
-import { h, put } from "/ui/lib/dom.js";
+import { h, put, renew } from "/ui/lib/dom.js";
 import * as format from "/ui/lib/format.js";
 import { empty, notice, pill, section } from "/ui/lib/parts.js";
 import { NodeMap } from "/panel/map.js";
@@ -48,6 +48,7 @@ async function look() {
 }
 
 async function act(action) {
+  if (state.under_way) return;
   say(`${action.action} is under way`);
   try {
     const done = await ask("/actions", action);
@@ -70,23 +71,23 @@ function draw(next) {
     shape = names;
     put(main, page());
   }
-  put(document.getElementById("lede"), sentence());
+  renew(document.getElementById("lede"), sentence());
   const votes = state.nodes.filter((node) => node.alive && node.licence).length;
-  put(document.getElementById("trouble"), state.trouble && notice(votes < state.quorum ? "bad" : "warn", null, format.capital(`${state.trouble}.`)));
+  renew(document.getElementById("trouble"), state.trouble && notice(votes < state.quorum ? "bad" : "warn", null, format.capital(`${state.trouble}.`)));
   board.map.draw(state, toneOf);
-  redraw(board.nodes, state.nodes.map(card));
-  redraw(board.done, [history_()]);
-  for (const button of document.querySelectorAll("button[data-links]")) button.disabled = !state.has_forwarder || Boolean(state.under_way);
+  drawCards();
+  renew(board.done, history_());
+  for (const button of document.querySelectorAll("button[data-links]")) {
+    button.disabled = !state.has_forwarder;
+    button.setAttribute("aria-disabled", String(Boolean(state.under_way)));
+  }
 }
 
-// A press must not be lost, and the focus must not jump, because the state was drawn anew meanwhile.
-function redraw(box, children) {
-  const text = JSON.stringify(children.map((child) => child.outerHTML));
-  if (box.dataset.drawn === text) return;
-  const held = document.activeElement?.dataset?.act;
-  put(box, children);
-  box.dataset.drawn = text;
-  if (held) box.querySelector(`[data-act="${held}"]`)?.focus();
+// Whoever pressed a button that is gone now, as Kill is, goes on at the same node.
+function drawCards() {
+  const held = document.activeElement.closest(".node");
+  renew(board.nodes, state.nodes.map(card));
+  if (held && !held.contains(document.activeElement)) held.querySelector("button").focus();
 }
 
 function sentence() {
@@ -108,7 +109,7 @@ function page() {
 
 function card(node) {
   const button = (action, text, options = {}) => h("button", {
-    type: "button", class: options.danger ? "danger" : null, disabled: Boolean(state.under_way), "data-act": `${action} ${node.name}`,
+    type: "button", class: options.danger ? "danger" : null, "aria-disabled": String(Boolean(state.under_way)), "data-key": `${action} ${node.name}`,
     "aria-label": `${text} ${node.name}`, onclick: () => act({ action, nodes: [node.name], ...options.more }),
   }, text);
   const stops = node.state === "paused" ? [button("resume", "Resume")] : [button("pause", "Pause")];
