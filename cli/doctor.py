@@ -166,9 +166,10 @@ def _devnet(place: Place) -> Finding:
     alive = [item for item in states if item.alive]
     if not alive:
         return Finding(check, "ok", f"down; {len(states)} nodes, started by: marsa devnet up")
-    if missing := show.missing_text(states):
-        names = " ".join(item.node.name for item in states if not item.alive)
-        return Finding(check, "warn", missing, f"marsa devnet restart {names.split()[0]}")
+    absent = [item.node.name for item in states if not item.alive]
+    if absent:
+        hint = f"marsa devnet restart {absent[0]}"
+        return Finding(check, "warn", show.missing_text(states), hint)
     paused = [item.node.name for item in alive if item.is_paused]
     if paused:
         hint = f"marsa devnet resume {' '.join(paused)}"

@@ -12,6 +12,7 @@ import hmac
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import msgspec
 from aiohttp import web
 
 from cli.devnet import control, faults, panel, show, state
+from cli.devnet.links import Rule
 from cli.devnet.panel_actions import Action, Actions
-from cli.devnet.state import HOST, Place, panel_port
+from cli.devnet.state import HOST, panel_port
 from cli.errors import CliError
 from node.api import ui
 
@@ -135,21 +137,21 @@ def _look(directory: Path) -> dict[str, object]:
     place = state.load(directory)
     states = control.look(place)
     answers = [item.status for item in states if item.status is not None]
+    rules = faults.rules_in_force(place)
     apis = {item.node.name: item.node.api for item in states}
     return {
         **show.status_json(place, states),
         "apis": apis,
         "primary": answers[0].consensus.primary if answers else "",
-        "quorum": answers[0].consensus.quorum if answers else None,
-        "trouble": show.missing_text(states),
+        "goes_on": show.goes_on(states, rules),
+        "trouble": show.missing_text(states, rules),
         "has_forwarder": place.devnet.faults,
-        "links": _links(place),
+        "links": _links(rules),
     }
 
 
-def _links(place: Place) -> list[dict[str, object]]:
+def _links(rules: Sequence[Rule]) -> list[dict[str, object]]:
     """The ways that are not plain."""
-    rules = faults.rules_in_force(place)
     return [
         {"source": item.source, "target": item.target, "cut": item.cut, "delay_ms": item.delay_ms}
         for item in rules

@@ -117,23 +117,43 @@ def status_text(states: Sequence[NodeState], rules: Sequence[Rule] = ()) -> str:
         lines.append(
             f"links: {cut} ways are cut, {len(rules) - cut} slow; open them with: marsa devnet heal"
         )
-    missing = missing_text(states)
+    missing = missing_text(states, rules)
     return "\n".join([*lines, missing] if missing else lines)
 
 
-def missing_text(states: Sequence[NodeState]) -> str:
-    """Who is missing, and whether the others can go on; empty when nobody is."""
+def missing_text(states: Sequence[NodeState], rules: Sequence[Rule] = ()) -> str:
+    """Who is missing, and whether the others can go on; empty when nobody is and they do."""
     absent = [item.node for item in states if not item.alive]
-    if not absent:
+    is_moving = goes_on(states, rules)
+    if not absent and is_moving:
         return ""
-    members = _members(states)
-    there = sum(item.alive and _may_have_seat(item) for item in states)
+    running, hearing, members = len(_running(states)), _hearing(states, rules), _members(states)
+    who = f"missing: {', '.join(known_as(node) for node in absent)}; " if absent else ""
+    apart = f", {hearing} hear each other" if hearing < running else ""
+    verdict = "they go on" if is_moving else "nothing is committed until enough are back"
     needed = quorum_size(members)
-    verdict = "they go on" if there >= needed else "nothing is committed until enough are back"
-    return (
-        f"missing: {', '.join(known_as(node) for node in absent)}; {there} of {members} "
-        f"validators run, {needed} are needed: {verdict}"
-    )
+    return f"{who}{running} of {members} validators run{apart}, {needed} are needed: {verdict}"
+
+
+def goes_on(states: Sequence[NodeState], rules: Sequence[Rule] = ()) -> bool:
+    """Whether a quorum of validators runs, and hears each other."""
+    return _hearing(states, rules) >= quorum_size(_members(states))
+
+
+def _running(states: Sequence[NodeState]) -> list[str]:
+    return [
+        item.node.name
+        for item in states
+        if item.alive and not item.is_paused and _may_have_seat(item)
+    ]
+
+
+def _hearing(states: Sequence[NodeState], rules: Sequence[Rule]) -> int:
+    """The most validators around one of them whose ways to it are open."""
+    running = _running(states)
+    cut = {frozenset((rule.source, rule.target)) for rule in rules if rule.cut}
+    around = [sum(frozenset((one, other)) not in cut for other in running) for one in running]
+    return max(around, default=0)
 
 
 def _members(states: Sequence[NodeState]) -> int:

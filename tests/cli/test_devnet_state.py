@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.devnet import control, launch, plan, show, state
+from cli.devnet.links import Rule
 from cli.devnet.plan import Founding
 from cli.devnet.processes import Process
 from cli.devnet.state import Place
@@ -209,6 +210,35 @@ def test_missing_nodes_are_named_with_the_verdict(absent: int, verdict: str) -> 
     assert verdict in text
     assert "val0 (acme)" in text
     assert ("val1 (bolt)" in text) == (absent == 2)
+
+
+def test_who_runs_and_hears_nobody_does_not_count() -> None:
+    """Ways that are slow or open leave a quorum; one of four may be cut off; two against two, or
+    two that pause, commit nothing, and that is said though nobody is missing."""
+    place = plan.found("default", Founding())
+    nodes = place.devnet.nodes
+    states = [control.NodeState(node, Process(4_000, "x"), None) for node in nodes]
+    slow = [Rule(one.name, other.name, delay_ms=200) for one in nodes for other in nodes]
+    one_off = [Rule("val0", f"val{other}", cut=True) for other in (1, 2, 3)]
+    halves = [Rule(f"val{one}", f"val{other}", cut=True) for one in (0, 1) for other in (2, 3)]
+    for rules in ((), slow, one_off):
+        assert show.missing_text(states, rules) == ""
+        assert show.goes_on(states, rules)
+    assert not show.goes_on(states, halves)
+    expected = "4 of 4 validators run, 2 hear each other, 3 are needed: nothing is committed"
+    assert show.missing_text(states, halves).startswith(expected)
+
+
+def test_who_pauses_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is there and signs nothing."""
+    place = plan.found("default", Founding())
+    states = [
+        control.NodeState(node, Process(4_000 + index, "x"), None)
+        for index, node in enumerate(place.devnet.nodes)
+    ]
+    monkeypatch.setattr(control.processes, "is_stopped", lambda process: process.pid < 4_002)
+    expected = "2 of 4 validators run, 3 are needed: nothing is committed"
+    assert show.missing_text(states).startswith(expected)
 
 
 def test_env_is_what_a_shell_reads(marsa: Marsa, marsa_home: Path) -> None:

@@ -93,6 +93,7 @@ def test_links_are_cut_and_open_again(seen: Visit, cluster: Cluster) -> None:
     page.get_by_role("button", name="Cut the links between A and B").click()
     expect(page.locator(".map .cut")).to_have_count(4, timeout=ACTION_MS)
     assert len(cluster.marsa("devnet", "status", "--json").json["links"]) == 8
+    expect(page.locator("#trouble .bad")).to_contain_text("2 hear each other, 3 are needed")
     page.get_by_role("button", name="Open all links").click()
     expect(page.locator(".map .cut")).to_have_count(0, timeout=ACTION_MS)
     assert cluster.marsa("devnet", "status", "--json").json["links"] == []
@@ -101,8 +102,9 @@ def test_links_are_cut_and_open_again(seen: Visit, cluster: Cluster) -> None:
 def test_a_refusal_is_shown_with_its_hint(seen: Visit, cluster: Cluster) -> None:
     """A node that somebody else killed meanwhile: what the command said stands below."""
     page = opened(seen, cluster)
+    pause = page.get_by_role("button", name="Pause val3").element_handle()
     cluster.marsa("devnet", "kill", "val3")
-    page.get_by_role("button", name="Pause val3").dispatch_event("click")
+    pause.dispatch_event("click")  # whether the page has seen it or not
     done = page.locator(".done li").first
     expect(done).to_contain_text("val3 is down", timeout=ACTION_MS)
     expect(done).to_contain_text("marsa devnet restart val3")

@@ -72,8 +72,7 @@ function draw(next) {
     put(main, page());
   }
   renew(document.getElementById("lede"), sentence());
-  const votes = state.nodes.filter((node) => node.alive && node.licence).length;
-  renew(document.getElementById("trouble"), state.trouble && notice(votes < state.quorum ? "bad" : "warn", null, format.capital(`${state.trouble}.`)));
+  renew(document.getElementById("trouble"), state.trouble && notice(state.goes_on ? "warn" : "bad", null, format.capital(`${state.trouble}.`)));
   board.map.draw(state, toneOf);
   drawCards();
   renew(board.done, history_());
