@@ -83,7 +83,9 @@ def test_a_node_is_killed_and_comes_back(seen: Visit, cluster: Cluster) -> None:
     expect(page.locator(".done code")).to_have_text(["marsa devnet kill val2"])
     expect(restart).to_be_enabled()
     page.keyboard.press("Enter")
-    expect(page.locator("#trouble")).to_be_empty(timeout=ACTION_MS)
+    ended = re.compile("restart val2.*done in")
+    expect(page.locator(".done li").first).to_contain_text(ended, timeout=ACTION_MS)
+    expect(page.locator("#trouble")).to_be_empty()
     assert cluster.nodes()["val2"]["state"] == "voting"
 
 
