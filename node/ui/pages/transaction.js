@@ -69,7 +69,7 @@ async function drawKnown(context, found, path) {
       found.time_ms !== null && ["Time", when(found.time_ms)],
       body.memo && ["Memo", memo === null ? h("span", { class: "mono break" }, body.memo) : h("q", { class: "memo" }, memo), memo === null ? "Bytes that are no text." : "The sender wrote this; nobody checked it."],
       ["Valid until", when(body.expires_at_ms)],
-      ["Signed by", format.plural(witness.signatures.length, "key")],
+      witness.signatures.length > 0 && ["Signed by", format.plural(witness.signatures.length, "key")],
     ]),
     body.operations.length > 1 && section("What it does", null, h("ol", { class: "operations" }, body.operations.map((item) => h("li", null, format.capital(describe(item)), ".")))),
     (body.inputs.length > 0 || body.outputs.length > 0) && section("From inputs to outputs", null, flowOf(view), conservation(view)),
