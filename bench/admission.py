@@ -20,25 +20,27 @@ from pathlib import Path
 
 import uvloop
 
-from cli import bench_ceiling
+from cli.bench_ledger import OwnChain
+from cli.bench_transactions import transfer
 from cli.devnet.blueprint import Blueprint
 from consensus.view_change import Rules
-from ledger import crypto, genesis
+from ledger import crypto
+from ledger.crypto import SigningKey
 from ledger.kv import LevelDB, MemoryKV
 from ledger.mempool import Mempool
 from ledger.reserve_history import ReserveHistory
 from ledger.witnesses import Witnesses
 from node.directory import Directory
-from node.driver import Driver, NetworkOutbox, read_clocks
+from node.driver import Driver, read_clocks
 from node.engine import Engine
 from node.intake import Intake
+from node.outbox import NetworkOutbox
 from node.signing import LocalKey
 from node.verify import Verifier
 from node.verify_workers import running
 from node.vote_guard import VoteGuard
 
 TRANSACTIONS = 12_000
-BLOCK_TRANSACTIONS = 500
 ACCOUNTS = 500
 BATCH = 100
 AT_ONCE = 16
@@ -56,7 +58,7 @@ async def _measure(processes: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         kv = LevelDB.create(Path(directory) / "chain")
         try:
-            driver, raws = _prepare(kv, plan, verifier, directory)
+            driver, raws = _prepare(kv, plan, verifier)
             async with running(verifier, processes) as workers:
                 driver.workers = workers
                 wall_s, own_s = await _drive(driver, raws)
@@ -65,24 +67,14 @@ async def _measure(processes: int) -> None:
     print(f"{len(raws) / wall_s:,.0f} tx/s, {own_s / len(raws) * 1e6:.0f} us of this process each")
 
 
-def _prepare(
-    kv: LevelDB, plan: Blueprint, verifier: Verifier, directory: str
-) -> tuple[Driver, list[bytes]]:
+def _prepare(kv: LevelDB, plan: Blueprint, verifier: Verifier) -> tuple[Driver, list[bytes]]:
     """A node that follows, and transfers of coins that its chain has."""
-    measured = bench_ceiling._Chain(kv, plan.genesis)
-    setting = bench_ceiling.Setting(
-        genesis=genesis.dump(plan.genesis),
-        faucet_seed=plan.holders[-1].seed,
-        transactions=TRANSACTIONS,
-        block_transactions=BLOCK_TRANSACTIONS,
-        accounts=ACCOUNTS,
-        directory=directory,
-    )
-    raws = [raw for block in measured.prepare(setting) for raw in block]
-    chain, parameters = measured._chain, plan.genesis.parameters
+    own = OwnChain(kv, plan.genesis, SigningKey(plan.holders[-1].seed), ACCOUNTS)
+    raws = [transfer(own.terms, own.owners, coin) for coin in own.prepare(TRANSACTIONS)]
+    chain, parameters = own.chain, plan.genesis.parameters
     rules = Rules.of(chain.head.header, plan.genesis.validators, parameters, crypto.verify)
     mempool, members = Mempool(), Directory(chain)
-    key = LocalKey(crypto.SigningKey(bytes(32)), rules.chain_id)
+    key = LocalKey(SigningKey(bytes(32)), rules.chain_id)
     engine = Engine(
         rules=rules,
         chain=chain,

@@ -10,7 +10,7 @@ conflict.
 
 Invariants:
 - an output, or a number of a lane, is claimed by one waiting transaction at most;
-- every counter is the sum over what waits: `_Entry` says what it was counted under;
+- every counter is the sum over what waits: `Entry` says what it was counted under;
 - an identity has at most `FREE_PER_IDENTITY_MAX` free ones here, hence in any block.
 """
 
@@ -23,8 +23,6 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import TypeAlias
 
-import msgspec
-
 from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.claims import Claim, claims_of, conflict
 from ledger.execution import (
@@ -35,8 +33,7 @@ from ledger.execution import (
     Room,
     kind_of,
 )
-from ledger.locks import Before, Key, limits_of
-from ledger.operations import Evidence, ValidatorReady, identities
+from ledger.pool_entry import RATE_UNIT, Entry, entry_of, is_statement, may_close
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import Refusals, Rejection
 from ledger.times import rfc3339
@@ -68,8 +65,6 @@ EXPIRY_SPARE = 1_024
 ASKED_OPERATIONS_MAX = 4 * BLOCK_OPERATIONS_MAX
 """Waiting operations that one selection asks about: what fails leaves its room in the block to the
 next, and a block of which three in four fail still takes no more than 1.3 s of the dearest."""
-RATE_UNIT = 1_000
-
 WANT_OF_ROOM = frozenset((Reason.SENDER_QUOTA, Reason.FREE_QUOTA, Reason.MEMPOOL_FULL))
 """Refusals that say nothing about the transaction: it may come again, and none is remembered."""
 
@@ -91,27 +86,13 @@ class MempoolStats:
     oldest_since_ms: int | None
 
 
-class _Entry(msgspec.Struct, frozen=True, gc=False):
-    tx: SignedTransaction
-    since_ms: int
-    rate: int
-    """Fee in µ per `RATE_UNIT` bytes."""
-    is_free: bool
-    owners: tuple[bytes, ...]
-    """Signing keys or, of a free one, identities; it is counted under each."""
-    weight: int
-    """As how many: a paying one as its operations."""
-    resent_by: bytes | None
-    claims: tuple[Claim, ...]
-
-
 class Mempool:
     """The waiting transactions of one node, in the order in which they came."""
 
     def __init__(self) -> None:
         self.on_dropped: OnDropped | None = None
         """Told of everything that waited and was refused after all; set by who remembers copies."""
-        self._entries: dict[bytes, _Entry] = {}  # by txid
+        self._entries: dict[bytes, Entry] = {}  # by txid
         self._txid_by_wtxid: dict[bytes, bytes] = {}
         self._claims: dict[Claim, bytes] = {}
         self._rechecked: dict[bytes, None] = {}
@@ -154,7 +135,7 @@ class Mempool:
         again: it takes that validator's room and no sender's.
         """
         self.check_new(tx)
-        entry = _entry(tx, now_ms, resent_by)
+        entry = entry_of(tx, now_ms, resent_by)
         try:
             self._check_claims(entry.claims)
             self._check_quotas(entry)
@@ -174,6 +155,15 @@ class Mempool:
             detail = f"{tx.txid.hex()} is final at height {self._final[tx.txid]}"
             raise Invalid(Reason.ALREADY_FINAL, detail)
 
+    def check_space(self, tx: SignedTransaction, *, resent_by: bytes | None = None) -> None:
+        """What `add` checks of quotas and room alone: cheap, so a full pool refuses before anybody
+        verifies a signature; raises Invalid with a reason of `WANT_OF_ROOM`."""
+        if len(self._entries) < SENDER_MAX:
+            return  # neither a sender who pays nor the pool has what it may have
+        entry = entry_of(tx, 0, resent_by)
+        self._check_quotas(entry)
+        self._check_room(entry)
+
     def check_rivals(self, tx: SignedTransaction) -> None:
         """No other waiting transaction takes what this one takes; raises Invalid(DOUBLE_SPEND)."""
         if tx.txid not in self._entries:
@@ -185,7 +175,7 @@ class Mempool:
             if rival is not None:
                 raise conflict(claim, f"{rival.hex()}, which is waiting", Reason.DOUBLE_SPEND)
 
-    def _check_quotas(self, entry: _Entry) -> None:
+    def _check_quotas(self, entry: Entry) -> None:
         if entry.is_free:
             for owner in entry.owners:
                 if self._by_owner[owner] >= FREE_PER_IDENTITY_MAX:
@@ -202,7 +192,7 @@ class Mempool:
                 more = f"more payments need a fee above {self.median_rate} µ per {RATE_UNIT} bytes"
                 raise Invalid(Reason.SENDER_QUOTA, f"{detail}, {SENDER_MAX} may; {more}")
 
-    def _check_room(self, entry: _Entry) -> None:
+    def _check_room(self, entry: Entry) -> None:
         size = len(entry.tx.raw)
         if entry.resent_by is None:
             if entry.is_free:
@@ -221,15 +211,15 @@ class Mempool:
         if full or self._bytes_by_member[member] + size > RESENT_BYTES_MAX:
             raise Invalid(Reason.MEMPOOL_FULL, f"the room of validator {member.hex()} is full")
 
-    def _insert(self, entry: _Entry) -> None:
+    def _insert(self, entry: Entry) -> None:
         tx = entry.tx
         self._entries[tx.txid] = entry
         self._txid_by_wtxid[tx.wtxid] = tx.txid
         for claim in entry.claims:
             self._claims[claim] = tx.txid
-        if tx.body.operations or _may_close(tx):
+        if tx.body.operations or may_close(tx):
             self._rechecked[tx.txid] = None
-        if is_governance(tx.body) or _is_statement(tx):
+        if is_governance(tx.body) or is_statement(tx):
             self._early[tx.txid] = None
         self._count(entry, 1)
         heappush(self._expiries, (tx.body.expires_at_ms, tx.txid))
@@ -441,7 +431,7 @@ class Mempool:
         self._count(entry, -1)
         return True
 
-    def _count(self, entry: _Entry, sign: int) -> None:
+    def _count(self, entry: Entry, sign: int) -> None:
         size = sign * len(entry.tx.raw)
         self.size_bytes += size
         self.free_count += sign * entry.is_free
@@ -463,34 +453,6 @@ class Mempool:
         if self.on_dropped is not None:
             self.on_dropped(tx)
         return self._refusals.remember(tx, error)
-
-
-def _entry(tx: SignedTransaction, now_ms: int, resent_by: bytes | None) -> _Entry:
-    body = tx.body
-    is_free = not body.inputs
-    if is_free:
-        owners = tuple([name.encode("ascii") for name in identities(body.operations)])
-    elif resent_by is not None:
-        owners = ()
-    else:
-        owners = tuple([item.key for item in tx.witness.signatures])
-    weight = 1 if is_free else max(1, tx.operations_count)
-    rate = body.fee.amount * RATE_UNIT // len(tx.raw)
-    return _Entry(tx, now_ms, rate, is_free, owners, weight, resent_by, claims_of(tx))
-
-
-def _is_statement(tx: SignedTransaction) -> bool:
-    """Evidence or a claim of a seat, free and with nothing beside it: what judges or makes members
-    holds back no more than one operation, and each licence has few."""
-    operations = tx.body.operations
-    alone = not tx.body.inputs and len(operations) == 1
-    return alone and isinstance(operations[0], Evidence | ValidatorReady)
-
-
-def _may_close(tx: SignedTransaction) -> bool:
-    """Whether a block may come that is too late for one of its locks."""
-    trees = [condition for condition in tx.witness.conditions if not isinstance(condition, Key)]
-    return any(isinstance(limit, Before) for tree in trees for limit in limits_of(tree))
 
 
 def _move(counter: Counter[bytes], key: bytes, by: int) -> None:

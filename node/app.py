@@ -39,7 +39,7 @@ from node.config import NodeConfig
 from node.config import load as load_config
 from node.directory import Directory
 from node.disk import DirectoryLock, free_bytes, in_words
-from node.driver import Driver, NetworkOutbox, read_clocks
+from node.driver import Driver, read_clocks
 from node.engine import Engine
 from node.epochs import rules_at
 from node.errors import NodeError
@@ -48,6 +48,7 @@ from node.guards import Guard, NoVotes
 from node.intake import Intake
 from node.keys import NodeKeys, check_authority, load_node_keys
 from node.metrics import Metrics
+from node.outbox import NetworkOutbox
 from node.signer_client import RemoteKey
 from node.snapshot_client import SnapshotClient
 from node.supervise import Services

@@ -1,7 +1,8 @@
 """The one way of a transaction into the pool, whoever brings it.
 
-Cheapest first: size and shape, remembered refusals, rules without state, signatures once, then
-the same predicate that execution uses.
+Cheapest first: size and shape, remembered refusals, the pool's room, rules without state,
+signatures once, then the same predicate that execution uses. A node that is offered ten times what
+it can take spends its time on what gets in.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Intake:
         if refused is not None and refused.reason is Reason.BAD_SIGNATURE:
             raise Invalid(refused.reason, refused.detail)
         self._mempool.check_new(tx)
+        self._mempool.check_space(tx, resent_by=resent_by)
         try:
             self._check_alone(tx)
         except Invalid as error:

@@ -26,7 +26,6 @@ from ledger.mempool import (
     BYTES_MAX,
     EXPIRY_SPARE,
     FINAL_MAX,
-    RATE_UNIT,
     RECHECKED_MAX,
     RECHECKED_OPERATIONS_MAX,
     RESENT_BYTES_MAX,
@@ -45,6 +44,7 @@ from ledger.operations import (
     ValidatorReady,
     count_of,
 )
+from ledger.pool_entry import RATE_UNIT
 from ledger.reasons import Invalid, Reason
 from ledger.refusals import REJECTED_MAX
 from ledger.transaction import (

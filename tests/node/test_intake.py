@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from consensus.effects import Now
+from ledger import mempool
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
-from ledger.mempool import Mempool
+from ledger.mempool import WANT_OF_ROOM, Mempool
 from ledger.operations import Reinstate, Suspend
 from ledger.reasons import Invalid, Reason
 from node.intake import Intake
@@ -69,6 +70,32 @@ def test_bad_signature_is_verified_once(world: World) -> None:
             intake.admit(tx, now(world))
         assert caught.value.reason is Reason.BAD_SIGNATURE
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("limit", ["TRANSACTIONS_MAX", "BYTES_MAX", "SENDER_MAX"])
+def test_want_of_room_is_told_before_a_signature_is_verified(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """Or whoever offers ten times too much would take the time of what gets in. Nothing is
+    remembered of it: with room again it gets in."""
+    chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
+    calls = []
+
+    def is_valid(key: bytes, message: bytes, signature: bytes) -> bool:
+        calls.append(key)
+        return True
+
+    pool = Mempool()
+    intake = Intake(chain, pool, Verifier(is_valid), world.genesis.parameters.fees)
+    monkeypatch.setattr(mempool, "SENDER_MAX", 1)
+    intake.admit(world.transfer("alice", "bob", 1_000), now(world))
+    monkeypatch.setattr(mempool, limit, 1)
+    second = world.transfer("bob" if limit != "SENDER_MAX" else "alice", "carol", 1_000)
+    with pytest.raises(Invalid) as caught:
+        intake.admit(second, now(world))
+    assert caught.value.reason in WANT_OF_ROOM
+    assert len(calls) == 1
+    assert pool.rejection(second.txid) is None
 
 
 def test_a_copy_of_what_is_final_stays_refused_by_a_pool_that_forgot() -> None:
