@@ -98,7 +98,12 @@ def reserve(
 @click.command(
     "verify-bundle",
     cls=Command,
-    help=f"""{examples("marsa audit verify-bundle today.reserve --genesis genesis.json")}
+    help=f"""{
+        examples(
+            "marsa audit verify-bundle today.reserve --genesis genesis.json",
+            "marsa audit verify-bundle today.reserve --genesis genesis.json --json",
+        )
+    }
 
 Check a bundle of `marsa audit reserve` with nothing but the genesis file: no node, no network, and
 code that shares nothing with a node's. Says line by line what holds. Exit code 9 when something

@@ -81,7 +81,7 @@ def check(directory: Path, assignments: tuple[str, ...]) -> None:
 @config.command(
     "schema",
     short_help="What marsa.toml may say, as JSON Schema.",
-    help=f"""{examples("marsa config schema > marsa.schema.json")}
+    help=f"""{examples("marsa config schema > marsa.schema.json", "marsa config schema --json")}
 
 Print the JSON Schema of marsa.toml, which editors and other tools take to complete and check it.
 """,

@@ -17,7 +17,12 @@ SCHEMA = "marsa.node.export-forensics/1"
 @click.command(
     "export-forensics",
     cls=Command,
-    help=f"""{examples("marsa node export-forensics val0 a.forensics --from 4100 --to 4200")}
+    help=f"""{
+        examples(
+            "marsa node export-forensics val0 a.forensics --from 4100 --to 4200",
+            "marsa node export-forensics val0 tip.forensics --from 4200 --to 4200 --json",
+        )
+    }
 
 Write headers, certificates and kept NEW-VIEWs of a range of heights of one epoch into a file for
 `marsa audit forensics`. The node must not be running. Everything in the file is signed by

@@ -21,10 +21,10 @@ from msgspec import Meta
 from cli.client import ApiProblem
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import home, read_private, write_private
-from ledger.crypto import SigningKey
 
 if TYPE_CHECKING:
     from cli.nodes import Node
+    from ledger.crypto import SigningKey
     from ledger.redemption_operations import Redeem
     from node.api.redemption_schemas import Redemption
 
@@ -68,6 +68,8 @@ class OrderFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def session_key(self) -> SigningKey:
+        from ledger.crypto import SigningKey
+
         return SigningKey(bytes.fromhex(self.session_seed))
 
 

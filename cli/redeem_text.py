@@ -6,9 +6,8 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from cli.spans import ends_text, span_text
-from cli.units import percent
+from cli.units import PPM, percent
 from ledger.amounts import format_amount
-from ledger.parameters import PPM
 
 if TYPE_CHECKING:
     from node.api import redemption_schemas as schemas

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from cli.output import table
 from cli.spans import ends_text
-from cli.units import percent
+from cli.units import PPM, percent
 from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
     from node.api import standard_schemas as schemas
-
-PPM = 1_000_000
 
 
 def shown(found: schemas.Standards) -> str:

@@ -15,7 +15,8 @@ from ledger.times import DAY_MS, HOUR_MS, MINUTE_MS
 
 AMOUNT_LIMIT = 1 << 62  # as in ledger.codec, without its import; a test compares the two
 DURATION_MS_MAX = DAY_MS
-PERCENT_PPM = 10_000
+PPM = 1_000_000  # as in ledger.parameters; a test compares the two
+PERCENT_PPM = PPM // 100
 ACCOUNTS_MAX = 100
 """Funded on a devnet."""
 PERIOD_MS_MIN = MINUTE_MS  # as in ledger.parameters; a test compares the two

@@ -10,10 +10,12 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from functools import cache
-
-from mnemonic import Mnemonic
+from typing import TYPE_CHECKING
 
 from cli.errors import usage_error
+
+if TYPE_CHECKING:
+    from mnemonic import Mnemonic
 
 WORDS = 24
 ENTROPY_BYTES = 32
@@ -52,9 +54,11 @@ def to_entropy(text: str) -> bytes:
 
 def to_seed(entropy: bytes) -> bytes:
     """The 64-byte seed from which keys are derived (PBKDF2, 2048 rounds, no passphrase)."""
-    return Mnemonic.to_seed(" ".join(to_words(entropy)), passphrase="")
+    return _english().to_seed(" ".join(to_words(entropy)), passphrase="")
 
 
 @cache
 def _english() -> Mnemonic:
+    from mnemonic import Mnemonic
+
     return Mnemonic("english")

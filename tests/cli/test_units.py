@@ -11,7 +11,7 @@ from cli.errors import CliError, ExitCode
 from cli.wallet import selection
 from ledger.amounts import format_amount
 from ledger.codec import AMOUNT_LIMIT
-from ledger.parameters import PERIOD_MS_MIN
+from ledger.parameters import PERIOD_MS_MIN, PPM
 from ledger.transaction import INPUTS_MAX
 
 
@@ -85,6 +85,7 @@ def test_constants_equal_those_of_the_ledger() -> None:
     """Constants repeated to keep imports light are those of the rules."""
     assert units.PERIOD_MS_MIN == PERIOD_MS_MIN
     assert units.AMOUNT_LIMIT == AMOUNT_LIMIT
+    assert units.PPM == PPM
     assert selection.INPUTS_MAX == INPUTS_MAX
 
 
