@@ -260,7 +260,6 @@ def carry(
     fault = tx_file.fault_of(node, epoch, operation)
     if fault is not None:
         raise fault
-    schema = schema or f"marsa.validator.{operation.name}/1"
     does = "\n".join(tx_text.operation_lines("does     ", operation))
     if file is not None:
         ptx = _unsigned(node, operation, days * DAY_MS)
@@ -273,11 +272,13 @@ def carry(
             "needed": sum(item.needed for item in wanted),
         }
         text = f"{does}\nwritten to {file}; who must sign it: {signers}"
-        emit(schema, value, f"{text}\nnext: marsa tx sign {file} --key roles.json")
+        next_text = f"next: marsa tx sign {file} --key roles.json"
+        emit("marsa.tx.unsigned/1", value, f"{text}\n{next_text}")
         return
     tx = approved_by_devnet(node, epoch, operation, by)
     outcome = tx_ptx.send(node, tx, wait_ms)
     value = {**tx_ptx.outcome_json(outcome), "approvals": len(tx.witness.signatures)}
+    schema = schema or f"marsa.validator.{operation.name}/1"
     emit(schema, value, lambda: f"{does}\n{outcome_text(outcome)}")
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from cli import bench_ceiling, bench_run, output, payments
 from cli.main import run
+from cli.node_setup import init
 from tests.cli.bench_devnet import bench_devnet
+from tests.cli.devnet_node import BLUEPRINT
 from tests.cli.live_node import LiveNode
 from tests.ledger.world import TIME_MS
 from tests.output_schemas import check, note_type
@@ -81,6 +83,15 @@ def bench_node(marsa_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Li
     monkeypatch.setattr(bench_ceiling, "cores", lambda: 1)
     with bench_devnet(marsa_home) as node:
         yield node
+
+
+@pytest.fixture
+def observer(tmp_path: Path) -> Path:
+    """The directory of a node that only follows, with some options in its file."""
+    path = tmp_path / "watcher"
+    addresses, peers = {"api": "127.0.0.1:18640"}, {"acme": "[::1]:1"}
+    init(path, BLUEPRINT.genesis, "watcher", None, addresses=addresses, peers=peers)
+    return path
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_both_forms_of_the_answer(monkeypatch: pytest.MonkeyPatch, marsa: Marsa)
     monkeypatch.setattr(Bench, "__init__", lambda self, target, seconds, accounts: None)
     monkeypatch.setattr(Bench, "measure", lambda self: FIGURES)
     found = marsa("bench", "catchup", "--json").json
-    assert found.pop("schema") == "marsa.bench.catchup/1"
+    assert found["schema"] == "marsa.bench.catchup/1"
     assert (found["ratio"], found["kept"], found["quiet"]["tps"]) == (4.0, 0.9, 4_000.0)
     assert found["busy"]["blocks"] == 150
     assert found["load_average"] == [0.5, 1.5]

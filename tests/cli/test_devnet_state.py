@@ -247,6 +247,8 @@ def test_env_is_what_a_shell_reads(marsa: Marsa, marsa_home: Path) -> None:
     lines = marsa("devnet", "env").out.splitlines()
     assert lines[0] == "export MARSA_NODE=http://127.0.0.1:20000"
     assert lines[1].startswith("export MARSA_HOME=")
+    found = marsa("devnet", "env", "--json").json
+    assert lines == [f"export {name}={found[name]}" for name in ("MARSA_NODE", "MARSA_HOME")]
 
 
 def test_logs_show_the_last_lines(marsa: Marsa) -> None:

@@ -101,6 +101,7 @@ def test_white_space_does_not_change_the_hash(marsa: Marsa, tmp_path: Path) -> N
     file.write_text(json.dumps(json.loads(text)))
     expected = chain_id(load(text.encode())).hex()
     assert marsa("genesis", "hash", file).out.strip() == expected
+    assert marsa("genesis", "hash", file, "--json").json["genesis_hash"] == expected
 
 
 def test_check_and_show_give_the_figures(marsa: Marsa) -> None:

@@ -29,8 +29,11 @@ def grant(marsa: Marsa, node: LiveNode, tmp_path: Path) -> Path:
     """The grant of a new issuer, its keys beside it."""
     file = tmp_path / "kite.json"
     named = ("--id", "kite", "--name", "Kite Compute", "--issuer")
-    made = marsa("validator", "grant", file, *named, "--keys", tmp_path / "kite-keys", "--json")
+    keys = tmp_path / "kite-keys"
+    made = marsa("validator", "grant", file, *named, "--keys", keys, "--json")
     assert made.code == 0, made.out
+    told = (made.json["file"], made.json["licence"], made.json["keys"])
+    assert told == (str(file), "kite", str(keys))
     return file
 
 

@@ -14,6 +14,7 @@ from cli.errors import ExitCode
 from ledger import genesis
 from ledger.address import encode_address
 from ledger.amounts import format_amount
+from ledger.objects import LedgerClock
 from tests.cli.conftest import Marsa, Result
 from tests.cli.live_node import LiveNode, live_node
 from tests.ledger.world import COIN, TIME_MS, lock_of
@@ -182,8 +183,9 @@ def test_proof_verifies_offline_and_fails_when_changed(
     """tx proof, then verify-proof without a node; any changed hex digit or genesis is exit 9."""
     txid = marsa("tx", "send", "bob", "5", "--from", "alice", "--json").json["txid"]
     proof, trusted = tmp_path / "proof.json", tmp_path / "genesis.json"
-    assert marsa("tx", "proof", txid, "--out", proof).code == 0
-    assert json.loads(marsa("tx", "proof", txid).out) == json.loads(proof.read_text())
+    written = marsa("tx", "proof", txid, "--out", proof, "--json").json
+    assert (written["txid"], written["file"]) == (txid, str(proof))
+    assert marsa("tx", "proof", txid).json == json.loads(proof.read_text())
     trusted.write_bytes(genesis.dump(node.world.genesis))
     check = ("tx", "verify-proof", proof, "--genesis", trusted, "--node", "http://127.0.0.1:9")
     shown = marsa(*check, "--json")
@@ -279,6 +281,7 @@ def test_every_query_answers(marsa: Marsa, node: LiveNode, as_json: bool) -> Non
         ["validators"],
         ["params"],
         ["mempool"],
+        ["object", bytes([LedgerClock.TYPE]).hex()],
     ]
     for question in questions:
         shown = marsa("query", *question, *(["--json"] if as_json else []))

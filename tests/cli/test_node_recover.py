@@ -14,7 +14,6 @@ from cli.client import Client
 from cli.errors import CliError
 from node.config import NodeConfig
 from tests.cli.live_node import live_node
-from tests.cli.test_terminal import directory as directory  # an observer's: any will do
 
 WAIT_MS = 60_000
 REFUSED = CliError(
@@ -23,7 +22,7 @@ REFUSED = CliError(
 
 
 @pytest.fixture
-def node(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
+def node(observer: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
     """Makes a node whose admin socket gives these answers to the word, in turn; what was asked."""
     monkeypatch.setattr(node_setup, "POLL_S", 0.0)
     with live_node() as live, Client(live.url) as client:
@@ -54,32 +53,32 @@ def node(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 
 def test_it_is_told_until_enough_have_answered(
-    node: Callable[..., list[str]], directory: Path
+    node: Callable[..., list[str]], observer: Path
 ) -> None:
     asked = node(REFUSED, REFUSED, None, votes_after=4)
-    node_setup.recover(node_setup.load(directory, ()), WAIT_MS)
+    node_setup.recover(node_setup.load(observer, ()), WAIT_MS)
     assert asked.count("/recover") == 3
     assert asked.count("/status") == 5
 
 
 def test_what_it_said_last_stands_when_the_time_is_over(
-    node: Callable[..., list[str]], directory: Path
+    node: Callable[..., list[str]], observer: Path
 ) -> None:
     """Never taken: the refusal itself; taken and no vote yet: that."""
     node(REFUSED, votes_after=9)
     with pytest.raises(CliError, match="3 are needed") as refused:
-        node_setup.recover(node_setup.load(directory, ()), 0)
+        node_setup.recover(node_setup.load(observer, ()), 0)
     assert (refused.value.code, refused.value.hint) == ("not_recoverable", "start them")
     node(None, votes_after=9)
     with pytest.raises(CliError, match="it waits") as late:
-        node_setup.recover(node_setup.load(directory, ()), 0)
+        node_setup.recover(node_setup.load(observer, ()), 0)
     assert late.value.code == "not_voting_yet"
 
 
 def test_a_node_that_votes_has_nothing_to_recover(
-    node: Callable[..., list[str]], directory: Path
+    node: Callable[..., list[str]], observer: Path
 ) -> None:
     asked = node(REFUSED, votes_after=0)
     with pytest.raises(CliError):
-        node_setup.recover(node_setup.load(directory, ()), WAIT_MS)
+        node_setup.recover(node_setup.load(observer, ()), WAIT_MS)
     assert asked == ["/recover", "/status"]

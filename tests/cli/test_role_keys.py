@@ -28,7 +28,9 @@ def code_of(result: Result) -> tuple[int, str]:
 def directory(marsa: Marsa, tmp_path: Path) -> Path:
     """New keys of the provider 'kite'."""
     made = tmp_path / "kite-keys"
-    assert marsa("validator", "keys", "new", made, "--id", "kite").code == ExitCode.OK
+    told = marsa("validator", "keys", "new", made, "--id", "kite", "--json").json
+    shown = marsa("validator", "keys", "show", made, "--json").json
+    assert (told["directory"], told["licence"], told["keys"]) == (str(made), "kite", shown["keys"])
     return made
 
 

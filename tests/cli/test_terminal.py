@@ -14,12 +14,10 @@ import msgspec
 import pytest
 
 from cli import doctor, node_peers, node_top
-from cli.node_setup import init
 from node.api import node_schemas, schemas
 from node.config import Options
 from tests.cli.conftest import Marsa, Result
 from tests.cli.live_node import LiveNode, live_node
-from tests.node.test_app import GENESIS
 
 CHECK_FAILED = 9
 NOW_MS = 1_800_000_000_000
@@ -29,15 +27,6 @@ NOW_MS = 1_800_000_000_000
 def node(marsa_home: object) -> Iterator[LiveNode]:
     with live_node() as node:
         yield node
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """An observer's, with one option of its own in the file."""
-    path = tmp_path / "watcher"
-    addresses = {"api": "127.0.0.1:18640"}
-    init(path, GENESIS, "watcher", None, addresses=addresses, peers={"acme": "[::1]:1"})
-    return path
 
 
 # config
@@ -50,10 +39,10 @@ def shown(result: Result) -> dict[str, dict[str, object]]:
 
 
 def test_every_option_is_shown_with_its_origin(
-    marsa: Marsa, directory: Path, monkeypatch: pytest.MonkeyPatch
+    marsa: Marsa, observer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flag wins over a variable, that over the file, that over what is built in."""
-    options = shown(marsa("config", "show", directory, "--json"))
+    options = shown(marsa("config", "show", observer, "--json"))
     assert options["name"] == {"value": "watcher", "origin": "marsa.toml"}
     assert options["api.listen"] == {"value": "127.0.0.1:18640", "origin": "marsa.toml"}
     assert options["p2p.peers"]["value"] == {"acme": "[::1]:1"}
@@ -61,30 +50,31 @@ def test_every_option_is_shown_with_its_origin(
     monkeypatch.setenv("MARSA_LOG_LEVEL", "warning")
     monkeypatch.setenv("MARSA_API_LISTEN", "127.0.0.1:18641")
     flag = ("--set", "api.listen=127.0.0.1:18642")
-    options = shown(marsa("config", "show", directory, *flag, "--json"))
+    options = shown(marsa("config", "show", observer, *flag, "--json"))
     assert options["log.level"] == {"value": "warning", "origin": "MARSA_LOG_LEVEL"}
     assert options["api.listen"] == {"value": "127.0.0.1:18642", "origin": "--set api.listen"}
 
 
-def test_options_as_a_table(marsa: Marsa, directory: Path) -> None:
+def test_options_as_a_table(marsa: Marsa, observer: Path) -> None:
     """The origin is a column of its own, and only where it is asked for."""
-    plain = marsa("config", "show", directory).out
-    told = marsa("config", "show", directory, "--origin").out
+    plain = marsa("config", "show", observer).out
+    told = marsa("config", "show", observer, "--origin").out
     assert "built in" not in plain
     assert 'log.level                            "info"' in plain
     line = next(line for line in told.splitlines() if line.startswith("p2p.peers"))
     assert line.split() == ["p2p.peers", "acme=[::1]:1", "marsa.toml"]
 
 
-def test_options_that_contradict_are_named(marsa: Marsa, directory: Path) -> None:
+def test_options_that_contradict_are_named(marsa: Marsa, observer: Path) -> None:
     """`config check` judges the file, whether or not a node could start with it."""
-    assert marsa("config", "check", directory).code == 0
-    bad = marsa("config", "check", directory, "--set", "api.listen=0.0.0.0:80", "--json")
+    good = marsa("config", "check", observer, "--json").json
+    assert (good["ok"], good["set"] > 0) == (True, True)
+    bad = marsa("config", "check", observer, "--set", "api.listen=0.0.0.0:80", "--json")
     assert (bad.code, bad.json["error"]["code"]) == (CHECK_FAILED, "bad_config")
     assert "api.public = true" in bad.json["error"]["message"]
-    with (directory / "marsa.toml").open("a") as file:
+    with (observer / "marsa.toml").open("a") as file:
         file.write("[logs]\nlevel = 3\n")
-    bad = marsa("config", "check", directory)
+    bad = marsa("config", "check", observer)
     assert (bad.code, "`logs`" in bad.err) == (CHECK_FAILED, True)
 
 

@@ -45,10 +45,12 @@ def test_new_backup_import_and_verify_agree(
     assert again.json["address"] == made.json["address"]
     assert again.json["uuid"] != made.json["uuid"]
     copy = tmp_path / "copy.txt"
-    assert marsa("wallet", "backup", "one", "--words-file", copy, *options).code == 0
+    kept = marsa("wallet", "backup", "one", "--words-file", copy, *options)
+    assert (kept.json["name"], kept.json["file"]) == ("one", str(copy))
     assert copy.read_text() == words.read_text()
-    assert marsa("wallet", "verify-backup", "two", "--words-file", copy).code == 0
-    for output in (made, again):
+    checked = marsa("wallet", "verify-backup", "two", "--words-file", copy, "--json")
+    assert (checked.json["name"], checked.json["ok"]) == ("two", True)
+    for output in (made, again, kept, checked):
         assert not set(words.read_text().split()[:3]) <= set((output.out + output.err).split())
 
 
@@ -118,7 +120,9 @@ def test_messages_are_signed_and_checked(marsa: Marsa, password_file: Path) -> N
         marsa("wallet", "new", name, *option)
     signed = marsa("wallet", "sign-message", "one", "hello — مرحبا", *option, "--json").json
     check = ("wallet", "verify-message", signed["address"])
-    assert marsa(*check, "hello — مرحبا", signed["signature"]).code == 0
+    good = marsa(*check, "hello — مرحبا", signed["signature"], "--json").json
+    told = (good["ok"], good["address"], good["message"])
+    assert told == (True, signed["address"], "hello — مرحبا")
     assert marsa(*check, "hello", signed["signature"]).code == ExitCode.CHECK_FAILED
     flipped = signed["signature"][:-2] + ("00" if signed["signature"][-2:] != "00" else "01")
     assert marsa(*check, "hello — مرحبا", flipped).code == ExitCode.CHECK_FAILED

@@ -34,7 +34,7 @@ def test_paused_node(cluster: Cluster) -> None:
     assert "go on with: marsa devnet resume val0" in cluster.marsa("devnet", "status").out
     sent = cluster.send("5", "alice", "bob", "--node", cluster.api(1), "--wait", "20s")
     assert sent["status"] == "final"
-    cluster.marsa("devnet", "resume")
+    assert cluster.marsa("devnet", "resume", "--json").json["nodes"] == ["val0"]
     until(lambda: cluster.nodes()["val0"]["height"] == cluster.nodes()["val1"]["height"], "level")
     cluster.marsa("devnet", "pause", "val1", "bolt", "2")
     process = processes.running(cluster.node_dir("val2"))
@@ -61,7 +61,8 @@ def test_links_that_are_cut_and_slow(cluster: Cluster) -> None:
     cluster.marsa("devnet", "heal")
     assert cluster.status()["links"] == []
     until(lambda: cluster.nodes()["val0"]["height"] == cluster.nodes()["val1"]["height"], "level")
-    cluster.marsa("devnet", "delay", "3", "50ms", "--rate", "512")
+    slow = cluster.marsa("devnet", "delay", "3", "50ms", "--rate", "512", "--json").json
+    assert (slow["node"], slow["delay_ms"], slow["rate_kib"]) == ("val3", 50, 512)
     assert cluster.send("5", "alice", "bob")["status"] == "final"
     halved = cluster.marsa("devnet", "partition", "0,1/2,3", "--for", "300ms", "--json").json
     assert halved["groups"] == [["val0", "val1"], ["val2", "val3"]]

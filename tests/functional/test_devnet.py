@@ -35,7 +35,8 @@ def test_up_pay_down_and_up_again(cluster: Cluster) -> None:
     assert (sent["status"], sent["amount"]) == ("final", "5000000")
     assert cluster.balance("bob") == FUNDS + 5_000_000
     assert cluster.balance("alice") == FUNDS - 5_000_000 - int(sent["fee"])
-    cluster.marsa("devnet", "fund", "carol", "1.5")
+    funded = cluster.marsa("devnet", "fund", "carol", "1.5", "--json").json
+    assert (funded["status"], funded["amount"]) == ("final", "1500000")
     assert cluster.balance("carol") == FUNDS + 1_500_000
     assert cluster.marsa("devnet", "down", "--json").json["stopped"] == 4
     assert cluster.status()["missing"] == ["val0", "val1", "val2", "val3"]
@@ -91,8 +92,9 @@ def test_panel_of_a_devnet(cluster: Cluster) -> None:
 
 def test_primary_killed(cluster: Cluster) -> None:
     """Without val0 the next payment is final in ten seconds; val0 comes back with equal roots."""
-    cluster.up()
-    cluster.marsa("devnet", "kill", "val0")
+    pid = cluster.up()["nodes"][0]["pid"]
+    killed = cluster.marsa("devnet", "kill", "val0", "--json").json
+    assert (killed["node"], killed["pid"]) == ("val0", pid)
     assert cluster.send("5", "alice", "bob", "--wait", "10s")["status"] == "final"
     states = cluster.nodes()
     assert (states["val0"]["state"], states["val0"]["alive"]) == ("down", False)
@@ -197,7 +199,8 @@ def test_lost_vote_log(cluster: Cluster) -> None:
     assert cluster.nodes()["val3"]["state"] == "following"
     refused = cluster.marsa("node", "recover", cluster.node_dir("val3"), "--json", code=8)
     assert "only copy" in refused.error["message"]
-    cluster.marsa("node", "recover", cluster.node_dir("val3"), "--yes")
+    told = cluster.marsa("node", "recover", cluster.node_dir("val3"), "--yes", "--json").json
+    assert (told["licence"], told["accepted"]) == ("delta", True)
     for _ in range(4):
         cluster.send("1", "alice", "bob")
     until(lambda: cluster.nodes()["val3"]["state"] == "voting", "val3 votes")

@@ -26,7 +26,8 @@ def test_reset_node_comes_back_and_votes(cluster: Cluster) -> None:
     refused = cluster.marsa("node", "reset", directory, "--json", code=8).error
     assert refused["code"] == "confirmation_needed"
     for _ in range(2):  # the second time there is only genesis to delete
-        cluster.marsa("node", "reset", directory, "--yes")
+        told = cluster.marsa("node", "reset", directory, "--yes", "--json").json
+        assert (told["name"], told["directory"]) == ("delta", str(directory))
     assert {name: (directory / name).read_bytes() for name in kept} == kept
     assert sorted(path.name for path in directory.glob(".chain*")) == []
     cluster.marsa("devnet", "restart", "val3")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.functional.cluster import Cluster
+from tests.functional.cluster import Cluster, until
 
 pytestmark = pytest.mark.functional
 
@@ -25,18 +25,23 @@ def test_snapshot_and_restore(cluster: Cluster) -> None:
     assert first is not None, refused
     assert int(first[1]) <= blocks[0] and blocks[1] <= int(first[2])
     assert all(node["alive"] for node in cluster.nodes().values())
-    cluster.marsa("devnet", "restore", "before", "--yes")
+    back = cluster.marsa("devnet", "restore", "before", "--yes", "--json").json
+    assert (back["snapshot"], back["running"]) == ("before", True)
     assert cluster.balance("alice") == before
     assert cluster.marsa("tx", "show", kept["txid"], "--json").json["status"] == "final"
     assert cluster.marsa("tx", "show", lost["txid"], "--json", code=None).json.get("status") in (
         None,
         "unknown",
     )
-    assert {node["state"] for node in cluster.nodes().values()} == {"voting", "primary"}
+    until(lambda: states(cluster) == {"voting", "primary"}, "all vote")
     assert cluster.send("7", "alice", "bob")["status"] == "final"
     cluster.marsa("audit", "chain")
     assert not list(cluster.home.glob(".devnet-*.new"))
     assert copied["snapshot"] == "before"
+
+
+def states(cluster: Cluster) -> set[str]:
+    return {node["state"] for node in cluster.nodes().values()}
 
 
 def test_wrong_names(cluster: Cluster) -> None:
@@ -52,7 +57,8 @@ def test_wrong_names(cluster: Cluster) -> None:
     assert all(node["alive"] for node in cluster.nodes().values())
     cluster.marsa("devnet", "down")
     cluster.marsa("devnet", "snapshot", "after")
-    cluster.marsa("devnet", "restore", "after")  # nothing is lost: there is nothing to ask
+    # Nothing is lost: there is nothing to ask.
+    assert not cluster.marsa("devnet", "restore", "after", "--json").json["running"]
     cluster.up()
     cluster.send("5", "alice", "bob")
     cluster.marsa("devnet", "down")
