@@ -167,7 +167,8 @@ def curl(method: str, path: str, made: dict[str, Any]) -> str:
 
 
 def _example(item: dict[str, Any]) -> str:
-    return str(item.get("example", item["name"].upper()))
+    example = item.get("example", item["name"].upper())
+    return ",".join(example) if isinstance(example, list) else str(example)
 
 
 def _contents(content: dict[str, Any]) -> str:

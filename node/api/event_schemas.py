@@ -5,13 +5,16 @@ Imports msgspec alone, as `node.api.schemas` does.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from node.api.forms import Count, Hex, Hex32
 from node.api.schemas import Answer
 
 Topic = Literal["blocks", "transactions", "orders", "objects"]
 TOPICS: tuple[Topic, ...] = ("blocks", "transactions", "orders", "objects")
+Topics = Annotated[list[Topic], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
 
 
 class TransactionEvent(Answer, frozen=True, kw_only=True):

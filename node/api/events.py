@@ -27,6 +27,7 @@ from node.api.event_schemas import (
     ObjectEvent,
     OrderEvent,
     Topic,
+    Topics,
     TransactionEvent,
 )
 from node.api.forms import Count
@@ -156,8 +157,10 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     query = read_query(request)
     services = request.app[SERVICES]
     topics = _read_topics(query.get("topics"))
-    after = request.headers.get(LAST_EVENT_ID, query.get("after"))
-    height = services.chain.height if after is None else read_number(after, "the last height")
+    height = services.chain.height
+    for seen in (query.get("after"), request.headers.get(LAST_EVENT_ID)):
+        if seen is not None:
+            height = read_number(seen, "the last height")
     with request.app[STREAMS].take(1):
         listener = services.events.join(height)
         connection = request.protocol
@@ -284,8 +287,13 @@ ROUTES = (
         "/v1/events",
         get_events,
         None,
-        Parameter("topics", str, f"Some of {', '.join(TOPICS)}; `blocks` without it.", "blocks"),
+        Parameter(
+            "topics", Topics, "What to tell, separated by commas; `blocks` without it.", "blocks"
+        ),
         Parameter("after", Count, "Every event above this height comes first."),
+        headers=(
+            Parameter(LAST_EVENT_ID, Count, "The same; browsers send it when they come again."),
+        ),
         media_type=EVENT_STREAM,
         weight=20,
     ),

@@ -130,7 +130,7 @@ def _kinds(routes: Iterable[Route]) -> list[Any]:
     """Every type that a schema is made of, each once."""
     found: dict[int, Any] = {}
     for route in routes:
-        parameters = (*_path_parameters(route), *route.query)
+        parameters = (*_path_parameters(route), *route.query, *route.headers)
         forms = () if route.body is None else (route.body.form,)
         for kind in (*[item.kind for item in parameters], *forms, route.answer):
             if kind is not None:
@@ -148,6 +148,7 @@ def _operation(route: Route, schema_of: dict[int, dict[str, Any]]) -> dict[str, 
     summary, _, more = route.says.partition("\n\n")
     places = [("path", item) for item in _path_parameters(route)]
     places += [("query", item) for item in route.query]
+    places += [("header", item) for item in route.headers]
     made: dict[str, Any] = {
         "operationId": _operation_id(route),
         "tags": [route.path.split("/")[2]],
@@ -178,7 +179,12 @@ def _parameter(where: str, item: Parameter, schema_of: dict[int, dict[str, Any]]
     }
     if where == "path" or item.is_required:
         made["required"] = True
-    if item.example:
+    is_list = made["schema"].get("type") == "array"
+    if is_list:
+        made["explode"] = False
+    if item.example and is_list:
+        made["example"] = item.example.split(",")
+    elif item.example:
         made["example"] = int(item.example) if item.kind is Count else item.example
     return made
 

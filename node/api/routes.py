@@ -51,7 +51,8 @@ def _is_text(kind: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Of a query, or of a path where the path names it. `kind` is a type as msgspec reads it."""
+    """Of a query, of a path where the path names it, or a header. `kind` is a type as msgspec reads
+    it; of a list the query has its items with commas between them."""
 
     name: str
     kind: Any
@@ -63,7 +64,7 @@ class Parameter:
     """Of a text that is none."""
 
     def check(self, text: str) -> None:
-        """A text fits its kind; numbers and flags are for the route to read. Raises ApiError."""
+        """A text fits its kind; what is no text is for the route to read. Raises ApiError."""
         if not _is_text(self.kind):
             return
         try:
@@ -97,6 +98,8 @@ class Route:
     answer: Any
     """The struct of a 2xx answer in JSON; None where there is none."""
     query: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
+    """That are of this route alone."""
     body: Body | None = None
     codes: tuple[ApiCode | Reason, ...] = ()
     """Of its problems, beside those of every route."""

@@ -187,8 +187,9 @@ async def test_a_wrong_question_is_a_problem(query: str) -> None:
     async with open_api() as api:
         reply = await api.ask(f"/events?{query}")
         assert (reply.status, reply.code) == (400, "bad_request")
-        bad = await api.ask("/events", headers={"Last-Event-ID": "1.5"})
-        assert (bad.status, bad.code) == (400, "bad_request")
+        for path, seen in (("/events", "1.5"), ("/events?after=x", "1")):
+            bad = await api.ask(path, headers={"Last-Event-ID": seen})
+            assert (bad.status, bad.code) == (400, "bad_request")
         assert len(api.node.events) == 0
 
 
