@@ -29,6 +29,8 @@ from node.api.services import Services
 
 CURSOR_CHARS_MAX = 128
 NUMBER_MAX = JSON_INT_MAX
+NAME_CHARS_SHOWN = 64
+"""Of a name that is not known, in what is said of it."""
 """As the description says of every number."""
 INDEX_MAX = (1 << 32) - 1
 
@@ -105,10 +107,11 @@ def read_query(request: web.Request) -> Mapping[str, str]:
     for name, text in query.items():
         if name not in known:
             names = ", ".join(known) or "none"
-            raise ApiError(ApiCode.BAD_REQUEST, f"unknown parameter; this route has: {names}")
+            what = f"unknown parameter `{name[:NAME_CHARS_SHOWN]}`"
+            raise ApiError(ApiCode.BAD_REQUEST, f"{what}; this route has: {names}")
         known[name].check(text)
-    if len(query) != len(set(query)):
-        raise ApiError(ApiCode.BAD_REQUEST, "a parameter is given twice")
+        if len(query.getall(name)) > 1:
+            raise ApiError(ApiCode.BAD_REQUEST, f"{name} is given twice")
     return query
 
 

@@ -293,8 +293,8 @@ ROUTES = (
         schemas.TransactionStatus,
         Parameter(
             "wait",
-            Annotated[str, Meta(pattern=r"^([0-9]{1,4}ms|[0-5]s)\Z")],
-            "Hold the answer back so long, like 250ms or 5s, until its end is known.",
+            Annotated[str, Meta(pattern=r"^([1-4]?[0-9]{1,3}ms|5000ms|[0-5]s)\Z")],
+            "Hold the answer back so long, 250ms or at most 5s, until its end is known.",
             "5s",
         ),
         Parameter("proof", bool, "`false` leaves out the proof, which is costly.", "false"),
