@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import click
+import jsonschema_rs
 import pytest
 
+from cli.output import json_text
+from node.api.event_schemas import Gap, OrderEvent
+from node.api.schemas import Page
 from tests import output_schemas
 from tests.cli.command_tree import all_commands
-from tests.output_schemas import SCHEMAS, check, infer
+from tests.output_schemas import SCHEMAS, Structs, check, infer, noting, of_output
 
 ROOT = Path(__file__).parents[1]
 NAME = re.compile(r'"(marsa\.[a-z.-]+/[0-9]+)"')
@@ -37,6 +42,26 @@ def test_every_output_has_its_file_and_every_file_its_output() -> None:
     assert files == (in_source() - NOT_WRITTEN) | of_commands()
 
 
+def always_null(schema: Any, place: str = "") -> list[str]:
+    """The members that may be nothing but null."""
+    items = enumerate(schema) if isinstance(schema, list) else dict.items(schema)
+    found = []
+    for name, item in items:
+        if isinstance(item, dict | list):
+            is_choice = place.endswith("/anyOf")
+            found += [f"{place}/{name}"] if item == {"type": "null"} and not is_choice else []
+            found += always_null(item, f"{place}/{name}")
+    return found
+
+
+def test_no_member_is_always_null() -> None:
+    """A test has to read it with a value once, or the file would refuse all that it may be."""
+    schemas = {file.stem: json.loads(file.read_text("utf-8")) for file in SCHEMAS.glob("*.json")}
+    found = {name: always_null(schema) for name, schema in schemas.items()}
+    assert {name: places for name, places in found.items() if places} == {}
+    assert always_null(infer([{"a": None, "b": [{"c": None}]}], Structs({}))) != []
+
+
 def test_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A member more, one less, one of another type; what is no output of ours is not judged."""
     monkeypatch.delenv(output_schemas.SEEN, raising=False)
@@ -52,10 +77,36 @@ def test_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_narrowest_schema_of_what_was_seen() -> None:
     """Types are joined, what not all have is optional, members of a map are data."""
     seen = [{"a": 1, "b": [1, None]}, {"a": 1.5, "c": {"x": 1}, "logs": {"val0": []}}]
-    null, found = infer(seen)["anyOf"]
+    null, found = infer(seen, Structs({}))["anyOf"]
     assert null == {"type": "null"}
     assert found["required"] == ["a"]
     assert found["properties"]["a"] == {"type": ["null", "number"]}
     assert found["properties"]["b"]["anyOf"][1]["items"] == {"type": ["integer", "null"]}
     assert found["properties"]["c"]["anyOf"][1]["additionalProperties"] is False
     assert found["properties"]["logs"]["anyOf"][1] == {"type": "object"}
+
+
+def test_a_struct_says_more_than_what_was_seen_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its place is noted as it is written, in a list and in what is generic, too; there it stands
+    whole, with the members and the words that no test met."""
+    monkeypatch.setenv(output_schemas.SEEN, str(tmp_path))
+    gap, order = Gap(first=1, last=2), OrderEvent(id="00" * 32, state="ready", height=1)
+    value = {"gap": gap, "pages": [Page(items=[order, gap], next_cursor=None)]}
+    line = noting(json_text)("marsa.x/1", value)
+    noted: dict[str, set[str]] = {}
+    for words in (tmp_path / output_schemas.TYPES_NAME).read_text().splitlines():
+        _, place, kind = words.split()
+        noted.setdefault(place, set()).add(kind.rpartition(":")[2])
+    assert noted == {"./gap": {"Gap"}, "./pages/*/items/*": {"Gap", "OrderEvent"}}
+    module = Gap.__module__
+    places = {place: {f"{module}:{kind}" for kind in kinds} for place, kinds in noted.items()}
+    made = of_output("marsa.x/1", [json.loads(line)], Structs(places))
+    null, of_gap = made["properties"]["gap"]["anyOf"]
+    assert (null, of_gap) == ({"type": "null"}, {"$ref": "#/$defs/Gap"})
+    assert made["$defs"]["Gap"]["additionalProperties"] is False
+    assert made["$defs"]["OrderEvent"]["properties"]["id"]["pattern"] == "^[0-9a-f]{64}$"
+    validator = jsonschema_rs.validator_for(made)
+    assert validator.is_valid(json.loads(line))
+    assert not validator.is_valid(json.loads(line.replace('"from": 1', '"from": -1')))

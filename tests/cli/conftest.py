@@ -17,7 +17,7 @@ from tests.cli.bench_devnet import bench_devnet
 from tests.cli.devnet_node import BLUEPRINT
 from tests.cli.live_node import LiveNode
 from tests.ledger.world import TIME_MS
-from tests.output_schemas import check, note_type
+from tests.output_schemas import check, noting
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,7 @@ def marsa_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def noted_types(monkeypatch: pytest.MonkeyPatch) -> None:
     """What commands write is noted while the files of its schemas are made."""
-    plain = output.json_text
-
-    def noting(schema: str, value: object) -> str:
-        note_type(schema, value)
-        return plain(schema, value)
-
-    monkeypatch.setattr(output, "json_text", noting)
+    monkeypatch.setattr(output, "json_text", noting(output.json_text))
 
 
 @pytest.fixture

@@ -123,6 +123,8 @@ def test_challenge_dismissed(marsa: Marsa, live: LiveNode) -> None:
     assert bytes.fromhex(opened["asset"]) != live.world.asset("acme")
     assert len(opened["panel"]) == 5 and not {"meridian", "vantage"} & set(opened["panel"])
     assert held(live).state is CommitmentState.CONTESTED
+    doubt = marsa("capacity", "show", "acme", "west", "--json").json["challenge"]
+    assert (doubt["issuer"], doubt["panel"]) == ("acme", opened["panel"])
     text = marsa("capacity", "show", "acme", "west").out
     assert f"panel       {', '.join(opened['panel'])}" in text and "nobody yet" in text
     again = marsa("capacity", "challenge", "acme", "west", "--from", "alice", "--json")
@@ -228,6 +230,8 @@ def test_drawn_machines_are_opened(marsa: Marsa, node: LiveNode) -> None:
     text = marsa("capacity", "audits").out
     assert f"nonces for period {shown['period'] - 1}: 8 sealed, 8 revealed" in text
     pass_periods(node, 1)
+    drawn = marsa("capacity", "audits", "--json").json["drawn"]
+    assert (drawn[0]["issuer"], drawn[0]["devices"]) == ("acme", 48)
     lines = marsa("capacity", "audits").out.splitlines()
     assert [row.split()[0] for row in lines[-4:]] == ["acme", "bolt", "coral", "delta"]
     done = marsa("capacity", "open", "acme", "--json").json

@@ -13,6 +13,7 @@ from cli.errors import ExitCode
 from tests.cli.conftest import Marsa, Result
 from tests.cli.devnet_node import BLUEPRINT, devnet_node, write_json, write_role_keys
 from tests.cli.live_node import LiveNode
+from tests.cli.redeem_world import passes
 from tests.ledger.world import COIN, TIME_MS
 
 
@@ -115,9 +116,12 @@ def test_a_short_bond_says_what_is_missing(marsa: Marsa, node: LiveNode) -> None
     for name in ("bolt", "coral", "delta"):
         assert marsa("licence", "suspend", name, "--by", "regulator").code == 0
     shown = marsa("coin", "bond", "show", "acme", "--json").json
-    assert (shown["schema"], shown["worth"]) == ("marsa.coin.bond.show/1", "0")
+    assert (shown["worth"], shown["short_since_ms"]) == ("0", None)
     lines = marsa("coin", "bond", "show", "acme").out.splitlines()
     assert "nothing is minted until" in lines[-2]
     assert lines[-1].startswith("next: marsa coin bond deposit acme ")
     quote = marsa("coin", "quote", "1", "--issuer", "acme").out
     assert "no: short_bond" in quote and "next: marsa coin bond show acme" in quote
+    passes(node, 120)
+    assert marsa("coin", "bond", "show", "acme", "--json").json["short_since_ms"] > TIME_MS
+    assert "it is short for 1m" in marsa("coin", "bond", "show", "acme").out

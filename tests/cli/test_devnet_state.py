@@ -251,6 +251,15 @@ def test_env_is_what_a_shell_reads(marsa: Marsa, marsa_home: Path) -> None:
     assert lines == [f"export {name}={found[name]}" for name in ("MARSA_NODE", "MARSA_HOME")]
 
 
+def test_a_devnet_is_listed(marsa: Marsa) -> None:
+    """With what says whether it runs, where, and on which chain."""
+    place = plan.found("big", Founding(base_port=20_000))
+    (row,) = marsa("devnet", "ls", "--json").json["devnets"]
+    assert (row["name"], row["running"], row["nodes"]) == ("big", 0, 4)
+    assert (row["base_port"], row["genesis_hash"]) == (20_000, place.devnet.genesis_hash)
+    assert marsa("devnet", "ls").out.splitlines()[1].split()[:4] == ["big", "0", "of", "4"]
+
+
 def test_logs_show_the_last_lines(marsa: Marsa) -> None:
     """One node's lines as they are, several nodes' behind their names."""
     place: Place = plan.found("default", Founding())

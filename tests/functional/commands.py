@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import cli
-from tests.output_schemas import check
+from cli import output
+from tests.output_schemas import SEEN, check, noting
 
 MARSA = Path(sys.executable).with_name("marsa")
 COMMAND_S = 90
@@ -87,6 +88,8 @@ def _become_marsa(command: list[str], environment: dict[str, str], out: Path, er
     """In the fork, whose standard input is empty: what a shell would have given."""
     from cli.main import main
 
+    if SEEN in os.environ:
+        output.json_text = noting(output.json_text)
     for number, file in ((1, out), (2, err)):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, number)
