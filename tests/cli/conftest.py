@@ -74,6 +74,7 @@ def bench_node(marsa_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Li
     monkeypatch.setattr(bench_run, "PROBE_TRANSACTIONS", 30)
     monkeypatch.setattr(bench_run, "UNDER_WAY_MAX", 100)
     monkeypatch.setattr(bench_run, "CEILING_TRANSACTIONS", 20)
+    monkeypatch.setattr(bench_run, "SAMPLE_EVERY_S", 0.02)
     monkeypatch.setattr(bench_ceiling, "cores", lambda: 1)
     with bench_devnet(marsa_home) as node:
         yield node
