@@ -207,7 +207,7 @@ def status(is_watched: bool, name: str | None) -> None:
 
 Print the last lines of one log, or of all: those of nodes, of 'agents' which keep capacity and
 attestations fresh, of 'delivery' which serves orders, and of 'links' which cuts and delays. With -f
-go on until Ctrl-C.
+go on until Ctrl-C, but with --json, which is one object.
 """,
 )
 @click.argument("whose", metavar="[NAME]", required=False)
