@@ -120,7 +120,25 @@ class Checker:
 
 
 async def _end(process: Process | None) -> None:
-    if process is None or process.returncode is not None:
+    if process is None:
+        return
+    try:
+        await _stop(process)
+    finally:
+        await _drain(process)
+
+
+async def _drain(process: Process) -> None:
+    """What it left unread: a pipe is closed at its end alone, and a fast job's is full."""
+    assert process.stdout is not None  # It was asked for.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_S):
+            while await process.stdout.read(LINE_BYTES_MAX):
+                pass
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGCONT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import subprocess
 import sys
@@ -264,6 +265,19 @@ async def test_a_job_that_writes_no_units_fails_by_name(tmp_path: Path, program:
     async with Worker((sys.executable, str(path)), TERMS.order, 0) as worker:
         with pytest.raises(JobFailed):
             await worker.work(5, 10)
+
+
+def test_a_job_that_writes_more_than_is_read_leaves_no_file_open(tmp_path: Path) -> None:
+    """Its pipe is full when it is ended: what is left open is told when it is collected."""
+    path = tmp_path / "job.py"
+    path.write_text("number = 0\nwhile True:\n    print(number, '00' * 32, 1)\n    number += 1\n")
+
+    async def serve() -> None:
+        async with Worker((sys.executable, str(path)), TERMS.order, 0) as worker:
+            assert len(await worker.work(30, 3)) == 3
+
+    asyncio.run(serve())
+    gc.collect()
 
 
 def damaged(directory: Path, mode: int = 0o600) -> Path:
