@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[1]
 NAME = re.compile(r'"(marsa\.[a-z.-]+/[0-9]+)"')
 NOT_WRITTEN = frozenset(("marsa.ptx/2",))
 """A kind of file, which is no output of a command."""
-WITHOUT_RESULT = frozenset(("node.run", "redeem.serve"))
-"""They go on until they are told to end, and then have nothing to say."""
+WITHOUT_RESULT = frozenset(("node.run", "redeem.serve", "bench.growth"))
+"""Two go on until they are told to end, and then have nothing to say; of the third each of its
+measurements has a name."""
 
 
 def in_source() -> set[str]:
