@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
@@ -49,8 +50,7 @@ def to_json(value: Any, kind: Any) -> Any:
     """The JSON form of a value of the annotated type `kind`."""
     base, meta = _split(kind)
     if _is_struct(base):
-        fields = msgspec.structs.fields(base)
-        return {item.name: to_json(getattr(value, item.name), item.type) for item in fields}
+        return {name: to_json(getattr(value, name), item) for name, item in _fields(base).items()}
     if get_origin(base) is tuple:
         item_kind = get_args(base)[0]
         return [to_json(item, item_kind) for item in value]
@@ -79,17 +79,16 @@ def from_json(data: object, kind: Any, path: str) -> Any:
 def _read_struct(data: object, kind: Any, path: str) -> Any:
     if not isinstance(data, dict):
         raise Invalid(Reason.MALFORMED, f"{path or 'the file'}: expected an object")
-    fields = msgspec.structs.fields(kind)
-    names = {item.name for item in fields}
+    fields = _fields(kind)
     prefix = f"{path}." if path else ""
     for name in data:
-        if name not in names:
+        if name not in fields:
             raise Invalid(Reason.MALFORMED, f"{prefix}{name}: unknown key")
-    for name in (item.name for item in fields):
+    for name in fields:
         if name not in data:
             raise Invalid(Reason.MALFORMED, f"{prefix}{name}: missing")
     return kind(
-        **{item.name: from_json(data[item.name], item.type, prefix + item.name) for item in fields}
+        **{name: from_json(data[name], item, prefix + name) for name, item in fields.items()}
     )
 
 
@@ -115,6 +114,12 @@ def _read_amount(data: object, path: str) -> int:
     if amount is None:
         raise Invalid(Reason.MALFORMED, f"{path}: expected a string of 1 to 19 digits 0-9")
     return amount
+
+
+@cache
+def _fields(kind: type[Wire]) -> dict[str, Any]:
+    """Names and annotated types in their order: to work them out costs more than all else here."""
+    return {item.name: item.type for item in msgspec.structs.fields(kind)}
 
 
 def _split(kind: Any) -> tuple[Any, Meta | None]:
