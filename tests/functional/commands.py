@@ -29,7 +29,11 @@ KILLED_S = 10
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
-    ["node.app", *(found.name for found in pkgutil.walk_packages(cli.__path__, "cli."))]
+    [
+        "node.app",
+        *(found.name for found in pkgutil.walk_packages(cli.__path__, "cli.")),
+        "tests.functional.commands",  # where a fork finds what it is to do
+    ]
 )
 
 
