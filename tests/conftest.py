@@ -9,6 +9,7 @@ that only calculate.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -29,6 +30,17 @@ ROOT = Path(__file__).parents[1]
 
 settings.register_profile("marsa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("marsa")
+
+
+ALLOCATED_MAX = 20_000
+"""So many new objects before cycles among them are looked for; Python begins with 700."""
+
+
+def pytest_collection_finish() -> None:
+    """All that was imported and collected stays: it is not searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(ALLOCATED_MAX)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
