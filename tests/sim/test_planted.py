@@ -7,29 +7,24 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sim.planted_run import HARMLESS, LOUD, read_hints
+from tests.sim import planted_run
+from tests.sim.planted_run import HARMLESS, LOUD, read_hints, search
+from tests.sim.planted_search import Found
 from tests.sim.planting import load, names, original
 
-ROOT = Path(__file__).parents[2]
 BUGS_MIN = 25
 SAMPLE = ("quorum_2f", "certificate_left_behind", "lowest_view_wins", "longer_spellings_read")
 """A formula, a view change that forgets, one that chooses wrongly, one for a named test."""
-SAMPLE_SECONDS_MAX = 120
-SURVIVOR = """
-import sys
-from tests.sim import planted_run
-if __name__ == "__main__":
-    planted_run.HARMLESS = "none"
-    planted_run.names = lambda: ["canary_harmless"]
-    sys.exit(planted_run.main(["canary_harmless"]))
-"""
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Found]:
+    """What the search finds of the sample and of both canaries, each in a process of its own."""
+    return search([*SAMPLE, HARMLESS, LOUD])
 
 
 def function_of(item: Any) -> Any:
@@ -65,29 +60,22 @@ def test_the_list_is_whole() -> None:
     assert sorted(read_hints()) == names()
 
 
-def test_a_sample_is_found() -> None:
+def test_a_sample_is_found(
+    found: list[Found], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The search finds the sample and the loud canary, and nothing about the harmless one."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.sim.planted_run", *SAMPLE, HARMLESS, LOUD],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SAMPLE_SECONDS_MAX,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(SAMPLE)} of {len(SAMPLE)} found" in done.stdout
+    monkeypatch.setattr(planted_run, "search", lambda wanted: found)
+    assert planted_run.main([*SAMPLE, HARMLESS, LOUD]) == 0
+    assert f"{len(SAMPLE)} of {len(SAMPLE)} found" in capsys.readouterr().out
 
 
-def test_a_survivor_is_a_failure() -> None:
+def test_a_survivor_is_a_failure(
+    found: list[Found], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A bug that nobody finds makes the run fail: the harmless canary, taken for a bug."""
-    done = subprocess.run(
-        [sys.executable, "-c", SURVIVOR],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SAMPLE_SECONDS_MAX,
-        cwd=ROOT,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "FAILED canary_harmless: nobody found it" in done.stdout
+    survivor = [item for item in found if item.name == HARMLESS]
+    monkeypatch.setattr(planted_run, "search", lambda wanted: survivor)
+    monkeypatch.setattr(planted_run, "names", lambda: [HARMLESS])
+    monkeypatch.setattr(planted_run, "HARMLESS", "none")
+    assert planted_run.main([HARMLESS]) == 1
+    assert f"FAILED {HARMLESS}: nobody found it" in capsys.readouterr().out
