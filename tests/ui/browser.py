@@ -16,6 +16,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import (
     Browser,
+    BrowserContext,
     ConsoleMessage,
     Page,
     Request,
@@ -55,23 +56,44 @@ def open_browser() -> Iterator[Browser]:
             browser.close()
 
 
-class Visit:
-    """One page in a context of its own, and what it did that it must not do."""
+class Window:
+    """Stays open from one visit to the next, for to open one costs more than all that a visit does.
 
-    def __init__(self, browser: Browser, url: str, *, width: str) -> None:
-        self._context = browser.new_context(
+    Every visit has a tab of its own and finds nothing that another one left.
+    """
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.url = url
+        self.context: BrowserContext = browser.new_context(
             base_url=url,
-            viewport=WIDTHS[width],
+            viewport=WIDTHS["desktop"],
             color_scheme="light",
             reduced_motion="reduce",
             permissions=["clipboard-read", "clipboard-write"],
         )
-        self._context.set_default_timeout(WAIT_MS)
-        self.page: Page = self._context.new_page()
+        self.context.set_default_timeout(WAIT_MS)
+        self._blank = self.context.new_page()  # without a tab the window would close
+
+    def forget(self) -> None:
+        """What the browser keeps of this address, and everything that it has loaded."""
+        devtools = self.context.new_cdp_session(self._blank)
+        kept = {"origin": self.url, "storageTypes": "all"}
+        devtools.send("Storage.clearDataForOrigin", kept)
+        devtools.send("Network.clearBrowserCache")
+        devtools.detach()
+
+
+class Visit:
+    """One page in a tab of its own, and what it did that it must not do."""
+
+    def __init__(self, window: Window, *, width: str) -> None:
+        self._window = window
+        self._url = window.url
+        self.page: Page = window.context.new_page()
+        self.page.set_viewport_size(WIDTHS[width])
         self.faults: list[str] = []
         self.expected: tuple[str, ...] = ()
         """Parts of messages that a test brings about itself."""
-        self._url = url
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.page.on("request", self._on_request)
@@ -99,7 +121,8 @@ class Visit:
         return [str(item) for item in found]
 
     def end(self) -> None:
-        self._context.close()
+        self.page.close()
+        self._window.forget()
         faults = [text for text in self.faults if not any(part in text for part in self.expected)]
         assert faults == [], faults
 

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.functional.cluster import Cluster
-from tests.ui.browser import Visit, open_browser
+from tests.ui.browser import Visit, Window, open_browser
 
 MEMO = '<img src=x onerror="alert(1)"><b>Invoice 17</b>'
 PAYMENTS = 3
@@ -59,13 +59,21 @@ def devnet(browser: Browser) -> Iterator[Devnet]:
 NewVisit = Callable[..., Visit]
 
 
+@pytest.fixture(scope="module")
+def windows() -> dict[str, Window]:
+    """Those that are open, by address."""
+    return {}
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[NewVisit]:
+def visit(browser: Browser, windows: dict[str, Window]) -> Iterator[NewVisit]:
     """Makes visits: `visit(url, width=…)`; each is judged when the test ends."""
     made: list[Visit] = []
 
     def new(url: str, *, width: str = "desktop") -> Visit:
-        found = Visit(browser, url, width=width)
+        if url not in windows:
+            windows[url] = Window(browser, url)
+        found = Visit(windows[url], width=width)
         made.append(found)
         return found
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.functional.cluster import Cluster
-from tests.ui.browser import Visit
+from tests.ui.browser import Visit, Window
 
 ACTION_MS = 60_000
 """A restart waits for the node to vote."""
@@ -33,7 +33,7 @@ def cluster(browser: Browser) -> Iterator[Cluster]:
 @pytest.fixture
 def seen(browser: Browser, cluster: Cluster) -> Iterator[Visit]:
     address = cluster.marsa("devnet", "open", "--json").json["panel"].partition("#")[0]
-    found = Visit(browser, address.rstrip("/"), width="desktop")
+    found = Visit(Window(browser, address.rstrip("/")), width="desktop")
     yield found
     found.end()
 
