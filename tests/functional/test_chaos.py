@@ -25,6 +25,12 @@ HARD_SEED = 57
 parted and one of them is killed."""
 
 
+@pytest.fixture(scope="module")
+def faults(lasting: Cluster) -> None:
+    """Its links can be cut; each test leaves all of them whole."""
+    lasting.up("--faults")
+
+
 def test_paused_node(cluster: Cluster) -> None:
     """Payments go on without it, `status` names it, and `down` ends it all the same."""
     cluster.up()
@@ -42,36 +48,6 @@ def test_paused_node(cluster: Cluster) -> None:
     assert not processes.is_alive(process)
     refused = cluster.marsa("devnet", "pause", "val2", "--json", code=6)
     assert refused.error["code"] == "node_down"
-
-
-def test_links_that_are_cut_and_slow(cluster: Cluster) -> None:
-    """The rest of a network goes on without the one that is cut off, and it comes back."""
-    cluster.up("--faults")
-    parted = cluster.marsa("devnet", "partition", "acme", "--json").json
-    assert parted["groups"] == [["val0"], ["val1", "val2", "val3"]]
-    assert {frozenset((way["source"], way["target"])) for way in cluster.status()["links"]} == {
-        frozenset(("val0", other)) for other in parted["groups"][1]
-    }
-    assert "6 ways are cut, 0 slow" in cluster.marsa("devnet", "status").out
-    sent = cluster.send("5", "alice", "bob", "--node", cluster.api(1), "--wait", "20s")
-    behind = cluster.marsa(
-        "tx", "show", sent["txid"], "--node", cluster.api(0), "--json", code=None
-    )
-    assert behind.code == 6 or behind.json["status"] != "final"
-    cluster.marsa("devnet", "heal")
-    assert cluster.status()["links"] == []
-    until(lambda: cluster.nodes()["val0"]["height"] == cluster.nodes()["val1"]["height"], "level")
-    slow = cluster.marsa("devnet", "delay", "3", "50ms", "--rate", "512", "--json").json
-    assert (slow["node"], slow["delay_ms"], slow["rate_kib"]) == ("val3", 50, 512)
-    assert cluster.send("5", "alice", "bob")["status"] == "final"
-    halved = cluster.marsa("devnet", "partition", "0,1/2,3", "--for", "300ms", "--json").json
-    assert halved["groups"] == [["val0", "val1"], ["val2", "val3"]]
-    assert cluster.send("5", "alice", "bob", "--wait", "20s")["status"] == "final"
-    assert cluster.marsa("devnet", "heal", "--json").json["healed"] > 0
-    links = processes.running(cluster.directory / "links")
-    assert links is not None
-    cluster.marsa("devnet", "down")
-    assert not processes.is_alive(links)
 
 
 def test_links_of_a_devnet_without_forwarder(cluster: Cluster) -> None:
@@ -97,53 +73,6 @@ def test_links_of_a_devnet_without_forwarder(cluster: Cluster) -> None:
     cluster.marsa("devnet", "down")
     cluster.up()
     cluster.marsa("devnet", "heal")
-
-
-def test_chaos_is_clean(cluster: Cluster) -> None:
-    """Twenty seconds of faults under load on four validators: every rule holds, and all are back.
-
-    The schedule is the one that a dry run shows, and the history is on disk.
-    """
-    cluster.up("--faults")
-    words = ("devnet", "chaos", "--seed", SEED, "--for", "20s", "--json")
-    shown = cluster.marsa(*words, "--dry-run").json
-    done = cluster.marsa(*words, code=None)
-    result = done.json
-    assert (done.code, result["ok"], result["findings"]) == (0, True, []), result
-    assert result["schedule"]["steps"] == shown["steps"]
-    assert result["final"] > 20
-    assert result["command"] == f"marsa devnet chaos --seed {SEED} --for 20s"
-    records = history.read(Path(result["history"]))
-    happened = [record.fault for record in records if isinstance(record, history.Happening)]
-    assert len(happened) == len(shown["steps"])
-    assert any(isinstance(record, Pay) for record in records)
-    until(lambda: roots(cluster), "all nodes run and have one state root")
-    assert cluster.send("5", "alice", "bob")["status"] == "final"
-
-
-def test_hard_chaos_is_safe_and_recovers(cluster: Cluster) -> None:
-    """All four are disturbed at once, then two halves parted and one of them killed, so that
-    nobody has a quorum: all that was told holds, and payments go on after it."""
-    cluster.up("--faults")
-    words = ("devnet", "chaos", "--seed", HARD_SEED, "--for", "20s", "--hard", "--json")
-    done = cluster.marsa(*words, code=None)
-    result = done.json
-    assert (done.code, result["ok"], result["safe"], result["findings"]) == (0, True, True, [])
-    assert result["command"] == f"marsa devnet chaos --seed {HARD_SEED} --for 20s --hard"
-    steps = result["schedule"]["steps"]
-    assert [step["fault"] for step in steps] == ["one-way", "isolate", "halves", "kill"]
-    assert result["schedule"]["limit"] == 1
-    records = history.read(Path(result["history"]))
-    stops = [item for item in records if isinstance(item, history.Happening)]
-    assert {item.node for item in stops} == {"val0", "val1", "val2", "val3"}
-    parted = [item for item in stops if item.fault in ("halves", "kill")]
-    begin, end = max(item.start_ms for item in parted), min(item.end_ms for item in parted)
-    assert begin < end, "half of the validators dead, and the other half cut off from it"
-    final = {item.txid for item in records if isinstance(item, Look) and item.outcome == "final"}
-    early = {item.txid for item in records if is_final_before(item, end)}
-    assert 0 < len(early) < len(final)
-    until(lambda: roots(cluster), "all nodes run and have one state root")
-    assert cluster.send("5", "alice", "bob")["status"] == "final"
 
 
 def is_final_before(record: history.Record, end_ms: int) -> bool:
@@ -210,3 +139,81 @@ def start_broken(cluster: Cluster, name: str, rule: str) -> None:
     assert process is not None
     processes.save(directory, process)
     child.returncode = 0  # whoever ends the devnet ends it
+
+
+@pytest.mark.usefixtures("faults")
+def test_chaos_is_clean(lasting: Cluster) -> None:
+    """Twenty seconds of faults under load on four validators: every rule holds, and all are back.
+
+    The schedule is the one that a dry run shows, and the history is on disk.
+    """
+    words = ("devnet", "chaos", "--seed", SEED, "--for", "20s", "--json")
+    shown = lasting.marsa(*words, "--dry-run").json
+    done = lasting.marsa(*words, code=None)
+    result = done.json
+    assert (done.code, result["ok"], result["findings"]) == (0, True, []), result
+    assert result["schedule"]["steps"] == shown["steps"]
+    assert result["final"] > 20
+    assert result["command"] == f"marsa devnet chaos --seed {SEED} --for 20s"
+    records = history.read(Path(result["history"]))
+    happened = [record.fault for record in records if isinstance(record, history.Happening)]
+    assert len(happened) == len(shown["steps"])
+    assert any(isinstance(record, Pay) for record in records)
+    until(lambda: roots(lasting), "all nodes run and have one state root")
+    assert lasting.send("5", "alice", "bob")["status"] == "final"
+
+
+@pytest.mark.usefixtures("faults")
+def test_hard_chaos_is_safe_and_recovers(lasting: Cluster) -> None:
+    """All four are disturbed at once, then two halves parted and one of them killed, so that
+    nobody has a quorum: all that was told holds, and payments go on after it."""
+    words = ("devnet", "chaos", "--seed", HARD_SEED, "--for", "20s", "--hard", "--json")
+    done = lasting.marsa(*words, code=None)
+    result = done.json
+    assert (done.code, result["ok"], result["safe"], result["findings"]) == (0, True, True, [])
+    assert result["command"] == f"marsa devnet chaos --seed {HARD_SEED} --for 20s --hard"
+    steps = result["schedule"]["steps"]
+    assert [step["fault"] for step in steps] == ["one-way", "isolate", "halves", "kill"]
+    assert result["schedule"]["limit"] == 1
+    records = history.read(Path(result["history"]))
+    stops = [item for item in records if isinstance(item, history.Happening)]
+    assert {item.node for item in stops} == {"val0", "val1", "val2", "val3"}
+    parted = [item for item in stops if item.fault in ("halves", "kill")]
+    begin, end = max(item.start_ms for item in parted), min(item.end_ms for item in parted)
+    assert begin < end, "half of the validators dead, and the other half cut off from it"
+    final = {item.txid for item in records if isinstance(item, Look) and item.outcome == "final"}
+    early = {item.txid for item in records if is_final_before(item, end)}
+    assert 0 < len(early) < len(final)
+    until(lambda: roots(lasting), "all nodes run and have one state root")
+    assert lasting.send("5", "alice", "bob")["status"] == "final"
+
+
+@pytest.mark.usefixtures("faults")
+def test_links_that_are_cut_and_slow(lasting: Cluster) -> None:
+    """The rest of a network goes on without the one that is cut off, and it comes back. The last of
+    those that share a devnet."""
+    parted = lasting.marsa("devnet", "partition", "acme", "--json").json
+    assert parted["groups"] == [["val0"], ["val1", "val2", "val3"]]
+    assert {frozenset((way["source"], way["target"])) for way in lasting.status()["links"]} == {
+        frozenset(("val0", other)) for other in parted["groups"][1]
+    }
+    assert "6 ways are cut, 0 slow" in lasting.marsa("devnet", "status").out
+    sent = lasting.send("5", "alice", "bob", "--node", lasting.api(1), "--wait", "20s")
+    behind = lasting.marsa(
+        "tx", "show", sent["txid"], "--node", lasting.api(0), "--json", code=None
+    )
+    assert behind.code == 6 or behind.json["status"] != "final"
+    lasting.marsa("devnet", "heal")
+    assert lasting.status()["links"] == []
+    until(lambda: lasting.nodes()["val0"]["height"] == lasting.nodes()["val1"]["height"], "level")
+    slow = lasting.marsa("devnet", "delay", "3", "50ms", "--rate", "512", "--json").json
+    assert (slow["node"], slow["delay_ms"], slow["rate_kib"]) == ("val3", 50, 512)
+    assert lasting.send("5", "alice", "bob")["status"] == "final"
+    halved = lasting.marsa("devnet", "partition", "0,1/2,3", "--for", "300ms", "--json").json
+    assert halved["groups"] == [["val0", "val1"], ["val2", "val3"]]
+    assert lasting.send("5", "alice", "bob", "--wait", "20s")["status"] == "final"
+    assert lasting.marsa("devnet", "heal", "--json").json["healed"] > 0
+    links = processes.running(lasting.directory / "links")
+    assert links is not None
+    lasting.marsa("devnet", "down")
+    assert not processes.is_alive(links)

@@ -47,65 +47,6 @@ def test_up_pay_down_and_up_again(cluster: Cluster) -> None:
     cluster.marsa("audit", "chain")
 
 
-def test_every_node_is_ready_when_up_returns(cluster: Cluster) -> None:
-    """`up` ends when block 1 has a certificate on every node: each vouches for it at once."""
-    cluster.up()
-    for index in range(4):
-        found = cluster.marsa("query", "block", "1", "--node", cluster.api(index), "--json").json
-        assert len(found["certificate"]["signers"]) >= 3
-    states = [node["state"] for node in cluster.nodes().values()]
-    assert states == ["primary", "voting", "voting", "voting"]
-
-
-def test_up_twice_changes_nothing(cluster: Cluster) -> None:
-    """On a running devnet `up` finds everything there and says the same."""
-    assert cluster.up() == cluster.up()
-
-
-def test_panel_of_a_devnet(cluster: Cluster) -> None:
-    """`open` says where it is and under which key; a node that it kills is gone, and comes back; it
-    ends with the devnet and comes back with it, under the same key."""
-    cluster.up()
-    found = cluster.marsa("devnet", "open", "--json").json
-    assert found["explorer"] == f"{cluster.api(0)}/ui/"
-    address, _, key = found["panel"].partition("#")
-
-    def ask(path: str, body: bytes | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {key}"}
-        request = urllib.request.Request(address + path, data=body, headers=headers)
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return json.load(reply)
-
-    assert [item["alive"] for item in ask("state")["nodes"]] == [True] * 4
-    assert ask("actions", b'{"action": "kill", "nodes": ["val2"]}')["ok"]
-    assert not cluster.nodes()["val2"]["alive"]
-    assert "missing: val2" in ask("state")["trouble"]
-    assert ask("actions", b'{"action": "restart", "nodes": ["val2"]}')["ok"]
-    assert cluster.nodes()["val2"]["state"] == "voting"
-    cluster.marsa("devnet", "down")
-    with pytest.raises(urllib.error.URLError):
-        ask("state")
-    cluster.up()
-    assert cluster.marsa("devnet", "open", "--json").json == found
-    assert ask("state")["done"] == []
-
-
-def test_primary_killed(cluster: Cluster) -> None:
-    """Without val0 the next payment is final in ten seconds; val0 comes back with equal roots."""
-    pid = cluster.up()["nodes"][0]["pid"]
-    killed = cluster.marsa("devnet", "kill", "val0", "--json").json
-    assert (killed["node"], killed["pid"]) == ("val0", pid)
-    assert cluster.send("5", "alice", "bob", "--wait", "10s")["status"] == "final"
-    states = cluster.nodes()
-    assert (states["val0"]["state"], states["val0"]["alive"]) == ("down", False)
-    assert all(states[name]["view"] >= 1 for name in ("val1", "val2", "val3"))
-    back = cluster.marsa("devnet", "restart", "val0", "--json").json
-    assert back["height"] >= 2
-    roots = until(lambda: roots_at_one_height(cluster), "all nodes at one height")
-    assert len(set(roots)) == 1
-    assert cluster.send("5", "bob", "alice")["status"] == "final"
-
-
 def roots_at_one_height(cluster: Cluster) -> list[str] | None:
     nodes = cluster.nodes().values()
     if len({node["height"] for node in nodes}) > 1:
@@ -143,20 +84,6 @@ def test_two_of_four_killed(cluster: Cluster) -> None:
     cluster.marsa("tx", "wait", txid, "--wait", "10s")
 
 
-def test_reset_begins_a_new_chain(cluster: Cluster) -> None:
-    """A running devnet runs on until `reset` is confirmed, then runs again with another genesis and
-    all funds back."""
-    before = cluster.up()
-    cluster.send("5", "alice", "bob")
-    asked = cluster.marsa("devnet", "reset", "--json", code=8).error
-    assert asked["code"] == "confirmation_needed"
-    assert all(node["alive"] for node in cluster.nodes().values())
-    after = cluster.marsa("devnet", "reset", "--yes", "--json").json
-    assert after["genesis_hash"] != before["genesis_hash"]
-    assert cluster.balance("alice") == FUNDS
-    assert cluster.send("5", "alice", "bob")["status"] == "final"
-
-
 def test_seven_validators(cluster: Cluster) -> None:
     """A larger set tolerates two faults: with two killed payments go on."""
     made = cluster.up("-n", "7")
@@ -172,38 +99,6 @@ def test_deep_directory(cluster: Cluster) -> None:
     cluster.up()
     assert cluster.send("5", "alice", "bob")["status"] == "final"
     assert (cluster.node_dir("val0") / "admin.sock").is_socket()
-
-
-def test_node_started_by_an_interpreter_of_its_own(cluster: Cluster) -> None:
-    """What systems without fork do: the node joins as the others do."""
-    cluster.up()
-    cluster.marsa("devnet", "kill", "val3")
-    launch.spawn(cluster.node_dir("val3"))
-    until(lambda: cluster.nodes()["val3"]["state"] == "voting", "val3 votes")
-
-
-def test_lost_vote_log(cluster: Cluster) -> None:
-    """A node whose memory of votes is gone follows without voting until the operator's word."""
-    cluster.up()
-    cluster.send("5", "alice", "bob")
-    cluster.marsa("devnet", "kill", "val3")
-    (cluster.node_dir("val3") / "votes.wal").unlink()
-    checked = cluster.marsa("node", "check", cluster.node_dir("val3"), "--json").json
-    assert (checked["ok"], checked["votes"]) == (True, False)
-    assert "votes.wal is missing" in checked["reason"]
-    failed = cluster.marsa("devnet", "restart", "val3", "--json", code=9).error
-    assert (failed["code"], failed["details"]["node"]) == ("not_voting", "val3")
-    assert failed["details"]["height"] >= 2
-    assert "votes.wal is missing" in failed["message"]
-    assert f"marsa node recover {cluster.node_dir('val3')}" in failed["hint"]
-    assert cluster.nodes()["val3"]["state"] == "following"
-    refused = cluster.marsa("node", "recover", cluster.node_dir("val3"), "--json", code=8)
-    assert "only copy" in refused.error["message"]
-    told = cluster.marsa("node", "recover", cluster.node_dir("val3"), "--yes", "--json").json
-    assert (told["licence"], told["accepted"]) == ("delta", True)
-    for _ in range(4):
-        cluster.send("1", "alice", "bob")
-    until(lambda: cluster.nodes()["val3"]["state"] == "voting", "val3 votes")
 
 
 def test_terminal_shows_blocks_and_ctrl_c_stops(cluster: Cluster) -> None:
@@ -248,13 +143,121 @@ def read_until(terminal: int, words: str) -> str:
             time.sleep(0.02)
 
 
-def test_killed_launcher_leaves_the_nodes(cluster: Cluster) -> None:
-    """Nodes belong to nobody's session: each leads its own, and `down` finds them all."""
-    cluster.up()
-    for node in cluster.nodes().values():
+def test_every_node_is_ready_when_up_returns(made: Any, lasting: Cluster) -> None:
+    """`up` ends when block 1 has a certificate on every node: each vouches for it at once. The
+    first of the tests that share a devnet."""
+    for index in range(4):
+        found = lasting.marsa("query", "block", "1", "--node", lasting.api(index), "--json").json
+        assert len(found["certificate"]["signers"]) >= 3
+    states = [node["state"] for node in lasting.nodes().values()]
+    assert states == ["primary", "voting", "voting", "voting"]
+
+
+def test_up_twice_changes_nothing(made: Any, lasting: Cluster) -> None:
+    """On a running devnet `up` finds everything there and says the same."""
+    assert lasting.up() == made
+
+
+@pytest.mark.usefixtures("made")
+def test_panel_of_a_devnet(lasting: Cluster) -> None:
+    """`open` says where it is and under which key; a node that it kills is gone, and comes back; it
+    ends with the devnet and comes back with it, under the same key."""
+    found = lasting.marsa("devnet", "open", "--json").json
+    assert found["explorer"] == f"{lasting.api(0)}/ui/"
+    address, _, key = found["panel"].partition("#")
+
+    def ask(path: str, body: bytes | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {key}"}
+        request = urllib.request.Request(address + path, data=body, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return json.load(reply)
+
+    assert [item["alive"] for item in ask("state")["nodes"]] == [True] * 4
+    assert ask("actions", b'{"action": "kill", "nodes": ["val2"]}')["ok"]
+    assert not lasting.nodes()["val2"]["alive"]
+    assert "missing: val2" in ask("state")["trouble"]
+    assert ask("actions", b'{"action": "restart", "nodes": ["val2"]}')["ok"]
+    assert lasting.nodes()["val2"]["state"] == "voting"
+    lasting.marsa("devnet", "down")
+    with pytest.raises(urllib.error.URLError):
+        ask("state")
+    lasting.up()
+    assert lasting.marsa("devnet", "open", "--json").json == found
+    assert ask("state")["done"] == []
+
+
+@pytest.mark.usefixtures("made")
+def test_primary_killed(lasting: Cluster) -> None:
+    """Without val0 the next payment is final in ten seconds; val0 comes back with equal roots."""
+    before = lasting.nodes()["val0"]
+    assert before["state"] == "primary"
+    killed = lasting.marsa("devnet", "kill", "val0", "--json").json
+    assert (killed["node"], killed["pid"]) == ("val0", before["pid"])
+    sent = lasting.send("5", "alice", "bob", "--wait", "10s")
+    assert sent["status"] == "final"
+    states = lasting.nodes()
+    assert (states["val0"]["state"], states["val0"]["alive"]) == ("down", False)
+    assert all(states[name]["view"] > before["view"] for name in ("val1", "val2", "val3"))
+    back = lasting.marsa("devnet", "restart", "val0", "--json").json
+    assert back["height"] >= sent["height"]
+    roots = until(lambda: roots_at_one_height(lasting), "all nodes at one height")
+    assert len(set(roots)) == 1
+    assert lasting.send("5", "bob", "alice")["status"] == "final"
+
+
+def test_reset_begins_a_new_chain(made: Any, lasting: Cluster) -> None:
+    """A running devnet runs on until `reset` is confirmed, then runs again with another genesis and
+    all funds back."""
+    lasting.send("5", "alice", "bob")
+    asked = lasting.marsa("devnet", "reset", "--json", code=8).error
+    assert asked["code"] == "confirmation_needed"
+    assert all(node["alive"] for node in lasting.nodes().values())
+    after = lasting.marsa("devnet", "reset", "--yes", "--json").json
+    assert after["genesis_hash"] != made["genesis_hash"]
+    assert lasting.balance("alice") == FUNDS
+    assert lasting.send("5", "alice", "bob")["status"] == "final"
+
+
+@pytest.mark.usefixtures("made")
+def test_node_started_by_an_interpreter_of_its_own(lasting: Cluster) -> None:
+    """What systems without fork do: the node joins as the others do."""
+    lasting.marsa("devnet", "kill", "val3")
+    launch.spawn(lasting.node_dir("val3"))
+    until(lambda: lasting.nodes()["val3"]["state"] == "voting", "val3 votes")
+
+
+@pytest.mark.usefixtures("made")
+def test_lost_vote_log(lasting: Cluster) -> None:
+    """A node whose memory of votes is gone follows without voting until the operator's word."""
+    height = lasting.send("5", "alice", "bob")["height"]
+    lasting.marsa("devnet", "kill", "val3")
+    (lasting.node_dir("val3") / "votes.wal").unlink()
+    checked = lasting.marsa("node", "check", lasting.node_dir("val3"), "--json").json
+    assert (checked["ok"], checked["votes"]) == (True, False)
+    assert "votes.wal is missing" in checked["reason"]
+    failed = lasting.marsa("devnet", "restart", "val3", "--json", code=9).error
+    assert (failed["code"], failed["details"]["node"]) == ("not_voting", "val3")
+    assert failed["details"]["height"] >= height
+    assert "votes.wal is missing" in failed["message"]
+    assert f"marsa node recover {lasting.node_dir('val3')}" in failed["hint"]
+    assert lasting.nodes()["val3"]["state"] == "following"
+    refused = lasting.marsa("node", "recover", lasting.node_dir("val3"), "--json", code=8)
+    assert "only copy" in refused.error["message"]
+    told = lasting.marsa("node", "recover", lasting.node_dir("val3"), "--yes", "--json").json
+    assert (told["licence"], told["accepted"]) == ("delta", True)
+    for _ in range(4):
+        lasting.send("1", "alice", "bob")
+    until(lambda: lasting.nodes()["val3"]["state"] == "voting", "val3 votes")
+
+
+@pytest.mark.usefixtures("made")
+def test_killed_launcher_leaves_the_nodes(lasting: Cluster) -> None:
+    """Nodes belong to nobody's session: each leads its own, and `down` finds them all. The last
+    of the tests that share a devnet."""
+    for node in lasting.nodes().values():
         assert os.getsid(node["pid"]) == node["pid"]
-        found = processes.running(cluster.node_dir(node["name"]))
+        found = processes.running(lasting.node_dir(node["name"]))
         assert found is not None
         assert found.pid == node["pid"]
-    cluster.marsa("devnet", "down")
-    assert all(not node["alive"] for node in cluster.nodes().values())
+    lasting.marsa("devnet", "down")
+    assert all(not node["alive"] for node in lasting.nodes().values())

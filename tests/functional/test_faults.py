@@ -65,36 +65,6 @@ def test_all_killed_under_load(cluster: Cluster) -> None:
     assert cluster.send("5", "alice", "bob")["status"] == "final"
 
 
-def test_second_process_on_one_directory(cluster: Cluster) -> None:
-    """The second one ends at once and names the first; the first goes on."""
-    cluster.up()
-    pid = cluster.nodes()["val0"]["pid"]
-    second = cluster.marsa("node", "run", cluster.node_dir("val0"), "--json", code=9)
-    assert second.error["code"] == "directory_in_use"
-    assert str(pid) in second.error["message"]
-    assert cluster.nodes()["val0"]["pid"] == pid
-    assert cluster.send("5", "alice", "bob")["status"] == "final"
-
-
-def test_wrong_genesis(cluster: Cluster) -> None:
-    """`up` names the node at fault, shows its log, stops what it started; mended, it goes on."""
-    cluster.up()
-    cluster.send("5", "alice", "bob")
-    cluster.marsa("devnet", "down")
-    file = cluster.node_dir("val1") / "genesis.json"
-    right = file.read_bytes()
-    file.write_text(cluster.marsa("genesis", "new", "--devnet").out)
-    failed = cluster.marsa("devnet", "up", "--json", code=1)
-    assert failed.error["details"]["node"] == "val1"
-    assert any("wrong_genesis" in line for line in failed.error["details"]["log"])
-    assert len(cluster.status()["missing"]) == 4
-    found = cluster.marsa("node", "check", cluster.node_dir("val1"), "--json", code=9)
-    assert found.error["code"] == "wrong_genesis"
-    file.write_bytes(right)
-    cluster.up()
-    assert cluster.send("1", "alice", "bob")["height"] >= 3
-
-
 def test_port_in_use(cluster: Cluster) -> None:
     """The port and its owner are named before anything starts; another base port works."""
     with socket.socket() as taken:
@@ -138,29 +108,6 @@ def damage(chain: Path, name: str) -> None:
     middle = len(data) // 2
     data[middle : middle + 64] = bytes(byte ^ 0xFF for byte in data[middle : middle + 64])
     file.write_bytes(data)
-
-
-def test_little_space_left(cluster: Cluster) -> None:
-    """Below the first limit transactions are refused by name, below the second no node starts."""
-    cluster.up()
-    node = cluster.node_dir("val0")
-    cluster.marsa("devnet", "kill", "val0")
-    config = node / "marsa.toml"
-    text = config.read_text()
-    config.write_text(text.replace("# reject_below_mib = 1024", "reject_below_mib = 1048576"))
-    cluster.marsa("devnet", "restart", "val0")
-    refused = cluster.marsa(
-        *("tx", "send", "bob", "5", "--from", "alice", "--node", cluster.api(0), "--json"), code=5
-    )
-    assert refused.error["code"] == "low_disk_space"
-    assert cluster.send("5", "carol", "bob", "--node", cluster.api(1))["status"] == "final"
-    cluster.marsa("devnet", "kill", "val0")
-    full = cluster.marsa(
-        *("node", "check", node, "--set", "storage.stop_voting_below_mib=1048576", "--json"),
-        code=9,
-    )
-    assert full.error["code"] == "disk_full"
-    assert "MiB" in full.error["message"]
 
 
 @pytest.fixture
@@ -240,13 +187,68 @@ def test_nearly_full_disk(cluster: Cluster, small_disk: Path) -> None:
     until(lambda: not reason(), "val3 votes again")
 
 
-def test_readable_key(cluster: Cluster) -> None:
+@pytest.mark.usefixtures("made")
+def test_second_process_on_one_directory(lasting: Cluster) -> None:
+    """The second one ends at once and names the first; the first goes on."""
+    pid = lasting.nodes()["val0"]["pid"]
+    second = lasting.marsa("node", "run", lasting.node_dir("val0"), "--json", code=9)
+    assert second.error["code"] == "directory_in_use"
+    assert str(pid) in second.error["message"]
+    assert lasting.nodes()["val0"]["pid"] == pid
+    assert lasting.send("5", "alice", "bob")["status"] == "final"
+
+
+@pytest.mark.usefixtures("made")
+def test_wrong_genesis(lasting: Cluster) -> None:
+    """`up` names the node at fault, shows its log, stops what it started; mended, it goes on."""
+    height = lasting.send("5", "alice", "bob")["height"]
+    lasting.marsa("devnet", "down")
+    file = lasting.node_dir("val1") / "genesis.json"
+    right = file.read_bytes()
+    file.write_text(lasting.marsa("genesis", "new", "--devnet").out)
+    failed = lasting.marsa("devnet", "up", "--json", code=1)
+    assert failed.error["details"]["node"] == "val1"
+    assert any("wrong_genesis" in line for line in failed.error["details"]["log"])
+    assert len(lasting.status()["missing"]) == 4
+    found = lasting.marsa("node", "check", lasting.node_dir("val1"), "--json", code=9)
+    assert found.error["code"] == "wrong_genesis"
+    file.write_bytes(right)
+    lasting.up()
+    assert lasting.send("1", "alice", "bob")["height"] > height
+
+
+@pytest.mark.usefixtures("made")
+def test_little_space_left(lasting: Cluster) -> None:
+    """Below the first limit transactions are refused by name, below the second no node starts."""
+    node = lasting.node_dir("val0")
+    lasting.marsa("devnet", "kill", "val0")
+    config = node / "marsa.toml"
+    text = config.read_text()
+    config.write_text(text.replace("# reject_below_mib = 1024", "reject_below_mib = 1048576"))
+    lasting.marsa("devnet", "restart", "val0")
+    refused = lasting.marsa(
+        *("tx", "send", "bob", "5", "--from", "alice", "--node", lasting.api(0), "--json"), code=5
+    )
+    assert refused.error["code"] == "low_disk_space"
+    assert lasting.send("5", "carol", "bob", "--node", lasting.api(1))["status"] == "final"
+    lasting.marsa("devnet", "kill", "val0")
+    full = lasting.marsa(
+        *("node", "check", node, "--set", "storage.stop_voting_below_mib=1048576", "--json"),
+        code=9,
+    )
+    assert full.error["code"] == "disk_full"
+    assert "MiB" in full.error["message"]
+    config.write_text(text)
+    lasting.marsa("devnet", "restart", "val0")
+
+
+@pytest.mark.usefixtures("made")
+def test_readable_key(lasting: Cluster) -> None:
     """A node whose key others may read does not start, and the error holds the command."""
-    cluster.up()
-    cluster.marsa("devnet", "kill", "val2")
-    key = cluster.node_dir("val2") / "keys" / "consensus.json"
+    lasting.marsa("devnet", "kill", "val2")
+    key = lasting.node_dir("val2") / "keys" / "consensus.json"
     key.chmod(0o644)
-    failed = cluster.marsa("devnet", "restart", "val2", "--json", code=1)
+    failed = lasting.marsa("devnet", "restart", "val2", "--json", code=1)
     assert f"chmod 600 {key}" in failed.error["details"]["log"][-1]
     key.chmod(0o600)
-    cluster.marsa("devnet", "restart", "val2")
+    lasting.marsa("devnet", "restart", "val2")

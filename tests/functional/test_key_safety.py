@@ -38,16 +38,21 @@ def consensus_of(cluster: Cluster, index: int) -> Any:
 
 
 def follows(cluster: Cluster, *words: str) -> None:
-    """It follows without voting; its status and its log say why, and which command helps."""
+    """It follows without voting; its status and its log say why, and which command helps. The log
+    begins with the start before."""
     until(lambda: cluster.nodes()[VICTIM]["state"] == "following", "it follows")
     found = consensus_of(cluster, INDEX)
     assert not found["is_voting"]
-    log = (cluster.node_dir(VICTIM) / "node.log").read_text()
+    log = log_of(cluster).read_text()
     for word in (*words, "marsa node recover"):
         assert word in found["reason"]
         assert word in log
     shown = cluster.marsa("node", "status", "--node", cluster.api(INDEX)).out
     assert "marsa node recover" in shown
+
+
+def log_of(cluster: Cluster) -> Path:
+    return cluster.node_dir(VICTIM) / "node.log"
 
 
 def recovers(cluster: Cluster) -> None:
@@ -179,42 +184,6 @@ def running_with_clock_off(cluster: Cluster, directory: Path, hours: int) -> Ite
             child.wait(20)
 
 
-def test_restored_old_directory(cluster: Cluster) -> None:
-    """A backup of yesterday, database and log of votes together: the echo finds it."""
-    cluster.up()
-    image = image_of(cluster)
-    for _ in range(3):
-        cluster.send("1", "alice", "bob")
-    cluster.marsa("devnet", "kill", VICTIM)
-    for name in ("chain", "votes.wal"):
-        place = cluster.node_dir(VICTIM) / name
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
-        shutil.move(image / name, place)
-    cluster.marsa("devnet", "restart", VICTIM, code=9)
-    follows(cluster, "older than votes")
-    recovers(cluster)
-
-
-@pytest.mark.parametrize("what", ["damaged", "missing", "fresh"])
-def test_log_that_is_not_what_was_written(cluster: Cluster, what: str) -> None:
-    """A byte flipped within it, gone, or a new one in its place on a chain that has blocks."""
-    cluster.up()
-    cluster.send("5", "alice", "bob")
-    cluster.marsa("devnet", "kill", VICTIM)
-    path = cluster.node_dir(VICTIM) / "votes.wal"
-    if what == "damaged":
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 0xFF
-        path.write_bytes(data)
-    else:
-        path.unlink()
-    if what == "fresh":
-        WriteAheadLog.create(DiskLogFile(path), bytes(INSTANCE_ID_BYTES)).close()
-    cluster.marsa("devnet", "restart", VICTIM, code=9)
-    follows(cluster, what)
-    recovers(cluster)
-
-
 def test_two_processes_with_one_key(cluster: Cluster) -> None:
     """An older copy runs beside the original: the peers stay with the original, which goes on
     voting; the copy never votes, and everybody says so."""
@@ -295,26 +264,65 @@ def test_copy_takes_over_while_the_original_sleeps(cluster: Cluster) -> None:
     assert_no_evidence(cluster)
 
 
+@pytest.mark.usefixtures("made")
+def test_restored_old_directory(lasting: Cluster) -> None:
+    """A backup of yesterday, database and log of votes together: the echo finds it."""
+    image = image_of(lasting)
+    for _ in range(3):
+        lasting.send("1", "alice", "bob")
+    lasting.marsa("devnet", "kill", VICTIM)
+    for name in ("chain", "votes.wal"):
+        place = lasting.node_dir(VICTIM) / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+        shutil.move(image / name, place)
+    shutil.rmtree(image)
+    log_of(lasting).write_bytes(b"")
+    lasting.marsa("devnet", "restart", VICTIM, code=9)
+    follows(lasting, "older than votes")
+    recovers(lasting)
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("what", ["damaged", "missing", "fresh"])
+def test_log_that_is_not_what_was_written(lasting: Cluster, what: str) -> None:
+    """A byte flipped within it, gone, or a new one in its place on a chain that has blocks."""
+    lasting.send("5", "alice", "bob")
+    lasting.marsa("devnet", "kill", VICTIM)
+    path = lasting.node_dir(VICTIM) / "votes.wal"
+    if what == "damaged":
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    else:
+        path.unlink()
+    if what == "fresh":
+        WriteAheadLog.create(DiskLogFile(path), bytes(INSTANCE_ID_BYTES)).close()
+    log_of(lasting).write_bytes(b"")
+    lasting.marsa("devnet", "restart", VICTIM, code=9)
+    follows(lasting, what)
+    recovers(lasting)
+
+
+@pytest.mark.usefixtures("made")
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_clock_is_off(cluster: Cluster, hours: int) -> None:
+def test_clock_is_off(lasting: Cluster, hours: int) -> None:
     """A validator comes back an hour early or late, and it is its turn to propose: it says so, the
     others go on, no slot is signed twice; with the right time it is a member as before."""
-    cluster.up()
-    cluster.send("1", "alice", "bob")
-    victim = next(item for item in cluster.status()["nodes"] if item["state"] == "primary")["name"]
+    lasting.send("1", "alice", "bob")
+    victim = next(item for item in lasting.status()["nodes"] if item["state"] == "primary")["name"]
     index = int(victim.removeprefix("val"))
-    other = cluster.api((index + 1) % 4)
-    cluster.marsa("devnet", "kill", victim)
-    directory = cluster.node_dir(victim)
-    with running_with_clock_off(cluster, directory, hours):
+    other = lasting.api((index + 1) % 4)
+    lasting.marsa("devnet", "kill", victim)
+    directory = lasting.node_dir(victim)
+    with running_with_clock_off(lasting, directory, hours):
         direction = "behind" if hours < 0 else "ahead of"
-        until(lambda: status_of(cluster, cluster.api(index)), "it answers")
-        until(lambda: consensus_of(cluster, index)["connected"] == 4, "it is linked")
+        until(lambda: status_of(lasting, lasting.api(index)), "it answers")
+        until(lambda: consensus_of(lasting, index)["connected"] == 4, "it is linked")
         for _ in range(SAMPLES + 1):
-            assert cluster.send("1", "alice", "bob", "--node", other)["status"] == "final"
+            assert lasting.send("1", "alice", "bob", "--node", other)["status"] == "final"
 
         def warning() -> Any:
-            texts = cluster.nodes()[victim]["warnings"]
+            texts = lasting.nodes()[victim]["warnings"]
             return next((text for text in texts if "clock of this machine" in text), None)
 
         text = until(warning, "it says that its clock is off")
@@ -322,13 +330,13 @@ def test_clock_is_off(cluster: Cluster, hours: int) -> None:
         assert 3_590 <= int(text.split(" s ")[0].split()[-1]) <= 3_610
         assert "set it right" in text
         assert text.partition(" s ")[2] in (directory / "node.log").read_text()
-        shown = cluster.marsa("node", "status", "--node", cluster.api(index)).out
+        shown = lasting.marsa("node", "status", "--node", lasting.api(index)).out
         assert "warning: the clock of this machine is " in shown
         assert text.partition(" s ")[2] in shown
-    cluster.marsa("devnet", "restart", victim)
+    lasting.marsa("devnet", "restart", victim)
     for _ in range(2):
-        cluster.send("1", "alice", "bob", "--node", other)
-    until(lambda: cluster.nodes()[victim]["state"] in ("voting", "primary"), "it votes again")
-    assert not warnings_of(cluster)
+        lasting.send("1", "alice", "bob", "--node", other)
+    until(lambda: lasting.nodes()[victim]["state"] in ("voting", "primary"), "it votes again")
+    assert not warnings_of(lasting)
     assert_one_vote_a_slot(directory)
-    assert_no_evidence(cluster)
+    assert_no_evidence(lasting)
