@@ -25,6 +25,8 @@ WORKERS_MAX = 8
 """What one event loop keeps busy: beside the signature a transaction costs it as much again."""
 START_S = 10.0
 """In which a worker must answer for the first time."""
+ANSWER_S = 5.0
+"""A hundred times what 128 transactions of one signature take: it hangs."""
 
 log = logging.getLogger("marsa.workers")
 
@@ -35,6 +37,7 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._turn = asyncio.Lock()
+        self._exchanges: set[asyncio.Task[bytes]] = set()
         self.waiting = 0
         """Records that were given to it and not answered."""
         self.is_lost = False
@@ -52,30 +55,52 @@ class Worker:
         )
 
     async def ask(self, records: Sequence[bytes]) -> bytes:
-        """A byte for each record, 1 where it is good; none at all once the process is gone."""
-        if self.is_lost:
-            return bytes(len(records))
+        """A byte for each record, 1 where it is good; never 1 once the process is lost.
+
+        Whoever asks may be cancelled; the exchange goes on to its end, or the next answer would be
+        taken for that of another question.
+        """
+        exchange = asyncio.get_running_loop().create_task(self._exchange(records))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+        return await asyncio.shield(exchange)
+
+    async def _exchange(self, records: Sequence[bytes]) -> bytes:
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None and answers is not None, "started with pipes"
         self.waiting += len(records)
         try:
             async with self._turn:
-                requests.write(len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records))
-                await requests.drain()
-                return await answers.readexactly(len(records))
-        except (OSError, EOFError) as error:
-            if not self.is_lost:
-                self.is_lost = True
-                log.error("a verifying process is gone, the node does its work: %r", error)
+                if self.is_lost:
+                    return bytes(len(records))
+                async with asyncio.timeout(ANSWER_S):
+                    requests.write(len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records))
+                    await requests.drain()
+                    return await answers.readexactly(len(records))
+        except (OSError, EOFError, TimeoutError) as error:
+            self._lose(error)
             return bytes(len(records))
         finally:
             self.waiting -= len(records)
 
-    async def close(self) -> None:
-        """End it, if it has not ended."""
+    def _lose(self, error: Exception) -> None:
+        """Nothing that it says later has a known question."""
+        if self.is_lost:
+            return
+        self.is_lost = True
+        self._kill()
+        log.error("a verifying process is lost, the node does its work: %r", error)
+
+    def _kill(self) -> None:
         if self._process.returncode is None:
             self._process.kill()
+
+    async def close(self) -> None:
+        """End it, if it has not ended."""
+        self.is_lost = True
+        self._kill()
         await self._process.wait()
+        await asyncio.gather(*self._exchanges)
 
 
 class VerifyWorkers:

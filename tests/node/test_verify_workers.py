@@ -89,8 +89,39 @@ async def test_a_worker_that_dies_costs_speed_alone(caplog: pytest.LogCaptureFix
         await worker._process.wait()
         await asyncio.gather(workers.verify(txs[:2]), workers.verify(txs[2:]))
         assert not any(verifier.knows(tx) for tx in txs)
-    assert [record.message for record in caplog.records if "is gone" in record.message]
-    assert len([record for record in caplog.records if "is gone" in record.message]) == 1
+    assert len([record for record in caplog.records if "is lost" in record.message]) == 1
+
+
+async def test_a_worker_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped, it holds up nobody for longer than its time, and what it says later is not heard."""
+    monkeypatch.setattr(verify_workers, "ANSWER_S", 0.2)
+    txs = payments(3)
+    verifier = Verifier()
+    async with asyncio.timeout(WAIT_S), running(verifier, 1) as workers:
+        assert workers is not None
+        (worker,) = workers._workers
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        await workers.verify(txs)
+        await workers.verify(txs)
+        assert not any(verifier.knows(tx) for tx in txs)
+        assert await worker._process.wait() == -signal.SIGKILL
+
+
+async def test_whoever_asks_may_go_away() -> None:
+    """A client that hangs up while its batch is verified leaves no answer for the next one."""
+    key = SigningKey(b"k" * 32)
+    good = key.public + b"m" * 32 + key.sign(b"m" * 32)
+    worker = await Worker.start()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            for _ in range(5):
+                gone = asyncio.create_task(worker.ask([good] * 50))
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                gone.cancel()
+                assert await worker.ask([bytes(RECORD_BYTES)]) == b"\x00"
+    finally:
+        await worker.close()
 
 
 async def test_none_is_started_where_none_is_wanted_or_possible(
