@@ -115,7 +115,7 @@ async def test_whoever_asks_may_go_away() -> None:
     try:
         async with asyncio.timeout(WAIT_S):
             for _ in range(5):
-                gone = asyncio.create_task(worker.ask([good] * 50))
+                gone = asyncio.get_running_loop().create_task(worker.ask([good] * 50))
                 for _ in range(3):
                     await asyncio.sleep(0)
                 gone.cancel()
