@@ -25,11 +25,11 @@ SECONDS_MAX = 600
 
 
 _TABLE = {
-    "verify": ("cli.bench_verify:verify", "Signatures a second, on one core and on all."),
-    "apply": ("cli.bench_apply:apply", "What a transfer costs the ledger alone, part by part."),
-    "latency": ("cli.bench_latency:latency", "Finality at light load, or at a share of the peak."),
-    "growth": ("cli.bench_growth:growth", "Throughput with many outputs, or many listeners."),
-    "overload": ("cli.bench_overload:overload", "What is left under ten times the peak."),
+    "verify": ("cli.bench_commands:verify", "Signatures a second, on one core and on all."),
+    "apply": ("cli.bench_commands:apply", "What a transfer costs the ledger alone, part by part."),
+    "latency": ("cli.bench_commands:latency", "Finality at light load, or at a share of the peak."),
+    "growth": ("cli.bench_commands:growth", "Throughput with many outputs, or many listeners."),
+    "overload": ("cli.bench_commands:overload", "What is left under ten times the peak."),
 }
 
 

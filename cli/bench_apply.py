@@ -14,9 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
-from cli.base import Command, Number, examples
+from cli.bench_commands import APPLY_BLOCK
 from cli.bench_ledger import PARTS, OwnChain, PartClock
 from cli.bench_report import load_average, show
 from cli.bench_transactions import Coin, transfer
@@ -31,12 +29,7 @@ SCHEMA = "marsa.bench.apply/1"
 TRANSACTIONS = 10_000
 WARMUP = 2_000
 """Transfers that are not counted, before: caches of a chain that was just opened are empty."""
-BLOCK = 500
 ACCOUNTS = 500
-OUTPUTS_MIN = 50_000
-"""Far more than the transfers spend."""
-OUTPUTS_MAX = 6_000_000
-"""What one coin of the faucet pays for."""
 LABELS = {
     "decode": "of its bytes",
     "rules": "without state",
@@ -61,34 +54,6 @@ class Figures:
         return sum(self.parts_us.values())
 
 
-@click.command(
-    "apply",
-    cls=Command,
-    help=f"""{
-        examples(
-            "marsa bench apply",
-            "marsa bench apply --outputs 5000000 --directory /tmp/filled --json",
-        )
-    }
-
-Execute blocks of {BLOCK} transfers of 1 input and 2 outputs on a chain in LevelDB and say what each
-part of the work costs one core, per transfer. This is the work whose cost sets the ceiling of
-`marsa bench tps`. No network is needed.
-
-With --outputs the chain is filled first, and the transfers spend outputs drawn among all. In a
---directory the chain stays: a fill that was stopped goes on there, and another run finds it full.
-""",
-)
-@click.option(
-    "--outputs",
-    type=Number(OUTPUTS_MIN, OUTPUTS_MAX),
-    help="Unspent outputs to fill the chain with before.",
-)
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Keep the chain here.  [default: a temporary one]",
-)
 def apply(outputs: int | None, directory: Path | None) -> int:
     """Figures on standard output."""
     before = load_average()
@@ -127,8 +92,8 @@ def _measured(chain: OwnChain, coins: Sequence[Coin]) -> Figures:
     outputs = chain.held()
     with Progress("signing transfers", len(coins), "transfers"):
         raws = [transfer(chain.terms, chain.owners, coin) for coin in coins]
-    blocks = [raws[start : start + BLOCK] for start in range(0, len(raws), BLOCK)]
-    warm = WARMUP // BLOCK
+    blocks = [raws[start : start + APPLY_BLOCK] for start in range(0, len(raws), APPLY_BLOCK)]
+    warm = WARMUP // APPLY_BLOCK
     for block in blocks[:warm]:
         chain.run_block(block)
     clock = PartClock()
@@ -136,7 +101,7 @@ def _measured(chain: OwnChain, coins: Sequence[Coin]) -> Figures:
         for number, block in enumerate(blocks[warm:], 1):
             clock.lap("between")
             chain.run_block(block, clock.lap)
-            progress.reach(number * BLOCK)
+            progress.reach(number * APPLY_BLOCK)
     count = sum(map(len, blocks[warm:]))
     return Figures(outputs, count, {part: clock.spent_s[part] * 1e6 / count for part in PARTS})
 

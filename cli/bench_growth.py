@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
 from cli import bench_target, nodes
-from cli.base import Command, Number, examples, settings
+from cli.base import settings
 from cli.bench_crowd import crowd
 from cli.bench_fill import Fill
 from cli.bench_report import load_average, show
@@ -23,14 +21,8 @@ from cli.output import note
 
 OUTPUTS_SCHEMA = "marsa.bench.growth.outputs/1"
 SUBSCRIBERS_SCHEMA = "marsa.bench.growth.subscribers/1"
-SECONDS = 30
-SECONDS_MAX = 600
 WARMUP_S = 5.0
 ACCOUNTS = 500
-OUTPUTS_MIN = 1_000
-OUTPUTS_MAX = 10_000_000
-SUBSCRIBERS_MAX = 1_000
-"""Of one node, which lets 1,024 listen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +51,6 @@ class Listened(Growth):
     """Streams that ended before the load did."""
 
 
-@click.command(
-    "growth",
-    cls=Command,
-    help=f"""{
-        examples(
-            "marsa bench growth --outputs 5000000",
-            "marsa bench growth --subscribers 1000 --json",
-        )
-    }
-
-Compare the throughput of the devnet as it is with that of the same one when it holds so many more
-unspent outputs, or when so many clients listen to the events of one of its nodes.
-
-Outputs are made through the network and stay. A fill that was stopped goes on where it was: run
-the same command again. Begin with a new devnet: the first figure is of the ledger as it is.
-""",
-)
-@click.option(
-    "--outputs", type=Number(OUTPUTS_MIN, OUTPUTS_MAX), help="So many more unspent outputs."
-)
-@click.option(
-    "--subscribers", type=Number(1, SUBSCRIBERS_MAX), help="So many clients that listen, instead."
-)
-@click.option(
-    "--seconds",
-    type=Number(1, SECONDS_MAX),
-    default=SECONDS,
-    show_default=True,
-    help="How long to measure, each time.",
-)
 def growth(outputs: int | None, subscribers: int | None, seconds: int) -> int:
     """Figures on standard output; what happens meanwhile on standard error."""
     if (outputs is None) == (subscribers is None):

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import click
 import uvloop
 
 from cli import bench_target, nodes
 from cli.async_client import AsyncClient
-from cli.base import Command, Number, examples, settings
+from cli.base import settings
+from cli.bench_commands import LATENCY_RATE
 from cli.bench_open import OpenRecord, offer
 from cli.bench_report import load_average, show
 from cli.bench_run import Plan, Run, percentile
@@ -32,10 +30,6 @@ from cli.progress import Progress
 from ledger import transaction
 
 SCHEMA = "marsa.bench.latency/1"
-RATE = 10
-RATE_MAX = 1_000
-SECONDS = 20
-SECONDS_MAX = 600
 ACCOUNTS = 500
 WAIT_S = 5.0
 """The longest that a node holds an answer back."""
@@ -59,43 +53,6 @@ class Figures:
     """Refused, or never decided: they have no latency."""
 
 
-class Share(click.ParamType[float]):
-    """A part of one, in decimals."""
-
-    name = "SHARE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, float):
-            return value
-        if re.fullmatch(r"0\.[0-9]{1,3}|1\.0{1,3}|1", value) is None or not float(value):
-            self.fail(f"{value!r} is no share: write one from 0.001 to 1, like 0.8", param, ctx)
-        return float(value)
-
-
-@click.command(
-    "latency",
-    cls=Command,
-    help=f"""{
-        examples(
-            "marsa bench latency --rate 10 --seconds 20",
-            "marsa bench latency --share 0.8 --seconds 30 --json",
-        )
-    }
-
-Send transfers at fixed times and say how long they took until they were final: at light load one
-by one, or with --share at that share of the highest throughput, which is measured first. Time
-counts from the moment a transfer was due. Exit code 9 when some never became final.
-""",
-)
-@click.option("--rate", type=Number(1, RATE_MAX), help=f"Transfers a second.  [default: {RATE}]")
-@click.option("--share", type=Share(), help="At this share of the peak, instead.")
-@click.option(
-    "--seconds",
-    type=Number(1, SECONDS_MAX),
-    default=SECONDS,
-    show_default=True,
-    help="How long to send.",
-)
 def latency(rate: int | None, share: float | None, seconds: int) -> int:
     """Figures on standard output; what happens meanwhile on standard error."""
     if rate is not None and share is not None:
@@ -105,7 +62,7 @@ def latency(rate: int | None, share: float | None, seconds: int) -> int:
     with nodes.errors_mapped():
         target = bench_target.find(settings().node)
         if share is None:
-            figures = light(target, float(rate or RATE), float(seconds))
+            figures = light(target, float(rate or LATENCY_RATE), float(seconds))
         else:
             figures = at_share(target, share, float(seconds))
     show(SCHEMA, _json(figures), _lines(figures), before)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import click
-
 from cli import bench_target, nodes
-from cli.base import Command, Number, examples, settings
+from cli.base import settings
+from cli.bench_commands import OVERLOAD_TIMES
 from cli.bench_open import BUSY, OpenRecord, offer
 from cli.bench_report import load_average, memory_text, show
 from cli.bench_run import KIB_PER_MIB, Plan, Run
@@ -24,9 +23,6 @@ from cli.output import note
 from cli.progress import Progress
 
 SCHEMA = "marsa.bench.overload/1"
-TIMES = 10
-SECONDS = 20
-SECONDS_MAX = 300
 WARMUP_S = 5.0
 """Not counted, before: pools fill, and while they do nothing is refused."""
 ACCOUNTS = 500
@@ -63,24 +59,6 @@ class Figures:
         return sorted(self.refused.keys() - BUSY)
 
 
-@click.command(
-    "overload",
-    cls=Command,
-    help=f"""{examples("marsa bench overload", "marsa bench overload --seconds 60 --json")}
-
-Measure the highest throughput, then offer {TIMES} times as much at fixed times, from senders that
-wait for nobody, and say what became final of it, what was refused and why, and what memory the
-nodes take afterwards. Exit code 9 when a view changed, when something was refused for another
-reason than want of room (429), or when what was taken never became final.
-""",
-)
-@click.option(
-    "--seconds",
-    type=Number(1, SECONDS_MAX),
-    default=SECONDS,
-    show_default=True,
-    help="How long to measure, the peak and the overload each.",
-)
 def overload(seconds: int) -> int:
     """Figures on standard output; what happens meanwhile on standard error."""
     before = load_average()
@@ -106,11 +84,13 @@ def measure(target: Target, seconds: float) -> Figures:
     urls = [node.api for node in target.place.devnet.nodes]
     position = bench_target.position(urls)
     whole_s = plan.warmup + seconds
-    with Progress(f"offering {TIMES * peak:,.0f} a second", round(whole_s), "seconds") as progress:
+    with Progress(
+        f"offering {OVERLOAD_TIMES * peak:,.0f} a second", round(whole_s), "seconds"
+    ) as progress:
         record = offer(
             target.urls,
             raws,
-            rate=TIMES * peak,
+            rate=OVERLOAD_TIMES * peak,
             seconds=whole_s,
             senders=SENDERS,
             offers_again=True,

@@ -12,10 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import click
-
 from cli import bench_ceiling
-from cli.base import Command, Number, examples
 from cli.bench_report import load_average, show
 from cli.bench_transactions import Coin, Owners, transfer
 from cli.errors import ExitCode
@@ -28,8 +25,6 @@ from ledger.transaction import FeeSchedule, SignedTransaction
 from node.verify import Verifier, helpers_here
 
 SCHEMA = "marsa.bench.verify/1"
-SECONDS = 5
-SECONDS_MAX = 60
 TRANSFERS = 2_000
 """Verified again and again, each time by a verifier that remembers none: a full block."""
 ACCOUNTS = 100
@@ -55,23 +50,6 @@ class Figures:
         return self.all_cores / self.ceiling
 
 
-@click.command(
-    "verify",
-    cls=Command,
-    help=f"""{examples("marsa bench verify", "marsa bench verify --seconds 10 --json")}
-
-Verify the signatures of transfers with one signature each: on one core as a node does it, with all
-its verification threads, and by libsodium alone on every core at once, which is the ceiling. No
-network is needed.
-""",
-)
-@click.option(
-    "--seconds",
-    type=Number(1, SECONDS_MAX),
-    default=SECONDS,
-    show_default=True,
-    help="How long, each of the three.",
-)
 def verify(seconds: int) -> int:
     """Figures on standard output."""
     before = load_average()

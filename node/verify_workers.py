@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._turn = asyncio.Lock()
-        self._exchanges: set[asyncio.Task[bytes]] = set()
+        self._exchanges: set[asyncio.Future[tuple[bytes]]] = set()
         self.waiting = 0
         """Records that were given to it and not answered."""
         self.is_lost = False
@@ -60,10 +60,11 @@ class Worker:
         Whoever asks may be cancelled; the exchange goes on to its end, or the next answer would be
         taken for that of another question.
         """
-        exchange = asyncio.get_running_loop().create_task(self._exchange(records))
+        exchange = asyncio.gather(self._exchange(records))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._exchanges.discard)
-        return await asyncio.shield(exchange)
+        (answer,) = await asyncio.shield(exchange)
+        return answer
 
     async def _exchange(self, records: Sequence[bytes]) -> bytes:
         requests, answers = self._process.stdin, self._process.stdout
@@ -116,9 +117,9 @@ class VerifyWorkers:
         share = -(-len(wanted) // len(self._workers)) or 1
         parts = [wanted[at : at + share] for at in range(0, len(wanted), share)]
         workers = sorted(self._workers, key=lambda worker: worker.waiting)
-        async with asyncio.TaskGroup() as group:
-            for worker, part in zip(workers, parts, strict=False):
-                group.create_task(self._verify(worker, part))
+        await asyncio.gather(
+            *[self._verify(worker, part) for worker, part in zip(workers, parts, strict=False)]
+        )
 
     async def _verify(self, worker: Worker, txs: Sequence[SignedTransaction]) -> None:
         groups = [transaction.signatures_of(tx) for tx in txs]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import bench_apply, bench_ceiling, bench_ledger, bench_verify
+from cli import bench_apply, bench_ceiling, bench_commands, bench_ledger, bench_verify
 from cli.bench_ledger import PARTS, Clocks, OwnChain, PartClock
 from cli.bench_transactions import transfer
 from cli.errors import CliError
@@ -68,14 +68,14 @@ def test_apply_says_what_each_part_costs(
     """On a new chain, and on a filled one that stays."""
     monkeypatch.setattr(bench_apply, "TRANSACTIONS", 40)
     monkeypatch.setattr(bench_apply, "WARMUP", 20)
-    monkeypatch.setattr(bench_apply, "BLOCK", 20)
+    monkeypatch.setattr(bench_apply, "APPLY_BLOCK", 20)
     monkeypatch.setattr(bench_apply, "ACCOUNTS", 10)
     found = marsa("bench", "apply", "--json").json
     assert (found["outputs"], found["transactions"]) == (60, 40)
     assert all(found[f"{part}_us"] > 0 for part in PARTS)
     assert found["sum_us"] == pytest.approx(sum(found[f"{part}_us"] for part in PARTS), abs=0.1)
 
-    monkeypatch.setattr(bench_apply.apply.params[0].type, "min", 100)
+    monkeypatch.setattr(bench_commands.apply.params[0].type, "min", 100)
     place = tmp_path / "kept"
     for outputs in (500, 560):
         found = marsa("bench", "apply", "--outputs", 500, "--directory", place, "--json").json
