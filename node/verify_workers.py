@@ -4,7 +4,8 @@ A thread would not do: libsodium lets go of the interpreter's lock, but whoever 
 waits until a busy loop hands the lock over, which takes up to five milliseconds a signature.
 
 What a worker finds good is remembered as if it had been verified here; of everything else the node
-verifies each signature itself, before it says no. So a worker that dies costs speed, nothing more.
+verifies each signature itself, before it says no. So a worker that dies, or that has enough to do,
+costs speed, nothing more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from ledger import transaction
 from ledger.crypto import HASH_BYTES
@@ -27,6 +28,9 @@ START_S = 10.0
 """In which a worker must answer for the first time."""
 ANSWER_S = 5.0
 """A hundred times what 128 transactions of one signature take: it hangs."""
+WAITING_MAX = 4_096
+"""Records that wait for one worker, a quarter of a second: clients that bring 64 signatures a
+transaction and go away neither fill the memory nor keep what others bring waiting."""
 
 log = logging.getLogger("marsa.workers")
 
@@ -60,6 +64,7 @@ class Worker:
         Whoever asks may be cancelled; the exchange goes on to its end, or the next answer would be
         taken for that of another question.
         """
+        self.waiting += len(records)
         exchange = asyncio.gather(self._exchange(records))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._exchanges.discard)
@@ -69,7 +74,6 @@ class Worker:
     async def _exchange(self, records: Sequence[bytes]) -> bytes:
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None and answers is not None, "started with pipes"
-        self.waiting += len(records)
         try:
             async with self._turn:
                 if self.is_lost:
@@ -78,7 +82,7 @@ class Worker:
                     requests.write(len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records))
                     await requests.drain()
                     return await answers.readexactly(len(records))
-        except (OSError, EOFError, TimeoutError) as error:
+        except (OSError, EOFError, RuntimeError) as error:  # the last of uvloop: a closed pipe
             self._lose(error)
             return bytes(len(records))
         finally:
@@ -94,7 +98,8 @@ class Worker:
 
     def _kill(self) -> None:
         if self._process.returncode is None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                self._process.kill()
 
     async def close(self) -> None:
         """End it, if it has not ended."""
@@ -113,10 +118,11 @@ class VerifyWorkers:
 
     async def verify(self, txs: Sequence[SignedTransaction]) -> None:
         """Let the verifier remember those whose signatures are all good."""
+        workers = [worker for worker in self._workers if not worker.is_lost]
+        workers.sort(key=lambda worker: worker.waiting)
         wanted = [tx for tx in txs if not self._verifier.knows(tx)]
-        share = -(-len(wanted) // len(self._workers)) or 1
+        share = -(-len(wanted) // max(1, len(workers))) or 1
         parts = [wanted[at : at + share] for at in range(0, len(wanted), share)]
-        workers = sorted(self._workers, key=lambda worker: worker.waiting)
         await asyncio.gather(
             *[self._verify(worker, part) for worker, part in zip(workers, parts, strict=False)]
         )
@@ -126,6 +132,8 @@ class VerifyWorkers:
         records = [b"".join(item) for group in groups for item in group]
         if any(len(record) != RECORD_BYTES for record in records):
             raise AssertionError(f"a message to sign has {HASH_BYTES} bytes")
+        if worker.waiting + len(records) > WAITING_MAX:
+            return
         answers, at = await worker.ask(records), 0
         for tx, group in zip(txs, groups, strict=True):
             if all(answers[at : at + len(group)]):

@@ -10,6 +10,7 @@ import sys
 from io import BytesIO
 
 import pytest
+import uvloop
 
 from ledger import crypto
 from ledger.crypto import SigningKey
@@ -18,7 +19,7 @@ from ledger.transaction import SignedTransaction
 from node import verify_worker, verify_workers
 from node.verify import Verifier
 from node.verify_worker import COUNT_BYTES, RECORD_BYTES
-from node.verify_workers import Worker, running
+from node.verify_workers import VerifyWorkers, Worker, running
 from tests.ledger.world import World
 
 WAIT_S = 20.0
@@ -90,6 +91,53 @@ async def test_a_worker_that_dies_costs_speed_alone(caplog: pytest.LogCaptureFix
         await asyncio.gather(workers.verify(txs[:2]), workers.verify(txs[2:]))
         assert not any(verifier.knows(tx) for tx in txs)
     assert len([record for record in caplog.records if "is lost" in record.message]) == 1
+
+
+def test_on_the_loop_of_a_node_as_well() -> None:
+    """Its transports refuse to be written to once the other end is closed. The others go on."""
+
+    async def run() -> None:
+        txs, verifier = payments(4), Verifier()
+        async with asyncio.timeout(WAIT_S), running(verifier, 2) as workers:
+            assert workers is not None
+            process = workers._workers[0]._process
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+            await asyncio.sleep(0.05)
+            await workers.verify(txs)
+            assert [verifier.knows(tx) for tx in txs] == [False, False, True, True]
+            await workers.verify(txs)
+            assert all(verifier.knows(tx) for tx in txs)
+
+    uvloop.run(run())
+
+
+async def test_a_worker_with_enough_to_do_is_given_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither more than it may have at once, nor after clients that did not wait for the answer."""
+    monkeypatch.setattr(verify_workers, "WAITING_MAX", 3)
+    txs, verifier = payments(4), Verifier()
+    worker = await Worker.start()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            workers = VerifyWorkers(verifier, [worker])
+            await workers.verify(txs)
+            assert not any(verifier.knows(tx) for tx in txs)
+            os.kill(worker._process.pid, signal.SIGSTOP)
+            gone = asyncio.get_running_loop().create_task(workers.verify(txs[:3]))
+            await asyncio.sleep(0.01)
+            gone.cancel()
+            await asyncio.wait([gone])
+            await workers.verify(txs[3:])
+            assert worker.waiting == 3
+            os.kill(worker._process.pid, signal.SIGCONT)
+            while worker.waiting:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.001)
+            await workers.verify(txs[3:])
+    finally:
+        await worker.close()
+    assert [verifier.knows(tx) for tx in txs] == [False] * 3 + [True]
 
 
 async def test_a_worker_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
