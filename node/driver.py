@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
@@ -48,7 +48,7 @@ from p2p.peer import Peer
 
 SLICE_S = 0.002  # Python work between two awaits
 AHEAD_MAX = 128
-"""Verified together on other cores: as many are decoded within a slice."""
+"""Verified together on other cores."""
 PUSH_BYTES = 32 << 10
 """Of a long request so much is pushed at once: a frame a slice would hold a handful each."""
 FOLLOWER_STATUS_MS = 200
@@ -315,47 +315,49 @@ class Driver:
     async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
         """`pushed` is the batch that they came in; None: a client of this node brought them."""
         results: list[Submission] = []
-        turn = self._turns[pushed is None]
-        for start in range(0, len(raws), AHEAD_MAX):
-            left = deque(raws[start : start + AHEAD_MAX])
-            read = await self._verify_ahead(left, turn)
-            while left:
-                async with turn:
-                    results += self._admit_slice(left, pushed, read)
-                    self._use_admitted()
-                    await asyncio.sleep(0)  # before the next slice, of whichever request
-            if self._gossip.pending_bytes >= PUSH_BYTES:
-                self._push()
-        self._push()
+        try:
+            for start in range(0, len(raws), AHEAD_MAX):
+                results += await self._admit_part(raws[start : start + AHEAD_MAX], pushed)
+                if self._gossip.pending_bytes >= PUSH_BYTES:
+                    self._push()
+        finally:
+            self._push()  # what a request that is broken off brought, too
         return results
 
-    def _admit_slice(
-        self, left: deque[bytes], pushed: Pushed | None, read: Mapping[bytes, SignedTransaction]
-    ) -> list[Submission]:
-        """Take from `left` until the time is over."""
-        results = []
-        end = time.monotonic() + SLICE_S
-        while left:
-            raw = left.popleft()
+    async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
+        """Of many free cores verify the signatures first, while the loop does something else."""
+        read: dict[bytes, SignedTransaction] = {}
+        results: list[Submission] = []
+
+        def look(raw: bytes) -> None:
+            if not self._gossip.knows(sha256(raw).digest()):
+                with suppress(Invalid):  # said when it is admitted
+                    read[raw] = transaction.decode(raw)
+
+        def admit(raw: bytes) -> None:
             results.append(self._admit_one(raw, pushed, read.get(raw)))
-            if time.monotonic() >= end:
-                break
+
+        turn = self._turns[pushed is None]
+        if self.workers is not None and len(raws) >= TOGETHER_MIN:
+            await self._each(raws, turn, look)
+            await self.workers.verify(list(read.values()))
+        await self._each(raws, turn, admit)
         return results
 
-    async def _verify_ahead(
-        self, raws: Collection[bytes], turn: asyncio.Lock
-    ) -> dict[bytes, SignedTransaction]:
-        """Let free cores verify the signatures of many; those that were not seen yet, decoded."""
-        if self.workers is None or len(raws) < TOGETHER_MIN:
-            return {}
-        read = {}
-        async with turn:
-            for raw in raws:
-                if not self._gossip.knows(sha256(raw).digest()):
-                    with suppress(Invalid):  # said when it is admitted
-                        read[raw] = transaction.decode(raw)
-        await self.workers.verify(list(read.values()))
-        return read
+    async def _each(
+        self, raws: Sequence[bytes], turn: asyncio.Lock, do: Callable[[bytes], None]
+    ) -> None:
+        """In slices, after each of which the loop and another request have their turn."""
+        left = deque(raws)
+        while left:
+            async with turn:
+                end = time.monotonic() + SLICE_S
+                while left:
+                    do(left.popleft())
+                    if time.monotonic() >= end:
+                        break
+                self._use_admitted()
+                await asyncio.sleep(0)
 
     def _admit_one(
         self, raw: bytes, pushed: Pushed | None, tx: SignedTransaction | None = None
@@ -392,16 +394,12 @@ class Driver:
         """The pool dropped it, and the next block may make it right: a copy is not old news."""
         self._gossip.forget(sha256(tx.raw).digest())
 
-    def _flush(self) -> None:
-        """Use what was admitted, and push it to every validator that is linked."""
-        self._use_admitted()
-        self._push()
-
     def _use_admitted(self) -> None:
         if self.engine.waits_for_transactions:
             self.tick()
 
     def _push(self) -> None:
+        """What was admitted, to every validator that is linked."""
         if self.network is None or not self._gossip.pending_bytes:
             return
         for payload in self._gossip.take():
@@ -434,7 +432,8 @@ class Driver:
                         future.set_result(None)
             self._announce()
         if self.engine.accountability.offer(self._refusal):
-            self._flush()
+            self._use_admitted()
+            self._push()
         self._wake.set()
 
     def _sample(self) -> None:
@@ -471,7 +470,8 @@ class Driver:
         if tx is not None:
             log.info("ready for a seat txid=%s", tx.txid.hex())
             self._admit_one(tx.raw, None)
-            self._flush()
+            self._use_admitted()
+            self._push()
 
     def _judge_clock(self, header_time_ms: int) -> None:
         """Only the newest block says what time it is."""

@@ -7,7 +7,6 @@ import itertools
 import time
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -445,31 +444,3 @@ async def test_free_cores_verify_what_comes_in_numbers() -> None:
     expected = [None, *[Reason.DOUBLE_SPEND] * TOGETHER_MIN]
     expected[3] = Reason.BAD_SIGNATURE
     assert reasons == expected
-
-
-async def test_requests_of_clients_take_turns(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many come at once, the loop has its turn after a slice of one of them."""
-    monkeypatch.setattr(module, "SLICE_S", 0.0)
-    order: list[str] = []
-    admit = shell.driver._admit_one
-    raws = [shell.world.transfer("alice", "bob", 1 + number).raw for number in range(12)]
-
-    def noted(*arguments: Any) -> Any:
-        order.append("client")
-        return admit(*arguments)
-
-    async def votes() -> None:
-        while order.count("client") < len(raws):
-            order.append("vote")
-            await asyncio.sleep(0)
-
-    monkeypatch.setattr(shell.driver, "_admit_one", noted)
-    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
-        for start in range(0, len(raws), 3):
-            group.create_task(shell.driver.submit(raws[start : start + 3]))
-        group.create_task(votes())
-    runs = [len(list(run)) for who, run in itertools.groupby(order) if who == "client"]
-    assert sum(runs) == len(raws)
-    assert max(runs) <= 2

@@ -1,0 +1,107 @@
+"""Requests take turns of one slice, whatever they bring and whenever they end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ledger.codec import encode_payload
+from ledger.transaction import SignedTransaction
+from node import driver as module
+from node.verify import TOGETHER_MIN
+from node.verify_workers import VerifyWorkers
+from p2p.gossip import Batch
+from p2p.network import Network
+from tests.node.test_driver import DEADLINE_S, Shell
+
+
+@pytest.fixture
+def shell() -> Shell:
+    return Shell()
+
+
+async def test_requests_of_clients_take_turns(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come at once, the loop has its turn after a slice of one of them."""
+    monkeypatch.setattr(module, "SLICE_S", 0.0)
+    order: list[str] = []
+    admit = shell.driver._admit_one
+    raws = [shell.world.transfer("alice", "bob", 1 + number).raw for number in range(12)]
+
+    def noted(*arguments: Any) -> Any:
+        order.append("client")
+        return admit(*arguments)
+
+    async def votes() -> None:
+        while order.count("client") < len(raws):
+            order.append("vote")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(shell.driver, "_admit_one", noted)
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        for start in range(0, len(raws), 3):
+            group.create_task(shell.driver.submit(raws[start : start + 3]))
+        group.create_task(votes())
+    runs = [len(list(run)) for who, run in itertools.groupby(order) if who == "client"]
+    assert sum(runs) == len(raws)
+    assert max(runs) <= 2
+
+
+class NoCores:
+    """Has found nothing good."""
+
+    async def verify(self, txs: Sequence[SignedTransaction]) -> None:
+        return
+
+
+async def test_what_other_cores_verify_is_decoded_in_turns(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many requests come at once with however many transactions, the loop has its turn."""
+    monkeypatch.setattr(module, "SLICE_S", 0.0)
+    shell.driver.workers = cast(VerifyWorkers, NoCores())
+    order: list[str] = []
+    decode = module.transaction.decode
+    txs = [shell.world.transfer("alice", "bob", 1 + number) for number in range(3 * TOGETHER_MIN)]
+
+    def noted(raw: bytes) -> SignedTransaction:
+        order.append("client")
+        return decode(raw)
+
+    async def votes() -> None:
+        while order.count("client") < len(txs):
+            order.append("vote")
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(module.transaction, "decode", noted)
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        for start in range(0, len(txs), TOGETHER_MIN):
+            raws = [tx.raw for tx in txs[start : start + TOGETHER_MIN]]
+            group.create_task(shell.driver.submit(raws))
+        group.create_task(votes())
+    runs = [len(list(run)) for who, run in itertools.groupby(order) if who == "client"]
+    assert sum(runs) == len(txs)
+    assert max(runs) <= 2
+
+
+async def test_what_a_request_brought_is_pushed_though_it_is_broken_off(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is over after the first slice."""
+    monkeypatch.setattr(module, "SLICE_S", 0.0)
+    pushed: list[bytes] = []
+    network = SimpleNamespace(push=lambda _, payload: pushed.append(payload))
+    shell.driver.network = cast(Network, network)
+    raws = [shell.world.transfer("alice", "bob", 1).raw, shell.world.transfer("bob", "eve", 2).raw]
+    submitting = asyncio.get_running_loop().create_task(shell.driver.submit(raws))
+    await asyncio.sleep(0)
+    submitting.cancel()
+    await asyncio.wait([submitting])
+    assert submitting.cancelled()
+    assert pushed == [encode_payload(Batch((raws[0],)))]
