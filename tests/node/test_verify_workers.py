@@ -112,6 +112,25 @@ def test_on_the_loop_of_a_node_as_well() -> None:
     uvloop.run(run())
 
 
+def test_a_worker_holds_nothing_open() -> None:
+    """LevelDB lets children inherit its files, and the loop of a node closes none in them: room of
+    removed tables would stay taken. A pipe has an end when nobody holds its other one."""
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+
+    async def run() -> None:
+        async with asyncio.timeout(WAIT_S), running(Verifier(), 1) as workers:
+            assert workers is not None
+            os.close(writing)
+            os.set_blocking(reading, False)
+            assert os.read(reading, 1) == b""
+
+    try:
+        uvloop.run(run())
+    finally:
+        os.close(reading)
+
+
 async def test_a_worker_with_enough_to_do_is_given_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
