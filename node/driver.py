@@ -54,8 +54,7 @@ PUSH_BYTES = 32 << 10
 FOLLOWER_STATUS_MS = 200
 """To all that only follow, however many blocks there are: 32 of them cost a block or two."""
 SAMPLE_PAUSE_MS = 1_000
-"""A sample of the reserve is a synced write, which a node that catches up must not do for each
-block."""
+"""A sample of the reserve is a synced write: a node that catches up does it for few blocks."""
 BEHIND_BLOCKS = 16
 """A node that lacks more takes nothing that peers push: it would verify what final blocks bring,
 against a state that refuses most of it. A node that is merely busy lacks one or two."""
@@ -318,8 +317,7 @@ class Driver:
         try:
             for start in range(0, len(raws), AHEAD_MAX):
                 results += await self._admit_part(raws[start : start + AHEAD_MAX], pushed)
-                if self._gossip.pending_bytes >= PUSH_BYTES:
-                    self._push()
+                self._push(PUSH_BYTES)
         finally:
             self._push()  # what a request that is broken off brought, too
         return results
@@ -327,12 +325,15 @@ class Driver:
     async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
         """Of many free cores verify the signatures first, while the loop does something else."""
         read: dict[bytes, SignedTransaction] = {}
+        wanted: list[SignedTransaction] = []
         results: list[Submission] = []
 
         def look(raw: bytes) -> None:
             if not self._gossip.knows(sha256(raw).digest()):
                 with suppress(Invalid):  # said when it is admitted
-                    read[raw] = transaction.decode(raw)
+                    read[raw] = tx = transaction.decode(raw)
+                    self._intake.check_first(tx)
+                    wanted.append(tx)
 
         def admit(raw: bytes) -> None:
             results.append(self._admit_one(raw, pushed, read.get(raw)))
@@ -340,7 +341,7 @@ class Driver:
         turn = self._turns[pushed is None]
         if self.workers is not None and len(raws) >= TOGETHER_MIN:
             await self._each(raws, turn, look)
-            await self.workers.verify(list(read.values()))
+            await self.workers.verify(wanted)
         await self._each(raws, turn, admit)
         return results
 
@@ -352,10 +353,9 @@ class Driver:
         while left:
             async with turn:
                 end = time.monotonic() + SLICE_S
-                while left:
+                do(left.popleft())
+                while left and time.monotonic() < end:
                     do(left.popleft())
-                    if time.monotonic() >= end:
-                        break
                 self._use_admitted()
                 await asyncio.sleep(0)
 
@@ -398,9 +398,9 @@ class Driver:
         if self.engine.waits_for_transactions:
             self.tick()
 
-    def _push(self) -> None:
-        """What was admitted, to every validator that is linked."""
-        if self.network is None or not self._gossip.pending_bytes:
+    def _push(self, bytes_min: int = 1) -> None:
+        """What was admitted, to every validator that is linked, once it is so much."""
+        if self.network is None or self._gossip.pending_bytes < bytes_min:
             return
         for payload in self._gossip.take():
             self.network.push(wire.TXS, payload)

@@ -36,11 +36,7 @@ class Intake:
 
         `resent_by` is the key of the member that sends it again, into that member's room.
         """
-        refused = self._mempool.rejection_by_wtxid(tx.wtxid)
-        if refused is not None and refused.reason is Reason.BAD_SIGNATURE:
-            raise Invalid(refused.reason, refused.detail)
-        self._mempool.check_new(tx)
-        self._mempool.check_space(tx, resent_by=resent_by)
+        self.check_first(tx, resent_by=resent_by)
         try:
             self._check_alone(tx)
         except Invalid as error:
@@ -57,6 +53,14 @@ class Intake:
             if error.reason in _MAY_BE_FINAL and self._is_final(tx.txid):
                 raise Invalid(Reason.ALREADY_FINAL, f"{tx.txid.hex()} is final") from None
             raise
+
+    def check_first(self, tx: SignedTransaction, *, resent_by: bytes | None = None) -> None:
+        """What a look into memory says, before anybody's time goes into rules or signatures."""
+        refused = self._mempool.rejection_by_wtxid(tx.wtxid)
+        if refused is not None and refused.reason is Reason.BAD_SIGNATURE:
+            raise Invalid(refused.reason, refused.detail)
+        self._mempool.check_new(tx)
+        self._mempool.check_space(tx, resent_by=resent_by)
 
     def check(self, tx: SignedTransaction, now: Now) -> None:
         """Everything that `admit` checks but the pool's room; admits nothing."""

@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from ledger import mempool
 from ledger.codec import encode_payload
+from ledger.reasons import Reason
 from ledger.transaction import SignedTransaction
 from node import driver as module
 from node.verify import TOGETHER_MIN
@@ -54,10 +56,38 @@ async def test_requests_of_clients_take_turns(
 
 
 class NoCores:
-    """Has found nothing good."""
+    """Finds nothing good, and counts what it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked = 0
 
     async def verify(self, txs: Sequence[SignedTransaction]) -> None:
-        return
+        self.asked += len(txs)
+
+
+@pytest.mark.parametrize("why", [Reason.MEMPOOL_FULL, Reason.BAD_SIGNATURE])
+async def test_other_cores_verify_nothing_that_is_refused_without_them(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, why: Reason
+) -> None:
+    """For want of room, or because its signature was found bad before."""
+    cores = NoCores()
+    shell.driver.workers = cast(VerifyWorkers, cores)
+    txs = [shell.world.transfer("alice", "bob", 1 + number) for number in range(TOGETHER_MIN)]
+    raws = [tx.raw for tx in txs]
+    if why is Reason.MEMPOOL_FULL:
+        await shell.driver.submit([shell.world.transfer("bob", "carol", 1).raw])
+        monkeypatch.setattr(mempool, "SENDER_MAX", 1)
+        monkeypatch.setattr(mempool, "TRANSACTIONS_MAX", 1)
+    else:
+        signatures = [tx.witness.signatures[0].signature for tx in txs]
+        swaps = [(item, item[:32] + bytes(32)) for item in signatures]
+        raws = [raw.replace(*item) for raw, item in zip(raws, swaps, strict=True)]
+        await shell.driver.submit(raws)
+        assert cores.asked == TOGETHER_MIN
+        cores.asked = 0
+    results = await shell.driver.submit(raws)
+    assert {item.refusal.reason for item in results if item.refusal} == {why}
+    assert cores.asked == 0
 
 
 async def test_what_other_cores_verify_is_decoded_in_turns(
