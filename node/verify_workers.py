@@ -28,6 +28,9 @@ START_S = 10.0
 """In which a worker must answer for the first time."""
 ANSWER_S = 5.0
 """A hundred times what 128 transactions of one signature take: it hangs."""
+LOOKS = 5
+"""Of which that time consists: to a node that was stopped itself and goes on, all of one has passed
+at once, though the answer is there."""
 WAITING_MAX = 4_096
 """Records that wait for one worker, a quarter of a second: clients that bring 64 signatures a
 transaction and go away neither fill the memory nor keep what others bring waiting."""
@@ -78,10 +81,13 @@ class Worker:
             async with self._turn:
                 if self.is_lost:
                     return bytes(len(records))
-                async with asyncio.timeout(ANSWER_S):
-                    requests.write(len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records))
-                    await requests.drain()
-                    return await answers.readexactly(len(records))
+                # Not drained: the answer, before which nothing else is written, says it was read.
+                requests.write(len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records))
+                for _ in range(LOOKS):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ANSWER_S / LOOKS):
+                            return await answers.readexactly(len(records))
+                raise TimeoutError(f"no answer within {ANSWER_S:g} s")
         except (OSError, EOFError, RuntimeError) as error:  # the last of uvloop: a closed pipe
             self._lose(error)
             return bytes(len(records))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from io import BytesIO
 
 import pytest
@@ -172,6 +173,24 @@ async def test_a_worker_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         await workers.verify(txs)
         assert not any(verifier.knows(tx) for tx in txs)
         assert await worker._process.wait() == -signal.SIGKILL
+
+
+async def test_a_node_that_was_stopped_itself_loses_no_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its clock went on, and what came meanwhile is not read yet."""
+    txs, verifier = payments(1), Verifier()
+    async with asyncio.timeout(WAIT_S), running(verifier, 1) as workers:
+        assert workers is not None
+        monkeypatch.setattr(verify_workers, "ANSWER_S", 0.5)
+        asking = asyncio.get_running_loop().create_task(workers.verify(txs))
+        while not workers._workers[0].waiting:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.6)  # noqa: ASYNC251 - nothing of it runs
+        await asking
+        assert not workers._workers[0].is_lost
+    assert verifier.knows(txs[0])
 
 
 async def test_whoever_asks_may_go_away() -> None:
