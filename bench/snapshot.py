@@ -63,7 +63,7 @@ def main() -> None:
 
 def run(state: FrozenState, path: Path, options: argparse.Namespace) -> None:
     manifest, validators = state.manifest, ValidatorSet.of(MEMBERS)
-    kv = LevelDB.create(path, is_bulk=True)
+    kv = LevelDB.create(path)
     taking = Import.begin(kv, manifest, CHAIN_ID, validators)
     seconds: dict[str, float] = {}
     processor: dict[str, float] = {}

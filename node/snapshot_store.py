@@ -57,10 +57,10 @@ def open_import(chain: Path) -> tuple[LevelDB, Import | None]:
     if path.exists() and not (path / "CURRENT").is_file():
         shutil.rmtree(path)  # killed while it was made: LevelDB names its first table last
     if not path.exists():
-        made = LevelDB.create(path, is_bulk=True)
+        made = LevelDB.create(path)
         sync_directory(path.parent)
         return made, None
-    kv = LevelDB.open(path, is_bulk=True)
+    kv = LevelDB.open(path)
     taking = Import.resume(kv)
     if taking is not None or next(kv.scan(b"", limit=1), None) is None:
         return kv, taking
@@ -77,7 +77,7 @@ def forget(chain: Path) -> None:
 def discard(chain: Path) -> LevelDB:
     """An empty store instead of what was imported; that must be closed."""
     _delete(chain)
-    made = LevelDB.create(new_path(chain), is_bulk=True)
+    made = LevelDB.create(new_path(chain))
     sync_directory(chain.parent)
     return made
 

@@ -46,8 +46,9 @@ from node.api.services import Services, Submission
 from node.api.transaction_forms import TransactionForm
 from node.metrics import Metrics
 
-SUBMISSIONS_MAX = 64
-"""Requests that submit or check at once: more only wait for the same processor."""
+SUBMISSIONS_MAX = 32
+"""Requests that submit or check at once: more only wait for the same processor, and of twice as
+many some were not answered within the time of a request."""
 WAITS_MAX = 1_024
 """Clients that wait for a transaction at once, below the number of connections: others get in."""
 

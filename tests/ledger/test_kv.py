@@ -275,21 +275,6 @@ def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     database.close()
 
 
-def test_what_was_filled_in_bulk_is_opened_like_any_other(tmp_path: Path) -> None:
-    """Its handle opens it again after a kill; the next one reads all and writes on."""
-    store = LevelDB.create(tmp_path / "db", is_bulk=True)
-    store.write({b"k%d" % number: bytes(1_000) for number in range(200)}, ())
-    store.close()
-    store = LevelDB.open(tmp_path / "db", is_bulk=True)
-    store.write({b"k200": b"v"}, ())
-    store.close()
-    assert sum(file.stat().st_size for file in (tmp_path / "db").iterdir()) > 200_000
-    store = LevelDB.open(tmp_path / "db")
-    store.write({b"k201": b"v"}, ())
-    assert len(list(store.scan(b"k", limit=1_000))) == 202
-    store.close()
-
-
 def test_every_batch_is_whole_and_synced(tmp_path: Path) -> None:
     """Asks the database itself what it was told: a power failure cannot be had in a test."""
     database = LevelDB.create(tmp_path / "db")

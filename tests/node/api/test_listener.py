@@ -92,7 +92,7 @@ def test_limits_are_those_that_are_published() -> None:
     assert (CONNECTIONS_MAX, REQUEST_SECONDS) == (1_280, 10)
     assert (BODY_BYTES_MAX, HEADER_BYTES_MAX) == (1024 * 1024, 8 * 1024)
     assert Limits() == Limits(CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, REQUEST_SECONDS)
-    assert CONNECTIONS_PER_ADDRESS_MAX * 4 == SUBMISSIONS_MAX
+    assert CONNECTIONS_PER_ADDRESS_MAX * 2 == SUBMISSIONS_MAX
     assert CONNECTIONS_PER_ADDRESS_MAX * BODY_BYTES_MAX * 2 == BODIES_BYTES_MAX
     assert ApiSection().connections_per_address_max == CONNECTIONS_PER_ADDRESS_MAX
     assert async_client.CONNECTIONS_MAX <= CONNECTIONS_PER_ADDRESS_MAX

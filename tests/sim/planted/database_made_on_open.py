@@ -12,8 +12,8 @@ from ledger.kv import LevelDB
 from tests.sim.planting import Planted
 
 
-def _open(path: Path, *, is_bulk: bool = False) -> LevelDB:
-    return LevelDB._start(path, create_if_missing=True, error_if_exists=False, is_bulk=is_bulk)
+def _open(path: Path) -> LevelDB:
+    return LevelDB._start(path, create_if_missing=True, error_if_exists=False)
 
 
 PLANTED = Planted(
