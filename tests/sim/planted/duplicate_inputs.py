@@ -24,8 +24,9 @@ def check_stateless(tx: SignedTransaction, chain_id: bytes, fees: FeeSchedule) -
         raise Invalid(Reason.WRONG_CHAIN, f"signed for {body.chain_id.hex()}")
     if not body.inputs and not body.operations:
         raise Invalid(Reason.NO_EFFECT, "neither inputs nor operations")
-    _check_operations(body)
-    _check_holders(body)
+    if body.operations:
+        _check_operations(tx)
+        _check_holders(body)
     _check_conservation(body)
     _check_fee(tx, fees)
     check_witness(tx)
