@@ -16,14 +16,15 @@ import uvloop
 from ledger import crypto
 from ledger.crypto import SigningKey
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import SignedTransaction
 from node import verify_worker, verify_workers
 from node.verify import Verifier
 from node.verify_worker import COUNT_BYTES, RECORD_BYTES
 from node.verify_workers import VerifyWorkers, Worker, running
-from tests.ledger.world import World
+from tests.node.test_verify import forged, payments
 
 WAIT_S = 20.0
+KEY = SigningKey(b"k" * 32)
+GOOD = KEY.public + b"m" * 32 + KEY.sign(b"m" * 32)
 
 
 class Counting:
@@ -37,22 +38,10 @@ class Counting:
         return crypto.verify(key, message, signature)
 
 
-def payments(count: int) -> list[SignedTransaction]:
-    world = World()
-    return [world.transfer("alice", "bob", 1 + number) for number in range(count)]
-
-
-def forged(tx: SignedTransaction) -> SignedTransaction:
-    other = World().transfer("alice", "bob", 999)
-    return SignedTransaction(tx.raw, tx.body, other.witness, tx.txid, b"f" * 32, tx.locks, 0)
-
-
 def test_the_protocol_answers_each_record_in_its_place() -> None:
     """Requests follow one another; a cut one at the end is no request."""
-    key = SigningKey(b"k" * 32)
-    good = key.public + b"m" * 32 + key.sign(b"m" * 32)
-    bad = key.public + b"n" * 32 + key.sign(b"m" * 32)
-    requests = [[good, bad, good], [], [bad]]
+    bad = KEY.public + b"n" * 32 + KEY.sign(b"m" * 32)
+    requests = [[GOOD, bad, GOOD], [], [bad]]
     data = b"".join(
         len(records).to_bytes(COUNT_BYTES, "big") + b"".join(records) for records in requests
     )
@@ -195,13 +184,11 @@ async def test_a_node_that_was_stopped_itself_loses_no_worker(
 
 async def test_whoever_asks_may_go_away() -> None:
     """A client that hangs up while its batch is verified leaves no answer for the next one."""
-    key = SigningKey(b"k" * 32)
-    good = key.public + b"m" * 32 + key.sign(b"m" * 32)
     worker = await Worker.start()
     try:
         async with asyncio.timeout(WAIT_S):
             for _ in range(5):
-                gone = asyncio.get_running_loop().create_task(worker.ask([good] * 50))
+                gone = asyncio.get_running_loop().create_task(worker.ask([GOOD] * 50))
                 for _ in range(3):
                     await asyncio.sleep(0)
                 gone.cancel()
@@ -244,13 +231,11 @@ def test_a_process_ends_with_its_input() -> None:
 
 async def test_requests_take_turns() -> None:
     """Many at once are answered each with its own, by one process."""
-    key = SigningKey(b"k" * 32)
-    good = key.public + b"m" * 32 + key.sign(b"m" * 32)
     worker = await Worker.start()
     try:
         async with asyncio.timeout(WAIT_S):
             answers = await asyncio.gather(
-                *(worker.ask([good] * (number % 3) + [bytes(RECORD_BYTES)]) for number in range(9))
+                *(worker.ask([GOOD] * (number % 3) + [bytes(RECORD_BYTES)]) for number in range(9))
             )
         assert answers == [b"\x01" * (number % 3) + b"\x00" for number in range(9)]
         assert worker.waiting == 0
