@@ -28,8 +28,7 @@ from ledger.errors import StorageError as StorageError
 
 WRITE_BUFFER_BYTES = 32 << 20
 """Two of these may be in memory. Eight times LevelDB's own size: what is merged at once is then
-much beside what it is merged into, and its threads took 87 us a transfer instead of 149 with 8 MiB,
-in a ledger of 300,000 outputs."""
+much beside what it is merged into, and less is read and written again as a ledger grows."""
 BLOCK_CACHE_BYTES = 16 << 20
 """Blocks of tables; the operating system's page cache stands behind it."""
 BLOOM_BITS_PER_KEY = 10
