@@ -12,8 +12,7 @@ import sys
 
 from tests.sim.run import run_one
 
-SEEDS = 1_200
-"""`make sim SEEDS=2000` runs more: with them a whole run of the tests came near twenty minutes."""
+SEEDS = 2_000
 PARTS = 4
 CHUNK = 20
 AGAIN_EVERY = 25

@@ -19,5 +19,5 @@ def _learn_height(state: ReplicaState, status: Status) -> bool:
 PLANTED = Planted(
     target="consensus.status:_learn_height",
     wrong=_learn_height,
-    checkers=("liveness", "busy loop"),
+    checkers=("liveness", "busy loop", "VoteWhileBehind"),
 )
