@@ -28,7 +28,7 @@ _TABLE = {
     "verify": ("cli.bench_commands:verify", "Signatures a second, on one core and on all."),
     "apply": ("cli.bench_commands:apply", "What a transfer costs the ledger alone, part by part."),
     "latency": ("cli.bench_commands:latency", "Finality at light load, or at a share of the peak."),
-    "growth": ("cli.bench_commands:growth", "Throughput with many outputs, or many listeners."),
+    "growth": ("cli.bench_commands:growth", "What many outputs, listeners or open pages cost."),
     "overload": ("cli.bench_commands:overload", "What is left under ten times the peak."),
 }
 

@@ -30,6 +30,8 @@ GROWTH_OUTPUTS_MIN = 1_000
 GROWTH_OUTPUTS_MAX = 10_000_000
 GROWTH_SUBSCRIBERS_MAX = 1_000
 """Of one node, which lets 1,024 listen."""
+GROWTH_PAGES_MAX = 200
+"""Of one node, which takes 1,280 connections: six a page."""
 
 
 class Share(click.ParamType[float]):
@@ -171,11 +173,14 @@ def overload(seconds: int) -> int:
         examples(
             "marsa bench growth --outputs 5000000",
             "marsa bench growth --subscribers 1000 --json",
+            "marsa bench growth --pages 10 --seconds 10",
         )
     }
 
 Compare the throughput of the devnet as it is with that of the same one when it holds so many more
-unspent outputs, or when so many clients listen to the events of one of its nodes.
+unspent outputs, or when so many clients listen to the events of one of its nodes. With --pages the
+load is fixed, half of the peak, and the figure is the processor time that so many open pages of the
+explorer cost the node that they read, as a part of one core.
 
 Outputs are made through the network and stay. A fill that was stopped goes on where it was: run
 the same command again. Begin with a new devnet: the first figure is of the ledger as it is.
@@ -192,14 +197,19 @@ the same command again. Begin with a new devnet: the first figure is of the ledg
     help="So many clients that listen, instead.",
 )
 @click.option(
+    "--pages",
+    type=Number(1, GROWTH_PAGES_MAX),
+    help="So many open pages of the explorer, instead.",
+)
+@click.option(
     "--seconds",
     type=Number(1, GROWTH_SECONDS_MAX),
     default=GROWTH_SECONDS,
     show_default=True,
     help="How long to measure, each time.",
 )
-def growth(outputs: int | None, subscribers: int | None, seconds: int) -> int:
+def growth(outputs: int | None, subscribers: int | None, pages: int | None, seconds: int) -> int:
     """Figures on standard output."""
     from cli import bench_growth
 
-    return bench_growth.growth(outputs, subscribers, seconds)
+    return bench_growth.growth(outputs, subscribers, pages, seconds)

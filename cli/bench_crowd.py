@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import multiprocessing
 import resource
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 
@@ -25,6 +25,10 @@ OPEN_S = 60.0
 END_S = 30.0
 SPARE_FILES = 128
 TOLD = b"event: block"
+
+Work: TypeAlias = Callable[[Connection, str, int], None]
+"""What runs in the process: connect so many clients to the node of the address, send None, or why
+that cannot be done; go on until there is a word, and send what was found."""
 
 
 @dataclass(slots=True)
@@ -40,23 +44,37 @@ class Heard:
 @contextlib.contextmanager
 def crowd(url: str, count: int) -> Iterator[Heard]:
     """So many listeners, all connected, for the length of the block; raises CliError."""
+    heard = Heard()
+    with elsewhere(_listen, url, count, "--subscribers") as end:
+        yield heard
+        heard.blocks, heard.lost = end()
+
+
+@contextlib.contextmanager
+def elsewhere(work: Work, url: str, count: int, option: str) -> Iterator[Callable[[], Any]]:
+    """A process whose clients are all connected, for the length of the block; raises CliError.
+
+    What it gives ends the work and returns what the process found. `option` asks for fewer.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_listen, args=(theirs, url, count), daemon=True)
+    process = context.Process(target=work, args=(theirs, url, count), daemon=True)
     process.start()
-    heard = Heard()
+
+    def end() -> Any:
+        ours.send(None)
+        return _receive(ours, END_S)
+
     try:
         why = _receive(ours, OPEN_S)
         if why is not None:
             raise CliError(
                 "no_listeners",
                 f"{count:,} clients cannot listen to {url}: {why}",
-                hint="try fewer: --subscribers 100",
+                hint=f"try fewer: {option} {max(1, count // 10)}",
                 exit_code=ExitCode.REJECTED,
             )
-        yield heard
-        ours.send(None)
-        heard.blocks, heard.lost = _receive(ours, END_S)
+        yield end
     finally:
         process.terminate()
         process.join(END_S)
@@ -72,11 +90,12 @@ def _receive(pipe: Connection, seconds: float) -> Any:
 
 def _listen(pipe: Connection, url: str, count: int) -> None:
     """The process: connect, say so, listen until there is a word, and tell what was heard."""
-    _allow_files(count + SPARE_FILES)
+    allow_files(count + SPARE_FILES)
     asyncio.run(_listen_all(pipe, f"{url.rstrip('/')}/v1/events?topics=blocks", count))
 
 
-def _allow_files(count: int) -> None:
+def allow_files(count: int) -> None:
+    """Let this process hold so many, or as many as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
@@ -109,10 +128,16 @@ async def _listen_all(pipe: Connection, url: str, count: int) -> None:
 
 async def _read(stream: aiohttp.ClientResponse, heard: Heard) -> None:
     """Until the stream ends."""
+    async for count in blocks_told(stream):
+        heard.blocks += count
+    heard.lost += 1
+
+
+async def blocks_told(stream: aiohttp.ClientResponse) -> AsyncIterator[int]:
+    """How many came in each piece, until the stream ends."""
     rest = b""
     with contextlib.suppress(OSError, aiohttp.ClientError):
         async for data in stream.content.iter_any():
             rest += data
-            heard.blocks += rest.count(TOLD)
+            yield rest.count(TOLD)
             rest = rest[1 - len(TOLD) :]
-    heard.lost += 1

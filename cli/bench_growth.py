@@ -2,14 +2,15 @@
 
 Outputs: the throughput of a devnet as it is, then that of the same one filled with so many unspent
 outputs (`cli.bench_fill`), of which the load spends some of every age. Subscribers: the throughput
-without, then with so many clients that listen to the events of one node (`cli.bench_crowd`).
+without, then with so many clients that listen to the events of one node (`cli.bench_crowd`). Pages:
+what so many open pages of the explorer cost the node that they read (`cli.bench_pages`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cli import bench_target, nodes
+from cli import bench_pages, bench_target, nodes
 from cli.base import settings
 from cli.bench_crowd import crowd
 from cli.bench_fill import Fill
@@ -21,6 +22,7 @@ from cli.output import note
 
 OUTPUTS_SCHEMA = "marsa.bench.growth.outputs/1"
 SUBSCRIBERS_SCHEMA = "marsa.bench.growth.subscribers/1"
+PAGES_SCHEMA = "marsa.bench.growth.pages/1"
 WARMUP_S = 5.0
 ACCOUNTS = 500
 
@@ -51,10 +53,10 @@ class Listened(Growth):
     """Streams that ended before the load did."""
 
 
-def growth(outputs: int | None, subscribers: int | None, seconds: int) -> int:
+def growth(outputs: int | None, subscribers: int | None, pages: int | None, seconds: int) -> int:
     """Figures on standard output; what happens meanwhile on standard error."""
-    if (outputs is None) == (subscribers is None):
-        message = "--outputs and --subscribers are two measurements: give one of them"
+    if sum([amount is not None for amount in (outputs, subscribers, pages)]) != 1:
+        message = "--outputs, --subscribers and --pages are three measurements: give one of them"
         raise usage_error("two_measurements", message, "marsa bench growth --outputs 5000000")
     before = load_average()
     with nodes.errors_mapped():
@@ -65,6 +67,9 @@ def growth(outputs: int | None, subscribers: int | None, seconds: int) -> int:
         elif subscribers is not None:
             heard = with_subscribers(target, subscribers, float(seconds))
             _show_listened(heard, before)
+        elif pages is not None:
+            read = bench_pages.with_pages(target, pages, float(seconds))
+            show(PAGES_SCHEMA, bench_pages.figures(read), bench_pages.lines(read), before)
     return ExitCode.OK
 
 

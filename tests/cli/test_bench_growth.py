@@ -1,17 +1,20 @@
-"""`marsa bench growth` against a node with the real API: filled by its API, and listened to."""
+"""`marsa bench growth` against a node with the real API: filled by it, listened to, and read."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import click
 import pytest
 
-from cli import bench_fill, bench_growth, bench_run, bench_target
+from cli import bench_fill, bench_growth, bench_pages, bench_run, bench_target
 from cli.bench_crowd import Heard, _read, crowd
 from cli.bench_fill import Fill
+from cli.bench_pages import Pair, Window
 from cli.bench_run import Plan, Run
+from cli.devnet import control, processes
 from cli.errors import CliError
 from tests.cli.conftest import Marsa
 from tests.cli.live_node import LiveNode
@@ -129,8 +132,48 @@ def test_a_crowd_needs_a_node() -> None:
     assert caught.value.code == "no_listeners"
 
 
-@pytest.mark.parametrize("more", [(), ("--outputs", "1000", "--subscribers", "3")])
+@pytest.mark.parametrize(
+    "more",
+    [(), ("--outputs", "1000", "--subscribers", "3"), ("--pages", "3", "--subscribers", "3")],
+)
 def test_one_growth_at_a_time(marsa: Marsa, more: tuple[str, ...]) -> None:
-    """None and both are refused before anything is done."""
+    """None and two are refused before anything is done."""
     result = marsa("bench", "growth", *more, "--json")
     assert (result.code, result.json["error"]["code"]) == (2, "two_measurements")
+
+
+def test_growth_of_pages(
+    marsa: Marsa, bench_node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page asks and hears while it is open, and the pairs say what the process took, less what
+    another one did, which is this one's parent here."""
+    pids = {"val1": os.getppid(), "val0": os.getpid()}
+    alive = {name: processes.identify(pid) for name, pid in pids.items()}
+    monkeypatch.setattr(control, "running", lambda place: dict(alive))
+    monkeypatch.setattr(bench_pages, "PAIRS", 2)
+    monkeypatch.setattr(bench_pages, "WARMUP_S", 0.1)
+    monkeypatch.setattr(bench_pages, "SETTLE_S", 0.0)
+    arguments = ("bench", "growth", "--pages", 1, "--seconds", 1)
+    found = marsa(*arguments, "--json").json
+    assert (found["pages"], found["node"], found["lost"], found["refused"]) == (1, "val0", 0, {})
+    assert found["events_per_second"] > 0
+    assert len(found["pairs"]) == 2
+    for pair in found["pairs"]:
+        own = pair["with_percent"] - pair["without_percent"]
+        (before,), (after,) = pair["others_without_percent"], pair["others_with_percent"]
+        assert pair["cost_percent"] == pytest.approx(own - (after - before), abs=0.02)
+    for name in ("tps", "blocks_per_second"):
+        assert sum([pair[one][name] for pair in found["pairs"] for one in ("with", "without")]) > 0
+
+
+def test_the_cost_of_a_pair_leaves_out_what_hits_every_node() -> None:
+    """Three other nodes, of which one does something else meanwhile."""
+    without = Window(0.0, 10.0, 0.20, (0.20, 0.18, 0.30))
+    with_pages = Window(10.0, 20.0, 0.24, (0.21, 0.19, 0.10))
+    assert Pair(without, with_pages).cost == pytest.approx(0.03)
+
+
+def test_pages_need_a_node_that_runs(marsa: Marsa, bench_node: LiveNode) -> None:
+    """Before the load: nothing tells what a node takes that is no process of the devnet."""
+    result = marsa("bench", "growth", "--pages", 1, "--seconds", 1, "--json")
+    assert (result.code, result.json["error"]["code"]) == (6, "node_down")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Request, expect
 
+from cli import bench_readers
 from tests.node.api.harness import Node
 from tests.ui.conftest import NewVisit
 from tests.ui.served import Served
@@ -21,6 +23,7 @@ NOTHING = {
     "network": "linked with one of three other validators",
 }
 """The answer of each page."""
+HALF_MINUTE_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,38 @@ def test_an_address_that_never_held_anything(quiet: str, visit: NewVisit) -> Non
     seen = visit(quiet)
     page = seen.open(f"address/{address}")
     expect(page.locator(".lede")).to_contain_text("never held anything")
+
+
+def test_the_readers_of_the_benchmark_ask_what_the_page_asks(quiet: str, visit: NewVisit) -> None:
+    """Opens the first page and lets half a minute go by on its clock: the same questions as it
+    opens, the same ones again and as often, in the same headers, those of the connection aside."""
+    seen = visit(quiet)
+    asked: list[Request] = []
+    seen.page.on("request", lambda request: asked.append(request))
+    seen.page.clock.install()
+    page = seen.open("")
+    expect(page.locator("#banner")).to_contain_text("No new blocks")
+    page.wait_for_load_state()
+    stream = next(item for item in asked if "/v1/events" in item.url)
+    assert paths_of([stream]) == {bench_readers.STREAM: 1}
+    assert set(paths_of(asked)) == {bench_readers.STREAM, *bench_readers.OPENING}
+    asked.clear()
+    turns = round(HALF_MINUTE_S / bench_readers.STATUS_S)
+    for _ in range(turns):
+        with page.expect_event("requestfinished", lambda item: item.url.endswith("/v1/status")):
+            page.clock.run_for(round(1_000 * bench_readers.STATUS_S))
+        page.evaluate("fetch('/v1/fees').then((answer) => answer.text())")  # that one was read
+    again = paths_of([item for item in asked if not item.url.endswith("/v1/fees")])
+    assert again == {"status": turns, "reserve": HALF_MINUTE_S / bench_readers.RESERVE_S}
+    for request, own in (
+        (stream, bench_readers.OF_STREAMS),
+        (next(item for item in asked if "status" in item.url), bench_readers.OF_QUESTIONS),
+    ):
+        told, ours = request.all_headers(), {**bench_readers.BROWSER, **own}
+        assert set(told) - {"host", "connection"} == {name.lower() for name in ours}
+        assert {name: told[name.lower()] for name in own} == own
+
+
+def paths_of(requests: Sequence[Request]) -> Counter[str]:
+    """Of questions to the API."""
+    return Counter([item.url.partition("/v1/")[2] for item in requests if "/v1/" in item.url])

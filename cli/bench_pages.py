@@ -1,0 +1,284 @@
+"""`marsa bench growth --pages`: what open pages of the explorer cost the node that they read.
+
+A fixed load, half of what the network takes, goes to all validators at fixed times, so that every
+node has the same work with pages and without. Pages of one node (`cli.bench_readers`) are open in
+every other window of time; the order of the two turns from pair to pair, so that a drift hits both.
+In each window the processor time of every node is taken. The cost of a pair is what the node that
+is read took more with pages than without, less the median of what the others did, who have the same
+machine and no pages. As a part of one core it is the part of a node's rate that it costs: a node
+has one loop, on one core.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from statistics import median
+
+from cli import bench_target
+from cli.bench_open import OpenRecord, offer
+from cli.bench_readers import Reading, readers
+from cli.bench_run import Plan, Run
+from cli.bench_target import Target
+from cli.devnet import control
+from cli.errors import CliError, ExitCode, not_found
+from cli.output import note
+from cli.progress import Progress
+
+PAIRS = 5
+WARMUP_S = 5.0
+SETTLE_S = 1.0
+"""Between pages that come or go and the window."""
+OPEN_S = 6.0
+"""For the process of pages to start and to open them, each time."""
+SHARE = 0.5
+"""Of the peak: a load that the network keeps up with."""
+SENDERS = 1
+ACCOUNTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some seconds of the load; processor time as a part of a core."""
+
+    begin_s: float
+    end_s: float
+    read: float
+    """Of the node that pages read."""
+    others: tuple[float, ...]
+    """Of every other node that runs, in the same order in each window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Neighbours in time."""
+
+    without: Window
+    with_pages: Window
+
+    @property
+    def cost(self) -> float:
+        """Of the pages, as a part of a core."""
+        changes = [b - a for a, b in zip(self.without.others, self.with_pages.others, strict=True)]
+        return self.with_pages.read - self.without.read - (median(changes) if changes else 0.0)
+
+
+@dataclass(slots=True)
+class Pages:
+    """What was found."""
+
+    pages: int
+    node: str
+    """That was read."""
+    rate: float
+    seconds: float
+    validators: int
+    pairs: list[Pair] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    """Of each time that pages were open."""
+    record: OpenRecord = field(default_factory=OpenRecord)
+
+    @property
+    def cost(self) -> float:
+        return median([pair.cost for pair in self.pairs])
+
+    def rates(self, windows: Sequence[Window]) -> tuple[float, float]:
+        """Transactions and blocks a second of all these windows."""
+        seconds = sum([item.end_s - item.begin_s for item in windows])
+        finals = [at for _, at in self.record.finals]
+        return _within(finals, windows) / seconds, _within(
+            [at for at, _ in self.record.blocks], windows
+        ) / seconds
+
+    def asked(self) -> tuple[float, float]:
+        """Requests and events a second of all pages together."""
+        seconds = sum([item.seconds for item in self.readings])
+        requests = sum([item.requests for item in self.readings])
+        return requests / seconds, sum([item.events for item in self.readings]) / seconds
+
+
+def with_pages(target: Target, pages: int, seconds: float) -> Pages:
+    """Raises CliError and what the clients raise."""
+    # The last node: the first is the one whose blocks tell the load what is final.
+    node = next(item for item in reversed(target.place.devnet.nodes) if item.api in target.urls)
+    pids = _pids(target, node.name)
+    run = Run(target, Plan(seconds, WARMUP_S, ACCOUNTS))
+    rate = SHARE * run.peak().tps
+    found = Pages(pages, node.name, rate, seconds, target.validators)
+    whole_s = WARMUP_S + PAIRS * (2 * (SETTLE_S + seconds) + OPEN_S)
+    raws = run.prepare(int(rate * whole_s) + 1)
+    note(f"{pages:,} pages read {node.name} at {node.api} half of the time")
+    watch = _Watch(pids, node.api, found)
+    with (
+        Progress(f"sending {rate:,.0f} a second", round(whole_s), "seconds") as progress,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        watching = pool.submit(watch.run)
+        try:
+            found.record = offer(
+                target.urls,
+                raws,
+                rate=rate,
+                seconds=whole_s,
+                senders=SENDERS,
+                offers_again=False,
+                on_second=lambda second: _second(second, progress.reach, watching),
+            )
+        finally:
+            watch.stop()
+        watching.result()
+    _check(found)
+    return found
+
+
+def _pids(target: Target, name: str) -> list[int]:
+    """Of the node of this name, then of all others that run; raises CliError."""
+    running = {node: process.pid for node, process in control.running(target.place).items()}
+    if name not in running:
+        hint = "start it with: marsa devnet up"
+        raise not_found("node_down", f"{name} is no process of this devnet", hint)
+    return [running.pop(name), *running.values()]
+
+
+def _second(second: int, reach: Callable[[int], object], watching: Future[None]) -> None:
+    """Also ends the load where the windows ended with an error."""
+    reach(second)
+    if watching.done():
+        watching.result()
+
+
+def _check(found: Pages) -> None:
+    """Raises CliError where the load did not last, or was not taken."""
+    late = len(found.pairs) < PAIRS or any(
+        pair.with_pages.end_s > found.record.sending_ended_s
+        or pair.without.end_s > found.record.sending_ended_s
+        for pair in found.pairs
+    )
+    if late or not found.record.finals:
+        raise CliError(
+            "nothing_measured",
+            "the load ended before the last window did",
+            hint="this machine is too slow now: see what else runs on it",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
+
+
+class _Watch:
+    """Takes the windows, in a thread of its own beside the load."""
+
+    def __init__(self, pids: Sequence[int], url: str, found: Pages) -> None:
+        self._pids = pids
+        self._url = url
+        self._found = found
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Raises CliError."""
+        self._stopped.wait(WARMUP_S)
+        for number in range(PAIRS):
+            windows = {is_open: self._window(is_open) for is_open in _order(number)}
+            if self._stopped.is_set():
+                return
+            self._found.pairs.append(Pair(windows[False], windows[True]))
+
+    def _window(self, is_open: bool) -> Window:
+        with readers(self._url, self._found.pages) if is_open else nullcontext() as reading:
+            self._stopped.wait(SETTLE_S)
+            begin_s, before = time.monotonic(), self._used()
+            self._stopped.wait(self._found.seconds)
+            end_s, after = time.monotonic(), self._used()
+        if reading is not None:
+            self._found.readings.append(reading)
+        read, *others = [(b - a) / (end_s - begin_s) for a, b in zip(before, after, strict=True)]
+        return Window(begin_s, end_s, read, tuple(others))
+
+    def _used(self) -> list[float]:
+        """Seconds of processor time of each node since its start, the read one first."""
+        looks = [bench_target.usage_of(pid) for pid in self._pids]
+        found = [look.cpu_s for look in looks if look is not None]
+        if len(found) < len(looks):
+            raise CliError(
+                "nothing_measured",
+                "the system does not tell what a node takes, or a node ended",
+                hint="this needs Linux, and nodes that go on: marsa devnet status",
+                exit_code=ExitCode.CHECK_FAILED,
+            )
+        return found
+
+
+def _order(number: int) -> tuple[bool, bool]:
+    """Whether pages are open in the first and the second window of a pair."""
+    return (False, True) if number % 2 == 0 else (True, False)
+
+
+def _within(moments: Sequence[float], windows: Sequence[Window]) -> int:
+    return sum([any(one.begin_s <= at < one.end_s for one in windows) for at in moments])
+
+
+def figures(found: Pages) -> dict[str, object]:
+    """Of `--json`; percents are of one core."""
+    requests, events = found.asked()
+    return {
+        "pages": found.pages,
+        "node": found.node,
+        "cost_percent": _percent(found.cost),
+        "pairs": [
+            {
+                "cost_percent": _percent(pair.cost),
+                "without_percent": _percent(pair.without.read),
+                "with_percent": _percent(pair.with_pages.read),
+                "others_without_percent": [_percent(item) for item in pair.without.others],
+                "others_with_percent": [_percent(item) for item in pair.with_pages.others],
+                "without": _rates(found, pair.without),
+                "with": _rates(found, pair.with_pages),
+            }
+            for pair in found.pairs
+        ],
+        "rate": round(found.rate, 1),
+        "requests_per_second": round(requests, 1),
+        "events_per_second": round(events, 1),
+        "lost": sum([item.lost for item in found.readings]),
+        "refused": dict(found.record.refused),
+        "seconds": found.seconds,
+        "validators": found.validators,
+    }
+
+
+def _rates(found: Pages, window: Window) -> dict[str, float]:
+    transactions, blocks = found.rates([window])
+    return {"tps": round(transactions, 1), "blocks_per_second": round(blocks, 1)}
+
+
+def _percent(part: float) -> float:
+    return round(100 * part, 2)
+
+
+def lines(found: Pages) -> list[tuple[str, str]]:
+    """The same to read."""
+    requests, events = found.asked()
+    costs = ", ".join([f"{pair.cost:.2%}" for pair in found.pairs])
+    told = [
+        ("cost", f"{found.cost:.2%} of a core of {found.node} for {found.pages:,} pages"),
+        ("each pair", costs),
+        ("asked", f"{requests:,.1f} requests and {events:,.1f} events a second by all pages"),
+    ]
+    for name, windows in (
+        ("without", [pair.without for pair in found.pairs]),
+        ("with", [pair.with_pages for pair in found.pairs]),
+    ):
+        transactions, blocks = found.rates(windows)
+        own = median([item.read for item in windows])
+        text = f"{own:.1%} of a core at {transactions:,.0f} tx/s in {blocks:,.1f} blocks a second"
+        told.append((name, text))
+    lost = sum([item.lost for item in found.readings])
+    if lost or found.record.refused:
+        told.append(("lost", f"{lost:,} of the pages; {found.record.refused.total():,} transfers"))
+    told.append(("network", f"{found.validators} validators, {found.seconds:g} s each time"))
+    return told
