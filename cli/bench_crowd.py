@@ -122,7 +122,8 @@ async def _listen_all(pipe: Connection, url: str, count: int) -> None:
         pipe.send(None)
         await asyncio.to_thread(pipe.recv)
         reading.cancel()
-        await asyncio.wait([reading])
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
         pipe.send((heard.blocks, heard.lost))
 
 

@@ -125,7 +125,8 @@ class _Page:
     async def close(self) -> None:
         if self._work is not None:
             self._work.cancel()
-            await asyncio.wait([self._work])
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._work
 
     async def _ask(self, path: str) -> None:
         async with self._session.get(self._root + path, headers=OF_QUESTIONS) as answer:
