@@ -37,7 +37,7 @@ from node.api.problems import ApiCode, ApiError
 from node.api.request import DEADLINE, SERVICES, Budget, read_number, read_query
 from node.api.routes import EVENT_STREAM, Parameter, get
 from node.api.services import Services
-from node.events import REPLAY_BLOCKS_MAX, Listener
+from node.events import BLOCKS_A_TURN, REPLAY_BLOCKS_MAX, Listener
 
 SUBSCRIBERS_MAX = 1_024
 """Streams at once, below the number of connections: others get in."""
@@ -47,8 +47,8 @@ STALLED_S = 45.0
 """Who took nothing for so long is cut."""
 RETRY_MS = 2_000
 """After which a browser comes again."""
-BLOCKS_A_TURN = 32
-"""Told to one listener before others have their turn."""
+WRITE_BYTES = 64 * 1024
+"""Of events, or a little more, that are put together for one write."""
 ENCODED_BYTES_MAX = 8 * 1024 * 1024
 """Of events that are kept encoded."""
 LAST_EVENT_ID = "Last-Event-ID"
@@ -207,28 +207,42 @@ class _Stream:
         return self._response
 
     async def _tell(self) -> None:
-        """What a turn allows of what the listener was not told."""
-        listener, chain = self._listener, self._services.chain
-        for _ in range(BLOCKS_A_TURN):
-            if listener.height == chain.height:
-                return
-            if self._is_too_far():
-                await self._skip()
-                return
-            height = listener.height + 1
-            parts = [await self._encoded.get(height, topic) for topic in self._topics]
-            if None in parts:
-                await self._skip()
-                return
-            found = [part for part in parts if part]
-            if found and "blocks" not in self._topics:
-                found.append(_mark(height))
-            for part in found:
-                await self._send(part)
-            listener.height = height
-
-    def _is_too_far(self) -> bool:
+        """What a turn allows of what the listener was not told, in few writes."""
         chain, height = self._services.chain, self._listener.height
+        told: list[bytes] = []
+        for _ in range(BLOCKS_A_TURN):
+            if height == chain.height:
+                break
+            found = None if self._is_too_far(height) else await self._told_of(height + 1)
+            if found is None:
+                await self._write(told, height)
+                await self._skip()
+                return
+            told.append(found)
+            height += 1
+            if sum(map(len, told)) >= WRITE_BYTES:
+                await self._write(told, height)
+                told = []
+        await self._write(told, height)
+
+    async def _told_of(self, height: int) -> bytes | None:
+        """All that is told of a block; None where some of it is not kept any more."""
+        parts = [await self._encoded.get(height, topic) for topic in self._topics]
+        found = [part for part in parts if part is not None]
+        if len(found) < len(parts):
+            return None
+        if "blocks" not in self._topics and any(found):
+            found.append(_mark(height))
+        return b"".join(found)
+
+    async def _write(self, told: list[bytes], height: int) -> None:
+        """What is told up to a height, which may be nothing."""
+        if any(told):
+            await self._send(b"".join(told))
+        self._listener.height = height
+
+    def _is_too_far(self, height: int) -> bool:
+        chain = self._services.chain
         behind = chain.height - height
         return not 0 < behind <= REPLAY_BLOCKS_MAX or height + 1 < chain.first_listed
 

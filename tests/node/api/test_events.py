@@ -252,6 +252,65 @@ async def test_the_changes_that_are_held_are_bounded(monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What goes to all streams, write by write."""
+    made: list[bytes] = []
+    send = events._Stream._send
+
+    async def note(stream: events._Stream, data: bytes) -> None:
+        made.append(data)
+        await send(stream, data)
+
+    monkeypatch.setattr(events._Stream, "_send", note)
+    return made
+
+
+async def heights_of(stream: Stream, count: int) -> list[str | None]:
+    """Of the next blocks, whatever else is told."""
+    found: list[str | None] = []
+    while len(found) < count:
+        event = await stream.next()
+        found += [event.id] if event.name == "block" else []
+    return found
+
+
+async def test_blocks_that_come_fast_are_told_together(
+    monkeypatch: pytest.MonkeyPatch, writes: list[bytes]
+) -> None:
+    """One that comes alone at once; four before the next round begins, which is here when this test
+    says so, in one write of it, other topics too."""
+    monkeypatch.setattr(listeners, "ROUND_S", 10 * DEADLINE_S)
+    async with open_api() as api, listen(api, "topics=blocks,objects") as stream:
+        writes.clear()
+        api.node.decide([])
+        assert await heights_of(stream, 1) == ["1"]
+        for _ in range(4):
+            api.node.decide([])
+            await asyncio.sleep(0)
+        api.node.events._may_go_on.set()
+        assert await heights_of(stream, 4) == ["2", "3", "4", "5"]
+    assert [data.count(b"event: block") for data in writes] == [1, 4]
+    assert all(b"event: object" in data for data in writes)
+
+
+async def test_who_is_far_behind_waits_for_no_round(
+    monkeypatch: pytest.MonkeyPatch, writes: list[bytes]
+) -> None:
+    """Four turns and more of old blocks, in a write each: told without a rest between rounds."""
+    monkeypatch.setattr(listeners, "ROUND_S", 10 * DEADLINE_S)
+    monkeypatch.setattr(events, "WRITE_BYTES", 1 << 30)
+    monkeypatch.setattr(listeners, "BLOCKS_A_TURN", 4)
+    monkeypatch.setattr(events, "BLOCKS_A_TURN", 4)
+    async with open_api() as api:
+        for _ in range(18):
+            api.node.decide([])
+        async with listen(api, "after=0") as stream:
+            told = [(await stream.block()).id for _ in range(16)]
+    assert told == [str(height) for height in range(1, 17)]
+    assert [data.count(b"event: block") for data in writes][1:] == [4, 4, 4, 4]
+
+
+@pytest.fixture
 def large_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of half a MiB each, so that some fill every buffer between node and client."""
     summary = events.block_summary
@@ -279,6 +338,7 @@ async def test_a_slow_client_gets_a_gap_and_costs_no_queue(
     """Reads nothing until the socket is full and many more blocks have come: it is told of the gap,
     and of every height but those, once and in order."""
     monkeypatch.setattr(events, "REPLAY_BLOCKS_MAX", 8)
+    monkeypatch.setattr(listeners, "ROUND_S", 0.0)  # or more than these would come between two
     async with open_api() as api:
         raw = connect_deaf(api)
         await until(lambda: len(api.node.events) == 1, "the stream is open")
