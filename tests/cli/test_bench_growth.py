@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from cli import bench_fill, bench_growth, bench_pages, bench_run, bench_target
 from cli.bench_crowd import Heard, _read, crowd
 from cli.bench_fill import Fill
-from cli.bench_pages import Pair, Window
+from cli.bench_pages import Pages, Pair, Window, _pair_s, _Watch
+from cli.bench_readers import Reading
 from cli.bench_run import Plan, Run
 from cli.devnet import control, processes
 from cli.errors import CliError
@@ -150,14 +152,17 @@ def test_growth_of_pages(
     pids = {"val1": os.getppid(), "val0": os.getpid()}
     alive = {name: processes.identify(pid) for name, pid in pids.items()}
     monkeypatch.setattr(control, "running", lambda place: dict(alive))
+    monkeypatch.setattr(bench_pages, "PAIRS_MIN", 1)
     monkeypatch.setattr(bench_pages, "PAIRS", 2)
+    monkeypatch.setattr(bench_pages, "OPEN_S", 2.0)
     monkeypatch.setattr(bench_pages, "WARMUP_S", 0.1)
     monkeypatch.setattr(bench_pages, "SETTLE_S", 0.0)
     arguments = ("bench", "growth", "--pages", 1, "--seconds", 1)
     found = marsa(*arguments, "--json").json
     assert (found["pages"], found["node"], found["lost"], found["refused"]) == (1, "val0", 0, {})
     assert found["events_per_second"] > 0
-    assert len(found["pairs"]) == 2
+    assert len(found["pairs"]) >= 1
+    assert found["left_out"] == 0
     for pair in found["pairs"]:
         own = pair["with_percent"] - pair["without_percent"]
         (before,), (after,) = pair["others_without_percent"], pair["others_with_percent"]
@@ -171,6 +176,28 @@ def test_the_cost_of_a_pair_leaves_out_what_hits_every_node() -> None:
     without = Window(0.0, 10.0, 0.20, (0.20, 0.18, 0.30))
     with_pages = Window(10.0, 20.0, 0.24, (0.21, 0.19, 0.10))
     assert Pair(without, with_pages).cost == pytest.approx(0.03)
+
+
+def test_a_pair_in_which_the_lead_changed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of three; pages are open first in every other pair."""
+    leads, order = iter([(0, 0), (0, 0), (0, 0), (1, 0), (1, 0), (1, 0)]), list[bool]()
+    found = Pages(2, "val0", 100.0, 1.0, 4)
+    watch = _Watch([os.getpid()], "", found, 3 * _pair_s(1.0))
+    clock = iter([0.0, 1.0, 2.0, 1e12])
+    monkeypatch.setattr(watch, "_lead", lambda: next(leads))
+    monkeypatch.setattr(bench_pages, "WARMUP_S", 0.0)
+    monkeypatch.setattr(bench_pages, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    def window(is_open: bool) -> tuple[Window, Reading]:
+        order.append(is_open)
+        return Window(0.0, 1.0, 0.2 + 0.1 * is_open, ()), Reading(seconds=1.0, requests=5 * is_open)
+
+    monkeypatch.setattr(watch, "_window", window)
+    watch.run()
+    assert order == [False, True, True, False, False, True]
+    assert (len(found.pairs), found.left_out) == (2, 1)
+    assert found.cost == pytest.approx(0.1)
+    assert found.asked() == (5.0, 0.0)
 
 
 def test_pages_need_a_node_that_runs(marsa: Marsa, bench_node: LiveNode) -> None:
