@@ -179,8 +179,8 @@ def overload(seconds: int) -> int:
 
 Compare the throughput of the devnet as it is with that of the same one when it holds so many more
 unspent outputs, or when so many clients listen to the events of one of its nodes. With --pages the
-load is fixed, half of the peak, and the figure is the processor time that so many open pages of the
-explorer cost the node that they read, as a part of one core.
+load is fixed, a quarter of the peak, and the figure is the processor time that so many open pages
+of the explorer cost the node that they read, as a part of one core.
 
 Outputs are made through the network and stay. A fill that was stopped goes on where it was: run
 the same command again. Begin with a new devnet: the first figure is of the ledger as it is.
