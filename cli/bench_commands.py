@@ -173,7 +173,7 @@ def overload(seconds: int) -> int:
         examples(
             "marsa bench growth --outputs 5000000",
             "marsa bench growth --subscribers 1000 --json",
-            "marsa bench growth --pages 10 --seconds 10",
+            "marsa bench growth --pages 10 --seconds 6",
         )
     }
 
