@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -109,9 +110,17 @@ Shape: TypeAlias = Int | Bin | Text | Flag | Many | Record
 
 def digest(name: str, *parts: bytes) -> bytes:
     """SHA-256 over the tag and the parts, each behind its length."""
+    data = _tag(name)
+    for part in parts:
+        data += len(part).to_bytes(4, "big") + part
+    return sha256(data).digest()
+
+
+@cache
+def _tag(name: str) -> bytes:
+    """Behind its length; names are few and ours."""
     tag = b"marsa/1/" + name.encode("ascii")
-    data = bytes((len(tag),)) + tag
-    return sha256(data + b"".join([len(part).to_bytes(4, "big") + part for part in parts])).digest()
+    return bytes((len(tag),)) + tag
 
 
 def pack(value: Any) -> bytes:
@@ -167,36 +176,40 @@ def check(shape: Shape, value: Any, where: str) -> None:
 
 def _misfit(shape: Shape, value: Any) -> str:
     """The path to the first value that has another shape, and that value; empty without one."""
-    match shape:
-        case Int(low, high):
-            is_good = type(value) is int and low <= value <= high
-        case Bin(low, high):
-            is_good = type(value) is bytes and low <= len(value) <= high
-        case Text(pattern, longest):
-            is_good = type(value) is str and len(value) <= longest
-            is_good = is_good and re.fullmatch(pattern, value) is not None
-        case Flag():
-            is_good = type(value) is bool
-        case Many(item, low, high):
-            is_good = type(value) is list and low <= len(value) <= high
-            for index, entry in enumerate(value if is_good else ()):
-                if misfit := _misfit(item, entry):
-                    return f"[{index}]{misfit}"
-        case Record():
-            is_good = type(value) is list and len(value) == len(shape.fields)
-            for (name, kind), entry in zip(shape.fields, value if is_good else (), strict=False):
-                if misfit := _misfit(kind, entry):
-                    return f".{name}{misfit}"
+    if isinstance(shape, Int):
+        is_good = type(value) is int and shape.low <= value <= shape.high
+    elif isinstance(shape, Bin):
+        is_good = type(value) is bytes and shape.low <= len(value) <= shape.high
+    elif isinstance(shape, Record):
+        is_good = type(value) is list and len(value) == len(shape.fields)
+        for (name, kind), entry in zip(shape.fields, value if is_good else (), strict=False):
+            if misfit := _misfit(kind, entry):
+                return f".{name}{misfit}"
+    elif isinstance(shape, Many):
+        is_good = type(value) is list and shape.low <= len(value) <= shape.high
+        for index, entry in enumerate(value if is_good else ()):
+            if misfit := _misfit(shape.item, entry):
+                return f"[{index}]{misfit}"
+    elif isinstance(shape, Text):
+        is_good = type(value) is str and len(value) <= shape.longest
+        is_good = is_good and re.fullmatch(shape.pattern, value) is not None
+    else:
+        is_good = type(value) is bool
     return "" if is_good else f": {_described(value)}"
 
 
 def named(shape: Shape, value: Any) -> Any:
     """A positional value with its fields by name, to read from; hashes need the positions."""
     if isinstance(shape, Many):
-        return [named(shape.item, entry) for entry in value]
+        if isinstance(shape.item, Many | Record):
+            return [named(shape.item, entry) for entry in value]
+        return list(value)
     if isinstance(shape, Record):
-        pairs = zip(shape.fields, value, strict=True)
-        return SimpleNamespace(**{name: named(kind, entry) for (name, kind), entry in pairs})
+        found = SimpleNamespace()
+        for (name, kind), entry in zip(shape.fields, value, strict=True):
+            is_plain = not isinstance(kind, Many | Record)
+            setattr(found, name, entry if is_plain else named(kind, entry))
+        return found
     return value
 
 

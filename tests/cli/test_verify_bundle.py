@@ -11,7 +11,7 @@ import msgpack
 import pytest
 from msgspec.structs import replace
 
-from cli import verify_chain
+from cli import verify_bundle, verify_chain
 from cli.verify_bundle import BUNDLE_BYTES_MAX, Report, verify
 from cli.verify_bytes import ITEMS_MAX, Fault, Refused
 from cli.verify_layouts import OBJECTS
@@ -47,7 +47,7 @@ from tests.ledger.world import (
 )
 from tests.node.api.harness import Node
 
-SIGNATURES_MAX = 4_096
+SIGNATURES_MAX, HASHES_MAX = 4_096, 16_384
 
 
 def test_figures_are_those_of_the_state() -> None:
@@ -156,13 +156,14 @@ def flips(data: bytes, text: bytes, step: int) -> list[str]:
 
 
 @pytest.fixture
-def remembered_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of the signatures in thousands of spoiled files are those of the sound one."""
-    remembering = lru_cache(SIGNATURES_MAX)(verify_chain.is_signed)
-    monkeypatch.setattr(verify_chain, "is_signed", remembering)
+def remembering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most signatures and hashes in thousands of spoiled files are those of the sound one."""
+    signatures = lru_cache(SIGNATURES_MAX)(verify_chain.is_signed)
+    monkeypatch.setattr(verify_chain, "is_signed", signatures)
+    monkeypatch.setattr(verify_bundle, "digest", lru_cache(HASHES_MAX)(verify_bundle.digest))
 
 
-@pytest.mark.usefixtures("remembered_signatures")
+@pytest.mark.usefixtures("remembering")
 def test_each_changed_byte_is_refused() -> None:
     """Turns over a bit of every byte of the least bundle, in which every kind of object is but one,
     and of many of larger ones: with changes of the validators, with standards that are past."""
@@ -176,7 +177,7 @@ def test_each_changed_byte_is_refused() -> None:
     assert flips(bundle_of(node), genesis_text(node), 29) == []
 
 
-@pytest.mark.usefixtures("remembered_signatures")
+@pytest.mark.usefixtures("remembering")
 def test_each_missing_or_added_byte_is_refused() -> None:
     """Cuts the file short, takes bytes out and puts bytes in, all over it."""
     _, data, text = small()
