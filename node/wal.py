@@ -36,7 +36,8 @@ MAGIC = b"marsawal"
 FORMAT_VERSION = 1
 INSTANCE_ID_BYTES = 16
 RECORD_BYTES_MAX = 2 << 20
-"""The payload of one record: the largest thing that is logged, a block."""
+"""The payload of one record: the largest thing that is logged, a block. Its length has three bytes
+behind a zero, which a search for records relies on."""
 LOG_BYTES_ROTATE = 32 << 20
 """The owner rotates from here on: a start reads and checks this much in 0.1 s."""
 LOG_BYTES_MAX = 96 << 20
@@ -47,6 +48,7 @@ _HEADER = Struct(f">8sI{INSTANCE_ID_BYTES}s")
 _CRC = Struct(">I")
 _FRAME = Struct(">IIB")
 _LENGTH_AND_CRC_BYTES = 8
+assert RECORD_BYTES_MAX < 1 << 24
 HEADER_BYTES = _HEADER.size + _CRC.size
 FRAME_BYTES = _FRAME.size
 
@@ -267,8 +269,12 @@ def _read_records(data: bytes) -> tuple[list[Record], int]:
 
 
 def _next_record_offset(data: bytes, bad: int) -> int | None:
-    """Where a sound record starts behind the bad one, at any byte: its length cannot be trusted."""
-    for offset in range(bad + 1, len(data) - FRAME_BYTES + 1):
+    """Where a sound record starts behind the bad one, at any byte: its length cannot be trusted.
+
+    Each begins with a zero, the first byte of a length: of torn megabytes few places are tried.
+    """
+    offset = bad
+    while (offset := data.find(b"\0", offset + 1)) >= 0:
         if _record_at(data, offset) is not None:
             return offset
     return None
