@@ -218,15 +218,18 @@ NUMBER_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("text", ["+5", "1_0", "５", "٥", " 5", "5e0", "-5"])
+NO_NUMBERS = ("+5", "1_0", "５", "٥", " 5", "5e0", "-5")
+
+
 @pytest.mark.parametrize(
     ("path", "param"), NUMBER_OPTIONS, ids=[f"{' '.join(p)} {o.opts[0]}" for p, o in NUMBER_OPTIONS]
 )
-def test_numbers_are_ascii_digits(path: tuple[str, ...], param: click.Parameter, text: str) -> None:
+def test_numbers_are_ascii_digits(path: tuple[str, ...], param: click.Parameter) -> None:
     """Every option that takes a number, of every command: what Python's int would take as well is
     a usage error with the value in it."""
-    with pytest.raises(click.BadParameter, match=re.escape(repr(text))):
-        param.type.convert(text, param, None)
+    for text in NO_NUMBERS:
+        with pytest.raises(click.BadParameter, match=re.escape(repr(text))):
+            param.type.convert(text, param, None)
 
 
 def test_a_number_with_a_sign_is_a_usage_error(marsa: Marsa) -> None:

@@ -1,7 +1,7 @@
 """A state and its roots a second time, naively; it imports nothing of the node.
 
 A state is three plain values: all outputs ever made in order, which of them are spent, and the
-objects by key. Every root is worked out from scratch.
+objects by key. Every root is worked out from scratch; what a leaf is, once for each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.ledger.second_rules import pack
 from tests.ledger.second_shape import digest
 
 RATIO_MAX = 10**9
+LEAVES_MAX = 16_384
 _PARAMETERS = bytes([TYPE_BYTES["Parameters"]])
 """The key of the object that every state holds."""
 
@@ -38,12 +39,16 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     return list_root("merkle/root", "merkle/node", level, len(level))
 
 
+@lru_cache(maxsize=LEAVES_MAX)
+def object_leaf(key: bytes, value: bytes) -> tuple[int, bytes]:
+    """Where it stands, and its hash."""
+    place = digest("objects/key", key)
+    leaf = digest("objects/leaf", place, digest("objects/value", value))
+    return int.from_bytes(place, "big"), leaf
+
+
 def object_root(objects: dict[bytes, bytes]) -> bytes:
-    leaves = []
-    for key, value in objects.items():
-        place = digest("objects/key", key)
-        leaf = digest("objects/leaf", place, digest("objects/value", value))
-        leaves.append((int.from_bytes(place, "big"), leaf))
+    leaves = [object_leaf(key, value) for key, value in objects.items()]
 
     def top(items: list[tuple[int, bytes]], bit: int) -> bytes:
         if len(items) <= 1:

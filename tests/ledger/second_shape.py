@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -23,11 +24,16 @@ class Refused(Exception):
 
 def digest(name: str, *parts: bytes) -> bytes:
     """SHA-256 over the tag and the parts, each behind its length."""
-    tag = b"marsa/1/" + name.encode()
-    data = bytes([len(tag)]) + tag
+    data = _tag(name)
     for part in parts:
         data += len(part).to_bytes(4, "big") + part
     return sha256(data).digest()
+
+
+@cache
+def _tag(name: str) -> bytes:
+    tag = b"marsa/1/" + name.encode()
+    return bytes([len(tag)]) + tag
 
 
 def need(condition: bool, code: str = "malformed", detail: str = "") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import sha256
-from itertools import takewhile
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -289,8 +289,10 @@ class MemoryState:
     outputs: dict[Outpoint, OutputEntry] = field(default_factory=dict)
     spent: set[Outpoint] = field(default_factory=set)
     stored: dict[bytes, bytes] = field(default_factory=dict)
-    names: dict[bytes, None] = field(default_factory=dict)
+    names: list[bytes] = field(default_factory=list)
     """Of what is stored, in order; made anew when others are stored."""
+    named: frozenset[bytes] = frozenset()
+    """The same, to see whether others are."""
 
     @classmethod
     def of(cls, genesis: Genesis) -> MemoryState:
@@ -325,11 +327,14 @@ class MemoryState:
         return self.stored.get(name)
 
     def objects(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        if self.names.keys() != self.stored.keys():
-            self.names = dict.fromkeys(sorted(self.stored))
-        names = list(self.names)
-        found = takewhile(lambda name: name.startswith(prefix), names[bisect_left(names, prefix) :])
-        return iter([(name, self.stored[name]) for name in found])
+        if self.named != self.stored.keys():
+            self.names, self.named = sorted(self.stored), frozenset(self.stored)
+        found = []
+        for name in islice(self.names, bisect_left(self.names, prefix), None):
+            if not name.startswith(prefix):
+                break
+            found.append((name, self.stored[name]))
+        return iter(found)
 
 
 class World:
