@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -56,14 +57,20 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
-    """A file as it is served. `packed` is empty where compression gains nothing."""
+    """A file as it is served."""
 
     content_type: str
     body: bytes
-    packed: bytes
     tag: str
+
+    @cached_property
+    def packed(self) -> bytes:
+        """Empty where compression gains nothing. Made when the first client asks for it: a node
+        starts without."""
+        packed = gzip.compress(self.body, mtime=0)
+        return packed if len(packed) < len(self.body) else b""
 
 
 FILES_KEY = web.AppKey("ui_files", dict[str, File])
@@ -110,18 +117,16 @@ async def get_file(request: web.Request) -> web.Response:
 
 def _read(path: Path) -> File:
     body = path.read_bytes()
-    packed = gzip.compress(body, mtime=0)
     return File(
         content_type=_TYPES[path.suffix],
         body=body,
-        packed=packed if len(packed) < len(body) else b"",
         tag=sha256(body).hexdigest()[:_TAG_CHARS],
     )
 
 
 def answer_file(request: web.Request, file: File) -> web.Response:
     """The file, packed where the client takes that, under the policy; 304 for a known tag."""
-    is_packed = bool(file.packed) and "gzip" in request.headers.get("Accept-Encoding", "")
+    is_packed = "gzip" in request.headers.get("Accept-Encoding", "") and bool(file.packed)
     # The two bodies of a file are different things to a cache.
     tag = file.tag + ("-gz" if is_packed else "")
     wanted = request.if_none_match
