@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -45,16 +46,24 @@ def nothing(done: int, total: int) -> None:
     """Nobody watches."""
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> NodeConfig:
-    """A new node of a provider that is to join."""
-    place = KeyDirectory.of(tmp_path / "keys", "kite")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a new node of a provider that is to join; nobody changes it."""
+    directory = tmp_path_factory.mktemp("made")
+    place = KeyDirectory.of(directory / "keys", "kite")
     named = ("kite", "Kite", "Devnet")
     authority, genesis = BLUEPRINT.authority_key, BLUEPRINT.genesis
     grant = new_grant(genesis, authority, place.public, *named, expires_ms=SEEDED_TIME_MS + 1)
     place.save(grant.certificate)
     peers = {name: f"127.0.0.1:{at}" for at, name in enumerate(BLUEPRINT.providers, 9000)}
-    return init(tmp_path / "kite", genesis, "kite", place.path, addresses={}, peers=peers)
+    init(directory / "kite", genesis, "kite", place.path, addresses={}, peers=peers)
+    return directory / "kite"
+
+
+@pytest.fixture
+def node(made: Path, tmp_path: Path) -> NodeConfig:
+    """A copy of it."""
+    return config.load(shutil.copytree(made, tmp_path / "kite"))
 
 
 @pytest.fixture
