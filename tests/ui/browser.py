@@ -18,6 +18,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Error,
     Page,
     Request,
     ViewportSize,
@@ -25,6 +26,8 @@ from playwright.sync_api import (
 )
 
 CHROMIUM = Path("/usr/bin/chromium")
+PLAIN = "/v1/status"
+"""What a tab shows between two visits: no page of the explorer."""
 WAIT_MS = 10_000
 """For anything that a test waits for; a test that passes never waits so long."""
 QUIET_ARGUMENTS = (
@@ -57,9 +60,10 @@ def open_browser() -> Iterator[Browser]:
 
 
 class Window:
-    """Stays open from one visit to the next, for to open one costs more than all that a visit does.
+    """Stays open from one visit to the next, and so do its tabs: to open them is dear.
 
-    Every visit has a tab of its own and finds nothing that another one left.
+    Every visit has a tab for itself and finds nothing that another one left: its page is gone, and
+    what it kept is forgotten.
     """
 
     def __init__(self, browser: Browser, url: str) -> None:
@@ -73,6 +77,22 @@ class Window:
         )
         self.context.set_default_timeout(WAIT_MS)
         self._blank = self.context.new_page()  # without a tab the window would close
+        self._tabs: list[Page] = []
+        """Those that nobody uses."""
+
+    def tab(self) -> Page:
+        """An empty one."""
+        return self._tabs.pop() if self._tabs else self.context.new_page()
+
+    def take_back(self, page: Page) -> None:
+        """The tab of a visit that is over, without what it did to it.
+
+        It stays at the same address, for which the browser keeps the process that draws it.
+        """
+        page.unroute_all(behavior="ignoreErrors")
+        page.goto(PLAIN)
+        page.emulate_media(color_scheme="light")
+        self._tabs.append(page)
 
     def forget(self) -> None:
         """What the browser keeps of this address, and everything that it has loaded."""
@@ -84,18 +104,18 @@ class Window:
 
 
 class Visit:
-    """One page in a tab of its own, and what it did that it must not do."""
+    """One page in a tab for itself, and what it did that it must not do."""
 
     def __init__(self, window: Window, *, width: str) -> None:
         self._window = window
         self._url = window.url
-        self.page: Page = window.context.new_page()
+        self.page: Page = window.tab()
         self.page.set_viewport_size(WIDTHS[width])
         self.faults: list[str] = []
         self.expected: tuple[str, ...] = ()
         """Parts of messages that a test brings about itself."""
         self.page.on("console", self._on_console)
-        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.page.on("pageerror", self._on_error)
         self.page.on("request", self._on_request)
 
     def open(self, path: str) -> Page:
@@ -121,13 +141,21 @@ class Visit:
         return [str(item) for item in found]
 
     def end(self) -> None:
-        self.page.close()
+        if not self.page.is_closed():
+            self.page.title()  # what it said before has been heard now
+            self.page.remove_listener("console", self._on_console)
+            self.page.remove_listener("pageerror", self._on_error)
+            self.page.remove_listener("request", self._on_request)
+            self._window.take_back(self.page)
         self._window.forget()
         faults = [text for text in self.faults if not any(part in text for part in self.expected)]
         assert faults == [], faults
 
     def _on_console(self, message: ConsoleMessage) -> None:
         self.faults.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+
+    def _on_error(self, error: Error) -> None:
+        self.faults.append(f"error: {error}")
 
     def _on_request(self, request: Request) -> None:
         if not request.url.startswith((self._url, "data:")):

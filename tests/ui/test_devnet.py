@@ -10,8 +10,9 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Page, Response, Route, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
+from tests.ui.browser import Visit, Window
 from tests.ui.conftest import MEMO, Devnet, NewVisit
 
 pytestmark = pytest.mark.functional
@@ -59,9 +60,10 @@ def test_every_page_is_sound_in_both_themes_and_widths(
     assert seen.axe() == []
 
 
-def test_home_is_light(devnet: Devnet, visit: NewVisit) -> None:
-    """Adds up all that the first page loads, charts and answers too, as it goes over the wire."""
-    seen = visit(devnet.url)
+def test_home_is_light(browser: Browser, devnet: Devnet) -> None:
+    """Adds up all that the first page loads, charts and answers too, as it goes over the wire: in a
+    window of its own, where nothing is in memory."""
+    seen = Visit(Window(browser, devnet.url), width="desktop")
     sizes: list[int] = []
 
     def weigh(response: Response) -> None:
@@ -73,6 +75,7 @@ def test_home_is_light(devnet: Devnet, visit: NewVisit) -> None:
     page = seen.open("")
     expect(page.locator("figure canvas")).to_have_count(2)
     assert 20_000 < sum(sizes) <= HOME_BYTES_MAX
+    seen.end()
 
 
 def test_home_follows_the_chain(devnet: Devnet, visit: NewVisit) -> None:
