@@ -150,10 +150,11 @@ def draw(
     most = len(nodes) if hard else limit
     usable = [fault for fault in Fault if fault in kinds and (hard or fault is not Fault.HALVES)]
     steps: list[Step] = []
+    running: list[Step] = []
     at_ms = FIRST_MS
     while True:
         at_ms += dice.below(PAUSE_MS_MAX)
-        running = [step for step in steps if step.clear_ms > at_ms]
+        running = [step for step in running if step.clear_ms > at_ms]
         room = most - sum(step.weight for step in running)
         fits = [fault for fault in usable if fault is not Fault.HALVES or room == len(nodes)]
         if running and (room < 1 or not fits):
@@ -165,7 +166,9 @@ def draw(
             )
         taken = {name for step in running for name in step.nodes}
         free = [name for name in nodes if name not in taken]
-        steps.append(_step(dice, at_ms, fits, free, room, nodes, length_ms))
+        step = _step(dice, at_ms, fits, free, room, nodes, length_ms)
+        steps.append(step)
+        running.append(step)
 
 
 def _step(
