@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -86,7 +86,13 @@ def routes() -> list[web.RouteDef]:
 
 def prepare(app: web.Application) -> None:
     """Read the table; raises OSError where the installation lacks its files."""
-    app[FILES_KEY] = read_files(FILES)
+    app[FILES_KEY] = _explorer()
+
+
+@cache
+def _explorer() -> dict[str, File]:
+    """Once for all servers of a process."""
+    return read_files(FILES)
 
 
 def read_files(directory: Path) -> dict[str, File]:
