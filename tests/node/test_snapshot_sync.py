@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
@@ -61,11 +61,15 @@ class Served:
 
     chain: Chain
     held: HeldSnapshot
+    given: dict[Question, Answer] = field(default_factory=dict)
+    """The chain stands still, and the same is asked hundreds of times."""
 
     def answer(self, question: Question) -> Answer:
-        given = answer(question, self.chain, self.held, lambda _: None, lambda _: None)
-        assert isinstance(given, Answer)
-        return given
+        if question not in self.given:
+            given = answer(question, self.chain, self.held, lambda _: None, lambda _: None)
+            assert isinstance(given, Answer)
+            self.given[question] = given
+        return self.given[question]
 
 
 @cache
