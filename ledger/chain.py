@@ -55,6 +55,9 @@ from ledger.transaction import OutPoint, SignedTransaction
 from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
 
+READ_MAX = 20_000
+"""Unspent outputs in memory, about 10 MB: the inputs of a full pool."""
+
 
 @dataclass(frozen=True, slots=True)
 class FinalTransaction:
@@ -68,12 +71,13 @@ class FinalTransaction:
 class Chain:
     """Made by `create` or `open`, never by its constructor."""
 
-    __slots__ = ("_head", "_is_archive", "_kv", "bodies_from", "imported", "indexes")
+    __slots__ = ("_head", "_is_archive", "_kv", "_read", "bodies_from", "imported", "indexes")
 
     def __init__(self, kv: KeyValue, head: Head, *, is_archive: bool) -> None:
         self._kv = kv
         self._head = head
         self._is_archive = is_archive
+        self._read: dict[Outpoint, OutputEntry] = {}
         self.imported = load_base(kv)
         """The block that the store begins with, where it was imported from a snapshot."""
         self.bodies_from = load_bodies_from(kv, self.imported)
@@ -145,8 +149,16 @@ class Chain:
         return self._head.header.chain_id
 
     def output(self, outpoint: Outpoint) -> OutputEntry | None:
-        """The entry of an unspent output, None where unknown or spent."""
-        return read_output(self._kv.get, outpoint)
+        """The entry of an unspent output, None where unknown or spent. Most are read twice, before
+        their spender waits and in its block: the second time they are at hand."""
+        entry = self._read.get(outpoint)
+        if entry is None:
+            entry = read_output(self._kv.get, outpoint)
+            if entry is not None:
+                if len(self._read) >= READ_MAX:
+                    self._read.clear()
+                self._read[outpoint] = entry
+        return entry
 
     def is_spent(self, outpoint: Outpoint) -> bool:
         """Whether the output existed and a final block spent it."""
@@ -203,6 +215,8 @@ class Chain:
             bodies_from = add_pruning(batch, self._kv, block.header.height, bodies_from)
         self._kv.write(batch.puts, batch.deletes)
         self._head, self.bodies_from = changes.head, bodies_from
+        for outpoint in changes.spent:
+            self._read.pop(outpoint, None)
 
     def _check_next(self, block: Block, certificate: Certificate, changes: Changes) -> None:
         header, head = block.header, changes.head

@@ -14,6 +14,9 @@ from ledger.reasons import Invalid, Reason
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes, View
 
+BUSY_INTERVAL_MS = 100
+"""Between a block that became final and the next one, while more comes in."""
+
 log = logging.getLogger("marsa.engine")
 
 
@@ -24,6 +27,21 @@ class ExecutedBlock:
     block: Block
     transactions: list[SignedTransaction]
     changes: Changes
+
+
+def ripe_ms(mempool: Mempool, interval_ms: int, *, busy_after_ms: int | None) -> int | None:
+    """When what waits is due as a block (monotonic), `interval_ms` after the first of it.
+
+    While more is being admitted, `busy_after_ms` says when the last block became final, and blocks
+    keep a distance: what one costs whatever it holds is shared by more. A full one does not wait.
+    """
+    since_ms = mempool.oldest_since_ms
+    if since_ms is None:
+        return None
+    due_ms = since_ms + interval_ms
+    if busy_after_ms is None or len(mempool) >= BLOCK_TRANSACTIONS_MAX:
+        return due_ms
+    return max(due_ms, busy_after_ms + BUSY_INTERVAL_MS)
 
 
 def build_block(

@@ -9,10 +9,13 @@ time.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 
 from ledger.block import CLOCK_SKEW_MS_MAX
 from ledger.parameters import WINDOW_MAX
+
+log = logging.getLogger("marsa.driver")
 
 CLOCK_OFF_MS = CLOCK_SKEW_MS_MAX + 2_000
 """What an honest primary's clock may be off, and the time within which its block is final."""
@@ -25,6 +28,7 @@ class ClockCheck:
 
     def __init__(self) -> None:
         self._ages_ms: deque[int] = deque(maxlen=SAMPLES)
+        self._is_warned = False
 
     def saw(self, header_time_ms: int, wall_ms: int) -> None:
         """The newest block of the chain became final here at `wall_ms`."""
@@ -38,6 +42,17 @@ class ClockCheck:
         if len(self._ages_ms) == SAMPLES and min(self._ages_ms) > CLOCK_OFF_MS:
             return min(self._ages_ms)
         return 0
+
+    def warning(self, head_time_ms: int, wall_ms: int) -> str:
+        """What is wrong with this clock, empty when nothing is."""
+        return describe(self.skew_ms(head_time_ms, wall_ms))
+
+    def look(self, head_time_ms: int, wall_ms: int) -> None:
+        """One line in the log when the clock goes wrong, one when it is right again."""
+        warning = self.warning(head_time_ms, wall_ms)
+        if bool(warning) != self._is_warned:
+            self._is_warned = bool(warning)
+            log.warning("%s", warning or "the clock of this machine agrees with the chain again")
 
 
 def describe(skew_ms: int) -> str:

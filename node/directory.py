@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ledger.economy.licence import Licence, Seat
 from ledger.objects import ObjectReader, load_all
+from ledger.operations import Burn, Mint
+from node.engine import FinalizedBlock
 
 
 class Directory:
@@ -41,3 +43,9 @@ class Directory:
     def identity(self, key: bytes) -> str:
         """The inverse of `key`."""
         return self._id_by_key.get(key) or key.decode("ascii")
+
+
+def may_change_licences(block: FinalizedBlock) -> bool:
+    """Whether to read them again after it: payments, mints and burns leave them as they are."""
+    operations = [item for tx in block.transactions for item in tx.body.operations]
+    return block.header.ends_epoch or any(not isinstance(item, Mint | Burn) for item in operations)

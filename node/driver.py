@@ -21,14 +21,13 @@ from consensus.status import make_status
 from ledger import codec, transaction
 from ledger.economy.licence import LicenceState
 from ledger.mempool import Mempool
-from ledger.operations import Burn, Mint
 from ledger.reasons import Invalid, Reason
 from ledger.reserve_history import ReserveHistory
 from ledger.transaction import SignedTransaction
 from node.api.services import Submission
-from node.clock_check import ClockCheck, describe
-from node.directory import Directory
-from node.engine import Engine, FinalizedBlock
+from node.clock_check import ClockCheck
+from node.directory import Directory, may_change_licences
+from node.engine import Engine
 from node.events import Events
 from node.fetching import FETCH_BYTES_MAX, Fetch, FetchChunk, Give, GiveChunk
 from node.inbox import Inbox, Pushed
@@ -104,7 +103,6 @@ class Driver:
         self.last_final_ms: int | None = None
         self.timings = Timings()
         self._clock_check = ClockCheck()
-        self._clock_warned = False
         self._key_in_use = False
         self._tell_followers_ms = 0
         self._intake = intake
@@ -116,6 +114,8 @@ class Driver:
         self._inbox = Inbox()
         self._joining = Joining(engine.chain, engine.guard)
         self._turns = {is_own: asyncio.Lock() for is_own in (False, True)}
+        self._admitting = 0
+        engine.is_admitting = self._is_admitting
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
         self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
@@ -123,7 +123,7 @@ class Driver:
     def clock_warning(self) -> str:
         """What is wrong with this machine's wall clock, empty when nothing is."""
         head_ms = self.engine.chain.head.header.time_ms
-        return describe(self._clock_check.skew_ms(head_ms, read_clocks().wall_ms))
+        return self._clock_check.warning(head_ms, read_clocks().wall_ms)
 
     # What the network asks (p2p.network.Owner).
 
@@ -314,13 +314,20 @@ class Driver:
     async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
         """`pushed` is the batch that they came in; None: a client of this node brought them."""
         results: list[Submission] = []
+        self._admitting += 1
         try:
             for start in range(0, len(raws), AHEAD_MAX):
                 results += await self._admit_part(raws[start : start + AHEAD_MAX], pushed)
                 self._push(PUSH_BYTES)
         finally:
+            self._admitting -= 1
             self._push()  # what a request that is broken off brought, too
+            if len(self._mempool) and not self._is_admitting():
+                self.tick()  # the primary waits for no more
         return results
+
+    def _is_admitting(self) -> bool:
+        return self._admitting > 0 or len(self._inbox) > 0
 
     async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
         """Of many free cores verify the signatures first, while the loop does something else."""
@@ -415,7 +422,7 @@ class Driver:
             log.info("decided block=%d txs=%d", block.header.height, len(block.transactions))
             for tx in block.transactions:  # copies that still come need no second look
                 self._gossip.is_new(sha256(tx.raw).digest())
-        if any(map(_may_change_licences, finalized)):
+        if any(map(may_change_licences, finalized)):
             self.directory.refresh()
             if self.network is not None:
                 self.network.look_again()
@@ -481,19 +488,10 @@ class Driver:
         self._look_at_clock()
 
     def _look_at_clock(self) -> None:
-        """One line when the clock goes wrong, one when it is right again."""
-        warning = self.clock_warning()
-        if bool(warning) != self._clock_warned:
-            self._clock_warned = bool(warning)
-            log.warning("%s", warning or "the clock of this machine agrees with the chain again")
+        self._clock_check.look(self.engine.chain.head.header.time_ms, read_clocks().wall_ms)
 
     def _is_settled(self, txid: bytes) -> bool:
         if self._mempool.get(txid) is not None:
             return False
         is_final = self._mempool.final_height(txid) is not None
         return is_final or self._mempool.rejection(txid) is not None
-
-
-def _may_change_licences(block: FinalizedBlock) -> bool:
-    operations = [item for tx in block.transactions for item in tx.body.operations]
-    return block.header.ends_epoch or any(not isinstance(item, Mint | Burn) for item in operations)

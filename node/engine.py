@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,7 +51,7 @@ from ledger.witnesses import Witnesses
 from node import serving
 from node.accountability import Accountability
 from node.bodies import Bodies
-from node.building import ExecutedBlock
+from node.building import ExecutedBlock, ripe_ms
 from node.epochs import EarlyMessages, epoch_of
 from node.executor import BlockExecutor
 from node.fetching import (
@@ -130,6 +130,7 @@ class Engine:
         self._replica_deadline_ms = now.monotonic_ms
         self._may_propose = False  # as found at the end of this turn
         self._pending_since_ms: int | None = None
+        self.is_admitting: Callable[[], bool] = lambda: False  # more than the pool holds
         self.finalized: list[FinalizedBlock] = []
         self.heights: dict[bytes, int] = {}
         """Of the other members, as their last STATUS proved."""
@@ -423,12 +424,13 @@ class Engine:
         return True
 
     def _is_due(self, now: Now) -> bool:
-        since_ms = self.mempool.oldest_since_ms
-        ripe = (
-            since_ms is not None
-            and now.monotonic_ms >= since_ms + self._parameters.block_interval_ms
-        )
-        return ripe or self.replica.heartbeat_due(now)
+        due_ms = self._ripe_ms()
+        is_ripe = due_ms is not None and now.monotonic_ms >= due_ms
+        return is_ripe or self.replica.heartbeat_due(now)
+
+    def _ripe_ms(self) -> int | None:
+        after_ms = self.replica.state.progress_ms if self.is_admitting() else None
+        return ripe_ms(self.mempool, self._parameters.block_interval_ms, busy_after_ms=after_ms)
 
     # Peers.
 
@@ -488,11 +490,9 @@ class Engine:
         range_ms = self.sync.deadline_ms()
         if range_ms is not None and range_ms < due_ms:
             due_ms = range_ms
-        since_ms = self.mempool.oldest_since_ms if self._may_propose else None
-        if since_ms is not None:
-            propose_ms = since_ms + self._parameters.block_interval_ms
-            if now.monotonic_ms < propose_ms < due_ms:
-                due_ms = propose_ms
+        block_ms = self._ripe_ms() if self._may_propose else None
+        if block_ms is not None and now.monotonic_ms < block_ms < due_ms:
+            due_ms = block_ms
         self.deadline_ms = due_ms
 
     def _find_block(self, block_hash: bytes) -> Block | None:

@@ -14,7 +14,8 @@ from ledger.mempool import Mempool
 from ledger.operations import Burn
 from ledger.reasons import Reason
 from ledger.transaction import OPERATIONS_MAX, Input
-from node.building import build_block
+from node import building
+from node.building import BUSY_INTERVAL_MS, build_block, ripe_ms
 from tests.ledger.world import World, sign
 
 
@@ -78,3 +79,17 @@ def test_culprit_of_a_broken_invariant_is_left_out_and_the_others_go_on(
     rejection = mempool.rejection(culprit.txid)
     assert rejection is not None
     assert rejection.reason is Reason.BREAKS_INVARIANT
+
+
+def test_blocks_keep_a_distance_while_more_is_being_admitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not before the first that waits is ripe, and not where a block would be full."""
+    world, mempool = World(), Mempool()
+    assert ripe_ms(mempool, 5, busy_after_ms=None) is None
+    mempool.add(world.transfer("alice", "bob", 1), check=lambda _: None, now_ms=1_000)
+    assert ripe_ms(mempool, 5, busy_after_ms=None) == 1_005
+    assert ripe_ms(mempool, 5, busy_after_ms=990) == 990 + BUSY_INTERVAL_MS
+    assert ripe_ms(mempool, 5, busy_after_ms=0) == 1_005
+    monkeypatch.setattr(building, "BLOCK_TRANSACTIONS_MAX", 1)
+    assert ripe_ms(mempool, 5, busy_after_ms=990) == 1_005
