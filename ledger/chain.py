@@ -48,6 +48,7 @@ from ledger.merkle import merkle_proof
 from ledger.objects import decode, key_of
 from ledger.proofs import TransactionProof, UnspentProof
 from ledger.pruning import add_pruning
+from ledger.recent import RecentMap
 from ledger.schema import DamagedChain, EpochEnd, Tip
 from ledger.snapshot_make import FrozenState
 from ledger.spent_bitmap import SpentBitmap
@@ -55,8 +56,8 @@ from ledger.transaction import OutPoint, SignedTransaction
 from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
 
-READ_MAX = 20_000
-"""Unspent outputs in memory, about 10 MB: the inputs of a full pool."""
+OUTPUTS_MAX = 65_536
+"""Unspent outputs in memory, some 25 MB: what was made and read last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,13 @@ class FinalTransaction:
 class Chain:
     """Made by `create` or `open`, never by its constructor."""
 
-    __slots__ = ("_head", "_is_archive", "_kv", "_read", "bodies_from", "imported", "indexes")
+    __slots__ = ("_head", "_is_archive", "_kv", "_outputs", "bodies_from", "imported", "indexes")
 
     def __init__(self, kv: KeyValue, head: Head, *, is_archive: bool) -> None:
         self._kv = kv
         self._head = head
         self._is_archive = is_archive
-        self._read: dict[Outpoint, OutputEntry] = {}
+        self._outputs: RecentMap[Outpoint, OutputEntry] = RecentMap(OUTPUTS_MAX)
         self.imported = load_base(kv)
         """The block that the store begins with, where it was imported from a snapshot."""
         self.bodies_from = load_bodies_from(kv, self.imported)
@@ -149,15 +150,13 @@ class Chain:
         return self._head.header.chain_id
 
     def output(self, outpoint: Outpoint) -> OutputEntry | None:
-        """The entry of an unspent output, None where unknown or spent. Most are read twice, before
-        their spender waits and in its block: the second time they are at hand."""
-        entry = self._read.get(outpoint)
+        """The entry of an unspent output, None where unknown or spent. Most are young or are read
+        twice, before their spender waits and in its block: such are at hand."""
+        entry = self._outputs.get(outpoint)
         if entry is None:
             entry = read_output(self._kv.get, outpoint)
             if entry is not None:
-                if len(self._read) >= READ_MAX:
-                    self._read.clear()
-                self._read[outpoint] = entry
+                self._outputs.put(outpoint, entry)
         return entry
 
     def is_spent(self, outpoint: Outpoint) -> bool:
@@ -216,7 +215,9 @@ class Chain:
         self._kv.write(batch.puts, batch.deletes)
         self._head, self.bodies_from = changes.head, bodies_from
         for outpoint in changes.spent:
-            self._read.pop(outpoint, None)
+            self._outputs.discard(outpoint)
+        for outpoint, entry in changes.created.items():
+            self._outputs.put(outpoint, entry)
 
     def _check_next(self, block: Block, certificate: Certificate, changes: Changes) -> None:
         header, head = block.header, changes.head

@@ -330,7 +330,8 @@ def test_ranges_longer_than_one_read_are_whole() -> None:
 
 
 def test_an_output_is_read_from_the_store_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as there is room, and until a block spends it."""
+    """And one that a block made not at all, until another spends it or younger ones take its
+    place."""
     world, asked = World(), list[bytes]()
 
     class Store(MemoryKV):
@@ -338,19 +339,24 @@ def test_an_output_is_read_from_the_store_once(monkeypatch: pytest.MonkeyPatch) 
             asked.append(key)
             return super().get(key)
 
+    monkeypatch.setattr(module, "OUTPUTS_MAX", 4)
     chain = Chain.create(Store(), world.genesis([(0, 0, 5), (1, 0, 5)]))
     one, other = world.outputs
-    keys = [schema.output_key(one), schema.output_key(other)]
     asked.clear()
     for outpoint in (one, one, other, other):
         assert chain.output(outpoint) == world.outputs[outpoint]
-    assert asked == keys
+    assert asked == [schema.output_key(one), schema.output_key(other)]
     made = world.make([world.transfer([one], [Output(ASSETS[0], 5, LOCKS[2])], {})], {})
     chain.append(made.block, made.certificate, made.changes)
+    young = next(iter(made.changes.created))
+    asked.clear()
+    assert chain.output(young) == world.outputs[young]
+    assert asked == []
     assert chain.output(one) is None
-    monkeypatch.setattr(module, "READ_MAX", 1)
-    created = next(iter(made.changes.created))
-    assert chain.output(created) == world.outputs[created]
+    coins = [Output(ASSETS[0], 1, LOCKS[2])] * 5
+    made = world.make([world.transfer([young], coins, {})], {})
+    chain.append(made.block, made.certificate, made.changes)
+    assert chain.output(young) is None
     asked.clear()
     assert chain.output(other) == world.outputs[other]
-    assert asked == keys[1:]
+    assert asked == [schema.output_key(other)]
