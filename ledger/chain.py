@@ -57,7 +57,7 @@ from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
 
 OUTPUTS_MAX = 65_536
-"""Unspent outputs in memory, some 25 MB: what was made and read last."""
+"""Unspent outputs in memory, some 33 MB: what was made and read last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,7 @@ class RunningNode:
         self._config = config
         self._stores = stores
         self._stop = asyncio.Event()
-        self._fault: OSError | None = None
+        self._fault: Exception | None = None
         self._disk_has_room = True
         key = None if stores.keys is None else stores.keys.consensus
         self._remote_key = key if isinstance(key, RemoteKey) else None
@@ -463,7 +463,7 @@ class RunningNode:
         self._engine.review_voting()
         self._driver.tick()
 
-    def _on_fault(self, fault: OSError) -> None:
+    def _on_fault(self, fault: Exception) -> None:
         self._fault = fault
         self.stop()
 

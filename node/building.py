@@ -6,16 +6,25 @@ import logging
 from collections.abc import Container
 from dataclasses import dataclass
 
-from ledger.block import BLOCK_TRANSACTIONS_MAX, Block
+from ledger.block import (
+    BLOCK_BYTES_MAX,
+    BLOCK_OPERATIONS_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    TRANSACTION_BYTES_MAX,
+    Block,
+)
 from ledger.errors import InvariantBroken
 from ledger.execution import Execution
 from ledger.mempool import Mempool
+from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
-from ledger.transaction import SignedTransaction
+from ledger.transaction import OPERATIONS_MAX, SignedTransaction
 from ledger.view import Changes, View
 
 BUSY_INTERVAL_MS = 100
 """Between a block that became final and the next one, while more comes in."""
+BUSY_TIMEOUT_SHARE = 8
+"""Of the time-out of a view: a block and its votes need the rest."""
 
 log = logging.getLogger("marsa.engine")
 
@@ -29,19 +38,31 @@ class ExecutedBlock:
     changes: Changes
 
 
-def ripe_ms(mempool: Mempool, interval_ms: int, *, busy_after_ms: int | None) -> int | None:
-    """When what waits is due as a block (monotonic), `interval_ms` after the first of it.
+def ripe_ms(mempool: Mempool, parameters: Parameters, *, busy_after_ms: int | None) -> int | None:
+    """When what waits is due as a block (monotonic), soon after the first of it.
 
     While more is being admitted, `busy_after_ms` says when the last block became final, and blocks
-    keep a distance: what one costs whatever it holds is shared by more. A full one does not wait.
+    keep a distance: what one costs whatever it holds is shared by more. A full one does not wait,
+    and where the time-out of a view is short all take a small part of it at most.
     """
     since_ms = mempool.oldest_since_ms
     if since_ms is None:
         return None
-    due_ms = since_ms + interval_ms
-    if busy_after_ms is None or len(mempool) >= BLOCK_TRANSACTIONS_MAX:
+    due_ms = since_ms + parameters.block_interval_ms
+    if busy_after_ms is None or _fills_a_block(mempool):
         return due_ms
-    return max(due_ms, busy_after_ms + BUSY_INTERVAL_MS)
+    distance_ms = min(BUSY_INTERVAL_MS, parameters.view_timeout_ms // BUSY_TIMEOUT_SHARE)
+    return max(due_ms, busy_after_ms + distance_ms)
+
+
+def _fills_a_block(mempool: Mempool) -> bool:
+    """By transactions, bytes or operations, as far as the pool counts them."""
+    others = len(mempool) - sum(mempool.payments.values())
+    return (
+        len(mempool) >= BLOCK_TRANSACTIONS_MAX
+        or mempool.size_bytes > BLOCK_BYTES_MAX - TRANSACTION_BYTES_MAX
+        or others * OPERATIONS_MAX >= BLOCK_OPERATIONS_MAX
+    )
 
 
 def build_block(

@@ -323,7 +323,8 @@ class Driver:
             self._admitting -= 1
             self._push()  # what a request that is broken off brought, too
             if len(self._mempool) and not self._is_admitting():
-                self.tick()  # the primary waits for no more
+                self.engine.deadline_ms = 0  # the primary waits for no more: the timer looks now
+                self._wake.set()
         return results
 
     def _is_admitting(self) -> bool:

@@ -130,7 +130,7 @@ class Engine:
         self._replica_deadline_ms = now.monotonic_ms
         self._may_propose = False  # as found at the end of this turn
         self._pending_since_ms: int | None = None
-        self.is_admitting: Callable[[], bool] = lambda: False  # more than the pool holds
+        self.is_admitting: Callable[[], bool] = lambda: False  # checks more at this moment
         self.finalized: list[FinalizedBlock] = []
         self.heights: dict[bytes, int] = {}
         """Of the other members, as their last STATUS proved."""
@@ -430,7 +430,7 @@ class Engine:
 
     def _ripe_ms(self) -> int | None:
         after_ms = self.replica.state.progress_ms if self.is_admitting() else None
-        return ripe_ms(self.mempool, self._parameters.block_interval_ms, busy_after_ms=after_ms)
+        return ripe_ms(self.mempool, self._parameters, busy_after_ms=after_ms)
 
     # Peers.
 

@@ -21,6 +21,7 @@ Invariants:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ _HEADER = Struct(f">8sI{INSTANCE_ID_BYTES}s")
 _CRC = Struct(">I")
 _FRAME = Struct(">IIB")
 _LENGTH_AND_CRC_BYTES = 8
+_RECORD_BEGINS = re.compile(rb"\0(?!\0{7})")
 assert RECORD_BYTES_MAX < 1 << 24
 HEADER_BYTES = _HEADER.size + _CRC.size
 FRAME_BYTES = _FRAME.size
@@ -271,10 +273,8 @@ def _read_records(data: bytes) -> tuple[list[Record], int]:
 def _next_record_offset(data: bytes, bad: int) -> int | None:
     """Where a sound record starts behind the bad one, at any byte: its length cannot be trusted.
 
-    Each begins with a zero, the first byte of a length: of torn megabytes few places are tried.
+    Each begins with a zero, the first byte of a length, and no length and checksum are zeros alone:
+    of torn megabytes few places are tried.
     """
-    offset = bad
-    while (offset := data.find(b"\0", offset + 1)) >= 0:
-        if _record_at(data, offset) is not None:
-            return offset
-    return None
+    places = _RECORD_BEGINS.finditer(data, bad + 1)
+    return next((at.start() for at in places if _record_at(data, at.start()) is not None), None)

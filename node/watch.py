@@ -29,7 +29,7 @@ class NodeWatch:
         self,
         driver: Driver,
         network: Network,
-        on_fault: Callable[[OSError], None],
+        on_fault: Callable[[Exception], None],
         name: str,
     ) -> None:
         self._driver = driver
@@ -143,8 +143,8 @@ class NodeWatch:
     def inbox_dropped_bytes(self) -> int:
         return self._driver.dropped_bytes
 
-    def fail(self, fault: OSError) -> None:
-        """Storage failed under a read: the process has to end."""
+    def fail(self, fault: Exception) -> None:
+        """Storage failed, or an invariant broke, under a request: the process has to end."""
         self._on_fault(fault)
 
     def _age_ms(self) -> int | None:

@@ -22,6 +22,8 @@ from math import ceil
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from consensus.replica_state import ReplicaBroken
+from ledger.errors import InvariantBroken
 from ledger.kv import StorageError
 from ledger.reasons import Invalid
 from node.api import (
@@ -161,7 +163,7 @@ def _guard(services: Services, metrics: Metrics, hosts: Collection[str] | None) 
             response = problems.answer(ApiCode.BAD_REQUEST, "the body is broken")
         except TimeoutError:
             response = problems.answer(ApiCode.DEADLINE, "the time of this request is over")
-        except StorageError as fault:
+        except (StorageError, InvariantBroken, ReplicaBroken) as fault:  # as in a task of the node
             services.watch.fail(fault)
             response = problems.answer(ApiCode.STORAGE, "the storage of this node failed")
         if not response.prepared:  # a stream that ended: its length is no time to answer

@@ -82,8 +82,9 @@ class Watch(Protocol):
     def inbox_dropped_bytes(self) -> int:
         """Pushed transactions that were dropped since the start, because too many waited."""
 
-    def fail(self, fault: OSError) -> None:
-        """Storage failed under a read: the process has to end, with this sentence."""
+    def fail(self, fault: Exception) -> None:
+        """Storage failed, or an invariant broke, under a request: the process has to end, with this
+        sentence."""
 
 
 @dataclass(frozen=True)

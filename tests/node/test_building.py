@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.block import BLOCK_OPERATIONS_MAX
 from ledger.chain import Chain
@@ -84,12 +85,27 @@ def test_culprit_of_a_broken_invariant_is_left_out_and_the_others_go_on(
 def test_blocks_keep_a_distance_while_more_is_being_admitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not before the first that waits is ripe, and not where a block would be full."""
+    """Not before the first that waits is ripe, not where a block would be full, and for a small
+    part of the time-out at most."""
     world, mempool = World(), Mempool()
-    assert ripe_ms(mempool, 5, busy_after_ms=None) is None
-    mempool.add(world.transfer("alice", "bob", 1), check=lambda _: None, now_ms=1_000)
-    assert ripe_ms(mempool, 5, busy_after_ms=None) == 1_005
-    assert ripe_ms(mempool, 5, busy_after_ms=990) == 990 + BUSY_INTERVAL_MS
-    assert ripe_ms(mempool, 5, busy_after_ms=0) == 1_005
-    monkeypatch.setattr(building, "BLOCK_TRANSACTIONS_MAX", 1)
-    assert ripe_ms(mempool, 5, busy_after_ms=990) == 1_005
+    parameters = world.genesis.parameters
+    soon_ms = 1_000 + parameters.block_interval_ms
+    assert ripe_ms(mempool, parameters, busy_after_ms=None) is None
+    tx = world.transfer("alice", "bob", 1)
+    mempool.add(tx, check=lambda _: None, now_ms=1_000)
+    assert ripe_ms(mempool, parameters, busy_after_ms=None) == soon_ms
+    assert ripe_ms(mempool, parameters, busy_after_ms=990) == 990 + BUSY_INTERVAL_MS
+    assert ripe_ms(mempool, parameters, busy_after_ms=0) == soon_ms
+    hasty = replace(parameters, view_timeout_ms=160)
+    assert ripe_ms(mempool, hasty, busy_after_ms=990) == 990 + 20
+    for limit, value in (
+        ("BLOCK_TRANSACTIONS_MAX", 1),
+        ("BLOCK_BYTES_MAX", building.TRANSACTION_BYTES_MAX + len(tx.raw) - 1),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(building, limit, value)
+            assert ripe_ms(mempool, parameters, busy_after_ms=990) == soon_ms
+    mempool.add(world.mint(amount=5), check=lambda _: None, now_ms=1_001)
+    assert ripe_ms(mempool, parameters, busy_after_ms=990) == 990 + BUSY_INTERVAL_MS
+    monkeypatch.setattr(building, "BLOCK_OPERATIONS_MAX", OPERATIONS_MAX)
+    assert ripe_ms(mempool, parameters, busy_after_ms=990) == soon_ms

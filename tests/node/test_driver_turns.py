@@ -134,28 +134,29 @@ async def test_what_a_request_brought_is_pushed_though_it_is_broken_off(
     submitting.cancel()
     await asyncio.wait([submitting])
     assert submitting.cancelled()
+    assert not shell.driver.engine.is_admitting()
     assert pushed == [encode_payload(Batch((raws[0],)))]
 
 
 async def test_primary_is_told_of_more_at_hand(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until the last of a request is admitted and no batch of a peer waits; then it looks at once,
-    for nothing else would wake it before the distance of two blocks is over."""
+    """Until the last of a request is admitted and no batch of a peer waits; then its timer looks at
+    once, for nothing else would wake it before the distance of two blocks is over."""
     raws = [shell.world.transfer("alice", "bob", 1 + number).raw for number in range(3)]
     engine, admit = shell.driver.engine, shell.driver._admit_one
     during: list[bool] = []
-    ticks: list[bool] = []
 
     def noted(*arguments: Any) -> Any:
         during.append(engine.is_admitting())
         return admit(*arguments)
 
     monkeypatch.setattr(shell.driver, "_admit_one", noted)
-    monkeypatch.setattr(shell.driver, "tick", lambda: ticks.append(engine.is_admitting()))
     assert not engine.is_admitting()
     await shell.driver.submit(raws)
     assert during == [True] * len(raws)
-    assert ticks[-1] is False
+    assert not engine.is_admitting()
+    assert engine.deadline_ms == 0
+    assert shell.driver._wake.is_set()
     shell.driver._queue("val1", encode_payload(Batch((raws[0],))))
     assert engine.is_admitting()

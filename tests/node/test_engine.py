@@ -8,7 +8,7 @@ import pytest
 from consensus.effects import Now
 from consensus.messages import Prepare, PrePrepare, Status
 from consensus.normal_case import CATCH_UP_PATIENCE_MS
-from consensus.replica_state import ReplicaBroken
+from consensus.replica_state import START_WAIT_MS, ReplicaBroken
 from ledger import codec
 from ledger.block import COMMIT, PREPARE, Block, header_hash
 from ledger.chain import Chain
@@ -20,6 +20,7 @@ from ledger.transaction import SignedTransaction
 from ledger.view import Changes
 from ledger.witnesses import Witnesses
 from node.bodies import GRACE_MS
+from node.building import BUSY_INTERVAL_MS
 from node.engine import Engine
 from node.fetching import (
     Fetch,
@@ -50,7 +51,7 @@ KEYS = [member.key for member in KIT.world.validators.members]
 class Bench:
     """One engine whose peers are written by the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, member: int = MEMBER) -> None:
         self.events: list[str] = []
         self.sent: list[tuple[int | None, int, bytes]] = []
         self.clock_ms = 1_000
@@ -73,7 +74,7 @@ class Bench:
         self.mempool = Mempool()
         verifier = Verifier(KIT.world.is_valid)
         rules = KIT.world.rules(verifier.is_valid)
-        key = LocalKey(KIT.world.member_key(MEMBER), rules.chain_id)
+        key = LocalKey(KIT.world.member_key(member), rules.chain_id)
         self.guard = VoteGuard(key, rules, log, new_log=pytest.fail)
         self.engine = Engine(
             rules=rules,
@@ -88,8 +89,8 @@ class Bench:
         fees = KIT.world.genesis.parameters.fees
         self.intake = Intake(self.chain, self.mempool, verifier, fees)
         self.engine.connected(frozenset(KEYS), self.now)
-        for member in (0, 2, 3):
-            self.hear(member, KIT.status())
+        for other in {0, 1, 2, 3} - {member}:
+            self.hear(other, KIT.status())
         self.engine.tick(self.now)
         self.events.clear()
         self.sent.clear()
@@ -299,3 +300,28 @@ def test_it_sleeps_when_nothing_is_to_be_done(bench: Bench) -> None:
         assert bench.engine.deadline_ms > bench.clock_ms
     statuses = [number for _, number, _ in bench.sent if number == Status.TYPE]
     assert len(statuses) > 10
+
+
+def test_busy_primary_keeps_the_distance_of_two_blocks() -> None:
+    """While more is being checked, a transaction waits until so long after the last final block,
+    and the engine asks to be woken then; before that nothing is proposed."""
+    bench = Bench(member=0)
+    for other in (1, 2, 3):
+        bench.hear(other, KIT.status(heard=0b1111))
+    bench.pass_ms(START_WAIT_MS)
+    header = next(iter(bench.engine.executor.executed.values())).block.header
+    for phase in (PREPARE, COMMIT):
+        for member in (1, 2):
+            bench.hear(member, KIT.vote(member, phase, header))
+    assert bench.chain.height == 1
+    final_ms = bench.clock_ms
+    bench.engine.is_admitting = lambda: True
+    bench.pass_ms(1)
+    bench.intake.admit(payment(), bench.now)
+    bench.pass_ms(0)
+    bench.sent.clear()
+    bench.pass_ms(BUSY_INTERVAL_MS - 2)
+    assert bench.engine.deadline_ms == final_ms + BUSY_INTERVAL_MS
+    assert PrePrepare.TYPE not in [number for _, number, _ in bench.sent]
+    bench.pass_ms(1)
+    assert PrePrepare.TYPE in [number for _, number, _ in bench.sent]

@@ -350,7 +350,7 @@ def test_etcd_cve_2020_15106_a_huge_length_is_not_believed() -> None:
 
 def test_a_sound_record_above_the_limit_is_not_believed() -> None:
     """This program cannot have written it, whatever its checksum says."""
-    payload = b"\xff" * (RECORD_BYTES_MAX + 1)
+    payload = bytes(RECORD_BYTES_MAX + 1)
     frame = len(payload).to_bytes(4, "big") + crc32(b"\x01" + payload).to_bytes(4, "big")
     log, records = reopened(LOG + frame + b"\x01" + payload)
     assert (records, log.torn_bytes) == (TWENTY, FRAME_BYTES + len(payload))

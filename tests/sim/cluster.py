@@ -116,6 +116,7 @@ class Cluster:
             book=self._book(member) if honest else None,
             drift_permille=rng.randint(-self.plan.drift_permille, self.plan.drift_permille),
         )
+        node.admitting = self.plan.admitting
         self.nodes[address] = node
         self.network.join(address, member)
         if evil is not None and not honest:

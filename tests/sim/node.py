@@ -106,6 +106,9 @@ class SimNode:
         self.is_damaged = False
         """Its disk is not what it wrote: it may refuse to start, and must not vote blindly."""
         self.refused = 0
+        self.admitting = 0.0
+        """How often it is found checking more transactions than it holds."""
+        self._admitting_rng = Random(f"admitting/{address}")
         self._clock_ms = clock_ms
         self._send = send
         self._rng = rng
@@ -150,6 +153,7 @@ class SimNode:
             witnesses=Witnesses(self._kv),
             now=self.now,
         )
+        self.engine.is_admitting = lambda: self._admitting_rng.random() < self.admitting
         self.failed_starts = 0
 
     def run(self, action: Callable[[], None]) -> None:

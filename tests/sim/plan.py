@@ -102,6 +102,8 @@ class Plan:
     """Validators that come and go during the faults."""
     economy: bool = False
     """Issuers and attestors are among the clients."""
+    admitting: float = 0.0
+    """How often a primary is found checking more transactions: its blocks keep a distance."""
 
 
 ECONOMY_SHARE = 0.1
@@ -111,8 +113,8 @@ ECONOMY_SHARE = 0.1
 SMALL, MIDDLE, LARGE = (4,), (5, 6, 7), (10, 16)
 DENSE_GAP_MS = 50
 BUSY_FAULT_MS_MAX = 10_000
-"""Of clusters of more than four, and of a dense load: a few such runs would take half of all time,
-and the faults of a longer one are found by those that have less to do."""
+"""Of clusters of more than four, and of a dense load: a few such runs would take a sixth of all
+time, and the faults of a longer one are found by those that have less to do."""
 
 
 def draw_plan(seed: int) -> Plan:
@@ -146,6 +148,7 @@ def draw_plan(seed: int) -> Plan:
         drift_permille=rng.choice((0, 0, 1, 20)),
         fsync_ms=rng.choice((0, 0, 0, 10, 300)),
         economy=Random(f"economy/{seed}").random() < ECONOMY_SHARE,
+        admitting=Random(f"admitting/{seed}").choice((0.0, 0.0, 0.5, 1.0)),
         **_draw_epochs(rng, n),
     )
     is_busy = sizes is not SMALL or plan.load_gap_ms == DENSE_GAP_MS

@@ -14,11 +14,10 @@ from tests.sim.disk import CHAIN_PLACES, LOG_PLACES, WRITE_POINTS, Misread
 from tests.sim.node import GROWING, SimNode
 from tests.sim.plan import Episode, Evil, Plan, Weak, draw_plan
 from tests.sim.run import made
+from tests.sim.seeds import SEEDS
 
 pytestmark = pytest.mark.usefixtures("remembering")
 
-SEARCHED = 4_000
-"""Seeds among whose disks every place must be struck; most are within the first thousand."""
 STRIKES_MIN = 5
 COMMON = (
     "failing: log.sync",
@@ -81,6 +80,7 @@ def calm_plan(**changes: object) -> Plan:
         log_bytes_rotate=None,
         epoch_blocks=1_000,
         turns=(),
+        admitting=0.0,
     )
     return replace(plan, **changes)  # type: ignore[arg-type]
 
@@ -142,8 +142,8 @@ def test_the_power_fails_at_this_write_point(point: str) -> None:
 
 
 def bad_disks() -> Iterator[Plan]:
-    """Of the first seeds the shorter ones, and all with flipped bits, which have most places."""
-    for plan in map(draw_plan, range(SEARCHED)):
+    """Of the suite's seeds the shorter ones, and all with flipped bits, which have most places."""
+    for plan in map(draw_plan, range(SEEDS)):
         is_short = plan.fault_ms <= 10_000 or Weak.FLIPPED in plan.weak.values()
         if plan.n == 4 and is_short and plan.weak:
             yield plan

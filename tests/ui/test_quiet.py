@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Request, expect
 
 from cli import bench_readers
 from tests.node.api.harness import Node
+from tests.ui.browser import Visit, Window
 from tests.ui.conftest import NewVisit
 from tests.ui.served import Served
 
@@ -59,10 +60,11 @@ def test_an_address_that_never_held_anything(quiet: str, visit: NewVisit) -> Non
     expect(page.locator(".lede")).to_contain_text("never held anything")
 
 
-def test_the_readers_of_the_benchmark_ask_what_the_page_asks(quiet: str, visit: NewVisit) -> None:
-    """Opens the first page and lets half a minute go by on its clock: the same questions as it
-    opens, the same ones again and as often, in the same headers, those of the connection aside."""
-    seen = visit(quiet)
+def test_the_readers_of_the_benchmark_ask_what_the_page_asks(browser: Browser, quiet: str) -> None:
+    """Opens the first page and lets half a minute go by on its clock, in a window of its own, whose
+    clock is nobody else's: the same questions as it opens, the same ones again and as often, in the
+    same headers, those of the connection aside."""
+    seen = Visit(Window(browser, quiet), width="desktop")
     asked: list[Request] = []
     seen.page.on("request", lambda request: asked.append(request))
     seen.page.clock.install()
