@@ -48,16 +48,12 @@ from ledger.merkle import merkle_proof
 from ledger.objects import decode, key_of
 from ledger.proofs import TransactionProof, UnspentProof
 from ledger.pruning import add_pruning
-from ledger.recent import RecentMap
 from ledger.schema import DamagedChain, EpochEnd, Tip
 from ledger.snapshot_make import FrozenState
 from ledger.spent_bitmap import SpentBitmap
 from ledger.transaction import OutPoint, SignedTransaction
 from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
-
-OUTPUTS_MAX = 65_536
-"""Unspent outputs in memory, some 33 MB: what was made and read last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +68,12 @@ class FinalTransaction:
 class Chain:
     """Made by `create` or `open`, never by its constructor."""
 
-    __slots__ = ("_head", "_is_archive", "_kv", "_outputs", "bodies_from", "imported", "indexes")
+    __slots__ = ("_head", "_is_archive", "_kv", "bodies_from", "imported", "indexes")
 
     def __init__(self, kv: KeyValue, head: Head, *, is_archive: bool) -> None:
         self._kv = kv
         self._head = head
         self._is_archive = is_archive
-        self._outputs: RecentMap[Outpoint, OutputEntry] = RecentMap(OUTPUTS_MAX)
         self.imported = load_base(kv)
         """The block that the store begins with, where it was imported from a snapshot."""
         self.bodies_from = load_bodies_from(kv, self.imported)
@@ -150,14 +145,8 @@ class Chain:
         return self._head.header.chain_id
 
     def output(self, outpoint: Outpoint) -> OutputEntry | None:
-        """The entry of an unspent output, None where unknown or spent. Most are young or are read
-        twice, before their spender waits and in its block: such are at hand."""
-        entry = self._outputs.get(outpoint)
-        if entry is None:
-            entry = read_output(self._kv.get, outpoint)
-            if entry is not None:
-                self._outputs.put(outpoint, entry)
-        return entry
+        """The entry of an unspent output, None where unknown or spent."""
+        return read_output(self._kv.get, outpoint)
 
     def is_spent(self, outpoint: Outpoint) -> bool:
         """Whether the output existed and a final block spent it."""
@@ -214,10 +203,6 @@ class Chain:
             bodies_from = add_pruning(batch, self._kv, block.header.height, bodies_from)
         self._kv.write(batch.puts, batch.deletes)
         self._head, self.bodies_from = changes.head, bodies_from
-        for outpoint in changes.spent:
-            self._outputs.discard(outpoint)
-        for outpoint, entry in changes.created.items():
-            self._outputs.put(outpoint, entry)
 
     def _check_next(self, block: Block, certificate: Certificate, changes: Changes) -> None:
         header, head = block.header, changes.head

@@ -1,5 +1,4 @@
-"""A bounded set and a bounded map that remember at least their younger half: for what may be
-forgotten at a cost.
+"""A bounded set that remembers at least its younger half: for what may be forgotten at a cost.
 
 Two generations; when the younger is full it becomes the older, and what was that is forgotten as a
 whole. Cheaper than an order of use: no entry is ever moved.
@@ -11,7 +10,6 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT", bound=Hashable)
-ValueT = TypeVar("ValueT")
 
 
 class RecentSet(Generic[ItemT]):
@@ -40,31 +38,3 @@ class RecentSet(Generic[ItemT]):
         """Forget one, if it is there."""
         self._young.discard(item)
         self._old.discard(item)
-
-
-class RecentMap(Generic[ItemT, ValueT]):
-    """The same with values, none of which is None."""
-
-    __slots__ = ("_generation_max", "_old", "_young")
-
-    def __init__(self, items_max: int) -> None:
-        self._generation_max = items_max // 2
-        self._young: dict[ItemT, ValueT] = {}
-        self._old: dict[ItemT, ValueT] = {}
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-    def get(self, item: ItemT) -> ValueT | None:
-        value = self._young.get(item)
-        return self._old.get(item) if value is None else value
-
-    def put(self, item: ItemT, value: ValueT) -> None:
-        if len(self._young) >= self._generation_max:
-            self._old, self._young = self._young, {}
-        self._young[item] = value
-
-    def discard(self, item: ItemT) -> None:
-        """Forget one, if it is there."""
-        self._young.pop(item, None)
-        self._old.pop(item, None)

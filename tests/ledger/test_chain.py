@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import chain as module
 from ledger import schema
 from ledger.block import PREPARE, Block
 from ledger.chain import Chain
@@ -20,7 +19,6 @@ from ledger.chain_load import SCAN_ROWS, scan_all
 from ledger.kv import KeyValue, LevelDB, MemoryKV, StorageError
 from ledger.proofs import verify_transaction, verify_unspent_output
 from ledger.schema import DamagedChain
-from ledger.transaction import Output
 from ledger.view import Head
 from tests.ledger.chain_world import (
     ASSETS,
@@ -327,36 +325,3 @@ def test_ranges_longer_than_one_read_are_whole() -> None:
         rows = {b"k" + number.to_bytes(4, "big"): b"" for number in range(count)}
         kv.write({**rows, b"j": b"", b"l": b""}, ())
         assert [key for key, _ in scan_all(kv, b"k")] == sorted(rows)
-
-
-def test_an_output_is_read_from_the_store_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that a block made not at all, until another spends it or younger ones take its
-    place."""
-    world, asked = World(), list[bytes]()
-
-    class Store(MemoryKV):
-        def get(self, key: bytes) -> bytes | None:
-            asked.append(key)
-            return super().get(key)
-
-    monkeypatch.setattr(module, "OUTPUTS_MAX", 4)
-    chain = Chain.create(Store(), world.genesis([(0, 0, 5), (1, 0, 5)]))
-    one, other = world.outputs
-    asked.clear()
-    for outpoint in (one, one, other, other):
-        assert chain.output(outpoint) == world.outputs[outpoint]
-    assert asked == [schema.output_key(one), schema.output_key(other)]
-    made = world.make([world.transfer([one], [Output(ASSETS[0], 5, LOCKS[2])], {})], {})
-    chain.append(made.block, made.certificate, made.changes)
-    young = next(iter(made.changes.created))
-    asked.clear()
-    assert chain.output(young) == world.outputs[young]
-    assert asked == []
-    assert chain.output(one) is None
-    coins = [Output(ASSETS[0], 1, LOCKS[2])] * 5
-    made = world.make([world.transfer([young], coins, {})], {})
-    chain.append(made.block, made.certificate, made.changes)
-    assert chain.output(young) is None
-    asked.clear()
-    assert chain.output(other) == world.outputs[other]
-    assert asked == [schema.output_key(other)]

@@ -1,11 +1,11 @@
-"""The bounded set and map of what was seen lately."""
+"""The bounded set of what was seen lately."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.recent import RecentMap, RecentSet
+from ledger.recent import RecentSet
 
 ITEMS_MAX = 8
 
@@ -37,21 +37,3 @@ def test_discarded_from_either_generation() -> None:
         recent.discard(item)
         assert item not in recent
     assert 1 in recent
-
-
-@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=100))
-def test_map_holds_the_last_value_of_each(steps: list[tuple[int, bool]]) -> None:
-    """Whatever is put and discarded: within the limit, no value but the last one, and those of the
-    last half of it are there."""
-    recent: RecentMap[int, int] = RecentMap(ITEMS_MAX)
-    last: dict[int, int] = {}
-    for number, (item, is_put) in enumerate(steps, start=1):
-        last.pop(item, None)
-        if is_put:
-            last[item] = number
-            recent.put(item, number)
-        else:
-            recent.discard(item)
-        assert len(recent) <= ITEMS_MAX
-        assert all(recent.get(key) in (None, last.get(key)) for key in range(13))
-        assert all(recent.get(key) == last[key] for key in list(last)[-ITEMS_MAX // 2 :])
