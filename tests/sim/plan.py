@@ -113,8 +113,8 @@ ECONOMY_SHARE = 0.1
 SMALL, MIDDLE, LARGE = (4,), (5, 6, 7), (10, 16)
 DENSE_GAP_MS = 50
 BUSY_FAULT_MS_MAX = 10_000
-"""Of clusters of more than four, and of a dense load: a few such runs would take a sixth of all
-time, and the faults of a longer one are found by those that have less to do."""
+"""Of clusters of more than four, and of a dense load: a few such runs would take a good part
+of all time, and the faults of a longer one are found by those that have less to do."""
 
 
 def draw_plan(seed: int) -> Plan:
