@@ -64,7 +64,7 @@ class Node:
     guard: Guard = field(default_factory=NoVotes)
     missing: list[str] = field(default_factory=list)
     checks: list[node_schemas.Check] = field(default_factory=list)
-    faults: list[OSError] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
     time_ms: int = 5_000
     final_after: dict[int, int] = field(default_factory=dict)
     target: int = 0
@@ -193,7 +193,7 @@ class Node:
     def inbox_dropped_bytes(self) -> int:
         return 7
 
-    def fail(self, fault: OSError) -> None:
+    def fail(self, fault: Exception) -> None:
         self.faults.append(fault)
 
     # The test's side

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from consensus.replica_state import ReplicaBroken
 from ledger.block import BLOCK_OPERATIONS_MAX
+from ledger.errors import InvariantBroken
 from ledger.kv import StorageError
 from ledger.mempool import WAITING_OPERATIONS_MAX
 from node.api import node_schemas, schemas
@@ -231,20 +233,26 @@ async def test_wrong_paths_and_methods_are_problems() -> None:
     assert (head, options) == (200, 405)
 
 
-async def test_storage_fault_ends_the_node_and_tells_the_client(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "fault",
+    [StorageError("cannot read"), InvariantBroken("supply"), ReplicaBroken("a final block fails")],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_fault_that_ends_the_node_tells_the_client(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    """Lets a read fail: the client hears 503, and the node is told to end with the fault."""
+    """Lets a read fail, or the engine contradict itself under a request: the client hears 503, and
+    the node is told to end with the fault."""
     async with open_api() as api:
 
         def broken(_: object, key: bytes) -> bytes:
-            raise StorageError(f"cannot read {key.hex()}")
+            raise fault
 
         monkeypatch.setattr(type(api.node.chain), "object", broken)
         reply = await api.ask("/reserve")
         monkeypatch.undo()
     assert (reply.status, reply.code) == (503, "storage")
-    assert len(api.node.faults) == 1
+    assert api.node.faults == [fault]
 
 
 async def test_bug_of_ours_is_a_500_without_a_trace(
