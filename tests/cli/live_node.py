@@ -1,7 +1,8 @@
 """A node with a real API in a thread of its own, for commands that run in the test's thread.
 
 It is the small node of the API's tests. With `is_deciding` every transaction that it takes is
-final at once; without, transactions wait, as in a network without a quorum.
+final at once, or in a block that comes `block_s` after the first of them; without, transactions
+wait, as in a network without a quorum.
 """
 
 from __future__ import annotations
@@ -25,14 +26,22 @@ class LiveNode(Node):
     """A node that can make final what it takes."""
 
     is_deciding = True
+    block_s = 0.0
     url = ""
+    _is_block_due = False
     _loop: asyncio.AbstractEventLoop
 
     async def submit(self, raws: Sequence[bytes]) -> list[Submission]:
         results = await super().submit(raws)
-        if self.is_deciding and any(result.is_new for result in results):
-            asyncio.get_running_loop().call_soon(self.decide)
+        is_new = any(result.is_new for result in results)
+        if self.is_deciding and is_new and not self._is_block_due:
+            self._is_block_due = True
+            asyncio.get_running_loop().call_later(self.block_s, self._decide_due)
         return results
+
+    def _decide_due(self) -> None:
+        self._is_block_due = False
+        self.decide()
 
     def inside(self, call: Callable[[], T]) -> T:
         """Run `call` in the node's thread, as all that touches its state must."""
