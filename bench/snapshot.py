@@ -30,6 +30,7 @@ from ledger.epochs import Epoch
 from ledger.kv import LevelDB
 from ledger.merkle import merkle_root
 from ledger.mountain_range import MountainRange
+from ledger.node_records import records_with
 from ledger.object_tree import ObjectTree
 from ledger.objects import key_of, value_hash
 from ledger.snapshot import check_chunk
@@ -115,8 +116,9 @@ def build(kv: LevelDB, options: argparse.Namespace) -> FrozenState:
             if leaf % SPENT_EACH:
                 puts[schema.output_key(outpoint)] = encode(entry)
                 puts[schema.unspent_key(leaf)] = schema.outpoint_value(outpoint)
-        outputs, nodes = outputs.append(leaves)
-        puts |= {schema.node_key(position): node for position, node in nodes}
+        before = outputs
+        outputs, nodes = before.append(leaves)
+        puts |= records_with(kv.get, before, nodes)
         kv.write(puts, ())
     height = options.outputs // 4_000 + 1
     following = Epoch(1, height, ZERO_HASH, 1, False, ValidatorSet.of(MEMBERS).members, ())

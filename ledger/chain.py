@@ -37,7 +37,6 @@ from ledger.chain_load import (
     load_base,
     load_bodies_from,
     load_head,
-    read_node,
     scan_all,
 )
 from ledger.crypto import HASH_BYTES
@@ -45,6 +44,8 @@ from ledger.epochs import Epoch, epoch_after
 from ledger.indexes import Batch, Indexes, add_indexes, read_output
 from ledger.kv import KeyValue
 from ledger.merkle import merkle_proof
+from ledger.mountain_range import MountainRange
+from ledger.node_records import read_node, records_with
 from ledger.objects import decode, key_of
 from ledger.proofs import TransactionProof, UnspentProof
 from ledger.pruning import add_pruning
@@ -92,7 +93,7 @@ class Chain:
         if header.height != 0 or header.state_root != changes.head.commitments.state_root:
             raise AssertionError(f"height {header.height} is no genesis, or has another state")
         empty = SpentBitmap.empty()
-        batch = _block_batch(kv, Block(header, ()), changes, (), empty)
+        batch = _block_batch(kv, Block(header, ()), changes, (), empty, MountainRange.empty())
         batch.puts[schema.SCHEMA_KEY] = schema.SCHEMA_VERSION.to_bytes(2, "big")
         kv.write(batch.puts, batch.deletes)
         return cls(kv, changes.head, is_archive=is_archive)
@@ -194,8 +195,8 @@ class Chain:
             transactions = [transaction.decode(raw) for raw in block.transactions]
         elif tuple([tx.raw for tx in transactions]) != block.transactions:
             raise AssertionError("the decoded transactions are not those of the block")
-        since = self._head.commitments.spent
-        batch = _block_batch(self._kv, block, changes, transactions, since)
+        since = self._head.commitments
+        batch = _block_batch(self._kv, block, changes, transactions, since.spent, since.outputs)
         key = schema.certificate_key(block.header.height)
         batch.puts[key] = codec.encode(certificate)
         bodies_from = self.bodies_from
@@ -342,7 +343,7 @@ class Chain:
 
     def node(self, position: int) -> bytes:
         """A stored node of the mountain range."""
-        return read_node(self._kv, position)
+        return read_node(self._kv.get, position)
 
     def scan(self, prefix: bytes, *, start: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """All records under a prefix of the schema, from `start` up; for audits."""
@@ -367,8 +368,9 @@ def _block_batch(
     changes: Changes,
     transactions: Sequence[SignedTransaction],
     since: SpentBitmap,
+    outputs: MountainRange,
 ) -> Batch:
-    """All records of one block but its certificate."""
+    """All records of one block but its certificate; `since` and `outputs` are those before it."""
     header, head = block.header, changes.head
     height = header.height
     batch = Batch({}, [schema.output_key(outpoint) for outpoint in changes.spent])
@@ -380,8 +382,7 @@ def _block_batch(
         puts[schema.body_key(height, position)] = raw
     for outpoint, entry in changes.created.items():
         puts[schema.output_key(outpoint)] = codec.encode(entry)
-    for position, node in changes.nodes:
-        puts[schema.node_key(position)] = node
+    puts |= records_with(kv.get, outputs, changes.nodes)
     for number, flags in head.commitments.spent.changed_chunks(since):
         puts[schema.chunk_key(number)] = flags
     for key, value in changes.objects.items():

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from ledger import schema
 from ledger.accumulator import Commitments
 from ledger.block import HEADER_BYTES_MAX, Header, header_hash
-from ledger.crypto import HASH_BYTES
 from ledger.kv import Reader
 from ledger.mountain_range import MountainRange
+from ledger.node_records import read_node
 from ledger.object_tree import ObjectTree
 from ledger.objects import value_hash
 from ledger.reasons import Invalid
@@ -26,6 +26,10 @@ SCAN_ROWS = 1_000
 SCAN_ROWS_FIRST = 16
 """Rows read first, then twice as many each time: most who walk want the beginning alone."""
 NEW_NODE = "make a new node with `marsa node init`, or check the name of the data directory"
+OLDER_CHAIN = (
+    "stop this node, let `marsa node reset` delete its chain and start it: it copies the chain from"
+    " its peers; one node after the other, each once the one before has caught up"
+)
 NEWER_NODE = "use the newer version of marsa that wrote it"
 
 
@@ -66,14 +70,6 @@ def load_bodies_from(kv: Reader, base: Base | None) -> int:
     return lowest if base is None else max(lowest, base.height + 1)
 
 
-def read_node(kv: Reader, position: int) -> bytes:
-    """A stored node of the mountain range."""
-    node = kv.get(schema.node_key(position))
-    if node is None or len(node) != HASH_BYTES:
-        raise DamagedChain(f"node {position} of the outputs is missing or cut")
-    return node
-
-
 def scan_all(
     kv: Reader, prefix: bytes, start: bytes | None = None
 ) -> Iterator[tuple[bytes, bytes]]:
@@ -101,7 +97,8 @@ def _check_schema(kv: Reader) -> None:
         detail = f"it has schema {version}, this program reads {schema.SCHEMA_VERSION}"
         raise DamagedChain(detail, NEWER_NODE)
     if version < schema.SCHEMA_VERSION:
-        raise DamagedChain(f"schema version {version} never existed")
+        detail = f"it has schema {version}, this program reads {schema.SCHEMA_VERSION}"
+        raise DamagedChain(detail, OLDER_CHAIN)
 
 
 def _load_commitments(kv: Reader, tip: Tip) -> Commitments:
@@ -115,7 +112,7 @@ def _load_commitments(kv: Reader, tip: Tip) -> Commitments:
         raise DamagedChain(f"the spent flags cannot be read ({error})") from None
     objects = {key[1:]: value for key, value in scan_all(kv, schema.OBJECT)}
     return Commitments(
-        outputs=MountainRange.load(tip.outputs_count, lambda position: read_node(kv, position)),
+        outputs=MountainRange.load(tip.outputs_count, lambda position: read_node(kv.get, position)),
         spent=spent,
         objects=tree_of(objects),
         supply_root=tip.supply_root,

@@ -55,7 +55,7 @@ class MountainRange:
     @classmethod
     def load(cls, count: int, node: ReadNode) -> MountainRange:
         """The value over the first `count` leaves, from persisted nodes."""
-        return cls(count, tuple(node(position) for position in _peak_positions(count)))
+        return cls(count, tuple(node(position) for position in peak_positions(count)))
 
     @property
     def root(self) -> bytes:
@@ -187,7 +187,8 @@ def _places(count: int) -> list[list[int]]:
     ]
 
 
-def _peak_positions(count: int) -> list[int]:
+def peak_positions(count: int) -> list[int]:
+    """Where the peaks over `count` leaves lie, the tallest first."""
     positions = []
     first = 0
     for height in reversed(range(count.bit_length())):

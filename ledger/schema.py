@@ -22,7 +22,7 @@ vary in length; they are last in their key.
 | `o` | txid 32, index u32 | `OutputEntry` | unspent outputs |
 | `u` | leaf u64 | txid 32, index u32 | unspent outputs in the order of their leaves |
 | `x` | txid 32, index u32 | height u64, position u16 | the transaction that spent an output |
-| `n` | position u64 | hash 32 | nodes of the mountain range, never changed |
+| `n` | number u64 | 32 bytes a node | nodes of the mountain range, by 32 leaves |
 | `b` | chunk number u64 | flags 128 | chunks of the spent bitmap that are not clear |
 | `k` | object key | encoded object | protocol objects |
 | `a` | lock 32, asset 32, leaf u64 | txid 32, index u32 | unspent outputs of an address |
@@ -52,7 +52,7 @@ from ledger.reasons import Invalid
 from ledger.transaction import INPUTS_MAX, OUTPUTS_MAX
 from ledger.view import Outpoint
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 META: Final = b"m"
 HEADER: Final = b"h"
@@ -209,8 +209,9 @@ def spent_by_key(outpoint: Outpoint) -> bytes:
     return SPENT_BY + outpoint_value(outpoint)
 
 
-def node_key(position: int) -> bytes:
-    return NODE + position.to_bytes(8, "big")
+def nodes_key(number: int) -> bytes:
+    """By the number of the record, `node_records.record_of`."""
+    return NODE + number.to_bytes(8, "big")
 
 
 def chunk_key(number: int) -> bytes:

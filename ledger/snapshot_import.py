@@ -20,12 +20,13 @@ from collections.abc import KeysView
 
 from ledger import codec, schema
 from ledger.block import IsValid, header_hash
-from ledger.chain_load import read_node, scan_all
+from ledger.chain_load import scan_all
 from ledger.codec import Wire
 from ledger.crypto import verify
 from ledger.epochs import Epoch
 from ledger.kv import KeyValue
 from ledger.mountain_range import nodes_above
+from ledger.node_records import completed, read_node, records_of
 from ledger.objects import decode, key_of
 from ledger.schema import Base, DamagedChain, Tip
 from ledger.snapshot import (
@@ -41,12 +42,16 @@ from ledger.snapshot import (
 from ledger.spent_bitmap import CHUNK_BYTES
 from ledger.validators import Members, ValidatorSet
 
+NODES_A_BATCH = 2_000
+"""Nodes above chunks that are written at once: up to 4 MB, for each may be in a record of its own
+that is written again."""
 BALANCES_KEPT = 100_000
 """Running balances in memory, 25 MB of them: reading one takes longer than verifying an output."""
 
 _DONE = b"\0"
 _HALVED = b"\1"
 _CLEAR = bytes(CHUNK_BYTES)
+_LAYOUT = {schema.SCHEMA_KEY: schema.SCHEMA_VERSION.to_bytes(2, "big")}
 
 
 class Source(Wire, frozen=True):
@@ -87,14 +92,15 @@ class Import:
         _check_ancestry(kv, validators.epoch)
         source = Source(manifest, validators.members)
         walked = schema.epoch_end_key(validators.epoch)  # the base, which has a place of its own
-        kv.write({schema.IMPORT_KEY: codec.encode_payload(source)}, [walked])
+        kv.write({schema.IMPORT_KEY: codec.encode_payload(source), **_LAYOUT}, [walked])
         return cls(kv, source)
 
     @classmethod
     def resume(cls, kv: KeyValue) -> Import | None:
-        """Go on where a store was left; None where it holds no import, or a finished one."""
+        """Go on where a store was left; None where it holds no import, or a finished one, or one
+        of another version, whose records are others."""
         data = kv.get(schema.IMPORT_KEY)
-        if data is None:
+        if data is None or kv.get(schema.SCHEMA_KEY) != _LAYOUT[schema.SCHEMA_KEY]:
             return None
         size_max = MANIFEST_BYTES_MAX + schema.VALIDATOR_SET_BYTES_MAX
         what = "what is being imported"
@@ -145,15 +151,11 @@ class Import:
         following = decode(epoch or b"", Epoch).validators
         if following.hash != header.next_validators_hash:
             raise DamagedChain(f"the validators after height {height} are others than it names")
-        nodes = nodes_above(
-            roots.outputs_count, RANGE_HEIGHT, lambda position: read_node(kv, position)
-        )
-        puts = {schema.node_key(position): node for position, node in nodes}
+        self._complete_nodes()
         tip = codec.encode_payload(Tip(height, block_hash, roots.outputs_count, roots.supply_root))
         sets = (self._source.validators, following)
-        puts |= {schema.validators_key(item.epoch): codec.encode_payload(item) for item in sets}
+        puts = {schema.validators_key(item.epoch): codec.encode_payload(item) for item in sets}
         puts |= {
-            schema.SCHEMA_KEY: schema.SCHEMA_VERSION.to_bytes(2, "big"),
             schema.TIP_KEY: tip,
             schema.BASE_KEY: codec.encode_payload(Base(height, block_hash, roots.outputs_count)),
             schema.header_key(height): codec.encode(header),
@@ -162,6 +164,14 @@ class Import:
         }
         progress = [key for key, _ in scan_all(kv, schema.PROGRESS)]
         kv.write(puts, [schema.IMPORT_KEY, *progress])
+
+    def _complete_nodes(self) -> None:
+        """Add the nodes above the chunks to the records in which chunks end. Before the store
+        becomes a chain, in batches; one that was interrupted does it again."""
+        count, get = self.manifest.roots.outputs_count, self._kv.get
+        above = sorted(nodes_above(count, RANGE_HEIGHT, lambda at: read_node(get, at)))
+        for start in range(0, len(above), NODES_A_BATCH):
+            self._kv.write(completed(get, above[start : start + NODES_A_BATCH]), ())
 
     def _balances_with(self, unspent: tuple[Unspent, ...]) -> dict[bytes, bytes]:
         """The running balances with the outputs of one chunk added."""
@@ -179,7 +189,7 @@ class Import:
 
 
 def _output_records(number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
-    puts = {schema.node_key(position): node for position, node in checked.nodes}
+    puts = records_of(sorted(checked.nodes))
     if checked.flags != _CLEAR:
         puts[schema.chunk_key(number)] = checked.flags
     for item in checked.unspent:

@@ -20,11 +20,11 @@ from msgspec import Raw
 
 from ledger import codec, schema
 from ledger.block import Certificate
-from ledger.chain_load import read_node, scan_all
+from ledger.chain_load import scan_all
 from ledger.crypto import HASH_BYTES
 from ledger.kv import Reader, Row
 from ledger.merkle import Path
-from ledger.mountain_range import size_of
+from ledger.node_records import read_leaves, read_node
 from ledger.object_tree import place_of, subtree_of
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
@@ -122,7 +122,7 @@ def _output_chunk(state: FrozenState, number: int) -> Generator[None, None, byte
     last = min(first + CHUNK_FLAGS, commitments.outputs.count)
     proof = commitments.spent.prove(first)
     path = commitments.outputs.prove_range(
-        number, RANGE_HEIGHT, lambda position: read_node(image, position)
+        number, RANGE_HEIGHT, lambda position: read_node(image.get, position)
     )
     chunk = _StoredOutputs(path, proof, [], [])  # filled below
     flags = int.from_bytes(proof.chunk, "little")
@@ -131,7 +131,7 @@ def _output_chunk(state: FrozenState, number: int) -> Generator[None, None, byte
         leaves = range(start, min(start + STEP_RECORDS, last))
         unspent = [leaf for leaf in leaves if not flags >> leaf - first & 1]
         spent = [leaf for leaf in leaves if flags >> leaf - first & 1]
-        chunk.spent.extend(_spent(image, spent))
+        chunk.spent.extend(read_leaves(image.get, spent))
         chunk.unspent.extend(_unspent(image, start, unspent))
         left += unspent
         yield
@@ -150,17 +150,6 @@ def _check(data: bytes, number: int, unspent: list[int]) -> None:
     for leaf, item in zip(unspent, read.unspent, strict=True):
         if item.entry.leaf != leaf:
             raise _not_found(leaf)
-
-
-def _spent(image: Reader, leaves: list[int]) -> list[bytes]:
-    """The hashes of these leaves, in ascending order."""
-    positions = [size_of(leaf) for leaf in leaves]
-    if len(leaves) < STEP_RECORDS // 2:
-        return [read_node(image, position) for position in positions]
-    start, count = positions[0], positions[-1] - positions[0] + 1
-    rows = dict(image.scan(schema.NODE, start=schema.node_key(start), limit=count))
-    found = [rows.get(schema.node_key(position)) for position in positions]
-    return [node or read_node(image, at) for node, at in zip(found, positions, strict=True)]
 
 
 def _unspent(image: Reader, first: int, leaves: list[int]) -> list[_StoredOutput]:

@@ -124,6 +124,14 @@ def test_surplus_records_are_found() -> None:
         assert is_found(with_record(kv, other, value), in_full=True), prefix
 
 
+def test_nodes_too_few_or_too_many_are_found() -> None:
+    """Whole nodes that are cut off, put behind the last, or moved, in any record."""
+    _, kv = make_store(6)
+    for key, value in kv.scan(schema.NODE, limit=100):
+        for changed in (value[:-32], value[:32], b"", value + value[:32], value[32:] + value[:32]):
+            assert is_found(with_record(kv, key, changed), in_full=True), key
+
+
 def test_records_above_the_tip_are_found_at_the_start() -> None:
     """A store whose tip went back below its blocks is refused, whichever record stayed behind."""
     _, old = make_store(3)
@@ -230,7 +238,7 @@ def test_damage_met_while_reading_is_an_error() -> None:
             schema.output_key(outpoint),
             lambda: chain.indexes.coins(world.outputs[outpoint].lock, limit=100),
         ),
-        (schema.node_key(0), lambda: chain.node(0)),
+        (schema.nodes_key(0), lambda: chain.node(0)),
     ):
         value = kv.get(key)
         assert value is not None

@@ -45,7 +45,7 @@ def test_the_document_has_the_same_table() -> None:
         (63, schema.header_key),
         (63, schema.leaves_key),
         (63, schema.certificate_key),
-        (63, schema.node_key),
+        (63, schema.nodes_key),
         (63, schema.chunk_key),
         (63, lambda number: schema.body_key(number, 0)),
         (16, lambda number: schema.body_key(7, number)),

@@ -17,11 +17,11 @@ from ledger.codec import AMOUNT_LIMIT, UINT_MAX, Wire
 from ledger.crypto import ZERO_HASH
 from ledger.kv import MemoryKV
 from ledger.mountain_range import MountainRange, size_of
+from ledger.node_records import records_of
 from ledger.object_tree import place_of
 from ledger.reasons import Invalid, Reason
 from ledger.schema import (
     DamagedChain,
-    node_key,
     object_key,
     outpoint_value,
     output_key,
@@ -415,7 +415,7 @@ def state_of(outpoints: list[Outpoint], entries: list[OutputEntry], spent: set[i
     leaves = [output_leaf(*item) for item in zip(outpoints, entries, strict=True)]
     outputs, nodes = MountainRange.empty().append(leaves)
     kv = MemoryKV()
-    kv.write({node_key(position): node for position, node in nodes}, ())
+    kv.write(records_of(nodes), ())
     for at, (outpoint, entry) in enumerate(zip(outpoints, entries, strict=True)):
         if at not in spent:
             unspent = {unspent_key(at): outpoint_value(outpoint)}

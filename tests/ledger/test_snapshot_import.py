@@ -150,7 +150,7 @@ def test_killed_between_any_two_writes_it_goes_on() -> None:
     taking = begin(kv, state.manifest)
     pump(taking, chunks, Random(1))
     taking.finish()
-    assert len(kv.images) == len(chunks) + 3
+    assert len(kv.images) == len(chunks) + 4  # empty, begun, each chunk, nodes above them, done
     whole = dict(scan_all(kv, b""))
     for done, image in enumerate(kv.images):
         resumed = Import.resume(image)
@@ -162,12 +162,56 @@ def test_killed_between_any_two_writes_it_goes_on() -> None:
                 Chain.open(image)
             assert resumed is not None
             assert resumed.manifest == state.manifest
-            assert len(list(scan_all(image, schema.PROGRESS))) == done - 1
+            assert len(list(scan_all(image, schema.PROGRESS))) == min(done - 1, len(chunks))
             pump(resumed, chunks, Random(done))
             resumed.finish()
         assert Import.resume(image) is None
         assert dict(scan_all(image, b"")) == whole
     check_same_state(start(kv), original, world)
+
+
+def test_an_import_of_another_layout_does_not_go_on() -> None:
+    """What an older or newer program began has other records: it is begun anew, never mixed."""
+    source = MemoryKV()
+    _, original = grown(source, seed=3, outputs=9)
+    kv = MemoryKV()
+    begin(kv, original.freeze().manifest)
+    assert Import.resume(kv) is not None
+    for version in (schema.SCHEMA_VERSION - 1, schema.SCHEMA_VERSION + 1):
+        kv.write({schema.SCHEMA_KEY: version.to_bytes(2, "big")}, ())
+        assert Import.resume(kv) is None
+    kv.write({}, [schema.SCHEMA_KEY])
+    assert Import.resume(kv) is None
+
+
+@pytest.mark.parametrize("batch", [1, 2, snapshot_import.NODES_A_BATCH])
+def test_nodes_above_chunks_are_added_in_any_batches(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are written at once and wherever that is cut off, the nodes are those of the
+    chain that executed every block, and its next blocks can be appended."""
+    monkeypatch.setattr(snapshot_import, "NODES_A_BATCH", batch)
+    source = MemoryKV()
+    world, original = grown(source, seed=3, outputs=4 * CHUNK_FLAGS + 9, big=20)
+    state = original.freeze()
+    kv = Watched()
+    taking = begin(kv, state.manifest)
+    pump(taking, all_chunks(state), Random(1))
+    taking.finish()
+    nodes = list(scan_all(source, schema.NODE))
+    assert list(scan_all(kv, schema.NODE)) == nodes
+    cut_off = kv.images[-2]
+    resumed = Import.resume(cut_off)
+    assert resumed is not None
+    resumed.finish()
+    assert list(scan_all(cut_off, schema.NODE)) == nodes
+    chain, random = Chain.open(kv), Random(1)
+    for _ in range(EPOCH_BLOCKS):
+        made = world.random_block(random, 6)
+        append(original, world, made)
+        chain.append(made.block, made.certificate, made.changes)
+    assert list(scan_all(kv, schema.NODE)) == list(scan_all(source, schema.NODE))
+    assert list(audit_full(start(kv), is_valid))
 
 
 @pytest.mark.parametrize("kept", [0, snapshot_import.BALANCES_KEPT])
