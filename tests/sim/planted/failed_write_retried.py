@@ -29,8 +29,8 @@ def append(
     self._check_next(block, certificate, changes)
     if transactions is None:
         transactions = [transaction.decode(raw) for raw in block.transactions]
-    since = self._head.commitments.spent
-    batch = _block_batch(self._kv, block, changes, transactions, since)
+    since = self._head.commitments
+    batch = _block_batch(self._kv, block, changes, transactions, since.spent, since.outputs)
     batch.puts[schema.certificate_key(block.header.height)] = codec.encode(certificate)
     try:
         self._kv.write(batch.puts, batch.deletes)
