@@ -13,7 +13,7 @@ from ledger.accumulator import Commitments
 from ledger.block import HEADER_BYTES_MAX, Header, header_hash
 from ledger.kv import Reader
 from ledger.mountain_range import MountainRange
-from ledger.node_records import read_node
+from ledger.node_records import partly_filled, read_node
 from ledger.object_tree import ObjectTree
 from ledger.objects import value_hash
 from ledger.reasons import Invalid
@@ -26,10 +26,6 @@ SCAN_ROWS = 1_000
 SCAN_ROWS_FIRST = 16
 """Rows read first, then twice as many each time: most who walk want the beginning alone."""
 NEW_NODE = "make a new node with `marsa node init`, or check the name of the data directory"
-OLDER_CHAIN = (
-    "stop this node, let `marsa node reset` delete its chain and start it: it copies the chain from"
-    " its peers; one node after the other, each once the one before has caught up"
-)
 NEWER_NODE = "use the newer version of marsa that wrote it"
 
 
@@ -96,9 +92,10 @@ def _check_schema(kv: Reader) -> None:
     if version > schema.SCHEMA_VERSION:
         detail = f"it has schema {version}, this program reads {schema.SCHEMA_VERSION}"
         raise DamagedChain(detail, NEWER_NODE)
+    if version < 1:
+        raise DamagedChain(f"schema version {version} never existed")
     if version < schema.SCHEMA_VERSION:
-        detail = f"it has schema {version}, this program reads {schema.SCHEMA_VERSION}"
-        raise DamagedChain(detail, OLDER_CHAIN)
+        raise schema.OlderLayout(version)
 
 
 def _load_commitments(kv: Reader, tip: Tip) -> Commitments:
@@ -111,8 +108,10 @@ def _load_commitments(kv: Reader, tip: Tip) -> Commitments:
     except Invalid as error:
         raise DamagedChain(f"the spent flags cannot be read ({error})") from None
     objects = {key[1:]: value for key, value in scan_all(kv, schema.OBJECT)}
+    outputs = MountainRange.load(tip.outputs_count, lambda position: read_node(kv.get, position))
+    partly_filled(kv.get, outputs)
     return Commitments(
-        outputs=MountainRange.load(tip.outputs_count, lambda position: read_node(kv.get, position)),
+        outputs=outputs,
         spent=spent,
         objects=tree_of(objects),
         supply_root=tip.supply_root,

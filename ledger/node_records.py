@@ -74,15 +74,14 @@ def records_with(
     position = size_of(before.count)
     if nodes[0][0] != position or nodes[-1][0] != position + len(nodes) - 1:
         raise AssertionError(f"nodes from {nodes[0][0]} on appended to {position} of them")
-    is_full = before.count % LEAVES_A_RECORD == 0
-    return records_of(nodes, b"" if is_full else _partly_filled(get, before))
+    return records_of(nodes, partly_filled(get, before))
 
 
 def records_of(nodes: Sequence[tuple[int, bytes]], held: bytes = b"") -> dict[bytes, bytes]:
     """The records over consecutive nodes, of which `held` are there; they begin where a record
     does."""
     number = record_of(nodes[0][0])
-    if nodes[0][0] * HASH_BYTES != first_position(number) * HASH_BYTES + len(held):
+    if nodes[0][0] != first_position(number) + len(held) // HASH_BYTES:
         raise AssertionError(f"no record of nodes begins {len(held)} bytes before {nodes[0][0]}")
     data = held + b"".join([node for _, node in nodes])
     puts = {}
@@ -108,9 +107,12 @@ def completed(get: Get, nodes: Iterable[tuple[int, bytes]]) -> dict[bytes, bytes
     return puts
 
 
-def _partly_filled(get: Get, outputs: MountainRange) -> bytes:
-    """The last record; its peaks tell a disk that answered with another one."""
+def partly_filled(get: Get, outputs: MountainRange) -> bytes:
+    """The last record, empty where it is full. Its peaks tell a disk that answered with another
+    one; raises DamagedChain."""
     count = outputs.count
+    if count % LEAVES_A_RECORD == 0:
+        return b""
     number = count >> LEAVES_BITS
     start = first_position(number)
     record = _read(get, number)

@@ -100,6 +100,17 @@ class DamagedChain(StorageError):
         self.what = what
 
 
+class OlderLayout(StorageError):
+    """The store was written by a version before this one, which reads it no more."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"the database has schema {version}, this program reads {SCHEMA_VERSION}; stop the"
+            " node, let `marsa node reset` delete its chain and start it: it copies the chain from"
+            " its peers; one node after the other, each once the one before votes again"
+        )
+
+
 class UnfinishedImport(StorageError):
     """The store is a snapshot of which chunks are missing: no chain yet, and not damaged."""
 

@@ -35,6 +35,7 @@ import msgspec
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
 from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from ledger.schema import OlderLayout
 from node import config, snapshot_store
 from node.app import read_genesis
 from node.config import CONFIG_NAME, NodeConfig
@@ -42,6 +43,7 @@ from node.disk import DirectoryLock, free_bytes
 from node.errors import NodeError
 from node.files import sync_directory
 from node.keys import PRIVATE_MODE, PUBLIC_MODE
+from node.resetting import reset_chain
 
 HEADER_NAME = "marsa-backup.json"
 HEADER_BYTES_MAX = 64 * 1024
@@ -102,7 +104,8 @@ def backup(node: NodeConfig, file: Path, report: Report) -> Header:
 
 def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeConfig]:
     """Make a node in a new or empty directory; raises NodeError before anything is written where
-    the file is not whole."""
+    the file is not whole. One that an older version wrote, with a chain in a layout that is read
+    no more, begins at genesis."""
     directory = directory.absolute()  # "." has no name beside which another could stand
     with _storage_errors(), file.open("rb") as raw:
         _check_private(file, raw)
@@ -120,7 +123,11 @@ def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeCo
         draft.mkdir()
         try:
             _extract(file, raw, draft, lambda done: report(size + done, 2 * size))
-            _check_chain(config.load(draft))
+            try:
+                _check_chain(config.load(draft))
+            except OlderLayout:  # the keys are what is wanted; its peers have the chain
+                reset_chain(config.load(draft))
+                header = msgspec.structs.replace(header, height=0)
             _sync(draft)
             if directory.exists():
                 directory.rmdir()

@@ -12,8 +12,10 @@ from ledger import codec, schema
 from ledger.boot_audit import BOOT_BODIES, BOOT_HEADERS, audit_boot, read_body
 from ledger.chain import Chain
 from ledger.chain_load import scan_all
+from ledger.crypto import HASH_BYTES
 from ledger.full_audit import audit_full
 from ledger.kv import MemoryKV
+from ledger.node_records import LEAVES_A_RECORD
 from ledger.schema import DamagedChain
 from ledger.validators import ValidatorSet
 from tests.ledger.chain_world import EPOCH_BLOCKS, World, certificate_of, is_valid, validators
@@ -218,6 +220,19 @@ def test_damage_says_what_to_do() -> None:
     _, kv = make_store(2)
     kv.write({}, [schema.header_key(1)])
     with pytest.raises(OSError, match=r"header at height 1 is missing.*let it copy the chain"):
+        start(kv)
+
+
+def test_last_nodes_of_the_outputs_have_their_size() -> None:
+    """Surplus behind the peaks would stop the node at its next block, and at each after a start."""
+    _, kv = make_store(4)
+    count = start(kv).head.commitments.outputs.count
+    assert count % LEAVES_A_RECORD, "the last record is partly filled"
+    key = schema.nodes_key(count // LEAVES_A_RECORD)
+    record = kv.get(key)
+    assert record is not None
+    kv.write({key: record + record[:HASH_BYTES]}, ())
+    with pytest.raises(DamagedChain, match="last nodes of the outputs"):
         start(kv)
 
 

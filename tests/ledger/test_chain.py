@@ -312,12 +312,14 @@ def test_other_schema_versions_are_refused() -> None:
     """A newer layout asks for a newer program, an older one for a chain that is copied anew."""
     kv = MemoryKV()
     Chain.create(kv, World().genesis(ALLOCATIONS))
-    for version, text in (
-        (schema.SCHEMA_VERSION + 1, "it has schema 3, .* newer version of marsa"),
-        (schema.SCHEMA_VERSION - 1, "it has schema 1, this program reads 2; .* `marsa node reset`"),
+    newer, older = schema.SCHEMA_VERSION + 1, schema.SCHEMA_VERSION - 1
+    for version, error, text in (
+        (newer, DamagedChain, "it has schema 3, .* newer version of marsa"),
+        (0, DamagedChain, "never existed"),
+        (older, schema.OlderLayout, "has schema 1, this program reads 2; .* `marsa node reset`"),
     ):
         kv.write({schema.SCHEMA_KEY: version.to_bytes(2, "big")}, ())
-        with pytest.raises(DamagedChain, match=text):
+        with pytest.raises(error, match=text):
             Chain.open(kv)
 
 

@@ -15,6 +15,9 @@ from cli.devnet.blueprint import SEEDED_TIME_MS, Blueprint, nonce_of_seed
 from cli.genesis_licence import new_grant
 from cli.node_setup import init
 from cli.role_keys import KeyDirectory
+from ledger import schema
+from ledger.chain import Chain
+from ledger.kv import LevelDB
 from node import app, config
 from node.backup import DIGEST_BYTES, backup, restore
 from node.config import NodeConfig
@@ -97,6 +100,28 @@ def test_all_but_votes_comes_back(node: NodeConfig, file: Path, tmp_path: Path) 
     assert (found.directory / "keys").stat().st_mode & 0o777 == 0o700
     assert node.votes_path.exists() and not found.votes_path.exists()
     assert app.check_node(node) == ""
+    assert "restore from a backup" in app.check_node(found)
+
+
+def test_backup_of_an_older_version_begins_at_genesis(
+    node: NodeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its chain is read no more; its keys are, and the peers have the chain."""
+    made = tmp_path / "kite.backup"
+    with monkeypatch.context() as older:
+        older.setattr(schema, "SCHEMA_VERSION", 1)
+        kv = LevelDB.open(node.chain_path)
+        kv.write({schema.SCHEMA_KEY: (1).to_bytes(2, "big"), b"zz": b"of that version"}, ())
+        kv.close()
+        backup(node, made, nothing)
+    header, found = restore(made, tmp_path / "again", nothing)
+    assert header.height == 0
+    kv = LevelDB.open(found.chain_path)
+    assert Chain.open(kv).chain_id == node.genesis_hash
+    assert kv.get(b"zz") is None
+    kv.close()
+    key = found.consensus_key_path
+    assert key.read_bytes() == node.consensus_key_path.read_bytes()
     assert "restore from a backup" in app.check_node(found)
 
 
