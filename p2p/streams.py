@@ -34,7 +34,8 @@ class Stream:
 
     def abort(self) -> None:
         """End it now; what was not yet sent is lost."""
-        self.writer.transport.abort()
+        with suppress(AttributeError):  # of Python 3.11.2, where TLS was closed twice before
+            self.writer.transport.abort()
 
     def farewell(self, frame: bytes) -> None:
         """Send one last frame and close; the transport drops the socket after CLOSE_S."""

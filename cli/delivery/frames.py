@@ -13,6 +13,7 @@ Every frame has a limit, every wait a deadline; what is no message of the other 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -182,7 +183,8 @@ class Link:
 
     def abort(self) -> None:
         """Close without a word; what was not sent yet is lost."""
-        self._writer.transport.abort()
+        with suppress(AttributeError):  # of Python 3.11.2, where TLS was closed twice before
+            self._writer.transport.abort()
 
 
 def bye_of(broken: Broken) -> Bye:
