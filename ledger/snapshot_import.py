@@ -3,8 +3,7 @@
 `Import.begin` writes what is to be imported, `add` each chunk with everything that follows from it
 and the note that it is done, each in one synced batch; `finish` the nodes above the chunks, in
 several, and then what makes the store a chain, in one. A process may be killed between any two of
-them and goes on with `Import.resume`. Until it is
-finished `Chain.open` refuses the store by name.
+them and goes on with `Import.resume`. Until it is finished `Chain.open` refuses the store by name.
 
 What is written is what a chain has that executed every block, except for what lies below: no
 bodies, no spenders, no histories, no transactions by their ids, and of headers and certificates
