@@ -18,7 +18,7 @@ from ledger.economy.bond import Bond, required, worth
 from ledger.economy.capacity import CapacityCommitment, Measure
 from ledger.economy.issuance import Backing
 from ledger.economy.licence import Licence
-from ledger.economy.reserve import Hours, Reserve, Solvency, at_stake, hours_of, judged
+from ledger.economy.reserve import Hours, Reserve, Solvency, at_stake, hours_of, judged, promised
 from ledger.economy.standard import FactorTable, Standard, factor_table
 from ledger.registers import COMMITMENTS, LICENCES, RESERVES, name
 from ledger.transaction import asset_id
@@ -51,6 +51,9 @@ class Yardstick:
 
     def at_stake(self, held: CapacityCommitment) -> int:
         return at_stake(held, self.factors, self.measure)
+
+    def promised(self, held: CapacityCommitment) -> int:
+        return promised(held, self.factors, self.measure)
 
 
 def deposit_needed(draft: Draft, held: CapacityCommitment, yardstick: Yardstick) -> int:

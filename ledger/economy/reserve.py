@@ -190,11 +190,23 @@ def hours_of(
 def at_stake(held: CapacityCommitment, factors: FactorTable, measure: Measure) -> int:
     """The contested value, in µ: of the present and future periods of the whole schedule, also of
     those that nobody has attested since it became longer. Floored."""
+    return _worth_left(held, contested(held, measure), factors, measure)
+
+
+def promised(held: CapacityCommitment, factors: FactorTable, measure: Measure) -> int:
+    """What the issuer alone says of those same periods, in µ, no more than an amount can say.
+    Floored."""
+    return min(_worth_left(held, held.terms.microhours, factors, measure), AMOUNT_LIMIT - 1)
+
+
+def _worth_left(
+    held: CapacityCommitment, microhours: int, factors: FactorTable, measure: Measure
+) -> int:
     terms, period_ms = held.terms, measure.period_ms
     first = max(terms.from_ms, measure.clock_ms) // period_ms
     periods = max(0, terms.to_ms // period_ms - first)
     factor = least_factor(factors, terms.device_class, terms.workloads)
-    return contested(held, measure) * factor * periods // PPM
+    return microhours * factor * periods // PPM
 
 
 def judged(

@@ -95,6 +95,7 @@ def commitment_answer(
         microhours=str(terms.microhours),
         counted_microhours=str(capacity.counted(held, measure)),
         worth=str(yardstick.hours_of([held]).reserve),
+        promised=str(yardstick.promised(held)),
         at_stake=str(yardstick.at_stake(held)),
         deposit_needed=str(deposit_needed(draft, held, yardstick)),
         version=held.version,

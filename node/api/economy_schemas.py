@@ -76,9 +76,10 @@ class Commitment(Stateful, frozen=True, kw_only=True):
     """Capacity that an issuer promised, in millionths of a device hour for each period.
 
     `counted_microhours` is what its attestations let count, `worth` what the periods left are worth
-    in the issuer's reserve, `at_stake` what a challenge is about: the same, were all that attestors
-    said fresh, and `deposit_needed` what whoever challenges it puts up. A live commitment with too
-    few fresh attestations is `stale`.
+    in the issuer's reserve, `promised` what they were worth if all that its issuer says counted,
+    `at_stake` what a challenge is about: the same, were all that attestors said fresh, and
+    `deposit_needed` what whoever challenges it puts up. A live commitment with too few fresh
+    attestations is `stale`.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Commitment(Stateful, frozen=True, kw_only=True):
     microhours: Amount
     counted_microhours: Amount
     worth: Amount
+    promised: Amount
     at_stake: Amount
     deposit_needed: Amount
     version: Count

@@ -62,6 +62,7 @@ def commitment(
         microhours="166666",
         counted_microhours="0",
         worth="0",
+        promised="0",
         at_stake="0",
         deposit_needed="1000000",
         version=3,

@@ -38,13 +38,12 @@ export async function listOf(path, query, signal) {
  * The steps of an issuer's ladder, each {name, hours, why} in millionths of a standard hour, over
  * all that is left of its schedules. `orders` are those that are open.
  */
-export function ladderOf({ commitments, orders, standard, params, clock }) {
+export function ladderOf({ commitments, orders, standard, params }) {
   const sums = { promised: 0n, attested: 0n, counted: 0n, kept: 0n };
   const factors = new Map();
   for (const item of commitments.filter(({ state }) => state !== "void")) {
-    const factor = leastFactor(standard, item.device_class, item.workloads);
-    factors.set(item.id, factor);
-    sums.promised += (BigInt(item.microhours) * factor * periodsLeft(item, params, clock)) / PPM;
+    factors.set(item.id, leastFactor(standard, item.device_class, item.workloads));
+    sums.promised += BigInt(item.promised);
     if (groupsOf(item) >= params.attestation_groups) sums.attested += BigInt(item.at_stake);
     sums.counted += BigInt(item.worth);
   }
@@ -126,11 +125,6 @@ function machines(microhours, params) {
 
 function groupsOf(item) {
   return new Set(item.attestations.filter((row) => row.group).map((row) => row.group)).size;
-}
-
-function periodsLeft(item, params, clock) {
-  const first = Math.floor(Math.max(item.from_ms, clock) / params.period_ms);
-  return BigInt(Math.max(0, Math.floor(item.to_ms / params.period_ms) - first));
 }
 
 /** Doubts that are open: who asked is its own affair, what is at stake is not. */

@@ -154,6 +154,7 @@ async def test_commitments_say_what_counts_and_what_they_are_worth() -> None:
     assert (live.counted_microhours, live.is_frozen) == ("900000", True)
     assert [item.lower for item in live.attestations] == [None, None, "5"]
     assert live.at_stake == live.worth == backing.reserve.reserve
+    assert int(live.promised) * 900_000 == int(live.worth) * int(live.microhours)
     assert live.deposit_needed == str(int(live.at_stake) // 100)
     assert "rule" in contested.allowed_actions
     assert "challenge" in live.allowed_actions
