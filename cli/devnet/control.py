@@ -116,7 +116,7 @@ def running(place: Place) -> dict[str, Process]:
 
 
 def up(place: Place) -> None:
-    """Start the nodes that are down and wait until all have block 1; raises CliError."""
+    """Start the nodes that are down and wait until all have block 1 and vote; raises CliError."""
     alive = running(place)
     down = [node for node in place.devnet.nodes if node.name not in alive]
     start(place, down)
@@ -188,7 +188,7 @@ def look_at(place: Place, node: DevnetNode) -> NodeState:
 
 
 def _wait_ready(place: Place, waiting: Waiting) -> None:
-    pending = list(place.devnet.nodes)
+    pending, is_cut = list(place.devnet.nodes), bool(faults.rules_in_force(place))
     with contextlib.ExitStack() as stack:
         clients = {
             node.name: stack.enter_context(Client(node.api, timeout_s=PROBE_S)) for node in pending
@@ -198,7 +198,7 @@ def _wait_ready(place: Place, waiting: Waiting) -> None:
             gone = next((node for node in pending if node.name not in alive), None)
             if gone is not None:
                 raise ended(place, gone, "ended while it was starting")
-            pending = [node for node in pending if not _is_ready(clients[node.name])]
+            pending = [node for node in pending if not _is_ready(clients[node.name], is_cut=is_cut)]
             if not pending:
                 return
             reason = _why_not_ready(clients[pending[0].name])
@@ -210,13 +210,28 @@ def _wait_ready(place: Place, waiting: Waiting) -> None:
             time.sleep(POLL_S)
 
 
-def _is_ready(client: Client) -> bool:
-    """Block 1 is final on this node, and it is where the others are."""
+def _is_ready(client: Client, *, is_cut: bool) -> bool:
+    """Block 1 is final on this node, it is where the others are and has heard so from a quorum.
+
+    While links are cut or slow nobody waits for the quorum: it may not be within reach.
+    """
     try:
         client.certificate(1)
-        return not client.status().sync.catching_up
+        status = client.status()
     except (ApiProblem, Unreachable, Timeout):
         return False
+    return not status.sync.catching_up and (is_cut or has_heard_quorum(status.consensus))
+
+
+def has_heard_quorum(consensus: schemas.Consensus) -> bool:
+    """It votes, or what keeps it from that does not end by itself."""
+    from node.vote_guard import Permission
+
+    return consensus.is_voting or not (
+        consensus.connected < consensus.quorum
+        or consensus.reason == "catching up"
+        or consensus.reason.startswith(Permission.WAITING.value)
+    )
 
 
 def _why_not_ready(client: Client) -> str:

@@ -14,6 +14,8 @@ from cli.devnet.processes import Process
 from cli.devnet.state import Place
 from cli.errors import CliError, ExitCode
 from node import config
+from node.api import schemas
+from node.vote_guard import Permission
 from tests.cli.conftest import Marsa
 
 
@@ -239,6 +241,39 @@ def test_who_pauses_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control.processes, "is_stopped", lambda process: process.pid < 4_002)
     expected = "2 of 4 validators run, 3 are needed: nothing is committed"
     assert show.missing_text(states).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("is_voting", "connected", "reason", "is_ready"),
+    [
+        (True, 4, "", True),
+        (False, 2, "2 of 4 validators are connected, 3 are needed", False),
+        (False, 4, "catching up", False),
+        (False, 4, Permission.WAITING.value, False),
+        (False, 4, f"{Permission.FOLLOWING.value}: votes.wal is missing", True),
+        (False, 4, "no seat yet: it is ready, and seats change when the epoch ends", True),
+    ],
+)
+def test_up_waits_for_what_passes(
+    is_voting: bool, connected: int, reason: str, is_ready: bool
+) -> None:
+    """For votes where the node still finds out where the others are; for nothing that lasts."""
+    found = schemas.Consensus(
+        epoch=0,
+        epoch_base_height=0,
+        view=0,
+        primary="acme",
+        has_seat=True,
+        is_voting=is_voting,
+        reason=reason,
+        last_commit_age_ms=None,
+        validators=4,
+        quorum=3,
+        connected=connected,
+        missing=[],
+        waiting=[],
+    )
+    assert control.has_heard_quorum(found) == is_ready
 
 
 def test_env_is_what_a_shell_reads(marsa: Marsa, marsa_home: Path) -> None:
