@@ -39,7 +39,7 @@ sim-twins: setup ## Every small schedule with one member run twice (hours; goes 
 economy-campaign: setup ## A million random actions on rules and model; goes on where it was stopped
 	@.venv/bin/python -m tests.economy.campaign
 
-sim-campaign: setup ## Simulate CAMPAIGN_SEEDS clusters twice each; goes on where it was stopped
+sim-campaign: setup ## Simulate CAMPAIGN_SEEDS clusters; goes on where it was stopped
 	@.venv/bin/python -m tests.sim.campaign --seeds $(CAMPAIGN_SEEDS)
 
 bench: setup ## Measure throughput and latency of the running devnet

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sim import campaign
-from tests.sim.campaign import State
+from tests.sim.campaign import CHUNK, TWICE_EVERY, Chunk, State
 from tests.sim.run import Result
 
 
@@ -24,7 +24,7 @@ def test_ranges_join() -> None:
     state.take((0, 2), results(0, 1), results(0, 1))
     assert state.done == [(0, 4)]
     assert state.covers((0, 2))
-    assert (state.seeds, state.blocks, state.views) == (4, 12, 4)
+    assert (state.seeds, state.twice, state.blocks, state.views) == (4, 4, 12, 4)
 
 
 def test_two_traces_of_one_seed_are_a_failure() -> None:
@@ -38,13 +38,13 @@ def test_two_traces_of_one_seed_are_a_failure() -> None:
 
 def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second call runs only what the first did not, and reports both."""
-    ran: list[tuple[int, int]] = []
+    ran: list[Chunk] = []
 
-    def run(state: State, path: Path, due: list[tuple[int, int]], *, total: int) -> None:
+    def run(state: State, path: Path, due: list[Chunk], *, total: int) -> None:
         for chunk in due:
             ran.append(chunk)
             done = results(*range(*chunk))
-            state.take(chunk, done, done)
+            state.take(chunk, done, [])
             campaign._save(state, path)
 
     monkeypatch.setattr(campaign, "_run", run)
@@ -53,7 +53,7 @@ def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert campaign.main(["--seeds", "40", *state]) == 0
     assert campaign.main(["--seeds", "60", *state]) == 0
     assert ran == [(0, 20), (20, 40), (40, 60)]
-    assert "seeds     60" in (tmp_path / "report.txt").read_text()
+    assert "seeds     60, 0 of them" in (tmp_path / "report.txt").read_text()
 
 
 def test_another_version_of_the_code_begins_anew(
@@ -65,6 +65,17 @@ def test_another_version_of_the_code_begins_anew(
     assert campaign.main(["--seeds", "20", "--state", str(tmp_path)]) == 2
 
 
-def test_every_seed_runs_under_two_hash_seeds(tmp_path: Path) -> None:
-    """Two real seeds through real processes."""
-    assert campaign.main(["--seeds", "2", "--start", "6", "--state", str(tmp_path)]) == 0
+def test_one_chunk_in_nine_runs_under_both_hash_seeds() -> None:
+    """The others in turn under one of the two, which so have the same to do."""
+    halves = [campaign._halves((number * CHUNK, 0)) for number in range(2 * TWICE_EVERY)]
+    assert [len(item) for item in halves] == [2, *[1] * 8] * 2
+    assert sum(item.count(0) for item in halves) == sum(item.count(1) for item in halves)
+
+
+def test_seeds_run_in_processes_of_two_hash_seeds(tmp_path: Path) -> None:
+    """Two real seeds twice, then two more, in the next chunk, once."""
+    state = ["--state", str(tmp_path)]
+    assert campaign.main(["--seeds", "2", *state]) == 0
+    assert "seeds     2, 2 of them" in (tmp_path / "report.txt").read_text()
+    assert campaign.main(["--seeds", "2", "--start", str(CHUNK), *state]) == 0
+    assert "seeds     4, 2 of them" in (tmp_path / "report.txt").read_text()
