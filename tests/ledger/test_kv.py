@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import kv
 from ledger.kv import DataDirectoryInUse, KeyValue, LevelDB, MemoryKV, StorageError
 
 CHILD_SECONDS_MAX = 60
@@ -98,6 +100,35 @@ def test_a_batch_that_raises_half_way_leaves_nothing(store: KeyValue) -> None:
     assert list(store.scan(b"", limit=9)) == [(b"a", b"1")]
     store.write({b"b": b"2"}, ())  # the caller's mistake is no failure of the storage
     assert store.get(b"b") == b"2"
+
+
+def test_what_was_read_before_a_batch_that_raises_stays(tmp_path: Path) -> None:
+    """The second of its values is none: the first is not on the disk, nor remembered."""
+    database = LevelDB.create(tmp_path / "db")
+    database.write({b"a": b"1", b"b": b"1"}, ())
+    assert (database.get(b"a"), database.get(b"b")) == (b"1", b"1")
+    with pytest.raises(TypeError):
+        database.write({b"a": b"2", b"c": cast("bytes", None)}, [b"b"])
+    assert (database.get(b"a"), database.get(b"b")) == (b"1", b"1")
+    database.close()
+
+
+def test_rows_are_remembered_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many, none of which is long, also where it became so after it was read."""
+    monkeypatch.setattr(kv, "ROWS_REMEMBERED_MAX", 2)
+    database = LevelDB.create(tmp_path / "db")
+    longest, longer = bytes(kv.ROW_BYTES_MAX), bytes(kv.ROW_BYTES_MAX + 1)
+    database.write({b"a": b"1", b"b": longest, b"c": longer, b"d": b"4"}, ())
+    assert [database.get(key) for key in (b"a", b"b", b"c")] == [b"1", longest, longer]
+    assert database._remembered.keys() == {b"a", b"b"}
+    database.write({b"a": b"2", b"b": longer}, ())
+    assert database._remembered == {b"a": b"2"}
+    assert [database.get(key) for key in (b"a", b"b", b"d")] == [b"2", longer, b"4"]
+    assert [database.get(key) for key in (b"e", b"f")] == [None, None]
+    database.write({b"e": b"5"}, [b"f"])
+    assert database.get(b"e") == b"5"
+    assert database._remembered == {b"e": b"5"}
+    database.close()
 
 
 @pytest.mark.parametrize(
@@ -239,8 +270,12 @@ def test_both_twins_answer_alike(tmp_path: Path) -> None:
         state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
         drawn = state.to_bytes(8, "big")
         puts = {drawn[:1]: drawn, drawn[2:4]: drawn[1:]}
+        for key in (drawn[:1], drawn[4:5]):
+            assert disk.get(key) == memory.get(key)
         for twin in (disk, memory):
             twin.write(puts, [drawn[4:5], drawn[1:2]])
+        for key in (drawn[:1], drawn[2:4], drawn[4:5], drawn[1:2]):
+            assert disk.get(key) == memory.get(key)
         for reverse in (False, True):
             for start in (None, drawn[5:6], drawn[2:4]):
                 for prefix in (b"", drawn[:1], drawn[2:3], drawn[2:4]):
