@@ -71,6 +71,23 @@ def test_slow_reader_is_closed_and_others_go_on(run, tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_stream_that_was_closed_is_ended(run, tmp_path: Path) -> None:
+    """More than once, as when a writer gives up while a last frame is on its way."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            node = world.node("val0")
+            node.start({})
+            stream, _ = await hello_by_hand(world, node)
+            stream.writer.close()
+            stream.writer.close()
+            stream.abort()
+            stream.abort()
+            assert stream.writer.is_closing()
+
+    run(story())
+
+
 def test_full_queue_drops_bulk_but_a_lost_vote_closes_the_link(run, tmp_path: Path) -> None:
     """Sync frames beyond the limit are dropped; votes push them out; then the link closes."""
 
