@@ -38,7 +38,7 @@ ROWS_REMEMBERED_MAX = 16_384
 spender comes and again in the block, the balance of an address and whether it is frozen in block
 after block."""
 ROW_BYTES_MAX = 256
-"""Longer values are not remembered: 4 MiB is then the most that all take, keys apart."""
+"""Of a key and its value. What is longer is not remembered, so all of it takes 6 MiB at most."""
 OPEN_FILES_MAX = 1_000
 """Of 2 MiB each. Below the number of tables every lookup opens files: 3 million records answer in
 12 us with this many, in 100 us with 74. LevelDB maps open tables, so that clean, reclaimable pages
@@ -208,19 +208,23 @@ class LevelDB(_LevelReader):
 
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()
-        remembered = self._remembered
-        if key in remembered:
-            return remembered[key]
+        if key in self._remembered:
+            return self._remembered[key]
         value = super().get(key)
-        if value is None or len(value) <= ROW_BYTES_MAX:
-            if len(remembered) == ROWS_REMEMBERED_MAX:
-                remembered.clear()
-            remembered[key] = value
+        self._remember(key, value)
         return value
+
+    def _remember(self, key: bytes, value: bytes | None) -> None:
+        if len(key) + len(value or b"") <= ROW_BYTES_MAX:
+            if len(self._remembered) >= ROWS_REMEMBERED_MAX:
+                self._remembered.clear()
+            self._remembered[key] = value
 
     def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
         self._check_usable()
-        gone, remembered = list(deletes), self._remembered
+        gone, changed = list(deletes), self._remembered.keys() & puts.keys()
+        for key in (*gone, *changed):  # whatever happens, nothing old is left
+            self._remembered.pop(key, None)
         try:
             # Without `transaction` a batch is written even when this block raises half-way.
             with self._db.write_batch(transaction=True, sync=True) as batch:
@@ -230,13 +234,8 @@ class LevelDB(_LevelReader):
                     batch.put(key, value)
         except plyvel.Error as error:
             raise self._fail("write to", error) from error
-        for key in gone:
-            remembered.pop(key, None)
-        for key in remembered.keys() & puts.keys():
-            if len(puts[key]) <= ROW_BYTES_MAX:
-                remembered[key] = puts[key]
-            else:
-                del remembered[key]
+        for key in changed:
+            self._remember(key, puts[key])
 
     def frozen(self) -> Reader:
         self._check_usable()

@@ -117,7 +117,7 @@ def test_rows_are_remembered_within_limits(tmp_path: Path, monkeypatch: pytest.M
     """So many, none of which is long, also where it became so after it was read."""
     monkeypatch.setattr(kv, "ROWS_REMEMBERED_MAX", 2)
     database = LevelDB.create(tmp_path / "db")
-    longest, longer = bytes(kv.ROW_BYTES_MAX), bytes(kv.ROW_BYTES_MAX + 1)
+    longest, longer = bytes(kv.ROW_BYTES_MAX - 1), bytes(kv.ROW_BYTES_MAX)
     database.write({b"a": b"1", b"b": longest, b"c": longer, b"d": b"4"}, ())
     assert [database.get(key) for key in (b"a", b"b", b"c")] == [b"1", longest, longer]
     assert database._remembered.keys() == {b"a", b"b"}
@@ -127,6 +127,8 @@ def test_rows_are_remembered_within_limits(tmp_path: Path, monkeypatch: pytest.M
     assert [database.get(key) for key in (b"e", b"f")] == [None, None]
     database.write({b"e": b"5"}, [b"f"])
     assert database.get(b"e") == b"5"
+    assert database._remembered == {b"e": b"5"}
+    assert database.get(bytes(kv.ROW_BYTES_MAX + 1)) is None
     assert database._remembered == {b"e": b"5"}
     database.close()
 

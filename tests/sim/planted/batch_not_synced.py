@@ -23,6 +23,7 @@ def write(self: LevelDB, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) 
                 batch.put(key, value)
     except plyvel.Error as error:
         raise self._fail("write to", error) from error
+    self._remembered.clear()
 
 
 PLANTED = Planted(
