@@ -55,8 +55,8 @@ def devnet() -> None:
     }
 
 Start a devnet, new or as it was left, whatever ended it. Ready means that block 1 is final on every
-node. On a terminal the command stays and shows blocks, and Ctrl-C stops the nodes; with --detach,
-or without a terminal, it returns when they are ready.
+node, and that each votes that can. On a terminal the command stays and shows blocks, and Ctrl-C
+stops the nodes; with --detach, or without a terminal, it returns when they are ready.
 """,
 )
 @click.option("-n", "validators", type=Number(4, 32), help="Validators; 4 unless given.")

@@ -24,6 +24,8 @@ from node.api import schemas
 
 READY_MS = 45_000
 """From the start of the processes to a certificate of block 1 on every node."""
+SETTLE_S = 5.0
+"""From then until each votes: longer than the status of others takes on a busy machine."""
 CATCH_UP_MS = 60_000
 STOP_S = 10.0
 """A node that does not end on SIGTERM within this gets SIGKILL; nothing is lost by that."""
@@ -116,7 +118,8 @@ def running(place: Place) -> dict[str, Process]:
 
 
 def up(place: Place) -> None:
-    """Start the nodes that are down and wait until all have block 1 and vote; raises CliError."""
+    """Start the nodes that are down and wait until all have block 1 and, a while, until they vote;
+    raises CliError."""
     alive = running(place)
     down = [node for node in place.devnet.nodes if node.name not in alive]
     start(place, down)
@@ -188,43 +191,54 @@ def look_at(place: Place, node: DevnetNode) -> NodeState:
 
 
 def _wait_ready(place: Place, waiting: Waiting) -> None:
-    pending, is_cut = list(place.devnet.nodes), bool(faults.rules_in_force(place))
+    nodes = place.devnet.nodes
     with contextlib.ExitStack() as stack:
         clients = {
-            node.name: stack.enter_context(Client(node.api, timeout_s=PROBE_S)) for node in pending
+            node.name: stack.enter_context(Client(node.api, timeout_s=PROBE_S)) for node in nodes
         }
-        while True:
+        pending = list(nodes)
+        while pending := [node for node in pending if not _is_ready(clients[node.name])]:
             alive = running(place)
             gone = next((node for node in pending if node.name not in alive), None)
             if gone is not None:
                 raise ended(place, gone, "ended while it was starting")
-            pending = [node for node in pending if not _is_ready(clients[node.name], is_cut=is_cut)]
-            if not pending:
-                return
             reason = _why_not_ready(clients[pending[0].name])
             if waiting.left_ms == 0:
                 what = f"was not ready within {READY_MS // 1_000} s: {reason}"
                 raise not_ready(place, pending[0], what)
-            ready = len(place.devnet.nodes) - len(pending)
+            ready = len(nodes) - len(pending)
             waiting.because(f"{ready} ready, {pending[0].name}: {reason}")
             time.sleep(POLL_S)
+        _wait_settled(list(clients.values()), waiting)
 
 
-def _is_ready(client: Client, *, is_cut: bool) -> bool:
-    """Block 1 is final on this node, it is where the others are and has heard so from a quorum.
-
-    While links are cut or slow nobody waits for the quorum: it may not be within reach.
-    """
+def _is_ready(client: Client) -> bool:
+    """Block 1 is final on this node, and it is where the others are."""
     try:
         client.certificate(1)
-        status = client.status()
+        return not client.status().sync.catching_up
     except (ApiProblem, Unreachable, Timeout):
         return False
-    return not status.sync.catching_up and (is_cut or has_heard_quorum(status.consensus))
+
+
+def _wait_settled(clients: Sequence[Client], waiting: Waiting) -> None:
+    """Until each votes, if it will. Who hears no quorum in time may never do, because a link is cut
+    or its licence was revoked, and keeps nobody."""
+    end = time.monotonic() + SETTLE_S
+    while not all(_has_settled(client) for client in clients) and time.monotonic() < end:
+        waiting.because("all ready, some still find out where the others are")
+        time.sleep(POLL_S)
+
+
+def _has_settled(client: Client) -> bool:
+    try:
+        return has_heard_quorum(client.status().consensus)
+    except ClientError:
+        return False
 
 
 def has_heard_quorum(consensus: schemas.Consensus) -> bool:
-    """It votes, or what keeps it from that does not end by itself."""
+    """It votes, or what keeps it from that does not pass with the status of others."""
     from node.vote_guard import Permission
 
     return consensus.is_voting or not (

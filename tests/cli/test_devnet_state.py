@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn, cast
 
+import click
 import pytest
 
+from cli.client import Client, Unreachable
 from cli.devnet import control, launch, plan, show, state
 from cli.devnet.links import Rule
 from cli.devnet.plan import Founding
 from cli.devnet.processes import Process
 from cli.devnet.state import Place
 from cli.errors import CliError, ExitCode
+from cli.output import Waiting
 from node import config
 from node.api import schemas
 from node.vote_guard import Permission
@@ -274,6 +278,21 @@ def test_up_waits_for_what_passes(
         waiting=[],
     )
     assert control.has_heard_quorum(found) == is_ready
+
+
+def test_up_goes_on_without_a_node_that_never_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one whose licence was revoked: nobody links to it. It is asked again for a while."""
+    asked = []
+
+    class Alone:
+        def status(self) -> NoReturn:
+            asked.append(True)
+            raise Unreachable("http://127.0.0.1:1", "refused")
+
+    monkeypatch.setattr(control, "SETTLE_S", 0.2)
+    with click.Context(click.Command("up")), Waiting("starting", 1_000) as waiting:
+        control._wait_settled([cast("Client", Alone())], waiting)
+    assert len(asked) > 1
 
 
 def test_env_is_what_a_shell_reads(marsa: Marsa, marsa_home: Path) -> None:
