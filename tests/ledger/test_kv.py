@@ -223,8 +223,9 @@ def test_an_image_ends_with_its_database(tmp_path: Path) -> None:
 
 
 def test_a_closed_handle_refuses_everything(store: KeyValue) -> None:
-    """Closing twice is harmless; every other call raises StorageError."""
+    """Closing twice is harmless; every other call raises StorageError, also for what was read."""
     store.write({b"a": b"1"}, ())
+    assert store.get(b"a") == b"1"
     store.close()
     store.close()
     calls: list[Callable[[], object]] = [
