@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ledger import codec, schema, transaction
 from ledger.block import (
@@ -55,6 +56,8 @@ from ledger.spent_bitmap import SpentBitmap
 from ledger.transaction import OutPoint, SignedTransaction
 from ledger.validators import ValidatorSet
 from ledger.view import Changes, Head, Outpoint, OutputEntry
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +229,9 @@ class Chain:
         if data is None:
             self._expect_absent(height, self.base, "header")
             return None
-        return schema.read_sealed(
-            data, Header, size_max=HEADER_BYTES_MAX, what=f"the header at height {height}"
-        )
+        what = f"the header at height {height}"
+        found = schema.read_sealed(data, Header, size_max=HEADER_BYTES_MAX, what=what)
+        return _placed(found, found.height, height, what)
 
     def validators(self, epoch: int) -> ValidatorSet | None:
         """The set of an epoch that has begun, from genesis on; None for a later one."""
@@ -239,7 +242,8 @@ class Chain:
             return None
         what = f"the validators of epoch {epoch}"
         size_max = schema.VALIDATOR_SET_BYTES_MAX
-        return schema.read_payload(data, ValidatorSet, size_max=size_max, what=what)
+        found = schema.read_payload(data, ValidatorSet, size_max=size_max, what=what)
+        return _placed(found, found.epoch, epoch, what)
 
     def epoch_end(self, epoch: int) -> EpochEnd | None:
         """The last block of an epoch that ended below an imported base; None for all others."""
@@ -249,7 +253,8 @@ class Chain:
         if data is None:
             raise DamagedChain(f"the end of epoch {epoch} is missing")
         what = f"the end of epoch {epoch}"
-        return schema.read_payload(data, EpochEnd, size_max=schema.EPOCH_END_BYTES_MAX, what=what)
+        found = schema.read_payload(data, EpochEnd, size_max=schema.EPOCH_END_BYTES_MAX, what=what)
+        return _placed(found, found.header.epoch, epoch, what)
 
     def height_of(self, block_hash: bytes) -> int | None:
         """The height of a final block."""
@@ -293,12 +298,9 @@ class Chain:
         if data is None:
             self._expect_absent(height, max(self.base, 1), "certificate")
             return None
-        return schema.read_sealed(
-            data,
-            Certificate,
-            size_max=schema.CERTIFICATE_BYTES_MAX,
-            what=f"the certificate at height {height}",
-        )
+        what, size_max = f"the certificate at height {height}", schema.CERTIFICATE_BYTES_MAX
+        found = schema.read_sealed(data, Certificate, size_max=size_max, what=what)
+        return _placed(found, found.height, height, what)
 
     def raw_transaction(self, height: int, position: int) -> bytes | None:
         """One transaction of a body, without reading the others."""
@@ -360,6 +362,14 @@ class Chain:
     def _expect_absent(self, height: int, lowest: int, what: str) -> None:
         if lowest <= height <= self.height:
             raise DamagedChain(f"the {what} at height {height} is missing")
+
+
+def _placed(found: Found, number: int, wanted: int, what: str) -> Found:
+    """What was read, if it is what lies there: a disk may answer with the record of another place,
+    and a replica that took another block's certificate for its own would sign with it."""
+    if number != wanted:
+        raise DamagedChain(f"what is stored as {what} belongs to {number}")
+    return found
 
 
 def _block_batch(

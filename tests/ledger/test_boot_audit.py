@@ -117,6 +117,24 @@ def test_each_changed_record_is_found() -> None:
             assert is_found(image, in_full=not key.startswith(FOUND_AT_START)), (key, changed)
 
 
+def test_a_record_of_another_place_is_never_taken() -> None:
+    """A disk that answers with the record of another number is found by whoever asks, after the
+    start too: an engine takes its last certificate and its validators as they are read."""
+    _, kv = make_store(6)
+    chain = start(kv)
+    for read, key in (
+        (chain.header, schema.header_key),
+        (chain.certificate, schema.certificate_key),
+        (chain.validators, schema.validators_key),
+    ):
+        other = kv.get(key(1))
+        assert other is not None
+        kv.write({key(2): other}, ())
+        assert read(1) is not None
+        with pytest.raises(DamagedChain, match=" 2 belongs to 1"):
+            read(2)
+
+
 def test_surplus_records_are_found() -> None:
     """A record that no block wrote, of each kind, is found by the full audit."""
     _, kv = make_store(3)
@@ -170,11 +188,14 @@ def test_certificates_are_verified_against_the_set() -> None:
     prepared = certificate_of(world.blocks[1].changes.head, phase=1)
     with pytest.raises(DamagedChain, match="of another block"):
         start(with_record(kv, key, codec.encode(prepared)))
-    for other in (validators(1), ValidatorSet.of(validators(1).members, 0)):
+    for other, text in (
+        (validators(1), "epoch 0 belongs to 1"),
+        (ValidatorSet.of(validators(1).members, 0), "other validators"),
+    ):
         record = {schema.validators_key(0): codec.encode_payload(other)}
         image = kv.copy()
         image.write(record, ())
-        with pytest.raises(DamagedChain, match="other validators"):
+        with pytest.raises(DamagedChain, match=text):
             start(image)
 
 
@@ -184,8 +205,12 @@ def test_the_validators_of_the_next_block_are_looked_at_before_it_comes() -> Non
     _, kv = make_store(EPOCH_BLOCKS)
     key = schema.validators_key(1)
     assert Chain.open(kv).validators(1) == validators(1)
-    with pytest.raises(DamagedChain, match="validators after height 3 are others"):
-        start(with_record(kv, key, codec.encode_payload(validators(2))))
+    for other, text in (
+        (validators(2), "epoch 1 belongs to 2"),
+        (ValidatorSet.of(validators(2).members, 1), "validators after height 3 are others"),
+    ):
+        with pytest.raises(DamagedChain, match=text):
+            start(with_record(kv, key, codec.encode_payload(other)))
     image = kv.copy()
     image.write({}, [key])
     with pytest.raises(DamagedChain, match="validators of epoch 1 are missing"):

@@ -569,7 +569,7 @@ def test_ends_of_another_history_are_found() -> None:
     high = replace(end.header, height=later.header.height)
     head = Head(high, header_hash(high), original.head.commitments)
     raised = EpochEnd(high, certificate_of(head))
-    for value, said in ((wrong, "epoch 1: "), (later, "epoch 1: "), (raised, "below")):
+    for value, said in ((wrong, "epoch 1: "), (later, "belongs to 2"), (raised, "below")):
         image = kv.copy()
         image.write({schema.epoch_end_key(1): codec.encode_payload(value)}, ())
         with pytest.raises(DamagedChain, match=said):
