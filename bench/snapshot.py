@@ -114,8 +114,7 @@ def build(kv: LevelDB, options: argparse.Namespace) -> FrozenState:
             entry = OutputEntry(ZERO_HASH, 1 + leaf, lock, leaf // 4_000, leaf, BIRTH_ZERO)
             leaves.append(output_leaf(outpoint, entry))
             if leaf % SPENT_EACH:
-                puts[schema.output_key(outpoint)] = encode(entry)
-                puts[schema.unspent_key(leaf)] = schema.outpoint_value(outpoint)
+                puts[schema.output_key(leaf)] = schema.output_value(outpoint, entry)
         before = outputs
         outputs, nodes = before.append(leaves)
         puts |= records_with(kv.get, before, nodes)

@@ -9,8 +9,8 @@ drawn evenly among all of them. No network is needed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,24 +68,26 @@ def apply(outputs: int | None, directory: Path | None) -> int:
 def measure(directory: Path, outputs: int | None) -> Figures:
     """On the chain in this directory, or a new one; raises CliError and StorageError."""
     place = directory / "chain"
-    plan = Blueprint(bytes(32), SEEDED_TIME_MS)
+    needed = WARMUP + TRANSACTIONS
     directory.mkdir(parents=True, exist_ok=True)
+    with _chain_at(place) as chain:
+        if outputs is None:
+            return _measured(chain, chain.prepare(needed))
+        with Progress("filling the chain", outputs, "outputs") as progress:
+            chain.fill(outputs, progress.reach)
+        coins = chain.drawn(needed)
+    with _chain_at(place) as chain:  # again: what drawing read would be remembered
+        return _measured(chain, coins)
+
+
+@contextmanager
+def _chain_at(place: Path) -> Iterator[OwnChain]:
+    plan = Blueprint(bytes(32), SEEDED_TIME_MS)
     kv = LevelDB.open(place) if place.exists() else LevelDB.create(place)
     try:
-        faucet = SigningKey(plan.holders[-1].seed)
-        chain = OwnChain(kv, plan.genesis, faucet, ACCOUNTS)
-        return _measured(chain, _coins(chain, outputs))
+        yield OwnChain(kv, plan.genesis, SigningKey(plan.holders[-1].seed), ACCOUNTS)
     finally:
         kv.close()
-
-
-def _coins(chain: OwnChain, outputs: int | None) -> Sequence[Coin]:
-    needed = WARMUP + TRANSACTIONS
-    if outputs is None:
-        return chain.prepare(needed)
-    with Progress("filling the chain", outputs, "outputs") as progress:
-        chain.fill(outputs, progress.reach)
-    return chain.drawn(needed)
 
 
 def _measured(chain: OwnChain, coins: Sequence[Coin]) -> Figures:

@@ -50,7 +50,7 @@ SETTLED_SHARE = 0.02
 """Of a core, for so long: other threads have nothing to do."""
 DRAWS_MAX = 20
 """For each coin that is wanted: among many coins nearly every draw finds one."""
-NOWHERE = schema.outpoint_value((ZERO_HASH, 0))
+NOWHERE: Outpoint = (ZERO_HASH, 0)
 
 _place = tagged_hash("bench-place")
 
@@ -204,11 +204,11 @@ class OwnChain:
         )
 
     def _drawn(self, number: int) -> Outpoint:
-        """An unspent output, by the order in which outputs were made."""
+        """An output, by the order in which outputs were made."""
         place = int.from_bytes(_place(number.to_bytes(8, "big"))[:8], "big")
-        start = schema.unspent_key(place % self.chain.head.commitments.outputs.count)
-        _, value = next(self.chain.scan(schema.UNSPENT, start=start), (b"", NOWHERE))
-        return schema.read_outpoint(value)
+        start = schema.output_key(place % self.chain.head.commitments.outputs.count)
+        found = next(self.chain.scan(schema.OUTPUT, start=start), None)
+        return NOWHERE if found is None else schema.read_output(found[1])[0]
 
     def _purse(self) -> Coin:
         """The faucet's largest coin."""

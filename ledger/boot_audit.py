@@ -23,10 +23,12 @@ from ledger.chain import Chain
 from ledger.crypto import verify
 from ledger.epochs import epoch_after
 from ledger.merkle import merkle_root
+from ledger.mountain_range import size_of
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
 from ledger.snapshot import check_last_block
 from ledger.transaction import SignedTransaction, decode
+from ledger.view import BIRTH_ZERO, Outpoint, OutputEntry, output_leaf
 
 BOOT_HEADERS = 1_000
 """Headers and certificates looked at in every start: 0.03 s, with signatures of four validators
@@ -99,14 +101,15 @@ def check_leaves(chain: Chain, header: Header) -> None:
 
 
 def read_body(chain: Chain, header: Header) -> list[SignedTransaction]:
-    """The body's transactions, each the one that its leaf names and found by its id."""
+    """The body's transactions, each the one that its leaf names and found by its id, with the
+    outputs that it made: the first of the block as its leaf commits to it, the others after it."""
     height = header.height
     block, leaves = chain.block(height), chain.leaves(height)
     if block is None or leaves is None:
         raise DamagedChain(f"the block at height {height} is missing")
     if len(block.transactions) != len(leaves):  # the list was read twice, and is not the same
         raise DamagedChain(f"the list of transactions at height {height} is another")
-    transactions = []
+    transactions, makers = [], []
     for position, (raw, leaf) in enumerate(zip(block.transactions, leaves, strict=True)):
         try:
             tx = decode(raw)
@@ -115,10 +118,38 @@ def read_body(chain: Chain, header: Header) -> list[SignedTransaction]:
             raise DamagedChain(detail) from None
         if tx.wtxid != leaf:
             raise DamagedChain(f"transaction {position} at height {height} is another")
-        if chain.indexes.place(tx.txid) != (height, position):
+        first, place = chain.indexes.origin(tx.txid)
+        if place != (height, position):
             raise DamagedChain(f"transaction {tx.txid.hex()} is not found by its id")
+        if tx.body.outputs or first is not None:
+            makers.append((tx, first))
         transactions.append(tx)
+    _check_outputs(chain, height, makers)
     return transactions
+
+
+def _check_outputs(
+    chain: Chain, height: int, makers: list[tuple[SignedTransaction, int | None]]
+) -> None:
+    """The leaves of a block's outputs follow each other, the first is what it commits to."""
+    following = makers[0][1] if makers else None
+    for number, (tx, first) in enumerate(makers):
+        outputs = tx.body.outputs
+        if first is None or first != following or not outputs:
+            raise DamagedChain(f"the outputs of transaction {tx.txid.hex()} are not found")
+        if number == 0:
+            asset, amount, lock = outputs[0].asset, outputs[0].amount, outputs[0].lock
+            entry = OutputEntry(asset, amount, lock, height, first, BIRTH_ZERO)
+            check_leaf(chain, (tx.txid, 0), entry)
+        following = first + len(outputs)
+
+
+def check_leaf(chain: Chain, outpoint: Outpoint, entry: OutputEntry) -> None:
+    """An output is what its leaf commits to."""
+    count = chain.head.commitments.outputs.count
+    if entry.leaf >= count or chain.node(size_of(entry.leaf)) != output_leaf(outpoint, entry):
+        name = f"output {outpoint[0].hex()}:{outpoint[1]}"
+        raise DamagedChain(f"{name} is not what its leaf commits to")
 
 
 def check_base(chain: Chain) -> None:

@@ -150,7 +150,22 @@ class Chain:
 
     def output(self, outpoint: Outpoint) -> OutputEntry | None:
         """The entry of an unspent output, None where unknown or spent."""
-        return read_output(self._kv.get, outpoint)
+        txid, index = outpoint
+        first, _ = self.indexes.origin(txid)
+        flags = self._head.commitments.spent
+        leaf = 0 if first is None else first + index
+        if first is None or leaf >= flags.count or flags.is_spent(leaf):
+            return None
+        found = read_output(self._kv.get, leaf)
+        if found is None:
+            raise DamagedChain(f"output {leaf} is missing and not flagged as spent")
+        return found[1] if found[0] == outpoint else None  # of a transaction that made fewer
+
+    def output_at(self, leaf: int) -> OutputEntry | None:
+        """The entry of a stored output; None below an imported base where it was spent there, and
+        where it was spent by its own block."""
+        found = read_output(self._kv.get, leaf)
+        return None if found is None else found[1]
 
     def is_spent(self, outpoint: Outpoint) -> bool:
         """Whether the output existed and a final block spent it."""
@@ -166,17 +181,11 @@ class Chain:
             yield key[1:], value
 
     def outputs(self) -> Iterator[tuple[Outpoint, OutputEntry]]:
-        """All unspent outputs, by outpoint; for counting again, not while blocks are appended."""
+        """All unspent outputs, by leaf; for counting again, not while blocks are appended."""
+        spent = self._head.commitments.spent
         for key, value in scan_all(self._kv, schema.OUTPUT):
-            yield (
-                schema.read_outpoint(key[1:]),
-                schema.read_sealed(
-                    value,
-                    OutputEntry,
-                    size_max=schema.OUTPUT_ENTRY_BYTES_MAX,
-                    what="an unspent output",
-                ),
-            )
+            if not spent.is_spent(int.from_bytes(key[1:], "big")):
+                yield schema.read_output(value)
 
     # Writing.
 
@@ -332,8 +341,6 @@ class Chain:
         if entry is None:
             return None
         commitments = self._head.commitments
-        if entry.leaf >= commitments.outputs.count:
-            raise DamagedChain(f"output {outpoint[0].hex()}:{outpoint[1]} has an impossible leaf")
         return UnspentProof(
             header=self._head.header,
             outpoint=OutPoint(*outpoint),
@@ -383,15 +390,13 @@ def _block_batch(
     """All records of one block but its certificate; `since` and `outputs` are those before it."""
     header, head = block.header, changes.head
     height = header.height
-    batch = Batch({}, [schema.output_key(outpoint) for outpoint in changes.spent])
+    batch = Batch({}, [])
     puts = batch.puts
     puts[schema.header_key(height)] = codec.encode(header)
     puts[schema.height_by_hash_key(head.hash)] = height.to_bytes(8, "big")
     puts[schema.leaves_key(height)] = b"".join([tx.wtxid for tx in transactions])
     for position, raw in enumerate(block.transactions):
         puts[schema.body_key(height, position)] = raw
-    for outpoint, entry in changes.created.items():
-        puts[schema.output_key(outpoint)] = codec.encode(entry)
     puts |= records_with(kv.get, outputs, changes.nodes)
     for number, flags in head.commitments.spent.changed_chunks(since):
         puts[schema.chunk_key(number)] = flags

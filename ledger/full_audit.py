@@ -15,7 +15,7 @@ A walk holds a block in memory, never the set of outputs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from ledger import schema
@@ -24,6 +24,7 @@ from ledger.boot_audit import (
     check_base,
     check_ends,
     check_final,
+    check_leaf,
     check_leaves,
     check_top,
     checked_header,
@@ -38,7 +39,7 @@ from ledger.node_records import LEAVES_A_RECORD
 from ledger.operations import Evidence
 from ledger.schema import DamagedChain, Movement
 from ledger.transaction import SignedTransaction, decode
-from ledger.view import Outpoint, OutputEntry, output_leaf
+from ledger.view import Outpoint, OutputEntry
 
 PROGRESS_ROWS = 1_000
 """Rows between two reports: about 50 ms."""
@@ -112,9 +113,17 @@ def _body(chain: Chain, header: Header) -> list[SignedTransaction]:
 
 
 def _check_spenders(chain: Chain, height: int, position: int, tx: SignedTransaction) -> None:
+    """Each output that a transaction spends is there, unless its own block made it, and names its
+    spender."""
     for spent in tx.body.inputs:
+        name = f"output {spent.txid.hex()}:{spent.index}"
         if chain.indexes.spender(spent.outpoint) != (height, position):
-            raise DamagedChain(f"output {spent.txid.hex()}:{spent.index} has another spender")
+            raise DamagedChain(f"{name} has another spender")
+        first, place = chain.indexes.origin(spent.txid)
+        if first is None or (
+            (place is None or place[0] != height) and chain.output_at(first + spent.index) is None
+        ):
+            raise DamagedChain(f"{name}, which was spent, is missing")
 
 
 def _check_accusations(chain: Chain, height: int, position: int, tx: SignedTransaction) -> int:
@@ -213,12 +222,17 @@ def _audit_nodes(chain: Chain) -> Iterator[Progress]:
 
 
 def _audit_outputs(chain: Chain) -> Iterator[Progress]:
-    """Unspent outputs, in the order of their owners, against leaves, flags and balances."""
+    """Outputs against leaves and flags; unspent ones, in the order of their owners, against
+    balances."""
     total = chain.head.commitments.outputs.count
+    unspent, origins = yield from _audit_leaves(chain)
+    values = (value for _, value in chain.scan(schema.TRANSACTION))
+    if sum(1 for value in values if schema.read_origin(value)[1] is None) != origins:
+        raise DamagedChain("the ids of outputs that no transaction made here are others")
     count = owners = amount = coins = 0
     owner = b""
     for key, value in chain.scan(schema.COIN):
-        entry = _checked_coin(chain, key, schema.read_outpoint(value))
+        entry = _checked_coin(chain, key, value)
         if key[1:65] != owner:
             _check_balance(chain, owner, amount, coins)
             owner, amount, coins = key[1:65], 0, 0
@@ -230,27 +244,41 @@ def _audit_outputs(chain: Chain) -> Iterator[Progress]:
             yield Progress("unspent outputs", count, total)
     _check_balance(chain, owner, amount, coins)
     _check_count(chain, schema.BALANCE, owners)
-    _check_count(chain, schema.OUTPUT, count)
-    _check_count(chain, schema.UNSPENT, count)
     spent = sum(int.from_bytes(flags, "big").bit_count() for _, flags in chain.scan(schema.CHUNK))
-    if count != total - spent:
+    if not count == unspent == total - spent:
         raise DamagedChain(f"{count} unspent outputs of {total}, {spent} are flagged as spent")
 
 
-def _checked_coin(chain: Chain, key: bytes, outpoint: Outpoint) -> OutputEntry:
-    name = f"output {outpoint[0].hex()}:{outpoint[1]}"
-    entry = chain.output(outpoint)
-    if entry is None or schema.coin_key(entry.lock, entry.asset, entry.leaf) != key:
-        raise DamagedChain(f"{name} is not the coin that its address has")
+def _audit_leaves(chain: Chain) -> Generator[Progress, None, tuple[int, int]]:
+    """Every stored output is what its leaf commits to, and found by its id. The result is how many
+    are unspent, and how many ids there are of such as no transaction made here."""
     commitments = chain.head.commitments
-    if entry.leaf >= commitments.outputs.count or commitments.spent.is_spent(entry.leaf):
-        raise DamagedChain(f"{name} is stored as unspent and flagged as spent")
-    if chain.node(size_of(entry.leaf)) != output_leaf(outpoint, entry):
-        raise DamagedChain(f"{name} is not what its leaf commits to")
-    row = (schema.unspent_key(entry.leaf), schema.outpoint_value(outpoint))
-    if next(chain.scan(row[0]), None) != row:
-        raise DamagedChain(f"{name} is not found by its leaf")
-    return entry
+    unspent = origins = 0
+    before = b""
+    for number, (key, value) in enumerate(chain.scan(schema.OUTPUT)):
+        outpoint, entry = schema.read_output(value)
+        if key != schema.output_key(entry.leaf):
+            raise DamagedChain(f"output {outpoint[0].hex()}:{outpoint[1]} is not at its leaf")
+        check_leaf(chain, outpoint, entry)
+        unspent += not commitments.spent.is_spent(entry.leaf)
+        (txid, index), (first, place) = outpoint, chain.indexes.origin(outpoint[0])
+        if first is None or first + index != entry.leaf:
+            raise DamagedChain(f"output {txid.hex()}:{index} is not found by its id")
+        origins += place is None and txid != before
+        before = txid
+        if number % PROGRESS_ROWS == 0:
+            yield Progress("outputs", entry.leaf + 1, commitments.outputs.count)
+    return unspent, origins
+
+
+def _checked_coin(chain: Chain, key: bytes, value: bytes) -> OutputEntry:
+    """The unspent output that a coin names."""
+    leaf = int.from_bytes(key[-8:], "big")
+    flags = chain.head.commitments.spent
+    found = None if leaf >= flags.count or flags.is_spent(leaf) else chain.output_at(leaf)
+    if value or found is None or schema.coin_key(found.lock, found.asset, leaf) != key:
+        raise DamagedChain(f"coin {leaf} of lock {key[1:33].hex()} is no unspent output of it")
+    return found
 
 
 def _check_balance(chain: Chain, owner: bytes, amount: int, coins: int) -> None:
@@ -274,6 +302,8 @@ def _has_body(chain: Chain, key: bytes, value: bytes) -> bool:
     """Whether a record counts: with a pruned body nothing tells what it should be."""
     if key[:1] == schema.SPENT_BY:
         return schema.read_place(value)[0] >= chain.bodies_from
+    if key[:1] == schema.TRANSACTION:
+        return schema.read_origin(value)[1] is not None
     if key[:1] == schema.ACCUSATION:
         return read_accusation(key, value).height >= chain.bodies_from
     if key[:1] == schema.HISTORY and chain.bodies_from > chain.first_listed:

@@ -87,9 +87,12 @@ def add_indexes(
     """Put the index records of one block into its batch; `get` reads the state before it."""
     height = changes.head.header.height
     made = _outputs_of(transactions)
+    leaf = changes.head.commitments.outputs.count - len(made)
     for position, tx in enumerate(transactions):
         place = schema.place_value(height, position)
-        batch.puts[schema.transaction_key(tx.txid)] = place
+        first = leaf if tx.body.outputs else None
+        batch.puts[schema.transaction_key(tx.txid)] = schema.origin_value(first, place)
+        leaf += len(tx.body.outputs)
         for spent in tx.body.inputs:
             batch.puts[schema.spent_by_key(spent.outpoint)] = place
         for number, operation in enumerate(tx.body.operations):
@@ -99,7 +102,7 @@ def add_indexes(
         rank = schema.RANK_TRANSACTIONS + position
         for lock, movements in _movements(tx, changes, made).items():
             batch.puts[schema.history_key(lock, height, rank)] = _history_value(tx.txid, movements)
-    _add_system_history(batch, changes, made)
+    _add_system_outputs(batch, changes, made)
     _add_coins(batch, get, changes)
 
 
@@ -136,11 +139,12 @@ def _history_value(txid: bytes, movements: _Movements) -> bytes:
     )
 
 
-def _add_system_history(batch: Batch, changes: Changes, made: Mapping[Outpoint, bytes]) -> None:
+def _add_system_outputs(batch: Batch, changes: Changes, made: Mapping[Outpoint, bytes]) -> None:
     height = changes.head.header.height
     system = [item for item in changes.created.items() if item[0] not in made]
     system.sort(key=lambda item: item[1].leaf)
     for rank, ((txid, _), entry) in enumerate(system):
+        batch.puts[schema.transaction_key(txid)] = schema.origin_value(entry.leaf)
         value = _history_value(txid, {entry.asset: [entry.amount, 0]})
         batch.puts[schema.history_key(entry.lock, height, rank)] = value
 
@@ -149,14 +153,12 @@ def _add_coins(batch: Batch, get: Get, changes: Changes) -> None:
     moved: defaultdict[bytes, list[int]] = defaultdict(lambda: [0, 0])
     for entry in changes.spent.values():
         batch.deletes.append(schema.coin_key(entry.lock, entry.asset, entry.leaf))
-        batch.deletes.append(schema.unspent_key(entry.leaf))
         delta = moved[schema.balance_key(entry.lock, entry.asset)]
         delta[0] -= entry.amount
         delta[1] -= 1
     for outpoint, entry in changes.created.items():
-        name = schema.outpoint_value(outpoint)
-        batch.puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
-        batch.puts[schema.unspent_key(entry.leaf)] = name
+        batch.puts[schema.output_key(entry.leaf)] = schema.output_value(outpoint, entry)
+        batch.puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = b""
         delta = moved[schema.balance_key(entry.lock, entry.asset)]
         delta[0] += entry.amount
         delta[1] += 1
@@ -205,12 +207,11 @@ class Indexes:
         """
         page = self._page(schema.COIN + lock, asset, start, limit, reverse=False)
         coins = []
-        for _, value in page.items:
-            outpoint = schema.read_outpoint(value)
-            entry = read_output(self._kv.get, outpoint)
-            if entry is None:
-                raise DamagedChain(f"coin {outpoint[0].hex()}:{outpoint[1]} has no output")
-            coins.append(Coin(outpoint, entry))
+        for key, _ in page.items:
+            found = read_output(self._kv.get, int.from_bytes(key[-8:], "big"))
+            if found is None:
+                raise DamagedChain(f"a coin of lock {lock.hex()} has no output")
+            coins.append(Coin(*found))
         return Page(tuple(coins), page.next_start)
 
     def history(self, lock: bytes, *, start: bytes | None = None, limit: int) -> Page[HistoryLine]:
@@ -231,8 +232,12 @@ class Indexes:
 
     def place(self, txid: bytes) -> tuple[int, int] | None:
         """(height, position) of a final transaction."""
+        return self.origin(txid)[1]
+
+    def origin(self, txid: bytes) -> tuple[int | None, tuple[int, int] | None]:
+        """The leaf of its first output and the place of a transaction, where either is known."""
         value = self._kv.get(schema.transaction_key(txid))
-        return None if value is None else schema.read_place(value)
+        return (None, None) if value is None else schema.read_origin(value)
 
     def spender(self, outpoint: Outpoint) -> tuple[int, int] | None:
         """(height, position) of the transaction that spent an output; None while it is unspent
@@ -252,14 +257,15 @@ class Indexes:
         return Page(tuple(rows[:limit]), next_start)
 
 
-def read_output(get: Get, outpoint: Outpoint) -> OutputEntry | None:
-    """The stored entry of an unspent output."""
-    data = get(schema.output_key(outpoint))
+def read_output(get: Get, leaf: int) -> tuple[Outpoint, OutputEntry] | None:
+    """The stored output with this leaf."""
+    data = get(schema.output_key(leaf))
     if data is None:
         return None
-    return schema.read_sealed(
-        data, OutputEntry, size_max=schema.OUTPUT_ENTRY_BYTES_MAX, what="an unspent output"
-    )
+    found = schema.read_output(data)
+    if found[1].leaf != leaf:
+        raise DamagedChain(f"what is stored as output {leaf} belongs to {found[1].leaf}")
+    return found
 
 
 def read_accusation(key: bytes, value: bytes) -> AccusationLine:

@@ -11,6 +11,7 @@ vary in length; they are last in their key.
 | `m` | `base` | `Base` | the block at which a store begins that was imported from a snapshot |
 | `m` | `bodies` | height u64 | bodies of lower blocks were pruned |
 | `m` | `import` | `Import` | the snapshot that is being imported; no chain before that is done |
+| `O` | leaf u64 | txid 32, index u32, `OutputEntry` | what outlived its block, spent or not |
 | `h` | height u64 | `Header` | the chain |
 | `i` | block hash 32 | height u64 | a block by its hash |
 | `l` | height u64 | 32 bytes a transaction | leaves of `tx_root`, in the order of the block |
@@ -18,14 +19,12 @@ vary in length; they are last in their key.
 | `e` | epoch u64 | `ValidatorSet` | who voted in an epoch: certificates are checked against it |
 | `c` | height u64 | `Certificate` | q COMMIT signatures; height 0 has none |
 | `d` | epoch u64 | `EpochEnd` | the last block of an epoch that ended below an imported base |
-| `t` | txid 32 | height u64, position u16 | a final transaction by its id |
-| `o` | txid 32, index u32 | `OutputEntry` | unspent outputs |
-| `u` | leaf u64 | txid 32, index u32 | unspent outputs in the order of their leaves |
+| `t` | txid 32 | leaf u64, height u64, position u16 | a final transaction by its id |
 | `x` | txid 32, index u32 | height u64, position u16 | the transaction that spent an output |
 | `n` | number u64 | 32 bytes a node | nodes of the mountain range, by 32 leaves |
 | `b` | chunk number u64 | flags 128 | chunks of the spent bitmap that are not clear |
 | `k` | object key | encoded object | protocol objects |
-| `a` | lock 32, asset 32, leaf u64 | txid 32, index u32 | unspent outputs of an address |
+| `a` | lock 32, asset 32, leaf u64 | nothing | unspent outputs of an address |
 | `v` | lock 32, asset 32 | amount u128, coins u64 | running balance, absent when zero |
 | `y` | lock 32, height u64, rank u32 | `HistoryEntry` | what moved at an address |
 | `g` | height u64, position u16, operation u16 | `Accusation` | evidence that a block carried |
@@ -35,7 +34,13 @@ vary in length; they are last in their key.
 | `f` | SHA-256 32 | NEW-VIEW | the messages behind `w`, as received |
 
 `rank` orders one block: outputs of the system in the order of their leaves, then transactions
-from `RANK_TRANSACTIONS` on.
+from `RANK_TRANSACTIONS` on. The leaf in `t` is that of a transaction's first output. It is
+left out where nothing is made, the place where an output of the system is meant, or one below an
+imported base.
+
+`O` is a capital letter because it sorts before all others that a block writes. Outputs are only
+ever added, so the tables of LevelDB that were written last begin above the older ones: to read one
+of these asks no newer table in vain.
 """
 
 from __future__ import annotations
@@ -50,9 +55,9 @@ from ledger.codec import AmountOrZero, Bytes32, Slug, T, UInt, Wire, WireT
 from ledger.errors import StorageError
 from ledger.reasons import Invalid
 from ledger.transaction import INPUTS_MAX, OUTPUTS_MAX
-from ledger.view import Outpoint
+from ledger.view import Outpoint, OutputEntry
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 META: Final = b"m"
 HEADER: Final = b"h"
@@ -63,7 +68,7 @@ VALIDATORS: Final = b"e"
 CERTIFICATE: Final = b"c"
 EPOCH_END: Final = b"d"
 TRANSACTION: Final = b"t"
-OUTPUT: Final = b"o"
+OUTPUT: Final = b"O"
 SPENT_BY: Final = b"x"
 NODE: Final = b"n"
 CHUNK: Final = b"b"
@@ -71,7 +76,6 @@ OBJECT: Final = b"k"
 COIN: Final = b"a"
 BALANCE: Final = b"v"
 HISTORY: Final = b"y"
-UNSPENT: Final = b"u"
 PROGRESS: Final = b"p"
 WITNESS: Final = b"w"
 NEW_VIEW: Final = b"f"
@@ -175,6 +179,7 @@ ACCUSATION_BYTES_MAX: Final = 128
 HISTORY_ENTRY_BYTES_MAX: Final = 64 + MOVEMENTS_MAX * 64
 TIP_BYTES_MAX: Final = 128
 OUTPUT_ENTRY_BYTES_MAX: Final = 192
+OUTPOINT_BYTES: Final = 36
 CERTIFICATE_BYTES_MAX: Final = 4096
 VALIDATOR_SET_BYTES_MAX: Final = 4096
 EPOCH_END_BYTES_MAX: Final = 5120
@@ -212,8 +217,8 @@ def transaction_key(txid: bytes) -> bytes:
     return TRANSACTION + txid
 
 
-def output_key(outpoint: Outpoint) -> bytes:
-    return OUTPUT + outpoint_value(outpoint)
+def output_key(leaf: int) -> bytes:
+    return OUTPUT + leaf.to_bytes(8, "big")
 
 
 def spent_by_key(outpoint: Outpoint) -> bytes:
@@ -235,10 +240,6 @@ def object_key(key: bytes) -> bytes:
 
 def coin_key(lock: bytes, asset: bytes, leaf: int) -> bytes:
     return COIN + lock + asset + leaf.to_bytes(8, "big")
-
-
-def unspent_key(leaf: int) -> bytes:
-    return UNSPENT + leaf.to_bytes(8, "big")
 
 
 def progress_key(chunk: int) -> bytes:
@@ -275,9 +276,21 @@ def outpoint_value(outpoint: Outpoint) -> bytes:
     return txid + index.to_bytes(4, "big")
 
 
+def output_value(outpoint: Outpoint, entry: OutputEntry) -> bytes:
+    return outpoint_value(outpoint) + codec.encode(entry)
+
+
 def read_outpoint(data: bytes) -> Outpoint:
-    _check_size(data, 36, "outpoint")
+    _check_size(data, OUTPOINT_BYTES, "outpoint")
     return data[:32], int.from_bytes(data[32:], "big")
+
+
+def read_output(data: bytes) -> tuple[Outpoint, OutputEntry]:
+    entry = data[OUTPOINT_BYTES:]
+    return (
+        read_outpoint(data[:OUTPOINT_BYTES]),
+        read_sealed(entry, OutputEntry, size_max=OUTPUT_ENTRY_BYTES_MAX, what="an output"),
+    )
 
 
 def place_value(height: int, position: int) -> bytes:
@@ -288,6 +301,18 @@ def read_place(data: bytes) -> tuple[int, int]:
     """(height, position) of a transaction."""
     _check_size(data, 10, "place of a transaction")
     return int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big")
+
+
+def origin_value(leaf: int | None, place: bytes = b"") -> bytes:
+    return (b"" if leaf is None else leaf.to_bytes(8, "big")) + place
+
+
+def read_origin(data: bytes) -> tuple[int | None, tuple[int, int] | None]:
+    """What is known of a txid: the leaf of its first output, (height, position)."""
+    if len(data) == 10:
+        return None, read_place(data)
+    leaf = int.from_bytes(data[:8], "big")
+    return leaf, read_place(data[8:]) if len(data) != 8 else None
 
 
 def balance_value(amount: int, coins: int) -> bytes:

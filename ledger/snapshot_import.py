@@ -6,9 +6,9 @@ several, and then what makes the store a chain, in one. A process may be killed 
 them and goes on with `Import.resume`. Until it is finished `Chain.open` refuses the store by name.
 
 What is written is what a chain has that executed every block, except for what lies below: no
-bodies, no spenders, no histories, no transactions by their ids, and of headers and certificates
-those alone that end an epoch. The latter, with the sets of all epochs, are in the store before:
-`ledger.boundaries` writes them, who imports has walked them.
+bodies, no spenders, no histories and no spent outputs, of a txid where its outputs begin and no
+more, and of headers and certificates those alone that end an epoch. The latter, with the sets of
+all epochs, are in the store before: `ledger.boundaries` writes them, who imports has walked them.
 
 Invariant: a chunk is verified against the manifest before anything of it is written.
 """
@@ -194,10 +194,11 @@ def _output_records(number: int, checked: CheckedOutputs) -> dict[bytes, bytes]:
         puts[schema.chunk_key(number)] = checked.flags
     for item in checked.unspent:
         outpoint, entry = item.outpoint, item.entry
-        name = schema.outpoint_value((outpoint.txid, outpoint.index))
-        puts[schema.OUTPUT + name] = codec.encode(entry)
-        puts[schema.unspent_key(entry.leaf)] = name
-        puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = name
+        name = (outpoint.txid, outpoint.index)
+        origin = schema.origin_value(entry.leaf - outpoint.index)
+        puts[schema.transaction_key(outpoint.txid)] = origin
+        puts[schema.output_key(entry.leaf)] = schema.output_value(name, entry)
+        puts[schema.coin_key(entry.lock, entry.asset, entry.leaf)] = b""
     return puts
 
 

@@ -4,32 +4,24 @@
 reads some thousand records, which takes 5 ms and more: `chunk_steps` makes it piece by piece for
 whoever has something else to do meanwhile.
 
-Stored outputs go into a chunk as they are stored, without an object for each. What comes out is
-read once as a whole: a chunk that cannot be read is a damaged store, not a lie.
+Every output is compared with its leaf first: what is not what it commits to is a damaged store,
+which stops this node, and never a lie that a peer would find.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator
-from itertools import groupby
 from typing import TypeAlias
-
-import msgspec
-from msgspec import Raw
 
 from ledger import codec, schema
 from ledger.block import Certificate
 from ledger.chain_load import scan_all
-from ledger.crypto import HASH_BYTES
-from ledger.kv import Reader, Row
-from ledger.merkle import Path
+from ledger.kv import Reader
 from ledger.node_records import read_leaves, read_node
 from ledger.object_tree import place_of, subtree_of
-from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
 from ledger.snapshot import (
-    CHUNK_BYTES_MAX,
     OBJECTS_BYTES_MAX,
     OBJECTS_MAX,
     RANGE_HEIGHT,
@@ -37,19 +29,14 @@ from ledger.snapshot import (
     ObjectChunk,
     OutputChunk,
     StoredObject,
+    Unspent,
 )
-from ledger.spent_bitmap import CHUNK_FLAGS, SpentProof
+from ledger.spent_bitmap import CHUNK_FLAGS
 from ledger.transaction import OutPoint
-from ledger.view import Head, OutputEntry
+from ledger.view import Head, output_leaf
 
 STEP_RECORDS = 64
 """Read in one step: half a millisecond, where all are unspent."""
-RUN_MIN = 8
-"""So many records side by side are read faster by walking over them than one by one."""
-
-_ENTRY = bytes((OutputEntry.TYPE, codec.VERSION))
-_ENVELOPE = bytes((OutputChunk.TYPE, codec.VERSION))
-"""What a stored entry begins with."""
 
 Steps: TypeAlias = Generator[None, None, bytes | None]
 """Ends with the encoded chunk, or None."""
@@ -100,22 +87,6 @@ def chunk_steps(state: FrozenState, number: int) -> Steps:
     return None if chunk is None else codec.encode(chunk)
 
 
-class _StoredOutput(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """`snapshot.Unspent`, its entry in the bytes of the store."""
-
-    outpoint: OutPoint
-    entry: Raw
-
-
-class _StoredOutputs(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """`snapshot.OutputChunk`, before it is encoded; nobody reads it as this."""
-
-    path: Path
-    flags: SpentProof
-    spent: list[bytes]
-    unspent: list[_StoredOutput]
-
-
 def _output_chunk(state: FrozenState, number: int) -> Generator[None, None, bytes]:
     commitments, image = state.head.commitments, state.image
     first = number * CHUNK_FLAGS
@@ -124,64 +95,28 @@ def _output_chunk(state: FrozenState, number: int) -> Generator[None, None, byte
     path = commitments.outputs.prove_range(
         number, RANGE_HEIGHT, lambda position: read_node(image.get, position)
     )
-    chunk = _StoredOutputs(path, proof, [], [])  # filled below
     flags = int.from_bytes(proof.chunk, "little")
-    left: list[int] = []
+    spent: list[bytes] = []
+    unspent: list[Unspent] = []
     for start in range(first, last, STEP_RECORDS):
         leaves = range(start, min(start + STEP_RECORDS, last))
-        unspent = [leaf for leaf in leaves if not flags >> leaf - first & 1]
-        spent = [leaf for leaf in leaves if flags >> leaf - first & 1]
-        chunk.spent.extend(read_leaves(image.get, spent))
-        chunk.unspent.extend(_unspent(image, start, unspent))
-        left += unspent
+        rows = dict(image.scan(schema.OUTPUT, start=schema.output_key(start), limit=len(leaves)))
+        for leaf, committed in zip(leaves, read_leaves(image.get, leaves), strict=True):
+            if flags >> leaf - first & 1:
+                spent.append(committed)
+            else:
+                unspent.append(_unspent(rows.get(schema.output_key(leaf)), leaf, committed))
         yield
-    data = _ENVELOPE + codec.encode_payload(chunk)
-    yield
-    _check(data, number, left)
-    return data
+    return codec.encode(OutputChunk(path, proof, tuple(spent), tuple(unspent)))
 
 
-def _check(data: bytes, number: int, unspent: list[int]) -> None:
-    """A peer can read the chunk, and finds the outputs of these leaves in it."""
-    try:
-        read = codec.decode(data, OutputChunk, size_max=CHUNK_BYTES_MAX)
-    except Invalid as error:
-        raise DamagedChain(f"the outputs of chunk {number} cannot be read ({error})") from None
-    for leaf, item in zip(unspent, read.unspent, strict=True):
-        if item.entry.leaf != leaf:
-            raise _not_found(leaf)
-
-
-def _unspent(image: Reader, first: int, leaves: list[int]) -> list[_StoredOutput]:
-    """The unspent outputs among those from leaf `first` on."""
-    rows = list(image.scan(schema.UNSPENT, start=schema.unspent_key(first), limit=len(leaves)))
-    if [key for key, _ in rows] != [schema.unspent_key(leaf) for leaf in leaves]:
-        known = {key for key, _ in rows}
-        raise _not_found(next(leaf for leaf in leaves if schema.unspent_key(leaf) not in known))
-    found = []
-    for leaf, (_, name), value in zip(leaves, rows, _values(image, rows), strict=True):
-        if value is None or value[: codec.ENVELOPE_BYTES] != _ENTRY:
-            raise _not_found(leaf)
-        outpoint = OutPoint(*schema.read_outpoint(name))
-        found.append(_StoredOutput(outpoint, Raw(value[codec.ENVELOPE_BYTES :])))
-    return found
-
-
-def _values(image: Reader, rows: list[Row]) -> list[bytes | None]:
-    """The entries of unspent outputs; those that one transaction made lie side by side."""
-    values: list[bytes | None] = []
-    for txid, run in groupby([name for _, name in rows], key=lambda name: name[:HASH_BYTES]):
-        keys = [schema.OUTPUT + name for name in run]
-        if len(keys) < RUN_MIN:
-            values += map(image.get, keys)
-        else:
-            found = dict(image.scan(schema.OUTPUT + txid, start=keys[0], limit=len(keys)))
-            values += map(found.get, keys)
-    return values
-
-
-def _not_found(leaf: int) -> DamagedChain:
-    return DamagedChain(f"unspent output with leaf {leaf} is not found by it")
+def _unspent(data: bytes | None, leaf: int, committed: bytes) -> Unspent:
+    """What is stored with a leaf, if it is what the leaf commits to."""
+    if data is not None:
+        outpoint, entry = schema.read_output(data)
+        if entry.leaf == leaf and output_leaf(outpoint, entry) == committed:
+            return Unspent(OutPoint(*outpoint), entry)
+    raise DamagedChain(f"unspent output with leaf {leaf} is not what it commits to")
 
 
 def _object_chunk(state: FrozenState, subtree: int) -> ObjectChunk | None:

@@ -314,9 +314,9 @@ def test_other_schema_versions_are_refused() -> None:
     Chain.create(kv, World().genesis(ALLOCATIONS))
     newer, older = schema.SCHEMA_VERSION + 1, schema.SCHEMA_VERSION - 1
     for version, error, text in (
-        (newer, DamagedChain, "it has schema 3, .* newer version of marsa"),
+        (newer, DamagedChain, "it has schema 4, .* newer version of marsa"),
         (0, DamagedChain, "never existed"),
-        (older, schema.OlderLayout, "has schema 1, this program reads 2; .* `marsa node reset`"),
+        (older, schema.OlderLayout, "has schema 2, this program reads 3; .* `marsa node reset`"),
     ):
         kv.write({schema.SCHEMA_KEY: version.to_bytes(2, "big")}, ())
         with pytest.raises(error, match=text):

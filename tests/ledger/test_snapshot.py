@@ -25,7 +25,7 @@ from ledger.schema import (
     object_key,
     outpoint_value,
     output_key,
-    unspent_key,
+    output_value,
 )
 from ledger.snapshot import (
     CHUNK_BYTES_MAX,
@@ -352,8 +352,8 @@ def test_a_full_chunk_fits_into_its_frame() -> None:
 
 def test_a_store_without_a_record_makes_no_wrong_chunk() -> None:
     """An output that is not found by its leaf, an object that is gone: the node says so."""
-    other = unspent_key(1)
-    for lose in (unspent_key(2), object_key(b"\x21pot"), other):
+    other = output_key(1)
+    for lose in (output_key(2), object_key(b"\x21pot"), other):
         kv = MemoryKV()
         world, chain = grown(kv, seed=1, outputs=5, transfers=0)
         assert len(world.outputs) == 5
@@ -361,7 +361,7 @@ def test_a_store_without_a_record_makes_no_wrong_chunk() -> None:
         state.objects()
         image = state.image
         assert isinstance(image, MemoryKV)
-        puts = {lose: image.get(unspent_key(0)) or b""} if lose == other else {}
+        puts = {lose: image.get(output_key(0)) or b""} if lose == other else {}
         image.write(puts, [lose])
         with pytest.raises(DamagedChain):
             all_chunks(state)
@@ -396,17 +396,17 @@ def test_a_damaged_output_makes_no_chunk(each: int, harm: str) -> None:
     outpoints = [((at // each).to_bytes(32, "big"), at % each) for at in range(100)]
     entries = [OutputEntry(ZERO_HASH, 7, bytes(32), 1, at, bytes(16)) for at in range(100)]
     state = state_of(outpoints, entries, {50})
-    key, stored = output_key(outpoints[20]), codec.encode(entries[20])
-    records = {
-        "leaf": {key: codec.encode(entries[21])},
-        "cut": {key: stored[:-1]},
-        "type": {key: b"\6" + stored[1:]},
-        "swapped": {unspent_key(20): outpoint_value(outpoints[21])},
+    name, stored = outpoint_value(outpoints[20]), codec.encode(entries[20])
+    values = {
+        "leaf": name + codec.encode(entries[21]),
+        "cut": name + stored[:-1],
+        "type": name + b"\6" + stored[1:],
+        "swapped": outpoint_value(outpoints[21]) + stored,
     }
     assert make_chunk(state, 0) is not None
     assert isinstance(state.image, MemoryKV)
-    state.image.write(records[harm], ())
-    with pytest.raises(DamagedChain, match=r"leaf 20|chunk 0"):
+    state.image.write({output_key(20): values[harm]}, ())
+    with pytest.raises(DamagedChain, match=r"leaf 20|an output cannot be read"):
         make_chunk(state, 0)
 
 
@@ -418,8 +418,7 @@ def state_of(outpoints: list[Outpoint], entries: list[OutputEntry], spent: set[i
     kv.write(records_of(nodes), ())
     for at, (outpoint, entry) in enumerate(zip(outpoints, entries, strict=True)):
         if at not in spent:
-            unspent = {unspent_key(at): outpoint_value(outpoint)}
-            kv.write(unspent | {output_key(outpoint): codec.encode(entry)}, ())
+            kv.write({output_key(at): output_value(outpoint, entry)}, ())
     head = frozen().head
     flags = SpentBitmap.empty().spend(spent, len(entries))
     commitments = replace_values(head.commitments, outputs=outputs, spent=flags)

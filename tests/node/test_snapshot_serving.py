@@ -129,7 +129,7 @@ async def test_a_slice_that_comes_late_is_longer(monkeypatch: pytest.MonkeyPatch
     _, chain = world()
     for late_s, expected_s in ((0.04, SLICE_S + 0.004), (1.0, SLICE_MAX_S)):
         with monkeypatch.context() as patched:
-            clock = Clock(late_s).install(patched)
+            clock = Clock(late_s, step_s=SLICE_MAX_S / 10).install(patched)
             await give_all(Served(chain), chain)
         assert max(clock.slices[1:]) >= expected_s
         assert max(clock.slices) <= SLICE_MAX_S + 4 * clock.step_s

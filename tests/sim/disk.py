@@ -261,17 +261,22 @@ class SimKV:
         self._store, self._kept = image.copy(), None
 
     def harm(self, rng: Random) -> str:
-        """One bit of one stored value is another from now on; answers what it belonged to."""
+        """One bit of one stored value is another from now on, of a coin, which has none, one of its
+        key; answers what it belonged to."""
         places = {place: list(self._rows(prefix)) for place, prefix in CHAIN_PLACES.items()}
         place = rng.choice([place for place, rows in places.items() if rows])
         key, value = rng.choice(places[place])
-        data = bytearray(value)
+        data = bytearray(value or key[1:])
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        self._store.write({key: bytes(data)}, ())
+        if value:
+            self._store.write({key: bytes(data)}, ())
+        else:
+            self._store.write({key[:1] + bytes(data): b""}, [key])
         return place
 
     def _rows(self, prefix: bytes) -> Iterator[Row]:
-        return (row for row in self._store.scan(prefix, limit=ROWS_MAX) if row[1])
+        rows = self._store.scan(prefix, limit=ROWS_MAX)
+        return (row for row in rows if row[1] or prefix == schema.COIN)
 
     def close(self) -> None:
         """The disk outlives the process."""
