@@ -9,12 +9,18 @@ Invariants:
 - After the first failure a handle refuses everything. LevelDB goes on acknowledging synced writes
   after a full disk and loses them at the next start, so the process has to stop (see `_fail`).
 - A frozen image answers as the store did when it was taken, whatever is written afterwards.
+- Records that are looked up one by one (`POINTS`) lie in a second database of LevelDB's, inside the
+  directory of the first. LevelDB counts a reading against each table that it asks in vain before an
+  older one, and merges it the sooner: so reading them must not have all else merged. The batch of
+  the first holds what is to be written to the second, and is written before it; opening writes it
+  again. So of the two the second is never ahead, and never behind once the store is open.
 - A database comes into being in `LevelDB.create` only. LevelDB that may create also deletes every
   table when its file CURRENT is lost; LevelDB's repair drops blocks in silence. Neither is used.
 """
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, takewhile
@@ -22,15 +28,21 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from weakref import WeakValueDictionary
 
+import msgspec
 import plyvel
 
 from ledger.errors import StorageError as StorageError
 
-WRITE_BUFFER_BYTES = 32 << 20
-"""Two of these may be in memory. Eight times LevelDB's own size: what is merged at once is then
-much beside what it is merged into, and less is read and written again as a ledger grows."""
-BLOCK_CACHE_BYTES = 16 << 20
-"""Blocks of tables; the operating system's page cache stands behind it."""
+POINTS = frozenset((b"t", b"v", b"k"))
+"""What the keys of records begin with of which a block reads some at places that lie anywhere:
+ids of transactions, balances of addresses, objects."""
+WRITE_BUFFER_BYTES = 16 << 20
+"""Of each of the two databases; twice as much may be in memory. Four times LevelDB's own size: what
+is merged at once is then much beside what it is merged into, and less is read and written again as
+a ledger grows. Larger ones gain little, and four tables of that size are merged, and in memory, at
+once."""
+BLOCK_CACHE_BYTES = 8 << 20
+"""Blocks of tables, for each; the operating system's page cache stands behind it."""
 BLOOM_BITS_PER_KEY = 10
 """1 % of the lookups of an absent key read a table in vain."""
 ROWS_REMEMBERED_MAX = 16_384
@@ -45,6 +57,14 @@ OPEN_FILES_MAX = 1_000
 of theirs count as resident memory of the process."""
 
 Row = tuple[bytes, bytes]
+Redo = tuple[dict[bytes, bytes], list[bytes]]
+"""What a batch puts into the second database, and what it deletes there."""
+
+POINTS_NAME = "points"
+"""Of the second database's directory, in that of the first."""
+_REDO_KEY = b"\xff" * 64
+"""In the first database, above all keys of the ledger; no scan shows it."""
+_redo_decoder = msgspec.msgpack.Decoder(Redo)
 
 
 class DataDirectoryInUse(StorageError):
@@ -86,15 +106,17 @@ class KeyValue(Reader, Protocol):
 class _LevelReader:
     """Reading, in a database and in an image of one: plyvel's two have the same methods."""
 
-    def __init__(self, path: Path, source: Any) -> None:
+    def __init__(self, path: Path, first: Any, points: Any) -> None:
         self._path = path
-        self._db = source
+        self._db = first
+        self._points = points
         self._fault: str | None = None
 
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()
+        source = self._points if key[:1] in POINTS else self._db
         try:
-            value: bytes | None = self._db.get(key, verify_checksums=True)
+            value: bytes | None = source.get(key, verify_checksums=True)
         except (plyvel.Error, RuntimeError) as error:  # RuntimeError: an image of a closed store
             raise self._fail("read", error) from error
         return value
@@ -105,28 +127,39 @@ class _LevelReader:
         self._check_usable()
         low, high = _bounds(prefix, start, reverse=reverse)
         try:
-            rows = self._db.iterator(
-                # plyvel's descending iterator skips a lone row at its start: `takewhile` ends it.
-                start=None if reverse else low,
-                stop=high,
-                include_start=True,
-                include_stop=False,
-                reverse=reverse,
-                verify_checksums=True,
-                fill_cache=False,  # a long listing must not push out what execution needs
-            )
+            iterators = [
+                source.iterator(
+                    # plyvel's descending iterator skips a lone row at its start: `takewhile` ends
+                    # it.
+                    start=None if reverse else low,
+                    stop=_REDO_KEY if high is None else high,
+                    include_start=True,
+                    include_stop=False,
+                    reverse=reverse,
+                    verify_checksums=True,
+                    fill_cache=False,  # a long listing must not push out what execution needs
+                )
+                for source in self._sources(prefix)
+            ]
         except (plyvel.Error, RuntimeError) as error:
             raise self._fail("read", error) from error
+        rows = heapq.merge(*iterators, reverse=reverse) if len(iterators) > 1 else iterators[0]
         inside = takewhile(lambda row: row[0] >= low, rows) if reverse else rows
-        return self._rows(rows, islice(inside, limit))
+        return self._rows(iterators, islice(inside, limit))
 
-    def _rows(self, iterator: Any, rows: Iterator[Row]) -> Iterator[Row]:
+    def _sources(self, prefix: bytes) -> tuple[Any, ...]:
+        if not prefix:
+            return self._db, self._points
+        return (self._points,) if prefix[:1] in POINTS else (self._db,)
+
+    def _rows(self, iterators: list[Any], rows: Iterator[Row]) -> Iterator[Row]:
         try:
             yield from rows
         except (plyvel.Error, RuntimeError) as error:  # RuntimeError: closed while being read
             raise self._fail("read", error) from error
         finally:
-            iterator.close()
+            for iterator in iterators:
+                iterator.close()
 
     def _check_usable(self) -> None:
         if self._fault is not None:
@@ -161,7 +194,11 @@ class LevelDB(_LevelReader):
                 f"{path} is not empty: a database is created in an empty directory only. Choose "
                 "another directory, or start the node that lives here instead of a new one."
             )
-        return cls._start(path, create_if_missing=True, error_if_exists=True)
+        try:
+            path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _refusal(path, error) from error
+        return cls._start(path, is_new=True)
 
     @classmethod
     def open(cls, path: Path) -> LevelDB:
@@ -171,40 +208,50 @@ class LevelDB(_LevelReader):
                 f"There is no database at {path}. Check the data directory's name, or make a new "
                 "node with `marsa node init`."
             )
-        if not (path / "CURRENT").is_file():
-            raise StorageError(
-                f"The file CURRENT is missing in {path}, so the database there cannot be read. "
-                "Restore the directory from a backup, or make a new one with `marsa node init` "
-                "and let it catch up. Nothing was changed."
-            )
-        return cls._start(path, create_if_missing=False, error_if_exists=False)
+        # A store of an earlier layout has no second one; who lost it has a chain without objects.
+        # Both are refused by name when a chain is opened.
+        for place in (path, path / POINTS_NAME):
+            if place.is_dir() and not (place / "CURRENT").is_file():
+                raise StorageError(
+                    f"The file CURRENT is missing in {place}, so the database there cannot be "
+                    "read. Restore the directory from a backup, or make a new one with "
+                    "`marsa node init` and let it catch up. Nothing was changed."
+                )
+        return cls._start(path, is_new=False)
 
     @classmethod
-    def _start(cls, path: Path, *, create_if_missing: bool, error_if_exists: bool) -> LevelDB:
+    def _start(cls, path: Path, *, is_new: bool) -> LevelDB:
         path = path.resolve()
         if path in cls._open:
             raise DataDirectoryInUse(f"{path} is open in this process already.")
+        # The second comes first: what has a file CURRENT is whole.
+        second = path / POINTS_NAME
+        points = _open(second, is_new=is_new or not second.is_dir())
         try:
-            database = plyvel.DB(
-                str(path),
-                create_if_missing=create_if_missing,
-                error_if_exists=error_if_exists,
-                paranoid_checks=True,  # else one flipped byte of the log is a hole in the history
-                write_buffer_size=WRITE_BUFFER_BYTES,
-                compression=None,
-                lru_cache_size=BLOCK_CACHE_BYTES,
-                max_open_files=OPEN_FILES_MAX,
-                bloom_filter_bits=BLOOM_BITS_PER_KEY,
-            )
-        except plyvel.Error as error:
-            raise _refusal(path, error) from error
-        handle = cls(path, database)
+            handle = cls(path, _open(path, is_new=is_new), points)
+        except StorageError:
+            points.close()
+            raise
+        try:
+            handle._redo()
+        except StorageError:
+            handle.close()
+            raise
         cls._open[path] = handle
         return handle
 
-    def __init__(self, path: Path, source: Any) -> None:
-        super().__init__(path, source)
+    def __init__(self, path: Path, first: Any, points: Any) -> None:
+        super().__init__(path, first, points)
         self._remembered: dict[bytes, bytes | None] = {}
+
+    def _redo(self) -> None:
+        """Write again what the last batch had for the second database."""
+        try:
+            data = self._db.get(_REDO_KEY, verify_checksums=True)
+            if data is not None:
+                _points_batch(self._points, _redo_decoder.decode(data)).write()
+        except (plyvel.Error, msgspec.DecodeError) as error:
+            raise self._fail("read", error) from error
 
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()
@@ -225,13 +272,23 @@ class LevelDB(_LevelReader):
         gone, changed = list(deletes), self._remembered.keys() & puts.keys()
         for key in (*gone, *changed):  # whatever happens, nothing old is left
             self._remembered.pop(key, None)
+        redo: Redo = ({}, [key for key in gone if key[:1] in POINTS])
+        first = self._db.write_batch(sync=True)
+        for key in gone:
+            if key[:1] not in POINTS:
+                first.delete(key)
+        for key, value in puts.items():
+            if key[:1] in POINTS:
+                redo[0][key] = value
+            else:
+                first.put(key, value)
+        points = _points_batch(self._points, redo)
+        if any(redo):
+            first.put(_REDO_KEY, msgspec.msgpack.encode(redo))
         try:
-            # Without `transaction` a batch is written even when this block raises half-way.
-            with self._db.write_batch(transaction=True, sync=True) as batch:
-                for key in gone:
-                    batch.delete(key)
-                for key, value in puts.items():
-                    batch.put(key, value)
+            first.write()
+            if any(redo):
+                points.write()
         except plyvel.Error as error:
             raise self._fail("write to", error) from error
         for key in changed:
@@ -239,21 +296,23 @@ class LevelDB(_LevelReader):
 
     def frozen(self) -> Reader:
         self._check_usable()
-        return _LevelImage(self._path, self._db.snapshot())
+        return _LevelImage(self._path, self._db.snapshot(), self._points.snapshot())
 
     def close(self) -> None:
         self._fault = self._fault or f"The database {self._path} is closed."
         self._db.close()
+        self._points.close()
         if LevelDB._open.get(self._path) is self:
             del LevelDB._open[self._path]
 
 
 class _LevelImage(_LevelReader):
-    """A snapshot of LevelDB's."""
+    """A snapshot of each of the two."""
 
     def close(self) -> None:
         self._fault = self._fault or f"The image of {self._path} is closed."
         self._db.close()
+        self._points.close()
 
 
 class MemoryKV:
@@ -322,6 +381,33 @@ def _bounds(prefix: bytes, start: bytes | None, *, reverse: bool) -> tuple[bytes
         return max(prefix, start), high
     after_start = start + b"\0"  # no key lies between the two
     return prefix, after_start if high is None else min(high, after_start)
+
+
+def _open(path: Path, *, is_new: bool) -> Any:
+    try:
+        return plyvel.DB(
+            str(path),
+            create_if_missing=is_new,
+            error_if_exists=is_new,
+            paranoid_checks=True,  # else one flipped byte of the log is a hole in the history
+            write_buffer_size=WRITE_BUFFER_BYTES,
+            compression=None,
+            lru_cache_size=BLOCK_CACHE_BYTES,
+            max_open_files=OPEN_FILES_MAX,
+            bloom_filter_bits=BLOOM_BITS_PER_KEY,
+        )
+    except plyvel.Error as error:
+        raise _refusal(path, error) from error
+
+
+def _points_batch(points: Any, redo: Redo) -> Any:
+    """Nothing is written before its `write`."""
+    batch = points.write_batch(sync=True)
+    for key in redo[1]:
+        batch.delete(key)
+    for key, value in redo[0].items():
+        batch.put(key, value)
+    return batch
 
 
 def _refusal(path: Path, error: Exception) -> StorageError:

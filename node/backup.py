@@ -34,7 +34,7 @@ import msgspec
 
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
-from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from ledger.kv import POINTS_NAME, DataDirectoryInUse, LevelDB, StorageError
 from ledger.schema import OlderLayout
 from node import config, snapshot_store
 from node.app import read_genesis
@@ -53,7 +53,7 @@ FILES_MAX = 1_000_000
 """Of 2 MiB each a terabyte and more: a file that claims more is none of ours."""
 
 _CHAIN = "chain/"
-_STORE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}", re.ASCII)
+_STORE_FILE = re.compile(rf"({POINTS_NAME}/)?[A-Za-z0-9][A-Za-z0-9.-]{{0,63}}", re.ASCII)
 _LEFT_OUT = ("LOCK", "LOG", "LOG.old")
 """Of LevelDB: its lock, and what it tells people."""
 
@@ -147,9 +147,10 @@ def _members(node: NodeConfig) -> Iterator[_Member]:
     for name, path in _fixed_paths(node).items():
         if path.is_file():
             yield _Member(name, path, path.stat().st_size)
-    for path in sorted(node.chain_path.iterdir()):
+    for path in sorted(node.chain_path.rglob("*")):
         if path.is_file() and path.name not in _LEFT_OUT:
-            yield _Member(_CHAIN + path.name, path, path.stat().st_size)
+            name = path.relative_to(node.chain_path).as_posix()
+            yield _Member(_CHAIN + name, path, path.stat().st_size)
 
 
 def _fixed_paths(node: NodeConfig) -> dict[str, Path]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
+import plyvel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import kv
+from ledger.chain import Chain
 from ledger.kv import DataDirectoryInUse, KeyValue, LevelDB, MemoryKV, StorageError
+from ledger.schema import DamagedChain
+from tests.ledger.chain_world import World
 
 CHILD_SECONDS_MAX = 60
 
@@ -47,11 +53,11 @@ def incompressible(number: int) -> bytes:
     return b"".join(sha256(b"%d/%d" % (number, part)).digest() for part in range(4))
 
 
-def filled(path: Path, batches: int = 200) -> None:
+def filled(path: Path, prefix: bytes = b"r") -> None:
     """A database of many batches, all of them in LevelDB's own log."""
     database = LevelDB.create(path)
-    for number in range(batches):
-        database.write({b"k%04d" % number: incompressible(number)}, ())
+    for number in range(200):
+        database.write({prefix + b"%04d" % number: incompressible(number)}, ())
     database.close()
 
 
@@ -307,27 +313,32 @@ def test_a_copy_in_memory_is_an_independent_image() -> None:
 
 def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     """Create, write, close, open again."""
-    filled(tmp_path / "db")
-    database = LevelDB.open(tmp_path / "db")
-    assert len(list(database.scan(b"k", limit=1_000))) == 200
-    database.close()
+    for prefix in (b"r", b"k"):
+        filled(tmp_path / prefix.decode(), prefix)
+        database = LevelDB.open(tmp_path / prefix.decode())
+        assert len(list(database.scan(prefix, limit=1_000))) == 200
+        database.close()
 
 
 def test_every_batch_is_whole_and_synced(tmp_path: Path) -> None:
     """Asks the database itself what it was told: a power failure cannot be had in a test."""
     database = LevelDB.create(tmp_path / "db")
-    real, asked = database._db, []
+    asked: list[object] = []
 
     class Listener:
+        def __init__(self, real: Any) -> None:
+            self.real = real
+
         def write_batch(self, **options: object) -> object:
             asked.append(options)
-            return real.write_batch(**options)
+            return self.real.write_batch(**options)
 
-    database._db = Listener()
-    database.write({b"k": b"v"}, [b"gone"])
-    database._db = real
-    assert asked == [{"transaction": True, "sync": True}]
-    assert database.get(b"k") == b"v"
+    listeners = Listener(database._db), Listener(database._points)
+    database._db, database._points = listeners
+    database.write({b"k": b"v", b"r": b"w"}, [b"gone"])
+    database._db, database._points = [listener.real for listener in listeners]
+    assert asked == [{"sync": True}, {"sync": True}]
+    assert (database.get(b"k"), database.get(b"r")) == (b"v", b"w")
     database.close()
 
 
@@ -344,12 +355,77 @@ def test_a_lost_current_file_is_refused_and_no_table_deleted(tmp_path: Path) -> 
     filled(path)
     LevelDB.open(path).close()
     (path / "CURRENT").unlink()
-    before = sorted((file.name, file.read_bytes()) for file in path.iterdir())
+    before = sorted((file.name, file.read_bytes()) for file in path.glob("*.*"))
+    assert any(name.endswith(".ldb") for name, _ in before)
     with pytest.raises(StorageError, match=r"CURRENT is missing.*backup"):
         LevelDB.open(path)
     with pytest.raises(StorageError, match="is not empty"):
         LevelDB.create(path)
-    assert sorted((file.name, file.read_bytes()) for file in path.iterdir()) == before
+    assert sorted((file.name, file.read_bytes()) for file in path.glob("*.*")) == before
+
+
+def test_a_batch_that_came_to_the_first_database_alone_is_whole_when_opened(
+    tmp_path: Path,
+) -> None:
+    """Killed between the two writes, at every batch: nothing of it is lost, nothing is half."""
+    path = tmp_path / "db"
+    database = LevelDB.create(path)
+    database.write({b"k1": b"old", b"r1": b"old", b"k2": b"old"}, ())
+    for number in range(3):
+
+        class Killed:
+            def write_batch(self, **options: object) -> object:
+                return SimpleNamespace(
+                    put=lambda *row: None, delete=lambda key: None, write=self.write
+                )
+
+            def write(self) -> None:
+                raise plyvel.Error(b"killed here")
+
+        real, database._points = database._points, Killed()
+        value = b"%d" % number
+        with pytest.raises(StorageError, match="killed here"):
+            database.write({b"k1": value, b"r1": value}, [b"k2"])
+        with pytest.raises(StorageError, match="must stop"):
+            database.get(b"r1")
+        database._points = real
+        assert real.get(b"k1") != value
+        database.close()
+        database = LevelDB.open(path)
+        rows = [(b"k1", value), (b"r1", value)]
+        assert list(database.scan(b"", limit=9)) == rows
+        database.write({b"r1": b"later"}, ())  # concerns the first alone
+        database.close()
+        database = LevelDB.open(path)
+        assert (database.get(b"k1"), database.get(b"r1")) == (value, b"later")
+    database.close()
+
+
+def test_a_store_killed_while_it_was_made_has_no_file_current(tmp_path: Path) -> None:
+    """By that an import that was cut off there is told from one to go on with."""
+    path = tmp_path / "db"
+    path.mkdir()
+    plyvel.DB(str(path / kv.POINTS_NAME), create_if_missing=True).close()
+    with pytest.raises(StorageError, match="CURRENT is missing"):
+        LevelDB.open(path)
+
+
+def test_a_lost_second_database_is_no_chain(tmp_path: Path) -> None:
+    """Without its file CURRENT it is refused; wholly gone, the objects are missing."""
+    path = tmp_path / "db"
+    database = LevelDB.create(path)
+    Chain.create(database, World().genesis([(0, 0, 7)]))
+    database.close()
+    (path / kv.POINTS_NAME / "CURRENT").rename(path / "away")
+    with pytest.raises(StorageError, match="CURRENT is missing"):
+        LevelDB.open(path)
+    (path / "away").rename(path / kv.POINTS_NAME / "CURRENT")
+    LevelDB.open(path).write({b"r": b""}, [b"k"])
+    shutil.rmtree(path / kv.POINTS_NAME)
+    database = LevelDB.open(path)
+    with pytest.raises(DamagedChain):
+        Chain.open(database)
+    database.close()
 
 
 def test_create_takes_an_empty_directory_and_no_other(tmp_path: Path) -> None:
@@ -392,29 +468,31 @@ def test_a_second_open_is_refused_in_this_process_and_in_another(tmp_path: Path)
 # --- Damage and failure ---------------------------------------------------------------------
 
 
-def test_a_flipped_byte_in_the_log_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["", kv.POINTS_NAME])
+def test_a_flipped_byte_in_the_log_is_refused(tmp_path: Path, part: str) -> None:
     """LevelDB's default would open and miss blocks below its tip."""
     path = tmp_path / "db"
-    filled(path)
-    (log,) = path.glob("*.log")
+    filled(path, b"k" if part else b"r")
+    (log,) = (path / part).glob("*.log")
     flip(log, log.stat().st_size // 2)
     with pytest.raises(StorageError, match="never repaired"):
         LevelDB.open(path)
 
 
+@pytest.mark.parametrize("part", ["", kv.POINTS_NAME])
 @pytest.mark.parametrize("read", ["get", "scan"])
 def test_a_flipped_byte_in_a_table_is_an_error_and_the_last_answer(
-    tmp_path: Path, read: str
+    tmp_path: Path, read: str, part: str
 ) -> None:
     """The checksum of a block is checked on each read; afterwards the handle refuses all."""
-    path = tmp_path / "db"
-    filled(path)
+    path, prefix = tmp_path / "db", b"k" if part else b"r"
+    filled(path, prefix)
     LevelDB.open(path).close()  # moves the log into a table
-    for table in path.glob("*.ldb"):
+    for table in (path / part).glob("*.ldb"):
         flip(table, 100)  # inside the first value
     database = LevelDB.open(path)
     with pytest.raises(StorageError, match="must stop"):
-        database.get(b"k0000") if read == "get" else list(database.scan(b"k", limit=9))
+        database.get(prefix + b"0000") if read == "get" else list(database.scan(prefix, limit=9))
     with pytest.raises(StorageError, match="must stop"):
         database.write({b"a": b"1"}, ())
     database.close()
