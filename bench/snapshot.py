@@ -95,7 +95,7 @@ def run(state: FrozenState, path: Path, options: argparse.Namespace) -> None:
     with timed("open"):
         assert Chain.open(kv).head.header == manifest.header
     kv.close()
-    stored = sum(file.stat().st_size for file in path.iterdir())
+    stored = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     print(f"{options.outputs} outputs, {options.locks} locks, {options.objects} objects")
     print(f"{chunks} chunks, {size / 1e6:.1f} MB, the database after it {stored / 1e6:.0f} MB")
     for part, total in seconds.items():

@@ -198,3 +198,6 @@ def check_top(chain: Chain) -> None:
     ):
         if next(chain.scan(prefix, start=prefix + above.to_bytes(8, "big")), None) is not None:
             raise DamagedChain(f"there is a {name} above the tip, height {chain.height}")
+    last = schema.output_key(chain.head.commitments.outputs.count)
+    if next(chain.scan(schema.OUTPUT, start=last), None) is not None:
+        raise DamagedChain(f"there is an output above the tip, height {chain.height}")

@@ -159,7 +159,11 @@ class Chain:
         found = read_output(self._kv.get, leaf)
         if found is None:
             raise DamagedChain(f"output {leaf} is missing and not flagged as spent")
-        return found[1] if found[0] == outpoint else None  # of a transaction that made fewer
+        if found[0] == outpoint:
+            return found[1]
+        if index == 0:
+            raise DamagedChain(f"output {leaf} is not that of {txid.hex()}, which has its id")
+        return None  # the transaction made fewer
 
     def output_at(self, leaf: int) -> OutputEntry | None:
         """The entry of a stored output; None below an imported base where it was spent there, and
@@ -184,8 +188,11 @@ class Chain:
         """All unspent outputs, by leaf; for counting again, not while blocks are appended."""
         spent = self._head.commitments.spent
         for key, value in scan_all(self._kv, schema.OUTPUT):
-            if not spent.is_spent(int.from_bytes(key[1:], "big")):
-                yield schema.read_output(value)
+            outpoint, entry = schema.read_output(value)
+            if key != schema.output_key(entry.leaf) or entry.leaf >= spent.count:
+                raise DamagedChain(f"what is stored as output {key[1:].hex()} is none")
+            if not spent.is_spent(entry.leaf):
+                yield outpoint, entry
 
     # Writing.
 

@@ -9,11 +9,12 @@ Invariants:
 - After the first failure a handle refuses everything. LevelDB goes on acknowledging synced writes
   after a full disk and loses them at the next start, so the process has to stop (see `_fail`).
 - A frozen image answers as the store did when it was taken, whatever is written afterwards.
-- Records that are looked up one by one (`POINTS`) lie in a second database of LevelDB's, inside the
-  directory of the first. LevelDB counts a reading against each table that it asks in vain before an
-  older one, and merges it the sooner: so reading them must not have all else merged. The batch of
-  the first holds what is to be written to the second, and is written before it; opening writes it
-  again. So of the two the second is never ahead, and never behind once the store is open.
+- Records that are looked up one by one (`LOOKUPS`) lie in a second database of LevelDB's, inside
+  the directory of the first. LevelDB counts a reading against each table that it asks in vain
+  before an older one, and merges it the sooner: so reading them must not have all else merged. The
+  batch of the first holds what is to be written to the second, and is written before it; opening
+  writes it again where it did not come there. Batches are numbered in both: two that do not belong
+  together are refused.
 - A database comes into being in `LevelDB.create` only. LevelDB that may create also deletes every
   table when its file CURRENT is lost; LevelDB's repair drops blocks in silence. Neither is used.
 """
@@ -33,9 +34,10 @@ import plyvel
 
 from ledger.errors import StorageError as StorageError
 
-POINTS = frozenset((b"t", b"v", b"k"))
-"""What the keys of records begin with of which a block reads some at places that lie anywhere:
-ids of transactions, balances of addresses, objects."""
+LOOKUPS = frozenset((b"t", b"v", b"k", b"i"))
+"""What the keys of records begin with of which a block reads some at places that lie anywhere: ids
+of transactions, balances of addresses, objects. And blocks by their hashes: by those a start finds
+holes among them."""
 WRITE_BUFFER_BYTES = 16 << 20
 """Of each of the two databases; twice as much may be in memory. Four times LevelDB's own size: what
 is merged at once is then much beside what it is merged into, and less is read and written again as
@@ -57,18 +59,31 @@ OPEN_FILES_MAX = 1_000
 of theirs count as resident memory of the process."""
 
 Row = tuple[bytes, bytes]
-Redo = tuple[dict[bytes, bytes], list[bytes]]
-"""What a batch puts into the second database, and what it deletes there."""
+Redo = tuple[int, dict[bytes, bytes], list[bytes]]
+"""The number of a batch, what it puts into the second database and what it deletes there."""
 
-POINTS_NAME = "points"
+SECOND_NAME = "lookups"
 """Of the second database's directory, in that of the first."""
-_REDO_KEY = b"\xff" * 64
-"""In the first database, above all keys of the ledger; no scan shows it."""
+_BATCH_KEY = b"\xff" * 64
+"""Of a `Redo` in the first database, of its number alone in the second: those of the last batch.
+Above all keys of the ledger; no scan shows it."""
 _redo_decoder = msgspec.msgpack.Decoder(Redo)
 
 
 class DataDirectoryInUse(StorageError):
     """Somebody else has this directory open."""
+
+
+class NoSecondDatabase(StorageError):
+    """Half of this store is not there: it was lost, or an earlier version wrote the store."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"There is no {SECOND_NAME}/CURRENT in {path}: an earlier version of marsa wrote the "
+            "database there, or half of it is lost. Stop the node, let `marsa node reset` delete "
+            "its chain and start it: it copies the chain from its peers; one node after the other, "
+            "each once the one before votes again. Nothing was changed."
+        )
 
 
 class Reader(Protocol):
@@ -106,15 +121,15 @@ class KeyValue(Reader, Protocol):
 class _LevelReader:
     """Reading, in a database and in an image of one: plyvel's two have the same methods."""
 
-    def __init__(self, path: Path, first: Any, points: Any) -> None:
+    def __init__(self, path: Path, first: Any, second: Any) -> None:
         self._path = path
         self._db = first
-        self._points = points
+        self._second = second
         self._fault: str | None = None
 
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()
-        source = self._points if key[:1] in POINTS else self._db
+        source = self._second if key[:1] in LOOKUPS else self._db
         try:
             value: bytes | None = source.get(key, verify_checksums=True)
         except (plyvel.Error, RuntimeError) as error:  # RuntimeError: an image of a closed store
@@ -132,7 +147,7 @@ class _LevelReader:
                     # plyvel's descending iterator skips a lone row at its start: `takewhile` ends
                     # it.
                     start=None if reverse else low,
-                    stop=_REDO_KEY if high is None else high,
+                    stop=_BATCH_KEY if high is None else high,
                     include_start=True,
                     include_stop=False,
                     reverse=reverse,
@@ -149,8 +164,8 @@ class _LevelReader:
 
     def _sources(self, prefix: bytes) -> tuple[Any, ...]:
         if not prefix:
-            return self._db, self._points
-        return (self._points,) if prefix[:1] in POINTS else (self._db,)
+            return self._db, self._second
+        return (self._second,) if prefix[:1] in LOOKUPS else (self._db,)
 
     def _rows(self, iterators: list[Any], rows: Iterator[Row]) -> Iterator[Row]:
         try:
@@ -208,50 +223,70 @@ class LevelDB(_LevelReader):
                 f"There is no database at {path}. Check the data directory's name, or make a new "
                 "node with `marsa node init`."
             )
-        # A store of an earlier layout has no second one; who lost it has a chain without objects.
-        # Both are refused by name when a chain is opened.
-        for place in (path, path / POINTS_NAME):
-            if place.is_dir() and not (place / "CURRENT").is_file():
-                raise StorageError(
-                    f"The file CURRENT is missing in {place}, so the database there cannot be "
-                    "read. Restore the directory from a backup, or make a new one with "
-                    "`marsa node init` and let it catch up. Nothing was changed."
-                )
+        if not (path / "CURRENT").is_file():
+            raise StorageError(
+                f"The file CURRENT is missing in {path}, so the database there cannot be read. "
+                "Restore the directory from a backup, or make a new one with `marsa node init` "
+                "and let it catch up. Nothing was changed."
+            )
+        if not cls.is_made(path):
+            raise NoSecondDatabase(path)
         return cls._start(path, is_new=False)
+
+    @staticmethod
+    def is_made(path: Path) -> bool:
+        """Whether `create` came to its end there."""
+        return all((place / "CURRENT").is_file() for place in (path, path / SECOND_NAME))
 
     @classmethod
     def _start(cls, path: Path, *, is_new: bool) -> LevelDB:
         path = path.resolve()
         if path in cls._open:
             raise DataDirectoryInUse(f"{path} is open in this process already.")
-        # The second comes first: what has a file CURRENT is whole.
-        second = path / POINTS_NAME
-        points = _open(second, is_new=is_new or not second.is_dir())
+        first = _open(path, is_new=is_new)
         try:
-            handle = cls(path, _open(path, is_new=is_new), points)
+            handle = cls(path, first, _open(path / SECOND_NAME, is_new=is_new))
         except StorageError:
-            points.close()
+            first.close()
             raise
         try:
-            handle._redo()
+            handle._complete()
         except StorageError:
             handle.close()
             raise
         cls._open[path] = handle
         return handle
 
-    def __init__(self, path: Path, first: Any, points: Any) -> None:
-        super().__init__(path, first, points)
+    def __init__(self, path: Path, first: Any, second: Any) -> None:
+        super().__init__(path, first, second)
         self._remembered: dict[bytes, bytes | None] = {}
+        self._batch = 0
+        """The number of the last batch that concerned both."""
 
-    def _redo(self) -> None:
-        """Write again what the last batch had for the second database."""
+    def _complete(self) -> None:
+        """Write to the second database what the last batch had for it, where it did not come there;
+        raises StorageError where they are not of one store."""
         try:
-            data = self._db.get(_REDO_KEY, verify_checksums=True)
-            if data is not None:
-                _points_batch(self._points, _redo_decoder.decode(data)).write()
+            data = self._db.get(_BATCH_KEY, verify_checksums=True)
+            number = int.from_bytes(
+                self._second.get(_BATCH_KEY, verify_checksums=True) or b"", "big"
+            )
+            redo: Redo = (0, {}, []) if data is None else _redo_decoder.decode(data)
         except (plyvel.Error, msgspec.DecodeError) as error:
             raise self._fail("read", error) from error
+        self._batch = redo[0]
+        if number == self._batch:
+            return
+        if number != self._batch - 1:
+            raise StorageError(
+                f"The two databases in {self._path} are of different moments: batch {self._batch} "
+                f"and batch {number}. Stop the node, let `marsa node reset` delete its chain and "
+                "start it: it copies the chain from its peers. Nothing was changed."
+            )
+        try:
+            _second_batch(self._second, redo).write()
+        except plyvel.Error as error:
+            raise self._fail("write to", error) from error
 
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()
@@ -272,23 +307,25 @@ class LevelDB(_LevelReader):
         gone, changed = list(deletes), self._remembered.keys() & puts.keys()
         for key in (*gone, *changed):  # whatever happens, nothing old is left
             self._remembered.pop(key, None)
-        redo: Redo = ({}, [key for key in gone if key[:1] in POINTS])
+        redo: Redo = (self._batch + 1, {}, [key for key in gone if key[:1] in LOOKUPS])
         first = self._db.write_batch(sync=True)
         for key in gone:
-            if key[:1] not in POINTS:
+            if key[:1] not in LOOKUPS:
                 first.delete(key)
         for key, value in puts.items():
-            if key[:1] in POINTS:
-                redo[0][key] = value
+            if key[:1] in LOOKUPS:
+                redo[1][key] = value
             else:
                 first.put(key, value)
-        points = _points_batch(self._points, redo)
-        if any(redo):
-            first.put(_REDO_KEY, msgspec.msgpack.encode(redo))
+        second = _second_batch(self._second, redo)
+        concerns_both = bool(redo[1] or redo[2])
+        if concerns_both:
+            first.put(_BATCH_KEY, msgspec.msgpack.encode(redo))
         try:
             first.write()
-            if any(redo):
-                points.write()
+            if concerns_both:
+                second.write()
+                self._batch = redo[0]
         except plyvel.Error as error:
             raise self._fail("write to", error) from error
         for key in changed:
@@ -296,12 +333,12 @@ class LevelDB(_LevelReader):
 
     def frozen(self) -> Reader:
         self._check_usable()
-        return _LevelImage(self._path, self._db.snapshot(), self._points.snapshot())
+        return _LevelImage(self._path, self._db.snapshot(), self._second.snapshot())
 
     def close(self) -> None:
         self._fault = self._fault or f"The database {self._path} is closed."
         self._db.close()
-        self._points.close()
+        self._second.close()
         if LevelDB._open.get(self._path) is self:
             del LevelDB._open[self._path]
 
@@ -312,7 +349,7 @@ class _LevelImage(_LevelReader):
     def close(self) -> None:
         self._fault = self._fault or f"The image of {self._path} is closed."
         self._db.close()
-        self._points.close()
+        self._second.close()
 
 
 class MemoryKV:
@@ -400,13 +437,15 @@ def _open(path: Path, *, is_new: bool) -> Any:
         raise _refusal(path, error) from error
 
 
-def _points_batch(points: Any, redo: Redo) -> Any:
-    """Nothing is written before its `write`."""
-    batch = points.write_batch(sync=True)
-    for key in redo[1]:
+def _second_batch(second: Any, redo: Redo) -> Any:
+    """A batch for the second database; its `write` is up to the caller."""
+    number, puts, deletes = redo
+    batch = second.write_batch(sync=True)
+    for key in deletes:
         batch.delete(key)
-    for key, value in redo[0].items():
+    for key, value in puts.items():
         batch.put(key, value)
+    batch.put(_BATCH_KEY, number.to_bytes(8, "big"))
     return batch
 
 

@@ -29,7 +29,7 @@ _output_leaf = part_hash("output")
 
 
 class OutputEntry(Wire, frozen=True):
-    """One unspent output as stored. Type byte 5.
+    """One output as stored, spent or not. Type byte 5.
 
     `leaf` is its position in the mountain range. `birth` is the value of its asset's dividend
     accumulator when it was made (16 bytes big-endian; zero while nothing accrues).

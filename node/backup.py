@@ -34,7 +34,7 @@ import msgspec
 
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
-from ledger.kv import POINTS_NAME, DataDirectoryInUse, LevelDB, StorageError
+from ledger.kv import SECOND_NAME, DataDirectoryInUse, LevelDB, NoSecondDatabase, StorageError
 from ledger.schema import OlderLayout
 from node import config, snapshot_store
 from node.app import read_genesis
@@ -53,7 +53,8 @@ FILES_MAX = 1_000_000
 """Of 2 MiB each a terabyte and more: a file that claims more is none of ours."""
 
 _CHAIN = "chain/"
-_STORE_FILE = re.compile(rf"({POINTS_NAME}/)?[A-Za-z0-9][A-Za-z0-9.-]{{0,63}}", re.ASCII)
+_SECOND = SECOND_NAME + "/"
+_STORE_FILE = re.compile(rf"({_SECOND})?[A-Za-z0-9][A-Za-z0-9.-]{{0,63}}", re.ASCII)
 _LEFT_OUT = ("LOCK", "LOG", "LOG.old")
 """Of LevelDB: its lock, and what it tells people."""
 
@@ -125,7 +126,10 @@ def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeCo
             _extract(file, raw, draft, lambda done: report(size + done, 2 * size))
             try:
                 _check_chain(config.load(draft))
-            except OlderLayout:  # the keys are what is wanted; its peers have the chain
+            except (
+                OlderLayout,
+                NoSecondDatabase,
+            ):  # the keys are what is wanted; its peers have the chain
                 reset_chain(config.load(draft))
                 header = msgspec.structs.replace(header, height=0)
             _sync(draft)
@@ -147,10 +151,10 @@ def _members(node: NodeConfig) -> Iterator[_Member]:
     for name, path in _fixed_paths(node).items():
         if path.is_file():
             yield _Member(name, path, path.stat().st_size)
-    for path in sorted(node.chain_path.rglob("*")):
-        if path.is_file() and path.name not in _LEFT_OUT:
-            name = path.relative_to(node.chain_path).as_posix()
-            yield _Member(_CHAIN + name, path, path.stat().st_size)
+    for folder, prefix in ((node.chain_path, ""), (node.chain_path / SECOND_NAME, _SECOND)):
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.name not in _LEFT_OUT:
+                yield _Member(_CHAIN + prefix + path.name, path, path.stat().st_size)
 
 
 def _fixed_paths(node: NodeConfig) -> dict[str, Path]:
@@ -312,7 +316,8 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> IO[byt
 
 def _store_path(node: NodeConfig, name: str) -> Path | None:
     rest = name.removeprefix(_CHAIN)
-    is_known = name.startswith(_CHAIN) and _STORE_FILE.fullmatch(rest) is not None
+    is_file = rest != SECOND_NAME and _STORE_FILE.fullmatch(rest) is not None
+    is_known = name.startswith(_CHAIN) and is_file
     return node.chain_path / rest if is_known else None
 
 

@@ -54,8 +54,8 @@ def open_import(chain: Path) -> tuple[LevelDB, Import | None]:
     there are at most ends of epochs: both are begun anew.
     """
     path = new_path(chain)
-    if path.exists() and not (path / "CURRENT").is_file():
-        shutil.rmtree(path)  # killed while it was made: LevelDB names its first table last
+    if path.exists() and not LevelDB.is_made(path):
+        shutil.rmtree(path)  # killed while it was made, or made by an earlier version
     if not path.exists():
         made = LevelDB.create(path)
         sync_directory(path.parent)

@@ -36,6 +36,9 @@ FOUND_AT_START = (
 """Records of a short chain that no start may overlook; the rest is the full audit's."""
 
 
+ABOVE = (schema.HEADER, schema.LEAVES, schema.BODY, schema.CERTIFICATE)
+
+
 def make_store(blocks: int, seed: int = 11, transfers: int = 3) -> tuple[World, MemoryKV]:
     world, random, kv = World(), Random(seed), MemoryKV()
     chain = Chain.create(kv, world.genesis(ALLOCATIONS))
@@ -142,6 +145,19 @@ def test_a_record_of_another_place_is_never_taken() -> None:
             read(2)
 
 
+def test_an_id_that_leads_to_another_output_is_damage() -> None:
+    """An honest input must not be refused because a record was read at a wrong place."""
+    world, kv = make_store(6)
+    chain = start(kv)
+    outpoint = next(point for point in world.outputs if point[1] == 0)
+    key, (leaf, place) = schema.transaction_key(outpoint[0]), chain.indexes.origin(outpoint[0])
+    other = next(item.leaf for point, item in world.outputs.items() if point[0] != outpoint[0])
+    assert leaf is not None
+    kv.write({key: schema.origin_value(other, schema.place_value(*place) if place else b"")}, ())
+    with pytest.raises(DamagedChain, match=f"output {other} is not that of"):
+        chain.output(outpoint)
+
+
 def test_surplus_records_are_found() -> None:
     """A record that no block wrote, of each kind, is found by the full audit."""
     _, kv = make_store(3)
@@ -164,8 +180,12 @@ def test_records_above_the_tip_are_found_at_the_start() -> None:
     _, old = make_store(3)
     _, new = make_store(4)
     above = (4).to_bytes(8, "big")
-    for prefix in (schema.HEADER, schema.LEAVES, schema.BODY, schema.CERTIFICATE):
-        key, value = next(new.scan(prefix + above, limit=1))
+    outputs = old.get(schema.TIP_KEY)
+    assert outputs is not None
+    count = codec.decode_payload(outputs, schema.Tip, size_max=schema.TIP_BYTES_MAX).outputs_count
+    made = new.scan(schema.OUTPUT, start=schema.output_key(count), limit=1)
+    rows = [next(new.scan(prefix + above, limit=1)) for prefix in ABOVE]
+    for key, value in (*rows, *made):
         with pytest.raises(DamagedChain, match="above the tip"):
             start(with_record(old, key, value))
 

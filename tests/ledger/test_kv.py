@@ -18,10 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import kv
-from ledger.chain import Chain
-from ledger.kv import DataDirectoryInUse, KeyValue, LevelDB, MemoryKV, StorageError
-from ledger.schema import DamagedChain
-from tests.ledger.chain_world import World
+from ledger.kv import (
+    DataDirectoryInUse,
+    KeyValue,
+    LevelDB,
+    MemoryKV,
+    NoSecondDatabase,
+    StorageError,
+)
 
 CHILD_SECONDS_MAX = 60
 
@@ -333,10 +337,10 @@ def test_every_batch_is_whole_and_synced(tmp_path: Path) -> None:
             asked.append(options)
             return self.real.write_batch(**options)
 
-    listeners = Listener(database._db), Listener(database._points)
-    database._db, database._points = listeners
+    listeners = Listener(database._db), Listener(database._second)
+    database._db, database._second = listeners
     database.write({b"k": b"v", b"r": b"w"}, [b"gone"])
-    database._db, database._points = [listener.real for listener in listeners]
+    database._db, database._second = [listener.real for listener in listeners]
     assert asked == [{"sync": True}, {"sync": True}]
     assert (database.get(b"k"), database.get(b"r")) == (b"v", b"w")
     database.close()
@@ -382,13 +386,13 @@ def test_a_batch_that_came_to_the_first_database_alone_is_whole_when_opened(
             def write(self) -> None:
                 raise plyvel.Error(b"killed here")
 
-        real, database._points = database._points, Killed()
+        real, database._second = database._second, Killed()
         value = b"%d" % number
         with pytest.raises(StorageError, match="killed here"):
             database.write({b"k1": value, b"r1": value}, [b"k2"])
         with pytest.raises(StorageError, match="must stop"):
             database.get(b"r1")
-        database._points = real
+        database._second = real
         assert real.get(b"k1") != value
         database.close()
         database = LevelDB.open(path)
@@ -401,31 +405,41 @@ def test_a_batch_that_came_to_the_first_database_alone_is_whole_when_opened(
     database.close()
 
 
-def test_a_store_killed_while_it_was_made_has_no_file_current(tmp_path: Path) -> None:
-    """By that an import that was cut off there is told from one to go on with."""
+def test_half_a_store_is_refused_by_name_and_stays_as_it_is(tmp_path: Path) -> None:
+    """One that was killed while it was made, one of an earlier version, one that lost a half."""
     path = tmp_path / "db"
-    path.mkdir()
-    plyvel.DB(str(path / kv.POINTS_NAME), create_if_missing=True).close()
-    with pytest.raises(StorageError, match="CURRENT is missing"):
+    filled(path)
+    assert LevelDB.is_made(path)
+    shutil.rmtree(path / kv.SECOND_NAME)
+    before = sorted(path.iterdir())
+    with pytest.raises(NoSecondDatabase, match=r"earlier version.*marsa node reset"):
         LevelDB.open(path)
+    assert sorted(path.iterdir()) == before
+    assert not LevelDB.is_made(path)
 
 
-def test_a_lost_second_database_is_no_chain(tmp_path: Path) -> None:
-    """Without its file CURRENT it is refused; wholly gone, the objects are missing."""
-    path = tmp_path / "db"
+def test_two_databases_of_different_moments_are_refused(tmp_path: Path) -> None:
+    """Either of them is an older copy: by more than the batch between the two writes."""
+    path, name = tmp_path / "db", kv.SECOND_NAME
     database = LevelDB.create(path)
-    Chain.create(database, World().genesis([(0, 0, 7)]))
+    for number in range(4):
+        database.write({b"k": b"%d" % number, b"r": b"%d" % number}, ())
+        database.close()
+        shutil.copytree(path, tmp_path / str(number))
+        database = LevelDB.open(path)
     database.close()
-    (path / kv.POINTS_NAME / "CURRENT").rename(path / "away")
-    with pytest.raises(StorageError, match="CURRENT is missing"):
-        LevelDB.open(path)
-    (path / "away").rename(path / kv.POINTS_NAME / "CURRENT")
-    LevelDB.open(path).write({b"r": b""}, [b"k"])
-    shutil.rmtree(path / kv.POINTS_NAME)
-    database = LevelDB.open(path)
-    with pytest.raises(DamagedChain):
-        Chain.open(database)
-    database.close()
+    for first, second, is_refused in ((3, 3, False), (3, 2, False), (3, 1, True), (2, 3, True)):
+        mixed = tmp_path / f"{first}{second}"
+        shutil.copytree(tmp_path / str(first), mixed)
+        shutil.rmtree(mixed / name)
+        shutil.copytree(tmp_path / str(second) / name, mixed / name)
+        if is_refused:
+            with pytest.raises(StorageError, match="of different moments"):
+                LevelDB.open(mixed)
+        else:
+            database = LevelDB.open(mixed)
+            assert list(database.scan(b"", limit=9)) == [(b"k", b"3"), (b"r", b"3")]
+            database.close()
 
 
 def test_create_takes_an_empty_directory_and_no_other(tmp_path: Path) -> None:
@@ -468,7 +482,7 @@ def test_a_second_open_is_refused_in_this_process_and_in_another(tmp_path: Path)
 # --- Damage and failure ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("part", ["", kv.POINTS_NAME])
+@pytest.mark.parametrize("part", ["", kv.SECOND_NAME])
 def test_a_flipped_byte_in_the_log_is_refused(tmp_path: Path, part: str) -> None:
     """LevelDB's default would open and miss blocks below its tip."""
     path = tmp_path / "db"
@@ -479,7 +493,7 @@ def test_a_flipped_byte_in_the_log_is_refused(tmp_path: Path, part: str) -> None
         LevelDB.open(path)
 
 
-@pytest.mark.parametrize("part", ["", kv.POINTS_NAME])
+@pytest.mark.parametrize("part", ["", kv.SECOND_NAME])
 @pytest.mark.parametrize("read", ["get", "scan"])
 def test_a_flipped_byte_in_a_table_is_an_error_and_the_last_answer(
     tmp_path: Path, read: str, part: str

@@ -213,7 +213,7 @@ class Checkers:
         differences = self.reference.economy.differences(chain)
         if differences:
             self._fail("validity", address, differences)
-        if next(chain.scan(schema.OUTPUT), None) is None:
+        if next(chain.outputs(), None) is None:
             self._fail("validity", address, "no outputs at all")
 
     def _make_tree(self, address: int, chain: Chain) -> None:

@@ -13,7 +13,10 @@ from tests.sim.planting import Planted
 
 
 def _open(path: Path) -> LevelDB:
-    return LevelDB._start(path, create_if_missing=True, error_if_exists=False)
+    is_new = not (path / "CURRENT").is_file()
+    if is_new:
+        path.mkdir()
+    return LevelDB._start(path, is_new=is_new)
 
 
 PLANTED = Planted(
