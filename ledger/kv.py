@@ -236,7 +236,7 @@ class LevelDB(_LevelReader):
     @staticmethod
     def is_made(path: Path) -> bool:
         """Whether `create` came to its end there."""
-        return all((place / "CURRENT").is_file() for place in (path, path / SECOND_NAME))
+        return all((place / "CURRENT").is_file() for place in (path, path.joinpath(SECOND_NAME)))
 
     @classmethod
     def _start(cls, path: Path, *, is_new: bool) -> LevelDB:
@@ -245,7 +245,7 @@ class LevelDB(_LevelReader):
             raise DataDirectoryInUse(f"{path} is open in this process already.")
         first = _open(path, is_new=is_new)
         try:
-            handle = cls(path, first, _open(path / SECOND_NAME, is_new=is_new))
+            handle = cls(path, first, _open(path.joinpath(SECOND_NAME), is_new=is_new))
         except StorageError:
             first.close()
             raise

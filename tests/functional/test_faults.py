@@ -102,7 +102,7 @@ def damage(chain: Path, name: str) -> None:
     if name == "CURRENT":
         (chain / name).unlink()
         return
-    pattern = "MANIFEST-*" if name == "MANIFEST" else "*.l[do][bg]"
+    pattern = "MANIFEST-*" if name == "MANIFEST" else "lookups/*.l[do][bg]"
     file = max(chain.glob(pattern), key=lambda path: path.stat().st_size)
     data = bytearray(file.read_bytes())
     middle = len(data) // 2
