@@ -8,6 +8,7 @@ what so many open pages of the explorer cost the node that they read (`cli.bench
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from cli import bench_pages, bench_target, nodes
@@ -25,6 +26,10 @@ SUBSCRIBERS_SCHEMA = "marsa.bench.growth.subscribers/1"
 PAGES_SCHEMA = "marsa.bench.growth.pages/1"
 WARMUP_S = 5.0
 ACCOUNTS = 500
+SETTLE_S = 180.0
+SETTLED_S = 2.0
+SETTLED_SHARE = 0.05
+"""Of a core, for so long: the node of a devnet that does nothing takes a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,27 @@ def with_outputs(target: Target, outputs: int, seconds: float) -> Growth:
     needed = run.needed(state.few_tps)
     fill.reach(state, outputs, needed)
     raws = run.sign(fill.take(state, needed))
+    settle(target)
     many = run.throughput(raws)[0]
     return Growth(state.outputs, seconds, target.validators, state.few_tps, many.tps)
+
+
+def settle(target: Target) -> None:
+    """Until the nodes have merged what was written: who grew over months is not behind."""
+    note("waiting until the nodes have merged what was written")
+    deadline_s = time.monotonic() + SETTLE_S
+    spent_s = _spent_s(target)
+    while time.monotonic() < deadline_s:
+        time.sleep(SETTLED_S)
+        before_s, spent_s = spent_s, _spent_s(target)
+        if spent_s - before_s < SETTLED_SHARE * SETTLED_S * target.validators:
+            return
+
+
+def _spent_s(target: Target) -> float:
+    """Of the processor, by all nodes."""
+    found = [bench_target.usage_of(pid) for pid in target.pids()]
+    return sum([usage.cpu_s for usage in found if usage is not None])
 
 
 def with_subscribers(target: Target, subscribers: int, seconds: float) -> Listened:

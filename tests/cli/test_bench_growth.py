@@ -29,6 +29,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         bench_run, "ProcessPoolExecutor", lambda cores, mp_context: ThreadPoolExecutor(cores)
     )
     monkeypatch.setattr(bench_growth, "WARMUP_S", 0.1)
+    monkeypatch.setattr(bench_growth, "SETTLED_S", 0.1)
     monkeypatch.setattr(bench_fill, "PART_COINS", 100)
 
 
@@ -95,6 +96,16 @@ def test_growth_of_outputs(marsa: Marsa, bench_node: LiveNode) -> None:
     assert found["kept"] == pytest.approx(found["after_tps"] / found["before_tps"], abs=0.01)
     again = marsa(*arguments)
     assert f"before        {found['before_tps']:,.0f} tx/s" in again.out
+
+
+def test_it_waits_until_nodes_are_idle(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured beside the merging of what was just written, a large ledger is a slow one."""
+    spent_s = iter([0.0, 0.2, 0.4, 0.401, 9.0, 9.0])
+    monkeypatch.setattr(bench_growth, "_spent_s", lambda target: next(spent_s))
+    bench_growth.settle(run.target)
+    assert next(spent_s) == 9.0
+    monkeypatch.setattr(bench_growth, "SETTLE_S", 0.0)
+    bench_growth.settle(run.target)
 
 
 def test_growth_of_subscribers(marsa: Marsa, bench_node: LiveNode) -> None:
