@@ -126,10 +126,8 @@ def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeCo
             _extract(file, raw, draft, lambda done: report(size + done, 2 * size))
             try:
                 _check_chain(config.load(draft))
-            except (
-                OlderLayout,
-                NoSecondDatabase,
-            ):  # the keys are what is wanted; its peers have the chain
+            except (OlderLayout, NoSecondDatabase):
+                # The keys are what is wanted; its peers have the chain.
                 reset_chain(config.load(draft))
                 header = msgspec.structs.replace(header, height=0)
             _sync(draft)
