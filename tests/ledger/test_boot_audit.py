@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,7 +15,7 @@ from ledger.chain import Chain
 from ledger.chain_load import scan_all
 from ledger.crypto import HASH_BYTES
 from ledger.full_audit import audit_full
-from ledger.kv import MemoryKV
+from ledger.kv import LevelDB, MemoryKV
 from ledger.node_records import LEAVES_A_RECORD
 from ledger.schema import DamagedChain
 from ledger.validators import ValidatorSet
@@ -173,6 +174,27 @@ def test_nodes_too_few_or_too_many_are_found() -> None:
     for key, value in kv.scan(schema.NODE, limit=100):
         for changed in (value[:-32], value[:32], b"", value + value[:32], value[32:] + value[:32]):
             assert is_found(with_record(kv, key, changed), in_full=True), key
+
+
+def test_a_hole_in_the_second_database_alone_is_found_at_the_start(tmp_path: Path) -> None:
+    """LevelDB opens without a word after losing the middle of its log, and each of the two has its
+    own. Of a block below those whose bodies are read, the height by its hash is missed."""
+    world, random, kv = World(), Random(12), LevelDB.create(tmp_path / "db")
+    chain = Chain.create(kv, world.genesis(ALLOCATIONS))
+    for _ in range(BOOT_BODIES + 8):
+        made = world.random_block(random, 1)
+        chain.append(made.block, made.certificate, made.changes, made.transactions)
+    audit_boot(chain, is_valid)
+    height = (4).to_bytes(8, "big")
+    for prefix, place in ((schema.TRANSACTION, slice(-10, -2)), (schema.HEIGHT_BY_HASH, slice(8))):
+        for key, value in kv._second.iterator(prefix=prefix):
+            if value[place] == height:
+                kv._second.delete(key)
+    kv.close()
+    kv = LevelDB.open(tmp_path / "db")
+    with pytest.raises(DamagedChain, match="at height 4"):
+        audit_boot(Chain.open(kv), is_valid)
+    kv.close()
 
 
 def test_records_above_the_tip_are_found_at_the_start() -> None:
