@@ -42,7 +42,7 @@ from ledger.chain_load import (
 )
 from ledger.crypto import HASH_BYTES
 from ledger.epochs import Epoch, epoch_after
-from ledger.indexes import Batch, Indexes, add_indexes, read_output
+from ledger.indexes import Batch, Indexes, add_indexes, stored_output
 from ledger.kv import KeyValue
 from ledger.merkle import merkle_proof
 from ledger.mountain_range import MountainRange
@@ -156,7 +156,7 @@ class Chain:
         leaf = 0 if first is None else first + index
         if first is None or leaf >= flags.count or flags.is_spent(leaf):
             return None
-        found = read_output(self._kv.get, leaf)
+        found = stored_output(self._kv.get, leaf)
         if found is None:
             raise DamagedChain(f"output {leaf} is missing and not flagged as spent")
         if found[0] == outpoint:
@@ -168,7 +168,7 @@ class Chain:
     def output_at(self, leaf: int) -> OutputEntry | None:
         """The entry of a stored output; None below an imported base where it was spent there, and
         where it was spent by its own block."""
-        found = read_output(self._kv.get, leaf)
+        found = stored_output(self._kv.get, leaf)
         return None if found is None else found[1]
 
     def is_spent(self, outpoint: Outpoint) -> bool:

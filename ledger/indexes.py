@@ -208,7 +208,7 @@ class Indexes:
         page = self._page(schema.COIN + lock, asset, start, limit, reverse=False)
         coins = []
         for key, _ in page.items:
-            found = read_output(self._kv.get, int.from_bytes(key[-8:], "big"))
+            found = stored_output(self._kv.get, int.from_bytes(key[-8:], "big"))
             if found is None:
                 raise DamagedChain(f"a coin of lock {lock.hex()} has no output")
             coins.append(Coin(*found))
@@ -257,7 +257,7 @@ class Indexes:
         return Page(tuple(rows[:limit]), next_start)
 
 
-def read_output(get: Get, leaf: int) -> tuple[Outpoint, OutputEntry] | None:
+def stored_output(get: Get, leaf: int) -> tuple[Outpoint, OutputEntry] | None:
     """The stored output with this leaf."""
     data = get(schema.output_key(leaf))
     if data is None:
