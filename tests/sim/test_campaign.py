@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +65,25 @@ def test_another_version_of_the_code_begins_anew(
     campaign._save(State("older", done=[(0, 20)]), tmp_path / "state.json")
     monkeypatch.setattr(campaign, "_fingerprint", lambda: "newer")
     assert campaign.main(["--seeds", "20", "--state", str(tmp_path)]) == 2
+
+
+def test_another_line_in_the_engine_is_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = campaign._fingerprint()
+    copy = tmp_path / "engine.py"
+    copy.write_bytes((campaign.ROOT / "node/engine.py").read_bytes() + b"\n")
+    monkeypatch.setattr(sys.modules["node.engine"], "__file__", str(copy))
+    assert campaign._fingerprint() != before
+
+
+def test_sockets_and_api_are_no_part_of_the_version() -> None:
+    """A run does not load them, so that no seed can see what they do."""
+    program = "import sys, tests.sim.campaign; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = ended.stdout.decode().split()
+    assert {"node.engine", "ledger.kv", "p2p.gossip"} <= {*loaded}
+    assert not [name for name in loaded if name.startswith(("node.api", "p2p.peer", "cli"))]
 
 
 def test_one_chunk_in_nine_runs_under_both_hash_seeds() -> None:
