@@ -175,6 +175,27 @@ def test_the_file_is_checked_as_the_page_says(
     assert "ok  figures" in ended.out
 
 
+def test_a_step_of_the_standard_is_announced(devnet: Devnet, visit: NewVisit) -> None:
+    """Validators propose a step with the page open: what a coin buys then, when, and what it does
+    to issuers; withdrawn it is gone.
+
+    Before any order: receipts of a machine that outruns the standard make the chain draft a step.
+    """
+    seen = visit(devnet.url)
+    page = seen.open("standard")
+    expect(page.locator(".versions")).to_contain_text("No step is open")
+    devnet.cluster.marsa("standard", "propose", "--raise", "hashing=4400")
+    expect(page.locator(".notice")).to_contain_text("Standard 2 is announced", timeout=WAIT_MS)
+    expect(page.locator(".notice .until")).to_have_text(re.compile("min|s"))
+    row = page.get_by_role("row").filter(has_text="hashing").first
+    expect(row).to_contain_text("4,400")
+    expect(row).to_contain_text("+10.00 %")
+    expect(page.get_by_role("columnheader", name="After the step")).to_be_visible()
+    assert seen.axe() == []
+    devnet.cluster.marsa("standard", "withdraw")
+    expect(page.locator(".versions")).to_contain_text("No step is open", timeout=WAIT_MS)
+
+
 def test_an_order_is_tracked_while_it_lives(devnet: Devnet, visit: NewVisit) -> None:
     """A holder orders with the page open: the steps follow what issuer and holder do, the time
     left ticks, and the coins add up at each moment."""
@@ -203,24 +224,6 @@ def test_an_order_is_tracked_while_it_lives(devnet: Devnet, visit: NewVisit) -> 
     row = page.get_by_role("row").filter(has_text=made["order"][:8])
     expect(row).to_contain_text("closing")
     expect(row).to_contain_text("all of it is delivered")
-
-
-def test_a_step_of_the_standard_is_announced(devnet: Devnet, visit: NewVisit) -> None:
-    """Validators propose a step with the page open: what a coin buys then, when, and what it does
-    to issuers; withdrawn it is gone."""
-    seen = visit(devnet.url)
-    page = seen.open("standard")
-    expect(page.locator(".versions")).to_contain_text("No step is open")
-    devnet.cluster.marsa("standard", "propose", "--raise", "hashing=4400")
-    expect(page.locator(".notice")).to_contain_text("Standard 2 is announced", timeout=WAIT_MS)
-    expect(page.locator(".notice .until")).to_have_text(re.compile("min|s"))
-    row = page.get_by_role("row").filter(has_text="hashing").first
-    expect(row).to_contain_text("4,400")
-    expect(row).to_contain_text("+10.00 %")
-    expect(page.get_by_role("columnheader", name="After the step")).to_be_visible()
-    assert seen.axe() == []
-    devnet.cluster.marsa("standard", "withdraw")
-    expect(page.locator(".versions")).to_contain_text("No step is open", timeout=WAIT_MS)
 
 
 def test_nobody_is_licensed(devnet: Devnet, visit: NewVisit) -> None:
