@@ -1,9 +1,10 @@
 """The engine's shell on the event loop: clock, links, the way in of transactions, who waits.
 
 Frames of consensus go straight into the engine from the reader of their link, so that a busy node
-slows its peers down instead of queueing without bound. Transactions are admitted in slices of
-`SLICE_S`, between which everything else gets its turn: those of peers from one bounded inbox, those
-of clients a slice of one request after the other, so that votes wait for two and not for a hundred.
+slows its peers down instead of queueing without bound. Transactions are admitted in slices
+(`node.turns`), between which everything else gets its turn: those of peers from one bounded inbox,
+those of clients a slice of one request after the other, so that votes wait for two and not for a
+hundred.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
 from consensus.effects import Now
 from consensus.status import make_status
 from ledger import codec, transaction
+from ledger.block import BLOCK_TRANSACTIONS_MAX
 from ledger.economy.licence import LicenceState
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
@@ -37,6 +38,7 @@ from node.serving import ALL_OTHERS, Allowance
 from node.snapshot_client import SnapshotClient
 from node.snapshot_serving import SnapshotServing
 from node.timings import Timings
+from node.turns import Turns
 from node.verify import TOGETHER_MIN
 from node.verify_workers import VerifyWorkers
 from p2p import wire
@@ -45,7 +47,6 @@ from p2p.handshake import Admission, RefusedReason
 from p2p.network import Network
 from p2p.peer import Peer
 
-SLICE_S = 0.002  # Python work between two awaits
 AHEAD_MAX = 128
 """Verified together on other cores."""
 PUSH_BYTES = 32 << 10
@@ -113,7 +114,7 @@ class Driver:
         self.directory = directory
         self._inbox = Inbox()
         self._joining = Joining(engine.chain, engine.guard)
-        self._turns = {is_own: asyncio.Lock() for is_own in (False, True)}
+        self._turns = Turns(time.monotonic)
         self._admitting = 0
         engine.is_admitting = self._is_admitting
         self._inbox_ready = asyncio.Event()
@@ -231,14 +232,30 @@ class Driver:
         while True:
             await self._inbox_ready.wait()
             self._inbox_ready.clear()
+            self._turns.pushed(is_pushed=True)
             while (pushed := self._inbox.take()) is not None:
-                await self._admit(pushed.raws, pushed)
+                self._turns.peers = self.engine.validators.n - 1
+                await self._admit(pushed.raws, pushed, [])
+            self._turns.pushed(is_pushed=False)
 
     # What the API asks (node.api.services.Intake).
 
     async def submit(self, raws: Sequence[bytes]) -> Sequence[Submission]:
         """Admit each; a result for each, in order."""
-        return await self._admit(raws, None)
+        results: list[Submission] = []
+        self._turns.came(len(raws))
+        try:
+            await self._admit(raws, None, results)
+        finally:
+            self._turns.broken_off(len(raws) - len(results))
+        return results
+
+    def wait_s(self) -> float:
+        """What clients have submitted will take so long, or has, while a full block waits."""
+        since_ms = self._mempool.oldest_since_ms
+        if since_ms is None or len(self._mempool) < BLOCK_TRANSACTIONS_MAX:
+            return self._turns.wait_s()
+        return max(self._turns.wait_s(), (read_clocks().monotonic_ms - since_ms) / 1_000)
 
     async def check(self, raw: bytes) -> SignedTransaction:
         tx = transaction.decode(raw)
@@ -311,13 +328,17 @@ class Driver:
         takes_snapshot = self.snapshots is not None and self.snapshots.target_height > 0
         return takes_snapshot or state.known_height > state.height + BEHIND_BLOCKS
 
-    async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
+    async def _admit(
+        self, raws: Sequence[bytes], pushed: Pushed | None, results: list[Submission]
+    ) -> None:
         """`pushed` is the batch that they came in; None: a client of this node brought them."""
-        results: list[Submission] = []
         self._admitting += 1
         try:
             for start in range(0, len(raws), AHEAD_MAX):
-                results += await self._admit_part(raws[start : start + AHEAD_MAX], pushed)
+                part = await self._admit_part(raws[start : start + AHEAD_MAX], pushed)
+                results += part
+                if pushed is None:
+                    self._turns.done(len(part))
                 self._push(PUSH_BYTES)
         finally:
             self._admitting -= 1
@@ -325,7 +346,6 @@ class Driver:
             if len(self._mempool) and not self._is_admitting():
                 self.engine.deadline_ms = 0  # the primary waits for no more: the timer looks now
                 self._wake.set()
-        return results
 
     def _is_admitting(self) -> bool:
         return self._admitting > 0 or len(self._inbox) > 0
@@ -346,26 +366,12 @@ class Driver:
         def admit(raw: bytes) -> None:
             results.append(self._admit_one(raw, pushed, read.get(raw)))
 
-        turn = self._turns[pushed is None]
+        is_own, after = pushed is None, self._use_admitted
         if self.workers is not None and len(raws) >= TOGETHER_MIN:
-            await self._each(raws, turn, look)
+            await self._turns.each(raws, look, is_own=is_own, after=after)
             await self.workers.verify(wanted)
-        await self._each(raws, turn, admit)
+        await self._turns.each(raws, admit, is_own=is_own, after=after)
         return results
-
-    async def _each(
-        self, raws: Sequence[bytes], turn: asyncio.Lock, do: Callable[[bytes], None]
-    ) -> None:
-        """In slices, after each of which the loop and another request have their turn."""
-        left = deque(raws)
-        while left:
-            async with turn:
-                end = time.monotonic() + SLICE_S
-                do(left.popleft())
-                while left and time.monotonic() < end:
-                    do(left.popleft())
-                self._use_admitted()
-                await asyncio.sleep(0)
 
     def _admit_one(
         self, raw: bytes, pushed: Pushed | None, tx: SignedTransaction | None = None

@@ -44,6 +44,9 @@ class Intake(Protocol):
         Cancelling leaves each either added or not.
         """
 
+    def wait_s(self) -> float:
+        """How long all that was submitted will take, in seconds, by the pace of late."""
+
     async def check(self, raw: bytes) -> SignedTransaction:
         """The same without adding; raises Invalid with the reason that `submit` would give."""
 

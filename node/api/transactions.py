@@ -28,7 +28,7 @@ from node.api.convert import (
     read_transaction,
     transaction_answer,
 )
-from node.api.problems import ApiCode, not_found, pruned
+from node.api.problems import ApiCode, ApiError, not_found, pruned
 from node.api.reply import answer, final
 from node.api.request import (
     JSON,
@@ -49,6 +49,9 @@ from node.metrics import Metrics
 SUBMISSIONS_MAX = 32
 """Requests that submit or check at once: more only wait for the same processor, and of twice as
 many some were not answered within the time of a request."""
+BATCH_WAIT_S_MAX = 2.0
+"""A batch is refused while what was submitted before takes longer: it has to end in the time of a
+request, and what waits here is decided no sooner. A single transaction has its turn before that."""
 WAITS_MAX = 1_024
 """Clients that wait for a transaction at once, below the number of connections: others get in."""
 
@@ -91,6 +94,10 @@ async def post_transaction(request: web.Request) -> web.Response:
 async def post_batch(request: web.Request) -> web.Response:
     """Take many: a result for each; 429 when none got in and one of them for want of room."""
     read_query(request)
+    wait_s = request.app[SERVICES].intake.wait_s()
+    if wait_s > BATCH_WAIT_S_MAX:
+        detail = f"what was submitted takes {wait_s:.1f} s, at most {BATCH_WAIT_S_MAX:g}"
+        raise ApiError(ApiCode.BUSY, detail)
     with request.app[SUBMISSIONS].take(1):
         body = await read_body(request, (MSGPACK,))
         try:

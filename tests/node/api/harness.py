@@ -74,6 +74,7 @@ class Node:
     """Where set, submissions wait for it."""
     held: int = 0
     """Submissions that came to wait for `hold`."""
+    submitted_s: float = 0.0
     events: Events = field(init=False)
     history: ReserveHistory = field(default_factory=lambda: ReserveHistory(MemoryKV()))
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -118,6 +119,9 @@ class Node:
                 known = error.reason in _KNOWN
                 results.append(Submission(txid, refusal=None if known else error))
         return results
+
+    def wait_s(self) -> float:
+        return self.submitted_s
 
     async def check(self, raw: bytes) -> SignedTransaction:
         tx = transaction.decode(raw)

@@ -14,6 +14,7 @@ from ledger.operations import Admit, EndEpoch
 from ledger.transaction import Fee, Input, Output, SignedTransaction
 from node.api import schemas, transactions
 from node.api.convert import read_certificate, read_header, read_list_proof, transaction_answer
+from node.api.transactions import BATCH_WAIT_S_MAX
 from tests.ledger.world import World, grant, lock_of, sign
 from tests.node.api.harness import Api, Reply, open_api, until
 
@@ -243,6 +244,20 @@ async def test_submissions_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch
     assert (third.status, third.code) == (429, "busy")
     assert [task.result().status for task in held] == [202, 200]
     assert (again.status, budget.used) == (200, 0)
+
+
+async def test_a_batch_is_refused_while_what_came_before_takes_long() -> None:
+    """Above the limit, 429 before its body is read; a single transaction gets in."""
+    async with open_api() as api:
+        txs = [api.node.world.transfer("alice", "bob", amount) for amount in (1, 2)]
+        api.node.submitted_s = BATCH_WAIT_S_MAX + 0.1
+        refused = await send_batch(api, txs[:1])
+        single = await api.ask("/transactions", txs[1].raw)
+        api.node.submitted_s = BATCH_WAIT_S_MAX
+        taken = await send_batch(api, txs[:1])
+    assert (refused.status, refused.code) == (429, "busy")
+    assert "takes 2.1 s" in refused.read(schemas.Problem).detail
+    assert (single.status, taken.status) == (202, 200)
 
 
 async def test_waits_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
