@@ -22,11 +22,8 @@ Invariants:
 from __future__ import annotations
 
 import heapq
-import os
-import sys
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -55,9 +52,6 @@ spender comes and again in the block, the balance of an address and whether it i
 after block."""
 ROW_BYTES_MAX = 256
 """Of a key and its value. What is longer is not remembered, so all of it takes 6 MiB at most."""
-MERGING_NICE = 5
-"""LevelDB's own thread gives way to ours: where cores are few a merge of seconds would have half of
-one. A third of ours is what it gets in the worst case, three times what it needs."""
 OPEN_FILES_MAX = 1_000
 """Of 2 MiB each. Below the number of tables every lookup opens files: 3 million records answer in
 12 us with this many, in 100 us with 74. LevelDB maps open tables, so that clean, reclaimable pages
@@ -426,18 +420,7 @@ def _bounds(prefix: bytes, start: bytes | None, *, reverse: bool) -> tuple[bytes
 
 
 def _open(path: Path, *, is_new: bool) -> Any:
-    """From a thread of low priority: LevelDB starts its own one, of the process, in whichever first
-    has something to merge, and it takes over that one's priority."""
-    with ThreadPoolExecutor(1, initializer=_give_way) as pool:
-        return pool.submit(_open_here, path, is_new=is_new).result()
-
-
-def _give_way() -> None:
-    if sys.platform == "linux":  # elsewhere this would be the priority of the process
-        os.nice(MERGING_NICE)
-
-
-def _open_here(path: Path, *, is_new: bool) -> Any:
+    """LevelDB's own thread, one a process, is there then, of the priority of the calling one."""
     try:
         database = plyvel.DB(
             str(path),
@@ -450,7 +433,7 @@ def _open_here(path: Path, *, is_new: bool) -> Any:
             max_open_files=OPEN_FILES_MAX,
             bloom_filter_bits=BLOOM_BITS_PER_KEY,
         )
-        database.compact_range(start=b"", stop=b"")  # nothing, but the thread is there
+        database.compact_range(start=b"", stop=b"")  # nothing, and the thread does it
         return database
     except plyvel.Error as error:
         raise _refusal(path, error) from error

@@ -1,4 +1,5 @@
-"""The lock of a data directory, how much room its disk has, and what its faults mean."""
+"""The lock of a data directory, who reads its disk first, how much room it has, what its faults
+mean."""
 
 from __future__ import annotations
 
@@ -6,8 +7,12 @@ import errno
 import fcntl
 import os
 import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from ledger.kv import DataDirectoryInUse
 from node.files import write_all
@@ -15,7 +20,12 @@ from node.files import write_all
 LOCK_NAME = "LOCK"
 PID_BYTES_MAX = 20
 """A process id in decimal digits, and then some; more is not read from a lock file."""
+MERGING_NICE = 5
+"""LevelDB's thread gives way to the event loop: where cores are few a merge of seconds would have
+half of one. It is left a quarter in the worst case, twice what it needs."""
 DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS))
+
+T = TypeVar("T")
 
 
 class DirectoryLock:
@@ -61,6 +71,18 @@ class DirectoryLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def giving_way(open_database: Callable[[], T]) -> T:
+    """Open the first database of a process in a thread of low priority: LevelDB's own one, which it
+    starts there, has the same."""
+    with ThreadPoolExecutor(1, initializer=_give_way) as pool:
+        return pool.submit(open_database).result()
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        os.nice(MERGING_NICE)
 
 
 def free_bytes(path: Path) -> int:

@@ -8,14 +8,17 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.devnet import launch, processes
+from node.disk import MERGING_NICE
 from tests.functional.cluster import Cluster, hear_ctrl_c, until
 from tests.functional.commands import MARSA, run_script
 
@@ -251,6 +254,17 @@ def test_lost_vote_log(lasting: Cluster) -> None:
     for _ in range(4):
         lasting.send("1", "alice", "bob")
     until(lambda: lasting.nodes()["val3"]["state"] == "voting", "val3 votes")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+@pytest.mark.usefixtures("made")
+def test_a_thread_of_each_node_gives_way_to_the_others(lasting: Cluster) -> None:
+    """LevelDB's."""
+    for node in lasting.nodes().values():
+        own = os.getpriority(os.PRIO_PROCESS, node["pid"])
+        threads = [int(path.name) for path in Path(f"/proc/{node['pid']}/task").iterdir()]
+        lower = [os.getpriority(os.PRIO_PROCESS, thread) - own for thread in threads]
+        assert sorted(lower)[-2:] == [0, MERGING_NICE]
 
 
 @pytest.mark.usefixtures("made")

@@ -557,24 +557,3 @@ def test_leveldb_issue_578_nothing_is_acknowledged_after_a_failed_write(
     keys = [key for key, _ in database.scan(b"k", limit=1_000)]
     assert keys[:acknowledged] == [b"k%04d" % number for number in range(acknowledged)]
     database.close()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
-def test_merging_gives_way_to_the_process(tmp_path: Path) -> None:
-    """LevelDB's thread is there as soon as a database is open, new or not, of lower priority than
-    all others, which keep theirs."""
-    code = """
-import json, os, sys
-from pathlib import Path
-from ledger.kv import MERGING_NICE, LevelDB
-
-path = Path(sys.argv[1])
-database = LevelDB.open(path) if path.exists() else LevelDB.create(path)
-own = os.getpriority(os.PRIO_PROCESS, 0)
-threads = [os.getpriority(os.PRIO_PROCESS, int(name)) for name in os.listdir("/proc/self/task")]
-database.close()
-print(json.dumps({"lower": sorted({nice - own for nice in threads}), "nice": MERGING_NICE}))
-"""
-    for _ in ("new", "old"):
-        answer = run_child(code, tmp_path / "db")
-        assert answer["lower"] == [0, answer["nice"]]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.kv import DataDirectoryInUse, StorageError
-from node.disk import LOCK_NAME, DirectoryLock, free_bytes, in_words
+from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from node.disk import LOCK_NAME, MERGING_NICE, DirectoryLock, free_bytes, giving_way, in_words
 
 CHILD_SECONDS_MAX = 60
 ROOT = Path(__file__).parents[2]
@@ -92,3 +92,34 @@ def test_a_fault_of_the_disk_says_what_to_do(number: int) -> None:
     assert "check the disk" in in_words(OSError(number, os.strerror(number)))
     assert in_words(StorageError("as it is")) == "as it is"
     assert "disk" not in in_words(OSError(errno.EADDRINUSE, "in use"))
+
+
+OPEN_IN_CHILD = """
+import json, os, sys
+from pathlib import Path
+from ledger.kv import LevelDB
+from node.disk import giving_way
+
+database = giving_way(lambda: LevelDB.open(Path(sys.argv[1])))
+own = os.getpriority(os.PRIO_PROCESS, 0)
+threads = [int(name) for name in os.listdir("/proc/self/task") if int(name) != os.getpid()]
+print(own, *{os.getpriority(os.PRIO_PROCESS, thread) - own for thread in threads})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_merging_gives_way_to_all_else(tmp_path: Path) -> None:
+    """LevelDB's thread is there as soon as its first database is open, and below all others."""
+    LevelDB.create(tmp_path / "db").close()
+    command = [sys.executable, "-c", OPEN_IN_CHILD, str(tmp_path / "db")]
+    ended = subprocess.run(
+        command, capture_output=True, cwd=ROOT, timeout=CHILD_SECONDS_MAX, check=True
+    )
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert ended.stdout.decode().split() == [str(own), str(MERGING_NICE)]
+
+
+def test_what_cannot_be_opened_is_said_where_it_was_asked(tmp_path: Path) -> None:
+    """An error of the other thread is the caller's."""
+    with pytest.raises(StorageError, match="There is no database"):
+        giving_way(lambda: LevelDB.open(tmp_path / "none"))
