@@ -41,7 +41,7 @@ holes among them."""
 WRITE_BUFFER_BYTES = 4 << 20
 """Of each of the two databases; twice as much may be in memory. Four tables of that size are merged
 in one go, on all nodes at the same moment: with 16 MiB that takes seconds, in which a network
-decides half. Then a tenth less is read and written again; with 2 MiB twice as much as with 4."""
+decides half of what it could. Smaller ones have more read and written again."""
 BLOCK_CACHE_BYTES = 8 << 20
 """Blocks of tables, for each; the operating system's page cache stands behind it."""
 BLOOM_BITS_PER_KEY = 10
@@ -287,6 +287,11 @@ class LevelDB(_LevelReader):
         except plyvel.Error as error:
             raise self._fail("write to", error) from error
 
+    def start_merging(self) -> None:
+        """LevelDB's own thread, one a process, is there afterwards; it has the priority of the one
+        that opened the first database. Waits for what is being merged, a second or so."""
+        self._db.compact_range(start=b"", stop=b"")  # of no record
+
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()
         if key in self._remembered:
@@ -420,9 +425,8 @@ def _bounds(prefix: bytes, start: bytes | None, *, reverse: bool) -> tuple[bytes
 
 
 def _open(path: Path, *, is_new: bool) -> Any:
-    """LevelDB's own thread, one a process, is there then, of the priority of the calling one."""
     try:
-        database = plyvel.DB(
+        return plyvel.DB(
             str(path),
             create_if_missing=is_new,
             error_if_exists=is_new,
@@ -433,8 +437,6 @@ def _open(path: Path, *, is_new: bool) -> Any:
             max_open_files=OPEN_FILES_MAX,
             bloom_filter_bits=BLOOM_BITS_PER_KEY,
         )
-        database.compact_range(start=b"", stop=b"")  # nothing, and the thread does it
-        return database
     except plyvel.Error as error:
         raise _refusal(path, error) from error
 

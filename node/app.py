@@ -38,7 +38,7 @@ from node.api.services import Services as ApiServices
 from node.config import NodeConfig
 from node.config import load as load_config
 from node.directory import Directory
-from node.disk import DirectoryLock, free_bytes, giving_way, in_words
+from node.disk import DirectoryLock, free_bytes, in_words, open_giving_way
 from node.driver import Driver, read_clocks
 from node.engine import Engine
 from node.epochs import rules_at
@@ -159,7 +159,7 @@ def _open(config: NodeConfig, stack: ExitStack) -> Stores:
     genesis = read_genesis(config)
     _check_free_space(config)
     snapshot_store.settle(config.chain_path)
-    kv = giving_way(lambda: LevelDB.open(config.chain_path))
+    kv = open_giving_way(config.chain_path)
     stack.callback(kv.close)
     chain = Chain.open(kv, is_archive=config.storage.archive)
     if chain.chain_id != config.genesis_hash:

@@ -1,5 +1,4 @@
-"""The lock of a data directory, who reads its disk first, how much room it has, what its faults
-mean."""
+"""The lock of a data directory, the priority of what merges there, its room and its faults."""
 
 from __future__ import annotations
 
@@ -8,24 +7,21 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
-from ledger.kv import DataDirectoryInUse
+from ledger.kv import DataDirectoryInUse, LevelDB
 from node.files import write_all
 
 LOCK_NAME = "LOCK"
 PID_BYTES_MAX = 20
 """A process id in decimal digits, and then some; more is not read from a lock file."""
 MERGING_NICE = 5
-"""LevelDB's thread gives way to the event loop: where cores are few a merge of seconds would have
-half of one. It is left a quarter in the worst case, twice what it needs."""
+"""LevelDB's thread gives way to the event loop of its process: where cores are few a merge would
+have half of its time. It is left a quarter, twice what it needs."""
 DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS))
-
-T = TypeVar("T")
 
 
 class DirectoryLock:
@@ -73,16 +69,20 @@ class DirectoryLock:
         self.release()
 
 
-def giving_way(open_database: Callable[[], T]) -> T:
-    """Open the first database of a process in a thread of low priority: LevelDB's own one, which it
-    starts there, has the same."""
-    with ThreadPoolExecutor(1, initializer=_give_way) as pool:
-        return pool.submit(open_database).result()
+def open_giving_way(path: Path) -> LevelDB:
+    """The first database of a process, opened in a thread of low priority: LevelDB's own one begins
+    there and has the same. Raises what `LevelDB.open` does."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_open_giving_way, path).result()
 
 
-def _give_way() -> None:
+def _open_giving_way(path: Path) -> LevelDB:
     if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        os.nice(MERGING_NICE)
+        with suppress(OSError):  # a sandbox may refuse: then it has what all have
+            os.nice(MERGING_NICE)
+    database = LevelDB.open(path)
+    database.start_merging()
+    return database
 
 
 def free_bytes(path: Path) -> int:

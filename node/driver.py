@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext, suppress
 from hashlib import sha256
+from typing import TypeAlias
 
 from consensus.effects import Now
 from consensus.status import make_status
 from ledger import codec, transaction
-from ledger.block import BLOCK_TRANSACTIONS_MAX
 from ledger.economy.licence import LicenceState
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
@@ -46,6 +46,7 @@ from p2p.gossip import Gossip
 from p2p.handshake import Admission, RefusedReason
 from p2p.network import Network
 from p2p.peer import Peer
+from p2p.refusals import describe_rival
 
 AHEAD_MAX = 128
 """Verified together on other cores."""
@@ -58,6 +59,7 @@ SAMPLE_PAUSE_MS = 1_000
 BEHIND_BLOCKS = 16
 """A node that lacks more takes nothing that peers push: it would verify what final blocks bring,
 against a state that refuses most of it. A node that is merely busy lacks one or two."""
+Take: TypeAlias = Callable[[Submission], None]
 _HELD = frozenset((Reason.ALREADY_KNOWN, Reason.ALREADY_FINAL))
 
 log = logging.getLogger("marsa.driver")
@@ -66,15 +68,6 @@ log = logging.getLogger("marsa.driver")
 def read_clocks() -> Now:
     """The two clocks of this machine."""
     return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-
-
-def describe_rival(telling: Sequence[str]) -> str:
-    """What the peers `telling` mean when they refuse this process as the second one of its key."""
-    return (
-        f"another process runs with the key of this node: {', '.join(telling)} refused this one, "
-        "because the other one is linked. Stop one of the two, and never start a copy of a node's "
-        "directory"
-    )
 
 
 class Driver:
@@ -232,30 +225,33 @@ class Driver:
         while True:
             await self._inbox_ready.wait()
             self._inbox_ready.clear()
-            self._turns.pushed(is_pushed=True)
-            while (pushed := self._inbox.take()) is not None:
-                self._turns.peers = self.engine.validators.n - 1
-                await self._admit(pushed.raws, pushed, [])
-            self._turns.pushed(is_pushed=False)
+            pushed = self._inbox.take()
+            if pushed is None:  # another reader has it
+                continue
+            with self._turns.pushing():
+                while pushed is not None:
+                    self._turns.peers = self.engine.validators.n - 1
+                    await self._admit(pushed.raws, pushed, lambda _: None)
+                    pushed = self._inbox.take()
 
     # What the API asks (node.api.services.Intake).
 
     async def submit(self, raws: Sequence[bytes]) -> Sequence[Submission]:
         """Admit each; a result for each, in order."""
         results: list[Submission] = []
-        self._turns.came(len(raws))
-        try:
-            await self._admit(raws, None, results)
-        finally:
-            self._turns.broken_off(len(raws) - len(results))
+        with self._turns.request(len(raws)) as looked_at:
+
+            def take(result: Submission) -> None:
+                looked_at()
+                results.append(result)
+
+            await self._admit(raws, None, take)
         return results
 
     def wait_s(self) -> float:
-        """What clients have submitted will take so long, or has, while a full block waits."""
-        since_ms = self._mempool.oldest_since_ms
-        if since_ms is None or len(self._mempool) < BLOCK_TRANSACTIONS_MAX:
-            return self._turns.wait_s()
-        return max(self._turns.wait_s(), (read_clocks().monotonic_ms - since_ms) / 1_000)
+        """How long what clients submitted will take, or since when a full block has waited."""
+        self._look_at_pool()
+        return self._turns.wait_s()
 
     async def check(self, raw: bytes) -> SignedTransaction:
         tx = transaction.decode(raw)
@@ -328,17 +324,12 @@ class Driver:
         takes_snapshot = self.snapshots is not None and self.snapshots.target_height > 0
         return takes_snapshot or state.known_height > state.height + BEHIND_BLOCKS
 
-    async def _admit(
-        self, raws: Sequence[bytes], pushed: Pushed | None, results: list[Submission]
-    ) -> None:
+    async def _admit(self, raws: Sequence[bytes], pushed: Pushed | None, take: Take) -> None:
         """`pushed` is the batch that they came in; None: a client of this node brought them."""
         self._admitting += 1
         try:
             for start in range(0, len(raws), AHEAD_MAX):
-                part = await self._admit_part(raws[start : start + AHEAD_MAX], pushed)
-                results += part
-                if pushed is None:
-                    self._turns.done(len(part))
+                await self._admit_part(raws[start : start + AHEAD_MAX], pushed, take)
                 self._push(PUSH_BYTES)
         finally:
             self._admitting -= 1
@@ -350,11 +341,10 @@ class Driver:
     def _is_admitting(self) -> bool:
         return self._admitting > 0 or len(self._inbox) > 0
 
-    async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None) -> list[Submission]:
+    async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None, take: Take) -> None:
         """Of many free cores verify the signatures first, while the loop does something else."""
         read: dict[bytes, SignedTransaction] = {}
         wanted: list[SignedTransaction] = []
-        results: list[Submission] = []
 
         def look(raw: bytes) -> None:
             if not self._gossip.knows(sha256(raw).digest()):
@@ -364,14 +354,14 @@ class Driver:
                     wanted.append(tx)
 
         def admit(raw: bytes) -> None:
-            results.append(self._admit_one(raw, pushed, read.get(raw)))
+            take(self._admit_one(raw, pushed, read.get(raw)))
 
         is_own, after = pushed is None, self._use_admitted
         if self.workers is not None and len(raws) >= TOGETHER_MIN:
             await self._turns.each(raws, look, is_own=is_own, after=after)
-            await self.workers.verify(wanted)
+            with nullcontext() if is_own else self._turns.elsewhere():
+                await self.workers.verify(wanted)
         await self._turns.each(raws, admit, is_own=is_own, after=after)
-        return results
 
     def _admit_one(
         self, raw: bytes, pushed: Pushed | None, tx: SignedTransaction | None = None
@@ -435,6 +425,7 @@ class Driver:
                 self.network.look_again()
             self._links_changed()
         if finalized:
+            self._look_at_pool()
             self.events.publish(finalized)
             self._sample()
             self.engine.accountability.block_came()
@@ -456,6 +447,9 @@ class Driver:
         if now_ms - self._sampled_ms >= SAMPLE_PAUSE_MS and self.history.is_due(chain):
             self._sampled_ms = now_ms
             self.history.keep(chain)
+
+    def _look_at_pool(self) -> None:
+        self._turns.look(full_block_waits=self.engine.oversight.full_block_waits())
 
     def _refusal(self, tx: SignedTransaction) -> Reason | None:
         refusal = self._admit_one(tx.raw, None).refusal

@@ -120,7 +120,7 @@ class Engine:
         self._parameters = load_one(chain, Parameters)
         self._outbox = outbox
         self.sync = SyncPlan(rules, guard.public)
-        self._oversight = Oversight(chain, mempool, rules.timing.view_timeout_ms, now)
+        self.oversight = Oversight(chain, mempool, rules.timing.view_timeout_ms, now)
         self.executor = BlockExecutor(chain, mempool, verifier, self._parameters)
         self._early = EarlyMessages()
         self._linked: frozenset[bytes] = frozenset()
@@ -230,7 +230,7 @@ class Engine:
         self._inbox.clear()
         self.guard.enter_epoch(rules, self.chain.height)
         self.sync.enter_epoch(rules)
-        self._oversight.forget()
+        self.oversight.forget()
         self._begin_epoch(rules, self.guard.restored(self.chain.height), heard, now)
         log.info("epoch %d begins members=%d", rules.epoch, rules.validators.n)
         self.review_voting()
@@ -378,7 +378,7 @@ class Engine:
             return
         assert executed is not None, "decided before it was executed"
         self._append_executed(executed, decided.certificate, now)
-        self._oversight.decided(executed.transactions, now)
+        self.oversight.decided(executed.transactions, now)
 
     def _append_executed(self, executed: ExecutedBlock, certificate: Certificate, now: Now) -> None:
         header = executed.block.header
@@ -400,7 +400,7 @@ class Engine:
             return False
         executed = self.executor.execute_final(item)
         self._append_executed(executed, item.certificate, now)
-        self._oversight.forget()
+        self.oversight.forget()
         self._inbox.appendleft(CaughtUp(item.block.header, item.certificate))
         return True
 
@@ -473,13 +473,13 @@ class Engine:
 
     def _watch_primary(self, now: Now) -> None:
         state = self.replica.state
-        late = [tx.raw for tx in self._oversight.watch(state, now)]
+        late = [tx.raw for tx in self.oversight.watch(state, now)]
         for payload in batches(late):
             self._outbox.send(self._key_of(state.primary), RESENT, payload)
-        if self._oversight.cause != state.distrust:
-            self._inbox.append(Distrusted(self._oversight.cause))
-            if self._oversight.cause:
-                log.warning("primary suspected: %s", self._oversight.cause)
+        if self.oversight.cause != state.distrust:
+            self._inbox.append(Distrusted(self.oversight.cause))
+            if self.oversight.cause:
+                log.warning("primary suspected: %s", self.oversight.cause)
 
     def _set_deadline(self, now: Now) -> None:
         """What was due already was done or waits for another event, never for the clock."""

@@ -69,6 +69,13 @@ class Oversight:
         self._throughput.on_decided(fill)
         self._judge(now)
 
+    def full_block_waits(self) -> bool:
+        """A full block of payments, whatever the size of the others: operations fill no block, nor
+        do fees in coins of issuers in deficit. Who those are is asked last, for it is dearest."""
+        return self._is_full_block_without(()) and self._is_full_block_without(
+            troubled_assets(self._chain)
+        )
+
     def forget(self) -> None:
         """Nothing that was seen so far speaks against the primary."""
         self._passed_over.forget()
@@ -77,7 +84,7 @@ class Oversight:
 
     def _look(self, now: Now) -> None:
         if self._throughput.is_open(now.monotonic_ms):
-            waits = self._full_block_waits()
+            waits = self.full_block_waits()
             self._throughput.look(now.monotonic_ms, full_block_waits=waits)
 
     def _judge(self, now: Now) -> None:
@@ -113,13 +120,6 @@ class Oversight:
         except Invalid:
             return False
         return True
-
-    def _full_block_waits(self) -> bool:
-        """A full block of payments, whatever the size of the others: operations fill no block, nor
-        do fees in coins of issuers in deficit. Who those are is asked last, for it is dearest."""
-        return self._is_full_block_without(()) and self._is_full_block_without(
-            troubled_assets(self._chain)
-        )
 
     def _is_full_block_without(self, troubled: Container[bytes]) -> bool:
         pool = self._mempool

@@ -14,10 +14,11 @@ from ledger.epochs import Epoch
 from ledger.objects import load_one
 from ledger.validators import ValidatorSet
 from node.api import consensus_schemas, node_schemas, schemas
-from node.driver import Driver, describe_rival, read_clocks
+from node.driver import Driver, read_clocks
 from node.guards import Guard
 from p2p.network import Network
 from p2p.peer import PeerStats
+from p2p.refusals import describe_rival
 
 STALL_MS = 30_000  # three heartbeats: finality is not moving
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from p2p.handshake import RefusedReason
@@ -53,3 +53,12 @@ class Refusals:
         left_out = count - before[1] - 1 if before is not None else 0
         self._logged[key] = (now, count)
         log.info("%s who=%s left_out=%d detail=%s", key, who, left_out, detail)
+
+
+def describe_rival(telling: Sequence[str]) -> str:
+    """What the peers `telling` mean when they refuse this process as the second one of its key."""
+    return (
+        f"another process runs with the key of this node: {', '.join(telling)} refused this one, "
+        "because the other one is linked. Stop one of the two, and never start a copy of a node's "
+        "directory"
+    )

@@ -45,7 +45,7 @@ class Intake(Protocol):
         """
 
     def wait_s(self) -> float:
-        """How long all that was submitted will take, in seconds, by the pace of late."""
+        """For how many seconds what was submitted will take, or a full block has waited."""
 
     async def check(self, raw: bytes) -> SignedTransaction:
         """The same without adding; raises Invalid with the reason that `submit` would give."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
-from node.disk import LOCK_NAME, MERGING_NICE, DirectoryLock, free_bytes, giving_way, in_words
+from node.disk import LOCK_NAME, MERGING_NICE, DirectoryLock, free_bytes, in_words, open_giving_way
 
 CHILD_SECONDS_MAX = 60
 ROOT = Path(__file__).parents[2]
@@ -97,10 +97,13 @@ def test_a_fault_of_the_disk_says_what_to_do(number: int) -> None:
 OPEN_IN_CHILD = """
 import json, os, sys
 from pathlib import Path
-from ledger.kv import LevelDB
-from node.disk import giving_way
+from node.disk import open_giving_way
 
-database = giving_way(lambda: LevelDB.open(Path(sys.argv[1])))
+if sys.argv[2:]:
+    def refuse(nice):
+        raise PermissionError(1, "a sandbox")
+    os.nice = refuse
+database = open_giving_way(Path(sys.argv[1]))
 own = os.getpriority(os.PRIO_PROCESS, 0)
 threads = [int(name) for name in os.listdir("/proc/self/task") if int(name) != os.getpid()]
 print(own, *{os.getpriority(os.PRIO_PROCESS, thread) - own for thread in threads})
@@ -108,18 +111,20 @@ print(own, *{os.getpriority(os.PRIO_PROCESS, thread) - own for thread in threads
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
-def test_merging_gives_way_to_all_else(tmp_path: Path) -> None:
-    """LevelDB's thread is there as soon as its first database is open, and below all others."""
+@pytest.mark.parametrize(("refused", "nice"), [((), MERGING_NICE), (("refused",), 0)])
+def test_merging_gives_way_to_all_else(tmp_path: Path, refused: tuple[str, ...], nice: int) -> None:
+    """LevelDB's thread is there as soon as the first database is open, and below all others; where
+    that is not allowed it is like them."""
     LevelDB.create(tmp_path / "db").close()
-    command = [sys.executable, "-c", OPEN_IN_CHILD, str(tmp_path / "db")]
+    command = [sys.executable, "-c", OPEN_IN_CHILD, str(tmp_path / "db"), *refused]
     ended = subprocess.run(
         command, capture_output=True, cwd=ROOT, timeout=CHILD_SECONDS_MAX, check=True
     )
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert ended.stdout.decode().split() == [str(own), str(MERGING_NICE)]
+    assert ended.stdout.decode().split() == [str(own), str(nice)]
 
 
 def test_what_cannot_be_opened_is_said_where_it_was_asked(tmp_path: Path) -> None:
     """An error of the other thread is the caller's."""
     with pytest.raises(StorageError, match="There is no database"):
-        giving_way(lambda: LevelDB.open(tmp_path / "none"))
+        open_giving_way(tmp_path / "none")

@@ -166,28 +166,30 @@ async def test_primary_is_told_of_more_at_hand(
 async def test_clients_wait_while_a_peer_has_more(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of four validators a client's slice comes after one of each of the other three."""
+    """Of four validators a client's slice comes after three of peers, however many readers their
+    inbox has; when it runs dry clients have all."""
     monkeypatch.setattr(turns, "SLICE_S", 0.0)
     order: list[str] = []
-    admit, is_over = shell.driver._admit_one, asyncio.Event()
-    raws = [shell.world.transfer("alice", "bob", 1 + number).raw for number in range(12)]
+    admit = shell.driver._admit_one
+    raws = [shell.world.transfer("alice", "bob", 1 + number).raw for number in range(20)]
 
     def noted(raw: bytes, pushed: Any, *more: Any) -> Any:
         order.append("client" if pushed is None else "peer")
-        if len(order) == len(raws):
-            is_over.set()
         return admit(raw, pushed, *more)
 
     monkeypatch.setattr(shell.driver, "_admit_one", noted)
-    shell.driver._queue("val1", encode_payload(Batch(tuple(raws[3:]))))
+    for start in (8, 12, 16):
+        shell.driver._queue("val1", encode_payload(Batch(tuple(raws[start : start + 4]))))
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
-        inbox = group.create_task(shell.driver.run_inbox())
+        readers = [group.create_task(shell.driver.run_inbox()) for _ in range(2)]
         await asyncio.sleep(0)
-        await shell.driver.submit(raws[:3])
-        await is_over.wait()
-        inbox.cancel()
+        await shell.driver.submit(raws[:8])
+        for reader in readers:
+            reader.cancel()
     places = [place for place, who in enumerate(order) if who == "client"]
-    assert [after - before for before, after in itertools.pairwise(places)] == [4, 4]
+    apart = [after - before for before, after in itertools.pairwise(places)]
+    assert apart[:3] == [4] * 3
+    assert apart[-3:] == [1] * 3
 
 
 async def test_wait_counts_what_clients_submitted(
@@ -215,14 +217,44 @@ async def test_wait_counts_what_clients_submitted(
     assert shell.driver.wait_s() == 0
 
 
-async def test_wait_counts_what_a_full_block_of_the_pool_has_waited(
+async def test_wait_counts_since_when_a_full_block_waits(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Since the oldest of it came; less than a block is no queue, however old."""
-    await shell.driver.submit([shell.world.transfer("alice", "bob", 1).raw])
-    begun_ms = module.read_clocks().monotonic_ms
-    later = module.Now(begun_ms + 5_000, 0)
-    monkeypatch.setattr(module, "read_clocks", lambda: later)
+    """As the primary is judged by: what fills no block is no queue."""
+    is_full = [True]
+    clock = itertools.count().__next__
+    monkeypatch.setattr(shell.driver, "_turns", turns.Turns(clock))
+    monkeypatch.setattr(shell.driver.engine.oversight, "full_block_waits", lambda: is_full[0])
+    assert (shell.driver.wait_s(), shell.driver.wait_s()) == (1, 2)
+    is_full[0] = False
     assert shell.driver.wait_s() == 0
-    monkeypatch.setattr(module, "BLOCK_TRANSACTIONS_MAX", 1)
-    assert shell.driver.wait_s() == pytest.approx(5.0, abs=0.5)
+
+
+class SlowCores:
+    """Verify until they are told to end."""
+
+    def __init__(self) -> None:
+        self.has_begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def verify(self, txs: Sequence[SignedTransaction]) -> None:
+        self.has_begun.set()
+        await self.may_end.wait()
+
+
+async def test_clients_have_the_loop_while_other_cores_verify_for_peers(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many slices they had already."""
+    monkeypatch.setattr(turns, "SLICE_S", 0.0)
+    cores = SlowCores()
+    shell.driver.workers = cast(VerifyWorkers, cores)
+    raws = [shell.world.transfer("alice", "bob", 1 + at).raw for at in range(2 * TOGETHER_MIN)]
+    shell.driver._queue("val1", encode_payload(Batch(tuple(raws[TOGETHER_MIN:]))))
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        reader = group.create_task(shell.driver.run_inbox())
+        await cores.has_begun.wait()
+        results = await shell.driver.submit(raws[: TOGETHER_MIN - 1])
+        cores.may_end.set()
+        reader.cancel()
+    assert len(results) == TOGETHER_MIN - 1

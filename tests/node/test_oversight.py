@@ -71,9 +71,9 @@ def test_operations_are_no_full_block_that_waits(monkeypatch: pytest.MonkeyPatch
         add(pool, mint("alpha", n, pays_with=(90_000 + n,)))
     for n in range(99):
         add(pool, spend(n + 1))
-    assert not watching(pool)._full_block_waits()
+    assert not watching(pool).full_block_waits()
     add(pool, spend(100))
-    assert watching(pool)._full_block_waits()
+    assert watching(pool).full_block_waits()
 
 
 def test_fees_in_troubled_coins_are_no_full_block_that_waits(
@@ -88,9 +88,9 @@ def test_fees_in_troubled_coins_are_no_full_block_that_waits(
     pool = Mempool()
     for n in range(100):
         add(pool, spend(n))
-    assert watching(pool)._full_block_waits()
+    assert watching(pool).full_block_waits()
     troubled.add(ASSET)
-    assert not watching(pool)._full_block_waits()
+    assert not watching(pool).full_block_waits()
     pool.drop_committed(1, pool.pending(1))
     troubled.clear()
-    assert not watching(pool)._full_block_waits()
+    assert not watching(pool).full_block_waits()
