@@ -11,11 +11,13 @@ from typing import Any, cast
 import pytest
 
 from ledger import mempool
+from ledger.block import COMMIT, Certificate
 from ledger.codec import encode_payload
 from ledger.reasons import Reason
 from ledger.transaction import SignedTransaction
 from node import driver as module
 from node import turns
+from node.engine import FinalizedBlock
 from node.verify import TOGETHER_MIN
 from node.verify_workers import VerifyWorkers
 from p2p.gossip import Batch
@@ -258,3 +260,21 @@ async def test_clients_have_the_loop_while_other_cores_verify_for_peers(
         cores.may_end.set()
         reader.cancel()
     assert len(results) == TOGETHER_MIN - 1
+
+
+async def test_each_block_has_a_look_at_what_waits(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool that was full once and is again when somebody asks was not full all the time."""
+    is_full = [True]
+    monkeypatch.setattr(shell.driver, "_turns", turns.Turns(itertools.count().__next__))
+    oversight = shell.driver.engine.oversight
+    monkeypatch.setattr(oversight, "full_block_waits", lambda: is_full[0])
+    shell.driver.wait_s()
+    is_full[0] = False
+    header = shell.driver.engine.chain.head.header
+    certificate = Certificate(0, COMMIT, 0, 0, bytes(32), 0, ())
+    shell.driver.engine.finalized.append(FinalizedBlock(header, certificate, [], {}))
+    shell.driver._after_engine()
+    is_full[0] = True
+    assert shell.driver.wait_s() == 1
