@@ -96,7 +96,7 @@ class Turns:
     def request(self, count: int) -> Iterator[Callable[[], None]]:
         """A client's, of so many transactions: to be called with each that was looked at."""
         left = count
-        if not self._at_hand:
+        if not self._at_hand and not self._new:  # else a request that ends has not noted its time
             self._since_s = self._clock()
         self._at_hand += count
 

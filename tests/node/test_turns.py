@@ -144,6 +144,23 @@ def test_wait_follows_the_pace_of_late(requests: int) -> None:
             assert turns.wait_s() == pytest.approx(100 * pace_s, rel=0.1)
 
 
+def test_requests_that_follow_each_other_closely_have_their_time_counted() -> None:
+    """The next one comes when the last transaction of the one before was looked at, and that one
+    ends a moment later."""
+    clock = Clock()
+    turns = Turns(clock)
+    request = turns.request(1)
+    looked_at = request.__enter__()
+    for _ in range(2_000):
+        clock.now_s += 0.01
+        looked_at()
+        following = turns.request(1)
+        looked_at = following.__enter__()
+        request.__exit__(None, None, None)
+        request = following
+    assert turns.wait_s() == pytest.approx(0.01, rel=0.1)
+
+
 def test_what_was_looked_at_waits_no_more() -> None:
     """Transaction by transaction, and all that is left where a request is broken off."""
     clock = Clock()
