@@ -20,7 +20,7 @@ PID_BYTES_MAX = 20
 """A process id in decimal digits, and then some; more is not read from a lock file."""
 MERGING_NICE = 5
 """LevelDB's thread gives way to the event loop of its process: where cores are few a merge would
-have half of its time. It is left a quarter, twice what it needs."""
+have half of its time. It is left a quarter, and needs a sixth."""
 DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS))
 
 

@@ -1,7 +1,8 @@
 """Counting and logging what was turned away, without letting strangers fill the log.
 
 Every refusal is counted under a name from a closed set. Each name is logged at most once a
-second; the line says how many were left out since the one before.
+second; the line says how many were left out since the one before. And in words for the operator:
+what it means when peers refuse this node.
 """
 
 from __future__ import annotations
