@@ -42,28 +42,34 @@ def on_suspect(state: ReplicaState, sender: int, message: Suspect, now: Now) -> 
         state.suspects[sender] = (message, now.monotonic_ms)
 
 
-def on_view_change(state: ReplicaState, sender: int, message: ViewChange) -> None:
+def on_view_change(state: ReplicaState, sender: int, message: ViewChange, out: Output) -> None:
     """Kept when its signer sent it, for this view or a later one, and its proofs hold."""
     body = message.body
     held = state.view_changes.get(sender)
-    if body.signer != sender or body.view < state.view:
+    if body.signer != sender or body.view < state.view or body.epoch != state.rules.epoch:
         return
     if held is not None and held.message.body.view >= body.view:
         return
     try:
         state.view_changes[sender] = check_view_change(message, state.rules)
     except Invalid:
-        return
+        out.liars.append(sender)
 
 
-def on_new_view(state: ReplicaState, message: NewView, now: Now) -> None:
-    """Entered when it proves a later view, or the view that this replica waits for."""
+def on_new_view(state: ReplicaState, sender: int, message: NewView, out: Output, now: Now) -> None:
+    """Entered when it proves a later view, or the view that this replica waits for.
+
+    Whoever passes one on has checked it.
+    """
     body = message.body
     if body.view < state.view or (body.view == state.view and state.active):
+        return
+    if body.epoch != state.rules.epoch:
         return
     try:
         derived = check_new_view(message, state.rules, state.view_changes)
     except Invalid:
+        out.liars.append(sender)
         return
     resume_view(state, message, derived, now)
 
@@ -84,8 +90,9 @@ def on_own_view_change(state: ReplicaState, message: ViewChange, out: Output) ->
 
 def on_own_new_view(state: ReplicaState, message: NewView, out: Output, now: Now) -> None:
     """Our NEW-VIEW came back signed and logged: send it, and obey it like everyone."""
+    assert state.member is not None
     out.send.append(Send(message))
-    on_new_view(state, message, now)
+    on_new_view(state, state.member, message, out, now)
 
 
 def advance_view(state: ReplicaState, out: Output, now: Now) -> None:

@@ -179,6 +179,8 @@ class Output(msgspec.Struct):
     decided: list[Decided] = []
     catch_up: list[CatchUp] = []
     evidence: list[Evidence] = []
+    liars: list[int] = []
+    """Members that sent a signature or certificate which does not hold."""
     deadline_ms: int = 0
     """Monotonic time of the next `Tick`."""
 
@@ -192,4 +194,5 @@ class Output(msgspec.Struct):
             or self.decided
             or self.catch_up
             or self.evidence
+            or self.liars
         )

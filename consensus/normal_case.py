@@ -283,6 +283,7 @@ def _count(state: ReplicaState, slot: Slot, vote: Vote, out: Output) -> bool:
     key = state.rules.validators.members[vote.signer].key
     message = vote_hash(state.rules.chain_id, vote.payload)
     if not state.rules.is_valid(key, message, vote.signature):
+        out.liars.append(vote.signer)
         return False
     state.mark(vote)
     first = votes.add(vote)

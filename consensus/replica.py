@@ -159,11 +159,11 @@ class Replica:
             case Suspect() as message:
                 changing.on_suspect(state, sender, message, now)
             case ViewChange() as message:
-                changing.on_view_change(state, sender, message)
+                changing.on_view_change(state, sender, message, out)
             case NewView() as message:
-                changing.on_new_view(state, message, now)
+                changing.on_new_view(state, sender, message, out, now)
             case Status() as message:
-                out.send.extend(on_status(state, sender, message, now))
+                on_status(state, sender, message, out, now)
 
     def _on_signed(self, event: Signed, out: Output, now: Now) -> None:
         state = self.state

@@ -7,7 +7,7 @@ lets a laggard decide or catch up. At most one answer a peer each `ANSWER_MS`.
 
 from __future__ import annotations
 
-from consensus.effects import Now, Send
+from consensus.effects import Now, Output, Send
 from consensus.messages import Held, Message, PrePrepare, Status
 from consensus.normal_case import is_proposal_vote
 from consensus.replica_state import ReplicaState
@@ -39,26 +39,32 @@ def make_status(state: ReplicaState) -> Status:
     )
 
 
-def on_status(state: ReplicaState, sender: int, status: Status, now: Now) -> list[Send]:
-    """Learn from a peer's STATUS; answers with what it lacks of ours."""
+def on_status(state: ReplicaState, sender: int, status: Status, out: Output, now: Now) -> None:
+    """Learn from a peer's STATUS; send it what it lacks of ours."""
     if status.epoch != state.rules.epoch:
-        return []
-    if _learn_height(state, status):
+        return
+    try:
+        is_proved = _learn_height(state, status)
+    except Invalid:
+        out.liars.append(sender)
+        return
+    if is_proved:
         if state.height == 0 and sender not in state.status_from:
             state.next_status_ms = now.monotonic_ms  # the first block waits for this news
         state.status_from.add(sender)
         state.heard_by[sender] = status.heard
     last_ms = state.answered_ms.get(sender)
     if last_ms is not None and now.monotonic_ms < last_ms + ANSWER_MS:
-        return []
+        return
     lacking = _lacking(state, status)
     if lacking:
         state.answered_ms[sender] = now.monotonic_ms
-    return [Send(message, sender) for message in lacking]
+    out.send.extend([Send(message, sender) for message in lacking])
 
 
 def _learn_height(state: ReplicaState, status: Status) -> bool:
-    """A height counts only with its certificate; False where the claim is not proved."""
+    """A height counts only with its certificate; False where the claim comes without one of it.
+    Raises Invalid for one that does not hold."""
     if not status.certificate:
         return status.height == 0
     certificate = status.certificate[0]
@@ -67,10 +73,7 @@ def _learn_height(state: ReplicaState, status: Status) -> bool:
     if certificate.height <= state.known_height and certificate.height not in state.heights_open:
         return True
     if certificate.height not in state.certified:
-        try:
-            state.rules.check_final(certificate)
-        except Invalid:
-            return False
+        state.rules.check_final(certificate)
         state.learn_certificate(certificate)
     return True
 

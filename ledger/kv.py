@@ -225,8 +225,8 @@ class LevelDB(_LevelReader):
         if not (path / "CURRENT").is_file():
             raise StorageError(
                 f"The file CURRENT is missing in {path}, so the database there cannot be read. "
-                "Restore the directory from a backup, or make a new one with `marsa node init` "
-                "and let it catch up. Nothing was changed."
+                "Let `marsa node reset` delete the chain and start the node: it copies the chain "
+                "from its peers. Nothing was changed."
             )
         if not cls.is_made(path):
             raise NoSecondDatabase(path)
@@ -461,8 +461,9 @@ def _refusal(path: Path, error: Exception) -> StorageError:
             "data directory."
         )
     return StorageError(
-        f"Cannot open the database {path}: {text}. If it is damaged, restore it from a backup, or "
-        "make a new one with `marsa node init` and let it catch up; it is never repaired in place."
+        f"Cannot open the database {path}: {text}. If it is damaged, let `marsa node reset` delete "
+        "the chain and start the node: it copies the chain from its peers; it is never repaired in "
+        "place."
     )
 
 

@@ -91,8 +91,8 @@ IMPORT_KEY: Final = META + b"import"
 RANK_TRANSACTIONS: Final = 1 << 31
 
 ADVICE: Final = (
-    "stop this node, move its database directory aside, make a new one with `marsa node init` and"
-    " let it copy the chain from its peers; it is never repaired in place"
+    "stop this node, let `marsa node reset` delete its chain and start it: it copies the chain from"
+    " its peers; it is never repaired in place"
 )
 
 
@@ -121,8 +121,7 @@ class UnfinishedImport(StorageError):
     def __init__(self) -> None:
         super().__init__(
             "the database is a snapshot that was imported in part, no chain yet; let the node go on"
-            " with the import, or move the directory aside and make a new one with"
-            " `marsa node init`"
+            " with the import, or let `marsa node reset` delete what it has"
         )
 
 

@@ -36,6 +36,9 @@ class Accountability:
 
     def __init__(self, chain_id: bytes, witnesses: Witnesses) -> None:
         self.accusations: list[SignedTransaction] = []
+        self.liars: list[bytes] = []
+        """Keys, one for each signature or certificate that does not hold: no evidence, since nobody
+        signed it, but a bad message. They wait for whoever knows the links."""
         self._put_off: deque[SignedTransaction] = deque(maxlen=ACCUSED_MAX)  # there was no room
         self._witnesses = witnesses
         self._made = Accusations(chain_id)

@@ -213,11 +213,9 @@ class Driver:
                 self._after_engine()
                 await asyncio.sleep(0.001)
                 continue
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
 
     async def run_inbox(self) -> None:
@@ -436,6 +434,10 @@ class Driver:
                     if not future.done():
                         future.set_result(None)
             self._announce()
+        liars, self.engine.accountability.liars = self.engine.accountability.liars, []
+        for key in liars:
+            if self.network is not None:
+                self.network.penalise(self.directory.identity(key), "false proof")
         if self.engine.accountability.offer(self._refusal):
             self._use_admitted()
             self._push()

@@ -305,8 +305,8 @@ class Engine:
             for ask in output.catch_up:
                 self.sync.want(self._key_of(ask.member), ask.certificate)
             for conflict in output.evidence:
-                height = self.chain.height
-                self.accountability.found(conflict, self.validators, height, now)
+                self.accountability.found(conflict, self.validators, self.chain.height, now)
+            self.accountability.liars += map(self._key_of, output.liars)
         for output in outputs:  # last, for the end of an epoch ends all of this
             for decided in output.decided:
                 self._append(decided, now)

@@ -45,6 +45,7 @@ from p2p.limits import LinkLimits
 from p2p.listener import SocketSlots, accept_forever, bind
 from p2p.peer import Clock, Peer, PeerStats
 from p2p.peer_table import PeerTable, Placed
+from p2p.points import BAD_FRAME_POINTS
 from p2p.refusals import Failure, Refusals
 from p2p.streams import Stream, accept_tls, dial_tls, read_frame
 from p2p.wire import HANDSHAKE_SIZES
@@ -167,6 +168,12 @@ class Network:
             for peer in self._table.links()
             if self.is_observer or peer.may_consensus
         )
+
+    def penalise(self, identity: str, why: str) -> None:
+        """Charge a peer for a message that proved bad after it was taken."""
+        peer = self._table.get(identity)
+        if peer is not None:
+            peer.penalise(BAD_FRAME_POINTS, why)
 
     def peers(self) -> list[Peer]:
         """Every link that is up, by identity."""

@@ -1,7 +1,7 @@
 """Numbers of the compute coin that all nodes of a chain share, each inside bounds that are code.
 
 Times are in milliseconds of the ledger clock unless a line says otherwise. A devnet shortens them;
-none may be below a minute.
+none may be below a minute but the tick of a session.
 """
 
 from __future__ import annotations

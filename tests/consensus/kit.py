@@ -207,6 +207,7 @@ class Member:
             self.output.decided += output.decided
             self.output.evidence += output.evidence
             self.output.catch_up += output.catch_up
+            self.output.liars += output.liars
             self.output.execute += output.execute
             self.output.votes += output.votes
             self.output.deadline_ms = output.deadline_ms

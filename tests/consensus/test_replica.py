@@ -20,6 +20,7 @@ from consensus.effects import (
 from consensus.messages import (
     Commit,
     Held,
+    Message,
     NewViewBody,
     Prepare,
     PrePrepare,
@@ -204,6 +205,59 @@ def test_a_view_change_with_a_wrong_signature_moves_nobody() -> None:
     backup.hear(1, new_view)
     assert (backup.state.view, backup.state.active) == (0, True)
     assert backup.state.view_changes == {}
+
+
+FALSE_VOTE = msgspec.structs.replace(KIT.vote(3, PREPARE, TWO), signature=bytes(64))
+FALSE_PROPOSAL = msgspec.structs.replace(KIT.pre_prepare(TWO), signature=bytes(64))
+FALSE_CERTIFICATE = KIT.certificate(COMMIT, TWO, signers=[0, 1])
+CHANGES = tuple(KIT.view_change(signer, 1, base=ONE) for signer in (0, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("sender", "message"),
+    [
+        (3, FALSE_VOTE),
+        (0, FALSE_PROPOSAL),
+        (3, KIT.view_change(3, 1, base=TWO, base_certificate=(FALSE_CERTIFICATE,))),
+        (3, msgspec.structs.replace(KIT.view_change(3, 1, base=ONE), signature=bytes(64))),
+        (1, msgspec.structs.replace(KIT.new_view(1, CHANGES), signature=bytes(64))),
+        (1, KIT.new_view(1, CHANGES[:2])),
+        (3, KIT.status(TWO, certificate=(FALSE_CERTIFICATE,))),
+    ],
+)
+def test_who_sends_a_false_proof_is_named(sender: int, message: Message) -> None:
+    """A signature or certificate that does not hold costs time, so its sender pays."""
+    assert backup_above_one().hear(sender, message).liars == [sender]
+
+
+@pytest.mark.parametrize(
+    ("sender", "message"),
+    [
+        (3, KIT.vote(3, PREPARE, TWO)),
+        (3, KIT.vote(2, PREPARE, TWO, claim=2)),
+        (3, msgspec.structs.replace(FALSE_VOTE, epoch=1)),
+        (0, KIT.pre_prepare(TWO)),
+        (3, KIT.view_change(3, 1, base=ONE, epoch=1)),
+        (3, KIT.view_change(3, 1, base=ONE)),
+        (1, KIT.new_view(1, CHANGES, epoch=1)),
+        (3, KIT.new_view(1, CHANGES)),
+        (3, KIT.status(TWO, epoch=1, certificate=(FALSE_CERTIFICATE,))),
+        (3, KIT.status(TWO)),
+    ],
+)
+def test_what_is_old_or_not_meant_for_this_epoch_names_nobody(
+    sender: int, message: Message
+) -> None:
+    """Honest members say such things around the end of an epoch; and what holds harms nobody."""
+    assert backup_above_one().hear(sender, message).liars == []
+
+
+def test_a_false_vote_that_was_parked_names_its_sender_later() -> None:
+    """When its view begins, whoever's message it was that began it."""
+    backup = backup_above_one()
+    vote = msgspec.structs.replace(KIT.vote(3, PREPARE, TWO, view=1), signature=bytes(64))
+    assert backup.hear(3, vote).liars == []
+    assert backup.hear(1, KIT.new_view(1, CHANGES)).liars == [3]
 
 
 def test_of_two_view_changes_for_one_view_the_first_counts() -> None:

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from consensus.effects import Now
+from consensus.messages import Prepare, make_vote
 from consensus.view_change import Rules
 from ledger import codec
-from ledger.block import COMMIT, Certificate, IsValid
+from ledger.block import COMMIT, PREPARE, Certificate, IsValid, VotePayload, vote_hash
 from ledger.chain import Chain
 from ledger.codec import encode_payload
 from ledger.crypto import verify
@@ -284,6 +285,10 @@ class Rumour:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.pushed: list[bytes] = []
+        self.charged: list[str] = []
+
+    def penalise(self, identity: str, why: str) -> None:
+        self.charged.append(f"{identity}: {why}")
 
     def key_in_use_at(self) -> Sequence[str]:
         return self.names
@@ -360,6 +365,23 @@ async def test_f_plus_one_are_believed_that_the_key_runs_elsewhere(
     assert f"{', '.join(sorted(names[1:3]))} refused this one" in caplog.text
     assert OTHER_PROCESS in caplog.text
     assert "marsa node recover" in caplog.text
+
+
+async def test_a_false_proof_costs_its_sender_points(shell: Shell) -> None:
+    """A vote whose signature does not hold is charged to the link of its member, each time; a good
+    one to nobody."""
+    engine = shell.driver.engine
+    shell.driver.network = network = Rumour([])
+    payload = VotePayload(0, PREPARE, 0, 1, b"\x07" * 32)
+    message = vote_hash(engine.chain.chain_id, payload)
+    by_name = {member.licence: index for index, member in enumerate(engine.validators.members)}
+    signatures = {"val1": bytes(64), "val2": key("val2/consensus").sign(message)}
+    for name, signature in signatures.items():
+        vote = codec.encode(make_vote(payload, by_name[name], signature))
+        peer = SimpleNamespace(identity=name, may_consensus=True)
+        shell.driver.on_frame(peer, Prepare.TYPE, vote)
+        shell.driver.on_frame(peer, Prepare.TYPE, vote)
+    assert network.charged == ["val1: false proof"] * 2
 
 
 async def test_the_clock_is_judged_by_the_newest_block(

@@ -12,6 +12,7 @@ from p2p import wire
 from p2p.frames import encode_frame
 from p2p.handshake import Admission, LocalNode, RefusedReason, Role, hello_frame, read_refusal
 from p2p.network import SEEN_S, Endpoint
+from p2p.points import BAD_FRAME_POINTS, POINTS_MAX
 from p2p.streams import dial_tls, read_frame
 from p2p.wire import HANDSHAKE_SIZES
 from tests.p2p.harness import (
@@ -65,6 +66,27 @@ def test_four_nodes_mesh(run, tmp_path: Path) -> None:
             assert all(s.sent_bytes > 0 and s.queued_bytes == 0 for s in stats)
             assert nodes[0].network.linked() == ["val1", "val2", "val3"]
             assert nodes[0].network.unauthenticated == 0
+
+    run(story())
+
+
+def test_a_peer_is_charged_for_what_proved_bad_later(run, tmp_path: Path) -> None:
+    """As for a bad frame: the sixth in short order closes the link, which stays away for a while;
+    whoever is not linked is charged nothing."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            nodes = start_mesh(world)
+            await meshed(nodes)
+            network, peer = nodes[0].network, nodes[0].peer("val2")
+            network.penalise("nobody", "false proof")
+            for _ in range(POINTS_MAX // BAD_FRAME_POINTS):
+                network.penalise("val2", "false proof")
+            assert (peer.closed_because, peer.stats().points) == ("", POINTS_MAX)
+            network.penalise("val2", "false proof")
+            assert peer.closed_because == "misbehaved: false proof"
+            await until(lambda: "val2" not in nodes[0].linked(), "the link ended")
+            assert set(nodes[0].linked()) == {"val1", "val3"}
 
     run(story())
 

@@ -24,6 +24,7 @@ from ledger.block import (
 from ledger.chain import Chain
 from ledger.errors import InvariantBroken
 from ledger.invariants import recount
+from ledger.mempool import BYTES_MAX as POOL_BYTES_MAX
 from ledger.mempool import TRANSACTIONS_MAX as POOL_TRANSACTIONS_MAX
 from ledger.object_tree import ObjectTree
 from ledger.objects import value_hash
@@ -31,7 +32,9 @@ from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
 from ledger.transaction import SignedTransaction
 from node.engine import Engine
+from node.epochs import EARLY_MAX
 from node.fetching import RANGE_BLOCKS_MAX
+from node.sync import CLAIMS_MAX
 from tests.sim.reference import NotValid, Reference, reference_quorum
 from tests.sim.world import SimWorld
 
@@ -50,6 +53,10 @@ BOUNDED = (
     "sync",
     "inbox",
     "pool",
+    "bytes of the pool",
+    "early messages",
+    "claims",
+    "failed peers",
 )
 PREPARED_OF_A_LOG_MAX = 10_000
 """More than the logs of a run hold."""
@@ -242,6 +249,10 @@ class Checkers:
             len(engine.sync._waiting),
             len(engine._inbox),
             len(engine.mempool),
+            engine.mempool.size_bytes,
+            len(engine._early),
+            len(engine.sync._claims),
+            len(engine.sync._failed),
         )
         limits = _limits(engine.validators.n, state.window, whole)
         if any(map(gt, sizes, limits)):
@@ -271,4 +282,8 @@ def _limits(n: int, window: int, whole: bool) -> tuple[int, ...]:
         RANGE_BLOCKS_MAX,
         0,
         POOL_TRANSACTIONS_MAX,
+        POOL_BYTES_MAX,
+        EARLY_MAX,
+        CLAIMS_MAX,
+        CLAIMS_MAX + n,
     )

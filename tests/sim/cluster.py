@@ -14,6 +14,7 @@ from consensus.replica_state import ReplicaBroken
 from ledger.errors import InvariantBroken
 from ledger.transaction import SignedTransaction
 from node import wal
+from node.engine import Engine
 from node.vote_guard import Permission
 from tests.sim.byzantine import Saboteur
 from tests.sim.checkers import Checkers, Violation
@@ -345,6 +346,8 @@ class Cluster:
             return
         if engine.finalized:
             engine.accountability.block_came()
+        if engine.accountability.liars:
+            self._judge_liars(node, engine)
         if node.book is not None and engine.accountability.accusations:
             self.timeline.after(1, lambda: self.act(node, "accuses", node.accuse))
         if node.lag_ms:
@@ -363,6 +366,14 @@ class Cluster:
                 detail = f"asks to be woken at {node.wake_ms}, it is {self.now_ms}"
                 raise Violation("busy loop", f"node {node.address}", detail)
         self._schedule(node)
+
+    def _judge_liars(self, node: SimNode, engine: Engine) -> None:
+        """Who is charged for a false proof is evil: honest members send none, whatever happens."""
+        for key in engine.accountability.liars:
+            if node.book is not None and self.world.machine(key) not in self.plan.evil:
+                detail = f"is charged for a false proof by node {node.address}"
+                raise Violation("honest", f"node {self.world.machine(key)}", detail)
+        engine.accountability.liars.clear()
 
     def _final(self, node: SimNode, transactions: list[SignedTransaction]) -> None:
         height = node.engine.chain.height if node.engine else 0

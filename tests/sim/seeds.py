@@ -1,7 +1,7 @@
 """The seeds of every test run: in parts, because each test file goes to one process.
 
 One in twenty-five runs again in a process that orders its sets otherwise, and must leave the same
-trace: else no failure could be replayed. A campaign runs all of them twice.
+trace: else no failure could be replayed. A campaign runs one chunk in nine twice.
 """
 
 from __future__ import annotations

@@ -16,5 +16,5 @@ def test_seeds_pass_every_checker(start: int) -> None:
 
 
 def test_traces_are_the_same_under_another_hash_seed() -> None:
-    """A tenth of these seeds runs once more in a process that orders its sets otherwise."""
+    """One in 25 of these seeds runs once more in a process that orders its sets otherwise."""
     check_again(PART)

@@ -21,6 +21,6 @@ def audit_boot(chain: Chain, is_valid: IsValid = verify) -> None:
 PLANTED = Planted(
     target="ledger.boot_audit:audit_boot",
     wrong=audit_boot,
-    checkers=("stored chain", "certificate", "agreement"),
+    checkers=("stored chain", "certificate", "agreement", "honest"),
     focus=bad_disk(Weak.FLIPPED),
 )
