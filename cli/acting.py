@@ -139,7 +139,7 @@ def spend(
     wish = Wish(amount=amount, to=None, change_lock=holder.locks[0], asset=asset, taken=taken)
     with reservations(payments.now_ms()) as held:
         holding = payments.make_holding(holder, coins, held)
-        draft = plan(terms, holding, wish, seed=terms.expires_at_ms)
+        draft = plan(terms, holding, wish)
         held.add([coin.outpoint for coin in draft.coins], terms.expires_at_ms)
     announce(draft, draft.body.operations[0])
     unlock = holder.unlock

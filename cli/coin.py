@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ledger.amounts import format_amount
 if TYPE_CHECKING:
     from ledger.crypto import SigningKey
     from node.api import schemas
+    from node.api.economy_schemas import Issuer
 
 _TABLE = {
     "quote": ("cli.coin_quote:quote", "Would this much be minted now, and why not?"),
@@ -156,7 +158,7 @@ def burn(
 ) -> None:
     """As a payment to nobody. Play money of a devnet is burned without a question."""
     from cli import accounts, nodes
-    from cli.wallet.payment import Wish
+    from cli.wallet.payment import Wish, plan
 
     units = parse_amount(amount)
     wait_ms = None if no_wait else parse_duration(wait)
@@ -173,7 +175,7 @@ def burn(
         pay(
             node,
             holder,
-            wish,
+            partial(plan, wish=wish),
             memo=memo,
             to="nobody (burned)",
             dry_run=dry_run,
@@ -235,7 +237,7 @@ def _supply_text(height: int, rows: list[schemas.IssuerReserve]) -> str:
     return f"{shown}\ntotal supply {total} at height {height}"
 
 
-def _treasury_key(issuer: schemas.Issuer, chain_id: str) -> SigningKey:
+def _treasury_key(issuer: Issuer, chain_id: str) -> SigningKey:
     """Of a devnet here; raises CliError for one that is not in force."""
     from cli import accounts
 

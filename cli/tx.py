@@ -5,6 +5,8 @@ What several sign together is in `cli.tx_create`, `cli.tx_lock` and `cli.tx_ptx`
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from cli.accounts import Holder
     from cli.nodes import Node
     from cli.payments import Outcome
-    from cli.wallet.build import Draft
-    from cli.wallet.payment import Holding, Wish
+    from cli.wallet.build import Draft, Terms
+    from cli.wallet.payment import Holding
     from node.api import schemas
     from node.api.transaction_forms import TransactionForm
 
@@ -102,7 +104,7 @@ def send(
 ) -> None:
     """Plan, show the txid, sign, send, wait."""
     from cli import accounts, nodes
-    from cli.wallet.payment import Wish
+    from cli.wallet.payment import Wish, plan
 
     units = parse_amount(amount)
     wait_ms = None if no_wait else parse_duration(wait)
@@ -125,13 +127,14 @@ def send(
             mix=mix,
             only=only,
         )
-        pay(node, holder, wish, memo=memo, to=to, dry_run=dry_run, wait_ms=wait_ms)
+        planned = partial(plan, wish=wish)
+        pay(node, holder, planned, memo=memo, to=to, dry_run=dry_run, wait_ms=wait_ms)
 
 
 def pay(
     node: Node,
     holder: Holder,
-    wish: Wish,
+    planned: Callable[[Terms, Holding], Draft],
     *,
     memo: str | None,
     to: str,
@@ -139,16 +142,16 @@ def pay(
     wait_ms: int | None,
     schema: str = "marsa.tx.send/1",
 ) -> None:
-    """The common course of `tx send` and `coin burn`; `to` names the receiver for people."""
+    """The common course of `tx send`, `coin burn` and `wallet merge`; `to` names the receiver for
+    people."""
     from cli import payments
-    from cli.wallet.payment import plan
     from cli.wallet.reservations import reservations
 
     terms = payments.make_terms(node, memo)
     coins = payments.fetch_coins(node, holder)
     with reservations(payments.now_ms()) as held:
         holding = payments.make_holding(holder, coins, held)
-        draft = plan(terms, holding, wish, seed=terms.expires_at_ms)
+        draft = planned(terms, holding)
         if not dry_run:
             held.add([coin.outpoint for coin in draft.coins], terms.expires_at_ms)
     if dry_run:

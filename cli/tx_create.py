@@ -104,7 +104,7 @@ def _write(node: Node, file: Path, owner: Owner, wish: Wish, memo: str | None, d
     coins = payments.fetch_coins(node, owner)
     with reservations(payments.now_ms()) as held:
         holding = payments.make_holding(owner, coins, held)
-        draft = plan(terms, holding, wish, seed=terms.expires_at_ms)
+        draft = plan(terms, holding, wish)
         held.add([coin.outpoint for coin in draft.coins], terms.expires_at_ms)
         tx_file.create(file, ptx.create(draft.body, node.params.network, draft.conditions))
     value = {

@@ -30,6 +30,7 @@ _TABLE = {
     "balance": ("cli.wallet_queries:balance", "Coins held, issuer by issuer."),
     "coins": ("cli.wallet_queries:coins", "Unspent coins, one by one."),
     "history": ("cli.wallet_queries:history", "Transactions that moved its coins."),
+    "merge": ("cli.wallet_merge:merge", "Turn many small coins of one issuer into one."),
     "sign-message": ("cli.wallet_messages:sign_message", "Prove that an address is yours."),
     "verify-message": ("cli.wallet_messages:verify_message", "Check such a proof."),
 }

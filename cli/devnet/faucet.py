@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from cli.accounts import find_holder, resolve_address
 from cli.client import Client
 from cli.devnet import control
@@ -10,7 +12,7 @@ from cli.devnet.state import Place
 from cli.errors import CliError, ExitCode
 from cli.nodes import Node, errors_mapped
 from cli.tx import pay
-from cli.wallet.payment import Wish
+from cli.wallet.payment import Wish, plan
 
 WAIT_MS = 10_000
 
@@ -37,7 +39,7 @@ def fund(place: Place, address: str, amount: int, issuer: str | None) -> None:
         pay(
             node,
             holder,
-            wish,
+            partial(plan, wish=wish),
             memo=None,
             to=address,
             dry_run=False,

@@ -218,6 +218,19 @@ def draft_exact(
     return None
 
 
+def draft_merged(
+    terms: Terms, coins: Sequence[Coin], conditions: Conditions, lock: bytes
+) -> Draft | None:
+    """All of these coins, of one asset, in one output; None when they are not worth the fee."""
+    asset, worth = coins[0].asset, selection.total(coins)
+    whole = Payment((Part(asset, worth),), lock, lock)
+    fee = _fee(terms, _body(terms, coins, whole, {}, worth), coins, conditions)
+    if fee >= worth:
+        return None
+    merged = replace(whole, parts=(Part(asset, worth - fee),))
+    return draft_exact(terms, coins, conditions, merged)
+
+
 def draft_mint(
     terms: Terms, *, issuer: str, key: bytes, lane: int, number: int, amount: int, to: bytes
 ) -> Draft:

@@ -22,6 +22,7 @@ from cli.wallet.build import (
     Terms,
     burned,
     draft_exact,
+    draft_merged,
     draft_mixed,
     draft_single,
 )
@@ -65,8 +66,9 @@ class Wish:
     """Outpoints to spend, all of them, instead of a selection."""
 
 
-def plan(terms: Terms, holding: Holding, wish: Wish, *, seed: int) -> Draft:
+def plan(terms: Terms, holding: Holding, wish: Wish) -> Draft:
     """The draft of what was asked for; raises CliError with what is missing."""
+    seed = terms.expires_at_ms
     if wish.only:
         return _plan_given(terms, holding, wish)
     if wish.mix:
@@ -84,6 +86,29 @@ def plan(terms: Terms, holding: Holding, wish: Wish, *, seed: int) -> Draft:
     draft = draft_single(terms, holding.free, holding.conditions, payment, seed=seed)
     if draft is None:
         raise _why_not(terms, holding, wish)
+    return draft
+
+
+def plan_merge(terms: Terms, holding: Holding, asset: bytes | None) -> Draft:
+    """The smallest coins of one asset, as many as a transaction may spend, become one at the
+    holder's first address; without a choice those of the asset in most coins.
+
+    Raises CliError where there are not two that are free and worth more than spending them costs.
+    """
+    worthy = [coin for coin in holding.free if coin.amount > terms.dust]
+    count = Counter(coin.asset for coin in worthy if asset in (None, coin.asset))
+    most = min(count, key=lambda item: (-count[item], item), default=None)
+    chosen = sorted(coin for coin in worthy if coin.asset == most)[:INPUTS_MAX]
+    draft = None
+    if len(chosen) > 1:
+        lock = next(iter(holding.conditions))
+        draft = draft_merged(terms, chosen, holding.conditions, lock)
+    if draft is None:
+        raise not_found(
+            "nothing_to_merge",
+            f"{holding.name} has no two coins of one issuer that are free and worth the fee",
+            f"marsa wallet coins {holding.name}",
+        )
     return draft
 
 

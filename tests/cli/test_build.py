@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cli.errors import CliError
 from cli.wallet import build
-from cli.wallet.payment import Holding, Wish, plan
-from cli.wallet.selection import Coin
+from cli.wallet.payment import Holding, Wish, plan, plan_merge
+from cli.wallet.selection import INPUTS_MAX, Coin
 from ledger.crypto import SigningKey
 from ledger.locks import Condition, Key, Moment, is_satisfied, lock_hash
 from ledger.transaction import FeeSchedule, asset_id, check_signatures, check_stateless
@@ -63,7 +63,7 @@ def check_as_a_node(draft: build.Draft) -> None:
 
 def test_pays_one_asset_with_change() -> None:
     """One coin of 10, 4 sent: two outputs, change to the holder, fee as the schedule says."""
-    draft = plan(TERMS, holding(coins((0, 10 * COIN))), wish(4 * COIN), seed=1)
+    draft = plan(TERMS, holding(coins((0, 10 * COIN))), wish(4 * COIN))
     first, change = draft.body.outputs
     assert (first.lock, first.amount) == (TO, 4 * COIN)
     assert (change.lock, change.amount) == (LOCKS[0], 6 * COIN - draft.fee)
@@ -74,8 +74,8 @@ def test_pays_one_asset_with_change() -> None:
 def test_takes_the_asset_of_which_most_is_held() -> None:
     """Without a choice the largest holding pays, also its fee; with one, the chosen asset does."""
     own = holding(coins((0, 3 * COIN), (1, 9 * COIN), (0, 4 * COIN)))
-    assert plan(TERMS, own, wish(COIN), seed=1).parts[0].asset == ASSETS[1]
-    chosen = plan(TERMS, own, wish(COIN, asset=ASSETS[0]), seed=1)
+    assert plan(TERMS, own, wish(COIN)).parts[0].asset == ASSETS[1]
+    chosen = plan(TERMS, own, wish(COIN, asset=ASSETS[0]))
     assert chosen.parts[0].asset == chosen.body.fee.asset == ASSETS[0]
 
 
@@ -87,11 +87,40 @@ def test_sends_the_last_unit() -> None:
         for fee in range(300, 2_000)
         if build.draft_exact(TERMS, own, CONDITIONS, payment(3 * COIN - fee)) is not None
     )
-    draft = plan(TERMS, holding(own), wish(3 * COIN - fee), seed=1)
+    draft = plan(TERMS, holding(own), wish(3 * COIN - fee))
     assert draft.fee == fee and not draft.change
     check_as_a_node(draft)
     with pytest.raises(CliError, match="insufficient_funds"):
-        plan(TERMS, holding(own), wish(3 * COIN - fee + 1), seed=1)
+        plan(TERMS, holding(own), wish(3 * COIN - fee + 1))
+
+
+def test_merges_the_smallest_coins_of_the_asset_in_most_coins() -> None:
+    """As many as fit, into one output at the first lock, with nothing left over but the fee."""
+    own = coins((1, 900 * COIN), *((0, COIN + 1_000 * number) for number in range(70)))
+    draft = plan_merge(TERMS, holding(own, 1), None)
+    assert {coin.outpoint for coin in draft.coins} == {coin.outpoint for coin in own[2:66]}
+    assert len(draft.coins) == INPUTS_MAX and not draft.change
+    (merged,) = draft.body.outputs
+    assert (merged.asset, merged.lock) == (ASSETS[0], LOCKS[0])
+    assert merged.amount == sum(coin.amount for coin in draft.coins) - draft.fee
+    check_as_a_node(draft)
+
+
+@pytest.mark.parametrize(
+    ("held", "asset"),
+    [
+        ([], None),
+        ([(0, COIN)], None),
+        ([(0, COIN), (1, COIN)], None),
+        ([(0, COIN), (0, COIN), (1, COIN)], 1),
+        ([(0, COIN), (0, TERMS.dust)], None),
+        ([(0, TERMS.dust + 1), (0, TERMS.dust + 1)], None),
+    ],
+)
+def test_what_is_not_worth_merging(held: list[tuple[int, int]], asset: int | None) -> None:
+    """One coin an asset, dust, coins that do not pay for the transaction."""
+    with pytest.raises(CliError, match="nothing_to_merge"):
+        plan_merge(TERMS, holding(coins(*held)), None if asset is None else ASSETS[asset])
 
 
 def payment(amount: int) -> build.Payment:
@@ -115,7 +144,7 @@ def test_says_why_it_cannot_pay(
 ) -> None:
     """Nothing there, on its way, spread over assets, spread over coins: four different codes."""
     with pytest.raises(CliError) as caught:
-        plan(TERMS, holding(coins(*held), *reserved), wish(amount), seed=1)
+        plan(TERMS, holding(coins(*held), *reserved), wish(amount))
     assert caught.value.code == code
     assert caught.value.hint
     if code == "insufficient_single_asset":
@@ -125,29 +154,29 @@ def test_says_why_it_cannot_pay(
 def test_mix_pays_with_several_assets() -> None:
     """5 of 3 + 3 + 1: two assets suffice, one output each to the receiver, parts add up."""
     own = holding(coins((0, 3 * COIN), (1, 3 * COIN), (2, COIN)))
-    draft = plan(TERMS, own, wish(5 * COIN, mix=True), seed=1)
+    draft = plan(TERMS, own, wish(5 * COIN, mix=True))
     assert sum(part.amount for part in draft.parts) == 5 * COIN
     assert len(draft.parts) == 2
     check_as_a_node(draft)
     with pytest.raises(CliError, match="insufficient_funds"):
-        plan(TERMS, own, wish(7 * COIN, mix=True), seed=1)
+        plan(TERMS, own, wish(7 * COIN, mix=True))
 
 
 def test_given_coins_are_spent_and_no_others() -> None:
     """--coin: all of the given coins, even if a selection would take another."""
     own = coins((0, COIN), (0, 2 * COIN), (0, 50 * COIN))
     only = (own[0].outpoint, own[1].outpoint)
-    draft = plan(TERMS, holding(own, 0), wish(COIN, only=only), seed=1)
+    draft = plan(TERMS, holding(own, 0), wish(COIN, only=only))
     assert {coin.outpoint for coin in draft.coins} == set(only)
     check_as_a_node(draft)
     with pytest.raises(CliError, match="unknown_coin"):
-        plan(TERMS, holding(own), wish(COIN, only=((b"\xee" * 32, 0),)), seed=1)
+        plan(TERMS, holding(own), wish(COIN, only=((b"\xee" * 32, 0),)))
 
 
 def test_burns_without_an_output_to_anybody() -> None:
     """`to` None makes a burn operation; only change is put out."""
     burn = Wish(amount=COIN, to=None, change_lock=LOCKS[0])
-    draft = plan(TERMS, holding(coins((0, 5 * COIN))), burn, seed=1)
+    draft = plan(TERMS, holding(coins((0, 5 * COIN))), burn)
     assert [output.lock for output in draft.body.outputs] == [LOCKS[0]]
     assert draft.body.operations[0].amount == COIN
     check_as_a_node(draft)
@@ -178,7 +207,7 @@ def test_every_draft_conserves_and_is_taken_by_a_node(
     for asset, worth in held:
         by_asset[asset] += worth
     try:
-        draft = plan(TERMS, own, wish(amount, mix=mix), seed=3)
+        draft = plan(TERMS, own, wish(amount, mix=mix))
     except CliError as error:
         room = 8_000  # above any fee of 25 inputs, three outputs and three signatures
         held_enough = sum(by_asset.values()) if mix else max(by_asset.values(), default=0)

@@ -177,6 +177,23 @@ def test_wallet_receives_and_sends(
     )
 
 
+def test_wallet_merges_its_coins(marsa: Marsa, node: LiveNode, password_file: Path) -> None:
+    """Three coins become one, less the fee; of one coin nothing is left to merge."""
+    password = ("--password-file", password_file)
+    pot = marsa("wallet", "new", "savings", *password, "--json").json["address"]
+    for amount in ("1", "2", "3"):
+        assert marsa("tx", "send", pot, amount, "--from", "alice", "--issuer", ISSUER).code == 0
+    merge = ("wallet", "merge", "savings")
+    dry = marsa(*merge, "--dry-run", "--json").json
+    assert (dry["status"], dry["schema"]) == ("draft", "marsa.wallet.merge/1")
+    assert code_of(marsa(*merge, "--json")) == (ExitCode.LOCKED, "password_needed")
+    merged = marsa(*merge, "--issuer", ISSUER, *password, "--json").json
+    (left,) = marsa("wallet", "coins", "savings", "--json").json["coins"]
+    assert (merged["txid"], merged["amount"]) == (left["txid"], left["amount"])
+    assert int(merged["amount"]) + int(merged["fee"]) == 6 * COIN
+    assert code_of(marsa(*merge, *password, "--json")) == (ExitCode.NOT_FOUND, "nothing_to_merge")
+
+
 def test_proof_verifies_offline_and_fails_when_changed(
     marsa: Marsa, node: LiveNode, tmp_path: Path
 ) -> None:
