@@ -249,12 +249,12 @@ def asset(name: str) -> Call[schemas.Asset]:
     return _get(schemas.Asset, "assets", name)
 
 
-def issuers() -> Call[Page[schemas.Issuer]]:
-    return _list(schemas.Issuer, "issuers")
+def issuers() -> Call[Page[economy_schemas.Issuer]]:
+    return _list(economy_schemas.Issuer, "issuers")
 
 
-def issuer(name: str) -> Call[schemas.Issuer]:
-    return _get(schemas.Issuer, "issuers", name)
+def issuer(name: str) -> Call[economy_schemas.Issuer]:
+    return _get(economy_schemas.Issuer, "issuers", name)
 
 
 def backing(name: str) -> Call[economy_schemas.Backing]:

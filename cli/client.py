@@ -25,7 +25,7 @@ from cli.client_errors import ClientError as ClientError
 from cli.client_errors import Timeout as Timeout
 from cli.client_errors import Unreachable as Unreachable
 from cli.events import Event, listen
-from node.api import consensus_schemas, epoch_schemas, node_schemas, schemas
+from node.api import consensus_schemas, economy_schemas, epoch_schemas, node_schemas, schemas
 from node.api.event_schemas import Topic
 from node.api.schemas import Page
 
@@ -187,10 +187,10 @@ class Client:
     def asset(self, asset: str) -> schemas.Asset:
         return self.ask(calls.asset(asset))
 
-    def issuers(self) -> Page[schemas.Issuer]:
+    def issuers(self) -> Page[economy_schemas.Issuer]:
         return self.ask(calls.issuers())
 
-    def issuer(self, issuer: str) -> schemas.Issuer:
+    def issuer(self, issuer: str) -> economy_schemas.Issuer:
         return self.ask(calls.issuer(issuer))
 
     @property

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from ledger import codec
+from ledger.catalogue import allowed
 from ledger.draft import Draft
+from ledger.economy import reserve
 from ledger.economy.issuance import Lane
 from ledger.economy.licence import Licence
 from ledger.economy.reserve import Reserve, Solvency
@@ -13,9 +17,11 @@ from ledger.objects import LedgerClock, decode, key_of, load, load_all, load_one
 from ledger.operations import TREASURY
 from ledger.reasons import Reason
 from ledger.registers import LICENCES, RESERVES, name
+from ledger.times import rfc3339
 from node.api import schemas
 from node.api.blocks import certified
 from node.api.convert import read_hash
+from node.api.economy_schemas import Issuer
 from node.api.problems import ApiCode, not_found
 from node.api.reply import answer
 from node.api.request import SERVICES, read_query
@@ -34,10 +40,10 @@ async def get_asset(request: web.Request) -> web.Response:
     """One issuer's coin, by its id."""
     read_query(request)
     asset = read_hash(request.match_info["asset"], "the asset")
-    reserve = load(request.app[SERVICES].chain, Reserve, asset)
-    if reserve is None:
+    held = load(request.app[SERVICES].chain, Reserve, asset)
+    if held is None:
         raise not_found(f"no asset {asset.hex()}")
-    return answer(_asset(reserve))
+    return answer(_asset(held))
 
 
 async def get_issuers(request: web.Request) -> web.Response:
@@ -46,9 +52,9 @@ async def get_issuers(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     draft = now(services)
     items = [
-        _issuer(services, licence, reserve)
-        for reserve in RESERVES.all(draft)
-        if (licence := LICENCES.get(draft, name(reserve.issuer))) is not None
+        _issuer(services, draft, licence, held)
+        for held in RESERVES.all(draft)
+        if (licence := LICENCES.get(draft, name(held.issuer))) is not None
     ]
     return answer(schemas.Page(items=sorted(items, key=lambda item: item.id)))
 
@@ -58,11 +64,11 @@ async def get_issuer(request: web.Request) -> web.Response:
     read_query(request)
     services, issuer = request.app[SERVICES], request.match_info["issuer"]
     draft = now(services)
-    for reserve in RESERVES.all(draft):
-        if reserve.issuer == issuer:
+    for held in RESERVES.all(draft):
+        if held.issuer == issuer:
             licence = LICENCES.get(draft, name(issuer))
             if licence is not None:
-                return answer(_issuer(services, licence, reserve))
+                return answer(_issuer(services, draft, licence, held))
     raise not_found(f"no issuer {issuer}")
 
 
@@ -92,23 +98,32 @@ def now(services: Services) -> Draft:
     return Draft(services.chain, services.chain.head.header.time_ms)
 
 
-def _asset(reserve: Reserve) -> schemas.Asset:
-    return schemas.Asset(
-        asset=reserve.asset.hex(), issuer=reserve.issuer, supply=str(reserve.supply)
-    )
+def _asset(held: Reserve) -> schemas.Asset:
+    return schemas.Asset(asset=held.asset.hex(), issuer=held.issuer, supply=str(held.supply))
 
 
-def _issuer(services: Services, licence: Licence, reserve: Reserve) -> schemas.Issuer:
+def stateful(kind: str, state: str, deadline_ms: int | None) -> dict[str, Any]:
+    """What every object with a life says of it."""
+    return {
+        "state": state,
+        "allowed_actions": allowed(kind, state),
+        "deadline_ms": deadline_ms,
+        "deadline": None if deadline_ms is None else rfc3339(deadline_ms),
+    }
+
+
+def _issuer(services: Services, draft: Draft, licence: Licence, held: Reserve) -> Issuer:
     grant = licence.grant
-    return schemas.Issuer(
+    return Issuer(
+        **stateful("issuer", held.solvency.name.lower(), reserve.deadline(held, draft.economy)),
         id=grant.id,
         name=grant.name,
         jurisdiction=grant.jurisdiction,
         licence=licence.state.name.lower(),
-        asset=reserve.asset.hex(),
+        asset=held.asset.hex(),
         treasury_key=grant.keys.treasury.hex(),
         lanes=lanes_of(services, grant.id, TREASURY),
-        reserve=reserve_answer(services, reserve),
+        reserve=reserve_answer(services, held),
     )
 
 
@@ -119,17 +134,17 @@ def lanes_of(services: Services, owner: str, role: str) -> list[schemas.Lane]:
     return [schemas.Lane(lane=item.lane, next_number=item.next_number) for item in found]
 
 
-def reserve_answer(services: Services, reserve: Reserve) -> schemas.IssuerReserve:
+def reserve_answer(services: Services, held: Reserve) -> schemas.IssuerReserve:
     return schemas.IssuerReserve(
-        issuer=reserve.issuer,
-        asset=reserve.asset.hex(),
-        status=reserve.solvency.name.lower(),
-        outstanding=str(reserve.supply),
-        residual=str(reserve.residual),
-        reserve=str(reserve.reserve),
-        headroom=str(reserve.headroom(services.genesis.parameters.margin_ppm)),
-        coverage_ppm=reserve.coverage_ppm,
-        deliverability_ppm=reserve.deliverability_ppm,
+        issuer=held.issuer,
+        asset=held.asset.hex(),
+        status=held.solvency.name.lower(),
+        outstanding=str(held.supply),
+        residual=str(held.residual),
+        reserve=str(held.reserve),
+        headroom=str(held.headroom(services.genesis.parameters.margin_ppm)),
+        coverage_ppm=held.coverage_ppm,
+        deliverability_ppm=held.deliverability_ppm,
     )
 
 
@@ -144,10 +159,10 @@ ROUTES = (
     get(
         "/v1/issuers",
         get_issuers,
-        schemas.Page[schemas.Issuer],
+        schemas.Page[Issuer],
         weight=2,
     ),
-    get("/v1/issuers/{issuer}", get_issuer, schemas.Issuer, codes=(ApiCode.NOT_FOUND,)),
+    get("/v1/issuers/{issuer}", get_issuer, Issuer, codes=(ApiCode.NOT_FOUND,)),
     get(
         "/v1/reserve",
         get_reserve,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ledger.address import encode_address
 from ledger.backing import Yardstick, backing_of, deposit_needed, sound_assets
-from ledger.catalogue import allowed
 from ledger.crypto import ZERO_HASH
 from ledger.draft import Draft
 from ledger.economy import bond, capacity, conduct, issuance, licence, panel, reserve
@@ -25,25 +23,16 @@ from ledger.parameters import PPM
 from ledger.registers import name
 from ledger.times import DAY_MS, rfc3339
 from node.api import economy_schemas as schemas
-from node.api.assets import lanes_of, reserve_answer
+from node.api.assets import lanes_of, reserve_answer, stateful
 from node.api.epochs import licence_answer
 from node.api.problems import not_found
 from node.api.services import Services
 
 
-def _stateful(kind: str, state: str, deadline_ms: int | None) -> dict[str, Any]:
-    return {
-        "state": state,
-        "allowed_actions": allowed(kind, state),
-        "deadline_ms": deadline_ms,
-        "deadline": None if deadline_ms is None else rfc3339(deadline_ms),
-    }
-
-
 def licence_object(services: Services, draft: Draft, held: Licence) -> schemas.LicenceObject:
     state = held.state.name.lower()
     return schemas.LicenceObject(
-        **_stateful("licence", state, licence.deadline(held, draft.economy)),
+        **stateful("licence", state, licence.deadline(held, draft.economy)),
         licence=licence_answer(held),
         since_ms=held.since_ms,
         since=rfc3339(held.since_ms),
@@ -63,7 +52,7 @@ def licence_object(services: Services, draft: Draft, held: Licence) -> schemas.L
 
 def attestor_answer(services: Services, held: Attestor) -> schemas.Attestor:
     return schemas.Attestor(
-        **_stateful("attestor", "active" if held.is_active else "removed", None),
+        **stateful("attestor", "active" if held.is_active else "removed", None),
         id=held.id,
         name=held.grant.name,
         group=held.grant.group,
@@ -82,7 +71,7 @@ def commitment_answer(
     if state == "live" and capacity.is_stale(held, measure):
         state = "stale"
     return schemas.Commitment(
-        **_stateful("commitment", state, capacity.deadline(held, draft.economy)),
+        **stateful("commitment", state, capacity.deadline(held, draft.economy)),
         id=terms.id,
         issuer=terms.issuer,
         device_class=terms.device_class,
@@ -149,7 +138,7 @@ def backing_answer(services: Services, draft: Draft, issuer: str) -> schemas.Bac
     held, parameters = found.reserve, draft.parameters
     required = bond.required(held.supply, parameters.economy.bond_ppm)
     return schemas.Backing(
-        **_stateful(
+        **stateful(
             "issuer", held.solvency.name.lower(), reserve.deadline(held, parameters.economy)
         ),
         reserve=reserve_answer(services, held),
@@ -196,7 +185,7 @@ def _bond(draft: Draft, held: Iterable[Bond]) -> list[schemas.BondPart]:
 
 def order_answer(services: Services, held: Order) -> schemas.Order:
     return schemas.Order(
-        **_stateful("order", "active", held.until_ms),
+        **stateful("order", "active", held.until_ms),
         id=held.id,
         reference=held.reference.hex(),
         version=held.version,

@@ -25,6 +25,19 @@ class Stateful(Answer, frozen=True, kw_only=True):
     deadline: str | None
 
 
+class Issuer(Stateful, frozen=True, kw_only=True):
+    """`state` is its band; `lanes` lists those in use, every other lane's next number is 0."""
+
+    id: str
+    name: str
+    jurisdiction: str
+    licence: str
+    asset: Hex32
+    treasury_key: Hex32
+    lanes: list[Lane]
+    reserve: IssuerReserve
+
+
 class RotationNotice(Answer, frozen=True, kw_only=True):
     """A key that is announced and counts after a moment of the ledger clock."""
 

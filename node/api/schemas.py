@@ -329,19 +329,6 @@ class Reserve(Answer, frozen=True, kw_only=True):
     certificate: Certificate | None
 
 
-class Issuer(Answer, frozen=True, kw_only=True):
-    """`lanes` lists those in use; every other lane's next number is 0."""
-
-    id: str
-    name: str
-    jurisdiction: str
-    licence: str
-    asset: Hex32
-    treasury_key: Hex32
-    lanes: list[Lane]
-    reserve: IssuerReserve
-
-
 class Validator(Answer, frozen=True, kw_only=True):
     index: Count
     licence: str

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ledger.amounts import format_amount
 from node.api import schemas
-from node.api.economy_schemas import Commitment
+from node.api.economy_schemas import Commitment, Issuer
 from node.api.schemas import Page
 from tests.ledger.world import COIN, World, make_genesis
 from tests.node.api.harness import Node, open_api
@@ -16,9 +16,9 @@ from tests.node.api.harness import Node, open_api
 async def test_mint_moves_supply_headroom_and_lane() -> None:
     """Mints within headroom: outstanding, headroom, coverage and the lane's number follow."""
     async with open_api() as api:
-        before = await api.read("/issuers/val0", schemas.Issuer)
+        before = await api.read("/issuers/val0", Issuer)
         api.node.decide([api.node.world.mint(amount=7 * COIN, lane=3)])
-        after = await api.read("/issuers/val0", schemas.Issuer)
+        after = await api.read("/issuers/val0", Issuer)
         asset = await api.read(f"/assets/{after.asset}", schemas.Asset)
     grown = int(after.reserve.outstanding) - int(before.reserve.outstanding)
     used = int(before.reserve.headroom) - int(after.reserve.headroom)
@@ -35,12 +35,12 @@ async def test_headroom_is_what_minting_may_use() -> None:
     genesis = make_genesis()
     bonds = tuple(replace(item, amount=2_000 * COIN) for item in genesis.bonds)
     async with open_api(Node(World(replace(genesis, bonds=bonds)))) as api:
-        issuer = await api.read("/issuers/val1", schemas.Issuer)
+        issuer = await api.read("/issuers/val1", Issuer)
         headroom = int(issuer.reserve.headroom)
         above = await api.ask("/transactions", api.node.world.mint("val1", headroom + 1).raw)
         exact = await api.ask("/transactions", api.node.world.mint("val1", headroom).raw)
         api.node.decide()
-        empty = await api.read("/issuers/val1", schemas.Issuer)
+        empty = await api.read("/issuers/val1", Issuer)
     assert (above.status, above.code) == (422, "above_headroom")
     assert format_amount(headroom) in above.read(schemas.Problem).detail
     assert (exact.status, empty.reserve.headroom) == (202, "0")
@@ -51,9 +51,11 @@ async def test_reserve_lists_every_issuer() -> None:
     async with open_api() as api:
         api.node.decide([])
         reserve = await api.read("/reserve", schemas.Reserve)
-        issuers = await api.read("/issuers", Page[schemas.Issuer])
+        issuers = await api.read("/issuers", Page[Issuer])
         assets = await api.read("/assets", Page[schemas.Asset])
     assert (reserve.ok, reserve.height) == (True, 1)
+    lives = {(item.state, tuple(item.allowed_actions), item.deadline) for item in issuers.items}
+    assert lives == {("healthy", ("mint", "burn", "deposit-bond", "withdraw-bond"), None)}
     assert reserve.ledger_time_ms == reserve.header_time_ms
     assert [item.reserve for item in issuers.items] == reserve.issuers
     assert [item.issuer for item in assets.items] == [item.issuer for item in reserve.issuers]
