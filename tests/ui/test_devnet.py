@@ -52,6 +52,7 @@ def test_every_page_is_sound_in_both_themes_and_widths(
     expect(shown.locator("h1")).to_have_count(1)
     expect(shown.locator(".lede")).not_to_be_empty()
     expect(shown.locator("#foot")).to_contain_text("All times are UTC")
+    expect(shown.locator("#foot a")).to_have_attribute("href", "/docs")
     assert shown.title().endswith("Marsa")
     assert seen.axe() == []
     seen.look_as(width="phone", scheme="dark")

@@ -122,7 +122,8 @@ function drawState(state) {
     put(document.getElementById("network"), status.network.name);
     put(document.getElementById("foot"), h("p", null,
       `Served by ${status.node.name || "a node"} (${status.node.role}, marsa ${status.node.version}). Chain `,
-      h("span", { class: "mono" }, format.short(status.network.chain_id)), ". All times are UTC."));
+      h("span", { class: "mono" }, format.short(status.network.chain_id)), ". All times are UTC. ",
+      h("a", { href: "/docs" }, "What it can be asked"), "."));
   }
   const trouble = troubleOf(state);
   const key = trouble ? trouble.title : "";

@@ -97,9 +97,10 @@ function setStyle(element, properties) {
   for (const [name, value] of Object.entries(properties)) element.style.setProperty(name, value);
 }
 
-// Links lead into the explorer or to a place on this page; no scheme of any kind gets in.
+// Links lead into the explorer, to what this node answers or to a place on this page; no scheme of
+// any kind gets in.
 function safeLink(target) {
   const text = String(target);
-  if (text.startsWith("/ui/") || text.startsWith("/v1/") || text.startsWith("#")) return text;
+  if (text === "/docs" || /^(\/ui\/|\/v1\/|#)/.test(text)) return text;
   throw new Error(`a link to ${text}`);
 }
