@@ -151,7 +151,12 @@ def attested(
 
 
 def parameters(
-    economy: EconomyParameters, *, period_ms: int, epoch_blocks: int, epoch_ms: int
+    economy: EconomyParameters,
+    *,
+    attestation_groups: int,
+    period_ms: int,
+    epoch_blocks: int,
+    epoch_ms: int,
 ) -> Parameters:
     """What suits four validators and thirty-two, on one machine and on a continent."""
     return Parameters(
@@ -160,7 +165,7 @@ def parameters(
         fee_per_new_output=200,
         margin_ppm=200_000,
         period_ms=period_ms,
-        attestation_groups=2,
+        attestation_groups=attestation_groups,
         window=1,
         block_interval_ms=5,
         heartbeat_ms=10_000,

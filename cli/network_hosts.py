@@ -26,7 +26,7 @@
     region = "north-1"
     workloads = ["training", "inference"]
 
-    [[attestor]]                    # of two groups at least
+    [[attestor]]                    # of three groups at least
     id = "meridian"
     name = "Meridian Audit"
     group = "meridian-group"

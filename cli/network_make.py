@@ -61,6 +61,7 @@ NONCE_BYTES = 32
 DEVICE_ID_BYTES = 32
 EPOCH_BLOCKS = 100
 EPOCH_MS = HOUR_MS
+ATTESTATION_GROUPS = 3
 _ALL_PERCENT = 100
 
 _README = """\
@@ -196,7 +197,11 @@ def _references(hosts: Hosts, factors: tuple[Factor, ...]) -> tuple[Reference, .
 def _parameters(hosts: Hosts) -> Parameters:
     """The usual ones with those that the file names; an unknown name is refused."""
     usual = founding.parameters(
-        PRODUCTION, period_ms=HOUR_MS, epoch_blocks=EPOCH_BLOCKS, epoch_ms=EPOCH_MS
+        PRODUCTION,
+        attestation_groups=ATTESTATION_GROUPS,
+        period_ms=HOUR_MS,
+        epoch_blocks=EPOCH_BLOCKS,
+        epoch_ms=EPOCH_MS,
     )
     merged = {**json_form.to_json(usual, Parameters), **hosts.network.parameters}
     merged["economy"] = {

@@ -50,6 +50,8 @@ SEEDED_TIME_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z: when a devnet made with --seed begins, on whatever day it is made."""
 EPOCH_BLOCKS = 20
 EPOCH_MS = 60_000
+ATTESTATION_GROUPS = 2
+"""One less than elsewhere: two commands make a new commitment count."""
 LICENCE_MS = 10 * HORIZON_MS_MAX
 PERIOD_MS = 60_000
 
@@ -182,6 +184,7 @@ class Blueprint:
             authority=Authority(certificate, SigningKey(self.seed("authority")).public),
             parameters=founding.parameters(
                 _economy(self.period_ms),
+                attestation_groups=ATTESTATION_GROUPS,
                 period_ms=self.period_ms,
                 epoch_blocks=EPOCH_BLOCKS,
                 epoch_ms=EPOCH_MS,

@@ -43,7 +43,7 @@ def hosts_text(hosts: Sequence[str]) -> str:
             *hosts,
             *(
                 f'[[attestor]]\nid = "{name}"\nname = "{name} Audit"\ngroup = "{name}-group"\n'
-                for name in ("meridian", "northlight")
+                for name in ("meridian", "northlight", "plumbline")
             ),
             f'[[holder]]\nname = "alice"\ncoins = {{ {coins} }}\n',
         )

@@ -63,7 +63,8 @@ def test_secrets_are_private_and_apart(network: Path) -> None:
     assert names == sorted(
         [
             *(f"{folder}/{name}" for folder in ("hosts", "roles") for name in PROVIDERS),
-            *("attestors/meridian.json", "attestors/northlight.json", "holders/alice.words"),
+            *(f"attestors/{name}.json" for name in ("meridian", "northlight", "plumbline")),
+            "holders/alice.words",
             *("authority/authority-key.pem", "authority/authority.pem"),
             *(f"regulator/{number}.json" for number in (1, 2, 3)),
         ]
@@ -143,13 +144,16 @@ def test_what_is_said_is_what_is_made(marsa: Marsa, tmp_path: Path) -> None:
 
 
 def test_example_of_the_document_is_taken(marsa: Marsa, tmp_path: Path) -> None:
-    """docs/NETWORK.md shows one table of each kind; with three hosts and an attestor more it is a
-    network."""
+    """docs/NETWORK.md shows one table of each kind; with three hosts and two attestors more it is
+    a network."""
     text = (ROOT / "docs" / "NETWORK.md").read_text()
     example = text.partition("```toml\n")[2].partition("```")[0]
     more = "\n".join(HOSTS[1:])
-    attestor = '[[attestor]]\nid = "plumb"\nname = "Plumb"\ngroup = "plumb-group"\n'
-    (tmp_path / "h.toml").write_text(f"{example}\n{more}\n{attestor}")
+    attestors = "".join(
+        f'[[attestor]]\nid = "{name}"\nname = "{name}"\ngroup = "{name}-group"\n'
+        for name in ("plumb", "square")
+    )
+    (tmp_path / "h.toml").write_text(f"{example}\n{more}\n{attestors}")
     made = marsa("network", "init", "--hosts", tmp_path / "h.toml", "--out", tmp_path / "net")
     assert made.code == ExitCode.OK, made
 
