@@ -52,7 +52,9 @@ def settings() -> Settings:
         verbosity=-1 if quiet else int(flags.get("verbose", 0)),
         color=color_wanted and sys.stdout.isatty(),
         yes=bool(flags.get("yes")),
-        timeout_ms=parse_duration(flags.get("timeout") or DEFAULT_TIMEOUT),
+        timeout_ms=parse_duration(
+            flags.get("timeout") or os.environ.get("MARSA_TIMEOUT") or DEFAULT_TIMEOUT
+        ),
     )
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ledger", "consensus", "p2p", "node", "cli")
@@ -22,6 +24,10 @@ PURE_PACKAGES = ("ledger", "consensus")
 IMPURE_MODULES = frozenset(
     ("asyncio", "time", "datetime", "random", "secrets", "socket", "threading", "logging", "os")
 )
+DISTRIBUTIONS = {"nacl": "pynacl", "prometheus_client": "prometheus-client"}
+"""Modules that are not called like what installs them."""
+TYPES_ALONE = frozenset(("_typeshed", "pytest"))
+"""Imported for annotations, or by whoever runs pytest."""
 UNSAFE_MODULES = frozenset(("pickle", "marshal", "shelve", "dill", "yaml"))
 UNSAFE_CALLS = frozenset(("eval", "exec", "compile", "__import__"))
 TASK_CALLS = frozenset(("create_task", "ensure_future"))
@@ -91,6 +97,21 @@ def unsafe(tree: ast.Module) -> Iterator[str]:
             yield f"line {called.lineno} calls {called.id}"
 
 
+def strangers(tree: ast.Module) -> Iterator[str]:
+    """What neither Python brings nor pyproject.toml names: it is there by chance, if at all."""
+    for name in sorted({item.partition(".")[0] for item in imported(tree, "")}):
+        known = {*sys.stdlib_module_names, *PACKAGES, *TYPES_ALONE, *dependencies()}
+        if DISTRIBUTIONS.get(name, name) not in known:
+            yield f"imports {name}"
+
+
+@cache
+def dependencies() -> frozenset[str]:
+    """Names of what is installed with Marsa."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return frozenset(Requirement(text).name for text in project["dependencies"])
+
+
 def bare_excepts(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler) and node.type is None:
@@ -127,6 +148,7 @@ RULES: dict[str, tuple[Rule, tuple[str, ...], tuple[str, ...]]] = {
         PACKAGES,
         ("import pickle", "from yaml import load", "eval(x)", "def f():\n    import marshal"),
     ),
+    "strangers": (strangers, PACKAGES, ("import yarl", "from attr import define")),
     "bare_excepts": (bare_excepts, PACKAGES, ("try:\n    f()\nexcept:\n    g()",)),
     "tasks": (
         tasks,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 SCRIPT = Path(__file__).parent.parent / ".ci" / "python"
 BROKEN = ""
@@ -67,6 +69,19 @@ def test_unfit_python_is_refused_by_name(tmp_path: Path, version: str, fault: st
     assert fault in result.stderr
     assert f"{tmp_path}/place0/python3" in result.stderr
     assert version in result.stderr
+
+
+@pytest.mark.parametrize("minor", range(9, 15))
+def test_pip_refuses_the_same_versions(tmp_path: Path, minor: int) -> None:
+    """What `.ci/python` does not take, `requires-python` excludes, and nothing else."""
+    project = tomllib.loads((SCRIPT.parent.parent / "pyproject.toml").read_text())["project"]
+    allowed = SpecifierSet(project["requires-python"])
+    for patch in range(12):
+        version = f"3.{minor}.{patch}"
+        place = tmp_path / str(patch)
+        place.mkdir()
+        is_chosen = choose(place, {"python3": version}).returncode == 0
+        assert is_chosen is (version in allowed), version
 
 
 def test_no_python_at_all(tmp_path: Path) -> None:

@@ -146,6 +146,17 @@ def test_node_comes_from_the_environment_below_the_flag(
     assert ":9" in marsa("query", "params", "--node", UNUSED_NODE).err
 
 
+def test_timeout_comes_from_the_environment_below_the_flag(
+    marsa: Marsa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MARSA_TIMEOUT is used without --timeout, and not with it; what is no duration is refused."""
+    monkeypatch.setenv("MARSA_TIMEOUT", "soon")
+    refused = marsa("query", "params", "--node", UNUSED_NODE, "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (ExitCode.USAGE, "bad_duration")
+    given = marsa("query", "params", "--node", UNUSED_NODE, "--timeout", "1s")
+    assert given.code == ExitCode.UNREACHABLE
+
+
 def test_traceback_only_with_vv(marsa: Marsa) -> None:
     """-vv shows where an error came from; without it there is the sentence alone."""
     words = ["wallet", "show", "nobody"]
@@ -203,7 +214,7 @@ def test_version_anywhere(marsa: Marsa) -> None:
 
 def test_later_commands_are_absent(marsa: Marsa) -> None:
     """What is not built is not in --help."""
-    for group, names in (("wallet", {"merge"}), ("tx", {"swap"})):
+    for group, names in (("tx", {"swap"}), ("bench", {"soak"})):
         assert not names & {path[1] for path, _ in COMMANDS if path[0] == group and len(path) > 1}
     assert isinstance(root, Group)
     assert "dividend" not in marsa("--help").out

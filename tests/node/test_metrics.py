@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.node.api.harness import Api, Node, open_api
@@ -59,6 +62,18 @@ async def test_labels_come_from_closed_sets() -> None:
     assert "unmatched" in labels
     assert not any("000000" in value for value in labels)
     assert len(after) <= before + 2
+
+
+async def test_the_document_names_every_figure() -> None:
+    """docs/NETWORK.md has each metric that a scrape has, and no other."""
+    async with open_api(Node()) as api:
+        await api.ask("/transactions", b"\0")
+        names = await scrape(api)
+    ends = re.compile(r"_(total|bucket|count|sum|created)$")
+    scraped = {ends.sub("", name) for name in names if name.startswith("marsa_")}
+    text = (Path(__file__).parents[2] / "docs" / "NETWORK.md").read_text()
+    named = set(re.findall(r"`(marsa_[a-z_]*[a-z])[`{]", text))
+    assert named == scraped | {"marsa_consensus_last_commit_age_seconds"}  # there was no block
 
 
 async def test_every_name_is_ours() -> None:
