@@ -2,6 +2,8 @@
 
 SEEDS ?= 300
 CAMPAIGN_SEEDS ?= 100000
+# A process for each core; 4 at least, for many tests wait; 8 at most, for each has ports of its own.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -gt 4 ] || n=4; [ $$n -lt 8 ] || n=8; echo $$n)
 
 # Whatever the shell says: without bytecode on the disk every start of Python compiles all modules
 # anew, and the tests start thousands.
@@ -19,7 +21,7 @@ devnet: setup ## Start four real validators with funded accounts on this machine
 	@.venv/bin/marsa devnet up
 
 test: setup ## Run every test; 13 to 19 minutes on two cores
-	@.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, format, types, import directions, links in the documents
 	@.ci/check

@@ -155,6 +155,24 @@ def test_a_time_far_from_the_clock_waits_for_others() -> None:
     assert len(backup.of(Prepare)) == 1
 
 
+@pytest.mark.parametrize(
+    ("skew_ms", "prepares"),
+    [
+        (-CLOCK_SKEW_MS_MAX - 1, 0),
+        (-CLOCK_SKEW_MS_MAX, 1),
+        (CLOCK_SKEW_MS_MAX, 1),
+        (CLOCK_SKEW_MS_MAX + 1, 0),
+    ],
+)
+def test_how_far_a_time_may_be_from_the_clock(skew_ms: int, prepares: int) -> None:
+    """The same on both sides."""
+    backup = Member(KIT, 1)
+    backup.wait(2 * CLOCK_SKEW_MS_MAX)
+    header = msgspec.structs.replace(ONE, time_ms=backup.now.wall_ms + skew_ms)
+    backup.hear(0, KIT.pre_prepare(header))
+    assert len(backup.of(Prepare)) == prepares
+
+
 def test_nothing_is_voted_for_before_the_guard_allows() -> None:
     """Proposal and votes are taken, none is given."""
     backup = Member(KIT, 1, voting=False)

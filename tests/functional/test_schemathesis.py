@@ -7,6 +7,7 @@ the command that goes on for longer.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -29,8 +30,17 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
 def test_the_node_is_as_it_is_described(cluster: Cluster, tmp_path: Path) -> None:
-    """A chain with a payment and an order; afterwards the node goes on and has met no bug."""
+    """A chain with a payment and an order, and a node that says all it can, in JSON; afterwards it
+    goes on and has met no bug, nor do its own words break."""
     up = cluster.up("--detach", "--no-issuers")
+    settings = cluster.node_dir("val0") / "marsa.toml"
+    text = settings.read_text()
+    settings.write_text(
+        text.replace('# level = "info"', 'level = "debug"').replace(
+            '# format = "key=value"', 'format = "json"'
+        )
+    )
+    cluster.marsa("devnet", "restart", "val0")
     cluster.send("5", "alice", "bob")
     asked = ("redeem", "submit", "1", "--from", "alice", "--class", "cpu", "--workload", "hashing")
     cluster.marsa(*asked)
@@ -48,5 +58,9 @@ def test_the_node_is_as_it_is_described(cluster: Cluster, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout[-8_000:]
     assert "No issues found" in done.stdout
     assert f"Tested: {len(ROUTES) - 1}\n" in done.stdout  # it leaves out what it reads them from
-    assert "api_fault" not in cluster.marsa("devnet", "logs", "val0").out
+    log = (cluster.node_dir("val0") / "node.log").read_text()
+    assert "api_fault" not in log
+    assert "Traceback" not in log
+    said = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert {"info"} <= {item["level"] for item in said}
     cluster.send("5", "alice", "bob")
