@@ -22,7 +22,7 @@ import click
 import msgspec
 
 from cli.base import Command, examples, settings
-from cli.errors import ExitCode
+from cli.errors import CliError, ExitCode
 from cli.home import home
 from cli.output import emit, table
 
@@ -158,28 +158,47 @@ def _devnets() -> Iterator[Finding]:
 
 
 def _devnet(place: Place) -> Finding:
-    """Nodes that are gone, that stand still, that do not vote."""
+    """Nodes that are gone, that stand still, that do not answer, and links that are cut."""
     from cli.devnet import control, show
+    from cli.devnet.state import DEFAULT_NAME
 
-    check = f"devnet {place.devnet.name}"
+    name = place.devnet.name
+    check, named = f"devnet {name}", "" if name == DEFAULT_NAME else f" --name {name}"
     states = control.look(place)
     alive = [item for item in states if item.alive]
     if not alive:
-        return Finding(check, "ok", f"down; {len(states)} nodes, started by: marsa devnet up")
+        return Finding(
+            check, "ok", f"down; {len(states)} nodes, started by: marsa devnet up{named}"
+        )
     absent = [item.node.name for item in states if not item.alive]
     if absent:
-        hint = f"marsa devnet restart {absent[0]}"
+        hint = f"marsa devnet restart {absent[0]}{named}"
         return Finding(check, "warn", show.missing_text(states), hint)
     paused = [item.node.name for item in alive if item.is_paused]
     if paused:
-        hint = f"marsa devnet resume {' '.join(paused)}"
+        hint = f"marsa devnet resume {' '.join(paused)}{named}"
         return Finding(check, "warn", f"paused: {', '.join(paused)}", hint)
     silent = [item for item in alive if item.status is None]
     if silent:
-        hint = f"marsa devnet logs {silent[0].node.name}"
+        hint = f"marsa devnet logs {silent[0].node.name}{named}"
         return Finding(check, "warn", f"{silent[0].node.name} runs and does not answer", hint)
+    links = _links_text(place)
+    if links:
+        return Finding(check, "warn", links, f"marsa devnet heal{named}")
     heights = [item.height for item in alive if item.height is not None]
     return Finding(check, "ok", f"{len(alive)} nodes run, height {max(heights)}")
+
+
+def _links_text(place: Place) -> str:
+    """What the devnet's faults do to links now; nothing when all are plain."""
+    from cli.devnet import faults
+
+    try:
+        rules = faults.rules_in_force(place)
+    except CliError as error:
+        return str(error)
+    cut = sum(rule.cut for rule in rules)
+    return f"{cut} ways between nodes are cut, {len(rules) - cut} slow" if rules else ""
 
 
 def _node(url: str) -> Iterator[Finding]:

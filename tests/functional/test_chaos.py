@@ -198,6 +198,10 @@ def test_links_that_are_cut_and_slow(lasting: Cluster) -> None:
         frozenset(("val0", other)) for other in parted["groups"][1]
     }
     assert "6 ways are cut, 0 slow" in lasting.marsa("devnet", "status").out
+    looked = lasting.marsa("doctor", "--json").json["findings"]
+    assert {
+        (item["detail"], item["hint"]) for item in looked if item["check"] == "devnet default"
+    } == {("6 ways between nodes are cut, 0 slow", "marsa devnet heal")}
     sent = lasting.send("5", "alice", "bob", "--node", lasting.api(1), "--wait", "20s")
     behind = lasting.marsa(
         "tx", "show", sent["txid"], "--node", lasting.api(0), "--json", code=None
