@@ -44,6 +44,8 @@ FEE_ROUNDS_MAX = 8
 INPUT_BYTES = 88
 """The longest encoding of an input: what a coin costs whoever spends it."""
 CHANGE_BYTES = 80
+ADDRESS_BYTES = 140
+"""What a further address adds to a witness: its condition, a key and a signature."""
 
 Conditions = Mapping[bytes, Condition]
 """What opens each of the sender's locks, by lock hash."""
@@ -62,6 +64,11 @@ class Terms:
     def dust(self) -> int:
         """Change that costs more to spend than it is worth."""
         return self.fees.per_byte * INPUT_BYTES
+
+    @property
+    def address_cost(self) -> int:
+        """What spending from a further address costs, beside its coins."""
+        return self.fees.per_byte * ADDRESS_BYTES + self.fees.per_signature
 
     @property
     def tolerance(self) -> int:

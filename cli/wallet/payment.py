@@ -93,23 +93,31 @@ def plan_merge(terms: Terms, holding: Holding, asset: bytes | None) -> Draft:
     """The smallest coins of one asset, as many as a transaction may spend, become one at the
     holder's first address; without a choice those of the asset in most coins.
 
-    Raises CliError where there are not two that are free and worth more than spending them costs.
+    Raises CliError where there are not two that are free and worth more than spending them costs,
+    with what their address costs: a signature.
     """
     worthy = [coin for coin in holding.free if coin.amount > terms.dust]
     count = Counter(coin.asset for coin in worthy if asset in (None, coin.asset))
-    most = min(count, key=lambda item: (-count[item], item), default=None)
-    chosen = sorted(coin for coin in worthy if coin.asset == most)[:INPUTS_MAX]
-    draft = None
-    if len(chosen) > 1:
+    for most in sorted(count, key=lambda item: (-count[item], item)):
+        own = _that_pay(terms, [coin for coin in worthy if coin.asset == most])
+        chosen = _that_pay(terms, sorted(own)[:INPUTS_MAX])
         lock = next(iter(holding.conditions))
-        draft = draft_merged(terms, chosen, holding.conditions, lock)
-    if draft is None:
-        raise not_found(
-            "nothing_to_merge",
-            f"{holding.name} has no two coins of one issuer that are free and worth the fee",
-            f"marsa wallet coins {holding.name}",
-        )
-    return draft
+        draft = draft_merged(terms, chosen, holding.conditions, lock) if len(chosen) > 1 else None
+        if draft is not None:
+            return draft
+    raise not_found(
+        "nothing_to_merge",
+        f"{holding.name} has no two coins of one issuer that are free and worth the fee",
+        f"marsa wallet coins {holding.name}",
+    )
+
+
+def _that_pay(terms: Terms, coins: Sequence[Coin]) -> list[Coin]:
+    """Without those of addresses that cost more than all their coins are worth."""
+    left = Counter[bytes]()
+    for coin in coins:
+        left[coin.lock] += coin.amount - terms.dust
+    return [coin for coin in coins if left[coin.lock] > terms.address_cost]
 
 
 def _plan_given(terms: Terms, holding: Holding, wish: Wish) -> Draft:

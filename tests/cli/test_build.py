@@ -106,6 +106,20 @@ def test_merges_the_smallest_coins_of_the_asset_in_most_coins() -> None:
     check_as_a_node(draft)
 
 
+def test_merges_what_is_worth_it_where_other_coins_are_not() -> None:
+    """Most coins are of an asset, or at addresses, that would cost more than they are worth."""
+    tiny = TERMS.dust + 1
+    other = coins((0, tiny), (0, tiny), (0, tiny), (1, 100 * COIN), (1, 100 * COIN))
+    draft = plan_merge(TERMS, holding(other), None)
+    assert {coin.asset for coin in draft.coins} == {ASSETS[1]}
+    check_as_a_node(draft)
+    dear = [Coin(tiny, bytes([9]) * 32, index, ASSETS[0], LOCKS[2]) for index in range(3)]
+    own = [*coins((0, 50 * COIN), (0, 60 * COIN)), *dear]
+    draft = plan_merge(TERMS, holding(own), None)
+    assert {coin.lock for coin in draft.coins} == {LOCKS[0], LOCKS[1]}
+    check_as_a_node(draft)
+
+
 @pytest.mark.parametrize(
     ("held", "asset"),
     [
