@@ -40,6 +40,10 @@ class Directory:
         that name itself where it has none."""
         return self._key_by_id.get(identity, identity.encode("ascii"))
 
+    def licensed(self, key: bytes) -> str | None:
+        """Whose consensus key this is; None where nobody has it any more."""
+        return self._id_by_key.get(key)
+
     def identity(self, key: bytes) -> str:
         """The inverse of `key`."""
         return self._id_by_key.get(key) or key.decode("ascii")

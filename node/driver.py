@@ -435,9 +435,9 @@ class Driver:
                         future.set_result(None)
             self._announce()
         liars, self.engine.accountability.liars = self.engine.accountability.liars, []
-        for key in liars:
-            if self.network is not None:
-                self.network.penalise(self.directory.identity(key), "false proof")
+        for name in map(self.directory.licensed, liars):
+            if self.network is not None and name is not None:
+                self.network.penalise(name, "false proof")
         if self.engine.accountability.offer(self._refusal):
             self._use_admitted()
             self._push()

@@ -382,6 +382,9 @@ async def test_a_false_proof_costs_its_sender_points(shell: Shell) -> None:
         shell.driver.on_frame(peer, Prepare.TYPE, vote)
         shell.driver.on_frame(peer, Prepare.TYPE, vote)
     assert network.charged == ["val1: false proof"] * 2
+    engine.accountability.liars.append(b"\xc3" * 32)  # a key that was replaced in the same turn
+    shell.driver.tick()
+    assert len(network.charged) == 2
 
 
 async def test_the_clock_is_judged_by_the_newest_block(

@@ -87,6 +87,10 @@ def test_a_peer_is_charged_for_what_proved_bad_later(run, tmp_path: Path) -> Non
             assert peer.closed_because == "misbehaved: false proof"
             await until(lambda: "val2" not in nodes[0].linked(), "the link ended")
             assert set(nodes[0].linked()) == {"val1", "val3"}
+            refused = nodes[0].network.refusals().get("full", 0)
+            await until(
+                lambda: nodes[0].network.refusals().get("full", 0) > refused, "it is turned away"
+            )
 
     run(story())
 
