@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -94,11 +94,17 @@ def _line(item: Found) -> str:
 
 
 def _write_hints(found: Sequence[Found]) -> None:
+    """Only where somebody else, or at another seed, finds a bug: times differ with each run."""
     hints = {
         item.name: Hint(item.finder, item.seed, round(item.seconds, 1))
         for item in sorted(found, key=lambda item: item.name)
     }
-    FOUND_FILE.write_bytes(msgspec.json.format(msgspec.json.encode(hints)) + b"\n")
+    if _finds(hints) != _finds(read_hints()):
+        FOUND_FILE.write_bytes(msgspec.json.format(msgspec.json.encode(hints)) + b"\n")
+
+
+def _finds(hints: Mapping[str, Hint]) -> dict[str, tuple[str, int | None]]:
+    return {name: (item.finder, item.seed) for name, item in hints.items()}
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from ledger.amounts import format_amount
 from node.api import schemas
-from node.api.economy_schemas import Commitment, Issuer
+from node.api.economy_schemas import Backing, Commitment, Issuer
 from node.api.schemas import Page
-from tests.ledger.world import COIN, World, make_genesis
-from tests.node.api.harness import Node, open_api
+from tests.ledger.economy_world import short_lived
+from tests.ledger.world import COIN, DAY_MS, World, make_genesis
+from tests.node.api.harness import EconomyNode, Node, open_api
 
 
 async def test_mint_moves_supply_headroom_and_lane() -> None:
@@ -54,8 +55,6 @@ async def test_reserve_lists_every_issuer() -> None:
         issuers = await api.read("/issuers", Page[Issuer])
         assets = await api.read("/assets", Page[schemas.Asset])
     assert (reserve.ok, reserve.height) == (True, 1)
-    lives = {(item.state, tuple(item.allowed_actions), item.deadline) for item in issuers.items}
-    assert lives == {("healthy", ("mint", "burn", "deposit-bond", "withdraw-bond"), None)}
     assert reserve.ledger_time_ms == reserve.header_time_ms
     assert [item.reserve for item in issuers.items] == reserve.issuers
     assert [item.issuer for item in assets.items] == [item.issuer for item in reserve.issuers]
@@ -102,3 +101,21 @@ async def test_no_such_issuer_or_asset(path: str, status: int) -> None:
         reply = await api.ask(path)
     assert reply.status == status
     assert reply.code in ("not_found", "malformed")
+
+
+async def test_an_issuer_says_how_it_stands_and_until_when() -> None:
+    """In deficit it may not mint, and is caged at a moment: as its backing says."""
+    world = short_lived()
+    for _ in range(2):
+        world.until(world.clock_ms + DAY_MS)
+        world.next_period()
+    async with open_api(EconomyNode(world)) as api:
+        issuer = await api.read("/issuers/val0", Issuer)
+        backing = await api.read("/issuers/val0/backing", Backing)
+        (listed, *_) = (await api.read("/issuers", Page[Issuer])).items
+    assert (issuer.state, "mint" in issuer.allowed_actions) == ("deficit", False)
+    assert issuer.deadline_ms == world.reserve().since_ms + 7 * DAY_MS
+    for shown in (issuer, listed):
+        assert shown.state == backing.state
+        assert shown.allowed_actions == backing.allowed_actions
+        assert (shown.deadline_ms, shown.deadline) == (backing.deadline_ms, backing.deadline)

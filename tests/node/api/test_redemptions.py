@@ -22,11 +22,11 @@ from ledger.redeeming import brings
 from ledger.registers import DISPUTES, REDEMPTIONS
 from node.api import redemption_schemas as schemas
 from node.api import redemptions
-from node.api.economy_schemas import Backing
+from node.api.economy_schemas import Backing, Issuer
 from node.api.redemption_answers import OUTLOOK
 from node.api.redemption_quotes import redeem_quote
 from node.api.request import JSON
-from node.api.schemas import Issuer, Page
+from node.api.schemas import Page
 from tests.ledger.economy_world import short_lived
 from tests.ledger.redemption_world import CERTIFICATE, ENDPOINT, RedemptionWorld, new_world
 from tests.ledger.world import COIN, DAY_MS, PERIOD_MS, key, lock_of
