@@ -42,7 +42,16 @@ def on_suspect(state: ReplicaState, sender: int, message: Suspect, now: Now) -> 
         state.suspects[sender] = (message, now.monotonic_ms)
 
 
-def on_view_change(state: ReplicaState, sender: int, message: ViewChange, out: Output) -> None:
+VIEW_CHANGE_MS = 100
+VIEW_CHANGES_AT_ONCE = 4
+"""How many VIEW-CHANGEs of one member are looked at in one go, and after how long one more: each
+holds certificates to verify, and its sender may name a higher view as often as it likes. Who means
+one that was not looked at says it again when it hears a STATUS."""
+
+
+def on_view_change(
+    state: ReplicaState, sender: int, message: ViewChange, out: Output, now: Now
+) -> None:
     """Kept when its signer sent it, for this view or a later one, and its proofs hold."""
     body = message.body
     held = state.view_changes.get(sender)
@@ -50,6 +59,10 @@ def on_view_change(state: ReplicaState, sender: int, message: ViewChange, out: O
         return
     if held is not None and held.message.body.view >= body.view:
         return
+    booked_ms = max(state.view_changes_booked_ms.get(sender, 0), now.monotonic_ms)
+    if booked_ms >= now.monotonic_ms + VIEW_CHANGES_AT_ONCE * VIEW_CHANGE_MS:
+        return
+    state.view_changes_booked_ms[sender] = booked_ms + VIEW_CHANGE_MS
     try:
         state.view_changes[sender] = check_view_change(message, state.rules)
     except Invalid:

@@ -180,7 +180,8 @@ class Output(msgspec.Struct):
     catch_up: list[CatchUp] = []
     evidence: list[Evidence] = []
     liars: list[int] = []
-    """Members that sent a signature or certificate which does not hold."""
+    """Members that sent a signature or certificate which does not hold, or a list that is not the
+    header's; a certificate in an entry of a VIEW-CHANGE, which is left out, does not count."""
     deadline_ms: int = 0
     """Monotonic time of the next `Tick`."""
 

@@ -43,7 +43,7 @@ def on_pre_prepare(state: ReplicaState, sender: int, message: PrePrepare, out: O
     and bears its PREPARE signature. Its vote counts even where the block is known from before a
     restart; a second block is not taken. Parked when early. A header that cannot be right although
     its primary signed it is a cause for suspicion; a list that does not hash to `tx_root` is
-    nobody's proof and is dropped.
+    nobody's proof and is dropped, at its sender's cost.
     """
     height = message.header.height
     if message.view < state.view or height <= state.height:
@@ -62,6 +62,7 @@ def on_pre_prepare(state: ReplicaState, sender: int, message: PrePrepare, out: O
     slot = state.slot(height)
     known = slot.is_proposed(block_hash)
     if not known and merkle_root(message.leaves) != message.header.tx_root:
+        out.liars.append(sender)
         return
     payload = state.payload(PREPARE, height, block_hash)
     if not _count(state, slot, make_vote(payload, sender, message.signature), out):

@@ -159,7 +159,7 @@ class Replica:
             case Suspect() as message:
                 changing.on_suspect(state, sender, message, now)
             case ViewChange() as message:
-                changing.on_view_change(state, sender, message, out)
+                changing.on_view_change(state, sender, message, out, now)
             case NewView() as message:
                 changing.on_new_view(state, sender, message, out, now)
             case Status() as message:

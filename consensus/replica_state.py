@@ -103,6 +103,7 @@ class ReplicaState:
     next_suspect_ms: int = 0
     next_catch_up_ms: int = 0  # 0: nothing is missed yet
     answered_ms: dict[int, int] = field(default_factory=dict)
+    view_changes_booked_ms: dict[int, int] = field(default_factory=dict)  # as `changing` looks at
     bad_primary: str = ""  # until it decides something right
     distrust: str = ""  # whatever it decides; told from outside
     # What follows from the rules, the view and the committed block, and is asked at every turn.

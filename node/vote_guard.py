@@ -220,12 +220,11 @@ class VoteGuard:
         """A STATUS whose height is proved; True when it decided whether this guard votes."""
         if self.permission is Permission.ALLOWED:
             return self._hear_other_signer(status)
-        marks = [mark.order for mark in status.votes if self._signed(mark)]
+        mark = self._own_mark(status)
+        order = mark.order if mark is not None and self._signed(mark) else None
         member_bit = 0 if self._member is None else 1 << self._member
         left = status.view > self._state.view and bool(status.view_changes & member_bit)
-        self._heard[member] = _Heard(
-            status.height, status.view, marks[0] if marks else None, saw_leave=left
-        )
+        self._heard[member] = _Heard(status.height, status.view, order, saw_leave=left)
         if self.permission is Permission.WAITING and len(self._heard) >= self._quorum:
             self.permission = self._decide()
             if self.permission is Permission.FOLLOWING:
@@ -351,10 +350,12 @@ class VoteGuard:
         self._own_above = height
         self.permission = Permission.ALLOWED
 
+    def _own_mark(self, status: Status) -> VoteMark | None:
+        """The echo of this key's last vote. A liar's second one is not worth a signature."""
+        return next((mark for mark in status.votes if mark.member == self._member), None)
+
     def _signed(self, mark: VoteMark) -> bool:
         """Whether an echo is of this key: anybody can claim, nobody can forge."""
-        if mark.member != self._member:
-            return False
         message = vote_hash(self._rules.chain_id, mark.payload)
         return self._rules.is_valid(self._key.public, message, mark.signature)
 
@@ -385,15 +386,14 @@ class VoteGuard:
 
     def _hear_other_signer(self, status: Status) -> bool:
         """Votes are logged before they are signed: one beyond the log was signed elsewhere."""
-        member = self._member
-        for mark in [mark for mark in status.votes if mark.member == member]:
-            is_beyond = mark.order > self._state.order and mark.height > self._own_above
-            held = self._memory.votes.get((mark.height, mark.phase))
-            at_place = (mark.epoch, mark.view) == (self._state.epoch, self._state.view)
-            differs = at_place and held not in (None, mark.block_hash)
-            if (is_beyond or differs) and self._signed(mark):
-                return self.distrust_key()
-        return False
+        mark = self._own_mark(status)
+        if mark is None:
+            return False
+        is_beyond = mark.order > self._state.order and mark.height > self._own_above
+        held = self._memory.votes.get((mark.height, mark.phase))
+        at_place = (mark.epoch, mark.view) == (self._state.epoch, self._state.view)
+        differs = at_place and held not in (None, mark.block_hash)
+        return (is_beyond or differs) and self._signed(mark) and self.distrust_key()
 
     def _stage_vote(self, request: VoteRequest, block: Block | None) -> None:
         payload = request.payload

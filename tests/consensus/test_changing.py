@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
-from consensus.changing import suspicion_ms
+from consensus.changing import VIEW_CHANGE_MS, VIEW_CHANGES_AT_ONCE, suspicion_ms
 from consensus.effects import Connected, Pending, Tick, VotingAllowed
 from consensus.messages import Commit, NewView, Prepare, Suspect, ViewChange
 from consensus.replica_state import (
@@ -211,6 +212,28 @@ def test_of_two_view_changes_of_a_member_the_later_view_is_kept() -> None:
     assert {key: item.message.body.view for key, item in backup.state.view_changes.items()} == {
         1: 9
     }
+
+
+def test_view_changes_of_one_member_cost_a_bounded_time() -> None:
+    """Four at once, then one each 100 ms, good or bad; those of others count all the same."""
+    backup = waiting()
+
+    def held(member: int) -> int:
+        found = backup.state.view_changes.get(member)
+        return 0 if found is None else found.message.body.view
+
+    for view in range(2, 2 + 2 * VIEW_CHANGES_AT_ONCE):
+        backup.hear(3, KIT.view_change(3, view, base=ONE))
+    assert held(3) == 1 + VIEW_CHANGES_AT_ONCE
+    backup.hear(1, KIT.view_change(1, 9, base=ONE))
+    assert held(1) == 9
+    backup.wait(VIEW_CHANGE_MS)
+    false = msgspec.structs.replace(KIT.view_change(3, 20, base=ONE), signature=bytes(64))
+    backup.hear(3, false, KIT.view_change(3, 21, base=ONE))
+    assert held(3) == 1 + VIEW_CHANGES_AT_ONCE
+    backup.wait(VIEW_CHANGE_MS)
+    backup.hear(3, KIT.view_change(3, 21, base=ONE))
+    assert held(3) == 21
 
 
 def test_a_view_change_passed_on_by_another_member_does_not_count() -> None:

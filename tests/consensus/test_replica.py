@@ -218,6 +218,7 @@ CHANGES = tuple(KIT.view_change(signer, 1, base=ONE) for signer in (0, 1, 3))
     [
         (3, FALSE_VOTE),
         (0, FALSE_PROPOSAL),
+        (0, msgspec.structs.replace(KIT.pre_prepare(TWO), leaves=(b"\x01" * 32,))),
         (3, KIT.view_change(3, 1, base=TWO, base_certificate=(FALSE_CERTIFICATE,))),
         (3, msgspec.structs.replace(KIT.view_change(3, 1, base=ONE), signature=bytes(64))),
         (1, msgspec.structs.replace(KIT.new_view(1, CHANGES), signature=bytes(64))),

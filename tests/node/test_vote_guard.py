@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -106,6 +107,26 @@ class FarKey:
         if self.refuses:
             raise Refused("the signer says no")
         return KEY.sign(request)
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_status_full_of_false_echoes_costs_one_signature(is_allowed: bool) -> None:
+    """An honest member has one echo of each; a liar's others are not looked at."""
+    asked: list[bytes] = []
+    desk = Desk()
+    if is_allowed:
+        desk.allow()
+
+    def is_valid(key: bytes, message: bytes, signature: bytes) -> bool:
+        asked.append(signature)
+        return KIT.rules.is_valid(key, message, signature)
+
+    desk.guard._rules = replace(KIT.rules, is_valid=is_valid)
+    head = KIT.chain(6)[6]
+    false = [mark(KIT, head, view=view, signer=3) for view in range(1, 33)]
+    desk.guard.hear(3, KIT.status(votes=tuple(false)))
+    assert len(asked) == 1
+    assert desk.guard.permission is (Permission.ALLOWED if is_allowed else Permission.WAITING)
 
 
 def test_an_unfit_machine_signs_nothing(desk: Desk) -> None:

@@ -5,7 +5,7 @@ Had by: nobody that we know of. Who is only late would lose its links.
 
 from __future__ import annotations
 
-from consensus.effects import Output
+from consensus.effects import Now, Output
 from consensus.messages import ViewChange
 from consensus.replica_state import ReplicaState
 from consensus.view_change import check_view_change
@@ -13,7 +13,9 @@ from ledger.reasons import Invalid
 from tests.sim.planting import Planted
 
 
-def on_view_change(state: ReplicaState, sender: int, message: ViewChange, out: Output) -> None:
+def on_view_change(
+    state: ReplicaState, sender: int, message: ViewChange, out: Output, now: Now
+) -> None:
     body = message.body
     held = state.view_changes.get(sender)
     if body.signer != sender or body.view < state.view:
