@@ -113,7 +113,7 @@ def test_merges_what_is_worth_it_where_other_coins_are_not() -> None:
     draft = plan_merge(TERMS, holding(other), None)
     assert {coin.asset for coin in draft.coins} == {ASSETS[1]}
     check_as_a_node(draft)
-    dear = [Coin(tiny, bytes([9]) * 32, index, ASSETS[0], LOCKS[2]) for index in range(3)]
+    dear = [Coin(tiny, bytes([9]) * 32, index, ASSETS[0], LOCKS[2]) for index in range(70)]
     own = [*coins((0, 50 * COIN), (0, 60 * COIN)), *dear]
     draft = plan_merge(TERMS, holding(own), None)
     assert {coin.lock for coin in draft.coins} == {LOCKS[0], LOCKS[1]}
