@@ -14,6 +14,9 @@ RETRY_AFTER_S_MAX = 60
 RATE_LIMITED = "rate_limited"
 """The code of a refusal that says when to ask again, and that nothing was done meanwhile."""
 
+UNEXPECTED = "unexpected_answer"
+"""The code of an answer that no node of ours gives."""
+
 T = TypeVar("T")
 
 
@@ -53,13 +56,19 @@ class ApiProblem(ClientError):
         self.hint = hint
         self.retry_after_s = retry_after_s
 
+    @property
+    def is_refusal(self) -> bool:
+        """A node of ours said no, and did nothing. What it began may still take effect where it
+        gave up in the middle (5xx), or where something else answered."""
+        return 400 <= self.status < 500 and self.code != UNEXPECTED
+
 
 def read_problem(status: int, data: bytes, retry_after: str = "") -> ApiProblem:
     """The problem that an answer of a node describes, whatever its bytes are."""
     try:
         problem = msgspec.json.decode(data, type=schemas.Problem)
     except (msgspec.DecodeError, RecursionError):
-        return ApiProblem(status, "unexpected_answer", f"HTTP status {status} without a problem")
+        return ApiProblem(status, UNEXPECTED, f"HTTP status {status} without a problem")
     seconds = min(parse_number(retry_after) or 0, RETRY_AFTER_S_MAX)
     return ApiProblem(status, problem.code, problem.detail, problem.hint, seconds)
 
@@ -69,4 +78,4 @@ def read_answer(data: bytes, cls: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=cls)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ApiProblem(200, "unexpected_answer", f"{cls.__name__}: {error}") from None
+        raise ApiProblem(200, UNEXPECTED, f"{cls.__name__}: {error}") from None

@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Protocol
 
 from cli.accounts import known_as
-from cli.client import ApiProblem, Client, ClientError, Timeout, all_items
+from cli.client import ApiProblem, Client, ClientError, all_items
 from cli.errors import CliError, ExitCode, usage_error
-from cli.nodes import HINTS, Node, problem_error
+from cli.nodes import HINTS, HTTP_BUSY, Node, problem_error
 from cli.output import Waiting
 from cli.wallet.build import Conditions, Draft, Terms, sign
 from cli.wallet.payment import Holding
@@ -132,10 +132,10 @@ def submit_signed(node: Node, tx: SignedTransaction, wait_ms: int | None) -> Out
     started = time.monotonic()
     try:
         node.client.submit(tx.raw)
-    except ApiProblem as problem:
-        release(spent)
-        raise problem_error(problem) from None
     except ClientError as error:
+        if isinstance(error, ApiProblem) and error.is_refusal:
+            release(spent)
+            raise problem_error(error) from None
         raise outcome_unknown(txid, str(error)) from None
     if wait_ms is None:
         return Outcome(txid, "pending", None, _since(started))
@@ -167,15 +167,18 @@ def wait_final(
                         details={"txid": txid},
                     )
                 waiting.because(_reason(client, found.status))
-            except (Timeout, ClientError) as error:
-                if isinstance(error, ApiProblem):
-                    raise
+            except ApiProblem as problem:
+                if problem.is_refusal and problem.status != HTTP_BUSY:
+                    raise  # of the question, not of the transaction
+                waiting.because(str(problem))
+                found = None
+            except ClientError as error:
                 raise outcome_unknown(txid, str(error)) from None
             if waiting.left_ms == 0:
                 limit = f"not final after {timeout_ms / 1_000:g} s: {waiting.reason}"
                 raise outcome_unknown(txid, limit)
-            if found.status == "unknown":
-                # The node answers at once for what it does not know.
+            if found is None or found.status == "unknown":
+                # The node answers at once for what it does not know, or has no time for.
                 time.sleep(min(ASK_AGAIN_S / 4, waiting.left_ms / 1_000))
 
 

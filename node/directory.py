@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ledger.economy.licence import Licence, Seat
 from ledger.objects import ObjectReader, load_all
 from ledger.operations import Burn, Mint
+from ledger.validators import ValidatorSet
 from node.engine import FinalizedBlock
 
 
@@ -47,6 +50,13 @@ class Directory:
     def identity(self, key: bytes) -> str:
         """The inverse of `key`."""
         return self._id_by_key.get(key) or key.decode("ascii")
+
+
+def believed(names: Iterable[str], validators: ValidatorSet) -> list[str]:
+    """Those of `names` that are members, where they are more than f: so many do not lie."""
+    members = {member.licence for member in validators.members}
+    telling = sorted(members.intersection(names))
+    return telling if len(telling) > validators.f else []
 
 
 def may_change_licences(block: FinalizedBlock) -> bool:

@@ -27,7 +27,7 @@ from ledger.reserve_history import ReserveHistory
 from ledger.transaction import SignedTransaction
 from node.api.services import Submission
 from node.clock_check import ClockCheck
-from node.directory import Directory, may_change_licences
+from node.directory import Directory, believed, may_change_licences
 from node.engine import Engine
 from node.events import Events
 from node.fetching import FETCH_BYTES_MAX, Fetch, FetchChunk, Give, GiveChunk
@@ -150,14 +150,12 @@ class Driver:
         """Validators are linked with another process of this key; f + 1 of them do not lie."""
         if self.network is None:
             return
-        validators = self.engine.validators
-        members = {member.licence for member in validators.members}
-        telling = members.intersection(self.network.key_in_use_at())
-        if len(telling) <= validators.f:
+        telling = believed(self.network.key_in_use_at(), self.engine.validators)
+        if not telling:
             return
         if not self._key_in_use:
             self._key_in_use = True
-            log.warning("%s", describe_rival(sorted(telling)))
+            log.warning("%s", describe_rival(telling))
         if self.engine.guard.distrust_key():
             log.warning("guard %s", self.engine.guard.reason)
             self.engine.review_voting()

@@ -409,7 +409,7 @@ class Network:
             self._announced.remove(peer)
             log.info("link_down peer=%s because=%s", peer.identity, peer.closed_because)
             self._owner.on_link_down(peer)
-        if peer.refused_by_peer is not None:
+        if peer.refused_by_peer is not None and peer.may_consensus:  # a stranger may say anything
             self._on_refused_by_peer(peer.identity, peer.refused_by_peer)
 
     def _on_refused_by_peer(self, name: str, reason: RefusedReason) -> None:

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli import payments
+from cli.client import ApiProblem, Client
 from cli.errors import ExitCode
 from ledger import genesis
 from ledger.address import encode_address
@@ -116,6 +118,44 @@ def test_two_quick_sends_take_different_coins(marsa: Marsa, node: LiveNode) -> N
     node.inside(node.decide)
     third = marsa("tx", "send", "bob", "6", "--from", "alice", "--no-wait", "--json", *issuer)
     assert third.code == 0, third.out
+
+
+def test_a_node_that_is_busy_meanwhile_is_asked_again(
+    marsa: Marsa, node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The payment is on its way; that nobody can be told yet is no refusal of it."""
+    answers = [ApiProblem(429, "busy", "so it is"), ApiProblem(503, "deadline", "gave up")]
+    ask = Client.transaction
+
+    def busy(client: Client, *arguments: Any, **options: Any) -> Any:
+        if answers:
+            raise answers.pop()
+        return ask(client, *arguments, **options)
+
+    monkeypatch.setattr(Client, "transaction", busy)
+    sent = marsa("tx", "send", "bob", "5", "--from", "alice", "--json")
+    assert (sent.code, sent.json["status"], answers) == (ExitCode.OK, "final", [])
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "deadline"), (502, "unexpected_answer")])
+def test_a_node_that_gave_up_has_refused_nothing(
+    marsa: Marsa, node: LiveNode, monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    """Exit code 4 with the txid, and the coins stay reserved: the payment may be on its way."""
+    node.is_deciding = False
+    submit = Client.submit
+
+    def cut_off(client: Client, raw: bytes) -> Any:
+        submit(client, raw)
+        raise ApiProblem(status, code, "no time")
+
+    monkeypatch.setattr(Client, "submit", cut_off)
+    send = ("tx", "send", "bob", "5", "--from", "alice", "--issuer", ISSUER, "--json")
+    unknown = marsa(*send)
+    assert code_of(unknown) == (ExitCode.TIMEOUT, "outcome_unknown")
+    assert code_of(marsa(*send)) == (ExitCode.REJECTED, "funds_reserved")
+    node.inside(node.decide)
+    assert marsa("tx", "wait", unknown.json["error"]["details"]["txid"]).code == ExitCode.OK
 
 
 def test_money_that_is_missing_has_three_names(marsa: Marsa, node: LiveNode) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from ledger.codec import encode
 from ledger.economy.licence import Licence, Seat
 from ledger.objects import key_of
-from node.directory import Directory
-from tests.ledger.world import grant, key
+from node.directory import Directory, believed
+from tests.ledger.world import World, grant, key
 
 
 class Objects:
@@ -66,3 +66,12 @@ def test_nothing_changes_before_it_is_read_again() -> None:
     directory.refresh()
     assert directory.licence(key("val1/link").public) == WAITING
     assert directory.key("val1") == key("val1/consensus").public
+
+
+def test_more_than_f_members_are_believed() -> None:
+    """One of them is honest; who is no member does not count, nor who says it twice."""
+    validators = World().genesis.validators
+    names = sorted(member.licence for member in validators.members)
+    assert believed(names[:1] * 2, validators) == []
+    assert believed([names[0], "stranger"], validators) == []
+    assert believed([names[2], names[0]], validators) == [names[0], names[2]]

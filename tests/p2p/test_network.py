@@ -314,6 +314,25 @@ def test_observer_links_without_a_licence(run, tmp_path: Path) -> None:
     run(story())
 
 
+def test_who_has_no_licence_raises_no_alarm(run, tmp_path: Path) -> None:
+    """An observer says that the key of this node is in use elsewhere: nothing is kept of that, and
+    each link of its would be one name more."""
+
+    async def story() -> None:
+        async with open_world(tmp_path) as world:
+            here = world.node("val0")
+            here.start({})
+            observer = world.node("watcher", role=Role.OBSERVER)
+            observer.start({"val0": here.port})
+            await until(lambda: here.linked() == ["observer:1"], "the sync link")
+            observer.peer("val0").refuse(RefusedReason.KEY_IN_USE)
+            await until(lambda: ("down", "observer:1") in here.events, "the observer is gone")
+            assert here.network.key_in_use_at() == []
+            assert ("key in use", "") not in here.events
+
+    run(story())
+
+
 def test_an_observer_is_told_of_another_peer(run, tmp_path: Path) -> None:
     """Nobody dials an observer: it dials who is new, and those that it knows only once."""
 
