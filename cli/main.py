@@ -129,7 +129,9 @@ def _on_fault(kind: type[BaseException], error: BaseException, trace: TracebackT
     if _wants_traceback(words):
         traceback.print_exception(kind, error, trace)
     hint = "this is a fault of marsa: run it again with -vv and report what it prints"
-    fault = CliError("internal", f"{kind.__name__}: {error}", hint=hint)
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    fault = CliError("internal", f"{type(error).__name__}: {error}", hint=hint)
     show_error(fault, as_json="--json" in words)
 
 

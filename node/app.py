@@ -13,7 +13,6 @@ import secrets
 import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvloop
 
@@ -48,13 +47,14 @@ from node.guards import Guard, NoVotes
 from node.intake import Intake
 from node.keys import NodeKeys, check_authority, load_node_keys
 from node.metrics import Metrics
+from node.new_log import new_log, replace_log
 from node.outbox import NetworkOutbox
 from node.signer_client import RemoteKey
 from node.snapshot_client import SnapshotClient
-from node.supervise import Services
+from node.supervise import Services, first_of
 from node.verify import Verifier, helpers_here
 from node.vote_guard import VoteGuard
-from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, Record, WriteAheadLog
+from node.wal import DiskLogFile, LogDamaged, WriteAheadLog
 from node.watch import NodeWatch, software_version
 from p2p.handshake import SESSION_BYTES, LocalNode, Role
 from p2p.limits import LinkLimits
@@ -96,7 +96,7 @@ def init_node(config: NodeConfig) -> None:
         Chain.create(kv, genesis_state(genesis))
         kv.close()
         if not config.is_observer:
-            _new_log(config.votes_path).close()
+            new_log(config.votes_path).close()
         sync_directory(config.directory)
 
 
@@ -187,28 +187,23 @@ def _load_keys(config: NodeConfig, genesis: Genesis, chain: Chain | None = None)
 def _open_guard(config: NodeConfig, keys: NodeKeys, rules: Rules, stack: ExitStack) -> VoteGuard:
     """A missing or damaged log is no reason to stop: the node follows and does not vote."""
 
-    def new_log() -> WriteAheadLog:
-        return _fresh_log(config.votes_path)
+    def begin_anew() -> WriteAheadLog:
+        made = replace_log(config.votes_path)
+        stack.callback(made.close)
+        return made
 
     key = keys.consensus
     if isinstance(key, RemoteKey):
         stack.callback(key.close)
-    log_: WriteAheadLog | None = None
-    records: list[Record] = []
-    why = ""
     try:
         log_, records = WriteAheadLog.open(DiskLogFile(config.votes_path))
         stack.callback(log_.close)
-        return VoteGuard(key, rules, log_, records, new_log=new_log)
+        return VoteGuard(key, rules, log_, records, new_log=begin_anew)
     except FileNotFoundError:
         why = f"{config.votes_path} is missing, as after a restore from a backup"
     except (LogDamaged, Invalid) as error:
         why = str(error)
-    return VoteGuard(key, rules, None, new_log=new_log, why=why)
-
-
-def _new_log(path: Path) -> WriteAheadLog:
-    return WriteAheadLog.create(DiskLogFile(path), secrets.token_bytes(INSTANCE_ID_BYTES))
+    return VoteGuard(key, rules, None, new_log=begin_anew, why=why)
 
 
 def _check_free_space(config: NodeConfig) -> None:
@@ -251,18 +246,15 @@ async def _run_once(config: NodeConfig, session: bytes) -> int | None:
         try:
             await node.run()
         except* OSError as group:
-            log.critical("stopped by storage or system: %s", in_words(_first(group)))
+            log.critical("stopped by storage or system: %s", in_words(first_of(group)))
             code = EXIT_FAILED
         except* (ReplicaBroken, InvariantBroken) as group:
-            log.critical("stopped, this node contradicts a quorum: %s", _first(group))
+            log.critical("stopped, this node contradicts a quorum: %s", first_of(group))
             code = EXIT_FAILED
+        except* Exception as group:
+            log.critical("stopped by a fault of this program", exc_info=first_of(group))
+            raise
         return None if code == EXIT_OK and node.has_snapshot else code
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 class RunningNode:
@@ -490,10 +482,3 @@ def _endpoints(config: NodeConfig) -> dict[str, Endpoint]:
         name: Endpoint(address.host, address.port)
         for name, address in config.p2p.peer_addresses.items()
     }
-
-
-def _fresh_log(path: Path) -> WriteAheadLog:
-    """A log in place of a missing or damaged one, which is kept beside it for inspection."""
-    if path.exists():
-        path.rename(path.with_suffix(".damaged"))
-    return _new_log(path)

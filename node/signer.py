@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -27,6 +26,7 @@ from node import logs
 from node.disk import DirectoryLock
 from node.errors import NodeError
 from node.keys import load_consensus_key
+from node.new_log import replace_log
 from node.signer_memory import RECOVERY_HEIGHTS, Begin, Floor, SignerMemory
 from node.signer_wire import (
     HEADER_BYTES,
@@ -44,7 +44,7 @@ from node.signer_wire import (
 )
 from node.signing import is_ready_body, signing_hash
 from node.vote_guard import Refused
-from node.wal import INSTANCE_ID_BYTES, DiskLogFile, LogDamaged, WriteAheadLog
+from node.wal import DiskLogFile, LogDamaged, WriteAheadLog
 
 KEY_NAME = "consensus.json"
 MEMORY_NAME = "signed.wal"
@@ -156,10 +156,7 @@ def _begin(path: Path, public: bytes, beginning: Beginning | None, why: str) -> 
     if beginning.chain_id is None:
         raise NodeError("genesis_needed", "for which chain does this key sign?", "--genesis FILE")
     floor = Floor(0, 0, 0) if beginning.floor is None else _with_margin(beginning.floor)
-    if path.exists():
-        path.rename(path.with_suffix(".damaged"))
-    new_log = WriteAheadLog.create(DiskLogFile(path), secrets.token_bytes(INSTANCE_ID_BYTES))
-    return SignerMemory.create(new_log, Begin(beginning.chain_id, public), floor)
+    return SignerMemory.create(replace_log(path), Begin(beginning.chain_id, public), floor)
 
 
 def _with_margin(floor: Floor) -> Floor:

@@ -18,6 +18,13 @@ class ServiceEnded(Exception):
     """A service of this node returned although nobody stopped the node."""
 
 
+def first_of(error: BaseException) -> BaseException:
+    """What stands behind the groups that a TaskGroup makes of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class Services:
     """Starts every task of the process; `stop` ends them all."""
 

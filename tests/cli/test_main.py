@@ -166,11 +166,17 @@ def test_traceback_only_with_vv(marsa: Marsa) -> None:
 
 
 def test_own_faults_are_a_sentence_and_exit_1() -> None:
-    """An unexpected exception ends with error[internal], as JSON too, without a traceback."""
+    """An unexpected exception ends with error[internal], as JSON too, without a traceback; what
+    tasks wrapped it in does not hide it."""
     code = """
 import sys
 from cli import main, query
-query.params.callback = lambda: 1 // 0
+def broken():
+    try:
+        1 // 0
+    except ZeroDivisionError as error:
+        raise ExceptionGroup("of a task", [ExceptionGroup("of another", [error])])
+query.params.callback = broken
 sys.argv = ["marsa", "query", "params", *sys.argv[1:]]
 main.main()
 """

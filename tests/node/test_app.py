@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -124,3 +125,23 @@ def test_a_disk_that_fills_stops_transactions_and_then_votes(tmp_path: Path) -> 
         node._look_at_disk(storage.reject_below_bytes)
         assert (node._driver.accepts_transactions, guard.can_sign) == (True, True)
         assert node._engine.replica.state.voting
+
+
+async def test_the_cause_of_a_fault_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a link's task met it, too: the place, and not that there was a group of tasks."""
+
+    async def run(node: app.RunningNode) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails(), name="p2p-serve-bolt")
+
+    async def fails() -> None:
+        raise AssertionError("decided before it was executed")
+
+    monkeypatch.setattr(app.RunningNode, "run", run)
+    monkeypatch.setattr(app.logs, "configure", lambda *_, **__: None)
+    with pytest.raises(BaseExceptionGroup):
+        await app._run_once(make(tmp_path / "obs", "watcher", None), bytes(SESSION_BYTES))
+    assert "decided before it was executed" in caplog.text
+    assert "in fails" in caplog.text
