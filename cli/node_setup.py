@@ -16,12 +16,11 @@ from cli.devnet import sockets
 from cli.errors import CliError, ExitCode, usage_error
 from cli.output import Waiting
 from ledger.genesis import Genesis, chain_id, dump
-from ledger.kv import DataDirectoryInUse
 from node import app, config, config_text, keys
 from node.api import schemas
 from node.api.problems import ApiCode
 from node.config import NodeConfig
-from node.disk import DirectoryLock
+from node.disk import DirectoryLock, storage_errors
 from node.errors import NodeError
 from node.files import sync_directory, write_atomic
 
@@ -131,14 +130,11 @@ def check(node: NodeConfig) -> str:
 
 def check_addresses(node: NodeConfig) -> None:
     """Nobody has the directory or the ports of the node; raises NodeError."""
-    try:
-        with DirectoryLock(node.directory):
-            for section in ("p2p", "api", "operations"):
-                if section == "p2p" and node.is_observer:
-                    continue  # it dials, and nobody dials it
-                _check_port(section, getattr(node, section).listen_address)
-    except DataDirectoryInUse as error:
-        raise NodeError("directory_in_use", str(error)) from None
+    with storage_errors(), DirectoryLock(node.directory):
+        for section in ("p2p", "api", "operations"):
+            if section == "p2p" and node.is_observer:
+                continue  # it dials, and nobody dials it
+            _check_port(section, getattr(node, section).listen_address)
 
 
 def recover(node: NodeConfig, wait_ms: int) -> None:

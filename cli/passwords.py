@@ -59,12 +59,23 @@ def read_password(
     return password
 
 
+def _read_line(descriptor: int) -> bytes:
+    """Up to a newline or the end, however a pipe cuts it; a byte above the limit is read, too."""
+    data = b""
+    while b"\n" not in data and len(data) <= PASSWORD_BYTES_MAX:
+        more = os.read(descriptor, PASSWORD_BYTES_MAX + 1 - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
 def _given(password_fd: int | None, password_file: Path | None) -> str | None:
     if password_fd is not None and password_file is not None:
         raise usage_error("two_passwords", "--password-fd and --password-file are both given")
     if password_fd is not None:
         try:
-            data = os.read(password_fd, PASSWORD_BYTES_MAX)
+            data = _read_line(password_fd)
         except OSError as error:
             raise usage_error(
                 "bad_password_fd", f"descriptor {password_fd}: {error.strerror}"
@@ -76,6 +87,10 @@ def _given(password_fd: int | None, password_file: Path | None) -> str | None:
     else:
         return None
     line = data.split(b"\n", 1)[0].removesuffix(b"\r")
+    if len(line) > PASSWORD_BYTES_MAX:
+        raise usage_error(
+            "bad_password", f"the password has more than {PASSWORD_BYTES_MAX} bytes", "use less"
+        )
     try:
         return line.decode()
     except UnicodeDecodeError:

@@ -24,7 +24,7 @@ from ledger.chain import Chain
 from ledger.errors import InvariantBroken
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
-from ledger.kv import LevelDB, StorageError
+from ledger.kv import LevelDB
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.reserve_history import ReserveHistory
@@ -37,7 +37,7 @@ from node.api.services import Services as ApiServices
 from node.config import NodeConfig
 from node.config import load as load_config
 from node.directory import Directory
-from node.disk import DirectoryLock, free_bytes, in_words, open_giving_way
+from node.disk import DirectoryLock, free_bytes, in_words, open_giving_way, storage_errors
 from node.driver import Driver, read_clocks
 from node.engine import Engine
 from node.epochs import rules_at
@@ -105,22 +105,16 @@ def check_node(config: NodeConfig) -> str:
 
     The answer says why the node will only follow when it starts; empty when it may vote.
     """
-    try:
-        with DirectoryLock(config.directory), ExitStack() as stack:
-            return _open(config, stack).guard.fault
-    except StorageError as error:
-        raise NodeError("storage", str(error)) from error
+    with storage_errors(), DirectoryLock(config.directory), ExitStack() as stack:
+        return _open(config, stack).guard.fault
 
 
 def stored_height(config: NodeConfig) -> int:
     """Of the chain in a directory in which no node runs; raises NodeError."""
-    try:
-        with DirectoryLock(config.directory), ExitStack() as stack:
-            kv = LevelDB.open(config.chain_path)
-            stack.callback(kv.close)
-            return Chain.open(kv).height
-    except StorageError as error:
-        raise NodeError("storage", str(error)) from error
+    with storage_errors(), DirectoryLock(config.directory), ExitStack() as stack:
+        kv = LevelDB.open(config.chain_path)
+        stack.callback(kv.close)
+        return Chain.open(kv).height
 
 
 def run_node(config: NodeConfig) -> int:
@@ -223,16 +217,12 @@ def _check_free_space(config: NodeConfig) -> None:
 async def _main(config: NodeConfig) -> int:
     """Once more from the start, in the same process, whenever a snapshot replaces the chain."""
     session = secrets.token_bytes(SESSION_BYTES)  # one process, whatever it opens again
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(DirectoryLock(config.directory))
-            while True:
-                ended = await _run_once(config, session)
-                if ended is not None:
-                    return ended
-                snapshot_store.put_in_place(config.chain_path)
-        except StorageError as error:
-            raise NodeError("storage", str(error)) from error
+    with storage_errors(), DirectoryLock(config.directory):
+        while True:
+            ended = await _run_once(config, session)
+            if ended is not None:
+                return ended
+            snapshot_store.put_in_place(config.chain_path)
 
 
 async def _run_once(config: NodeConfig, session: bytes) -> int | None:

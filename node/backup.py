@@ -24,7 +24,6 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -34,12 +33,12 @@ import msgspec
 
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
-from ledger.kv import SECOND_NAME, DataDirectoryInUse, LevelDB, NoSecondDatabase, StorageError
+from ledger.kv import SECOND_NAME, LevelDB, NoSecondDatabase
 from ledger.schema import OlderLayout
 from node import config, snapshot_store
 from node.app import read_genesis
 from node.config import CONFIG_NAME, NodeConfig
-from node.disk import DirectoryLock, free_bytes
+from node.disk import DirectoryLock, free_bytes, storage_errors, sync_tree
 from node.errors import NodeError
 from node.files import sync_directory
 from node.keys import PRIVATE_MODE, PUBLIC_MODE
@@ -81,7 +80,7 @@ class _Member:
 
 def backup(node: NodeConfig, file: Path, report: Report) -> Header:
     """Write a copy of a stopped node to a new file; raises NodeError."""
-    with _storage_errors(), DirectoryLock(node.directory):
+    with storage_errors(), DirectoryLock(node.directory):
         snapshot_store.settle(node.chain_path)
         header = Header(
             name=node.name,
@@ -108,7 +107,7 @@ def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeCo
     the file is not whole. One that an older version wrote, with a chain in a layout that is read
     no more, begins at genesis."""
     directory = directory.absolute()  # "." has no name beside which another could stand
-    with _storage_errors(), file.open("rb") as raw:
+    with storage_errors(), file.open("rb") as raw:
         _check_private(file, raw)
         size = os.fstat(raw.fileno()).st_size
         header = _read_header(file, raw)
@@ -130,7 +129,7 @@ def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeCo
                 # The keys are what is wanted; its peers have the chain.
                 reset_chain(config.load(draft))
                 header = msgspec.structs.replace(header, height=0)
-            _sync(draft)
+            sync_tree(draft)
             if directory.exists():
                 directory.rmdir()
             draft.rename(directory)
@@ -326,18 +325,6 @@ def _copy(source: IO[bytes], path: Path, mode: int) -> None:
         shutil.copyfileobj(source, target, CHUNK_BYTES)
 
 
-def _sync(directory: Path) -> None:
-    """Every file and every name in it is durable."""
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            descriptor = os.open(Path(folder) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_directory(Path(folder))
-
-
 # Both.
 
 
@@ -354,16 +341,6 @@ def _check_chain(node: NodeConfig) -> int:
         return chain.height
     finally:
         kv.close()
-
-
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    try:
-        yield
-    except DataDirectoryInUse as error:
-        raise NodeError("directory_in_use", str(error)) from None
-    except StorageError as error:
-        raise NodeError("storage", str(error)) from error
 
 
 def _foreign(file: Path) -> NodeError:

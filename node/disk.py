@@ -7,13 +7,15 @@ import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from ledger.kv import DataDirectoryInUse, LevelDB
-from node.files import write_all
+from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from node.errors import NodeError
+from node.files import sync_directory, write_all
 
 LOCK_NAME = "LOCK"
 PID_BYTES_MAX = 20
@@ -22,6 +24,17 @@ MERGING_NICE = 5
 """LevelDB's thread gives way to the event loop of its process: where cores are few a merge would
 have half of its time. It is left a quarter, and needs a sixth."""
 DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """What a directory or a database has to say against it, as NodeError for the operator."""
+    try:
+        yield
+    except DataDirectoryInUse as error:
+        raise NodeError("directory_in_use", str(error)) from None
+    except StorageError as error:
+        raise NodeError("storage", str(error)) from error
 
 
 class DirectoryLock:
@@ -67,6 +80,18 @@ class DirectoryLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def sync_tree(directory: Path) -> None:
+    """Every file below it and every name is durable."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            descriptor = os.open(Path(folder) / name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(folder))
 
 
 def open_giving_way(path: Path) -> LevelDB:

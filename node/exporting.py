@@ -12,25 +12,23 @@ from consensus.messages import NewView
 from consensus.testimony import MATERIAL_BLOCKS_MAX, CertifiedHeader, Material
 from ledger import codec
 from ledger.chain import Chain
-from ledger.errors import StorageError
-from ledger.kv import DataDirectoryInUse, LevelDB
+from ledger.kv import LevelDB
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
 from ledger.witnesses import WITNESS_BYTES_MAX, Witnesses
 from node.config import NodeConfig
-from node.disk import DirectoryLock
+from node.disk import DirectoryLock, storage_errors
 from node.errors import NodeError
 
 
 def export_directory(config: NodeConfig, low: int, high: int) -> Material:
     """From the directory of a node that does not run; raises NodeError."""
-    try:
-        with DirectoryLock(config.directory), closing(LevelDB.open(config.chain_path)) as kv:
-            return export_material(Chain.open(kv), Witnesses(kv), low, high)
-    except DataDirectoryInUse as error:
-        raise NodeError("directory_in_use", str(error)) from None
-    except StorageError as error:
-        raise NodeError("storage", str(error)) from error
+    with (
+        storage_errors(),
+        DirectoryLock(config.directory),
+        closing(LevelDB.open(config.chain_path)) as kv,
+    ):
+        return export_material(Chain.open(kv), Witnesses(kv), low, high)
 
 
 def export_material(chain: Chain, witnesses: Witnesses, low: int, high: int) -> Material:

@@ -11,11 +11,10 @@ import shutil
 
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
-from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from ledger.kv import LevelDB
 from node.app import read_genesis
 from node.config import NodeConfig
-from node.disk import DirectoryLock
-from node.errors import NodeError
+from node.disk import DirectoryLock, storage_errors
 from node.files import sync_directory
 
 
@@ -24,21 +23,16 @@ def reset_chain(config: NodeConfig) -> None:
     genesis = read_genesis(config)
     chain = config.chain_path
     draft, old = (chain.with_name(f".{chain.name}.{suffix}") for suffix in ("new", "old"))
-    try:
-        with DirectoryLock(config.directory):
-            for left in (draft, old):
-                if left.exists():
-                    shutil.rmtree(left)
-            kv = LevelDB.create(draft)
-            Chain.create(kv, genesis_state(genesis))
-            kv.close()
-            if chain.exists():
-                chain.rename(old)
-            draft.rename(chain)
-            sync_directory(chain.parent)
-            if old.exists():
-                shutil.rmtree(old)
-    except DataDirectoryInUse as error:
-        raise NodeError("directory_in_use", str(error)) from None
-    except StorageError as error:
-        raise NodeError("storage", str(error)) from error
+    with storage_errors(), DirectoryLock(config.directory):
+        for left in (draft, old):
+            if left.exists():
+                shutil.rmtree(left)
+        kv = LevelDB.create(draft)
+        Chain.create(kv, genesis_state(genesis))
+        kv.close()
+        if chain.exists():
+            chain.rename(old)
+        draft.rename(chain)
+        sync_directory(chain.parent)
+        if old.exists():
+            shutil.rmtree(old)

@@ -162,6 +162,8 @@ async def running(verifier: Verifier, processes: int) -> AsyncIterator[VerifyWor
                     await worker.ask([bytes(RECORD_BYTES)])
         except (OSError, TimeoutError) as error:
             log.warning("no process to verify could be started, the node does it: %r", error)
+            while workers:
+                await workers.pop().close()
             yield None
             return
         log.info("verifying processes=%d", count)

@@ -93,7 +93,6 @@ class Network:
         peers: Mapping[str, Endpoint],
         limits: LinkLimits,
         clock: Clock = time.monotonic,
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._local = local
         self._owner = owner
@@ -102,7 +101,6 @@ class Network:
         self._endpoints = dict(peers)
         self._limits = limits
         self._clock = clock
-        self._jitter = jitter
         self._refusals = Refusals(clock)
         self._slots = SocketSlots(limits)
         self._table: PeerTable[Peer] = PeerTable(
@@ -260,7 +258,7 @@ class Network:
 
     async def _dial_forever(self, name: str, endpoint: Endpoint) -> None:
         limits = self._limits
-        backoff = Backoff(limits.redial_min_s, limits.redial_max_s, self._jitter)
+        backoff = Backoff(limits.redial_min_s, limits.redial_max_s, random.random)
         while True:
             peer = self._table.get(name)
             if peer is not None:

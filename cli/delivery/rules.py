@@ -103,11 +103,6 @@ class ProviderSide:
     signed: SignedReceipt | None = None
 
     @property
-    def is_owed(self) -> bool:
-        """Work was shown and not receipted: nothing more is done before it is."""
-        return self.units > (self.signed.units if self.signed is not None else 0)
-
-    @property
     def delivered(self) -> int:
         """What the holder has signed for, in µ."""
         return self.signed.receipt.delivered if self.signed is not None else 0

@@ -13,7 +13,6 @@ process runs and the histories of chaos runs are no part of it.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from cli.devnet.state import Devnet, Place
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import checked_name, devnets_dir, home, read_private, write_private
 from node.config import ADMIN_SOCKET_NAME
+from node.disk import sync_tree
 from node.files import sync_directory
 
 TAKEN_NAME = "taken.json"
@@ -65,7 +65,7 @@ def snapshot(place: Place, name: str) -> Path:
     write_private(
         draft / TAKEN_NAME, msgspec.json.encode(Taken(_stored_height(place))), replace=False
     )
-    _sync(draft)
+    sync_tree(draft)
     draft.rename(target)
     sync_directory(target.parent)
     return target
@@ -109,7 +109,7 @@ def restore(place: Place, name: str) -> Place:
     draft = home() / f".devnet-{devnet}.new"
     _discard(draft)
     shutil.copytree(source, draft, ignore=shutil.ignore_patterns(TAKEN_NAME))
-    _sync(draft)
+    sync_tree(draft)
     plan.remove(place)
     draft.rename(place.directory)
     sync_directory(devnets_dir())
@@ -174,15 +174,3 @@ def _discard(draft: Path) -> None:
     """What an interrupted copy left."""
     if draft.exists():
         shutil.rmtree(draft)
-
-
-def _sync(directory: Path) -> None:
-    """Every file and every name in it is durable."""
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            descriptor = os.open(Path(folder) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_directory(Path(folder))

@@ -10,12 +10,14 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from cli.errors import ExitCode
+from cli.passwords import PASSWORD_BYTES_MAX
 from cli.wallet import store
 from tests.cli.conftest import Marsa
 
@@ -87,6 +89,23 @@ def test_nothing_is_asked_without_a_terminal(marsa: Marsa, password_file: Path) 
     assert "--words-file" in marsa("wallet", "backup", "one").err
     assert "--words-file" in marsa("wallet", "import", "two").err
     assert store.names() == ["one"]
+
+
+def test_a_password_that_comes_in_parts_is_whole(marsa: Marsa, password_file: Path) -> None:
+    """A pipe brings what its writer wrote so far; the wallet opens with all of it. One that is
+    longer than any is refused, not cut."""
+    reader, writer = os.pipe()
+    late = threading.Timer(0.2, lambda: (os.write(writer, b"battery\n"), os.close(writer)))
+    os.write(writer, b"correct horse ")
+    late.start()
+    assert marsa("wallet", "new", "one", "--password-fd", reader).code == 0
+    late.join()
+    os.close(reader)
+    password_file.write_text("correct horse battery\n")
+    opened = marsa("wallet", "addresses", "one", "--new", "--password-file", password_file)
+    assert opened.code == 0
+    password_file.write_text("x" * (PASSWORD_BYTES_MAX + 1))
+    assert marsa("wallet", "new", "two", "--password-file", password_file).code == ExitCode.USAGE
 
 
 def test_password_comes_through_a_descriptor(marsa: Marsa) -> None:

@@ -211,6 +211,22 @@ async def test_none_is_started_where_none_is_wanted_or_possible(
         assert workers is None
 
 
+async def test_where_one_cannot_be_started_none_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node verifies alone, and those that were started already end at once."""
+    start, made = verify_workers.Worker.start, []
+
+    async def starts_one() -> verify_workers.Worker:
+        if made:
+            raise OSError("no more processes")
+        made.append(await start())
+        return made[0]
+
+    monkeypatch.setattr(verify_workers.Worker, "start", starts_one)
+    async with asyncio.timeout(WAIT_S), running(Verifier(), 2) as workers:
+        assert workers is None
+        assert made[0]._process.returncode is not None
+
+
 async def test_processes_end_when_the_node_stops() -> None:
     """Ctrl-C in its terminal is not theirs: they have a session of their own."""
     async with asyncio.timeout(WAIT_S), running(Verifier(), 1) as workers:
