@@ -20,7 +20,7 @@ setup: .venv/ready ## Make .venv with the locked packages and the command .venv/
 devnet: setup ## Start four real validators with funded accounts on this machine
 	@.venv/bin/marsa devnet up
 
-test: setup ## Run every test; 13 to 19 minutes on two cores
+test: setup ## Run every test; 12 to 15 minutes on two cores
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, format, types, import directions, links in the documents
