@@ -43,7 +43,7 @@ from node.verify import TOGETHER_MIN
 from node.verify_workers import VerifyWorkers
 from p2p import wire
 from p2p.gossip import Gossip
-from p2p.handshake import Admission, RefusedReason
+from p2p.handshake import RefusedReason
 from p2p.network import Network
 from p2p.peer import Peer
 from p2p.refusals import describe_rival
@@ -121,7 +121,7 @@ class Driver:
 
     # What the network asks (p2p.network.Owner).
 
-    def admit(self, link_key: bytes) -> Admission | RefusedReason:
+    def admit(self, link_key: bytes) -> str | RefusedReason:
         """Links of licensed nodes carry consensus, whether they have a seat now or had or will
         have one; what the engine hears on them is judged by the epoch. Others only follow."""
         licence = self.directory.licence(link_key)
@@ -129,7 +129,7 @@ class Driver:
             return RefusedReason.LICENCE_UNKNOWN
         if licence.state is LicenceState.REVOKED:
             return RefusedReason.LICENCE_INACTIVE
-        return Admission(licence.grant.id, may_consensus=True)
+        return licence.grant.id
 
     @property
     def dropped_bytes(self) -> int:

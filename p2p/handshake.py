@@ -85,16 +85,8 @@ class LocalNode:
     """Of this process, and of no other that ever was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """The node's answer for a link key that it knows."""
-
-    identity: str
-    may_consensus: bool
-    """The key belongs to the validator set of this epoch or, from its last block on, the next."""
-
-
-Admit = Callable[[bytes], Admission | RefusedReason]
+Admit = Callable[[bytes], str | RefusedReason]
+"""The node's answer for a link key: the licence that it belongs to, or why it is turned away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +160,15 @@ def judge(
         return Refused(RefusedReason.LICENCE_UNKNOWN, by_peer=False)
     if certificate.link_key == local.link_key:
         return Refused(RefusedReason.DUPLICATE, by_peer=False)
-    answer: Admission | RefusedReason | None = admit(certificate.link_key)
+    answer: str | RefusedReason | None = admit(certificate.link_key)
     if answer is RefusedReason.LICENCE_UNKNOWN:  # signed by the authority, not yet on the chain
         answer = None
     if isinstance(answer, RefusedReason):
         return Refused(answer, by_peer=False)
     return Accepted(
-        None if answer is None else answer.identity,
+        answer,
         certificate.link_key,
-        local.role is Role.VALIDATOR and answer is not None and answer.may_consensus,
+        local.role is Role.VALIDATOR and answer is not None,
         hello.height,
         hello.session,
         certificate.licence_id,

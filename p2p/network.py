@@ -31,7 +31,6 @@ from p2p.backoff import Backoff
 from p2p.frames import encode_frame
 from p2p.handshake import (
     Accepted,
-    Admission,
     LocalNode,
     Refused,
     RefusedReason,
@@ -62,7 +61,7 @@ log = logging.getLogger(__name__)
 class Owner(Protocol):
     """What the network asks of the node. `on_frame` may raise Invalid: the sender pays for it."""
 
-    def admit(self, link_key: bytes) -> Admission | RefusedReason: ...
+    def admit(self, link_key: bytes) -> str | RefusedReason: ...
     def height(self) -> int: ...
     def on_link_up(self, peer: Peer) -> None: ...
     def on_link_down(self, peer: Peer) -> None: ...
@@ -183,9 +182,10 @@ class Network:
             return
         for peer in self._table.links():
             answer = self._owner.admit(peer.link_key) if peer.link_key else None
-            if isinstance(answer, RefusedReason) and peer.may_consensus:
-                peer.refuse(answer)
-            elif isinstance(answer, Admission) and not peer.may_consensus:
+            if isinstance(answer, RefusedReason):
+                if peer.may_consensus:
+                    peer.refuse(answer)
+            elif answer is not None and not peer.may_consensus:
                 peer.close("licensed now")
 
     def linked(self) -> list[str]:

@@ -54,7 +54,8 @@ def newer_stays(own_key: bytes, old: Link, new: Link, race_s: float) -> bool:
 
 
 class PeerTable(Generic[L]):
-    """Links by identity. Sync links are bounded; consensus links are by the validator set."""
+    """Links by identity. Sync links are bounded; the others are by the licences of the chain, of
+    which there are 256 at most in its life."""
 
     def __init__(
         self, own_key: bytes, *, sync_links_max: int, race_s: float, alive_s: float
@@ -64,7 +65,7 @@ class PeerTable(Generic[L]):
         self._race_s = race_s
         self._alive_s = alive_s
         self._links: dict[str, L] = {}
-        self._held_off: dict[str, float] = {}  # validators only, so as many as the set has
+        self._held_off: dict[str, float] = {}  # nodes with a licence only
 
     def __len__(self) -> int:
         return len(self._links)

@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from p2p.handshake import SESSION_BYTES, Admission, LocalNode, RefusedReason, Role
+from p2p.handshake import SESSION_BYTES, LocalNode, RefusedReason, Role
 from p2p.licence_cert import (
     certificate_pem,
     issue_authority_certificate,
@@ -71,8 +71,8 @@ class Node:
     ) -> None:
         self.name = name
         self.world = world
-        self.admitted: dict[bytes, Admission | RefusedReason] = {
-            public_key(other): Admission(other, may_consensus=True) for other in world.names
+        self.admitted: dict[bytes, str | RefusedReason] = {
+            public_key(other): other for other in world.names
         }
         self.received: list[tuple[str, int, bytes]] = []
         self.recording = True
@@ -90,7 +90,7 @@ class Node:
 
     # What the network asks of its owner.
 
-    def admit(self, link_key: bytes) -> Admission | RefusedReason:
+    def admit(self, link_key: bytes) -> str | RefusedReason:
         return self.admitted.get(link_key, RefusedReason.LICENCE_UNKNOWN)
 
     def height(self) -> int:

@@ -15,7 +15,6 @@ from p2p.handshake import (
     PROTOCOL_VERSION,
     SESSION_BYTES,
     Accepted,
-    Admission,
     Hello,
     LocalNode,
     Refused,
@@ -42,9 +41,9 @@ HELLO = Hello(LOCAL.chain_id, PROTOCOL_VERSION, Role.VALIDATOR, "val1", 5, SESSI
 CERTIFICATE = LicenceCertificate("val1", PEER_KEY)
 
 
-def admit(link_key: bytes) -> Admission | RefusedReason:
+def admit(link_key: bytes) -> str | RefusedReason:
     assert link_key == PEER_KEY
-    return Admission("val1", may_consensus=True)
+    return "val1"
 
 
 def outcome(

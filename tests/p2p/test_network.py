@@ -10,7 +10,7 @@ import pytest
 
 from p2p import wire
 from p2p.frames import encode_frame
-from p2p.handshake import Admission, LocalNode, RefusedReason, Role, hello_frame, read_refusal
+from p2p.handshake import LocalNode, RefusedReason, Role, hello_frame, read_refusal
 from p2p.network import SEEN_S, Endpoint
 from p2p.points import BAD_FRAME_POINTS, POINTS_MAX
 from p2p.streams import dial_tls, read_frame
@@ -193,7 +193,7 @@ def test_an_unknown_licence_follows_until_the_chain_knows_it(run, tmp_path: Path
             await until(lambda: bool(here.received), "the transaction")
             assert here.received == [("observer:1", wire.TXS, b"ready")]
             assert here.network.push(wire.TXS, b"no news for it") == 0
-            here.admitted[public_key("kite")] = Admission("kite", may_consensus=True)
+            here.admitted[public_key("kite")] = "kite"
             here.network.look_again()
             await until(lambda: here.linked() == ["kite"], "a link of another kind")
             await until(lambda: joiner_knows.send("val0", wire.PREPARE, b"vote"), "linked again")
