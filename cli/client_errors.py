@@ -16,6 +16,8 @@ RATE_LIMITED = "rate_limited"
 
 UNEXPECTED = "unexpected_answer"
 """The code of an answer that no node of ours gives."""
+OUTCOME_UNKNOWN = frozenset((UNEXPECTED, "deadline", "internal"))
+"""Codes after which what was sent may still take effect."""
 
 T = TypeVar("T")
 
@@ -59,8 +61,8 @@ class ApiProblem(ClientError):
     @property
     def is_refusal(self) -> bool:
         """A node of ours said no, and did nothing. What it began may still take effect where it
-        gave up in the middle (5xx), or where something else answered."""
-        return 400 <= self.status < 500 and self.code != UNEXPECTED
+        gave up in the middle, or where something else answered."""
+        return self.code not in OUTCOME_UNKNOWN
 
 
 def read_problem(status: int, data: bytes, retry_after: str = "") -> ApiProblem:

@@ -65,5 +65,5 @@ def test_the_node_is_as_it_is_described(cluster: Cluster, tmp_path: Path) -> Non
     assert "api_fault" not in log
     assert "Traceback" not in log
     said = [json.loads(line) for line in log.splitlines()]
-    assert {item["node"] for item in said} == {"val0"}
+    assert {item["node"] for item in said} == {"acme"}
     cluster.send("5", "alice", "bob")

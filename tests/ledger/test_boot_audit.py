@@ -293,7 +293,7 @@ def test_damage_says_what_to_do() -> None:
     """The error is a fault of the machine and its sentence ends in advice."""
     _, kv = make_store(2)
     kv.write({}, [schema.header_key(1)])
-    with pytest.raises(OSError, match=r"header at height 1 is missing.*let it copy the chain"):
+    with pytest.raises(OSError, match=r"header at height 1 is missing.*`marsa node reset`"):
         start(kv)
 
 

@@ -361,7 +361,7 @@ def test_a_lost_current_file_is_refused_and_no_table_deleted(tmp_path: Path) -> 
     (path / "CURRENT").unlink()
     before = sorted((file.name, file.read_bytes()) for file in path.glob("*.*"))
     assert any(name.endswith(".ldb") for name, _ in before)
-    with pytest.raises(StorageError, match=r"CURRENT is missing.*backup"):
+    with pytest.raises(StorageError, match=r"CURRENT is missing.*`marsa node reset`"):
         LevelDB.open(path)
     with pytest.raises(StorageError, match="is not empty"):
         LevelDB.create(path)
