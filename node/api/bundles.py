@@ -16,7 +16,7 @@ from ledger import codec
 from ledger.boundaries import Boundary, boundary_of
 from ledger.chain import Chain
 from ledger.validators import ValidatorSet
-from node.api.problems import ApiCode, ApiError, not_found, pruned
+from node.api.problems import ApiCode, ApiError, not_found
 from node.api.request import MSGPACK, read_query
 from node.api.routes import get
 from node.api.services import Services
@@ -117,9 +117,6 @@ class Bundles:
         the chain as the walk left it.
         """
         chain = self._chain
-        if chain.base > 0:
-            detail = f"this node began with a snapshot of height {chain.base}"
-            raise pruned(f"{detail} and does not hold the changes of validators before it")
         while self._walked < chain.head.header.epoch:
             self._look(self._walked)
             self._walked += 1
@@ -169,7 +166,7 @@ ROUTES = (
         "/v1/reserve/bundle",
         get_bundle,
         None,
-        codes=(ApiCode.NOT_FOUND, ApiCode.PRUNED, ApiCode.BUNDLE_TOO_LARGE),
+        codes=(ApiCode.NOT_FOUND, ApiCode.BUNDLE_TOO_LARGE),
         media_type=MSGPACK,
         weight=50,
     ),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from ledger import pruning
+from ledger.boundaries import Boundary, boundary_of, keep_boundaries, keep_first
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
@@ -16,6 +19,7 @@ from node.api import schemas
 from node.api.schemas import Page
 from node.intake import Intake
 from node.verify import Verifier
+from tests.cli.bundle_world import genesis_text, verified
 from tests.ledger.snapshot_world import all_chunks
 from tests.ledger.world import World, make_genesis
 from tests.node.api.harness import Node, open_api
@@ -92,7 +96,7 @@ def test_a_pruned_transaction_that_comes_again_is_final(
     assert caught.value.reason is Reason.ALREADY_FINAL
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def imported_node() -> Node:
     """A chain that began with the snapshot at height 3, and one block more."""
     original = Node(World(make_genesis(epoch_blocks=EPOCH_BLOCKS, epoch_ms=1_000)))
@@ -100,14 +104,19 @@ def imported_node() -> Node:
         original.decide([])
     assert original.chain.height >= EPOCH_BLOCKS
     node = Node(original.world)
-    node.chain = Chain.open(imported(original.chain.freeze(), original.world))
+    first = boundary_of(original.chain, 0)
+    assert first is not None
+    node.chain = Chain.open(imported(original.chain.freeze(), original.world, [first]))
     node.decide([])
     return node
 
 
-def imported(state: FrozenState, world: World) -> MemoryKV:
+def imported(state: FrozenState, world: World, boundaries: Sequence[Boundary]) -> MemoryKV:
+    """As a node takes one: the way from genesis first, then the state."""
     kv = MemoryKV()
     validators = world.genesis.validators
+    keep_first(kv, validators)
+    keep_boundaries(kv, boundaries)
     taking = Import.begin(kv, state.manifest, world.chain_id, validators)
     for number, data in all_chunks(state).items():
         taking.add(number, data)
@@ -127,11 +136,19 @@ async def test_below_a_snapshot_everything_is_pruned(imported_node: Node) -> Non
         cursor = await api.read(f"/headers?start={base}", Page[schemas.CertifiedHeader])
         listed = await api.read("/blocks", Page[schemas.BlockSummary])
         own = await api.ask(f"/blocks/{base}/certificate")
-        bundle = await api.ask("/reserve/bundle")
         status = await api.ask("/status")
-    for reply in (*blocks, below, genesis, headers, bundle):
+    for reply in (*blocks, below, genesis, headers):
         assert (reply.status, reply.code) == (410, "pruned")
     assert [item.header.height for item in cursor.items] == [base, base + 1]
     assert [item.height for item in listed.items] == [base + 1]
     assert listed.next_cursor is None
     assert (own.status, status.status) == (200, 200)
+
+
+async def test_the_bundle_of_the_reserve_needs_no_block_below(imported_node: Node) -> None:
+    """Who validated in each epoch is kept from genesis on: whoever has the genesis file believes
+    it."""
+    async with open_api(imported_node) as api:
+        bundle = await api.ask("/reserve/bundle")
+        text = genesis_text(api.node)
+    assert verified(bundle.body, text).height == imported_node.chain.height
