@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import version
-from typing import Literal
 
 from consensus.changing import suspicion_ms
 from consensus.replica_state import SUSPECT_LIFE_MS, ReplicaState
@@ -278,14 +277,11 @@ def _peer(name: str, role: str, stats: PeerStats | None, height: int | None) -> 
             queued_bytes=0,
             points=0,
         )
-    direction: Literal["inbound", "outbound"] = (
-        "outbound" if stats.direction == "out" else "inbound"
-    )
     return node_schemas.Peer(
         name=name,
         role=role,
         address=stats.address,
-        direction=direction,
+        direction=stats.direction,
         connected=True,
         linked_ms=int(stats.connected_s * 1_000),
         height=stats.height if height is None else height,

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ledger.reasons import Invalid
 from p2p.frames import FrameReader, encode_frame
@@ -46,9 +47,8 @@ class PeerStats:
 
     name: str
     address: str
-    direction: str
-    """`out` when this node dialled, else `in`."""
-    may_consensus: bool
+    direction: Literal["inbound", "outbound"]
+    """`outbound` when this node dialled."""
     connected_s: float
     received_bytes: int
     sent_bytes: int
@@ -159,8 +159,7 @@ class Peer:
         return PeerStats(
             name=self.identity,
             address=self.address,
-            direction="out" if self.dialled else "in",
-            may_consensus=self.may_consensus,
+            direction="outbound" if self.dialled else "inbound",
             connected_s=self._clock() - self.since,
             received_bytes=self._received_bytes,
             sent_bytes=self._sent_bytes,

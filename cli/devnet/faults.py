@@ -6,10 +6,8 @@ Only processes that this devnet started are signalled. Links are cut by the devn
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -205,21 +203,9 @@ def start_forwarder(place: Place) -> None:
         return
     sockets.check_ports_free(place, [route.port for route in routes])
     command = [sys.executable, "-m", "cli.devnet.forwarder", str(directory.resolve())]
-    environment = {key: item for key, item in os.environ.items() if not key.startswith("MARSA_")}
     (directory / SOCKET_NAME).unlink(missing_ok=True)
     with (directory / LOG_NAME).open("wb") as log:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=environment,
-        )
-    process = processes.identify(child.pid)
-    child.returncode = 0  # it outlives this command on purpose, as nodes do
-    if process is not None:
-        processes.save(directory, process)
+        process = processes.spawn(directory, command, log)
     _wait_ready(place, process)
 
 

@@ -14,7 +14,6 @@ import gc
 import importlib
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -99,24 +98,9 @@ def spawn(directory: Path, assignments: Sequence[str] = ()) -> None:
     command = [sys.executable, "-m", "cli.main", "node", "run", str(directory)]
     for assignment in assignments:
         command += ["--set", assignment]
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("MARSA_")
-    }
     with (directory / LOG_NAME).open("ab") as log:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=environment,
-        )
-    process = processes.identify(child.pid)
-    if process is None:
-        raise CliError("start_failed", f"the process of {directory.name} ended at once")
-    processes.save(directory, process)
-    # It outlives this command on purpose, and `processes.reap` takes note of its end.
-    child.returncode = 0
+        if processes.spawn(directory, command, log) is None:
+            raise CliError("start_failed", f"the process of {directory.name} ended at once")
 
 
 def run_in_child(action: Callable[[], int]) -> None:

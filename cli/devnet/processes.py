@@ -11,9 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import msgspec
 from msgspec import Meta
@@ -65,6 +65,25 @@ def running(directory: Path) -> Process | None:
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     return process if is_alive(process) else None
+
+
+def spawn(directory: Path, command: Sequence[str], log: IO[bytes]) -> Process | None:
+    """Start `command`, which outlives this one on purpose, and note it in `directory`; None when it
+    ended at once. Options of the caller's environment are not its own."""
+    environment = {name: item for name, item in os.environ.items() if not name.startswith("MARSA_")}
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        env=environment,
+    )
+    process = identify(child.pid)
+    child.returncode = 0  # nobody waits for it here; `reap` takes note of its end
+    if process is not None:
+        save(directory, process)
+    return process
 
 
 def send(process: Process, number: signal.Signals) -> bool:

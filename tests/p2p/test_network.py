@@ -61,7 +61,7 @@ def test_four_nodes_mesh(run, tmp_path: Path) -> None:
             assert nodes[2].received[1] == ("val0", wire.GIVE, b"body")
             stats = nodes[0].network.stats()
             assert [(s.name, s.direction, s.height) for s in stats] == [
-                ("val1", "in", 7), ("val2", "in", 7), ("val3", "in", 7),
+                ("val1", "inbound", 7), ("val2", "inbound", 7), ("val3", "inbound", 7),
             ]  # fmt: skip
             assert all(s.sent_bytes > 0 and s.queued_bytes == 0 for s in stats)
             assert nodes[0].network.linked() == ["val1", "val2", "val3"]
