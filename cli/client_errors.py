@@ -16,8 +16,8 @@ RATE_LIMITED = "rate_limited"
 
 UNEXPECTED = "unexpected_answer"
 """The code of an answer that no node of ours gives."""
-OUTCOME_UNKNOWN = frozenset((UNEXPECTED, "deadline", "internal"))
-"""Codes after which what was sent may still take effect."""
+NO_ROOM = "low_disk_space"
+"""The one refusal of a node's own: it looks for room before anything else."""
 
 T = TypeVar("T")
 
@@ -62,7 +62,8 @@ class ApiProblem(ClientError):
     def is_refusal(self) -> bool:
         """A node of ours said no, and did nothing. What it began may still take effect where it
         gave up in the middle, or where something else answered."""
-        return self.code not in OUTCOME_UNKNOWN
+        is_clients = 400 <= self.status < 500 and self.code != UNEXPECTED
+        return is_clients or self.code == NO_ROOM
 
 
 def read_problem(status: int, data: bytes, retry_after: str = "") -> ApiProblem:

@@ -4,6 +4,7 @@ arguments or the environment, where other processes and logs see them."""
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,8 @@ from cli.output import is_interactive
 from cli.wallet.keystore import PASSWORD_CHARS_MIN
 
 PASSWORD_BYTES_MAX = 1_024
+PASSWORD_REST_S = 2.0
+"""For the rest of a password without a newline."""
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -60,9 +63,12 @@ def read_password(
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Up to a newline or the end, however a pipe cuts it; a byte above the limit is read, too."""
+    """Up to a newline or the end, however a pipe cuts it, or what is there when nothing more comes
+    from a writer that keeps it open; a byte above the limit is read, too."""
     data = b""
     while b"\n" not in data and len(data) <= PASSWORD_BYTES_MAX:
+        if data and not select.select([descriptor], [], [], PASSWORD_REST_S)[0]:
+            break
         more = os.read(descriptor, PASSWORD_BYTES_MAX + 1 - len(data))
         if not more:
             break

@@ -139,7 +139,10 @@ def submit_signed(node: Node, tx: SignedTransaction, wait_ms: int | None) -> Out
         raise outcome_unknown(txid, str(error)) from None
     if wait_ms is None:
         return Outcome(txid, "pending", None, _since(started))
-    final = wait_final(node.client, txid, wait_ms, on_refused=lambda: release(spent))
+    try:
+        final = wait_final(node.client, txid, wait_ms, on_refused=lambda: release(spent))
+    except ApiProblem as problem:  # of the question, not of the transaction
+        raise outcome_unknown(txid, str(problem)) from None
     release(spent)
     signers = len(final.proof.certificate.signers) if final.proof else 0
     return Outcome(txid, "final", final.height, _since(started), signers, final.position)
@@ -167,19 +170,19 @@ def wait_final(
                         details={"txid": txid},
                     )
                 waiting.because(_reason(client, found.status))
+                # The node answers at once for what it does not know.
+                pause_s = ASK_AGAIN_S / 4 if found.status == "unknown" else 0
             except ApiProblem as problem:
                 if problem.is_refusal and problem.status != HTTP_BUSY:
-                    raise  # of the question, not of the transaction
+                    raise
                 waiting.because(str(problem))
-                found = None
+                pause_s = max(ASK_AGAIN_S, problem.retry_after_s)
             except ClientError as error:
                 raise outcome_unknown(txid, str(error)) from None
             if waiting.left_ms == 0:
                 limit = f"not final after {timeout_ms / 1_000:g} s: {waiting.reason}"
                 raise outcome_unknown(txid, limit)
-            if found is None or found.status == "unknown":
-                # The node answers at once for what it does not know, or has no time for.
-                time.sleep(min(ASK_AGAIN_S / 4, waiting.left_ms / 1_000))
+            time.sleep(min(pause_s, waiting.left_ms / 1_000))
 
 
 def outcome_unknown(txid: str, why: str) -> CliError:

@@ -232,7 +232,7 @@ async def _run_once(config: NodeConfig, session: bytes) -> int | None:
         logs.configure(
             config.name, config.log.level, node.position, as_json=config.log.format == "json"
         )
-        code = EXIT_OK
+        code, refusal = EXIT_OK, None
         try:
             await node.run()
         except* OSError as group:
@@ -241,9 +241,13 @@ async def _run_once(config: NodeConfig, session: bytes) -> int | None:
         except* (ReplicaBroken, InvariantBroken) as group:
             log.critical("stopped, this node contradicts a quorum: %s", first_of(group))
             code = EXIT_FAILED
+        except* NodeError as group:
+            refusal = first_of(group)  # raised here it would be in a group again
         except* Exception as group:
-            log.critical("stopped by a fault of this program", exc_info=first_of(group))
+            log.critical("stopped by a fault of this program", exc_info=group)
             raise
+        if refusal is not None:
+            raise refusal
         return None if code == EXIT_OK and node.has_snapshot else code
 
 

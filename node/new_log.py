@@ -14,6 +14,11 @@ def new_log(path: Path) -> WriteAheadLog:
     return WriteAheadLog.create(DiskLogFile(path), secrets.token_bytes(INSTANCE_ID_BYTES))
 
 
+def kept_logs(path: Path) -> list[Path]:
+    """Those that stood at `path` and were replaced, or were to be when the power failed."""
+    return sorted(path.parent.glob(f"{path.stem}.damaged*"))
+
+
 def replace_log(path: Path) -> WriteAheadLog:
     """An empty one. What stands there is kept beside it, under a name that nothing has: it is the
     only evidence of what a key signed."""

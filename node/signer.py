@@ -26,7 +26,7 @@ from node import logs
 from node.disk import DirectoryLock
 from node.errors import NodeError
 from node.keys import load_consensus_key
-from node.new_log import replace_log
+from node.new_log import kept_logs, replace_log
 from node.signer_memory import RECOVERY_HEIGHTS, Begin, Floor, SignerMemory
 from node.signer_wire import (
     HEADER_BYTES,
@@ -146,7 +146,8 @@ def _check_owner(path: Path, begin: Begin, public: bytes, beginning: Beginning |
 
 def _begin(path: Path, public: bytes, beginning: Beginning | None, why: str) -> SignerMemory:
     """A new memory in place of a missing or damaged one, which is kept beside it."""
-    if beginning is None or (beginning.floor is None and path.exists()):
+    is_new = not path.exists() and not kept_logs(path)
+    if beginning is None or (beginning.floor is None and not is_new):
         raise NodeError(
             "no_memory",
             f"{why}. It is not known what this key has signed, and nothing is signed",

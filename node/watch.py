@@ -13,7 +13,6 @@ from ledger.epochs import Epoch
 from ledger.objects import load_one
 from ledger.validators import ValidatorSet
 from node.api import consensus_schemas, node_schemas, schemas
-from node.directory import believed
 from node.driver import Driver, read_clocks
 from node.guards import Guard
 from p2p.network import Network
@@ -80,7 +79,7 @@ class NodeWatch:
     def warnings(self) -> list[str]:
         network = self._network
         found = []
-        if telling := believed(network.key_in_use_at(), self._validators):
+        if telling := network.key_in_use_at():  # one may lie, and says who it is
             found.append(describe_rival(telling))
         for name, address in sorted(network.rivals().items()):
             found.append(

@@ -232,6 +232,8 @@ class Service:
         try:
             client.submit(signed_free(self._plan.chain_id, operations, key, now_ms))
         except ApiProblem as problem:
+            if not problem.is_refusal:
+                raise
             if problem.code == Reason.WRONG_ROLE_KEY:
                 log.error("%s: start again with the keys in force, or orders lapse", problem)
             else:

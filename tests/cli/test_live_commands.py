@@ -137,7 +137,24 @@ def test_a_node_that_is_busy_meanwhile_is_asked_again(
     assert (sent.code, sent.json["status"], answers) == (ExitCode.OK, "final", [])
 
 
-@pytest.mark.parametrize(("status", "code"), [(503, "deadline"), (502, "unexpected_answer")])
+def test_a_question_that_is_refused_leaves_the_payment_open(
+    marsa: Marsa, node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node took it, and answers no question any more."""
+    node.is_deciding = False
+
+    def refused(client: Client, *arguments: Any, **options: Any) -> Any:
+        raise ApiProblem(421, "host_not_allowed", "not by that name")
+
+    monkeypatch.setattr(Client, "transaction", refused)
+    sent = marsa("tx", "send", "bob", "5", "--from", "alice", "--json")
+    assert code_of(sent) == (ExitCode.TIMEOUT, "outcome_unknown")
+    assert len(sent.json["error"]["details"]["txid"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(503, "deadline"), (503, "storage"), (502, "unexpected_answer")]
+)
 def test_a_node_that_gave_up_has_refused_nothing(
     marsa: Marsa, node: LiveNode, monkeypatch: pytest.MonkeyPatch, status: int, code: str
 ) -> None:

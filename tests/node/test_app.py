@@ -139,9 +139,21 @@ async def test_the_cause_of_a_fault_is_in_the_log(
     async def fails() -> None:
         raise AssertionError("decided before it was executed")
 
-    monkeypatch.setattr(app.RunningNode, "run", run)
+    async def refuses(node: app.RunningNode) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(says_no(), name="signer")
+
+    async def says_no() -> None:
+        raise NodeError("no_key", "the key is gone")
+
+    config = make(tmp_path / "obs", "watcher", None)
     monkeypatch.setattr(app.logs, "configure", lambda *_, **__: None)
+    monkeypatch.setattr(app.RunningNode, "run", refuses)
+    with pytest.raises(NodeError, match="the key is gone"):
+        await app._run_once(config, bytes(SESSION_BYTES))
+    assert caplog.text == ""
+    monkeypatch.setattr(app.RunningNode, "run", run)
     with pytest.raises(BaseExceptionGroup):
-        await app._run_once(make(tmp_path / "obs", "watcher", None), bytes(SESSION_BYTES))
+        await app._run_once(config, bytes(SESSION_BYTES))
     assert "decided before it was executed" in caplog.text
     assert "in fails" in caplog.text
