@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import passwords
 from cli.errors import ExitCode
 from cli.passwords import PASSWORD_BYTES_MAX
 from cli.wallet import store
@@ -106,6 +107,18 @@ def test_a_password_that_comes_in_parts_is_whole(marsa: Marsa, password_file: Pa
     assert opened.code == 0
     password_file.write_text("x" * (PASSWORD_BYTES_MAX + 1))
     assert marsa("wallet", "new", "two", "--password-file", password_file).code == ExitCode.USAGE
+
+
+def test_a_writer_that_keeps_the_pipe_open_holds_up_nobody(
+    marsa: Marsa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a newline what is there counts, once nothing more has come for a while."""
+    monkeypatch.setattr(passwords, "PASSWORD_REST_S", 0.1)
+    reader, writer = os.pipe()
+    os.write(writer, b"correct horse battery")
+    assert marsa("wallet", "new", "one", "--password-fd", reader).code == 0
+    os.close(writer)
+    os.close(reader)
 
 
 def test_password_comes_through_a_descriptor(marsa: Marsa) -> None:
