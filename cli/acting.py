@@ -17,8 +17,9 @@ import click
 from cli.base import settings
 from cli.errors import CliError, ExitCode, not_found
 from cli.output import emit, note
-from cli.tx import DEFAULT_WAIT, outcome_text
-from cli.units import parse_duration
+from cli.send_options import wait_of as wait_of
+from cli.send_options import waited as waited
+from cli.tx import outcome_text
 
 if TYPE_CHECKING:
     from cli.accounts import Holder
@@ -40,22 +41,6 @@ KEY_FILE = click.Path(path_type=Path)
 key_option = click.option(
     "--key", type=KEY_FILE, metavar="FILE", help="Key file; a devnet's keys are known."
 )
-
-
-def waited(command: F) -> F:
-    """How long to wait for finality."""
-    for option in (
-        click.option(
-            "--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality."
-        ),
-        click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it."),
-    ):
-        command = option(command)
-    return command
-
-
-def wait_of(no_wait: bool, wait: str) -> int | None:
-    return None if no_wait else parse_duration(wait)
 
 
 def find_key(node: Node, name: str, role: str, wanted: str, file: Path | None) -> SigningKey:

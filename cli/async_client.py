@@ -17,7 +17,14 @@ import aiohttp
 from cli import calls
 from cli.calls import WAIT_MARGIN_S, Call
 from cli.client import ANSWER_BYTES_MAX, DEFAULT_URL, TIMEOUT_S
-from cli.client_errors import RATE_LIMITED, ApiProblem, Timeout, Unreachable, read_problem
+from cli.client_errors import (
+    RATE_LIMITED,
+    UNEXPECTED,
+    ApiProblem,
+    Timeout,
+    Unreachable,
+    read_problem,
+)
 from cli.events import Event, listen_async
 from node.api import redemption_schemas, schemas
 from node.api.event_schemas import Topic
@@ -160,5 +167,5 @@ async def _read_all(response: aiohttp.ClientResponse) -> bytes:
         data += part
         if len(data) > ANSWER_BYTES_MAX:
             detail = f"an answer of more than {ANSWER_BYTES_MAX} bytes"
-            raise ApiProblem(response.status, "unexpected_answer", detail)
+            raise ApiProblem(response.status, UNEXPECTED, detail)
     return bytes(data)

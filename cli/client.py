@@ -19,7 +19,7 @@ from cli import calls
 from cli.calls import WAIT_MARGIN_S, Call
 from cli.calls import all_items as all_items
 from cli.client_economy import EconomyClient
-from cli.client_errors import RATE_LIMITED, read_problem
+from cli.client_errors import RATE_LIMITED, UNEXPECTED, read_problem
 from cli.client_errors import ApiProblem as ApiProblem
 from cli.client_errors import ClientError as ClientError
 from cli.client_errors import Timeout as Timeout
@@ -297,7 +297,7 @@ class Client:
             if len(data) > ANSWER_BYTES_MAX:
                 self.close()
                 detail = f"an answer of more than {ANSWER_BYTES_MAX} bytes"
-                raise ApiProblem(response.status, "unexpected_answer", detail)
+                raise ApiProblem(response.status, UNEXPECTED, detail)
         # Before Python 3.12 `read1` does not notice the end by itself, and the connection would
         # refuse the next request.
         response.close()

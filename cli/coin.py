@@ -13,8 +13,9 @@ from cli.base import Group, Number, examples, settings
 from cli.errors import CliError, ExitCode
 from cli.output import confirm, emit, note, table
 from cli.passwords import password_options, read_password
-from cli.tx import DEFAULT_WAIT, outcome_text, pay
-from cli.units import parse_amount, parse_duration
+from cli.send_options import dry_run_option, wait_of, waited
+from cli.tx import outcome_text, pay
+from cli.units import parse_amount
 from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ does not back them. Minting is free.
 )
 @click.option("--memo", metavar="TEXT", help="Public text, at most 256 bytes.")
 @key_option
-@click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
-@click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
+@waited
 def mint(
     amount: str,
     issuer: str,
@@ -85,7 +85,7 @@ def mint(
     from cli.wallet.build import draft_mint
 
     units = parse_amount(amount)
-    wait_ms = None if no_wait else parse_duration(wait)
+    wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
         found = node.client.issuer(issuer)
         treasury = (
@@ -141,9 +141,8 @@ Destroy AMOUNT coins of the sender, for ever; the issuer's outstanding supply fa
 @click.option("--from", "sender", required=True, metavar="NAME", help="Account or wallet.")
 @click.option("--issuer", metavar="ID", help="Burn this issuer's coins.")
 @click.option("--memo", metavar="TEXT", help="Public text, at most 256 bytes.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent; no password needed.")
-@click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
-@click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
+@dry_run_option
+@waited
 @password_options
 def burn(
     amount: str,
@@ -161,7 +160,7 @@ def burn(
     from cli.wallet.payment import Wish, plan
 
     units = parse_amount(amount)
-    wait_ms = None if no_wait else parse_duration(wait)
+    wait_ms = wait_of(no_wait, wait)
     with nodes.connected() as node:
         holder = accounts.find_holder(
             sender,

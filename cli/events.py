@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
-from cli.client_errors import ApiProblem, Unreachable, read_answer, read_problem
+from cli.client_errors import UNEXPECTED, ApiProblem, Unreachable, read_answer, read_problem
 from node.api.event_schemas import Gap, ObjectEvent, OrderEvent, Topic, TransactionEvent
 from node.api.schemas import BlockSummary
 
@@ -196,4 +196,4 @@ def _number(text: bytes) -> int:
 
 
 def _strange(what: str) -> ApiProblem:
-    return ApiProblem(http.client.OK, "unexpected_answer", what)
+    return ApiProblem(http.client.OK, UNEXPECTED, what)

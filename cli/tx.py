@@ -17,6 +17,7 @@ from cli.errors import usage_error
 from cli.home import read_limited
 from cli.output import emit, note
 from cli.passwords import password_options, read_password
+from cli.send_options import dry_run_option, wait_of, waited
 from cli.units import parse_amount, parse_duration, short_hex
 from ledger.amounts import format_amount, parse_number
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from node.api import schemas
     from node.api.transaction_forms import TransactionForm
 
-DEFAULT_WAIT = "10s"
 TXID_CHARS = 64
 
 _TABLE = {
@@ -83,9 +83,8 @@ the outcome is unknown (exit code 4), not failed.
 @click.option("--mix", is_flag=True, help="Send coins of several issuers if one does not suffice.")
 @click.option("--memo", metavar="TEXT", help="Public text, at most 256 bytes.")
 @click.option("--coin", "coins", multiple=True, metavar="TXID:N", help="Spend exactly these coins.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent; no password needed.")
-@click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
-@click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
+@dry_run_option
+@waited
 @password_options
 def send(
     to: str,
@@ -107,7 +106,7 @@ def send(
     from cli.wallet.payment import Wish, plan
 
     units = parse_amount(amount)
-    wait_ms = None if no_wait else parse_duration(wait)
+    wait_ms = wait_of(no_wait, wait)
     if [asset is not None, issuer is not None, mix].count(True) > 1 or (mix and coins):
         raise usage_error(
             "usage", "--mix excludes --asset, --issuer and --coin; --asset excludes --issuer"

@@ -13,6 +13,7 @@ import click
 
 from cli.base import Command, examples
 from cli.output import emit, note
+from cli.send_options import wait_of, waited
 from cli.tx import outcome_text
 from cli.tx_create import PTX
 from cli.tx_text import (
@@ -23,7 +24,6 @@ from cli.tx_text import (
     signers_text,
     standing_text,
 )
-from cli.units import parse_duration
 
 if TYPE_CHECKING:
     from cli.nodes import Node
@@ -156,13 +156,12 @@ an answer the outcome is unknown (exit code 4), not failed.
 """,
 )
 @click.argument("file", type=PTX, metavar="FILE.ptx")
-@click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
-@click.option("--wait", default="10s", show_default=True, help="Wait so long for finality.")
+@waited
 def submit(file: Path, no_wait: bool, wait: str) -> None:
     """Sending twice is harmless: the txid is the same."""
     from cli import nodes, tx_file
 
-    wait_ms = None if no_wait else parse_duration(wait)
+    wait_ms = wait_of(no_wait, wait)
     ptx = tx_file.read(file)
     with nodes.connected() as node:
         outcome = already_final(node, ptx) or send(node, finished(node, file, ptx), wait_ms)

@@ -10,8 +10,8 @@ import click
 from cli.base import Command, examples
 from cli.errors import usage_error
 from cli.passwords import password_options, read_password
-from cli.tx import DEFAULT_WAIT, pay, read_asset
-from cli.units import parse_duration
+from cli.send_options import dry_run_option, wait_of, waited
+from cli.tx import pay, read_asset
 
 
 @click.command(
@@ -28,9 +28,8 @@ ends with nothing_to_merge (exit code 6). Whoever reads the chain sees that one 
 @click.argument("name")
 @click.option("--asset", metavar="ID", help="The asset to merge, 64 hex digits.")
 @click.option("--issuer", metavar="ID", help="Merge this issuer's coins.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent; no password needed.")
-@click.option("--no-wait", is_flag=True, help="Return as soon as the node has taken it.")
-@click.option("--wait", default=DEFAULT_WAIT, show_default=True, help="Wait so long for finality.")
+@dry_run_option
+@waited
 @password_options
 def merge(
     name: str,
@@ -46,7 +45,7 @@ def merge(
     from cli import accounts, nodes
     from cli.wallet.payment import plan_merge
 
-    wait_ms = None if no_wait else parse_duration(wait)
+    wait_ms = wait_of(no_wait, wait)
     if asset is not None and issuer is not None:
         raise usage_error("usage", "--asset excludes --issuer")
     with nodes.connected() as node:
