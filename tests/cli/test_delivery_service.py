@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.client import Client
+from cli.client import ApiProblem, Client
 from cli.delivery import tidy
 from cli.delivery.jobs import BUILT_IN, REFERENCE_JOB, Jobs
 from cli.delivery.service import Keys, Plan, Service
@@ -18,6 +19,7 @@ from cli.delivery.tidy import Tidying
 from cli.errors import CliError
 from cli.redeem_serve import read_jobs
 from ledger.crypto import SigningKey
+from ledger.redemption_operations import AcceptRedemption
 from tests.cli.conftest import Marsa
 from tests.cli.devnet_node import BLUEPRINT
 from tests.cli.live_node import LiveNode
@@ -146,3 +148,25 @@ def test_all_receipts_have_their_turn(
             tidying.go_on(client, ())
     assert not (tmp_path / f"{ended}.receipt").exists()
     assert len(list(tmp_path.glob("*.receipt"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "sent"), [(422, "wrong_state", 3), (503, "deadline", 1)]
+)
+def test_what_may_have_been_taken_is_not_sent_in_parts(
+    node: LiveNode, tmp_path: Path, status: int, code: str, sent: int
+) -> None:
+    """Refused together, each goes alone; where the node gave up in the middle nothing follows
+    until the orders were looked at again."""
+    raws: list[bytes] = []
+
+    class Says:
+        def submit(self, raw: bytes) -> None:
+            raws.append(raw)
+            raise ApiProblem(status, code, "so it is")
+
+    key = SigningKey(BLUEPRINT.role_seed("acme", "operations"))
+    operations = [AcceptRedemption("acme", bytes([number]) * 32, key.public) for number in (1, 2)]
+    with contextlib.suppress(ApiProblem):
+        service(node, tmp_path)._send(Says(), operations, key, TIME_MS)  # type: ignore[arg-type]
+    assert len(raws) == sent
