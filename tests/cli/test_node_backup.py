@@ -37,7 +37,8 @@ def test_there_and_back(marsa: Marsa, node: Path, tmp_path: Path) -> None:
     assert made["bytes"] == file.stat().st_size
     found = marsa("node", "restore", file, again)
     assert f"marsa node recover {again}" in found.out
-    checked = marsa("node", "check", again, "--json").json
+    ports = [f"--set={key}.listen=127.0.0.1:0" for key in ("p2p", "api", "operations")]
+    checked = marsa("node", "check", again, *ports, "--json").json
     assert not checked["votes"]
     assert "restore from a backup" in checked["reason"]
     second = marsa("node", "restore", file, tmp_path / "b", "--json").json
