@@ -3,13 +3,16 @@
 Every call has one deadline for connecting, sending and reading together, and ends in an answer or
 in one of three errors: `Unreachable` (nothing was sent, or nobody answered), `Timeout` (the
 outcome is unknown: ask for the txid) and `ApiProblem` (the node said no, with a stable code).
-A connection is kept between calls; one that the node closed meanwhile is opened again, once.
-That never doubles anything: the txid makes a submission the same however often it is sent.
+A connection is kept between calls; one that the node closed meanwhile is opened again. Where it
+breaks under a call, a question is asked again, once; what changes something is not: the first copy
+may have been taken, and what the node says to a second would not be the whole truth.
 """
 
 from __future__ import annotations
 
 import http.client
+import select
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -258,12 +261,14 @@ class Client:
         headers: Mapping[str, str],
         deadline: float,
     ) -> tuple[int, bytes, str]:
+        if self._connection is not None and _is_over(self._connection.sock):
+            self.close()
         was_open = self._connection is not None
         try:
             return self._send(method, target, body, headers, deadline)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             self.close()
-            if not was_open:
+            if not was_open or method != "GET":
                 raise
             return self._send(method, target, body, headers, deadline)
 
@@ -304,6 +309,13 @@ class Client:
         if response.will_close:
             self.close()
         return response.status, bytes(data), response.headers.get("Retry-After", "")
+
+
+def _is_over(idle: socket.socket) -> bool:
+    """Nothing was asked: what can be read is its end, or nothing that an answer may follow."""
+    poll = select.poll()
+    poll.register(idle, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _remaining(deadline: float) -> float:

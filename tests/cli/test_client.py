@@ -7,10 +7,10 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from socket import create_server
-from socketserver import BaseRequestHandler, TCPServer
+from socketserver import BaseRequestHandler, TCPServer, ThreadingTCPServer
 
 import pytest
 
@@ -41,6 +41,11 @@ class Served:
             action()
 
         asyncio.run_coroutine_threadsafe(run(), self._loop).result(DEADLINE_S)
+
+    def wait_for_no_connection(self) -> None:
+        gone = threading.Event()
+        while not gone.is_set():
+            self.call(lambda: gone.set() if not self.api.listener.connections else None)
 
 
 @contextmanager
@@ -165,14 +170,58 @@ def test_refusal_carries_code_detail_and_hint() -> None:
 
 
 def test_connection_that_the_node_closed_is_opened_again() -> None:
-    """Lets an idle connection be cut between two calls: the second succeeds on a new one."""
+    """Lets an idle connection be cut between two calls: the second goes out on a new one, also
+    where it is a transaction, which is never sent twice."""
     quick = Limits(request_seconds=0.15, answer_seconds=0.05)
     with serving(quick) as served, Client(served.url) as client:
-        client.status()
-        gone = threading.Event()
-        while not gone.is_set():
-            served.call(lambda: gone.set() if not served.api.listener.connections else None)
-        assert client.status().network.name == "devnet"
+        for _ in range(2):
+            assert client.status().network.name == "devnet"
+            served.wait_for_no_connection()
+        with pytest.raises(ApiProblem, match="malformed"):
+            client.submit(b"x")
+
+
+@contextmanager
+def breaking(answers: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that answers each request in turn and keeps the connection; an empty answer closes
+    it. With its address comes what it heard."""
+    heard: list[bytes] = []
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            while request := self.request.recv(65_536):
+                heard.append(request.split(b" ", 1)[0])
+                if not (answer := answers[min(len(heard), len(answers)) - 1]):
+                    return
+                self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", heard
+        finally:
+            server.shutdown()
+            thread.join(DEADLINE_S)
+
+
+REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def test_what_may_have_been_taken_is_not_sent_again() -> None:
+    """Lets a kept connection break under a call: a question is asked a second time, a transaction
+    is not, because a refusal of the second copy would say nothing about the first."""
+    with breaking([REFUSAL, b"", REFUSAL]) as (url, heard), Client(url) as client:
+        for _ in range(2):
+            with pytest.raises(ApiProblem):
+                client.status()
+        assert heard == [b"GET", b"GET", b"GET"]
+    with breaking([REFUSAL, b"", REFUSAL]) as (url, heard), Client(url) as client:
+        with pytest.raises(ApiProblem):
+            client.status()
+        with pytest.raises(Unreachable):
+            client.submit(b"x")
+        assert heard == [b"GET", b"POST"]
 
 
 def test_nobody_there_is_unreachable() -> None:
