@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     help=f"""{examples("marsa node peers", "marsa node peers --node http://127.0.0.1:8641")}
 
 Show the validators of the epoch and whoever else is linked: for how long, how high they say they
-are, what waits to be sent to them, and points for what they did wrong, which fade.
+are, how many bytes wait to be sent to them, how many messages found no room to wait since the link
+came up, and points for what they did wrong, which fade.
 """,
 )
 def peers() -> None:
@@ -44,9 +45,11 @@ def peers_text(found: Peers) -> str:
             item.address or "-",
             str(item.height),
             str(item.queued_bytes),
+            str(item.dropped_frames),
             str(item.points),
         ]
         for item in found.items
     ]
-    headings = ("peer", "role", "linked", "way", "address", "height", "queued", "points")
+    first = ("peer", "role", "linked", "way", "address", "height")
+    headings = (*first, "queued", "dropped", "points")
     return table(headings, rows) if rows else "no peers: this node is alone"

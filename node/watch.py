@@ -274,6 +274,7 @@ def _peer(name: str, role: str, stats: PeerStats | None, height: int | None) -> 
             linked_ms=None,
             height=height or 0,
             queued_bytes=0,
+            dropped_frames=0,
             points=0,
         )
     return node_schemas.Peer(
@@ -285,6 +286,7 @@ def _peer(name: str, role: str, stats: PeerStats | None, height: int | None) -> 
         linked_ms=int(stats.connected_s * 1_000),
         height=stats.height if height is None else height,
         queued_bytes=stats.queued_bytes,
+        dropped_frames=stats.dropped_frames,
         points=stats.points,
     )
 

@@ -20,6 +20,8 @@ class Peer(Answer, frozen=True, kw_only=True):
     """How long the link has held; null without one."""
     height: Count
     queued_bytes: Count
+    dropped_frames: Count
+    """What found no room in the queue of this link since it came up."""
     points: Count
 
 

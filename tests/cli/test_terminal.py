@@ -146,6 +146,7 @@ def test_rate_of_the_last_blocks(ages_ms: tuple[int, ...], expected: float) -> N
 def test_peers_with_and_without_a_link() -> None:
     """Who has none stands there too."""
     common = {"role": "validator", "height": 7, "queued_bytes": 0, "points": 20}
+    common["dropped_frames"] = 3
     linked = node_schemas.Peer(
         name="acme",
         address="[::1]:1",
@@ -160,8 +161,8 @@ def test_peers_with_and_without_a_link() -> None:
     early = msgspec.structs.replace(linked, name="coral", linked_ms=5, direction="inbound")
     text = node_peers.peers_text(node_schemas.Peers(items=[linked, none, early]))
     rows = [line.split() for line in text.splitlines()[1:]]
-    assert rows[0] == ["acme", "validator", "1m", "1s", "out", "[::1]:1", "7", "0", "20"]
-    assert rows[1] == ["bolt", "validator", "no", "link", "-", "-", "7", "0", "20"]
+    assert rows[0] == ["acme", "validator", "1m", "1s", "out", "[::1]:1", "7", "0", "3", "20"]
+    assert rows[1] == ["bolt", "validator", "no", "link", "-", "-", "7", "0", "3", "20"]
     assert rows[2][2:4] == ["0s", "in"]
     assert "alone" in node_peers.peers_text(node_schemas.Peers(items=[]))
 

@@ -11,6 +11,7 @@ from ledger.block import COMMIT, PREPARE
 from node.api.consensus_schemas import Guard, Replica
 from node.vote_guard import OTHER_PROCESS
 from node.watch import NodeWatch
+from p2p.peer import PeerStats
 from tests.node.test_engine import KEYS, KIT, MEMBER, Bench, payment
 
 T_MS = 2_000
@@ -22,7 +23,10 @@ class Watch(NodeWatch):
 
     def __init__(self, bench: Bench) -> None:
         driver = SimpleNamespace(engine=bench.engine)
-        network = SimpleNamespace(linked=lambda: [NAMES[0], "observer:1"])
+        self.links: list[PeerStats] = []
+        network = SimpleNamespace(
+            linked=lambda: [NAMES[0], "observer:1"], stats=lambda: self.links, peers=list
+        )
         super().__init__(driver, network, lambda _: None, NAMES[MEMBER])  # type: ignore[arg-type]
         self.bench = bench
 
@@ -55,6 +59,29 @@ def test_votes_links_and_heights() -> None:
     )
     bench.engine.heights.pop(KEYS[3])
     assert shown(bench).members[3].height is None
+
+
+def test_what_a_link_could_not_hold_is_shown() -> None:
+    """The figures of a link as it has them; a member without one stands there with none."""
+    bench = Bench()
+    stats = PeerStats(
+        name=NAMES[0],
+        address="[::1]:1",
+        direction="inbound",
+        connected_s=1.5,
+        received_bytes=0,
+        sent_bytes=0,
+        queued_bytes=7,
+        dropped_frames=3,
+        points=20,
+        height=4,
+    )
+    watch = Watch(bench)
+    watch.links.append(stats)
+    shown_by_name = {item.name: item for item in watch.peers()}
+    linked, alone = shown_by_name[NAMES[0]], shown_by_name[NAMES[2]]
+    assert (linked.queued_bytes, linked.dropped_frames, linked.points) == (7, 3, 20)
+    assert (alone.direction, alone.dropped_frames) == ("none", 0)
 
 
 def test_why_the_primary_is_suspected() -> None:

@@ -184,6 +184,7 @@ class Node:
                 linked_ms=4_000,
                 height=0,
                 queued_bytes=0,
+                dropped_frames=0,
                 points=0,
             )
         ]
