@@ -98,12 +98,12 @@ def partition(groups: str, one_way: bool, duration: str | None, name: str | None
     faults.need_forwarder(place)
     parted = faults.parse_groups(place, groups)
     length_ms = None if duration is None else parse_duration(duration)
-    _change(place, _kept(_rules(place), cut=False) + faults.cut_rules(parted, one_way=one_way))
+    _change(place, _uncut(_rules(place)) + faults.cut_rules(parted, one_way=one_way))
     if length_ms is not None:
         try:
             _wait(f"parted {parted}", length_ms)
         finally:
-            _change(place, _kept(_rules(place), cut=False))
+            _change(place, _uncut(_rules(place)))
     after = "they are open again" if length_ms is not None else "open them with: marsa devnet heal"
     arrow = "out of the first group" if one_way else "between the groups"
     value = {"groups": [list(group) for group in parted.members], "one_way": one_way}
@@ -116,7 +116,8 @@ def partition(groups: str, one_way: bool, duration: str | None, name: str | None
     help=f"""{examples("marsa devnet delay val0 200ms", "marsa devnet delay 3 0ms --rate 64")}
 
 Delay everything that a node says and hears, and with --rate let only so many KiB a second pass on
-each of its links, until `heal`. Needs a devnet made with `up --faults`.
+each of its links, until `heal`. Between two nodes the last word counts. Needs a devnet made with
+`up --faults`.
 """,
 )
 @click.argument("node")
@@ -124,7 +125,7 @@ each of its links, until `heal`. Needs a devnet made with `up --faults`.
 @click.option("--rate", type=Number(1, 1 << 20), metavar="KIB", help="KiB a second on each way.")
 @named
 def delay(node: str, delay: str, rate: int | None, name: str | None) -> None:
-    """Replaces an earlier delay of this node; a partition stays."""
+    """Replaces what the links of this node were delayed by; a partition stays."""
     from cli.devnet import faults, state
     from cli.devnet.links import DELAY_MS_MAX
 
@@ -136,7 +137,7 @@ def delay(node: str, delay: str, rate: int | None, name: str | None) -> None:
         longest = f"the longest is {DELAY_MS_MAX // 1_000}s"
         raise usage_error("bad_duration", f"a delay of {delay} is too long", longest)
     slow = faults.slow_rules(place, target, delay_ms=delay_ms, rate=(rate or 0) * KIB)
-    _change(place, _kept(_rules(place), cut=True) + slow)
+    _change(place, _undelayed(_rules(place), target.name) + slow)
     narrow = "" if rate is None else f" and let {rate} KiB/s pass"
     value = {"node": target.name, "delay_ms": delay_ms, "rate_kib": rate}
     text = f"links of {target.name} delay by {delay_ms} ms{narrow}; end it with: marsa devnet heal"
@@ -169,13 +170,20 @@ def _rules(place: Place) -> tuple[Rule, ...]:
     return faults.change_links(place).rules
 
 
-def _kept(rules: Sequence[Rule], *, cut: bool) -> list[Rule]:
-    """What stays of earlier faults: the cuts, or everything but the cuts."""
-    from cli.devnet.links import Rule
+def _uncut(rules: Sequence[Rule]) -> list[Rule]:
+    from msgspec.structs import replace
 
-    if cut:
-        return [Rule(rule.source, rule.target, cut=True) for rule in rules if rule.cut]
-    return [Rule(rule.source, rule.target, False, rule.delay_ms, rule.rate) for rule in rules]
+    return [replace(rule, cut=False) for rule in rules]
+
+
+def _undelayed(rules: Sequence[Rule], node: str) -> list[Rule]:
+    """As they are, but for delays and rates on the links of one node."""
+    from msgspec.structs import replace
+
+    return [
+        replace(rule, delay_ms=0, rate=0) if node in (rule.source, rule.target) else rule
+        for rule in rules
+    ]
 
 
 def _change(place: Place, rules: Sequence[Rule]) -> None:

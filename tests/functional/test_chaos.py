@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,14 @@ def test_links_that_are_cut_and_slow(lasting: Cluster) -> None:
     halved = lasting.marsa("devnet", "partition", "0,1/2,3", "--for", "300ms", "--json").json
     assert halved["groups"] == [["val0", "val1"], ["val2", "val3"]]
     assert lasting.send("5", "alice", "bob", "--wait", "20s")["status"] == "final"
+    for node, delay in (("2", "20ms"), ("1", "0ms")):
+        lasting.marsa("devnet", "delay", node, delay)
+    ways = {(way["source"], way["target"]): way["delay_ms"] for way in lasting.status()["links"]}
+    assert ways == {
+        **dict.fromkeys(permutations(("val3", "val0"), 2), 50),
+        **dict.fromkeys(permutations(("val2", "val3"), 2), 20),
+        **dict.fromkeys(permutations(("val2", "val0"), 2), 20),
+    }
     assert lasting.marsa("devnet", "heal", "--json").json["healed"] > 0
     links = processes.running(lasting.directory / "links")
     assert links is not None
