@@ -325,6 +325,7 @@ def test_who_has_no_licence_raises_no_alarm(run, tmp_path: Path) -> None:
             observer = world.node("watcher", role=Role.OBSERVER)
             observer.start({"val0": here.port})
             await until(lambda: here.linked() == ["observer:1"], "the sync link")
+            await until(lambda: observer.linked() == ["val0"], "its other end")
             observer.peer("val0").refuse(RefusedReason.KEY_IN_USE)
             await until(lambda: ("down", "observer:1") in here.events, "the observer is gone")
             assert here.network.key_in_use_at() == []
