@@ -80,7 +80,13 @@ class Forwarder:
         return tuple(way.rule for way in self._ways.values() if not way.rule.is_plain)
 
     async def listen(self, routes: Iterable[Route]) -> None:
-        """Serve these too; what is served already goes on."""
+        """Serve these and no others; what is served already goes on. Raises OSError for a port that
+        is taken: what comes before it is served."""
+        routes = list(routes)
+        for route in self._servers.keys() - set(routes):  # a node that came later has its port
+            self._servers.pop(route).close()
+        pairs = {frozenset((route.source, route.target)) for route in routes}
+        self._ways = {pair: way for pair, way in self._ways.items() if frozenset(pair) in pairs}
         for route in routes:
             if route in self._servers:
                 continue
@@ -254,6 +260,8 @@ async def _answer(forwarder: Forwarder, directory: Path, line: bytes) -> Answer:
         error = str(wrong)
     except KeyError as wrong:
         error = f"there is no way {wrong}"
+    except OSError as wrong:
+        error = wrong.strerror or str(wrong)
     return Answer(forwarder.rules, forwarder.connections, error)
 
 

@@ -120,6 +120,28 @@ async def test_cut_holds_back_and_healing_delivers(world: World) -> None:
     writer.close()
 
 
+async def test_a_port_goes_to_the_route_that_is_listed_now(world: World) -> None:
+    """A node that was retired gives its ports to the next one, whose ways are plain; a port that
+    somebody else has is told, and what was served goes on."""
+    world.set(Rule("a", "b", cut=True))
+    old = world.route
+    world.route = Route("c", "b", old.port, old.to_port)
+    await world.forwarder.listen([world.route])
+    assert world.forwarder.rules == ()
+    with pytest.raises(KeyError):
+        world.set(Rule("a", "b", cut=True))
+    reader, writer = await world.dial()
+    writer.write(b"one")
+    assert await within(reader.readexactly(3)) == b"one"
+    writer.close()
+    with pytest.raises(OSError):
+        await world.forwarder.listen([world.route, Route("d", "b", old.to_port, old.to_port)])
+    reader, writer = await world.dial()
+    writer.write(b"two")
+    assert await within(reader.readexactly(3)) == b"two"
+    writer.close()
+
+
 async def test_cut_of_one_way(world: World) -> None:
     """`a` is heard by `b` and hears nothing of it, and the other way round."""
     reader, writer = await world.dial()
