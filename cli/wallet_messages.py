@@ -49,11 +49,14 @@ def sign_message(
 ) -> None:
     """Needs the password of a wallet."""
     from cli import accounts
+    from cli.nodes import named_chain_id
     from ledger.address import HRP_BY_NETWORK
 
     digest = message_hash(message)
     holder = accounts.find_holder(
-        name, lambda wallet: read_password(wallet, password_fd, password_file)
+        name,
+        lambda wallet: read_password(wallet, password_fd, password_file),
+        chain_id=named_chain_id(),
     )
     if index >= len(holder.public_keys):
         raise usage_error("bad_index", f"'{name}' has {len(holder.public_keys)} addresses")
@@ -84,13 +87,14 @@ Check that the owner of an address, account or alias signed a text. Exit code 9 
 def verify_message(address: str, message: str, signature: str) -> None:
     """Offline: the address hashes the key, the key verifies the signature."""
     from cli.accounts import address_of, resolve_address
+    from cli.nodes import named_chain_id
     from ledger.address import HRP_BY_NETWORK
     from ledger.crypto import HASH_BYTES, SIGNATURE_BYTES, is_canonical_key, verify
     from ledger.locks import Key, lock_hash
 
     prefix = address.lower().partition("1")[0]
     hrp = prefix if prefix in HRP_BY_NETWORK.values() else HRP_BY_NETWORK["devnet"]
-    lock = resolve_address(address, hrp)
+    lock = resolve_address(address, hrp, chain_id=named_chain_id())
     try:
         data = bytes.fromhex(signature)
     except ValueError:
