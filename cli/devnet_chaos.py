@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -100,7 +101,7 @@ def _need_all(place: Place) -> None:
             raise CliError(
                 "devnet_not_well",
                 f"{item.node.name} is {item.state}: a run begins with all validators voting",
-                hint="marsa devnet up" if not item.alive else "marsa devnet status",
+                hint=f"marsa devnet {'status' if item.alive else 'up'}{place.devnet.option}",
                 exit_code=ExitCode.UNREACHABLE,
             )
 
@@ -188,10 +189,7 @@ def _outcome_text(outcome: Outcome, command: str) -> str:
 
 
 def _command(place: Place, seed: int, length: str, kinds: str | None, *, hard: bool) -> str:
-    from cli.devnet.state import DEFAULT_NAME
-
     words = ["marsa devnet chaos", f"--seed {seed}", f"--for {length}"]
     words += ["--hard"] if hard else []
-    words += [f"--kinds {kinds}"] if kinds else []
-    words += [f"--name {place.devnet.name}"] if place.devnet.name != DEFAULT_NAME else []
-    return " ".join(words)
+    words += [f"--kinds {quote(kinds)}"] if kinds else []
+    return " ".join(words) + place.devnet.option

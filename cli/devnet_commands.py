@@ -248,9 +248,11 @@ def open_(name: str | None) -> None:
     alive = control.running(place)
     node = next((item for item in place.devnet.nodes if item.name in alive), None)
     if node is None:
-        suffix = "" if place.devnet.name == state.DEFAULT_NAME else f" --name {place.devnet.name}"
-        hint = f"marsa devnet up{suffix}"
+        hint = f"marsa devnet up{place.devnet.option}"
         raise CliError("node_down", "no node runs", hint=hint, exit_code=ExitCode.NOT_FOUND)
+    if not panel.is_running(place):  # a node that `restart` started has none beside it
+        with control.exclusive(place.devnet.name):
+            panel.start(place)
     value = {
         "explorer": f"{node.api}/ui/",
         "panel": f"{panel.address(place)}#{panel.key_of(place)}",
@@ -354,7 +356,8 @@ def reset(name: str | None) -> None:
         if was_running:
             control.up(fresh)
     value = {"name": fresh.devnet.name, "genesis_hash": fresh.devnet.genesis_hash}
-    what = "started" if was_running else "made; start it with: marsa devnet up"
+    begin = f"marsa devnet up{fresh.devnet.option}"
+    what = "started" if was_running else f"made; start it with: {begin}"
     emit("marsa.devnet.reset/1", value, f"genesis {fresh.devnet.genesis_hash[:16]} {what}")
 
 
@@ -385,18 +388,17 @@ def _make_or_resume(name: str, founding: Founding) -> Place:
     place = state.find(name)
     plan.check_same(place, founding)
     base_port = founding.base_port or place.devnet.base_port
-    if founding.agents not in (None, place.devnet.agents):
-        place = plan.with_agents(place, agents=bool(founding.agents))
     faults = place.devnet.faults if founding.faults is None else founding.faults
-    if (base_port, faults) == (place.devnet.base_port, place.devnet.faults):
-        return place
-    if control.running(place):
+    is_moved = (base_port, faults) != (place.devnet.base_port, place.devnet.faults)
+    if is_moved and control.running(place):
         links = "with" if place.devnet.faults else "without"
         raise usage_error(
             "devnet_running",
             f"devnet '{name}' is running on base port {place.devnet.base_port}, {links} --faults",
-            "stop it first: marsa devnet down",
+            f"stop it first: marsa devnet down{place.devnet.option}",
         )
+    if founding.agents not in (None, place.devnet.agents):
+        place = plan.with_agents(place, agents=bool(founding.agents))
     if faults != place.devnet.faults:
         place = plan.route(place, faults=faults)
     return place if base_port == place.devnet.base_port else plan.move(place, base_port)

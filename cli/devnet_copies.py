@@ -16,24 +16,25 @@ named = click.option("--name", metavar="NAME", help="Which devnet; the only one,
     help=f"""{examples("marsa devnet snapshot before", "marsa devnet restore before")}
 
 Copy a whole devnet under MARSA_HOME/snapshots: chain, votes and keys of all nodes at one moment.
-Nodes that run are stopped for it and started again.
+Nodes that run are stopped for it and started again; who was down, paused or cut off is so again.
 """,
 )
 @click.argument("snapshot")
 @named
 def snapshot(snapshot: str, name: str | None) -> None:
-    """Down, copy, up if it ran."""
+    """Down, copy, up as it was."""
     from cli.devnet import control, copies, state
 
     place = state.find(name)
     with control.exclusive(place.devnet.name):
         copies.check_new(place, snapshot)
-        was_running = control.down(place) > 0
+        before = control.standing(place)
+        control.down(place)
         try:
             path = copies.snapshot(place, snapshot)
         finally:
-            if was_running:
-                control.up(place)
+            if before.alive:
+                control.up_as(place, before)
     value = {"name": place.devnet.name, "snapshot": snapshot, "directory": str(path)}
     text = f"devnet '{place.devnet.name}' was copied to {path}"
     emit("marsa.devnet.snapshot/1", value, text)
@@ -65,6 +66,7 @@ def restore(snapshot: str, name: str | None) -> None:
         finally:
             if was_running:
                 control.up(place)
-    what = "started" if was_running else "in place; start it with: marsa devnet up"
+    begin = f"marsa devnet up{place.devnet.option}"
+    what = "started" if was_running else f"in place; start it with: {begin}"
     value = {"name": place.devnet.name, "snapshot": snapshot, "running": was_running}
     emit("marsa.devnet.restore/1", value, f"snapshot '{snapshot}' is {what}")

@@ -44,7 +44,8 @@ def pause(nodes: tuple[str, ...], name: str | None) -> None:
     with control.exclusive(place.devnet.name):
         faults.pause(place, targets)
     names = [node.name for node in targets]
-    what = f"paused: {', '.join(names)}; go on with: marsa devnet resume {' '.join(names)}"
+    begin = f"marsa devnet resume {' '.join(names)}{place.devnet.option}"
+    what = f"paused: {', '.join(names)}; go on with: {begin}"
     emit("marsa.devnet.pause/1", {"nodes": names}, what)
 
 
@@ -104,7 +105,8 @@ def partition(groups: str, one_way: bool, duration: str | None, name: str | None
             _wait(f"parted {parted}", length_ms)
         finally:
             _change(place, _uncut(_rules(place)))
-    after = "they are open again" if length_ms is not None else "open them with: marsa devnet heal"
+    heal_ = f"marsa devnet heal{place.devnet.option}"
+    after = "they are open again" if length_ms is not None else f"open them with: {heal_}"
     arrow = "out of the first group" if one_way else "between the groups"
     value = {"groups": [list(group) for group in parted.members], "one_way": one_way}
     emit("marsa.devnet.partition/1", value, f"links {arrow} {parted} were cut; {after}")
@@ -140,7 +142,8 @@ def delay(node: str, delay: str, rate: int | None, name: str | None) -> None:
     _change(place, _undelayed(_rules(place), target.name) + slow)
     narrow = "" if rate is None else f" and let {rate} KiB/s pass"
     value = {"node": target.name, "delay_ms": delay_ms, "rate_kib": rate}
-    text = f"links of {target.name} delay by {delay_ms} ms{narrow}; end it with: marsa devnet heal"
+    heal_ = f"marsa devnet heal{place.devnet.option}"
+    text = f"links of {target.name} delay by {delay_ms} ms{narrow}; end it with: {heal_}"
     emit("marsa.devnet.delay/1", value, text)
 
 

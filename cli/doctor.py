@@ -25,6 +25,7 @@ from cli.base import Command, examples, settings
 from cli.errors import CliError, ExitCode
 from cli.home import home
 from cli.output import emit, table
+from cli.units import counted, quoted
 
 if TYPE_CHECKING:
     from cli.devnet.state import Place
@@ -134,9 +135,11 @@ def _private_files() -> Iterator[Finding]:
     open_ones = [path for path in (*wallets, *accounts) if _is_open(path)]
     if open_ones:
         detail = f"others may read {open_ones[0]}" + _more(open_ones)
-        yield Finding("private files", "fail", detail, f"chmod 600 {open_ones[0]}")
+        yield Finding("private files", "fail", detail, f"chmod 600 {quoted(open_ones[0])}")
     else:
-        yield Finding("private files", "ok", f"{len(wallets)} wallets, nobody else may read them")
+        yield Finding(
+            "private files", "ok", f"{counted(len(wallets), 'wallet')}, nobody else may read any"
+        )
 
 
 def _is_open(path: Path) -> bool:
@@ -154,16 +157,18 @@ def _devnets() -> Iterator[Finding]:
     from cli.devnet import state
 
     for name in state.names():
-        yield _devnet(state.find(name))
+        try:
+            yield _devnet(state.find(name))
+        except CliError as error:
+            yield Finding(f"devnet {name}", "fail", error.message, error.hint)
 
 
 def _devnet(place: Place) -> Finding:
     """Nodes that are gone, that stand still, that do not answer, and links that are cut."""
     from cli.devnet import control, show
-    from cli.devnet.state import DEFAULT_NAME
 
     name = place.devnet.name
-    check, named = f"devnet {name}", "" if name == DEFAULT_NAME else f" --name {name}"
+    check, named = f"devnet {name}", place.devnet.option
     states = control.look(place)
     alive = [item for item in states if item.alive]
     if not alive:
@@ -198,7 +203,8 @@ def _links_text(place: Place) -> str:
     except CliError as error:
         return str(error)
     cut = sum(rule.cut for rule in rules)
-    return f"{cut} ways between nodes are cut, {len(rules) - cut} slow" if rules else ""
+    ways = "1 way between nodes is" if cut == 1 else f"{cut} ways between nodes are"
+    return f"{ways} cut, {len(rules) - cut} slow" if rules else ""
 
 
 def _node(url: str) -> Iterator[Finding]:

@@ -8,6 +8,8 @@ Parsing takes ASCII digits alone: no sign, exponent, separator or digit of anoth
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from shlex import quote
 
 from cli.errors import usage_error
 from ledger.amounts import DECIMALS, UNITS_PER_COIN, format_amount
@@ -26,6 +28,16 @@ _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)", re.ASCII)
 _MS_BY_UNIT = {"ms": 1, "s": 1_000, "m": MINUTE_MS, "h": HOUR_MS}
 
 
+def quoted(path: Path) -> str:
+    """As a shell takes it, in a command that is shown."""
+    return quote(str(path))
+
+
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """'1 coin', '2 coins', '0 coins'; `nouns` where more of them end in another way."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def parse_amount(text: str) -> int:
     """Base units of '1.5' coins; raises CliError(bad_amount) for anything else than a decimal."""
     match = _AMOUNT.fullmatch(text)
@@ -33,10 +45,12 @@ def parse_amount(text: str) -> int:
         raise usage_error("bad_amount", f"{text!r} is not an amount", "write it as 12 or 12.345678")
     whole, decimals = match.group(1), match.group(2) or ""
     if len(decimals) > DECIMALS:
+        smaller = f"{whole}.{decimals[:DECIMALS]}"
+        is_none = not int(whole + decimals[:DECIMALS])
         raise usage_error(
             "bad_amount",
             f"{text!r} has {len(decimals)} decimals, a coin has {DECIMALS}",
-            f"the nearest smaller amount is {whole}.{decimals[:DECIMALS]}",
+            "the least is 0.000001" if is_none else f"the nearest smaller amount is {smaller}",
         )
     amount = int(whole) * UNITS_PER_COIN + int(decimals.ljust(DECIMALS, "0"))
     if amount == 0:

@@ -42,6 +42,12 @@ def with_peers(text: str, peers: Mapping[str, str]) -> str:
     return re.sub(r"(?m)^(?:# )?peers = .*$", lambda _: f"peers = {_toml(dict(peers))}", text)
 
 
+def with_listen(text: str, section: str, address: str) -> str:
+    """As `with_peers`, with another address of a listener."""
+    line = rf"(?m)^(\[{section}\]\n(?:(?!\[).*\n)*?)(?:# )?listen = .*$"
+    return re.sub(line, lambda found: f"{found[1]}listen = {_toml(address)}", text, count=1)
+
+
 def _option(field: msgspec.structs.FieldInfo, value: Any) -> list[str]:
     default = () if field.default_factory is not msgspec.NODEFAULT else field.default
     is_default = not value if field.default_factory is not msgspec.NODEFAULT else value == default

@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
 from cli.devnet import agents, faults, launch, logs, panel, processes, sockets
+from cli.devnet.links import Rule
 from cli.devnet.processes import Process
 from cli.devnet.state import DevnetNode, Place
 from cli.errors import CliError, ExitCode
 from cli.home import home
 from cli.output import Waiting, note
+from cli.units import quoted
 from node.api import schemas
 
 READY_MS = 45_000
@@ -117,15 +119,45 @@ def running(place: Place) -> dict[str, Process]:
     return {name: process for name, process in found.items() if process is not None}
 
 
-def up(place: Place) -> None:
-    """Start the nodes that are down and wait until all have block 1 and, a while, until they vote;
-    raises CliError."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which nodes run, which of these are paused, and what is done to links."""
+
+    alive: frozenset[str]
+    paused: tuple[DevnetNode, ...]
+    rules: tuple[Rule, ...]
+
+
+def standing(place: Place) -> Standing:
+    """As it is now; `up_as` brings it back."""
     alive = running(place)
-    down = [node for node in place.devnet.nodes if node.name not in alive]
+    paused = [
+        node
+        for node in place.devnet.nodes
+        if node.name in alive and processes.is_stopped(alive[node.name])
+    ]
+    return Standing(frozenset(alive), tuple(paused), faults.rules_in_force(place))
+
+
+def up_as(place: Place, before: Standing) -> None:
+    """As `up`, of those nodes that ran, and then with the faults that there were."""
+    up(place, [node for node in place.devnet.nodes if node.name in before.alive])
+    if before.rules:
+        faults.change_links(place, before.rules)
+    faults.pause(place, before.paused)
+
+
+def up(place: Place, nodes: Sequence[DevnetNode] = ()) -> None:
+    """Start those of the nodes (all) that are down and wait until they have block 1 and, a while,
+    until they vote; raises CliError."""
+    nodes = nodes or place.devnet.nodes
+    alive = running(place)
+    _check_none_paused(place, alive)
+    down = [node for node in nodes if node.name not in alive]
     start(place, down)
     try:
-        with Waiting(f"starting {len(place.devnet.nodes)} nodes", READY_MS) as waiting:
-            _wait_ready(place, waiting)
+        with Waiting(f"starting {len(nodes)} nodes", READY_MS) as waiting:
+            _wait_ready(place, nodes, waiting)
         agents.start(place)
         panel.start(place)
     except (CliError, KeyboardInterrupt):
@@ -154,7 +186,7 @@ def kill(place: Place, node: DevnetNode) -> Process:
         raise CliError(
             "node_down",
             f"{node.name} is down already",
-            hint=f"marsa devnet restart {node.name}",
+            hint=f"marsa devnet restart {node.name}{place.devnet.option}",
             exit_code=ExitCode.NOT_FOUND,
         )
     processes.kill([process])
@@ -190,8 +222,18 @@ def look_at(place: Place, node: DevnetNode) -> NodeState:
     return NodeState(node, process, status)
 
 
-def _wait_ready(place: Place, waiting: Waiting) -> None:
-    nodes = place.devnet.nodes
+def _check_none_paused(place: Place, alive: Mapping[str, Process]) -> None:
+    paused = [name for name, process in alive.items() if processes.is_stopped(process)]
+    if paused:
+        raise CliError(
+            "node_paused",
+            f"{', '.join(paused)} {'is' if len(paused) == 1 else 'are'} paused",
+            hint=f"marsa devnet resume {' '.join(paused)}{place.devnet.option}",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
+
+
+def _wait_ready(place: Place, nodes: Sequence[DevnetNode], waiting: Waiting) -> None:
     with contextlib.ExitStack() as stack:
         clients = {
             node.name: stack.enter_context(Client(node.api, timeout_s=PROBE_S)) for node in nodes
@@ -290,7 +332,7 @@ def _not_voting(place: Place, state: NodeState, reason: str) -> CliError:
     return CliError(
         "not_voting",
         f"{node.name} is up (pid {state.pid}), height {state.height}, but {reason}",
-        hint=f"if that is as it should be: marsa node recover {place.node_dir(node)}",
+        hint=f"if that is as it should be: marsa node recover {quoted(place.node_dir(node))}",
         exit_code=ExitCode.CHECK_FAILED,
         details={"node": node.name, "pid": state.pid, "height": state.height, "reason": reason},
     )

@@ -126,7 +126,7 @@ def read_snapshot(place: Place, name: str) -> tuple[Path, Devnet]:
         raise not_found(
             "unknown_snapshot",
             f"devnet '{devnet}' has no snapshot '{name}' (snapshots: {known})",
-            "choose one of them, or take one: marsa devnet snapshot NAME",
+            f"choose one of them, or take one: marsa devnet snapshot NAME{place.devnet.option}",
         )
     try:
         described = msgspec.json.decode(read_private(file), type=Devnet)

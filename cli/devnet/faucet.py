@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from cli.accounts import find_holder, resolve_address
+from cli.base import settings
 from cli.client import Client
 from cli.devnet import control
 from cli.devnet.blueprint import FAUCET
@@ -18,16 +19,18 @@ WAIT_MS = 10_000
 
 
 def fund(place: Place, address: str, amount: int, issuer: str | None) -> None:
-    """Send from the faucet and wait until it is final; raises CliError."""
+    """Send from the faucet and wait until it is final, through --node or the first node that
+    answers; raises CliError."""
     answering = next((item for item in control.look(place) if item.status is not None), None)
-    if answering is None:
+    url = settings().node or (answering and answering.node.api)
+    if not url:
         raise CliError(
             "unreachable",
             f"no node of devnet '{place.devnet.name}' answers",
-            hint="marsa devnet up",
+            hint=f"marsa devnet up{place.devnet.option}",
             exit_code=ExitCode.UNREACHABLE,
         )
-    with errors_mapped(), Client(answering.node.api) as client:
+    with errors_mapped(), Client(url, timeout_s=settings().timeout_ms / 1_000) as client:
         node = Node(client)
         holder = find_holder(FAUCET, lambda _: "", chain_id=node.chain_id)
         wish = Wish(

@@ -28,7 +28,7 @@ from cli.devnet.links import (
     Rule,
 )
 from cli.devnet.processes import Process
-from cli.devnet.state import DEFAULT_NAME, HOST, DevnetNode, Place, link_port
+from cli.devnet.state import HOST, DevnetNode, Place, link_port
 from cli.errors import CliError, ExitCode, usage_error
 from ledger.amounts import parse_number
 from node.files import write_atomic
@@ -63,7 +63,7 @@ def _signal_all(place: Place, nodes: Sequence[DevnetNode], number: signal.Signal
             raise CliError(
                 "node_down",
                 f"{node.name} is down",
-                hint=f"marsa devnet restart {node.name}",
+                hint=f"marsa devnet restart {node.name}{place.devnet.option}",
                 exit_code=ExitCode.NOT_FOUND,
             )
     for _, process in found:
@@ -165,19 +165,19 @@ def rules_in_force(place: Place) -> tuple[Rule, ...]:
 def need_forwarder(place: Place) -> None:
     """Raises CliError that says how to get one."""
     name = place.devnet.name
-    suffix = "" if name == DEFAULT_NAME else f" --name {name}"
+    option = place.devnet.option
     if not place.devnet.faults:
         raise CliError(
             "no_forwarder",
             f"the links of devnet '{name}' cannot be cut or delayed: nodes are linked directly",
-            hint=f"marsa devnet down{suffix} && marsa devnet up{suffix} --faults",
+            hint=f"marsa devnet down{option} && marsa devnet up{option} --faults",
             exit_code=ExitCode.USAGE,
         )
     if running(place) is None:
         raise CliError(
             "forwarder_down",
             f"the forwarder of devnet '{name}' is not running",
-            hint=f"marsa devnet up{suffix}",
+            hint=f"marsa devnet up{option}",
             exit_code=ExitCode.UNREACHABLE,
         )
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 
 import click
@@ -17,7 +18,6 @@ from cli.errors import CliError, not_found
 
 POLL_S = 0.25
 READ_BYTES = 1 << 16
-TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ def of_name(place: Place, name: str) -> Log:
         if name not in found:
             known = ", ".join(log.name for log in of_place(place))
             detail = f"devnet '{place.devnet.name}' has no log of '{name}' (logs: {known})"
-            raise not_found("unknown_node", detail, "marsa devnet status") from None
+            hint = f"marsa devnet status{place.devnet.option}"
+            raise not_found("unknown_node", detail, hint) from None
         return found[name]
 
 
@@ -58,12 +59,17 @@ def _beside(place: Place) -> list[Log]:
 
 
 def tail(log: Log, lines: int) -> list[str]:
-    """Its last lines."""
+    """Its last lines, whole."""
     if not log.path.exists():
         return []
     with log.path.open("rb") as file:
-        file.seek(max(0, log.path.stat().st_size - TAIL_BYTES))
-        text = file.read(TAIL_BYTES).decode("utf-8", errors="replace")
+        start = file.seek(0, SEEK_END)
+        data = b""
+        while start and data.count(b"\n") <= lines:
+            size = min(start, READ_BYTES)
+            start = file.seek(start - size)
+            data = file.read(size) + data
+    text = data.decode("utf-8", errors="replace")
     return list(deque(text.splitlines(), maxlen=lines))
 
 

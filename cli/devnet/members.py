@@ -9,6 +9,7 @@ the node says at once that it is ready.
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ from ledger.reasons import Reason
 from ledger.validators import VALIDATORS_MAX, VALIDATORS_MIN, quorum_size
 from node.api.epoch_schemas import Epoch, Licence
 
+_NODE_NAME = re.compile(r"(val|obs)?[0-9]+")
+"""What names a node, in full or by its number alone."""
 ADD_MS = 90_000
 RETIRE_MS = 60_000
 FINAL_S = 15.0
@@ -179,7 +182,7 @@ def _asking(place: Place, *, but: DevnetNode | None = None) -> Iterator[_Governo
         raise CliError(
             "unreachable",
             f"no {'other ' if but else ''}validator of devnet '{place.devnet.name}' answers",
-            hint="marsa devnet up",
+            hint=f"marsa devnet up{place.devnet.option}",
             exit_code=ExitCode.UNREACHABLE,
         )
     with errors_mapped(), Client(found.node.api) as client:
@@ -305,17 +308,28 @@ def _choose(place: Place, epoch: Epoch, licence: str | None) -> str:
             "too_many_nodes",
             f"devnet '{devnet.name}' has {len(devnet.nodes)} nodes and {epoch.n} validators; "
             f"it has room for {nodes_max} nodes, and a set for {VALIDATORS_MAX} validators",
-            "retire one first: marsa devnet retire NODE",
+            f"retire one first: marsa devnet retire NODE{devnet.option}",
         )
     known = {item.id for item in epoch.licences} | {node.licence for node in devnet.nodes}
     if licence is None:
         return next(name for name in PROVIDERS if name not in known)
     held = _held(epoch, licence)
-    if any(node.licence == licence for node in devnet.nodes):
+    if _NODE_NAME.fullmatch(licence):
+        raise usage_error(
+            "bad_name",
+            f"'{licence}' is how nodes are called",
+            "choose another provider, or leave the name out",
+        )
+    own = next((node for node in devnet.nodes if node.licence == licence), None)
+    if own is not None:
+        is_seated = held is not None and held.seat != "none"
+        begin = f"marsa devnet retire {own.name}{devnet.option}"
         raise usage_error(
             "node_exists",
-            f"devnet '{devnet.name}' has a node of '{licence}'",
-            "choose another provider, or leave the name out",
+            f"devnet '{devnet.name}' has a node of '{licence}', {own.name}"
+            + ("" if is_seated else ", which never got a seat"),
+            "choose another provider, or leave the name out"
+            + ("" if is_seated else f"; or end that one first: {begin}"),
         )
     if held is not None and (held.seat != "none" or held.state == "revoked"):
         raise CliError(
@@ -333,7 +347,7 @@ def _check_quorum_runs(place: Place, epoch: Epoch) -> None:
         raise CliError(
             "no_quorum",
             f"{there} of {epoch.n} validators run, {epoch.quorum} must decide who joins",
-            hint="marsa devnet up",
+            hint=f"marsa devnet up{place.devnet.option}",
             exit_code=ExitCode.REJECTED,
         )
 
@@ -344,7 +358,7 @@ def _check_may_leave(place: Place, epoch: Epoch, node: DevnetNode) -> None:
         raise CliError(
             "too_few_validators",
             f"{node.name} cannot go: {epoch.n} validators are the least with which one may fail",
-            hint="add another one first: marsa devnet add",
+            hint=f"add another one first: marsa devnet add{place.devnet.option}",
             exit_code=ExitCode.REJECTED,
         )
     there = len(_seated_running(place, epoch) - {node.licence})
@@ -353,7 +367,7 @@ def _check_may_leave(place: Place, epoch: Epoch, node: DevnetNode) -> None:
             "no_quorum",
             f"{node.name} cannot go: {there} of the {left} others run, {quorum_size(left)} "
             "are needed to go on",
-            hint="marsa devnet up",
+            hint=f"marsa devnet up{place.devnet.option}",
             exit_code=ExitCode.REJECTED,
         )
 

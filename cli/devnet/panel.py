@@ -25,13 +25,17 @@ STOP_S = 5.0
 def start(place: Place) -> None:
     """See to it that it runs; raises CliError where its port is taken."""
     directory = place.directory / NAME
-    if processes.running(directory) is not None:
+    if is_running(place):
         return
     directory.mkdir(mode=0o700, exist_ok=True)
     if not (directory / KEY_NAME).exists():
         write_new(directory / KEY_NAME, secrets.token_hex(KEY_BYTES).encode(), 0o600)
     sockets.check_ports_free(place, [panel_port(place.devnet)])
     launch.start([directory], run_panel_of, LOG_NAME)
+
+
+def is_running(place: Place) -> bool:
+    return processes.running(place.directory / NAME) is not None
 
 
 def stop(place: Place) -> None:

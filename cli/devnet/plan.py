@@ -116,9 +116,10 @@ def check_same(place: Place, founding: Founding) -> None:
     )
     for option, asked, there in facts:
         if asked not in (None, there):
+            what = f"without {option}" if there is None else f"with {option} {there}"
             raise usage_error(
                 "devnet_exists",
-                f"devnet '{devnet.name}' exists with {option} {there}, not {asked}",
+                f"devnet '{devnet.name}' exists {what}, not with {option} {asked}",
                 "leave the option out to resume it, or make another one with --name",
             )
 
@@ -220,10 +221,15 @@ def check_links(nodes: int, *, faults: bool) -> None:
 
 
 def _change(place: Place, devnet: Devnet) -> Place:
-    """Write what holds addresses: the settings of each node, and devnet.json last."""
+    """Write what holds addresses, and nothing else of it: the settings of each node, which learns
+    at its next start where it is and whom to dial, and devnet.json last."""
     changed = Place(place.directory, devnet)
     for node in devnet.nodes:
-        _write_config(changed, node)
+        path = changed.node_dir(node) / config.CONFIG_NAME
+        text = config_text.with_peers(path.read_text(), _peers(devnet, node))
+        for section, address in _listens(node).items():
+            text = config_text.with_listen(text, section, address)
+        write_atomic(path, text.encode(), keys.PUBLIC_MODE)
     write_private(place.directory / "devnet.json", _json(devnet), replace=True)
     return changed
 
@@ -234,14 +240,8 @@ def devnet_with(devnet: Devnet, nodes: Sequence[DevnetNode]) -> Devnet:
 
 
 def with_nodes(place: Place, nodes: Sequence[DevnetNode]) -> Place:
-    """The devnet with these nodes. Those that stay learn at their next start whom to dial now."""
-    changed = Place(place.directory, devnet_with(place.devnet, nodes))
-    for node in changed.devnet.nodes:
-        path = changed.node_dir(node) / config.CONFIG_NAME
-        text = config_text.with_peers(path.read_text(), _peers(changed.devnet, node))
-        write_atomic(path, text.encode(), keys.PUBLIC_MODE)
-    write_private(place.directory / "devnet.json", _json(changed.devnet), replace=True)
-    return changed
+    """The devnet with these nodes."""
+    return _change(place, devnet_with(place.devnet, nodes))
 
 
 def describe(
@@ -325,19 +325,26 @@ def _write_config(place: Place, node: DevnetNode) -> None:
     write_atomic(path, text.encode(), keys.PUBLIC_MODE)
 
 
+def _listens(node: DevnetNode) -> dict[str, str]:
+    """Address by section of the settings."""
+    api, operations = (url.removeprefix("http://") for url in (node.api, node.ops))
+    return {"p2p": node.p2p, "api": api, "operations": operations}
+
+
 def _options(devnet: Devnet, node: DevnetNode) -> config.Options:
+    listens = _listens(node)
     return config.Options(
         role=node.role,
         licence=node.licence,
         name=node.name if node.is_observer else "",
         network=config.NetworkSection(genesis_hash=devnet.genesis_hash),
         p2p=config.LinksSection(
-            listen=node.p2p,
+            listen=listens["p2p"],
             unauthenticated_per_address_max=SOCKETS_PER_ADDRESS,
             peers=_peers(devnet, node),
         ),
-        api=config.ApiSection(listen=node.api.removeprefix("http://")),
-        operations=config.OperationsSection(listen=node.ops.removeprefix("http://")),
+        api=config.ApiSection(listen=listens["api"]),
+        operations=config.OperationsSection(listen=listens["operations"]),
         verify=config.VerifySection(processes=0),
     )
 

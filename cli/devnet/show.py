@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cli.devnet.control import NodeState
 from cli.devnet.links import Rule
-from cli.devnet.state import DEFAULT_NAME, DevnetNode, Place, accounts
+from cli.devnet.state import DevnetNode, Place, accounts
 from cli.output import table
 from ledger.validators import fault_limit, quorum_size
 
@@ -36,8 +36,9 @@ def up_json(place: Place, states: Sequence[NodeState]) -> dict[str, object]:
 def up_text(place: Place, states: Sequence[NodeState]) -> str:
     devnet = place.devnet
     members = _members(states)
-    following = f", {len(devnet.observers)} observers" if devnet.observers else ""
-    suffix = "" if devnet.name == DEFAULT_NAME else f" --name {devnet.name}"
+    count = len(devnet.observers)
+    observers = "1 observer" if count == 1 else f"{count} observers"
+    following = f", {observers}" if count else ""
     rows = [[item.name, item.address] for item in accounts(place)]
     return "\n".join(
         (
@@ -50,11 +51,11 @@ def up_text(place: Place, states: Sequence[NodeState]) -> str:
             "The keys of these accounts are PUBLIC: send nothing of value to them.",
             "",
             f"Explorer {devnet.nodes[0].api}/ui/",
-            f"Panel    {_program()} devnet open{suffix}",
+            f"Panel    {_program()} devnet open{devnet.option}",
             f"Genesis  {place.directory / 'genesis.json'}",
             f"Health   {devnet.nodes[0].ops}/readyz",
             f"Next     {_program()} tx send bob 5 --from alice",
-            f"Stop     {_program()} devnet down{suffix}",
+            f"Stop     {_program()} devnet down{devnet.option}",
         )
     )
 
@@ -94,7 +95,7 @@ def state_json(item: NodeState) -> dict[str, object]:
     }
 
 
-def status_text(states: Sequence[NodeState], rules: Sequence[Rule] = ()) -> str:
+def status_text(place: Place, states: Sequence[NodeState], rules: Sequence[Rule]) -> str:
     lines = [nodes_table(states)]
     sync = next((item.status.sync for item in states if item.status), None)
     if sync is not None:
@@ -111,12 +112,14 @@ def status_text(states: Sequence[NodeState], rules: Sequence[Rule] = ()) -> str:
     if paused:
         names = " ".join(node.name for node in paused)
         who = ", ".join(known_as(node) for node in paused)
-        lines.append(f"paused: {who}; go on with: marsa devnet resume {names}")
+        begin = f"marsa devnet resume {names}{place.devnet.option}"
+        lines.append(f"paused: {who}; go on with: {begin}")
     if rules:
         cut = sum(rule.cut for rule in rules)
-        lines.append(
-            f"links: {cut} ways are cut, {len(rules) - cut} slow; open them with: marsa devnet heal"
-        )
+        slow = len(rules) - cut
+        heal = f"marsa devnet heal{place.devnet.option}"
+        ways = "1 way is" if cut == 1 else f"{cut} ways are"
+        lines.append(f"links: {ways} cut, {slow} slow; open them with: {heal}")
     missing = missing_text(states, rules)
     return "\n".join([*lines, missing] if missing else lines)
 

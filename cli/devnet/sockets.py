@@ -11,7 +11,6 @@ from pathlib import Path
 
 from cli.devnet.state import (
     BASE_PORT_MAX,
-    DEFAULT_NAME,
     HOST,
     PORTS_STRIDE,
     DevnetNode,
@@ -38,11 +37,10 @@ def check_ports_free(place: Place, wanted: Sequence[int]) -> None:
     devnet = place.devnet
     owner = owner_of(taken)
     free = free_base_port(devnet.base_port, len(devnet.nodes))
-    named = "" if devnet.name == DEFAULT_NAME else f" --name {devnet.name}"
     raise CliError(
         "port_in_use",
         f"port {taken} of {HOST} is in use" + (f" by {owner}" if owner else ""),
-        hint=f"marsa devnet up{named} --base-port {free}" if free else "end what uses it",
+        hint=f"marsa devnet up{devnet.option} --base-port {free}" if free else "end what uses it",
         exit_code=ExitCode.CHECK_FAILED,
         details={"port": taken},
     )

@@ -89,6 +89,11 @@ class Devnet(msgspec.Struct, frozen=True, kw_only=True):
     def observers(self) -> tuple[DevnetNode, ...]:
         return tuple(node for node in self.nodes if node.is_observer)
 
+    @property
+    def option(self) -> str:
+        """What a command needs to mean this devnet and no other, with the space before it."""
+        return option_of(self.name)
+
     def index_of(self, node: DevnetNode) -> int:
         """What its ports are counted by."""
         return node.ports[0] - self.base_port
@@ -109,15 +114,17 @@ class Place:
         return self.nodes_dir / node.name
 
     def node(self, name: str) -> DevnetNode:
-        """By its name or its licence; raises CliError with the names there are."""
-        for node in self.devnet.nodes:
-            if name and name in (node.name, node.licence):
-                return node
+        """By its name, else by its licence; raises CliError with the names there are."""
+        nodes = self.devnet.nodes
+        found = [node for node in nodes if node.name == name]
+        found += [node for node in nodes if name and node.licence == name]
+        if found:
+            return found[0]
         known = ", ".join(node.name for node in self.devnet.nodes)
         raise not_found(
             "unknown_node",
             f"devnet '{self.devnet.name}' has no node '{name}' (nodes: {known})",
-            f"marsa devnet status --name {self.devnet.name}",
+            f"marsa devnet status{self.devnet.option}",
         )
 
 
@@ -154,6 +161,11 @@ def link_port(devnet: Devnet, dialler: DevnetNode, listener: DevnetNode) -> int:
     return devnet.base_port + gap * P2P_OFFSET + NODES_MAX + step
 
 
+def option_of(name: str) -> str:
+    """As `Devnet.option`; `choose_name` knows the default."""
+    return "" if name == DEFAULT_NAME else f" --name {name}"
+
+
 def exists(name: str) -> bool:
     return (devnets_dir() / checked_name(name, "devnet") / "devnet.json").is_file()
 
@@ -178,11 +190,10 @@ def find(name: str | None) -> Place:
     file = directory / "devnet.json"
     if not file.is_file():
         known = ", ".join(names()) or "none yet"
-        suffix = "" if chosen == DEFAULT_NAME else f" --name {chosen}"
         raise not_found(
             "unknown_devnet",
             f"there is no devnet '{chosen}' (devnets: {known})",
-            f"marsa devnet up{suffix}",
+            f"marsa devnet up{option_of(chosen)}",
         )
     return load(directory)
 

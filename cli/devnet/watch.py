@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import click
 
 from cli.client import Client, ClientError
-from cli.devnet import control, faults, show
+from cli.devnet import control, faults, show, state
 from cli.devnet.state import Place
+from cli.errors import CliError
 from ledger.times import rfc3339
 from node.api import schemas
 
@@ -28,17 +29,19 @@ def watch(place: Place) -> None:
     except KeyboardInterrupt:
         click.echo("\nstopping…", err=True)
         with control.exclusive(place.devnet.name):
-            control.down(place)
+            control.down(_as_it_is(place))
         return
-    click.echo("no node is running any more; start them again with: marsa devnet up", err=True)
+    begin = f"marsa devnet up{place.devnet.option}"
+    click.echo(f"no node is running any more; start them again with: {begin}", err=True)
 
 
 def states(place: Place) -> Iterator[tuple[dict[str, object], str]]:
     """How the nodes fare, as values and in words: now, then whenever the words differ."""
     before = ""
     while True:
+        place = _as_it_is(place)
         found, rules = control.look(place), faults.rules_in_force(place)
-        text = show.status_text(found, rules)
+        text = show.status_text(place, found, rules)
         if text != before:
             yield {**show.status_json(place, found), "links": rules}, text
         before = text
@@ -59,11 +62,20 @@ def block_lines(blocks: Sequence[schemas.BlockSummary], seen: int) -> list[str]:
     return lines
 
 
+def _as_it_is(place: Place) -> Place:
+    """With nodes that were added and retired since; as it was while another command writes it."""
+    try:
+        return state.load(place.directory)
+    except (CliError, OSError):
+        return place
+
+
 def _events(place: Place) -> Iterator[str]:
     """Lines as things happen; ends when no node is left."""
     alive = set(control.running(place))
     seen = 0
     while alive:
+        place = _as_it_is(place)
         now = set(control.running(place))
         for node in place.devnet.nodes:
             if (node.name in now) != (node.name in alive):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn, cast
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from cli.client import Client, Unreachable
-from cli.devnet import control, launch, plan, show, state
+from cli.devnet import control, launch, logs, plan, show, state, watch
 from cli.devnet.links import Rule
 from cli.devnet.plan import Founding
 from cli.devnet.processes import Process
@@ -104,12 +106,20 @@ def test_reset_asks_first(marsa: Marsa) -> None:
 
 
 def test_other_base_port_moves_addresses_only() -> None:
-    """Ports are no part of the chain: configurations change, the genesis does not."""
+    """Ports are no part of the chain: configurations change, the genesis does not, nor what else
+    the owner wrote into them."""
     old = plan.found("default", Founding(base_port=20_000))
-    moved = plan.move(old, 21_000)
+    settings = old.node_dir(old.devnet.nodes[0]) / config.CONFIG_NAME
+    settings.write_text(settings.read_text().replace('# level = "info"', 'level = "debug"'))
+    moved = plan.route(plan.move(old, 21_000), faults=True)
     assert state.find("default") == moved
     assert moved.devnet.genesis_hash == old.devnet.genesis_hash
-    assert config.load(moved.node_dir(moved.devnet.nodes[0])).api.listen == "127.0.0.1:21000"
+    first, second = moved.devnet.nodes[:2]
+    found = config.load(moved.node_dir(first))
+    listens = (found.api.listen, found.operations.listen, found.p2p.listen)
+    assert listens == tuple(f"127.0.0.1:{21_000 + offset}" for offset in (0, 200, 100))
+    assert found.p2p.peers["bolt"] == state.link_address(moved.devnet, first, second)
+    assert found.log.level == "debug"
 
 
 @pytest.mark.parametrize(
@@ -140,6 +150,10 @@ def test_node_is_found_by_name_and_by_licence() -> None:
     """val0 and the licence that it runs under mean the same node; others are listed."""
     place = plan.found("default", Founding())
     assert place.node("val1") is place.node("bolt")
+    renamed = [replace(node, licence="val3") for node in place.devnet.nodes[:1]]
+    named_as_a_node = (*renamed, *place.devnet.nodes[1:])
+    other = Place(place.directory, replace(place.devnet, nodes=named_as_a_node))
+    assert other.node("val3").name == "val3", "a name goes before a licence"
     with pytest.raises(CliError, match="val0, val1, val2, val3"):
         place.node("val9")
 
@@ -322,6 +336,69 @@ def test_logs_show_the_last_lines(marsa: Marsa) -> None:
     assert marsa("devnet", "logs", "val0", "--lines", 2).out == "two\nthree\n"
     assert marsa("devnet", "logs", "--lines", 1).out == "val0 | three\nval1 | three\n"
     assert marsa("devnet", "logs", "--json").json["logs"]["val1"] == ["one", "two", "three"]
+
+
+def test_logs_show_as_many_lines_as_are_wanted(
+    marsa: Marsa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many reads they take, and whole; all there are where more are wanted."""
+    monkeypatch.setattr(logs, "READ_BYTES", 7)
+    place: Place = plan.found("default", Founding())
+    said = [f"line {number}" for number in range(50)]
+    for ends in ("\n", ""):
+        file = place.node_dir(place.devnet.nodes[0]) / launch.LOG_NAME
+        file.write_text("\n".join(said) + ends)
+        for lines in (0, 1, 49, 50, 60):
+            found = marsa("devnet", "logs", "val0", "--lines", lines, "--json").json["logs"]
+            assert found["val0"] == said[len(said) - min(lines, 50) :]
+
+
+def test_who_watches_sees_nodes_that_came_and_went() -> None:
+    """And goes on with what it knew while another command writes it."""
+    place = plan.found("default", Founding())
+    fewer = plan.with_nodes(place, place.devnet.nodes[:3])
+    assert watch._as_it_is(place) == fewer
+    (place.directory / "devnet.json").write_text("{")
+    assert watch._as_it_is(fewer) == fewer
+
+
+def test_a_damaged_devnet_is_one_finding_of_the_doctor(marsa: Marsa) -> None:
+    """Beside all others, with its hint."""
+    plan.found("default", Founding())
+    broken = plan.found("other", Founding(base_port=20_000))
+    (broken.directory / "devnet.json").write_text("{")
+    found = marsa("doctor", "--json")
+    by_check = {item["check"]: item for item in found.json["findings"]}
+    assert by_check["devnet other"]["verdict"] == "fail"
+    assert "devnet.json" in by_check["devnet other"]["detail"]
+    assert by_check["devnet other"]["hint"]
+    assert by_check["devnet default"]["verdict"] == "ok"
+
+
+def test_a_node_says_whose_account_signs(marsa: Marsa, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devnets have one of that name: the one on the chain of --node is meant."""
+    plan.found("default", Founding())
+    big = plan.found("big", Founding(base_port=20_000))
+    asked = ("wallet", "sign-message", "alice", "x", "--json")
+    assert marsa(*asked).json["error"]["code"] == "ambiguous_account"
+    params = SimpleNamespace(chain_id=big.devnet.genesis_hash)
+    monkeypatch.setattr(Client, "params", lambda _: params)
+    node = ("--node", big.devnet.nodes[0].api)
+    signed = marsa(*asked, *node).json
+    assert signed["address"] == state.accounts(big)[0].address
+    check = ("wallet", "verify-message", "alice", "x", signed["signature"])
+    assert marsa(*check, *node).code == 0
+
+
+def test_hints_name_the_devnet_that_they_are_about(marsa: Marsa) -> None:
+    """Where it is not the one that is meant without a name."""
+    plan.found("default", Founding())
+    plan.found("big", Founding(base_port=20_000))
+    for name, option in (("big", " --name big"), ("default", "")):
+        refused = marsa("devnet", "kill", "val0", "--name", name, "--json").json["error"]
+        assert refused["hint"] == f"marsa devnet restart val0{option}"
+        reset = marsa("devnet", "reset", "--name", name, "--yes").out
+        assert reset.endswith(f"start it with: marsa devnet up{option}\n")
 
 
 def test_logs_of_the_processes_beside_the_nodes(marsa: Marsa) -> None:

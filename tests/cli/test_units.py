@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,31 @@ def test_refuses_what_is_not_a_plain_decimal(text: str) -> None:
         units.parse_amount(text)
     assert caught.value.code == "bad_amount"
     assert caught.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("1.0000019", "the nearest smaller amount is 1.000001"),
+        ("0.0000001", "the least is 0.000001"),
+    ],
+)
+def test_too_many_decimals_are_answered_with_an_amount(text: str, hint: str) -> None:
+    """One that is read: zero is none."""
+    with pytest.raises(CliError) as caught:
+        units.parse_amount(text)
+    assert caught.value.hint == hint
+    assert units.parse_amount(hint.rpartition(" ")[2]) > 0
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 ways"), (1, "1 way"), (2, "2 ways")])
+def test_one_of_a_thing_is_not_said_to_be_many(count: int, said: str) -> None:
+    assert units.counted(count, "way") == said
+
+
+def test_a_path_is_shown_as_a_shell_takes_it() -> None:
+    assert units.quoted(Path("/tmp/my node")) == "'/tmp/my node'"
+    assert units.quoted(Path("/tmp/node")) == "/tmp/node"
 
 
 @given(st.text(max_size=12))

@@ -38,6 +38,8 @@ def test_paused_node(cluster: Cluster) -> None:
     assert cluster.marsa("devnet", "pause", "0", "--json").json["nodes"] == ["val0"]
     paused = cluster.nodes()["val0"]
     assert (paused["state"], paused["alive"], paused["height"]) == ("paused", True, None)
+    refused = cluster.marsa("devnet", "up", "--json", code=9).error
+    assert (refused["code"], refused["hint"]) == ("node_paused", "marsa devnet resume val0")
     assert "go on with: marsa devnet resume val0" in cluster.marsa("devnet", "status").out
     sent = cluster.send("5", "alice", "bob", "--node", cluster.api(1), "--wait", "20s")
     assert sent["status"] == "final"

@@ -42,6 +42,8 @@ def test_up_pay_down_and_up_again(cluster: Cluster) -> None:
     assert cluster.balance("alice") == FUNDS - 5_000_000 - int(sent["fee"])
     funded = cluster.marsa("devnet", "fund", "carol", "1.5", "--json").json
     assert (funded["status"], funded["amount"]) == ("final", "1500000")
+    nobody = ("--node", "http://127.0.0.1:1", "--json")
+    assert cluster.marsa("devnet", "fund", "carol", "1", *nobody, code=3).error
     assert cluster.balance("carol") == FUNDS + 1_500_000
     assert cluster.marsa("devnet", "down", "--json").json["stopped"] == 4
     assert cluster.status()["missing"] == ["val0", "val1", "val2", "val3"]

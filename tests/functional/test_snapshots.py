@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.request import urlopen
 
 import pytest
 
@@ -38,6 +39,31 @@ def test_snapshot_and_restore(cluster: Cluster) -> None:
     cluster.marsa("audit", "chain")
     assert not list(cluster.home.glob(".devnet-*.new"))
     assert copied["snapshot"] == "before"
+
+
+def test_a_snapshot_leaves_everything_as_it_was(cluster: Cluster) -> None:
+    """Who was down, paused or cut off is so again, and nobody else. A panel that no node has beside
+    it is there when it is asked for."""
+    cluster.up("--faults")
+    cluster.marsa("devnet", "partition", "0", "--one-way")
+    cluster.marsa("devnet", "pause", "1")
+    cluster.marsa("devnet", "kill", "val2")
+
+    def standing() -> tuple[dict[str, str], object]:
+        nodes = {name: node["state"] for name, node in cluster.nodes().items()}
+        links = cluster.status()["links"]
+        shown = {name: found for name, found in nodes.items() if found in ("down", "paused")}
+        return shown, sorted((way["source"], way["target"]) for way in links if way["cut"])
+
+    before = standing()
+    assert before == ({"val1": "paused", "val2": "down"}, [("val0", f"val{n}") for n in (1, 2, 3)])
+    cluster.marsa("devnet", "snapshot", "hurt")
+    assert standing() == before
+    cluster.marsa("devnet", "down")
+    cluster.marsa("devnet", "restart", "val0")
+    panel = cluster.marsa("devnet", "open", "--json").json["panel"]
+    with urlopen(panel.partition("#")[0], timeout=5) as answer:
+        assert answer.status == 200
 
 
 def states(cluster: Cluster) -> set[str]:

@@ -70,6 +70,17 @@ def test_other_peers_leave_the_rest_of_a_file_as_it_is(tmp_path: Path) -> None:
     assert config_text.with_peers(table, peers) == table
 
 
+def test_other_addresses_leave_the_rest_of_a_file_as_it_is(tmp_path: Path) -> None:
+    """Each in its own section; those that were the default, too."""
+    text = config_text.template(OPTIONS).replace('# level = "info"', 'level = "debug"')
+    addresses = {"p2p": "127.0.0.1:1", "api": "127.0.0.1:2", "operations": "[::1]:3"}
+    for section, address in addresses.items():
+        text = config_text.with_listen(text, section, address)
+    found = config.load(directory_with(tmp_path, text))
+    assert [getattr(found, section).listen for section in addresses] == [*addresses.values()]
+    assert (found.log.level, found.p2p.peers) == ("debug", dict(OPTIONS.p2p.peers))
+
+
 def test_flag_beats_environment_beats_file(tmp_path: Path) -> None:
     """Each source overrides those after it, and text becomes the option's type."""
     directory = directory_with(tmp_path, minimal() + "[storage]\nreject_below_mib = 2000\n")
