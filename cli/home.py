@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cli.errors import CliError, ExitCode, usage_error
+from cli.units import quoted
 from node.files import write_atomic, write_new
 
 PRIVATE_FILE_BYTES_MAX = 1024 * 1024
@@ -85,7 +86,7 @@ def read_private(path: Path) -> bytes:
         raise CliError(
             "file_not_private",
             f"{path} has mode {mode & 0o777:o}: others may read it",
-            hint=f"chmod 600 {path}",
+            hint=f"chmod 600 {quoted(path)}",
             exit_code=ExitCode.LOCKED,
         )
     return read_limited(path)

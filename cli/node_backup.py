@@ -12,6 +12,7 @@ from cli.base import Command, examples
 from cli.errors import not_found, usage_error
 from cli.output import emit
 from cli.progress import Progress
+from cli.units import quoted
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -53,7 +54,7 @@ def backup(directory: Path, file: Path) -> None:
     text = (
         f"'{header.name}' at height {header.height} is in {file}, {size:,} bytes; it holds "
         f"{'no keys' if node.is_observer else 'its keys'}\n"
-        f"restore it with: marsa node restore {file} DIRECTORY"
+        f"restore it with: marsa node restore {quoted(file)} DIRECTORY"
     )
     emit("marsa.node.backup/1", value, text)
 
@@ -86,7 +87,8 @@ def restore(file: Path, directory: Path) -> None:
         raise usage_error(
             "directory_not_empty",
             f"{directory} is not empty and is not changed",
-            f"choose a new directory; for a damaged chain alone: marsa node reset {directory}",
+            "choose a new directory; for a damaged chain alone: "
+            f"marsa node reset {quoted(directory)}",
         )
     with node_errors_mapped(), _bar("restoring") as report:
         header, node = backups.restore(file, directory, report)
@@ -98,11 +100,13 @@ def restore(file: Path, directory: Path) -> None:
         "height": header.height,
         "votes": False,
     }
-    text = f"'{header.name}' is restored at height {header.height}: marsa node run {directory}"
+    text = (
+        f"'{header.name}' is restored at height {header.height}: marsa node run {quoted(directory)}"
+    )
     if not node.is_observer:
         text += (
             "\nA backup holds no votes: it will follow and not vote for two epochs, or until you "
-            f"say, once it runs: marsa node recover {directory}"
+            f"say, once it runs: marsa node recover {quoted(directory)}"
         )
     emit("marsa.node.restore/1", value, text)
 

@@ -12,7 +12,7 @@ import click
 from cli.base import Group, examples
 from cli.errors import usage_error
 from cli.output import confirm, emit
-from cli.units import parse_duration
+from cli.units import parse_duration, quoted
 
 if TYPE_CHECKING:
     from node.api import schemas
@@ -130,7 +130,7 @@ def init(
         "licence": made.licence,
         "genesis_hash": made.network.genesis_hash,
     }
-    text = f"'{name}' is ready in {directory}; start it with: marsa node run {directory}"
+    text = f"'{name}' is ready in {directory}; start it with: marsa node run {quoted(directory)}"
     emit("marsa.node.init/1", value, text)
 
 
@@ -161,11 +161,10 @@ def check(directory: Path, assignments: tuple[str, ...]) -> None:
         "votes": not fault and not config.is_observer,
         "reason": fault,
     }
-    text = f"'{config.name}' can start: marsa node run {directory}"
+    text = f"'{config.name}' can start: marsa node run {quoted(directory)}"
     if fault:
-        text += (
-            f"\nIt will follow and not vote: {fault}. Once it runs: marsa node recover {directory}"
-        )
+        begin = f"marsa node recover {quoted(directory)}"
+        text += f"\nIt will follow and not vote: {fault}. Once it runs: {begin}"
     emit("marsa.node.check/1", value, text)
 
 

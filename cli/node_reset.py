@@ -8,6 +8,7 @@ import click
 
 from cli.base import Command, examples
 from cli.output import confirm, emit
+from cli.units import quoted
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -34,5 +35,5 @@ def reset(directory: Path) -> None:
         confirm(f"The chain in {config.chain_path} is deleted. Do other nodes have it?")
         reset_chain(config)
     value = {"name": config.name, "directory": str(config.directory)}
-    text = f"'{config.name}' begins at genesis when it starts: marsa node run {directory}"
+    text = f"'{config.name}' begins at genesis when it starts: marsa node run {quoted(directory)}"
     emit("marsa.node.reset/1", value, text)

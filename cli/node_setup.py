@@ -15,6 +15,7 @@ import msgspec
 from cli.devnet import sockets
 from cli.errors import CliError, ExitCode, usage_error
 from cli.output import Waiting
+from cli.units import quoted
 from ledger.genesis import Genesis, chain_id, dump
 from node import app, config, config_text, keys
 from node.api import schemas
@@ -219,7 +220,7 @@ def _ask_admin(node: NodeConfig, method: str, path: str) -> bytes:
         raise CliError(
             "unreachable",
             f"no node runs in {node.directory}: {error}",
-            hint=f"marsa node run {node.directory}",
+            hint=f"marsa node run {quoted(node.directory)}",
             exit_code=ExitCode.UNREACHABLE,
         ) from None
     finally:

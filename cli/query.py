@@ -11,7 +11,7 @@ import click
 from cli.base import Group, examples
 from cli.errors import not_found, usage_error
 from cli.output import emit, table
-from cli.units import short_hex
+from cli.units import counted, short_hex
 from ledger.amounts import format_amount, parse_number
 
 if TYPE_CHECKING:
@@ -219,7 +219,9 @@ def _check_place(at: str) -> None:
 def _block_text(found: schemas.Block) -> str:
     lines = [_header_text(found.header)]
     lines.append(f"proposer     {found.proposer or 'genesis'}")
-    lines.append(f"size         {found.size_bytes} bytes, {len(found.txids)} transactions")
+    lines.append(
+        f"size         {found.size_bytes} bytes, {counted(len(found.txids), 'transaction')}"
+    )
     if found.certificate is not None:
         names = ", ".join(signer.licence for signer in found.certificate.signers)
         lines.append(f"certificate  view {found.certificate.view}, signed by {names}")

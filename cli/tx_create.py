@@ -12,7 +12,7 @@ from cli.base import Command, Number, examples
 from cli.errors import usage_error
 from cli.output import emit
 from cli.tx_lock import CONDITION_HELP, LOCK_HELP, choose_lock, never_asked
-from cli.units import parse_amount
+from cli.units import parse_amount, quoted
 from ledger.times import DAY_MS, rfc3339
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _created_text(file: Path, draft: Draft, holding: Holding) -> str:
     return (
         f"txid    {draft.txid.hex()}\namount  {paid}\nfee     {fee}\n"
         f"coins   reserved on this machine until {rfc3339(draft.body.expires_at_ms)}\n"
-        f"written to {file}, unsigned; next: marsa tx sign {file} --from NAME"
+        f"written to {file}, unsigned; next: marsa tx sign {quoted(file)} --from NAME"
     )
 
 

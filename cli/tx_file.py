@@ -17,6 +17,7 @@ from cli import payments
 from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import read_limited, write_private
 from cli.nodes import Node
+from cli.units import quoted
 from cli.wallet import ptx_document
 from cli.wallet.ptx import Approvers, Need, Ptx, refusals_at
 from ledger.economy.licence import LicenceGrant
@@ -86,7 +87,7 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except Invalid as error:
-        hint = _HINTS.get(error.reason, "ask whoever sent it for another copy").format(path)
+        hint = _HINTS.get(error.reason, "ask whoever sent it for another copy").format(quoted(path))
         raise CliError(
             error.reason.value,
             f"{path}: {error.detail}",

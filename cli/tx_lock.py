@@ -20,6 +20,7 @@ from cli.errors import CliError, not_found, usage_error
 from cli.home import read_limited, read_private, write_private
 from cli.output import emit
 from cli.tx_text import condition_json
+from cli.units import quoted
 from ledger.amounts import parse_number
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def read_secret(path: Path) -> bytes:
     from ledger.transaction import PREIMAGE_BYTES_MAX
 
     if not path.is_file():
-        raise not_found("no_file", f"there is no file {path}", f"marsa tx secret {path}")
+        raise not_found("no_file", f"there is no file {path}", f"marsa tx secret {quoted(path)}")
     data = read_private(path).strip()
     try:
         found = bytes.fromhex(data.decode("ascii"))

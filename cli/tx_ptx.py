@@ -24,6 +24,7 @@ from cli.tx_text import (
     signers_text,
     standing_text,
 )
+from cli.units import counted, quoted
 
 if TYPE_CHECKING:
     from cli.nodes import Node
@@ -113,8 +114,8 @@ def combine(file: Path, others: tuple[Path, ...]) -> None:
         "added": added,
         "signatures": len(after.signatures),
     }
-    text = f"{added} signatures added, {len(after.signatures)} in all"
-    emit("marsa.tx.combine/1", value, f"{text}; next: marsa tx inspect {file}")
+    text = f"{counted(added, 'signature')} added, {len(after.signatures)} in all"
+    emit("marsa.tx.combine/1", value, f"{text}; next: marsa tx inspect {quoted(file)}")
 
 
 @click.command(

@@ -17,6 +17,7 @@ from cli.passwords import password_options, read_password
 from cli.tx_create import PTX
 from cli.tx_lock import read_secret
 from cli.tx_text import body_text
+from cli.units import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ def sign(
     ptx = tx_file.read(file)
     if ptx.is_governance and sender is not None:
         detail = "government is signed with operations keys of validators and the regulator's keys"
-        raise usage_error("usage", detail, f"marsa tx sign {file} --key roles.json")
+        raise usage_error("usage", detail, f"marsa tx sign {quoted(file)} --key roles.json")
     tx_file.check_not_expired(file, ptx, payments.now_ms())
     _check_admissions(ptx, genesis)
     preimages = [] if secret is None else [read_secret(secret)]
@@ -117,7 +118,7 @@ def sign(
     if keys:
         count = f"{len(added)} new, {len(after.signatures)} in all"
         said.append(f"signed: {count if added else 'was signed by it before'}")
-    emit("marsa.tx.sign/1", value, f"{'; '.join(said)}; next: marsa tx inspect {file}")
+    emit("marsa.tx.sign/1", value, f"{'; '.join(said)}; next: marsa tx inspect {quoted(file)}")
 
 
 def _check_admissions(ptx: Ptx, genesis: Path | None) -> None:

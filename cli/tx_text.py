@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.units import short_hex
+from cli.units import quoted, short_hex
 from ledger.amounts import format_amount
 from ledger.times import rfc3339
 
@@ -111,12 +111,14 @@ def standing_text(
     if ptx.body.expires_at_ms < payments.now_ms():
         lines.append("expired: make a new one")
     elif left and any(need.left and need.tree for need in needs):
-        lines.append(f"not complete; next: marsa tx sign {file} --from NAME, or --secret FILE")
+        lines.append(
+            f"not complete; next: marsa tx sign {quoted(file)} --from NAME, or --secret FILE"
+        )
     elif left:
         signer = "--key FILE" if ptx.is_governance else "--from NAME"
-        lines.append(f"signatures missing: {left}; next: marsa tx sign {file} {signer}")
+        lines.append(f"signatures missing: {left}; next: marsa tx sign {quoted(file)} {signer}")
     elif not facts.faults:
-        lines.append(f"complete; next: marsa tx submit {file}")
+        lines.append(f"complete; next: marsa tx submit {quoted(file)}")
     return "\n".join(lines)
 
 

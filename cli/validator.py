@@ -19,6 +19,7 @@ from cli.output import emit, table
 from cli.tx import outcome_text
 from cli.tx_create import DAYS, DAYS_MAX, PTX
 from cli.tx_sign import GENESIS
+from cli.units import quoted
 from ledger.times import DAY_MS, rfc3339
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def carry(
             "needed": sum(item.needed for item in wanted),
         }
         text = f"{does}\nwritten to {file}; who must sign it: {signers}"
-        next_text = f"next: marsa tx sign {file} --key roles.json"
+        next_text = f"next: marsa tx sign {quoted(file)} --key roles.json"
         emit("marsa.tx.unsigned/1", value, f"{text}\n{next_text}")
         return
     tx = approved_by_devnet(node, epoch, operation, by)

@@ -17,6 +17,7 @@ from cli.errors import CliError, ExitCode, not_found, usage_error
 from cli.home import checked_name, read_private, write_private
 from cli.output import emit, is_interactive, note, table
 from cli.passwords import password_options, read_password
+from cli.units import counted
 
 if TYPE_CHECKING:
     from cli.wallet.store import Wallet
@@ -302,7 +303,7 @@ def verify_backup(name: str, words_file: Path | None) -> None:
     emit(
         "marsa.wallet.verify-backup/1",
         {"name": name, "ok": True},
-        f"the words restore wallet '{name}' and its {found.count} addresses",
+        f"the words restore wallet '{name}' and its {counted(found.count, 'address', 'addresses')}",
     )
 
 

@@ -11,7 +11,7 @@ import click
 
 from cli.base import Command, Number, examples
 from cli.output import emit, table
-from cli.units import short_hex
+from cli.units import counted, short_hex
 from ledger.amounts import format_amount
 
 if TYPE_CHECKING:
@@ -169,4 +169,5 @@ def _history_page(
 
 def _label(addresses: list[str]) -> str:
     rest = len(addresses) - 1
-    return addresses[0] + (f" and {rest} more addresses" if rest else "")
+    more = counted(rest, "more address", "more addresses")
+    return addresses[0] + (f" and {more}" if rest else "")

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import IO, BinaryIO, Literal
 
 import msgspec
@@ -237,7 +238,7 @@ def _check_private(file: Path, raw: BinaryIO) -> None:
         raise NodeError(
             "key_not_private",
             f"{file} has mode {mode:o}: others may read the keys in it",
-            f"chmod 600 {file}; if others had access, replace the keys",
+            f"chmod 600 {quote(str(file))}; if others had access, replace the keys",
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 import msgspec
@@ -222,7 +223,7 @@ def read_private(path: Path) -> bytes:
         raise NodeError(
             "key_not_private",
             f"{path} has mode {mode:o}: others may read this key",
-            f"chmod 600 {path}; if others had access, replace the key",
+            f"chmod 600 {quote(str(path))}; if others had access, replace the key",
         )
     return _read(path)
 

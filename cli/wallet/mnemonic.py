@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from cli.errors import usage_error
+from cli.units import counted
 
 if TYPE_CHECKING:
     from mnemonic import Mnemonic
@@ -35,7 +36,7 @@ def to_entropy(text: str) -> bytes:
     """
     words = unicodedata.normalize("NFKD", text).lower().split()
     if len(words) != WORDS:
-        detail = f"{len(words)} words, expected {WORDS}"
+        detail = f"{counted(len(words), 'word')}, expected {WORDS}"
         raise usage_error("bad_mnemonic", detail, "write all of them in order, spaces between")
     known = _english().wordlist
     for position, word in enumerate(words, start=1):
