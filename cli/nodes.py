@@ -33,6 +33,7 @@ HINTS = {
     "above_headroom": "marsa coin supply",
     "above_mint_cap": "wait for the next period, or mint less: marsa coin quote AMOUNT --issuer ID",
     "already_contested": "marsa capacity show ISSUER COMMITMENT",
+    "bad_order": "marsa compliance list",
     "bad_schedule": "marsa capacity list",
     "commitment_exists": "marsa capacity list",
     "commitment_over": "marsa capacity list",
@@ -58,6 +59,7 @@ HINTS = {
     "spent_input": "marsa wallet coins NAME",
     "too_late": "spend the coins in another way that their lock allows",
     "wrong_chain": "marsa query params",
+    "wrong_state": "marsa redeem status ORDER",
     "wrong_version": "it was changed meanwhile: look at it, and run the command again",
 }
 """The next command, where the node's own hint speaks of the API."""
