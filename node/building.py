@@ -22,7 +22,7 @@ from ledger.transaction import OPERATIONS_MAX, SignedTransaction
 from ledger.view import Changes, View
 
 BUSY_INTERVAL_MS = 100
-"""Between a block that became final and the next one, while more comes in."""
+"""Between the last block that was built or became final and the next one, while more comes in."""
 BUSY_TIMEOUT_SHARE = 8
 """Of the time-out of a view: a block and its votes need the rest."""
 
@@ -41,9 +41,9 @@ class ExecutedBlock:
 def ripe_ms(mempool: Mempool, parameters: Parameters, *, busy_after_ms: int | None) -> int | None:
     """When what waits is due as a block (monotonic), soon after the first of it.
 
-    While more is being admitted, `busy_after_ms` says when the last block became final, and blocks
-    keep a distance: what one costs whatever it holds is shared by more. A full one does not wait,
-    and where the time-out of a view is short all take a small part of it at most.
+    While more is being admitted, `busy_after_ms` says when the last block was built or became
+    final, and blocks keep a distance: what one costs whatever it holds is shared by more. A full
+    one does not wait, and where the time-out of a view is short all take a small part of it.
     """
     since_ms = mempool.oldest_since_ms
     if since_ms is None:

@@ -51,7 +51,7 @@ from ledger.witnesses import Witnesses
 from node import serving
 from node.accountability import Accountability
 from node.bodies import Bodies
-from node.building import ExecutedBlock, ripe_ms
+from node.building import ExecutedBlock
 from node.epochs import EarlyMessages, epoch_of
 from node.executor import BlockExecutor
 from node.fetching import (
@@ -117,11 +117,10 @@ class Engine:
         self.chain = chain
         self.mempool = mempool
         self.guard = guard
-        self._parameters = load_one(chain, Parameters)
         self._outbox = outbox
         self.sync = SyncPlan(rules, guard.public)
         self.oversight = Oversight(chain, mempool, rules.timing.view_timeout_ms, now)
-        self.executor = BlockExecutor(chain, mempool, verifier, self._parameters)
+        self.executor = BlockExecutor(chain, mempool, verifier, load_one(chain, Parameters))
         self._early = EarlyMessages()
         self._linked: frozenset[bytes] = frozenset()
         self.accountability = Accountability(chain.chain_id, witnesses)
@@ -429,8 +428,8 @@ class Engine:
         return is_ripe or self.replica.heartbeat_due(now)
 
     def _ripe_ms(self) -> int | None:
-        after_ms = self.replica.state.progress_ms if self.is_admitting() else None
-        return ripe_ms(self.mempool, self._parameters, busy_after_ms=after_ms)
+        final_ms = self.replica.state.progress_ms
+        return self.executor.ripe_ms(final_ms=final_ms, is_busy=self.is_admitting())
 
     # Peers.
 

@@ -24,7 +24,7 @@ from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
 from ledger.view import Overlay, View
 from node.bodies import Assembly
-from node.building import ExecutedBlock, build_block
+from node.building import ExecutedBlock, build_block, ripe_ms
 from node.snapshot_held import HeldSnapshot
 from node.sync import ProvedBlock
 from node.verify import Verifier
@@ -48,6 +48,7 @@ class BlockExecutor:
         self._mempool = mempool
         self._verifier = verifier
         self._parameters = parameters
+        self._built_ms = 0
 
     def view_of(self, block_hash: bytes) -> View | None:
         """The state after a block: the chain's, or that of a block in flight."""
@@ -84,15 +85,23 @@ class BlockExecutor:
             height = item.block.header.height
             raise ReplicaBroken(f"final block {height} fails execution here: {error}") from None
 
+    def ripe_ms(self, *, final_ms: int, is_busy: bool) -> int | None:
+        """When what waits is due as a block; `final_ms` is when the last one became final."""
+        after_ms = max(final_ms, self._built_ms) if is_busy else None
+        return ripe_ms(self._mempool, self._parameters, busy_after_ms=after_ms)
+
     def build(self, view: View, proposer: bytes, now: Now) -> ExecutedBlock:
         """The block that this node would propose after `view`. It is not held yet."""
-        return build_block(
+        built = build_block(
             view,
             self._mempool,
             time_ms=max(view.head.header.time_ms + 1, now.wall_ms),
             proposer=proposer,
             in_flight=self._in_flight(view),
         )
+        if built.transactions:
+            self._built_ms = now.monotonic_ms
+        return built
 
     def append(self, executed: ExecutedBlock, certificate: Certificate) -> None:
         """Make a block part of the chain; the pool lets go what it holds or made impossible."""

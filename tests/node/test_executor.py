@@ -14,7 +14,7 @@ from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
 from ledger.reasons import Reason
 from node.bodies import Assembly
-from node.building import ExecutedBlock
+from node.building import BUSY_INTERVAL_MS, ExecutedBlock
 from node.executor import BlockExecutor
 from node.sync import ProvedBlock
 from node.verify import Verifier
@@ -38,11 +38,11 @@ class Bench:
         tx = WORLD.transfer(owner, "carol", coin=WORLD.coin(owner, "val0"))
         self.mempool.add(tx, check=lambda _: None, now_ms=0)
 
-    def build(self, parent: bytes) -> ExecutedBlock:
+    def build(self, parent: bytes, *, ms: int = 0) -> ExecutedBlock:
         """The next block, held as the engine holds what it proposes."""
         view = self.executor.view_of(parent)
         assert view is not None
-        made = self.executor.build(view, PROPOSER, NOW)
+        made = self.executor.build(view, PROPOSER, Now(ms, NOW.wall_ms))
         self.executor.executed[made.changes.head.hash] = made
         return made
 
@@ -69,6 +69,20 @@ def test_a_block_in_flight_is_the_parent_of_the_next() -> None:
     bench.executor.append(two, certificate(two.block))
     assert bench.chain.height == 2
     assert len(bench.mempool) == len(bench.executor.executed) == 0
+
+
+def test_blocks_in_flight_keep_a_distance_too() -> None:
+    """While more comes in, the next is due some time after the one before was built or became
+    final, whichever was later; one that found nothing to hold was none."""
+    bench = Bench()
+    bench.pay("alice")
+    one = bench.build(bench.chain.head.hash, ms=700)
+    again = bench.build(one.changes.head.hash, ms=750)
+    assert (len(one.transactions), len(again.transactions)) == (1, 0)
+    assert bench.executor.ripe_ms(final_ms=600, is_busy=True) == 700 + BUSY_INTERVAL_MS
+    assert bench.executor.ripe_ms(final_ms=710, is_busy=True) == 710 + BUSY_INTERVAL_MS
+    soon_ms = GENESIS.parameters.block_interval_ms
+    assert bench.executor.ripe_ms(final_ms=710, is_busy=False) == soon_ms
 
 
 def test_without_its_parent_a_block_has_no_view() -> None:
