@@ -76,9 +76,7 @@ class Fetch(Wire, frozen=True):
     """Message 30."""
 
     TYPE: ClassVar[int] = 30
-    wanted: (
-        FetchTransactions | FetchBody | FetchRange | FetchBoundaries | FetchManifest | FetchChunk
-    )
+    wanted: Wanted
 
 
 class GiveTransactions(Wire, frozen=True, tag=1):
@@ -148,15 +146,7 @@ class Give(Wire, frozen=True):
     """Message 31."""
 
     TYPE: ClassVar[int] = 31
-    given: (
-        GiveTransactions
-        | GiveBody
-        | GiveRange
-        | GiveBoundaries
-        | GiveManifest
-        | GiveChunk
-        | GivePruned
-    )
+    given: Given
 
 
 GIVE_BYTES_MAX = BLOCK_FRAME_BYTES_MAX

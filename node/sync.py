@@ -25,7 +25,7 @@ from node.fetching import RANGE_BLOCKS_MAX, FetchRange, FinalBlock, GivePruned, 
 
 ANSWER_MS = 2_000
 CLAIMS_MAX = 64
-"""Peers whose claim of a later epoch, or whose failure, is remembered; more are not linked."""
+"""Peers whose claim of a later epoch is remembered, and beside the members whose failure is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from consensus.messages import NewViewBody, PreparedEntry, ViewChangeBody
 from ledger import codec
 from ledger.block import BLOCK_FRAME_BYTES_MAX, COMMIT, Block, VotePayload, header_hash
 from ledger.codec import UInt, Wire
+from ledger.errors import StorageError
 from node.wal import RECORD_BYTES_MAX, Record, WriteAheadLog
 
 BLOCKS_A_HEIGHT_MAX = 8  # bodies kept for one height while views fail, the oldest go first
@@ -108,7 +109,7 @@ class VoteMemory:
 
     def _replay(self, record: Record) -> None:
         self.is_fresh = False
-        match Kind(record.kind):
+        match _kind_of(record):
             case Kind.BLOCK:
                 block = codec.decode_payload(record.payload, Block, size_max=BLOCK_FRAME_BYTES_MAX)
                 self._keep_block(block)
@@ -180,3 +181,14 @@ class VoteMemory:
         if self.new_view is not None:
             records.append(Record(Kind.NEW_VIEW, codec.encode_payload(self.new_view)))
         return records
+
+
+def _kind_of(record: Record) -> Kind:
+    """Raises StorageError: a record that was read whole and is not known is no damage."""
+    try:
+        return Kind(record.kind)
+    except ValueError:
+        raise StorageError(
+            f"The vote log holds a record of kind {record.kind}, which this program does not know. "
+            "Start the program that wrote it."
+        ) from None

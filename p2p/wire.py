@@ -4,10 +4,11 @@ Links know numbers and sizes, never meanings. Numbers are append-only: a number,
 keeps its meaning for ever. A size limit bounds the payload, without the frame's header, and is
 applied before a byte of the payload is kept.
 
-Two kinds of link exist. A *consensus link* joins members of the validator set and carries every
-message. A *sync link* joins anybody else (an observer without a licence, a node whose licence the
-chain does not know yet) and carries only what proves itself or costs little to serve: blocks, and
-the transactions that clients gave to an observer.
+Two kinds of link exist. A *consensus link* joins two nodes whose licences the chain knows, with a
+seat or without, and carries every message; whose votes count is not for a link to say. A *sync
+link* joins anybody else (an observer without a licence, a node whose licence the chain does not
+know yet) and carries only what proves itself or costs little to serve: blocks, and the transactions
+that clients gave to an observer.
 """
 
 from __future__ import annotations

@@ -11,11 +11,12 @@ import pytest
 from consensus.effects import VoteRequest
 from consensus.messages import VoteMark
 from ledger.block import COMMIT, PREPARE, Block, Header, VotePayload, header_hash
+from ledger.errors import StorageError
 from node import vote_guard, wal
 from node.signing import LocalKey, Request
 from node.vote_guard import Permission, Refused, VoteGuard
 from node.vote_memory import BLOCKS_A_HEIGHT_MAX
-from node.wal import INSTANCE_ID_BYTES, WriteAheadLog
+from node.wal import INSTANCE_ID_BYTES, LogDamaged, WriteAheadLog
 from tests.consensus.kit import Kit
 from tests.sim.storage import MemoryLogFile
 
@@ -438,6 +439,16 @@ def test_without_a_log_it_follows_and_says_why() -> None:
     assert guard.reason == "not voting until 'marsa node recover': the log is missing"
     guard.hear(0, KIT.status())
     assert guard.reason == "not voting until 'marsa node recover' or epoch 2: the log is missing"
+
+
+def test_a_record_of_a_later_program_is_refused_and_not_called_damaged(desk: Desk) -> None:
+    """As a later format: the log is sound, and whoever began anew would forget what it says."""
+    log, _ = WriteAheadLog.open(desk.file)
+    log.append(77, b"what no program of today writes")
+    log.sync()
+    with pytest.raises(StorageError, match="kind 77") as caught:
+        desk.start()
+    assert not isinstance(caught.value, LogDamaged)
 
 
 def test_recovery_does_not_make_a_machine_fit() -> None:
