@@ -10,7 +10,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.ui.browser import Visit, Window
 from tests.ui.conftest import MEMO, Devnet, NewVisit
@@ -65,17 +65,13 @@ def test_home_is_light(browser: Browser, devnet: Devnet) -> None:
     """Adds up all that the first page loads, charts and answers too, as it goes over the wire: in a
     window of its own, where nothing is in memory."""
     seen = Visit(Window(browser, devnet.url), width="desktop")
-    sizes: list[int] = []
-
-    def weigh(response: Response) -> None:
-        if "/v1/events" not in response.url:
-            found = response.request.sizes()
-            sizes.append(found["responseBodySize"] + found["responseHeadersSize"])
-
-    seen.page.on("requestfinished", lambda request: weigh(request.response()))  # type: ignore[arg-type]
+    loaded: list[Request] = []
+    seen.page.on("requestfinished", lambda request: loaded.append(request))
     page = seen.open("")
     expect(page.locator("figure canvas")).to_have_count(2)
-    assert 20_000 < sum(sizes) <= HOME_BYTES_MAX
+    sizes = [item.sizes() for item in loaded if "/v1/events" not in item.url]
+    total = sum(item["responseBodySize"] + item["responseHeadersSize"] for item in sizes)
+    assert 20_000 < total <= HOME_BYTES_MAX
     seen.end()
 
 
