@@ -17,7 +17,7 @@ from consensus.effects import (
     VoteRequest,
 )
 from consensus.messages import Prepare, PreparedEntry, PrePrepare, Vote, make_vote
-from consensus.replica_state import PARK_HEIGHTS, PARK_VIEWS, ReplicaBroken, ReplicaState
+from consensus.replica_state import PARK_VIEWS, ReplicaBroken, ReplicaState
 from consensus.slot import Proposal, Slot
 from ledger.block import (
     CLOCK_SKEW_MS_MAX,
@@ -102,7 +102,7 @@ def on_vote(state: ReplicaState, sender: int, vote: Vote, out: Output) -> None:
     """A PREPARE or COMMIT; kept when its signer sent it, in this epoch, near view and height."""
     if vote.signer != sender or vote.epoch != state.rules.epoch or vote.view < state.view:
         return
-    if not state.height < vote.height <= state.height + state.window + PARK_HEIGHTS:
+    if not state.height < vote.height <= state.near_height:
         return
     if vote.view > state.view + PARK_VIEWS:
         return
@@ -220,7 +220,7 @@ def _ask_catch_up(state: ReplicaState, certificate: Certificate, out: Output, no
     A busy member that lags by some heights has their messages in its queues. As long as it commits
     it is left alone: fetching what comes anyway would only make it later.
     """
-    near = certificate.height <= state.height + state.window + PARK_HEIGHTS
+    near = certificate.height <= state.near_height
     if state.next_catch_up_ms == 0:
         state.next_catch_up_ms = now.monotonic_ms + (CATCH_UP_PATIENCE_MS if near else 0)
     if now.monotonic_ms < state.next_catch_up_ms:

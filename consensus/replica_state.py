@@ -1,8 +1,8 @@
 """Everything a replica remembers, with the questions that several handlers ask of it.
 
-Bounds: slots and parked messages exist only for heights up to committed + window +
-`PARK_HEIGHTS` and views up to view + `PARK_VIEWS`, one a sender, view, height and kind; of
-VIEW-CHANGE and SUSPECT only the latest of each member is kept.
+Bounds: slots and parked messages exist only for heights up to committed + window + another one
+(of `PARK_HEIGHTS` at least) and views up to view + `PARK_VIEWS`, one a sender, view, height and
+kind; of VIEW-CHANGE and SUSPECT only the latest of each member is kept.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ class ReplicaState:
     height: int = field(init=False)
     heights_open: range = field(init=False)
     """Heights that may be proposed and voted on now."""
+    near_height: int = field(init=False)
+    """Up to here messages are kept: who makes a window final may propose the next one at once."""
 
     def __post_init__(self) -> None:
         self.quorum = self.rules.validators.quorum
@@ -198,7 +200,7 @@ class ReplicaState:
         if isinstance(message, PrePrepare) and sender != self.primary_of(message.view):
             return
         near_view = self.view <= message.view <= self.view + PARK_VIEWS
-        if near_view and self.height < height <= self.height + self.window + PARK_HEIGHTS:
+        if near_view and self.height < height <= self.near_height:
             self.parked[(sender, message.view, height, message.TYPE)] = message
 
     def leave_view(self, view: int, now: Now) -> None:
@@ -257,6 +259,7 @@ class ReplicaState:
     def _stand_at(self, height: int) -> None:
         self.height = height
         self.heights_open = range(height + 1, height + self.window + 1)
+        self.near_height = height + self.window + max(self.window, PARK_HEIGHTS)
 
     def _enter(self, view: int, now: Now) -> None:
         prepared = {entry.certificate.block_hash for entry in self.prepared.values()}

@@ -247,22 +247,24 @@ def test_a_proposal_beyond_the_window_is_parked_and_taken_later() -> None:
     assert [vote.height for vote in backup.of(Prepare)] == [1, 2]
 
 
-def test_parking_is_bounded() -> None:
-    """Views within +16, heights within the window + 2, proposals of their primary only."""
-    backup = Member(KIT, 1)
-    headers = KIT.chain(8)
+@pytest.mark.parametrize(("window", "heights"), [(1, 1 + PARK_HEIGHTS), (4, 4 + 4)])
+def test_parking_is_bounded(window: int, heights: int) -> None:
+    """Views within +16, heights within two windows, or the window + 2; proposals of their primary
+    only."""
+    kit = Kit(4, window)
+    backup = Member(kit, 1)
+    headers = kit.chain(10)
     for view in range(60):
         for header in headers[1:]:
             for sender in range(4):
-                backup.hear(sender, KIT.vote(sender, PREPARE, header, view=view))
-                proposal = msgspec.structs.replace(KIT.pre_prepare(header, view=view), view=view)
+                backup.hear(sender, kit.vote(sender, PREPARE, header, view=view))
+                proposal = msgspec.structs.replace(kit.pre_prepare(header, view=view), view=view)
                 backup.hear(sender, proposal)
-    heights = 1 + PARK_HEIGHTS
     parked = backup.state.parked
     assert max(view for _, view, _, _ in parked) == PARK_VIEWS
     assert max(height for _, _, height, _ in parked) == heights
     proposals = [key for key, item in parked.items() if isinstance(item, PrePrepare)]
-    assert all(sender == KIT.primary(view) for sender, view, _, _ in proposals)
+    assert all(sender == kit.primary(view) for sender, view, _, _ in proposals)
     assert len(parked) <= (4 + 1) * (PARK_VIEWS + 1) * heights
     assert len(backup.state.slots) <= heights
 

@@ -267,7 +267,7 @@ class Checkers:
 @cache
 def _limits(n: int, window: int, whole: bool) -> tuple[int, ...]:
     """Of what is `BOUNDED`: it is asked after every event."""
-    heights = window + PARK_HEIGHTS
+    heights = window + max(window, PARK_HEIGHTS)
     return (
         heights,
         n * (PARK_VIEWS + 1) * heights * 3,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from consensus.effects import Output
 from consensus.messages import Vote
-from consensus.replica_state import PARK_HEIGHTS, PARK_VIEWS, ReplicaState
+from consensus.replica_state import PARK_VIEWS, ReplicaState
 from ledger.block import vote_hash
 from tests.sim.planting import Planted
 
@@ -16,7 +16,7 @@ from tests.sim.planting import Planted
 def on_vote(state: ReplicaState, sender: int, vote: Vote, out: Output) -> None:
     if vote.epoch != state.rules.epoch or vote.view < state.view:
         return
-    if not state.height < vote.height <= state.height + state.window + PARK_HEIGHTS:
+    if not state.height < vote.height <= state.near_height:
         return
     if vote.view > state.view + PARK_VIEWS:
         return
