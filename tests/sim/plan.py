@@ -128,7 +128,7 @@ def draw_plan(seed: int) -> Plan:
     plan = Plan(
         seed=seed,
         n=n,
-        window=rng.choice((1, 1, 1, 4)),
+        window=rng.choice((4, 4, 4, 1)),
         mocked=rng.random() > 0.01,
         latency_ms=(1, slow),
         in_order=rng.random() < 0.5,
