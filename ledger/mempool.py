@@ -315,8 +315,11 @@ class Mempool:
                 dropped.append(self._reject_waiting(txid, Invalid(Reason.EXPIRED, detail)))
         return dropped
 
-    def drop_refused(self, check: Check) -> list[Rejection]:
-        """Ask the rules again about what the state may have overtaken, all in turn.
+    def drop_refused(
+        self, check: Check, *, skip: Container[bytes] = frozenset()
+    ) -> list[Rejection]:
+        """Ask the rules again about what the state may have overtaken, all in turn. `skip` holds
+        txids of blocks in flight: what comes before them there may be what they need.
 
         Headroom, licences, bonds and epochs change under operations, those of holders too, and a
         `before` in a lock passes.
@@ -327,6 +330,9 @@ class Mempool:
         dropped, operations = [], 0
         for txid in list(islice(self._rechecked, RECHECKED_MAX)):
             tx = self._entries[txid].tx
+            if txid in skip:
+                self._rechecked[txid] = self._rechecked.pop(txid)
+                continue
             operations += tx.operations_count
             if operations > RECHECKED_OPERATIONS_MAX and tx.body.operations:
                 continue

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ledger.block import (
     BLOCK_BYTES_MAX,
@@ -30,6 +31,26 @@ log = logging.getLogger("marsa.engine")
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """How much blocks in flight hold of what the pool counts as waiting."""
+
+    transactions: int = 0
+    payments: int = 0
+    """Those without operations."""
+    size_bytes: int = 0
+
+    def __add__(self, other: Load) -> Load:
+        return Load(
+            self.transactions + other.transactions,
+            self.payments + other.payments,
+            self.size_bytes + other.size_bytes,
+        )
+
+
+NO_LOAD = Load()
+
+
+@dataclass(frozen=True)
 class ExecutedBlock:
     """A block that was executed here and is not final yet."""
 
@@ -37,45 +58,75 @@ class ExecutedBlock:
     transactions: list[SignedTransaction]
     changes: Changes
 
+    @cached_property
+    def load(self) -> Load:
+        """Of this block alone."""
+        operations = sum([bool(tx.body.operations) for tx in self.transactions])
+        size_bytes = sum([len(tx.raw) for tx in self.transactions])
+        count = len(self.transactions)
+        return Load(count, count - operations, size_bytes)
 
-def ripe_ms(mempool: Mempool, parameters: Parameters, *, busy_after_ms: int | None) -> int | None:
-    """When what waits is due as a block (monotonic), soon after the first of it.
+
+def load_of(blocks: Iterable[ExecutedBlock]) -> Load:
+    """Of all of them."""
+    return sum([item.load for item in blocks], NO_LOAD)
+
+
+def ripe_ms(
+    mempool: Mempool,
+    parameters: Parameters,
+    *,
+    in_flight: Load = NO_LOAD,
+    built_ms: int = 0,
+    busy_after_ms: int | None,
+) -> int | None:
+    """When what waits beside `in_flight` is due as a block (monotonic), soon after the first of it
+    and after the last block was built.
 
     While more is being admitted, `busy_after_ms` says when the last block was built or became
     final, and blocks keep a distance: what one costs whatever it holds is shared by more. A full
     one does not wait, and where the time-out of a view is short all take a small part of it.
     """
     since_ms = mempool.oldest_since_ms
-    if since_ms is None:
+    if since_ms is None or len(mempool) <= in_flight.transactions:
         return None
-    due_ms = since_ms + parameters.block_interval_ms
-    if busy_after_ms is None or _fills_a_block(mempool):
+    due_ms = max(since_ms, built_ms) + parameters.block_interval_ms
+    if busy_after_ms is None or _fills_a_block(mempool, in_flight):
         return due_ms
     distance_ms = min(BUSY_INTERVAL_MS, parameters.view_timeout_ms // BUSY_TIMEOUT_SHARE)
     return max(due_ms, busy_after_ms + distance_ms)
 
 
-def _fills_a_block(mempool: Mempool) -> bool:
+def _fills_a_block(mempool: Mempool, in_flight: Load) -> bool:
     """By transactions, bytes or operations, as far as the pool counts them."""
-    others = len(mempool) - sum(mempool.payments.values())
+    waiting = len(mempool) - in_flight.transactions
+    others = waiting - (sum(mempool.payments.values()) - in_flight.payments)
+    size_bytes = mempool.size_bytes - in_flight.size_bytes
     return (
-        len(mempool) >= BLOCK_TRANSACTIONS_MAX
-        or mempool.size_bytes > BLOCK_BYTES_MAX - TRANSACTION_BYTES_MAX
+        waiting >= BLOCK_TRANSACTIONS_MAX
+        or size_bytes > BLOCK_BYTES_MAX - TRANSACTION_BYTES_MAX
         or others * OPERATIONS_MAX >= BLOCK_OPERATIONS_MAX
     )
 
 
 def build_block(
-    view: View, mempool: Mempool, *, time_ms: int, proposer: bytes, in_flight: Container[bytes]
+    view: View,
+    mempool: Mempool,
+    *,
+    time_ms: int,
+    proposer: bytes,
+    in_flight: Container[bytes],
+    is_final: bool = True,
 ) -> ExecutedBlock:
-    """A block of what waits; what fails on the state is refused and left out.
+    """A block of what waits; what fails on the state is left out, and refused if that is final.
 
-    `in_flight` are the txids of the blocks between the chain and `view`.
+    `in_flight` are the txids of the blocks between the chain and `view`: a view change may take
+    them back, and then nothing was wrong with what failed on them.
     """
     room = BLOCK_TRANSACTIONS_MAX
     while True:
         execution = Execution(view, time_ms=time_ms, proposer=proposer)
-        taken = _fill(execution, mempool, in_flight, room)
+        taken = _fill(execution, mempool, in_flight, room, refuses=is_final)
         try:
             changes = execution.finish()
         except InvariantBroken as error:
@@ -92,7 +143,12 @@ def build_block(
 
 
 def _fill(
-    execution: Execution, mempool: Mempool, in_flight: Container[bytes], room: int
+    execution: Execution,
+    mempool: Mempool,
+    in_flight: Container[bytes],
+    room: int,
+    *,
+    refuses: bool,
 ) -> list[SignedTransaction]:
     left = room
 
@@ -103,7 +159,7 @@ def _fill(
         try:
             execution.add(tx)
         except Invalid as error:
-            if execution.fits(tx):  # else it waits for another block
+            if refuses and execution.fits(tx):  # else it waits for another block
                 mempool.reject(tx, error)
             return False
         left -= 1

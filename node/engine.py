@@ -119,15 +119,16 @@ class Engine:
         self.guard = guard
         self._outbox = outbox
         self.sync = SyncPlan(rules, guard.public)
-        self.oversight = Oversight(chain, mempool, rules.timing.view_timeout_ms, now)
         self.executor = BlockExecutor(chain, mempool, verifier, load_one(chain, Parameters))
+        patience_ms = rules.timing.view_timeout_ms
+        self.oversight = Oversight(chain, mempool, self.executor.load, patience_ms, now)
         self._early = EarlyMessages()
         self._linked: frozenset[bytes] = frozenset()
         self.accountability = Accountability(chain.chain_id, witnesses)
         self._inbox: deque[Event] = deque()
         self._outputs: list[Output] = []  # of this turn, those with effects
         self._replica_deadline_ms = now.monotonic_ms
-        self._may_propose = False  # as found at the end of this turn
+        self._parent: bytes | None = None  # of the next proposal, as found at the end of this turn
         self._pending_since_ms: int | None = None
         self.is_admitting: Callable[[], bool] = lambda: False  # checks more at this moment
         self.finalized: list[FinalizedBlock] = []
@@ -407,10 +408,10 @@ class Engine:
 
     def _propose(self, now: Now) -> bool:
         parent = self.replica.parent_to_extend(now)
-        self._may_propose = parent is not None
-        if parent is None or not self._is_due(now):
+        self._parent = None if parent is None else parent[0]
+        if self._parent is None or not self._is_due(self._parent, now):
             return False
-        view = self.executor.view_of(parent[0])
+        view = self.executor.view_of(self._parent)
         if view is None:
             return False
         executed = self.executor.build(view, self.guard.public, now)
@@ -422,14 +423,14 @@ class Engine:
         self._inbox.append(Proposed(header, leaves))
         return True
 
-    def _is_due(self, now: Now) -> bool:
-        due_ms = self._ripe_ms()
+    def _is_due(self, parent: bytes, now: Now) -> bool:
+        due_ms = self._ripe_ms(parent)
         is_ripe = due_ms is not None and now.monotonic_ms >= due_ms
         return is_ripe or self.replica.heartbeat_due(now)
 
-    def _ripe_ms(self) -> int | None:
-        final_ms = self.replica.state.progress_ms
-        return self.executor.ripe_ms(final_ms=final_ms, is_busy=self.is_admitting())
+    def _ripe_ms(self, parent: bytes) -> int | None:
+        final_ms, is_busy = self.replica.state.progress_ms, self.is_admitting()
+        return self.executor.ripe_ms(parent, final_ms=final_ms, is_busy=is_busy)
 
     # Peers.
 
@@ -489,7 +490,7 @@ class Engine:
         range_ms = self.sync.deadline_ms()
         if range_ms is not None and range_ms < due_ms:
             due_ms = range_ms
-        block_ms = self._ripe_ms() if self._may_propose else None
+        block_ms = None if self._parent is None else self._ripe_ms(self._parent)
         if block_ms is not None and now.monotonic_ms < block_ms < due_ms:
             due_ms = block_ms
         self.deadline_ms = due_ms

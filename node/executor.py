@@ -8,7 +8,7 @@ proposer's fault, but one that a quorum made final must not fail here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
 
 from consensus.effects import Now
 from consensus.replica_state import ReplicaBroken
@@ -24,7 +24,7 @@ from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
 from ledger.view import Overlay, View
 from node.bodies import Assembly
-from node.building import ExecutedBlock, build_block, ripe_ms
+from node.building import ExecutedBlock, Load, build_block, load_of, ripe_ms
 from node.snapshot_held import HeldSnapshot
 from node.sync import ProvedBlock
 from node.verify import Verifier
@@ -85,10 +85,20 @@ class BlockExecutor:
             height = item.block.header.height
             raise ReplicaBroken(f"final block {height} fails execution here: {error}") from None
 
-    def ripe_ms(self, *, final_ms: int, is_busy: bool) -> int | None:
-        """When what waits is due as a block; `final_ms` is when the last one became final."""
-        after_ms = max(final_ms, self._built_ms) if is_busy else None
-        return ripe_ms(self._mempool, self._parameters, busy_after_ms=after_ms)
+    def ripe_ms(self, parent: bytes, *, final_ms: int, is_busy: bool) -> int | None:
+        """When what waits is due as a block after `parent`; `final_ms` is when the last one became
+        final."""
+        return ripe_ms(
+            self._mempool,
+            self._parameters,
+            in_flight=load_of(self._down_from(parent)),
+            built_ms=self._built_ms,
+            busy_after_ms=max(final_ms, self._built_ms) if is_busy else None,
+        )
+
+    def load(self) -> Load:
+        """What all blocks hold that were executed here and are not final."""
+        return load_of(self.executed.values())
 
     def build(self, view: View, proposer: bytes, now: Now) -> ExecutedBlock:
         """The block that this node would propose after `view`. It is not held yet."""
@@ -97,7 +107,8 @@ class BlockExecutor:
             self._mempool,
             time_ms=max(view.head.header.time_ms + 1, now.wall_ms),
             proposer=proposer,
-            in_flight=self._in_flight(view),
+            in_flight=_txids(self._down_from(view.head.hash)),
+            is_final=view is self._chain,
         )
         if built.transactions:
             self._built_ms = now.monotonic_ms
@@ -113,10 +124,13 @@ class BlockExecutor:
             self.snapshot.renew()
         mempool.drop_committed(height, executed.transactions)
         mempool.drop_expired(header.time_ms)
-        mempool.drop_refused(lambda tx: check_transaction(chain, tx, time_ms=header.time_ms + 1))
         self.executed = {
             key: item for key, item in self.executed.items() if item.block.header.height > height
         }
+        mempool.drop_refused(
+            lambda tx: check_transaction(chain, tx, time_ms=header.time_ms + 1),
+            skip=_txids(self.executed.values()),
+        )
 
     def keep(self, wanted: Container[bytes]) -> None:
         """What the replica let go (a view that failed) need not be held here."""
@@ -132,12 +146,12 @@ class BlockExecutor:
         changes = execute_block(view, block, transactions)
         return ExecutedBlock(block, transactions, changes)
 
-    def _in_flight(self, view: View) -> set[bytes]:
-        """Transactions of the blocks between the chain and `view`."""
-        found: set[bytes] = set()
-        block_hash = view.head.hash
-        while block_hash != self._chain.head.hash:
-            executed = self.executed[block_hash]
-            found.update([tx.txid for tx in executed.transactions])
+    def _down_from(self, block_hash: bytes) -> Iterator[ExecutedBlock]:
+        """The blocks between the chain and this one, itself included."""
+        while (executed := self.executed.get(block_hash)) is not None:
+            yield executed
             block_hash = executed.block.header.parent_hash
-        return found
+
+
+def _txids(blocks: Iterable[ExecutedBlock]) -> set[bytes]:
+    return {tx.txid for item in blocks for tx in item.transactions}

@@ -7,7 +7,7 @@ link.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from consensus.effects import Now
 from consensus.replica_state import ReplicaState
@@ -24,13 +24,22 @@ from ledger.mempool import RESENT_BYTES_MAX, RESENT_MAX, Mempool
 from ledger.reasons import Invalid
 from ledger.state import check_transaction
 from ledger.transaction import SignedTransaction
+from node.building import Load
 
 
 class Oversight:
     """One an engine. `cause` says why the present primary is suspected, empty when it is not."""
 
-    def __init__(self, chain: Chain, mempool: Mempool, patience_ms: int, now: Now) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        mempool: Mempool,
+        in_flight: Callable[[], Load],
+        patience_ms: int,
+        now: Now,
+    ) -> None:
         self.cause = ""
+        self._in_flight = in_flight
         self._chain = chain
         self._mempool = mempool
         self._patience_ms = patience_ms
@@ -70,8 +79,9 @@ class Oversight:
         self._judge(now)
 
     def full_block_waits(self) -> bool:
-        """A full block of payments, whatever the size of the others: operations fill no block, nor
-        do fees in coins of issuers in deficit. Who those are is asked last, for it is dearest."""
+        """A full block of payments beside those in flight, whatever the size of the others:
+        operations fill no block, nor do fees in coins of issuers in deficit. Who those are is asked
+        last, for it is dearest."""
         return self._is_full_block_without(()) and self._is_full_block_without(
             troubled_assets(self._chain)
         )
@@ -122,7 +132,9 @@ class Oversight:
         return True
 
     def _is_full_block_without(self, troubled: Container[bytes]) -> bool:
-        pool = self._mempool
+        pool, in_flight = self._mempool, self._in_flight()
         payments = sum([n for asset, n in pool.payments.items() if asset not in troubled])
         payment_bytes = pool.size_bytes - (len(pool) - payments) * TRANSACTION_BYTES_MAX
+        payments -= in_flight.payments
+        payment_bytes -= in_flight.size_bytes
         return payments >= BLOCK_TRANSACTIONS_MAX or payment_bytes >= BLOCK_BYTES_MAX

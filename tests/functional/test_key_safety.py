@@ -19,6 +19,7 @@ from cli.devnet import processes
 from cli.devnet.state import ports
 from ledger import codec
 from ledger.block import VotePayload
+from ledger.parameters import WINDOW_MAX
 from node.clock_check import SAMPLES
 from node.vote_guard import Kind
 from node.wal import INSTANCE_ID_BYTES, RECORD_BYTES_MAX, DiskLogFile, WriteAheadLog
@@ -58,7 +59,7 @@ def log_of(cluster: Cluster) -> Path:
 def recovers(cluster: Cluster) -> None:
     """After the operator's word it votes again, above what it could have signed."""
     cluster.marsa("node", "recover", cluster.node_dir(VICTIM), "--yes")
-    for _ in range(4):
+    for _ in range(2 * WINDOW_MAX + 2):  # votes begin two windows above
         cluster.send("1", "alice", "bob")
     until(lambda: cluster.nodes()[VICTIM]["state"] == "voting", "it votes")
 

@@ -16,13 +16,14 @@ from ledger.operations import Burn
 from ledger.reasons import Reason
 from ledger.transaction import OPERATIONS_MAX, Input
 from node import building
-from node.building import BUSY_INTERVAL_MS, build_block, ripe_ms
+from node.building import BUSY_INTERVAL_MS, Load, build_block, ripe_ms
 from tests.ledger.world import World, sign
 
 
-def test_operations_that_fail_hold_back_no_others() -> None:
-    """As many of them as a block takes came first: all are refused, and the mint behind them is in
-    the very block that they failed in."""
+@pytest.mark.parametrize("is_final", [True, False])
+def test_operations_that_fail_hold_back_no_others(is_final: bool) -> None:
+    """As many of them as a block takes came first: the mint behind them is in the very block that
+    they failed in. All are refused, unless what they failed on may be taken back."""
     world = World()
     chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
     mempool, asset = Mempool(), world.asset()
@@ -40,9 +41,11 @@ def test_operations_that_fail_hold_back_no_others() -> None:
         time_ms=world.genesis.time_ms + 1_000,
         proposer=world.genesis.validators.members[0].key,
         in_flight=frozenset(),
+        is_final=is_final,
     )
     assert made.transactions == [mint]
-    assert [mempool.get(tx.txid) for tx in gone] == [None] * len(gone)
+    waiting = [None if is_final else tx for tx in gone]
+    assert [mempool.get(tx.txid) for tx in gone] == waiting
 
 
 def test_culprit_of_a_broken_invariant_is_left_out_and_the_others_go_on(
@@ -109,3 +112,36 @@ def test_blocks_keep_a_distance_while_more_is_being_admitted(
     assert ripe_ms(mempool, parameters, busy_after_ms=990) == 990 + BUSY_INTERVAL_MS
     monkeypatch.setattr(building, "BLOCK_OPERATIONS_MAX", OPERATIONS_MAX)
     assert ripe_ms(mempool, parameters, busy_after_ms=990) == soon_ms
+
+
+def test_what_is_in_flight_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is due for it, and it fills no block; what waits beside it is due soon after the last
+    block was built, however long it has waited."""
+    world, mempool = World(), Mempool()
+    parameters = world.genesis.parameters
+    tx, mint = world.transfer("alice", "bob", 1), world.mint(amount=5)
+    for item in (tx, mint):
+        mempool.add(item, check=lambda _: None, now_ms=1_000)
+    both = Load(2, 1, len(tx.raw) + len(mint.raw))
+    payment, operation = Load(1, 1, len(tx.raw)), Load(1, 0, len(mint.raw))
+
+    def ripe(in_flight: Load, *, is_busy: bool) -> int | None:
+        after_ms = 1_004 if is_busy else None
+        return ripe_ms(
+            mempool, parameters, in_flight=in_flight, built_ms=1_004, busy_after_ms=after_ms
+        )
+
+    soon_ms, later_ms = 1_004 + parameters.block_interval_ms, 1_004 + BUSY_INTERVAL_MS
+    assert ripe(both, is_busy=False) is None
+    assert ripe(payment, is_busy=False) == soon_ms
+    for limit, value in (
+        ("BLOCK_TRANSACTIONS_MAX", 2),
+        ("BLOCK_BYTES_MAX", building.TRANSACTION_BYTES_MAX + both.size_bytes - 1),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(building, limit, value)
+            assert ripe(Load(), is_busy=True) == soon_ms
+            assert ripe(payment, is_busy=True) == later_ms
+    monkeypatch.setattr(building, "BLOCK_OPERATIONS_MAX", OPERATIONS_MAX)
+    assert ripe(payment, is_busy=True) == soon_ms
+    assert ripe(operation, is_busy=True) == later_ms

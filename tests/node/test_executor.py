@@ -12,9 +12,10 @@ from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
-from ledger.reasons import Reason
+from ledger.reasons import Invalid, Reason
+from node import executor
 from node.bodies import Assembly
-from node.building import BUSY_INTERVAL_MS, ExecutedBlock
+from node.building import BUSY_INTERVAL_MS, ExecutedBlock, Load
 from node.executor import BlockExecutor
 from node.sync import ProvedBlock
 from node.verify import Verifier
@@ -72,17 +73,44 @@ def test_a_block_in_flight_is_the_parent_of_the_next() -> None:
 
 
 def test_blocks_in_flight_keep_a_distance_too() -> None:
-    """While more comes in, the next is due some time after the one before was built or became
-    final, whichever was later; one that found nothing to hold was none."""
+    """What is in flight is not due again. While more comes in, the next is due some time after the
+    one before was built or became final, whichever was later, else soon after it was built; one
+    that found nothing to hold was none."""
     bench = Bench()
     bench.pay("alice")
     one = bench.build(bench.chain.head.hash, ms=700)
     again = bench.build(one.changes.head.hash, ms=750)
     assert (len(one.transactions), len(again.transactions)) == (1, 0)
-    assert bench.executor.ripe_ms(final_ms=600, is_busy=True) == 700 + BUSY_INTERVAL_MS
-    assert bench.executor.ripe_ms(final_ms=710, is_busy=True) == 710 + BUSY_INTERVAL_MS
-    soon_ms = GENESIS.parameters.block_interval_ms
-    assert bench.executor.ripe_ms(final_ms=710, is_busy=False) == soon_ms
+    parent, soon_ms = one.changes.head.hash, GENESIS.parameters.block_interval_ms
+    assert bench.executor.ripe_ms(parent, final_ms=710, is_busy=False) is None
+    bench.pay("bob")
+    assert bench.executor.ripe_ms(parent, final_ms=600, is_busy=True) == 700 + BUSY_INTERVAL_MS
+    assert bench.executor.ripe_ms(parent, final_ms=710, is_busy=True) == 710 + BUSY_INTERVAL_MS
+    assert bench.executor.ripe_ms(parent, final_ms=710, is_busy=False) == 700 + soon_ms
+
+
+def test_the_pool_lets_go_nothing_that_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two blocks are in flight when the first becomes final. What the rules refuse on the state
+    between may be right on that of the second, which holds it; others that wait are dropped."""
+    bench = Bench()
+    bench.pay("alice")
+    one = bench.build(bench.chain.head.hash)
+    held, waiting = WORLD.mint(lane=0), WORLD.mint(lane=1)
+    bench.mempool.add(held, check=lambda _: None, now_ms=0)
+    two = bench.build(one.changes.head.hash)
+    assert two.transactions == [held]
+    bench.mempool.add(waiting, check=lambda _: None, now_ms=0)
+    assert bench.executor.load() == one.load + two.load
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Invalid(Reason.ABOVE_HEADROOM, "as long as the second is not final")
+
+    monkeypatch.setattr(executor, "check_transaction", refuse)
+    bench.executor.append(one, certificate(one.block))
+    assert bench.mempool.get(held.txid) is held
+    assert bench.mempool.rejection(held.txid) is None
+    assert bench.mempool.get(waiting.txid) is None
+    assert bench.executor.load() == two.load == Load(1, 0, len(held.raw))
 
 
 def test_without_its_parent_a_block_has_no_view() -> None:

@@ -14,6 +14,7 @@ from ledger.operations import EndEpoch
 from ledger.reasons import Invalid, Reason
 from ledger.transaction import OPERATIONS_MAX, SignedTransaction
 from node import oversight
+from node.building import NO_LOAD, Load
 from node.oversight import Oversight
 from tests.ledger.test_mempool import ASSET, add, burn, evidence, free, mint, spend
 
@@ -21,9 +22,9 @@ T_MS = 2_000
 NOW = Now(wall_ms=T_MS, monotonic_ms=T_MS)
 
 
-def watching(pool: Mempool) -> Oversight:
+def watching(pool: Mempool, in_flight: Load = NO_LOAD) -> Oversight:
     chain: Any = SimpleNamespace(head=SimpleNamespace(header=SimpleNamespace(time_ms=0)))
-    return Oversight(chain, pool, T_MS, NOW)
+    return Oversight(chain, pool, lambda: in_flight, T_MS, NOW)
 
 
 def test_late_operations_are_asked_about_up_to_a_block_of_them(
@@ -74,6 +75,12 @@ def test_operations_are_no_full_block_that_waits(monkeypatch: pytest.MonkeyPatch
     assert not watching(pool).full_block_waits()
     add(pool, spend(100))
     assert watching(pool).full_block_waits()
+    assert not watching(pool, Load(transactions=1, payments=1)).full_block_waits()
+    monkeypatch.setattr(oversight, "BLOCK_TRANSACTIONS_MAX", 101)
+    payment_bytes = pool.size_bytes - 100 * oversight.TRANSACTION_BYTES_MAX
+    monkeypatch.setattr(oversight, "BLOCK_BYTES_MAX", payment_bytes)
+    assert watching(pool).full_block_waits()
+    assert not watching(pool, Load(size_bytes=1)).full_block_waits()
 
 
 def test_fees_in_troubled_coins_are_no_full_block_that_waits(

@@ -28,7 +28,7 @@ export default async function consensus(context) {
   context.render("Consensus",
     h("header", { class: "head" }, h("h1", { tabindex: "-1" }, "Consensus, live"), lede),
     numbers,
-    section("Each validator, as this node sees it", "For each block the leader proposes, the others prepare, then commit. With a quorum of commits a block is final, and the lane is empty again: in quiet times nothing is under way.", lanes),
+    section("Each validator, as this node sees it", "For each block the leader proposes, the others prepare, then commit. With a quorum of commits, and no block below it that is not final, a block is final, and the lane is empty again: in quiet times nothing is under way.", lanes),
     section("This node", null, own),
     rest);
   every(ASK_MS, async () => draw(await read()), signal);
@@ -39,8 +39,11 @@ function ledeOf(replica, now) {
   if (replica.is_changing) return `The leader is being changed: view ${replica.view}, with ${replica.primary} to lead, has not begun.`;
   const suspects = replica.members.filter((item) => item.suspects).map((item) => item.licence);
   if (suspects.length) return `${format.capital(replica.primary)} leads, and ${format.listed(suspects)} ${suspects.length === 1 ? "suspects" : "suspect"} it.`;
-  const busy = replica.members.some((item) => item.prepared.length || item.committed.length);
-  return busy ? `${format.capital(replica.primary)} leads. Block ${format.count(replica.height + 1)} is under way.` : `${format.capital(replica.primary)} leads. Block ${format.count(replica.height)} is final, and nothing is under way.`;
+  const first = replica.height + 1;
+  const last = Math.max(replica.height, ...replica.members.flatMap((item) => [...item.prepared, ...item.committed]));
+  const leads = `${format.capital(replica.primary)} leads.`;
+  if (last < first) return `${leads} Block ${format.count(replica.height)} is final, and nothing is under way.`;
+  return last === first ? `${leads} Block ${format.count(first)} is under way.` : `${leads} Blocks ${format.count(first)} to ${format.count(last)} are under way.`;
 }
 
 function figuresOf({ replica, epoch }, now) {

@@ -50,7 +50,7 @@ function ledeOf(pool) {
   const count = waiting(pool);
   if (!count) return "Nothing waits. A payment that is sent now goes into the next block.";
   if (pool.oldest_pending_ms > 10_000) return `${format.capital(format.plural(count, "transaction"))} ${count === 1 ? "waits" : "wait"}, the oldest for ${format.duration(pool.oldest_pending_ms)}: blocks do not come as they should.`;
-  return `${format.capital(format.plural(count, "transaction"))} ${count === 1 ? "waits" : "wait"} for the next block.`;
+  return `${format.capital(format.plural(count, "transaction"))} ${count === 1 ? "waits" : "wait"} for a final block.`;
 }
 
 function share(value, most, write = format.count) {
