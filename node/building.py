@@ -19,6 +19,7 @@ from ledger.execution import Execution
 from ledger.mempool import Mempool
 from ledger.parameters import Parameters
 from ledger.reasons import Invalid, Reason
+from ledger.state import check_transaction
 from ledger.transaction import OPERATIONS_MAX, SignedTransaction
 from ledger.view import Changes, View
 
@@ -116,17 +117,17 @@ def build_block(
     time_ms: int,
     proposer: bytes,
     in_flight: Container[bytes],
-    is_final: bool = True,
+    final: View | None = None,
 ) -> ExecutedBlock:
-    """A block of what waits; what fails on the state is left out, and refused if that is final.
+    """A block of what waits; what fails is left out, and refused unless it is right on `final`.
 
-    `in_flight` are the txids of the blocks between the chain and `view`: a view change may take
-    them back, and then nothing was wrong with what failed on them.
+    `in_flight` are the txids of the blocks between `final` and `view`, None where `view` is final.
+    A view change may take those back, and then nothing is wrong with what fails on them alone.
     """
     room = BLOCK_TRANSACTIONS_MAX
     while True:
         execution = Execution(view, time_ms=time_ms, proposer=proposer)
-        taken = _fill(execution, mempool, in_flight, room, refuses=is_final)
+        taken = _fill(execution, mempool, in_flight, room, final)
         try:
             changes = execution.finish()
         except InvariantBroken as error:
@@ -147,8 +148,7 @@ def _fill(
     mempool: Mempool,
     in_flight: Container[bytes],
     room: int,
-    *,
-    refuses: bool,
+    final: View | None,
 ) -> list[SignedTransaction]:
     left = room
 
@@ -159,10 +159,21 @@ def _fill(
         try:
             execution.add(tx)
         except Invalid as error:
-            if refuses and execution.fits(tx):  # else it waits for another block
-                mempool.reject(tx, error)
+            if execution.fits(tx) and not _is_right_on(final, tx, execution.time_ms):
+                mempool.reject(tx, error)  # else it waits for another block
             return False
         left -= 1
         return True
 
     return mempool.select(skip=in_flight, troubled=execution.troubled, take=take)
+
+
+def _is_right_on(final: View | None, tx: SignedTransaction, time_ms: int) -> bool:
+    """Of what failed on blocks in flight, if there are any."""
+    if final is None:
+        return False
+    try:
+        check_transaction(final, tx, time_ms=time_ms)
+    except Invalid:
+        return False
+    return True

@@ -49,6 +49,8 @@ class BlockExecutor:
         self._verifier = verifier
         self._parameters = parameters
         self._built_ms = 0
+        self._barren = (b"", 0)
+        """The block that nothing could follow, and how many waited then."""
 
     def view_of(self, block_hash: bytes) -> View | None:
         """The state after a block: the chain's, or that of a block in flight."""
@@ -87,7 +89,10 @@ class BlockExecutor:
 
     def ripe_ms(self, parent: bytes, *, final_ms: int, is_busy: bool) -> int | None:
         """When what waits is due as a block after `parent`; `final_ms` is when the last one became
-        final."""
+        final. On one in flight nothing is tried again until more waits: each event asks."""
+        is_in_flight = parent != self._chain.head.hash
+        if is_in_flight and self._barren == (parent, len(self._mempool)):
+            return None
         return ripe_ms(
             self._mempool,
             self._parameters,
@@ -108,10 +113,12 @@ class BlockExecutor:
             time_ms=max(view.head.header.time_ms + 1, now.wall_ms),
             proposer=proposer,
             in_flight=_txids(self._down_from(view.head.hash)),
-            is_final=view is self._chain,
+            final=None if view is self._chain else self._chain,
         )
         if built.transactions:
             self._built_ms = now.monotonic_ms
+        else:
+            self._barren = (view.head.hash, len(self._mempool))
         return built
 
     def append(self, executed: ExecutedBlock, certificate: Certificate) -> None:

@@ -21,7 +21,7 @@ from ledger.codec import UInt, Wire
 from ledger.errors import StorageError
 from node.wal import RECORD_BYTES_MAX, Record, WriteAheadLog
 
-BLOCKS_A_HEIGHT_MAX = 8  # bodies kept for one height while views fail, the oldest go first
+BLOCKS_A_HEIGHT_MAX = 4  # bodies kept for one height while views fail, the oldest go first
 
 
 class Kind(int, Enum):

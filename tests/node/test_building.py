@@ -20,10 +20,12 @@ from node.building import BUSY_INTERVAL_MS, Load, build_block, ripe_ms
 from tests.ledger.world import World, sign
 
 
-@pytest.mark.parametrize("is_final", [True, False])
-def test_operations_that_fail_hold_back_no_others(is_final: bool) -> None:
+@pytest.mark.parametrize("right_on_final", [None, True, False])
+def test_operations_that_fail_hold_back_no_others(
+    monkeypatch: pytest.MonkeyPatch, right_on_final: bool | None
+) -> None:
     """As many of them as a block takes came first: the mint behind them is in the very block that
-    they failed in. All are refused, unless what they failed on may be taken back."""
+    they failed in. All are refused, unless they are right without what may be taken back."""
     world = World()
     chain = Chain.create(MemoryKV(), genesis_state(world.genesis))
     mempool, asset = Mempool(), world.asset()
@@ -35,16 +37,18 @@ def test_operations_that_fail_hold_back_no_others(is_final: bool) -> None:
     mint = world.mint(amount=5)
     for tx in [*gone, mint]:
         mempool.add(tx, check=lambda _: None, now_ms=0)
+    if right_on_final:
+        monkeypatch.setattr(building, "check_transaction", lambda *_, **__: None)
     made = build_block(
         chain,
         mempool,
         time_ms=world.genesis.time_ms + 1_000,
         proposer=world.genesis.validators.members[0].key,
         in_flight=frozenset(),
-        is_final=is_final,
+        final=None if right_on_final is None else chain,
     )
     assert made.transactions == [mint]
-    waiting = [None if is_final else tx for tx in gone]
+    waiting = [tx if right_on_final else None for tx in gone]
     assert [mempool.get(tx.txid) for tx in gone] == waiting
 
 

@@ -12,14 +12,16 @@ from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
 from ledger.kv import MemoryKV
 from ledger.mempool import Mempool
+from ledger.operations import Burn
 from ledger.reasons import Invalid, Reason
-from node import executor
+from ledger.transaction import Input
+from node import building, executor
 from node.bodies import Assembly
 from node.building import BUSY_INTERVAL_MS, ExecutedBlock, Load
 from node.executor import BlockExecutor
 from node.sync import ProvedBlock
 from node.verify import Verifier
-from tests.ledger.world import World
+from tests.ledger.world import World, sign
 
 WORLD = World()
 GENESIS = WORLD.genesis
@@ -87,6 +89,32 @@ def test_blocks_in_flight_keep_a_distance_too() -> None:
     assert bench.executor.ripe_ms(parent, final_ms=600, is_busy=True) == 700 + BUSY_INTERVAL_MS
     assert bench.executor.ripe_ms(parent, final_ms=710, is_busy=True) == 710 + BUSY_INTERVAL_MS
     assert bench.executor.ripe_ms(parent, final_ms=710, is_busy=False) == 700 + soon_ms
+
+
+def test_what_fails_on_blocks_in_flight_is_not_tried_at_each_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stays, for it is right on the final state; it is tried again when more waits, or on that
+    state."""
+    monkeypatch.setattr(building, "check_transaction", lambda *_, **__: None)
+    bench = Bench()
+    bench.pay("alice")
+    one = bench.build(bench.chain.head.hash)
+    burnt = Input(bytes(32), 0, WORLD.asset(), 1_000)
+    fails = sign(WORLD.body([burnt], operations=[Burn(WORLD.asset(), 1)]), ["alice"])
+    bench.mempool.add(fails, check=lambda _: None, now_ms=0)
+    parent = one.changes.head.hash
+
+    def is_due(block_hash: bytes) -> bool:
+        return bench.executor.ripe_ms(block_hash, final_ms=0, is_busy=False) is not None
+
+    assert is_due(parent)
+    assert bench.build(parent).transactions == []
+    assert bench.mempool.get(fails.txid) is fails
+    assert not is_due(parent)
+    bench.pay("bob")
+    assert is_due(parent)
+    assert is_due(bench.chain.head.hash)
 
 
 def test_the_pool_lets_go_nothing_that_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
