@@ -4,8 +4,8 @@ Every call has one deadline for connecting, sending and reading together, and en
 in one of three errors: `Unreachable` (nothing was sent, or nobody answered), `Timeout` (the
 outcome is unknown: ask for the txid) and `ApiProblem` (the node said no, with a stable code).
 A connection is kept between calls; one that the node closed meanwhile is opened again. Where it
-breaks under a call, a question is asked again, once; what changes something is not: the first copy
-may have been taken, and what the node says to a second would not be the whole truth.
+breaks under a call, a GET is asked again, once; a POST is not: the first copy may have been taken,
+and what the node says to a second would not be the whole truth.
 """
 
 from __future__ import annotations

@@ -387,6 +387,7 @@ def _make_or_resume(name: str, founding: Founding) -> Place:
         return plan.found(name, founding)
     place = state.find(name)
     plan.check_same(place, founding)
+    control.check_none_paused(place)
     base_port = founding.base_port or place.devnet.base_port
     faults = place.devnet.faults if founding.faults is None else founding.faults
     is_moved = (base_port, faults) != (place.devnet.base_port, place.devnet.faults)
@@ -397,6 +398,7 @@ def _make_or_resume(name: str, founding: Founding) -> Place:
             f"devnet '{name}' is running on base port {place.devnet.base_port}, {links} --faults",
             f"stop it first: marsa devnet down{place.devnet.option}",
         )
+    plan.check_links(len(place.devnet.nodes), faults=faults)
     if founding.agents not in (None, place.devnet.agents):
         place = plan.with_agents(place, agents=bool(founding.agents))
     if faults != place.devnet.faults:

@@ -107,14 +107,6 @@ def connected() -> Iterator[Node]:
             yield Node(client)
 
 
-def named_chain_id() -> str | None:
-    """Of the node that --node names; None where none is named, for then nobody is asked."""
-    if settings().node is None:
-        return None
-    with connected() as node:
-        return node.chain_id
-
-
 @contextlib.contextmanager
 def errors_mapped() -> Iterator[None]:
     """Turn what a client raises into errors with exit codes and hints."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cli.base import Command, Number, examples
+from cli.base import Command, Number, examples, settings
 from cli.errors import CliError, ExitCode, usage_error
 from cli.output import emit
 from cli.passwords import password_options, read_password
@@ -49,14 +49,13 @@ def sign_message(
 ) -> None:
     """Needs the password of a wallet."""
     from cli import accounts
-    from cli.nodes import named_chain_id
     from ledger.address import HRP_BY_NETWORK
 
     digest = message_hash(message)
     holder = accounts.find_holder(
         name,
         lambda wallet: read_password(wallet, password_fd, password_file),
-        chain_id=named_chain_id(),
+        chain_id=_chain_id(name),
     )
     if index >= len(holder.public_keys):
         raise usage_error("bad_index", f"'{name}' has {len(holder.public_keys)} addresses")
@@ -87,14 +86,13 @@ Check that the owner of an address, account or alias signed a text. Exit code 9 
 def verify_message(address: str, message: str, signature: str) -> None:
     """Offline: the address hashes the key, the key verifies the signature."""
     from cli.accounts import address_of, resolve_address
-    from cli.nodes import named_chain_id
     from ledger.address import HRP_BY_NETWORK
     from ledger.crypto import HASH_BYTES, SIGNATURE_BYTES, is_canonical_key, verify
     from ledger.locks import Key, lock_hash
 
     prefix = address.lower().partition("1")[0]
     hrp = prefix if prefix in HRP_BY_NETWORK.values() else HRP_BY_NETWORK["devnet"]
-    lock = resolve_address(address, hrp, chain_id=named_chain_id())
+    lock = resolve_address(address, hrp, chain_id=_chain_id(address))
     try:
         data = bytes.fromhex(signature)
     except ValueError:
@@ -129,3 +127,19 @@ def message_hash(message: str) -> bytes:
 
 def _failed(detail: str) -> CliError:
     return CliError("bad_message_signature", detail, exit_code=ExitCode.CHECK_FAILED)
+
+
+def _chain_id(name: str) -> str | None:
+    """Where several devnets have an account of this name, that of the node that is named: the only
+    time that somebody is asked."""
+    from cli import nodes
+    from cli.accounts import find_public_account
+
+    try:
+        find_public_account(name, None)
+    except CliError as error:
+        if error.code != "ambiguous_account" or settings().node is None:
+            raise
+        with nodes.connected() as node:
+            return node.chain_id
+    return None

@@ -43,7 +43,7 @@ def with_peers(text: str, peers: Mapping[str, str]) -> str:
 
 
 def with_listen(text: str, section: str, address: str) -> str:
-    """As `with_peers`, with another address of a listener."""
+    """As `with_peers`, with another address of a listener; as it was where no line says one."""
     line = rf"(?m)^(\[{section}\]\n(?:(?!\[).*\n)*?)(?:# )?listen = .*$"
     return re.sub(line, lambda found: f"{found[1]}listen = {_toml(address)}", text, count=1)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cli.client import ApiProblem, Client, ClientError, Timeout, Unreachable
@@ -142,8 +142,10 @@ def standing(place: Place) -> Standing:
 def up_as(place: Place, before: Standing) -> None:
     """As `up`, of those nodes that ran, and then with the faults that there were."""
     up(place, [node for node in place.devnet.nodes if node.name in before.alive])
-    if before.rules:
-        faults.change_links(place, before.rules)
+    names = {node.name for node in place.devnet.nodes}  # one that was retired had ways, too
+    rules = [rule for rule in before.rules if {rule.source, rule.target} <= names]
+    if rules:
+        faults.change_links(place, rules)
     faults.pause(place, before.paused)
 
 
@@ -152,7 +154,6 @@ def up(place: Place, nodes: Sequence[DevnetNode] = ()) -> None:
     until they vote; raises CliError."""
     nodes = nodes or place.devnet.nodes
     alive = running(place)
-    _check_none_paused(place, alive)
     down = [node for node in nodes if node.name not in alive]
     start(place, down)
     try:
@@ -222,8 +223,9 @@ def look_at(place: Place, node: DevnetNode) -> NodeState:
     return NodeState(node, process, status)
 
 
-def _check_none_paused(place: Place, alive: Mapping[str, Process]) -> None:
-    paused = [name for name, process in alive.items() if processes.is_stopped(process)]
+def check_none_paused(place: Place) -> None:
+    """Nobody is waited for who cannot answer; raises CliError."""
+    paused = [name for name, process in running(place).items() if processes.is_stopped(process)]
     if paused:
         raise CliError(
             "node_paused",

@@ -42,7 +42,7 @@ class Route(msgspec.Struct, frozen=True):
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the control socket takes: first open all, if asked to, then set these rules; and read
-    the routes again, which may be more than before."""
+    the routes again, which may be others than before."""
 
     heal: bool = False
     rules: tuple[Rule, ...] = ()

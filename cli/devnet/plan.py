@@ -198,8 +198,8 @@ def move(place: Place, base_port: int) -> Place:
 
 
 def route(place: Place, *, faults: bool) -> Place:
-    """Lead the links of a devnet, whose nodes are all down, through a forwarder, or past it."""
-    check_links(len(place.devnet.nodes), faults=faults)
+    """Lead the links of a devnet, whose nodes are all down and not too many (`check_links`),
+    through a forwarder, or past it."""
     return _change(place, msgspec.structs.replace(place.devnet, faults=faults))
 
 
@@ -222,16 +222,32 @@ def check_links(nodes: int, *, faults: bool) -> None:
 
 def _change(place: Place, devnet: Devnet) -> Place:
     """Write what holds addresses, and nothing else of it: the settings of each node, which learns
-    at its next start where it is and whom to dial, and devnet.json last."""
+    at its next start where it is and whom to dial, and devnet.json last. Raises CliError before
+    anything is written."""
     changed = Place(place.directory, devnet)
+    before = {node.name: node.ports for node in place.devnet.nodes}
+    texts = {}
     for node in devnet.nodes:
         path = changed.node_dir(node) / config.CONFIG_NAME
         text = config_text.with_peers(path.read_text(), _peers(devnet, node))
-        for section, address in _listens(node).items():
-            text = config_text.with_listen(text, section, address)
+        texts[path] = text if node.ports == before.get(node.name) else _moved(path, text, node)
+    for path, text in texts.items():
         write_atomic(path, text.encode(), keys.PUBLIC_MODE)
     write_private(place.directory / "devnet.json", _json(devnet), replace=True)
     return changed
+
+
+def _moved(path: Path, text: str, node: DevnetNode) -> str:
+    for section, address in _listens(node).items():
+        before, text = text, config_text.with_listen(text, section, address)
+        if text == before and address not in text:
+            raise CliError(
+                "bad_config",
+                f"{path}: no line 'listen = …' of [{section}] could be changed to {address}",
+                hint="write it on a line of its own, as `marsa node init` does",
+                exit_code=ExitCode.CHECK_FAILED,
+            )
+    return text
 
 
 def devnet_with(devnet: Devnet, nodes: Sequence[DevnetNode]) -> Devnet:

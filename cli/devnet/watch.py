@@ -63,7 +63,7 @@ def block_lines(blocks: Sequence[schemas.BlockSummary], seen: int) -> list[str]:
 
 
 def _as_it_is(place: Place) -> Place:
-    """With nodes that were added and retired since; as it was while another command writes it."""
+    """With nodes that were added and retired since; as it was where it is made anew or damaged."""
     try:
         return state.load(place.directory)
     except (CliError, OSError):

@@ -353,13 +353,39 @@ def test_logs_show_as_many_lines_as_are_wanted(
             assert found["val0"] == said[len(said) - min(lines, 50) :]
 
 
-def test_who_watches_sees_nodes_that_came_and_went() -> None:
-    """And goes on with what it knew while another command writes it."""
+def test_who_watches_sees_nodes_that_came_and_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And goes on with what it knew where the devnet cannot be read. Ctrl-C stops those that there
+    are, also those that came later."""
+    monkeypatch.setattr(watch, "STATUS_S", 0.0)
     place = plan.found("default", Founding())
+    shown = watch.states(place)
+    assert "val3" in next(shown)[1]
     fewer = plan.with_nodes(place, place.devnet.nodes[:3])
-    assert watch._as_it_is(place) == fewer
+    assert "val3" not in next(shown)[1]
+    stopped: list[Place] = []
+
+    def interrupted(_: Place) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "_events", interrupted)
+    monkeypatch.setattr(control, "down", stopped.append)
+    watch.watch(place)
+    assert stopped == [fewer]
     (place.directory / "devnet.json").write_text("{")
     assert watch._as_it_is(fewer) == fewer
+
+
+def test_settings_that_cannot_be_changed_are_named(marsa: Marsa) -> None:
+    """Before anything is written: neither the others nor the devnet move."""
+    place = plan.found("default", Founding(base_port=20_000))
+    files = [place.node_dir(node) / config.CONFIG_NAME for node in place.devnet.nodes]
+    files[2].write_text(files[2].read_text().replace("[api]", "[api]  # mine"))
+    before = [file.read_text() for file in files]
+    refused = marsa("devnet", "up", "--base-port", 21_000, "--json").json["error"]
+    assert refused["code"] == "bad_config"
+    assert str(files[2]) in refused["message"]
+    assert [file.read_text() for file in files] == before
+    assert state.find("default") == place
 
 
 def test_a_damaged_devnet_is_one_finding_of_the_doctor(marsa: Marsa) -> None:

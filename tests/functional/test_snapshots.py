@@ -55,10 +55,14 @@ def test_a_snapshot_leaves_everything_as_it_was(cluster: Cluster) -> None:
         shown = {name: found for name, found in nodes.items() if found in ("down", "paused")}
         return shown, sorted((way["source"], way["target"]) for way in links if way["cut"])
 
+    def delays() -> int:
+        return sum(way["delay_ms"] for way in cluster.status()["links"])
+
     before = standing()
     assert before == ({"val1": "paused", "val2": "down"}, [("val0", f"val{n}") for n in (1, 2, 3)])
+    cluster.marsa("devnet", "delay", "3", "1ms")
     cluster.marsa("devnet", "snapshot", "hurt")
-    assert standing() == before
+    assert (standing(), delays()) == (before, 6)
     cluster.marsa("devnet", "down")
     cluster.marsa("devnet", "restart", "val0")
     panel = cluster.marsa("devnet", "open", "--json").json["panel"]
