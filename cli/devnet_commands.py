@@ -253,6 +253,7 @@ def open_(name: str | None) -> None:
     if not panel.is_running(place):  # a node that `restart` started has none beside it
         with control.exclusive(place.devnet.name):
             panel.start(place)
+            panel.wait(place)
     value = {
         "explorer": f"{node.api}/ui/",
         "panel": f"{panel.address(place)}#{panel.key_of(place)}",

@@ -8,6 +8,7 @@ browser sends to nobody.
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 
 from cli.devnet import launch, processes, sockets
@@ -19,7 +20,9 @@ NAME = "panel"
 KEY_NAME = "key"
 LOG_NAME = "panel.log"
 KEY_BYTES = 16
+START_S = 5.0
 STOP_S = 5.0
+POLL_S = 0.02
 
 
 def start(place: Place) -> None:
@@ -36,6 +39,13 @@ def start(place: Place) -> None:
 
 def is_running(place: Place) -> bool:
     return processes.running(place.directory / NAME) is not None
+
+
+def wait(place: Place) -> None:
+    """Until it listens; where it never does, its log says why."""
+    end = time.monotonic() + START_S
+    while sockets.is_free(panel_port(place.devnet)) and time.monotonic() < end:
+        time.sleep(POLL_S)
 
 
 def stop(place: Place) -> None:
