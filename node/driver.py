@@ -373,7 +373,7 @@ class Driver:
         resent_by = None if pushed is None else pushed.resent_by
         if pushed is not None and not is_new and resent_by is None:
             return Submission(None)
-        was_empty = not len(self._mempool)
+        none_waited = len(self._mempool) <= self.engine.executor.load().transactions
         txid = None
         try:
             tx = tx or transaction.decode(raw)
@@ -386,7 +386,7 @@ class Driver:
             return Submission(txid, refusal=refusal)
         if pushed is None or pushed.from_follower:
             self._gossip.push(raw)
-        if was_empty:
+        if none_waited:
             self.tick()
         return Submission(txid, is_new=True)
 

@@ -28,6 +28,7 @@ from ledger.transaction import SignedTransaction
 from ledger.witnesses import Witnesses
 from node import driver as module
 from node import inbox
+from node.building import Load
 from node.directory import Directory
 from node.driver import BEHIND_BLOCKS, FOLLOWER_STATUS_MS, Driver, read_clocks
 from node.engine import Engine, FinalizedBlock
@@ -401,6 +402,20 @@ async def test_the_clock_is_judged_by_the_newest_block(
         "the clock of this machine is 3600 s behi",
         "the clock of this machine agrees with th",
     ]
+
+
+async def test_the_first_that_waits_beside_those_in_flight_wakes_the_engine(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three, one is in flight: the second is the first that waits, the third is no news."""
+    ticks: list[Now] = []
+    engine, world = shell.driver.engine, shell.world
+    monkeypatch.setattr(engine, "tick", ticks.append)
+    monkeypatch.setattr(engine.executor, "load", lambda: Load(transactions=1))
+    for expected, owner, issuer in ((1, "alice", "val0"), (2, "bob", "val0"), (2, "bob", "val1")):
+        tx = world.transfer(owner, "dave", 1, coin=world.coin(owner, issuer))
+        assert shell.driver._admit_one(tx.raw, None).is_new
+        assert len(ticks) == expected
 
 
 async def test_a_node_that_rested_asks_at_once(
