@@ -40,7 +40,6 @@ from consensus.view_change import Rules
 from ledger import codec
 from ledger.block import PREPARE, Block, Certificate, Header, header_hash
 from ledger.chain import Chain
-from ledger.epochs import validators_of
 from ledger.mempool import Mempool
 from ledger.objects import load_one
 from ledger.parameters import Parameters
@@ -52,7 +51,7 @@ from node import serving
 from node.accountability import Accountability
 from node.bodies import Bodies
 from node.building import ExecutedBlock
-from node.epochs import EarlyMessages, epoch_of
+from node.epochs import EarlyMessages, epoch_of, rules_after
 from node.executor import BlockExecutor
 from node.fetching import (
     FETCH_BYTES_MAX,
@@ -224,7 +223,7 @@ class Engine:
         """
         before = self.replica.state
         keys = {self._key_of(index) for index in before.status_from}
-        rules = self._rules.following(validators_of(self.chain))
+        rules = rules_after(self._rules, self.chain)
         index_by_key = rules.validators.index_by_key
         heard = [index for key, index in index_by_key.items() if key in keys]
         self._inbox.clear()

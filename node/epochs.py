@@ -14,9 +14,10 @@ from consensus.messages import Commit, Message, NewView, Prepare, PrePrepare, Vi
 from consensus.view_change import Rules
 from ledger.block import IsValid
 from ledger.chain import Chain
-from ledger.epochs import epoch_after
+from ledger.epochs import epoch_after, validators_of
 from ledger.objects import load_one
 from ledger.parameters import Parameters
+from ledger.schema import DamagedChain
 from ledger.validators import VALIDATORS_MAX
 
 EARLY_A_PEER = 16
@@ -38,6 +39,19 @@ def rules_at(chain: Chain, is_valid: IsValid) -> Rules:
     previous = chain.validators(epoch - 1) if epoch else None
     numbers = load_one(chain, Parameters)
     return Rules.of(first, validators, numbers, is_valid, previous=previous)
+
+
+def rules_after(rules: Rules, chain: Chain) -> Rules:
+    """Those of the epoch after `rules`, which ended with the chain's last block.
+
+    Raises DamagedChain where the disk answers with validators of another: a node that believed it
+    would refuse every block from then on.
+    """
+    validators = validators_of(chain)
+    if validators.epoch != rules.epoch + 1:
+        detail = f"the validators of epoch {rules.epoch + 1} are those of epoch {validators.epoch}"
+        raise DamagedChain(detail)
+    return rules.following(validators)
 
 
 def epoch_of(message: Message) -> int:

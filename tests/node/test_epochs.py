@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from msgspec.structs import replace
 
 from consensus.messages import Message
 from ledger.block import COMMIT, PREPARE
 from ledger.operations import EndEpoch
-from node.epochs import EARLY_A_PEER, EARLY_MAX, EarlyMessages, epoch_of, rules_at
+from ledger.schema import DamagedChain
+from node.epochs import EARLY_A_PEER, EARLY_MAX, EarlyMessages, epoch_of, rules_after, rules_at
 from tests.consensus.kit import Kit
 from tests.ledger.world import World
 from tests.node.api.harness import Node
@@ -111,3 +113,15 @@ def test_rules_are_those_of_the_next_block() -> None:
     assert second.previous == first.validators
     node.decide([])
     assert rules_at(node.chain, lambda *_: True).epoch == 1
+
+
+def test_rules_of_the_next_epoch_are_of_no_other() -> None:
+    """Those that follow an epoch, and a disk that answers with its own validators: it is damaged,
+    for whoever went on with them would refuse all that comes."""
+    node = Node(World())
+    before = rules_at(node.chain, lambda *_: True)
+    with pytest.raises(DamagedChain, match="epoch 1 are those of epoch 0"):
+        rules_after(before, node.chain)
+    node.decide([node.world.govern(EndEpoch(0))])
+    after = rules_after(before, node.chain)
+    assert (after.epoch, after.previous) == (1, before.validators)
