@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn, cast
@@ -356,7 +357,12 @@ def test_logs_show_as_many_lines_as_are_wanted(
 def test_who_watches_sees_nodes_that_came_and_went(monkeypatch: pytest.MonkeyPatch) -> None:
     """And goes on with what it knew where the devnet cannot be read. Ctrl-C stops those that there
     are, also those that came later."""
-    monkeypatch.setattr(watch, "STATUS_S", 0.0)
+
+    def looked_again(_: float) -> None:
+        assert next(looks) < 3, "nothing changed"
+
+    looks = count()
+    monkeypatch.setattr(watch.time, "sleep", looked_again)
     place = plan.found("default", Founding())
     shown = watch.states(place)
     assert "val3" in next(shown)[1]
