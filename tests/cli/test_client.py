@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from socket import create_server
-from socketserver import BaseRequestHandler, TCPServer, ThreadingTCPServer
+from socketserver import BaseRequestHandler, TCPServer
 
 import pytest
 
@@ -71,6 +71,19 @@ def serving(limits: Limits | None = None) -> Iterator[Served]:
 
 
 @contextmanager
+def handling(handler: type[BaseRequestHandler]) -> Iterator[str]:
+    """A server of such connections, one after the other: its address."""
+    with TCPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join(DEADLINE_S)
+
+
+@contextmanager
 def scripted(answer: bytes) -> Iterator[str]:
     """A server that says `answer` to whatever it hears, and closes."""
 
@@ -79,14 +92,8 @@ def scripted(answer: bytes) -> Iterator[str]:
             self.request.recv(65_536)
             self.request.sendall(answer)
 
-    with TCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join(DEADLINE_S)
+    with handling(Handler) as url:
+        yield url
 
 
 def ask(url: str, *, timeout_s: float = DEADLINE_S) -> None:
@@ -195,14 +202,8 @@ def breaking(answers: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
                     return
                 self.request.sendall(answer)
 
-    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", heard
-        finally:
-            server.shutdown()
-            thread.join(DEADLINE_S)
+    with handling(Handler) as url:
+        yield url, heard
 
 
 REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\n{}"

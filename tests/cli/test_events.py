@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from socketserver import BaseRequestHandler, TCPServer
+from socketserver import BaseRequestHandler
 
 import pytest
 
@@ -17,7 +17,7 @@ from cli.client import ApiProblem, Client, ClientError, Unreachable
 from cli.events import Event, Parser
 from node.api.event_schemas import Gap, ObjectEvent, Topic, TransactionEvent
 from node.api.schemas import BlockSummary
-from tests.cli.test_client import scripted, serving
+from tests.cli.test_client import handling, scripted, serving
 from tests.node.api.harness import DEADLINE_S
 
 BLOCK = (
@@ -73,14 +73,8 @@ def streams(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
             if left:
                 self.request.sendall(left.pop(0))
 
-    with TCPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", asked
-        finally:
-            server.shutdown()
-            thread.join(DEADLINE_S)
+    with handling(Handler) as url:
+        yield url, asked
 
 
 @both
