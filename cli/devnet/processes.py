@@ -1,7 +1,7 @@
 """Processes by pid and start: a number that was given to another process is never signalled.
 
 Each node's directory holds `process.json`, written by whoever started the node. A process counts
-as alive when a process of that pid has that start and is no zombie.
+as alive when a process of that pid has that start and is no zombie with all its threads ended.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ POLL_S = 0.01
 
 _STATE_FIELD = 0
 _STOPPED = ("T", "t")
+_THREADS_FIELD = 17
 _START_FIELD = 19
 """Of /proc/PID/stat behind the command's name, which may hold any character but ends at `)`."""
 
@@ -39,7 +40,7 @@ class Process(msgspec.Struct, frozen=True):
 
 
 def identify(pid: int) -> Process | None:
-    """The process that has this pid now; None when there is none or it is a zombie."""
+    """The process that has this pid now; None when there is none or only a zombie is left."""
     start = _start_linux(pid) if sys.platform == "linux" else _start_ps(pid)
     return None if start is None else Process(pid, start)
 
@@ -135,9 +136,13 @@ def reap() -> None:
 
 
 def _start_linux(pid: int) -> str | None:
-    """Clock ticks from boot to start, with the boot's id: ticks alone repeat after a reboot."""
+    """Clock ticks from boot to start, with the boot's id: ticks alone repeat after a reboot. None
+    when nothing of it runs: its first thread may be a zombie while another, in the middle of an
+    fsync, still holds its files, locks and ports."""
     fields = _stat_linux(pid)
-    if fields is None or fields[_STATE_FIELD] in ("Z", "X"):
+    if fields is None:
+        return None
+    if fields[_STATE_FIELD] in ("Z", "X") and int(fields[_THREADS_FIELD]) <= 1:
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     return f"{boot} {fields[_START_FIELD]}"

@@ -44,6 +44,14 @@ launch.start(directories, run)
 """
 
 
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, sys, threading
+threading.Thread(target=sys.stdin.read).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
 STUBBORN = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -83,6 +91,23 @@ def test_zombie_counts_as_dead() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     wait_until(lambda: processes.identify(child.pid) is None)
     assert child.wait(DEADLINE_S) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what `ps` calls a zombie has no threads left")
+def test_process_lives_until_its_last_thread_ends() -> None:
+    """The first thread is a zombie while another one runs: the files and locks are still held."""
+    command = [sys.executable, "-c", WITHOUT_ITS_FIRST_THREAD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        stat = Path(f"/proc/{child.pid}/stat")
+        wait_until(lambda: ") Z " in stat.read_text())
+        process = processes.identify(child.pid)
+        assert process is not None
+        assert processes.wait_gone([process], timeout_s=0.1) == [process]
+        processes.kill([process])
+        assert not processes.is_alive(process)
+        child.wait(DEADLINE_S)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"pid": 1, "start": "x"}', b"\xff"])
