@@ -49,6 +49,8 @@ class Call(Generic[T]):
     accept: str = JSON
     wait_s: float = 0.0
     """The node may hold the answer back so long."""
+    is_safe: bool = True
+    """It changes nothing at the node, so that it may be sent twice (RFC 9110 §9.2.1)."""
 
 
 def _get(cls: type[T], *path: object, **query: object) -> Call[T]:
@@ -61,8 +63,9 @@ def _list(cls: type[F], *path: object, **query: object) -> Call[Page[F]]:
     return Call("GET", _path(path, query), partial(read_answer, cls=kind))
 
 
-def _post(cls: type[T], body: bytes, kind: str, *path: object) -> Call[T]:
-    return Call("POST", _path(path, {}), partial(read_answer, cls=cls), body, kind)
+def _post(cls: type[T], body: bytes, kind: str, *path: object, is_safe: bool = False) -> Call[T]:
+    read = partial(read_answer, cls=cls)
+    return Call("POST", _path(path, {}), read, body, kind, is_safe=is_safe)
 
 
 def _path(parts: Sequence[object], query: dict[str, Any]) -> str:
@@ -188,7 +191,7 @@ def submit_batch(raws: Sequence[bytes]) -> Call[schemas.BatchAnswer]:
 
 
 def check(raw: bytes) -> Call[schemas.Checked]:
-    return _post(schemas.Checked, raw, MSGPACK, "transactions", "check")
+    return _post(schemas.Checked, raw, MSGPACK, "transactions", "check", is_safe=True)
 
 
 def transaction(
@@ -324,7 +327,7 @@ def opening(
 
 def quote_mint(form: economy_schemas.MintQuoteForm) -> Call[economy_schemas.MintQuote]:
     body = msgspec.json.encode(form)
-    return _post(economy_schemas.MintQuote, body, JSON, "quotes", "mint")
+    return _post(economy_schemas.MintQuote, body, JSON, "quotes", "mint", is_safe=True)
 
 
 # The standard.
@@ -346,7 +349,7 @@ def quote_standard(
     form: standard_schemas.StandardQuoteForm,
 ) -> Call[standard_schemas.StandardQuote]:
     body = msgspec.json.encode(form)
-    return _post(standard_schemas.StandardQuote, body, JSON, "quotes", "standard")
+    return _post(standard_schemas.StandardQuote, body, JSON, "quotes", "standard", is_safe=True)
 
 
 # Redemption.
@@ -383,4 +386,4 @@ def quote_redeem(
     form: redemption_schemas.RedeemQuoteForm,
 ) -> Call[redemption_schemas.RedeemQuote]:
     body = msgspec.json.encode(form)
-    return _post(redemption_schemas.RedeemQuote, body, JSON, "quotes", "redeem")
+    return _post(redemption_schemas.RedeemQuote, body, JSON, "quotes", "redeem", is_safe=True)

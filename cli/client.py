@@ -4,8 +4,8 @@ Every call has one deadline for connecting, sending and reading together, and en
 in one of three errors: `Unreachable` (nothing was sent, or nobody answered), `Timeout` (the
 outcome is unknown: ask for the txid) and `ApiProblem` (the node said no, with a stable code).
 A connection is kept between calls; one that the node closed meanwhile is opened again. Where it
-breaks under a call, a GET is asked again, once; a POST is not: the first copy may have been taken,
-and what the node says to a second would not be the whole truth.
+breaks under a call, a question is asked again, once; a transaction is not sent again: the first
+copy may have been taken, and what the node says to a second would not be the whole truth.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import http.client
 import select
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -235,14 +235,8 @@ class Client:
 
     def _call(self, call: Call[T], seconds: float, deadline: float) -> bytes:
         """One request; raises a ClientError for all but a 2xx answer."""
-        headers = {"Accept": call.accept}
-        if call.kind:
-            headers["Content-Type"] = call.kind
-        target = self._root + call.path
         try:
-            status, data, retry_after = self._exchange(
-                call.method, target, call.body, headers, deadline
-            )
+            status, data, retry_after = self._exchange(call, deadline)
         except TimeoutError:
             self.close()
             raise Timeout(self.url, seconds) from None
@@ -253,33 +247,19 @@ class Client:
             return data
         raise read_problem(status, data, retry_after)
 
-    def _exchange(
-        self,
-        method: str,
-        target: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        deadline: float,
-    ) -> tuple[int, bytes, str]:
+    def _exchange(self, call: Call[T], deadline: float) -> tuple[int, bytes, str]:
         if self._connection is not None and _is_over(self._connection.sock):
             self.close()
         was_open = self._connection is not None
         try:
-            return self._send(method, target, body, headers, deadline)
+            return self._send(call, deadline)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             self.close()
-            if not was_open or method != "GET":
+            if not was_open or not call.is_safe:
                 raise
-            return self._send(method, target, body, headers, deadline)
+            return self._send(call, deadline)
 
-    def _send(
-        self,
-        method: str,
-        target: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        deadline: float,
-    ) -> tuple[int, bytes, str]:
+    def _send(self, call: Call[T], deadline: float) -> tuple[int, bytes, str]:
         connection = self._connection
         if connection is None:
             make = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
@@ -287,7 +267,10 @@ class Client:
             connection.connect()
             self._connection = connection
         connection.sock.settimeout(_remaining(deadline))
-        connection.request(method, target, body=body, headers=dict(headers))
+        headers = {"Accept": call.accept}
+        if call.kind:
+            headers["Content-Type"] = call.kind
+        connection.request(call.method, self._root + call.path, body=call.body, headers=headers)
         response = connection.getresponse()
         data = bytearray()
         while True:
