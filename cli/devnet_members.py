@@ -18,9 +18,10 @@ named = click.option("--name", metavar="NAME", help="Which devnet; the only one,
     help=f"""{examples("marsa devnet add", "marsa devnet add kite --json")}
 
 Make a node of a new provider, start it, have the validators admit it, and end epochs early until it
-has its seat and votes. PROVIDER is a licence id; without it the next name of a list is taken. All
-that happens is what `marsa validator` does on any chain, in one command, because the keys of all
-validators of a devnet are at hand.
+has its seat and votes. PROVIDER is a licence id; without it the next name of a list is taken. If it
+has a node without a seat, as Ctrl-C leaves one, that goes on. All that happens is what `marsa
+validator` does on any chain, in one command, because the keys of all validators of a devnet are at
+hand.
 """,
 )
 @click.argument("provider", required=False)

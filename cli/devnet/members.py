@@ -76,17 +76,21 @@ class Retired:
 
 
 def add(place: Place, licence: str | None) -> Added:
-    """Make a node of a provider without a seat, start it, admit it, wait until it votes."""
+    """Make a node of a provider without a seat, start it, admit it, wait until it votes; go on with
+    one that was interrupted before it had its seat."""
     with _asking(place) as governor:
         epoch = governor.client.epoch()
         provider = _choose(place, epoch, licence)
         _check_quorum_runs(place, epoch)
         genesis = read_genesis(place.directory / "genesis.json")
         blueprint = Blueprint.of(genesis)
-        place, node = _make(place, blueprint, genesis, provider)
-        note(f"{node.name} is made: provider '{provider}', {place.node_dir(node)}")
+        node = _node_of(place, provider)
+        if node is None:
+            place, node = _make(place, blueprint, genesis, provider)
+            note(f"{node.name} is made: provider '{provider}', {place.node_dir(node)}")
         with Waiting(f"waiting until {node.name} votes", ADD_MS) as waiting:
-            control.start(place, [node])
+            if node.name not in control.running(place):
+                control.start(place, [node])
             _wait_following(place, node, waiting)
             operation = Admit(blueprint.newcomer(provider, genesis), _version(epoch, provider))
             state = _seat(place, node, governor, operation, waiting)
@@ -287,6 +291,10 @@ def _alive(place: Place, node: DevnetNode) -> NodeState:
     return state
 
 
+def _node_of(place: Place, licence: str) -> DevnetNode | None:
+    return next((node for node in place.devnet.nodes if node.licence == licence), None)
+
+
 def _held(epoch: Epoch, licence: str) -> Licence | None:
     return next((item for item in epoch.licences if item.id == licence), None)
 
@@ -302,8 +310,10 @@ def _version(epoch: Epoch, licence: str) -> int:
 def _choose(place: Place, epoch: Epoch, licence: str | None) -> str:
     """The provider that joins: the one that was asked for, or the next of those with names."""
     devnet = place.devnet
+    own = None if licence is None else _node_of(place, licence)
     nodes_max = LINKED_NODES_MAX if devnet.faults else NODES_MAX
-    if len(devnet.nodes) >= nodes_max or epoch.n >= VALIDATORS_MAX:
+    has_room = own is not None or len(devnet.nodes) < nodes_max
+    if not has_room or epoch.n >= VALIDATORS_MAX:
         raise usage_error(
             "too_many_nodes",
             f"devnet '{devnet.name}' has {len(devnet.nodes)} nodes and {epoch.n} validators; "
@@ -320,18 +330,13 @@ def _choose(place: Place, epoch: Epoch, licence: str | None) -> str:
             f"'{licence}' is how nodes are called",
             "choose another provider, or leave the name out",
         )
-    own = next((node for node in devnet.nodes if node.licence == licence), None)
-    if own is not None:
-        is_seated = held is not None and held.seat != "none"
-        begin = f"marsa devnet retire {own.name}{devnet.option}"
+    if own is not None and held is not None and held.seat in ("seated", "leaving"):
         raise usage_error(
             "node_exists",
-            f"devnet '{devnet.name}' has a node of '{licence}', {own.name}"
-            + ("" if is_seated else ", which never got a seat"),
-            "choose another provider, or leave the name out"
-            + ("" if is_seated else f"; or end that one first: {begin}"),
+            f"devnet '{devnet.name}' has a node of '{licence}', {own.name}",
+            "choose another provider, or leave the name out",
         )
-    if held is not None and (held.seat != "none" or held.state == "revoked"):
+    if held is not None and ((own is None and held.seat != "none") or held.state == "revoked"):
         raise CliError(
             Reason.HAS_SEAT.value,
             f"'{licence}' cannot be admitted: its licence is {held.state}, its seat {held.seat}",

@@ -12,7 +12,7 @@ from cli.devnet.blueprint import PROVIDERS, Blueprint
 from cli.devnet.members import READY_S, Step, next_step
 from cli.devnet.plan import Founding
 from cli.devnet.processes import Process
-from cli.devnet.state import LINKED_NODES_MAX, NODES_MAX, DevnetNode, Place
+from cli.devnet.state import LINKED_NODES_MAX, NODES_MAX, DevnetNode, Place, make_node
 from cli.errors import CliError, ExitCode
 from cli.genesis import read_genesis
 from ledger.genesis import Genesis
@@ -195,6 +195,11 @@ def test_who_may_join() -> None:
     for name in ("acme", "flint"):
         with pytest.raises(CliError):
             members._choose(place, now, name)
+    val4 = make_node("val4", 4, place.devnet.base_port, licence="flint")
+    begun = Place(place.directory, plan.devnet_with(place.devnet, [*place.devnet.nodes, val4]))
+    assert members._choose(begun, now, "flint") == "flint"
+    with pytest.raises(CliError, match="has a node of 'flint', val4"):
+        members._choose(begun, epoch(3, **FOUR, flint="seated"), "flint")
     revoked = epoch(3, **FOUR)
     revoked.licences.append(licence("ember", "none", "revoked"))
     with pytest.raises(CliError, match="revoked"):

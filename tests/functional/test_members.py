@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 
 from cli.accounts import PublicAccount
 from cli.client import Client
-from tests.functional.cluster import Cluster, until
+from cli.devnet import processes
+from tests.functional.cluster import DEADLINE_S, Cluster, hear_ctrl_c, until
+from tests.functional.commands import MARSA
 from tests.functional.load import Load, prepare
 
 pytestmark = pytest.mark.functional
@@ -104,6 +108,27 @@ def test_an_observer_of_a_stopped_and_resumed_devnet(cluster: Cluster) -> None:
     cluster.marsa("devnet", "retire", "obs0")
     assert len(cluster.nodes()) == 4
     assert cluster.send("1", "alice", "bob")["status"] == "final"
+
+
+def test_a_newcomer_goes_on_where_it_was_interrupted(cluster: Cluster) -> None:
+    """Ctrl-C leaves a node without a seat; the same command again gives it one."""
+    cluster.up()
+    begun = subprocess.Popen(
+        [str(MARSA), "devnet", "add", "kite"],
+        env=cluster.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=hear_ctrl_c,
+    )
+    process = cluster.node_dir("val4") / processes.PROCESS_FILE
+    until(process.exists, "val4 is started")
+    begun.send_signal(signal.SIGINT)
+    assert begun.wait(DEADLINE_S) == 130
+    assert cluster.nodes()["val4"]["state"] not in ("voting", "primary")
+    failed = cluster.marsa("devnet", "add", "acme", "--json", code=2).error
+    assert failed["code"] == "node_exists"
+    added = cluster.marsa("devnet", "add", "kite", "--json").json
+    assert (added["name"], added["state"] in ("voting", "primary")) == ("val4", True)
 
 
 def test_four_are_the_least(cluster: Cluster) -> None:
