@@ -133,5 +133,5 @@ def _owner(node: Node, sender: str | None, lock: str | None, condition: Path | N
     from cli import accounts
 
     if sender is None:
-        return choose_lock(lock, condition, node.chain_id)
+        return choose_lock(lock, condition, node)
     return accounts.find_holder(sender, never_asked, chain_id=node.chain_id)

@@ -24,6 +24,7 @@ from cli.units import quoted
 from ledger.amounts import parse_number
 
 if TYPE_CHECKING:
+    from cli.nodes import Node
     from ledger.locks import Condition
 
 KEY_CHARS = 64
@@ -40,6 +41,7 @@ class SharedLock:
     """Coins that open by more than the signature of one key."""
 
     name: str
+    """Its address, which every other command takes."""
     condition: Condition
 
     @property
@@ -74,21 +76,19 @@ KEYS, or the same condition, to `tx create`: keep the file, the chain holds only
 def show_lock(lock: str | None, condition: Path | None) -> None:
     """Public keys alone make the address."""
     from cli import nodes
-    from ledger.address import encode_address
     from ledger.locks import Threshold
 
     with nodes.connected() as node:
-        shared = choose_lock(lock, condition, node.chain_id)
-        address = encode_address(shared.locks[0], node.hrp)
+        shared = choose_lock(lock, condition, node)
     value: dict[str, object] = {
-        "address": address,
+        "address": shared.name,
         "lock": shared.locks[0].hex(),
         "condition": condition_json(shared.condition),
     }
     if isinstance(shared.condition, Threshold):
         value["needed"] = shared.condition.needed
         value["keys"] = [key.hex() for key in shared.condition.keys]
-    emit("marsa.tx.lock/1", value, address)
+    emit("marsa.tx.lock/1", value, shared.name)
 
 
 @click.command(
@@ -130,16 +130,21 @@ def read_secret(path: Path) -> bytes:
     return found
 
 
-def choose_lock(lock: str | None, condition: Path | None, chain_id: str) -> SharedLock:
+def choose_lock(lock: str | None, condition: Path | None, node: Node) -> SharedLock:
     """Of the two ways to write one; raises CliError."""
+    from ledger.address import encode_address
+    from ledger.locks import lock_hash
+
     if (lock is None) == (condition is None):
         raise usage_error("usage", "give a lock: either K/KEYS or --condition FILE")
     if condition is not None:
-        return read_condition(condition, chain_id)
-    return read_lock(str(lock), chain_id)
+        found = read_condition(condition, node.chain_id)
+    else:
+        found = read_lock(str(lock), node.chain_id)
+    return SharedLock(encode_address(lock_hash(found), node.hrp), found)
 
 
-def read_lock(text: str, chain_id: str) -> SharedLock:
+def read_lock(text: str, chain_id: str) -> Condition:
     """`K/KEY,KEY,…`; raises CliError."""
     from ledger.locks import Threshold
 
@@ -153,7 +158,7 @@ def read_lock(text: str, chain_id: str) -> SharedLock:
     return _checked(text, Threshold(needed, tuple(sorted(keys))))
 
 
-def read_condition(path: Path, chain_id: str) -> SharedLock:
+def read_condition(path: Path, chain_id: str) -> Condition:
     """The condition in a file; raises CliError."""
     import msgspec
 
@@ -190,7 +195,7 @@ def _with_keys(tree: Any, resolve: Callable[[str], str]) -> Any:
     return found
 
 
-def _checked(text: str, condition: Condition) -> SharedLock:
+def _checked(text: str, condition: Condition) -> Condition:
     """What the ledger would refuse, or give to everybody, gets no coins."""
     from ledger import codec
     from ledger.locks import check_condition, digests_of, is_satisfied
@@ -205,7 +210,7 @@ def _checked(text: str, condition: Condition) -> SharedLock:
     if is_satisfied(condition, (), list(digests_of(condition)), None):
         why = "it opens without a signature, so whoever sees it being spent could take the coins"
         raise _bad_lock(text, why)
-    return SharedLock(text, condition)
+    return condition
 
 
 def _bad_lock(text: str, why: str) -> CliError:

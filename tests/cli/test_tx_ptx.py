@@ -46,6 +46,16 @@ def fund_lock(marsa: Marsa) -> str:
     return str(address)
 
 
+def test_a_lock_that_is_short_is_named_by_its_address(marsa: Marsa, node: LiveNode) -> None:
+    """So that the command of the hint shows what it holds."""
+    address = fund_lock(marsa)
+    failed = marsa("tx", "create", "rent.ptx", "dave", "31", "--lock", LOCK, "--json").json["error"]
+    assert failed["code"] == "insufficient_funds"
+    assert failed["message"].startswith(f"{address} has 30.000000")
+    assert failed["hint"] == f"marsa wallet balance {address}"
+    assert "30.000000" in marsa("wallet", "balance", address).out
+
+
 def test_two_of_three_pay_together(marsa: Marsa, node: LiveNode, tmp_path: Path) -> None:
     """The whole way: fund a lock, create, copies signed apart and offline, combine, inspect at
     each step, submit; the change returns to the lock and the third signature stays in the file."""
