@@ -10,6 +10,7 @@ from cli.devnet.control import NodeState
 from cli.devnet.links import Rule
 from cli.devnet.state import DevnetNode, Place, accounts
 from cli.output import table
+from cli.units import counted
 from ledger.validators import fault_limit, quorum_size
 
 
@@ -36,9 +37,8 @@ def up_json(place: Place, states: Sequence[NodeState]) -> dict[str, object]:
 def up_text(place: Place, states: Sequence[NodeState]) -> str:
     devnet = place.devnet
     members = _members(states)
-    count = len(devnet.observers)
-    observers = "1 observer" if count == 1 else f"{count} observers"
-    following = f", {observers}" if count else ""
+    observers = len(devnet.observers)
+    following = f", {counted(observers, 'observer')}" if observers else ""
     rows = [[item.name, item.address] for item in accounts(place)]
     return "\n".join(
         (
