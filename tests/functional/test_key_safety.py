@@ -64,6 +64,23 @@ def recovers(cluster: Cluster) -> None:
     until(lambda: cluster.nodes()[VICTIM]["state"] == "voting", "it votes")
 
 
+def keep_votes(cluster: Cluster) -> Path:
+    """A directory with a copy of the victim's log, while it is down."""
+    kept = cluster.home / "kept"
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir()
+    shutil.copy(cluster.node_dir(VICTIM) / "votes.wal", kept)
+    return kept
+
+
+def assert_votes_are_above(cluster: Cluster, kept: Path) -> None:
+    """What it signed since is above all that the lost log held."""
+    lost = votes_in(kept)
+    new = [vote for vote in votes_in(cluster.node_dir(VICTIM)) if vote not in lost]
+    assert min(vote.height for vote in new) > max(vote.height for vote in lost)
+    assert_no_evidence(cluster)
+
+
 def image_of(cluster: Cluster) -> Path:
     """A copy of the victim's directory, taken while it is down, with votes in its log.
 
@@ -272,6 +289,7 @@ def test_restored_old_directory(lasting: Cluster) -> None:
     for _ in range(3):
         lasting.send("1", "alice", "bob")
     lasting.marsa("devnet", "kill", VICTIM)
+    kept = keep_votes(lasting)
     for name in ("chain", "votes.wal"):
         place = lasting.node_dir(VICTIM) / name
         shutil.rmtree(place) if place.is_dir() else place.unlink()
@@ -281,14 +299,16 @@ def test_restored_old_directory(lasting: Cluster) -> None:
     lasting.marsa("devnet", "restart", VICTIM, code=9)
     follows(lasting, "older than votes")
     recovers(lasting)
+    assert_votes_are_above(lasting, kept)
 
 
 @pytest.mark.usefixtures("made")
 @pytest.mark.parametrize("what", ["damaged", "missing", "fresh"])
 def test_log_that_is_not_what_was_written(lasting: Cluster, what: str) -> None:
     """A byte flipped within it, gone, or a new one in its place on a chain that has blocks."""
-    lasting.send("5", "alice", "bob")
+    shutil.rmtree(image_of(lasting))  # taken when it had votes
     lasting.marsa("devnet", "kill", VICTIM)
+    kept = keep_votes(lasting)
     path = lasting.node_dir(VICTIM) / "votes.wal"
     if what == "damaged":
         data = bytearray(path.read_bytes())
@@ -302,6 +322,7 @@ def test_log_that_is_not_what_was_written(lasting: Cluster, what: str) -> None:
     lasting.marsa("devnet", "restart", VICTIM, code=9)
     follows(lasting, what)
     recovers(lasting)
+    assert_votes_are_above(lasting, kept)
 
 
 @pytest.mark.usefixtures("made")

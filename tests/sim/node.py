@@ -167,21 +167,20 @@ class SimNode:
     def _open_guard(self, rules: Rules) -> VoteGuard:
         """As the node does: without a sound log it follows. Only a bad disk makes a log unsound."""
         key = self.world.member_key(self.member)
-        log, records, why = None, [], ""
+        if self.book is None:
+            log, records = WriteAheadLog.open(self._log)
+            plain = LocalKey(key, rules.chain_id)
+            return VoteGuard(plain, rules, log, records, new_log=self._fresh_log)
+        watched = WatchedKey(key, self.book)
+        local = LocalKey(watched, rules.chain_id)
         try:
             log, records = WriteAheadLog.open(self._log)
-            if self.book is None:
-                plain = LocalKey(key, rules.chain_id)
-                return VoteGuard(plain, rules, log, records, new_log=self._fresh_log)
-            watched = LocalKey(WatchedKey(key, self.book), rules.chain_id)
-            guard = WatchedGuard(watched, rules, log, records, new_log=self._fresh_log)
+            guard = WatchedGuard(local, rules, log, records, new_log=self._fresh_log)
         except (FileNotFoundError, LogDamaged, Invalid) as error:
-            if not self.is_damaged or self.book is None:
+            if not self.is_damaged:
                 raise
-            why = str(error)
-            watched = LocalKey(WatchedKey(key, self.book), rules.chain_id)
-            guard = WatchedGuard(watched, rules, None, new_log=self._fresh_log, why=why)
-        guard.book, guard.heard_from = self.book, set()
+            guard = WatchedGuard(local, rules, None, new_log=self._fresh_log, why=str(error))
+        guard.book, guard.heard_from, watched.guard = self.book, set(), guard
         return guard
 
     def vote_anyway(self) -> None:
@@ -200,7 +199,7 @@ class SimNode:
         except Refused:
             return
         if self.book is not None:
-            self.book.renew(guard.vote_above)
+            self.book.recovered(guard.vote_above)
         self.engine.review_voting()
         self.engine.tick(self.now)
 

@@ -3,7 +3,9 @@
 The guard's requests are noted as they come, by the hash that they sign; when the key signs a hash,
 the request behind it is judged against all that this key signed before:
 
+- nothing before its record is on the disk;
 - one block hash for an (epoch, view, height, phase); one VIEW-CHANGE and one NEW-VIEW for a view;
+- after `recover` no vote at a height where a vote may have been lost;
 - never again in an earlier view;
 - a VIEW-CHANGE takes along whatever was COMMITted above its base in an earlier view;
 - no vote for a height while a block above it and the window is known to be final;
@@ -37,6 +39,10 @@ class DoubleSigned(AssertionError):
     """An honest key contradicts itself."""
 
 
+class SignedUnsynced(AssertionError):
+    """A signature whose record the next power cut takes: it may be given again, for another."""
+
+
 class LockedBlock(AssertionError):
     """Two blocks of one height may be decided."""
 
@@ -51,6 +57,10 @@ class VoteWhileBehind(AssertionError):
 
 class VotesUnrecovered(AssertionError):
     """A vote of a member that must follow until the operator says otherwise."""
+
+
+class RecoveredTooLow(AssertionError):
+    """Votes are allowed again at heights where this key has voted."""
 
 
 class RecoveredBlind(AssertionError):
@@ -113,13 +123,15 @@ class SignatureBook:
         self._asked: dict[bytes, Signable] = {}
         self._allowed: set[bytes] = set()
         self._votes: dict[tuple[int, int, int, int], bytes] = {}
+        self._highest = 0
+        """Of all votes there ever were, also those of which the memory was lost."""
         self._whole: dict[tuple[str, int, int], Signable] = {}
         self._view = (0, 0)
         self.signed = 0
         self.forgets = False
         """Its machine lost what it wrote: it counts among the f, and may contradict itself."""
         self.must_follow = False
-        """Its log is unreadable or new, and must know that: no signature before `renew`."""
+        """Its log is unreadable or new, and must know that: no signature before `recovered`."""
         self._above = 0
 
     def ask(self, request: Signable) -> None:
@@ -145,9 +157,11 @@ class SignatureBook:
             raise DoubleSigned(f"signed {message.hex()}, which nobody asked for")
         self.signed += 1
         if self.must_follow and self._epoch_of(request) > self._view[0]:
-            self.renew(0)  # nothing that was lost can be asked for in an epoch of its own
+            self._renew(0)  # nothing that was lost can be asked for in an epoch of its own
         if self.must_follow:
             raise VotesUnrecovered(f"member {self._member} signs without the memory of its votes")
+        if isinstance(request, VotePayload):
+            self._highest = max(self._highest, request.height)
         if self.forgets:
             return
         if isinstance(request, VotePayload):
@@ -163,8 +177,14 @@ class SignatureBook:
         """Its log is an older one, which cannot know it; whatever lay there before is gone."""
         self.forgets, self.must_follow = True, False
 
-    def renew(self, above: int) -> None:
-        """The operator said `recover`: a memory without gaps begins, for votes above a height."""
+    def recovered(self, above: int) -> None:
+        """The operator said `recover`: votes begin above a height; raises RecoveredTooLow."""
+        if above < self._highest:
+            raise RecoveredTooLow(f"votes begin above {above}, there is one at {self._highest}")
+        self._renew(above)
+
+    def _renew(self, above: int) -> None:
+        """A memory without gaps begins."""
         self.forgets = self.must_follow = False
         self._votes.clear()
         self._whole.clear()
@@ -172,6 +192,8 @@ class SignatureBook:
         self._above = above
 
     def _note_vote(self, vote: VotePayload) -> None:
+        if vote.height <= self._above:
+            raise RecoveredTooLow(f"a vote at {vote.height}, they begin above {self._above}")
         place = (vote.epoch, vote.view, vote.height, vote.phase)
         first = self._votes.setdefault(place, vote.block_hash)
         if first != vote.block_hash:
@@ -211,11 +233,12 @@ class SignatureBook:
 
 
 class WatchedKey:
-    """A key that tells its book what it signs."""
+    """A key that tells its book what it signs, and looks whether the guard remembers it."""
 
     def __init__(self, key: HashKey, book: SignatureBook) -> None:
         self._key = key
         self._book = book
+        self.guard: WatchedGuard | None = None
 
     @property
     def public(self) -> bytes:
@@ -223,6 +246,9 @@ class WatchedKey:
 
     def sign(self, message: bytes) -> bytes:
         self._book.sign(message)
+        log = None if self.guard is None else self.guard._memory.log
+        if log is not None and log._pending:
+            raise SignedUnsynced(f"{len(log._pending)} records wait for a sync")
         return self._key.sign(message)
 
 

@@ -24,5 +24,5 @@ def flush(self: VoteGuard) -> list[SignedMessage]:
 PLANTED = Planted(
     target="node.vote_guard:VoteGuard.flush",
     wrong=flush,
-    checkers=("DoubleSigned", "liveness"),
+    checkers=("SignedUnsynced",),
 )
