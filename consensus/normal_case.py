@@ -29,7 +29,7 @@ from ledger.block import (
     make_certificate,
     vote_hash,
 )
-from ledger.merkle import merkle_root
+from ledger.merkle import remembered_root
 
 CATCH_UP_RETRY_MS = 1_000
 CATCH_UP_PATIENCE_MS = 300  # with messages of near heights that wait in queues
@@ -61,7 +61,7 @@ def on_pre_prepare(state: ReplicaState, sender: int, message: PrePrepare, out: O
     block_hash = header_hash(message.header)
     slot = state.slot(height)
     known = slot.is_proposed(block_hash)
-    if not known and merkle_root(message.leaves) != message.header.tx_root:
+    if not known and remembered_root(message.leaves) != message.header.tx_root:
         out.liars.append(sender)
         return
     payload = state.payload(PREPARE, height, block_hash)

@@ -29,7 +29,7 @@ from ledger.draft import Draft
 from ledger.economy.reserve import Reserve, Solvency, supply_root
 from ledger.epochs import Epoch, ends_with, epoch_after, next_epoch
 from ledger.invariants import HOLDERS, check_supply_equation
-from ledger.merkle import merkle_root
+from ledger.merkle import merkle_root, remembered_root
 from ledger.objects import FeePot, key_of, load, load_all, load_one, value_hash
 from ledger.operations import identities
 from ledger.parameters import Parameters
@@ -195,7 +195,7 @@ class Execution:
         )
         header = build_header(
             self._base.head,
-            tx_root=merkle_root(self._wtxids),
+            tx_root=remembered_root(tuple(self._wtxids)),
             state_root=commitments.state_root,
             next_validators_hash=next_validators_hash,
             time_ms=self.time_ms,
@@ -383,7 +383,7 @@ def check_body(header: Header, wtxids: Sequence[bytes]) -> None:
 
     A body that does not match accuses whoever gave it, never who made the header.
     """
-    if merkle_root(wtxids) != header.tx_root:
+    if remembered_root(tuple(wtxids)) != header.tx_root:
         raise Invalid(Reason.BAD_BODY, f"{len(wtxids)} transactions do not hash to the tx root")
 
 

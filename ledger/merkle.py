@@ -12,6 +12,7 @@ tags: a leaf is never taken for a node, nor a node of one tree for a node of ano
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
@@ -24,6 +25,9 @@ DEPTH_MAX = 63
 
 Path = Annotated[tuple[Bytes32, ...], Meta(max_length=DEPTH_MAX)]
 """Siblings from the leaf up; levels where the node moves up alone have none."""
+
+TX_ROOTS_REMEMBERED = 8
+"""More than are in flight at once; each with its list, of 64 KiB at most."""
 
 _leaf = tagged_hash("merkle/leaf")
 _node = pair_hash("merkle/node")
@@ -44,6 +48,13 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         level = _parents(level)
     return _root(count_bytes(len(leaves)), *level)
+
+
+@lru_cache(maxsize=TX_ROOTS_REMEMBERED)
+def remembered_root(leaves: tuple[bytes, ...]) -> bytes:
+    """The root over a block's transactions: a node asks about the same list two or three times,
+    when it is proposed, when the bodies are there, and when it is executed."""
+    return merkle_root(leaves)
 
 
 def merkle_proof(leaves: Sequence[bytes], index: int) -> MerkleProof:

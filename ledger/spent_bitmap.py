@@ -116,7 +116,16 @@ class SpentBitmap:
 
     def chunk(self, number: int) -> bytes:
         """The 128 bytes that hold flags `number * 1,024` and following."""
-        return self._descend(number)[0].flags
+        node, width, at = self._top, _chunks(self.count), number
+        if node is None or not 0 <= number < width:
+            raise AssertionError(f"spent chunk {number} of {width}")
+        while isinstance(node, _Inner):
+            half = _left_width(width)
+            if at < half:
+                node, width = node.left, half
+            else:
+                node, width, at = node.right, width - half, at - half
+        return node.flags
 
     def prove(self, index: int) -> SpentProof:
         """The proof of the flag of output `index`, spent or not."""

@@ -32,7 +32,7 @@ from node.engine import Engine
 from node.events import Events
 from node.fetching import FETCH_BYTES_MAX, Fetch, FetchChunk, Give, GiveChunk
 from node.inbox import Inbox, Pushed
-from node.intake import Intake
+from node.intake import SMALL_BYTES_MAX, Intake
 from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
 from node.snapshot_client import SnapshotClient
@@ -41,6 +41,7 @@ from node.timings import Timings
 from node.turns import Turns
 from node.verify import TOGETHER_MIN
 from node.verify_workers import VerifyWorkers
+from node.waiters import Waiters
 from p2p import wire
 from p2p.gossip import Gossip
 from p2p.handshake import RefusedReason
@@ -50,6 +51,8 @@ from p2p.refusals import describe_rival
 
 AHEAD_MAX = 128
 """Verified together on other cores."""
+GROUP = 16
+"""Looked at together, kind of work after kind of work: each finds its code in the caches then."""
 PUSH_BYTES = 32 << 10
 """Of a long request so much is pushed at once: a frame a slice would hold a handful each."""
 FOLLOWER_STATUS_MS = 200
@@ -112,7 +115,7 @@ class Driver:
         engine.is_admitting = self._is_admitting
         self._inbox_ready = asyncio.Event()
         self._wake = asyncio.Event()
-        self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
+        self._waiters = Waiters(mempool)
 
     def clock_warning(self) -> str:
         """What is wrong with this machine's wall clock, empty when nothing is."""
@@ -256,21 +259,7 @@ class Driver:
 
     async def wait_final(self, txid: bytes, seconds: float) -> None:
         """Return when the transaction is final or refused, or when the time is over."""
-        if self._is_settled(txid):
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(txid, set()).add(future)
-        try:
-            async with asyncio.timeout(seconds):
-                await future
-        except TimeoutError:
-            pass
-        finally:
-            waiting = self._waiting.get(txid)
-            if waiting is not None:
-                waiting.discard(future)
-                if not waiting:
-                    del self._waiting[txid]
+        await self._waiters.wait(txid, seconds)
 
     # Inside.
 
@@ -339,32 +328,43 @@ class Driver:
 
     async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None, take: Take) -> None:
         """Of many free cores verify the signatures first, while the loop does something else."""
+        resent_by = None if pushed is None else pushed.resent_by
         read: dict[bytes, SignedTransaction] = {}
-        wanted: list[SignedTransaction] = []
+        sound: dict[bytes, SignedTransaction] = {}
 
         def look(raw: bytes) -> None:
-            if not self._gossip.knows(sha256(raw).digest()):
+            if raw not in read and not self._gossip.knows(sha256(raw).digest()):
                 with suppress(Invalid):  # said when it is admitted
-                    read[raw] = tx = transaction.decode(raw)
-                    self._intake.check_first(tx)
-                    wanted.append(tx)
+                    tx = transaction.decode(raw)
+                    self._intake.check_first(tx, resent_by=resent_by)
+                    read[raw] = tx
 
-        def admit(raw: bytes) -> None:
-            take(self._admit_one(raw, pushed, read.get(raw)))
+        def look_at_group(group: Sequence[bytes]) -> None:
+            for raw in group:
+                if len(raw) <= SMALL_BYTES_MAX:
+                    look(raw)
+            for tx in self._intake.check_small([read[raw] for raw in group if raw in read]):
+                sound[tx.raw] = tx
+
+        def admit(at: int) -> None:
+            if at % GROUP == 0 and self.accepts_transactions:
+                look_at_group(raws[at : at + GROUP])
+            take(self._admit_one(raws[at], pushed, sound.get(raws[at])))
 
         is_own, after = pushed is None, self._use_admitted
         if self.workers is not None and len(raws) >= TOGETHER_MIN:
             await self._turns.each(raws, look, is_own=is_own, after=after)
             with nullcontext() if is_own else self._turns.elsewhere():
-                await self.workers.verify(wanted)
-        await self._turns.each(raws, admit, is_own=is_own, after=after)
+                await self.workers.verify([*read.values()])
+        await self._turns.each(range(len(raws)), admit, is_own=is_own, after=after)
 
     def _admit_one(
-        self, raw: bytes, pushed: Pushed | None, tx: SignedTransaction | None = None
+        self, raw: bytes, pushed: Pushed | None, sound: SignedTransaction | None = None
     ) -> Submission:
         """The result; what is refused is not remembered as seen, for the next block or free room
         may make it right, and the primary must listen when others send it again. What comes from
-        outside the mesh of validators, be it through a follower, is pushed to all of them."""
+        outside the mesh of validators, be it through a follower, is pushed to all of them. `sound`
+        is the transaction when all that can be said without state was looked at before."""
         if not self.accepts_transactions:
             refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
             return Submission(None, refusal=refusal)
@@ -374,11 +374,14 @@ class Driver:
         if pushed is not None and not is_new and resent_by is None:
             return Submission(None)
         none_waited = len(self._mempool) <= self.engine.executor.load().transactions
-        txid = None
+        txid = None if sound is None else sound.txid
         try:
-            tx = tx or transaction.decode(raw)
-            txid = tx.txid
-            self._intake.admit(tx, read_clocks(), resent_by=resent_by)
+            if sound is not None:
+                self._intake.add(sound, read_clocks(), resent_by=resent_by)
+            else:
+                tx = transaction.decode(raw)
+                txid = tx.txid
+                self._intake.admit(tx, read_clocks(), resent_by=resent_by)
         except Invalid as refusal:
             if refusal.reason in _HELD:
                 return Submission(txid)
@@ -427,10 +430,7 @@ class Driver:
             self.engine.accountability.block_came()
             self._tell_followers()
             self._judge_clock(finalized[-1].header.time_ms)
-            for txid in [txid for txid in self._waiting if self._is_settled(txid)]:
-                for future in self._waiting[txid]:
-                    if not future.done():
-                        future.set_result(None)
+            self._waiters.settle()
             self._announce()
         liars, self.engine.accountability.liars = self.engine.accountability.liars, []
         for name in map(self.directory.licensed, liars):
@@ -490,9 +490,3 @@ class Driver:
 
     def _look_at_clock(self) -> None:
         self._clock_check.look(self.engine.chain.head.header.time_ms, read_clocks().wall_ms)
-
-    def _is_settled(self, txid: bytes) -> bool:
-        if self._mempool.get(txid) is not None:
-            return False
-        is_final = self._mempool.final_height(txid) is not None
-        return is_final or self._mempool.rejection(txid) is not None

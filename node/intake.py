@@ -7,6 +7,9 @@ it can take spends its time on what gets in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
 from consensus.effects import Now
 from ledger import transaction
 from ledger.chain import Chain
@@ -16,6 +19,9 @@ from ledger.state import check_transaction
 from ledger.transaction import FeeSchedule, SignedTransaction
 from node.verify import Verifier
 
+SMALL_BYTES_MAX = 1_024
+SMALL_SIGNATURES_MAX = 2
+"""What a group may hold, so that it is looked at within a slice of the loop's time."""
 _MAY_BE_FINAL = frozenset((Reason.SPENT_INPUT, Reason.REPLAYED_OPERATION, Reason.EXPIRED))
 """What a copy of a final transaction looks like once the pool has forgotten it."""
 
@@ -37,11 +43,11 @@ class Intake:
         `resent_by` is the key of the member that sends it again, into that member's room.
         """
         self.check_first(tx, resent_by=resent_by)
-        try:
-            self._check_alone(tx)
-        except Invalid as error:
-            self._mempool.reject(tx, error)
-            raise
+        self.check_alone(tx)
+        self.add(tx, now, resent_by=resent_by)
+
+    def add(self, tx: SignedTransaction, now: Now, *, resent_by: bytes | None = None) -> None:
+        """The last step of `admit`, for what passed the others: room and state as they are now."""
         try:
             self._mempool.add(
                 tx,
@@ -61,6 +67,27 @@ class Intake:
             raise Invalid(refused.reason, refused.detail)
         self._mempool.check_new(tx)
         self._mempool.check_space(tx, resent_by=resent_by)
+
+    def check_alone(self, tx: SignedTransaction) -> None:
+        """Rules without state and signatures; what breaks them is remembered."""
+        try:
+            self._check_alone(tx)
+        except Invalid as error:
+            self._mempool.reject(tx, error)
+            raise
+
+    def check_small(self, txs: Iterable[SignedTransaction]) -> Iterator[SignedTransaction]:
+        """Those that cost little and pass `check_alone`; all others are left to `admit`."""
+        for tx in txs:
+            is_short = len(tx.raw) <= SMALL_BYTES_MAX
+            if (
+                is_short
+                and not tx.body.operations
+                and len(tx.witness.signatures) <= SMALL_SIGNATURES_MAX
+            ):
+                with suppress(Invalid):  # said again when it is admitted
+                    self.check_alone(tx)
+                    yield tx
 
     def check(self, tx: SignedTransaction, now: Now) -> None:
         """Everything that `admit` checks but the pool's room; admits nothing."""

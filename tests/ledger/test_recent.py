@@ -1,11 +1,11 @@
-"""The bounded set of what was seen lately."""
+"""The bounded set, and the map, of what was seen lately."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.recent import RecentSet
+from ledger.recent import RecentMap, RecentSet
 
 ITEMS_MAX = 8
 
@@ -37,3 +37,17 @@ def test_discarded_from_either_generation() -> None:
         recent.discard(item)
         assert item not in recent
     assert 1 in recent
+
+
+@given(st.lists(st.integers(0, 40), max_size=100))
+def test_a_map_gives_the_last_value_or_none(items: list[int]) -> None:
+    """After any puts: within the limit, never an older value, the last half of them is there."""
+    recent: RecentMap[int, str] = RecentMap(ITEMS_MAX)
+    last: dict[int, str] = {}
+    for number, item in enumerate(items):
+        last[item] = f"value {number}"
+        recent.put(item, last[item])
+        assert len(recent) <= ITEMS_MAX
+    assert all(recent.get(item) in (None, last[item]) for item in last)
+    assert all(recent.get(item) == last[item] for item in items[-ITEMS_MAX // 2 :])
+    assert recent.get(99) is None
