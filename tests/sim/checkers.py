@@ -77,6 +77,7 @@ class Checkers:
     world: SimWorld
     hashes: list[bytes] = field(default_factory=list)
     roots: list[bytes] = field(default_factory=list)
+    bodies: list[tuple[bytes, ...]] = field(default_factory=list)
     told: dict[int, int] = field(default_factory=dict)
     """Height up to which each address reported final blocks."""
     proved: set[bytes] = field(default_factory=set)
@@ -92,6 +93,7 @@ class Checkers:
         head = self.world.changes.head
         self.hashes.append(head.hash)
         self.roots.append(head.header.state_root)
+        self.bodies.append(())
         self.reference = Reference(self.world)
 
     @property
@@ -156,7 +158,10 @@ class Checkers:
         self._prove(address, certificate)
         new: list[SignedTransaction] = []
         if height == len(self.hashes):
+            if block.header.parent_hash != self.hashes[-1]:
+                self._fail("validity", address, f"{height} does not follow the block below")
             self.hashes.append(block_hash)
+            self.bodies.append(block.transactions)
             self.roots.append(block.header.state_root)
             try:
                 new = self.reference.apply(block)
@@ -166,6 +171,8 @@ class Checkers:
             self._fail("order", address, f"{height} is final before {len(self.hashes)}")
         if self.hashes[height] != block_hash:
             self._fail("agreement", address, f"two blocks at {height}")
+        if recounts and self.bodies[height] != block.transactions:
+            self._fail("agreement", address, f"two bodies of one block at {height}")
         if chain.height == height and chain.head.commitments.state_root != self.roots[height]:
             self._fail("state roots", address, f"at {height}")
         is_due = recounts and height % RECOUNT_BLOCKS == 0 and height > self.recounted

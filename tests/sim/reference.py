@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ledger import transaction
-from ledger.block import Block
+from ledger.block import Block, Header
 from ledger.locks import Key as KeyLock
 from ledger.locks import lock_hash
+from ledger.merkle import merkle_root
 from ledger.operations import Burn, Mint, Operation
 from ledger.system import system_txid
 from ledger.transaction import SignedTransaction, asset_id
@@ -45,6 +46,7 @@ class Reference:
     height: int = 0
 
     def __post_init__(self) -> None:
+        self.time_ms = self.world.genesis.time_ms
         self.epochs = EpochBook(self.world)
         self.economy = EconomyBook(self.world)
         for outpoint, entry in self.world.changes.created.items():
@@ -54,12 +56,9 @@ class Reference:
     def apply(self, block: Block) -> list[SignedTransaction]:
         """Move on by one block; raises NotValid."""
         self.height += 1
-        if block.header.height != self.height:
-            raise NotValid(f"height {block.header.height} after {self.height - 1}")
-        if block.header.proposer not in self.epochs.keys:
-            raise NotValid(f"height {self.height} is by {block.header.proposer.hex()}, no member")
-        paid = dict(enumerate(self.epochs.shares()))
         transactions = [transaction.decode(raw) for raw in block.transactions]
+        self._check_header(block.header, [tx.wtxid for tx in transactions])
+        paid = dict(enumerate(self.epochs.shares()))
         for tx in transactions:
             self._apply(tx, block.header.time_ms)
         for action, coin in paid.items():
@@ -67,12 +66,32 @@ class Reference:
         ends = self.epochs.end_block(block.header, self.world.genesis.parameters)
         if block.header.ends_epoch != ends:
             raise NotValid(f"height {self.height} ends an epoch: {block.header.ends_epoch}")
+        if block.header.next_validators_hash != self.epochs.sets[-1].hash:
+            raise NotValid(f"height {self.height} names other validators for the next")
+        self.time_ms = block.header.time_ms
         total = self.epochs.held() + self.economy.held()
         for asset, amount, _ in self.coins.values():
             total[asset] += amount
         if +total != +self.supply:
             raise NotValid(f"supply {self.supply}, counted {total}")
         return transactions
+
+    def _check_header(self, header: Header, wtxids: list[bytes]) -> None:
+        """All but the state's root, which is compared with what is stored, and the parent."""
+        if header.height != self.height:
+            raise NotValid(f"height {header.height} after {self.height - 1}")
+        if header.proposer not in self.epochs.keys:
+            raise NotValid(f"height {self.height} is by {header.proposer.hex()}, no member")
+        if header.chain_id != self.world.chain_id:
+            raise NotValid(f"height {self.height} is of chain {header.chain_id.hex()}")
+        if header.epoch != self.epochs.number:
+            raise NotValid(f"height {self.height} is of epoch {header.epoch}")
+        if header.validators_hash != self.epochs.sets[-1].hash:
+            raise NotValid(f"height {self.height} names other validators")
+        if header.tx_root != merkle_root(wtxids):
+            raise NotValid(f"height {self.height} holds another list than its header says")
+        if header.time_ms <= self.time_ms:
+            raise NotValid(f"height {self.height} is not later than the one before")
 
     def _apply(self, tx: SignedTransaction, time_ms: int) -> None:
         body = tx.body

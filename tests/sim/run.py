@@ -57,6 +57,8 @@ def run_plan(plan: Plan, *, printed: bool = False) -> Result:
             cluster.run()
         except Violation as violation:
             failure = f"{violation} (at {cluster.now_ms} ms)"
+        except Exception as error:  # noqa: BLE001 - a checker that breaks is this seed's failure
+            failure = f"{type(error).__name__}: {error} (at {cluster.now_ms} ms)"
     views = [node.engine.replica.state.view for node in cluster.live() if node.engine]
     return Result(
         plan.seed,

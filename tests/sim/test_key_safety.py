@@ -38,12 +38,12 @@ def test_clock_set_back(member: int) -> None:
     cluster.pass_ms(2_000)
     node = cluster.nodes[member]
     cluster.crash(node)
-    node._skew_ms = -HOUR_MS
+    node._wall_start_ms -= HOUR_MS
     cluster.start(node)
     height = cluster.checkers.height
     cluster.until(lambda: cluster.checkers.height > height + 10, 60_000, "ten blocks")
     assert height_of(node) > height
-    node._skew_ms = 0
+    node._wall_start_ms += HOUR_MS
     settle(cluster)
 
 
