@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.sim.run import Result, run_one
+from tests.sim.run import Result, replay_of, run_one
 
 CHUNK = 20
 TWICE_EVERY = 9
@@ -210,7 +210,7 @@ def _report(state: State) -> str:
     ]
     for failure in sorted(state.failures, key=lambda item: item.seed):
         lines.append(f"seed {failure.seed}: {failure.what}")
-        lines.append(f"  replay: python -m tests.sim.run --seed {failure.seed} --trace")
+        lines.append(f"  replay: {replay_of(failure.seed)}")
     return "\n".join(lines) + "\n"
 
 

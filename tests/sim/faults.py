@@ -41,6 +41,8 @@ EFFECTS_OF_A_NAME_MAX = 4
 """Or one of so many of one kind."""
 EFFECTS_AT_START_MAX = 6
 """Or one of so many after a start: what the recovery itself writes, and a little more."""
+AT_ONCE = 0.5
+"""How often all machines lose their power at one moment; else each at an effect of its own."""
 RELAPSES_MAX = 3
 
 
@@ -148,15 +150,17 @@ class Faults:
                 for _ in range(self._rng.randint(1, RELAPSES_MAX)):
                     node.cuts_at_start.append(self._rng.randint(1, EFFECTS_AT_START_MAX))
             case Episode.POWER:
+                cut = cluster.crash if self._rng.random() < AT_ONCE else self._cut_power
                 for each in cluster.nodes.values():
-                    self._cut_power(each)
+                    cut(each)
             case Episode.ISOLATE:
                 self._isolate(node)
             case Episode.ISOLATE_PRIMARY:
                 self._isolate(self._primary())
             case Episode.SPLIT:
-                side = set(self._rng.sample(sorted(cluster.nodes), len(cluster.nodes) // 2))
-                self._cut(side, both_ways=True)
+                half = len(cluster.nodes) // 2
+                size = half if half <= 2 else self._rng.randint(2, half)
+                self._cut(set(self._rng.sample(sorted(cluster.nodes), size)), both_ways=True)
             case Episode.ONE_WAY:
                 self._cut({node.address}, both_ways=False)
             case Episode.PAUSE:

@@ -1,4 +1,5 @@
-"""`python -m tests.sim.run --seeds N`: seeds 0..N-1 on all cores. `--seed S --trace` replays S."""
+"""`python -m tests.sim.run --seeds N`: seeds 0..N-1 on all cores. `--seed S --trace` replays S,
+`--plan FILE --trace` a file of `regressions/`."""
 
 from __future__ import annotations
 
@@ -6,11 +7,13 @@ import argparse
 import logging
 import multiprocessing
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +24,15 @@ from tests.sim.remembered import remembered_decoding, remembered_hashes, remembe
 from tests.sim.remembered_blocks import remembered_execution
 
 FAILURES_SHOWN = 20
+COMMAND = ".venv/bin/python -m tests.sim.run"
+"""As it is typed at the root of the repository."""
+
+
+class Regression(msgspec.Struct, forbid_unknown_fields=True):
+    """A file of `regressions/`: a plan, and what it found."""
+
+    found: str
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +48,30 @@ class Result:
 
     @property
     def replay(self) -> str:
-        return f"python -m tests.sim.run --seed {self.seed} --trace"
+        return replay_of(self.seed)
 
 
-def run_one(seed: int, *, printed: bool = False) -> Result:
-    """One seed; a failure is a result. Nodes are silent meanwhile, and only then."""
+def replay_of(seed: int) -> str:
+    """What shows every event of a seed."""
+    return f"{COMMAND} --seed {seed} --trace"
+
+
+def replay_of_file(path: Path) -> str:
+    """What shows every event of a plan that is kept in a file."""
+    return f"{COMMAND} --plan {shlex.quote(str(path))} --trace"
+
+
+def run_one(seed: int) -> Result:
+    """One seed; a failure is a result."""
+    return run_silently(draw_plan(seed))
+
+
+def run_silently(plan: Plan, *, printed: bool = False) -> Result:
+    """One plan. Nodes are silent meanwhile, and only then."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        return run_plan(draw_plan(seed), printed=printed)
+        return run_plan(plan, printed=printed)
     finally:
         logging.disable(before)
 
@@ -85,15 +112,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim.run", description=__doc__)
     parser.add_argument("--seeds", type=int, default=300, help="how many seeds to run")
     parser.add_argument("--start", type=int, default=0, help="the first of them")
-    parser.add_argument("--seed", type=int, help="run this seed alone")
-    parser.add_argument("--trace", action="store_true", help="with --seed: print every event")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--seed", type=int, help="run this seed alone")
+    alone.add_argument("--plan", type=Path, help="run the plan of this file of regressions/ alone")
+    parser.add_argument("--trace", action="store_true", help="of one alone: print every event")
     options = parser.parse_args(arguments)
+    if options.plan is not None:
+        regression = msgspec.json.decode(options.plan.read_bytes(), type=Regression)
+        replay = replay_of_file(options.plan)
+        return _run_alone(regression.plan, replay, printed=options.trace)
     if options.seed is not None:
-        print(msgspec.json.encode(draw_plan(options.seed)).decode())
-        result = run_one(options.seed, printed=options.trace)
-        _report(result)
-        return 1 if result.failure else 0
+        plan = draw_plan(options.seed)
+        return _run_alone(plan, replay_of(options.seed), printed=options.trace)
     return _run_all(range(options.start, options.start + options.seeds))
+
+
+def _run_alone(plan: Plan, replay: str, *, printed: bool) -> int:
+    print(msgspec.json.encode(plan).decode())
+    result = run_silently(plan, printed=printed)
+    _report(result, replay)
+    return 1 if result.failure else 0
 
 
 def _run_all(seeds: range) -> int:
@@ -106,7 +144,7 @@ def _run_all(seeds: range) -> int:
             if result.failure:
                 failed.append(result)
                 print(file=sys.stderr)
-                _report(result)
+                _report(result, result.replay)
             _show_progress(done, len(seeds), len(failed), started)
     print(file=sys.stderr)
     took = time.monotonic() - started
@@ -126,10 +164,10 @@ def _show_progress(done: int, total: int, failed: int, started: float) -> None:
     print("\r" + line, end="" if is_terminal else "\n", file=sys.stderr, flush=True)
 
 
-def _report(result: Result) -> None:
+def _report(result: Result, replay: str) -> None:
     if result.failure:
         print(f"FAILED seed {result.seed}: {result.failure}")
-        print(f"  replay: {result.replay}")
+        print(f"  replay: {replay}")
     else:
         print(
             f"seed {result.seed}: {result.heights} blocks, view {result.views}, "

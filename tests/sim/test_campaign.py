@@ -11,6 +11,8 @@ import pytest
 
 from tests.sim import campaign
 from tests.sim.campaign import CHUNK, TWICE_EVERY, Chunk, State
+from tests.sim.checkers import Violation
+from tests.sim.cluster import Cluster
 from tests.sim.run import Result
 
 
@@ -56,6 +58,34 @@ def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert campaign.main(["--seeds", "60", *state]) == 0
     assert ran == [(0, 20), (20, 40), (40, 60)]
     assert "seeds     60, 0 of them" in (tmp_path / "report.txt").read_text()
+
+
+def test_a_failure_stands_in_the_report_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The checker and what replays the seed at the root of the repository; the campaign ends with
+    1, also when it is asked again with nothing left to do."""
+
+    def fail(cluster: Cluster) -> None:
+        if cluster.plan.seed == 3:
+            raise Violation("durability", "node 2", "height 4 is gone")
+
+    def run(state: State, path: Path, due: list[Chunk], *, total: int) -> None:
+        for chunk in due:
+            state.take(chunk, campaign._run_chunk(chunk), [])
+            campaign._save(state, path)
+
+    monkeypatch.setattr(Cluster, "run", fail)
+    monkeypatch.setattr(campaign, "_run", run)
+    monkeypatch.setattr(campaign, "_fingerprint", lambda: "one")
+    arguments = ["--seeds", "5", "--state", str(tmp_path)]
+    assert [campaign.main(arguments), campaign.main(arguments)] == [1, 1]
+    report = (tmp_path / "report.txt").read_text()
+    assert capsys.readouterr().out == 2 * report
+    *_, count, found, replay = report.splitlines()
+    assert count == "failures  1"
+    assert found == "seed 3: durability: node 2: height 4 is gone (at 0 ms)"
+    assert replay == "  replay: .venv/bin/python -m tests.sim.run --seed 3 --trace"
 
 
 def test_another_version_of_the_code_begins_anew(

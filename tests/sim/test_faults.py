@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from node.vote_guard import Permission
 from tests.sim.cluster import Cluster
 from tests.sim.disk import CHAIN_PLACES, LOG_PLACES, WRITE_POINTS, Misread
 from tests.sim.node import GROWING, SimNode
+from tests.sim.noting import Watched, calm_plan
 from tests.sim.plan import Episode, Evil, Plan, Weak, draw_plan
 from tests.sim.run import made
 from tests.sim.seeds import SEEDS
@@ -36,53 +36,6 @@ DOES = {
     Weak.ROLLED_BACK: ("rolled back",),
 }
 """How the names begin of what a bad disk does."""
-
-
-class Watched(Cluster):
-    """Keeps what its trace says."""
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
-        self.said: list[str] = []
-        line = self.trace.line
-
-        def keep(now_ms: int, where: str, what: str) -> None:
-            self.said.append(what)
-            line(now_ms, where, what)
-
-        self.trace.line = keep  # type: ignore[method-assign]
-
-    def count(self, text: str) -> int:
-        return sum(text in what for what in self.said)
-
-
-def calm_plan(**changes: object) -> Plan:
-    """Four members and nothing that goes wrong, but for what the test names."""
-    plan = replace(
-        draw_plan(0),
-        n=4,
-        window=1,
-        mocked=True,
-        latency_ms=(1, 5),
-        loss=0,
-        duplication=0,
-        straggling=0,
-        evil={},
-        weak={},
-        episodes=(),
-        episode_gap_ms=500,
-        fault_ms=20_000,
-        load_gap_ms=100,
-        double_spends=False,
-        skew_ms=0,
-        drift_permille=0,
-        fsync_ms=0,
-        log_bytes_rotate=None,
-        epoch_blocks=1_000,
-        turns=(),
-        admitting=0.0,
-    )
-    return replace(plan, **changes)  # type: ignore[arg-type]
 
 
 def ran(**changes: object) -> Watched:

@@ -7,17 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.sim.plan import Plan
-from tests.sim.run import run_plan
+from tests.sim.run import Regression, replay_of_file, run_plan
 
 FILES = sorted((Path(__file__).parent / "regressions").glob("*.json"))
-
-
-class Regression(msgspec.Struct, forbid_unknown_fields=True):
-    """One file."""
-
-    found: str
-    plan: Plan
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -25,7 +17,7 @@ def test_it_stays_fixed(path: Path) -> None:
     """The very plan that failed passes every checker."""
     regression = msgspec.json.decode(path.read_bytes(), type=Regression)
     result = run_plan(regression.plan)
-    assert not result.failure, f"{regression.found} {result.failure}"
+    assert not result.failure, f"{regression.found} {result.failure}\n{replay_of_file(path)}"
 
 
 def test_there_are_regressions() -> None:
