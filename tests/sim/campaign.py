@@ -16,20 +16,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from multiprocessing.pool import Pool
 from pathlib import Path
 
 import msgspec
 
+from tests.sim.resumable import fingerprint, of_another_version, save
 from tests.sim.run import Result, replay_of, run_one
 
 CHUNK = 20
 TWICE_EVERY = 9
 """Of so many chunks one runs twice. Odd: so both halves of the processes have as much to do."""
 HASH_SEEDS = ("1", "4711")
-PACKAGES = ("ledger", "consensus", "node", "p2p", "tests")
-"""What a seed's meaning may depend on: the modules in them that a run has loaded."""
 ROOT = Path(__file__).parents[2]
 BAR_WIDTH = 30
 
@@ -99,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = options.state / "state.json"
     state = _load(path)
     if state is None:
-        print(f"{path} is of another version of the code: remove it or name another with --state")
+        print(of_another_version(path))
         return 2
     stop = options.start + options.seeds
     chunks = [(at, min(at + CHUNK, stop)) for at in range(options.start, stop, CHUNK)]
@@ -128,7 +126,7 @@ def _run(state: State, path: Path, due: list[Chunk], *, total: int) -> None:
             results, *again = [next(pools[half]) for half in _halves(chunk)]
             state.take(chunk, results, again[0] if again else [])
             state.busy_s = busy_s + time.monotonic() - begun
-            _save(state, path)
+            save(msgspec.json.encode(state), path)
             left_s = (time.monotonic() - begun) / number * (len(due) - number)
             _show(state, total - len(due) + number, total, left_s)
     print(file=sys.stderr)
@@ -162,27 +160,11 @@ def _pool(hash_seed: str, count: int) -> Iterator[Pool]:
 
 def _load(path: Path) -> State | None:
     """What was done so far; None when another version of the code did it."""
-    code = _fingerprint()
+    code = fingerprint()
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         return State(code)
     state = msgspec.json.decode(path.read_bytes(), type=State)
     return state if state.code == code else None
-
-
-def _save(state: State, path: Path) -> None:
-    beside = path.with_suffix(".new")
-    beside.write_bytes(msgspec.json.encode(state))
-    beside.replace(path)
-
-
-def _fingerprint() -> str:
-    """Of the code that a run has loaded: nothing is imported later, inside of a function."""
-    names = sorted(name for name in sys.modules if name.split(".")[0] in PACKAGES)
-    digest = sha256()
-    for path in (sys.modules[name].__file__ for name in names if ".test_" not in name):
-        digest.update(Path(path).read_bytes() if path else b"")
-    return digest.hexdigest()[:16]
 
 
 def _show(state: State, done: int, total: int, left_s: float) -> None:

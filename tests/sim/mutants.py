@@ -7,6 +7,7 @@ no test there notices is printed as a survivor. A survivor is a missing test, a 
 simulator reaches, or a change that means nothing (a bound that is never met exactly).
 
 `python -m tests.sim.mutants` runs all; `--every 5` each fifth; `--only consensus.quorum` a module.
+It goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import ast
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,12 +25,17 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
+
+from tests.sim.resumable import fingerprint_of, of_another_version, save
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = ("tests/consensus", "tests/golden")
 TIMEOUT_S = 120  # a mutant that loops is noticed too
 PASSED = int(pytest.ExitCode.OK)
+JUDGED = ("consensus", "ledger", *TESTS)
+"""What another version of may notice another mutant."""
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -64,8 +69,19 @@ class Mutant:
     index: int
     label: str
 
+    @property
+    def name(self) -> str:
+        return f"{self.module} {self.index}, {self.label}"
+
 
 UNCHANGED = Mutant("", -1, "")
+
+
+class State(msgspec.Struct):
+    """Which mutants were run, by name, and whether no test noticed."""
+
+    code: str
+    survived: dict[str, bool] = {}
 
 
 class Mutator(ast.NodeTransformer):
@@ -181,26 +197,38 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", help="one module, such as consensus.quorum")
     parser.add_argument("--every", type=int, default=1, help="each so-many-th mutant")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--state", type=Path, default=ROOT / ".sim-mutants.json")
     parser.add_argument("--one", nargs=2, metavar=("MODULE", "INDEX"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:
         return run_one(Mutant(options.one[0], int(options.one[1]), ""))
     modules = [options.only] if options.only else list(_modules())
     mutants = [mutant for module in modules for mutant in mutants_of(module)][:: options.every]
-    started = time.monotonic()
-    if not survives(UNCHANGED):
+    state = _load(options.state)
+    due = [mutant for mutant in mutants if mutant.name not in state.survived]
+    if due and not survives(UNCHANGED):
         raise SystemExit("the tests fail without any change")
-    survivors = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, alive in zip(mutants, pool.map(survives, mutants), strict=True):
-            survivors += alive
-            if alive:
-                print(f"survived: {mutant.module} {mutant.label}", flush=True)
-    killed = len(mutants) - survivors
+        for mutant, alive in zip(due, pool.map(survives, due), strict=True):
+            state.survived[mutant.name] = alive
+            save(msgspec.json.encode(state), options.state)
+            print("survived:" if alive else "noticed: ", mutant.name, flush=True)
+    survivors = [mutant.name for mutant in mutants if state.survived[mutant.name]]
+    killed = len(mutants) - len(survivors)
     share = 100 * killed / max(1, len(mutants))
-    took_s = time.monotonic() - started
-    print(f"{killed} of {len(mutants)} mutants noticed ({share:.1f} %), {took_s:.0f} s")
+    print(*survivors, f"{killed} of {len(mutants)} mutants noticed ({share:.1f} %)", sep="\n")
     return 0
+
+
+def _load(path: Path) -> State:
+    files = [file for folder in JUDGED for file in sorted((ROOT / folder).rglob("*.py"))]
+    code = fingerprint_of(files)
+    if not path.exists():
+        return State(code)
+    state = msgspec.json.decode(path.read_bytes(), type=State)
+    if state.code != code:
+        raise SystemExit(of_another_version(path))
+    return state
 
 
 def _modules() -> Iterator[str]:

@@ -7,9 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.sim import campaign
+from tests.sim import campaign, resumable
 from tests.sim.campaign import CHUNK, TWICE_EVERY, Chunk, State
 from tests.sim.checkers import Violation
 from tests.sim.cluster import Cluster
@@ -49,10 +50,10 @@ def test_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             ran.append(chunk)
             done = results(*range(*chunk))
             state.take(chunk, done, [])
-            campaign._save(state, path)
+            resumable.save(msgspec.json.encode(state), path)
 
     monkeypatch.setattr(campaign, "_run", run)
-    monkeypatch.setattr(campaign, "_fingerprint", lambda: "one")
+    monkeypatch.setattr(campaign, "fingerprint", lambda: "one")
     state = ["--state", str(tmp_path)]
     assert campaign.main(["--seeds", "40", *state]) == 0
     assert campaign.main(["--seeds", "60", *state]) == 0
@@ -73,11 +74,11 @@ def test_a_failure_stands_in_the_report_with_its_command(
     def run(state: State, path: Path, due: list[Chunk], *, total: int) -> None:
         for chunk in due:
             state.take(chunk, campaign._run_chunk(chunk), [])
-            campaign._save(state, path)
+            resumable.save(msgspec.json.encode(state), path)
 
     monkeypatch.setattr(Cluster, "run", fail)
     monkeypatch.setattr(campaign, "_run", run)
-    monkeypatch.setattr(campaign, "_fingerprint", lambda: "one")
+    monkeypatch.setattr(campaign, "fingerprint", lambda: "one")
     arguments = ["--seeds", "5", "--state", str(tmp_path)]
     assert [campaign.main(arguments), campaign.main(arguments)] == [1, 1]
     report = (tmp_path / "report.txt").read_text()
@@ -92,19 +93,19 @@ def test_another_version_of_the_code_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What older code passed is not counted; the campaign says so and does nothing."""
-    campaign._save(State("older", done=[(0, 20)]), tmp_path / "state.json")
-    monkeypatch.setattr(campaign, "_fingerprint", lambda: "newer")
+    resumable.save(msgspec.json.encode(State("older", done=[(0, 20)])), tmp_path / "state.json")
+    monkeypatch.setattr(campaign, "fingerprint", lambda: "newer")
     assert campaign.main(["--seeds", "20", "--state", str(tmp_path)]) == 2
 
 
 def test_another_line_in_the_engine_is_another_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = campaign._fingerprint()
+    before = resumable.fingerprint()
     copy = tmp_path / "engine.py"
     copy.write_bytes((campaign.ROOT / "node/engine.py").read_bytes() + b"\n")
     monkeypatch.setattr(sys.modules["node.engine"], "__file__", str(copy))
-    assert campaign._fingerprint() != before
+    assert resumable.fingerprint() != before
 
 
 def test_sockets_and_api_are_no_part_of_the_version() -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
-from tests.sim.mutants import Mutator, mutants_of
+import pytest
+
+from tests.sim import mutants
+from tests.sim.mutants import Mutant, Mutator, mutants_of
 
 SOURCE = """
 def f(a: int = 1) -> bool:
@@ -43,3 +47,27 @@ def test_every_module_of_consensus_offers_mutants() -> None:
     """A module that is not found, or a kind of syntax that is not seen, would give none."""
     for module in ("quorum", "view_change", "changing", "normal_case", "replica", "status"):
         assert len(mutants_of(f"consensus.{module}")) >= 10
+
+
+def test_a_campaign_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of a module's mutants, then the rest of them; other code begins anew."""
+    ran: list[str] = []
+
+    def survives(mutant: Mutant) -> bool:
+        ran.append(mutant.name)
+        return mutant.index < 0 or mutant.index % 10 == 0
+
+    monkeypatch.setattr(mutants, "survives", survives)
+    options = ["--only", "consensus.quorum", "--state", str(tmp_path / "state.json"), "--jobs", "1"]
+    every = [mutant.name for mutant in mutants_of("consensus.quorum")]
+    assert mutants.main([*options, "--every", "2"]) == 0
+    assert sorted(ran[1:]) == sorted(every[::2])
+    assert mutants.main(options) == 0
+    assert sorted(ran[1:]) == sorted([*every, mutants.UNCHANGED.name])
+    killed = len(every) - len(every[::10])
+    assert f"{killed} of {len(every)} mutants noticed" in capsys.readouterr().out
+    monkeypatch.setattr(mutants, "JUDGED", ("consensus",))
+    with pytest.raises(SystemExit, match="of another version"):
+        mutants.main(options)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from consensus import replica_state
 from consensus.effects import Now
 from tests.sim import twins
+from tests.sim.resumable import fingerprint, save
 from tests.sim.twins import Scenario, failure_of, sample
 
 SEED = 2
@@ -49,12 +52,16 @@ def test_a_number_is_a_scenario() -> None:
 def test_a_campaign_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a part of it, only the rest is run; another window does not continue this one."""
+    """After a part of it, only the rest is run; neither another window nor other code continues."""
     monkeypatch.setattr(twins, "CHUNK", 2)
     monkeypatch.setattr(twins, "SCENARIOS", 4)
     state = tmp_path / "state.json"
-    state.write_text('{"window": 1, "chunks": 1, "failures": ["number 0 failed"]}')
+    begun = twins.CampaignState(fingerprint(Path(twins.__file__)), 1, 1, ("number 0 failed",))
+    save(msgspec.json.encode(begun), state)
     assert twins.main(["--all", "--state", str(state)]) == 1
-    assert state.read_text() == '{"window":1,"chunks":2,"failures":["number 0 failed"]}'
+    assert state.read_bytes() == msgspec.json.encode(replace(begun, chunks=2))
     with pytest.raises(SystemExit, match="is of window 1"):
         twins.main(["--all", "--window", "4", "--state", str(state)])
+    save(msgspec.json.encode(replace(begun, code="older")), state)
+    with pytest.raises(SystemExit, match="of another version"):
+        twins.main(["--all", "--state", str(state)])

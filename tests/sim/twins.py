@@ -42,6 +42,7 @@ from consensus.messages import Commit, Message, Status, Suspect
 from consensus.replica_state import ReplicaBroken
 from ledger.block import Header, header_hash
 from tests.consensus.kit import Kit, Member
+from tests.sim.resumable import fingerprint, of_another_version, save
 
 MEMBERS = 4
 MACHINES = MEMBERS + 1  # the last one has the key of another
@@ -306,7 +307,7 @@ def _campaign(window: int, path: Path) -> int:
         progress.update(task, completed=state.chunks * CHUNK)
         for failures in pool.map(partial(_run_chunk, window), chunks):
             state = replace(state, chunks=state.chunks + 1, failures=(*state.failures, *failures))
-            path.write_bytes(msgspec.json.encode(state))
+            save(msgspec.json.encode(state), path)
             progress.update(task, completed=min(state.chunks * CHUNK, SCENARIOS))
             for failure in failures:
                 progress.console.print(failure)
@@ -318,15 +319,19 @@ def _campaign(window: int, path: Path) -> int:
 class CampaignState:
     """How many chunks are done, and what they found."""
 
+    code: str
     window: int
     chunks: int = 0
     failures: tuple[str, ...] = ()
 
 
 def _load(path: Path, window: int) -> CampaignState:
+    code = fingerprint(Path(__file__))
     if not path.exists():
-        return CampaignState(window)
+        return CampaignState(code, window)
     state = msgspec.json.decode(path.read_bytes(), type=CampaignState)
+    if state.code != code:
+        raise SystemExit(of_another_version(path))
     if state.window != window:
         raise SystemExit(f"{path} is of window {state.window}: name another file with --state")
     return state
@@ -338,7 +343,7 @@ def _run_chunk(window: int, numbers: range) -> list[str]:
 
 def _tell(window: int, number: int) -> str:
     failure = failure_of(number, window)
-    command = f"python -m tests.sim.twins --number {number} --window {window}"
+    command = f".venv/bin/python -m tests.sim.twins --number {number} --window {window}"
     return f"{failure}; {command}" if failure else ""
 
 
