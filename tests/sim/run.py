@@ -33,6 +33,8 @@ class Regression(msgspec.Struct, forbid_unknown_fields=True):
 
     found: str
     plan: Plan
+    bug: str = ""
+    """The planted one with which the plan still fails, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
