@@ -7,11 +7,12 @@ two sides of a cut, each with as many honest members as make a quorum.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from random import Random
+from typing import Any
 
 import pytest
 
-from consensus.forensics import Offence, check_proof, investigate
+from consensus.forensics import Finding, Offence, check_proof, investigate
 from consensus.testimony import Material, first_height
 from consensus.view_change import Rules
 from ledger import codec
@@ -84,12 +85,13 @@ class NoLocks(Locks):
         return True
 
 
-def forked(n: int, window: int, epoch_blocks: int, on_cut: OnCut) -> Cluster:
+def forked(n: int, on_cut: OnCut, **changes: Any) -> Cluster:
     """f + 1 twins: side A holds their first machines, side B the second and `on_cut` is for B."""
     f = (n - 1) // 3
     evil = dict.fromkeys(range(f + 1), Evil.TWINS)
-    plan = quiet(n=n, window=window, evil=evil, load_gap_ms=100)
-    cluster = begun(replace(plan, epoch_blocks=epoch_blocks, epoch_ms=1_000))
+    cluster = begun(
+        quiet(**{"n": n, "evil": evil, "load_gap_ms": 100, "epoch_ms": 1_000, **changes})
+    )
     cluster.checkers = TwoHistories(cluster.world)
     for node in cluster.honest():
         assert node.book is not None
@@ -159,7 +161,31 @@ def test_fork_by_twins_names_more_than_f_of_them(
     n: int, window: int, epoch_blocks: int, on_cut: OnCut, offence: Offence
 ) -> None:
     """Both sides go on; what two honest members export convicts f + 1 twins, offline."""
-    cluster = forked(n, window, epoch_blocks, on_cut)
+    cluster = forked(n, on_cut, window=window, epoch_blocks=epoch_blocks)
+    assert offence in {proof.offence for proof in convicted(cluster).proofs}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_forks_by_chance(seed: int) -> None:
+    """Of any size, with late, repeated and reordered messages."""
+    rng = Random(f"fork/{seed}")
+    cluster = forked(
+        rng.choice((4, 4, 7, 10)),
+        rng.choice((stay, change_view)),
+        seed=seed,
+        window=rng.choice((1, 4)),
+        epoch_blocks=rng.choice((1, 5, 1_000)),
+        load_gap_ms=rng.choice((50, 200)),
+        latency_ms=(1, rng.choice((5, 60))),
+        in_order=rng.random() < 0.5,
+        duplication=rng.choice((0, 0.2)),
+    )
+    convicted(cluster)
+
+
+def convicted(cluster: Cluster) -> Finding:
+    """What is found in the exports of two honest members once both sides went on: more than f
+    culprits, each with a proof, all of them twins."""
     honest = cluster.honest()
     one, other = honest[0], honest[-1]
     recorder = Recorder(honest)
@@ -185,6 +211,6 @@ def test_fork_by_twins_names_more_than_f_of_them(
     assert rules.validators.f < len(finding.culprits)
     keys = {rules.validators.members[index].key for index in finding.culprits}
     assert keys <= {world.validators.members[member].key for member in cluster.plan.evil}
-    assert offence in {proof.offence for proof in finding.proofs}
     for proof in finding.proofs:
         check_proof(proof, rules)
+    return finding
