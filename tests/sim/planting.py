@@ -38,7 +38,7 @@ class Planted:
 
     Found by one of the simulator's checkers (`checkers`), by a named test (`test`), or, where
     `twice` is set, by two runs of one seed under different hash seeds. `focus` changes the plan
-    that a seed drew: what it asks for, every unfocused seed may draw as well.
+    that a seed drew: more of what it takes, for longer.
     """
 
     target: str

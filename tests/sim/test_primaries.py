@@ -152,6 +152,8 @@ def test_overload_deposes_nobody(
         pools = [len(engine_of(item).mempool) for item in cluster.live()]
         refused += max(pools) >= POOL
     assert refused > 10
+    cluster.heal()
+    cluster.finish()
     assert "primary suspected" not in caplog.text
     assert views(cluster) == {0}
 
