@@ -343,7 +343,8 @@ class Driver:
             for raw in group:
                 if len(raw) <= SMALL_BYTES_MAX:
                     look(raw)
-            for tx in self._intake.check_small([read[raw] for raw in group if raw in read]):
+            known = [read[raw] for raw in dict.fromkeys(group) if raw in read]
+            for tx in self._intake.check_small(known):
                 sound[tx.raw] = tx
 
         def admit(at: int) -> None:

@@ -79,6 +79,19 @@ async def test_rivals_and_copies_in_one_group(shell: Watched) -> None:
     assert len(shell.waiting) == 2
 
 
+async def test_copies_of_a_bad_one_are_verified_once(
+    shell: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal is remembered, but only once the first of them was looked at."""
+    monkeypatch.setattr(node.driver, "GROUP", 16)
+    tx = shell.world.transfer("alice", "bob", 1)
+    signature = tx.witness.signatures[0].signature
+    bad = tx.raw.replace(signature, signature[:32] + bytes(32))
+    results = await shell.driver.submit([bad] * 16)
+    assert {item.refusal and item.refusal.reason for item in results} == {Reason.BAD_SIGNATURE}
+    assert shell.waiting == [0]
+
+
 async def test_room_and_state_are_asked_when_it_gets_in(shell: Watched) -> None:
     """A rival came between the look at the group and its turn."""
     one, other = (shell.world.transfer("alice", "bob", amount) for amount in (1, 2))
