@@ -60,7 +60,7 @@ from ledger.view import Changes, Head, Outpoint, OutputEntry
 
 Found = TypeVar("Found")
 OUTPUTS_REMEMBERED = 16_384
-"""What waits is looked up when it comes and when a block holds it; some 5 MiB."""
+"""What waits is looked up when it comes and when a block holds it; some 8 MiB."""
 
 
 @dataclass(frozen=True, slots=True)

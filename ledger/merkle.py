@@ -27,7 +27,7 @@ Path = Annotated[tuple[Bytes32, ...], Meta(max_length=DEPTH_MAX)]
 """Siblings from the leaf up; levels where the node moves up alone have none."""
 
 TX_ROOTS_REMEMBERED = 8
-"""More than are in flight at once; each with its list, of 64 KiB at most."""
+"""More than are in flight at once; each with its list, of 150 KiB at most."""
 
 _leaf = tagged_hash("merkle/leaf")
 _node = pair_hash("merkle/node")

@@ -32,7 +32,7 @@ from node.engine import Engine
 from node.events import Events
 from node.fetching import FETCH_BYTES_MAX, Fetch, FetchChunk, Give, GiveChunk
 from node.inbox import Inbox, Pushed
-from node.intake import SMALL_BYTES_MAX, Intake
+from node.intake import SMALL_BYTES_MAX, Intake, Looked
 from node.joining import Joining
 from node.serving import ALL_OTHERS, Allowance
 from node.snapshot_client import SnapshotClient
@@ -329,43 +329,38 @@ class Driver:
     async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None, take: Take) -> None:
         """Of many free cores verify the signatures first, while the loop does something else."""
         resent_by = None if pushed is None else pushed.resent_by
-        read: dict[bytes, SignedTransaction] = {}
-        sound: dict[bytes, SignedTransaction] = {}
+        looked: dict[bytes, Looked] = {}
 
         def look(raw: bytes) -> None:
-            if raw not in read and not self._gossip.knows(sha256(raw).digest()):
-                with suppress(Invalid):  # said when it is admitted
-                    tx = transaction.decode(raw)
-                    self._intake.check_first(tx, resent_by=resent_by)
-                    read[raw] = tx
+            if raw not in looked and not self._gossip.knows(sha256(raw).digest()):
+                looked[raw] = self._intake.look(raw, resent_by=resent_by)
 
         def look_at_group(group: Sequence[bytes]) -> None:
             for raw in group:
                 if len(raw) <= SMALL_BYTES_MAX:
                     look(raw)
-            known = [read[raw] for raw in dict.fromkeys(group) if raw in read]
-            for tx in self._intake.check_small(known):
-                sound[tx.raw] = tx
+            self._intake.check_small([looked[raw] for raw in group if raw in looked])
 
         def admit(at: int) -> None:
             if at % GROUP == 0 and self.accepts_transactions:
                 look_at_group(raws[at : at + GROUP])
-            take(self._admit_one(raws[at], pushed, sound.get(raws[at])))
+            take(self._admit_one(raws[at], pushed, looked.get(raws[at])))
 
         is_own, after = pushed is None, self._use_admitted
         if self.workers is not None and len(raws) >= TOGETHER_MIN:
             await self._turns.each(raws, look, is_own=is_own, after=after)
+            wanted = [item.tx for item in looked.values() if item.tx and not item.refusal]
             with nullcontext() if is_own else self._turns.elsewhere():
-                await self.workers.verify([*read.values()])
+                await self.workers.verify(wanted)
         await self._turns.each(range(len(raws)), admit, is_own=is_own, after=after)
 
     def _admit_one(
-        self, raw: bytes, pushed: Pushed | None, sound: SignedTransaction | None = None
+        self, raw: bytes, pushed: Pushed | None, looked: Looked | None = None
     ) -> Submission:
         """The result; what is refused is not remembered as seen, for the next block or free room
         may make it right, and the primary must listen when others send it again. What comes from
-        outside the mesh of validators, be it through a follower, is pushed to all of them. `sound`
-        is the transaction when all that can be said without state was looked at before."""
+        outside the mesh of validators, be it through a follower, is pushed to all of them. `looked`
+        is what was said of it before its turn."""
         if not self.accepts_transactions:
             refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
             return Submission(None, refusal=refusal)
@@ -375,14 +370,10 @@ class Driver:
         if pushed is not None and not is_new and resent_by is None:
             return Submission(None)
         none_waited = len(self._mempool) <= self.engine.executor.load().transactions
-        txid = None if sound is None else sound.txid
+        looked = looked or self._intake.look(raw, resent_by=resent_by)
+        txid = None if looked.tx is None else looked.tx.txid
         try:
-            if sound is not None:
-                self._intake.add(sound, read_clocks(), resent_by=resent_by)
-            else:
-                tx = transaction.decode(raw)
-                txid = tx.txid
-                self._intake.admit(tx, read_clocks(), resent_by=resent_by)
+            self._intake.admit_looked(looked, read_clocks(), resent_by=resent_by)
         except Invalid as refusal:
             if refusal.reason in _HELD:
                 return Submission(txid)

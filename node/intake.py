@@ -7,23 +7,45 @@ it can take spends its time on what gets in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from consensus.effects import Now
 from ledger import transaction
 from ledger.chain import Chain
+from ledger.locks import Key
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid, Reason
 from ledger.state import check_transaction
 from ledger.transaction import FeeSchedule, SignedTransaction
 from node.verify import Verifier
 
-SMALL_BYTES_MAX = 1_024
+SMALL_BYTES_MAX = 768
 SMALL_SIGNATURES_MAX = 2
-"""What a group may hold, so that it is looked at within a slice of the loop's time."""
+"""What a group may hold, with plain keys for locks, so that it is looked at within a slice of the
+loop's time: payments of one coin or two."""
 _MAY_BE_FINAL = frozenset((Reason.SPENT_INPUT, Reason.REPLAYED_OPERATION, Reason.EXPIRED))
 """What a copy of a final transaction looks like once the pool has forgotten it."""
+
+
+@dataclass(slots=True)
+class Looked:
+    """What was said of a transaction before its turn."""
+
+    tx: SignedTransaction | None = None
+    """None where the bytes are none."""
+    refusal: Invalid | None = None
+    is_sound: bool = False
+    """Rules without state and signatures are right."""
+
+
+def _is_small(tx: SignedTransaction) -> bool:
+    return (
+        len(tx.raw) <= SMALL_BYTES_MAX
+        and not tx.body.operations
+        and len(tx.witness.signatures) <= SMALL_SIGNATURES_MAX
+        and all(type(item) is Key for item in tx.witness.conditions)
+    )
 
 
 class Intake:
@@ -76,18 +98,40 @@ class Intake:
             self._mempool.reject(tx, error)
             raise
 
-    def check_small(self, txs: Iterable[SignedTransaction]) -> Iterator[SignedTransaction]:
-        """Those that cost little and pass `check_alone`; all others are left to `admit`."""
-        for tx in txs:
-            is_short = len(tx.raw) <= SMALL_BYTES_MAX
-            if (
-                is_short
-                and not tx.body.operations
-                and len(tx.witness.signatures) <= SMALL_SIGNATURES_MAX
-            ):
-                with suppress(Invalid):  # said again when it is admitted
-                    self.check_alone(tx)
-                    yield tx
+    def look(self, raw: bytes, *, resent_by: bytes | None = None) -> Looked:
+        """Decode it, and `check_first`; what is wrong is said in the answer."""
+        looked = Looked()
+        try:
+            looked.tx = transaction.decode(raw)
+            self.check_first(looked.tx, resent_by=resent_by)
+        except Invalid as error:
+            looked.refusal = error
+        return looked
+
+    def check_small(self, group: Iterable[Looked]) -> None:
+        """`check_alone` for those that cost little, of each transaction once, kind of work after
+        kind of work; all others are left to their turn."""
+        txids = set[bytes]()
+        for item in group:
+            tx = item.tx
+            if tx is None or item.refusal or item.is_sound or tx.txid in txids or not _is_small(tx):
+                continue
+            txids.add(tx.txid)
+            try:
+                self._mempool.check_new(tx)
+                self.check_alone(tx)
+                item.is_sound = True
+            except Invalid as error:
+                item.refusal = error
+
+    def admit_looked(self, looked: Looked, now: Now, *, resent_by: bytes | None = None) -> None:
+        """As `admit`, of what was looked at before."""
+        if looked.refusal is not None or looked.tx is None:
+            raise looked.refusal or AssertionError("nothing was looked at")
+        if looked.is_sound:
+            self.add(looked.tx, now, resent_by=resent_by)
+        else:  # once more from the cheapest on: another witness of it may wait by now
+            self.admit(looked.tx, now, resent_by=resent_by)
 
     def check(self, tx: SignedTransaction, now: Now) -> None:
         """Everything that `admit` checks but the pool's room; admits nothing."""

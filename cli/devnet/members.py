@@ -336,7 +336,8 @@ def _choose(place: Place, epoch: Epoch, licence: str | None) -> str:
             f"devnet '{devnet.name}' has a node of '{licence}', {own.name}",
             "choose another provider, or leave the name out",
         )
-    if held is not None and ((own is None and held.seat != "none") or held.state == "revoked"):
+    has_seat = held is not None and own is None and held.seat != "none"
+    if held is not None and (has_seat or held.state not in ("applied", "active")):
         raise CliError(
             Reason.HAS_SEAT.value,
             f"'{licence}' cannot be admitted: its licence is {held.state}, its seat {held.seat}",

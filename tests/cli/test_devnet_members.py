@@ -204,6 +204,10 @@ def test_who_may_join() -> None:
     revoked.licences.append(licence("ember", "none", "revoked"))
     with pytest.raises(CliError, match="revoked"):
         members._choose(place, revoked, "ember")
+    suspended = epoch(3, **FOUR)
+    suspended.licences.append(licence("flint", "none", "suspended"))
+    with pytest.raises(CliError, match="suspended"):
+        members._choose(begun, suspended, "flint")
 
 
 @pytest.mark.parametrize(("faults", "limit"), [(False, NODES_MAX), (True, LINKED_NODES_MAX)])

@@ -92,13 +92,37 @@ async def test_copies_of_a_bad_one_are_verified_once(
     assert shell.waiting == [0]
 
 
+async def test_other_witnesses_of_one_body(shell: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once one of them waits the others are known, as if each had come alone."""
+    monkeypatch.setattr(node.driver, "GROUP", 16)
+    tx = shell.world.transfer("alice", "bob", 1)
+    signature = tx.witness.signatures[0].signature
+    bad = [tx.raw.replace(signature, bytes([at]) + signature[1:]) for at in range(3)]
+    results = await shell.driver.submit([tx.raw, *bad])
+    assert [item.refusal for item in results] == [None] * 4
+    assert shell.waiting == [0]
+    assert shell.mempool.rejection(tx.txid) is None
+
+
+async def test_a_lock_that_is_no_key_is_looked_at_in_its_turn(
+    shell: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules of a tree of conditions take longer than those of a payment."""
+    monkeypatch.setattr(node.intake, "Key", type(None))
+    await shell.driver.submit([tx.raw for tx in three(shell)])
+    assert shell.waiting == [0, 1, 2]
+
+
 async def test_room_and_state_are_asked_when_it_gets_in(shell: Watched) -> None:
     """A rival came between the look at the group and its turn."""
     one, other = (shell.world.transfer("alice", "bob", amount) for amount in (1, 2))
-    (sound,) = shell.driver._intake.check_small([one])
+    intake = shell.driver._intake
+    looked = intake.look(one.raw)
+    intake.check_small([looked])
+    assert looked.is_sound
     await shell.driver.submit([other.raw])
     with pytest.raises(Invalid) as refused:
-        shell.driver._intake.add(sound, NOW)
+        intake.admit_looked(looked, NOW)
     assert refused.value.reason is Reason.DOUBLE_SPEND
 
 
