@@ -166,7 +166,7 @@ def parameters(
         margin_ppm=200_000,
         period_ms=period_ms,
         attestation_groups=attestation_groups,
-        window=1,
+        window=4,
         block_interval_ms=5,
         heartbeat_ms=10_000,
         view_timeout_ms=2_000,

@@ -224,8 +224,8 @@ def status(watch: bool) -> None:
 A node whose vote log is missing, damaged or older than its votes follows without voting, because
 it might contradict itself; so does one that is started for the first time after block 1, for an
 empty log looks like a lost one. Once you are sure that no other copy of it runs, this lets it vote,
-above everything that it could have signed: two windows above what is final, which is two blocks,
-and eight where genesis has a window of four. The node must be running.
+above everything that it could have signed: two windows above what is final, eight blocks where four
+heights are in flight. The node must be running.
 """,
 )
 @directory_argument
