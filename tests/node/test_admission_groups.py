@@ -104,6 +104,18 @@ async def test_other_witnesses_of_one_body(shell: Watched, monkeypatch: pytest.M
     assert shell.mempool.rejection(tx.txid) is None
 
 
+async def test_what_waits_by_now_is_not_verified(shell: Watched) -> None:
+    """Another witness of it, looked at before other cores verified: nothing bad is remembered."""
+    tx = shell.world.transfer("alice", "bob", 1)
+    signature = tx.witness.signatures[0].signature
+    looked = shell.driver._intake.look(tx.raw.replace(signature, bytes(64)))
+    await shell.driver.submit([tx.raw])
+    shell.waiting.clear()
+    shell.driver._intake.check_small([looked])
+    assert shell.waiting == []
+    assert shell.mempool.rejection(tx.txid) is None
+
+
 async def test_a_lock_that_is_no_key_is_looked_at_in_its_turn(
     shell: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
