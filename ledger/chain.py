@@ -129,7 +129,8 @@ class Chain:
         certificate = self.certificate(self.height)
         if certificate is None or not self._head.header.ends_epoch:
             raise AssertionError(f"height {self.height} is not the end of an epoch")
-        return FrozenState(self._kv.frozen(), self._head, certificate)
+        objects = self._kv.frozen(schema.OBJECT)
+        return FrozenState(self._kv, objects, self._head, certificate)
 
     # The view of the state after the last final block.
 

@@ -8,7 +8,9 @@ Invariants:
   of it ever is.
 - After the first failure a handle refuses everything. LevelDB goes on acknowledging synced writes
   after a full disk and loses them at the next start, so the process has to stop (see `_fail`).
-- A frozen image answers as the store did when it was taken, whatever is written afterwards.
+- A frozen image answers as the store did when it was taken, whatever is written afterwards. Of all
+  that is overwritten or deleted meanwhile in its database LevelDB keeps every version, and reads
+  and writes it again as it merges. So an image is of the records under one prefix.
 - Records that are looked up one by one (`LOOKUPS`) lie in a second database of LevelDB's, inside
   the directory of the first. LevelDB counts a reading against each table that it asks in vain
   before an older one, and merges it the sooner: so reading them must not have all else merged. The
@@ -110,8 +112,9 @@ class KeyValue(Reader, Protocol):
     def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
         """One atomic batch, durable on return. Of a key in both the put wins."""
 
-    def frozen(self) -> Reader:
-        """The store as it is now, to be read while it moves on.
+    def frozen(self, prefix: bytes) -> Reader:
+        """The records under a prefix as they are now, to be read while the store moves on; whether
+        it has others is not said.
 
         Close it in time: the disk keeps what it still sees. It does not outlive the process.
         """
@@ -335,9 +338,10 @@ class LevelDB(_LevelReader):
         for key in changed:
             self._remember(key, puts[key])
 
-    def frozen(self) -> Reader:
+    def frozen(self, prefix: bytes) -> Reader:
         self._check_usable()
-        return _LevelImage(self._path, self._db.snapshot(), self._second.snapshot())
+        (source,) = self._sources(prefix)
+        return _LevelImage(self._path, source.snapshot())
 
     def close(self) -> None:
         self._fault = self._fault or f"The database {self._path} is closed."
@@ -348,12 +352,14 @@ class LevelDB(_LevelReader):
 
 
 class _LevelImage(_LevelReader):
-    """A snapshot of each of the two."""
+    """A snapshot of one of the two."""
+
+    def __init__(self, path: Path, snapshot: Any) -> None:
+        super().__init__(path, snapshot, snapshot)
 
     def close(self) -> None:
         self._fault = self._fault or f"The image of {self._path} is closed."
         self._db.close()
-        self._second.close()
 
 
 class MemoryKV:
@@ -371,9 +377,11 @@ class MemoryKV:
         image._keys = self._keys.copy()
         return image
 
-    def frozen(self) -> Reader:
+    def frozen(self, prefix: bytes) -> Reader:
         self._check_usable()
-        return self.copy()
+        image = MemoryKV()
+        image.write(dict(self.scan(prefix, limit=len(self._keys))), ())
+        return image
 
     def get(self, key: bytes) -> bytes | None:
         self._check_usable()

@@ -4,8 +4,10 @@
 reads some thousand records, which takes 5 ms and more: `chunk_steps` makes it piece by piece for
 whoever has something else to do meanwhile.
 
-Every output is compared with its leaf first: what is not what it commits to is a damaged store,
-which stops this node, and never a lie that a peer would find.
+Outputs and their nodes are only ever added to, so they are read from the store as it is; objects
+change, and are read from an image (`KeyValue.frozen`). Every output is compared with its leaf
+first: what is not what it commits to is a damaged store, which stops this node, and never a lie
+that a peer would find.
 """
 
 from __future__ import annotations
@@ -45,9 +47,11 @@ Steps: TypeAlias = Generator[None, None, bytes | None]
 class FrozenState:
     """The state after one block, readable while the chain moves on. Close it in the end."""
 
-    __slots__ = ("_objects", "head", "image", "manifest")
+    __slots__ = ("_objects", "head", "image", "manifest", "store")
 
-    def __init__(self, image: Reader, head: Head, certificate: Certificate) -> None:
+    def __init__(self, store: Reader, image: Reader, head: Head, certificate: Certificate) -> None:
+        """`image` has the objects of `head`; the caller closes `store`, which has the rest."""
+        self.store = store
         self.image = image
         self.head = head
         self.manifest = Manifest(head.header, certificate, head.commitments.roots)
@@ -88,20 +92,20 @@ def chunk_steps(state: FrozenState, number: int) -> Steps:
 
 
 def _output_chunk(state: FrozenState, number: int) -> Generator[None, None, bytes]:
-    commitments, image = state.head.commitments, state.image
+    commitments, store = state.head.commitments, state.store
     first = number * CHUNK_FLAGS
     last = min(first + CHUNK_FLAGS, commitments.outputs.count)
     proof = commitments.spent.prove(first)
     path = commitments.outputs.prove_range(
-        number, RANGE_HEIGHT, lambda position: read_node(image.get, position)
+        number, RANGE_HEIGHT, lambda position: read_node(store.get, position)
     )
     flags = int.from_bytes(proof.chunk, "little")
     spent: list[bytes] = []
     unspent: list[Unspent] = []
     for start in range(first, last, STEP_RECORDS):
         leaves = range(start, min(start + STEP_RECORDS, last))
-        rows = dict(image.scan(schema.OUTPUT, start=schema.output_key(start), limit=len(leaves)))
-        for leaf, committed in zip(leaves, read_leaves(image.get, leaves), strict=True):
+        rows = dict(store.scan(schema.OUTPUT, start=schema.output_key(start), limit=len(leaves)))
+        for leaf, committed in zip(leaves, read_leaves(store.get, leaves), strict=True):
             if flags >> leaf - first & 1:
                 spent.append(committed)
             else:

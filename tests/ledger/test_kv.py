@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -200,32 +201,49 @@ def test_a_scan_shows_the_moment_of_its_call(store: KeyValue) -> None:
 
 def test_a_frozen_image_does_not_move(store: KeyValue) -> None:
     """Write, overwrite and delete after freezing: the image answers as before, in both orders."""
-    store.write({b"a": b"1", b"b": b"2"}, ())
-    image = store.frozen()
-    store.write({b"a": b"other", b"c": b"3"}, [b"b"])
-    assert (image.get(b"a"), image.get(b"b"), image.get(b"c")) == (b"1", b"2", None)
-    assert list(image.scan(b"", limit=9)) == [(b"a", b"1"), (b"b", b"2")]
-    assert list(image.scan(b"", reverse=True, limit=1)) == [(b"b", b"2")]
-    later = store.frozen()
+    for kind in (b"a", b"k"):  # of the first database and of the second
+        keys = [kind + end for end in (b"a", b"b", b"c")]
+        store.write({keys[0]: b"1", keys[1]: b"2"}, ())
+        image = store.frozen(kind)
+        store.write({keys[0]: b"other", keys[2]: b"3"}, [keys[1]])
+        assert [image.get(key) for key in keys] == [b"1", b"2", None]
+        assert list(image.scan(kind, limit=9)) == [(keys[0], b"1"), (keys[1], b"2")]
+        assert list(image.scan(kind, reverse=True, limit=1)) == [(keys[1], b"2")]
+        later = store.frozen(kind)
+        image.close()
+        image.close()
+        for read in (partial(image.get, keys[0]), partial(image.scan, kind, limit=1)):
+            with pytest.raises(StorageError):
+                read()
+        assert list(later.scan(kind, limit=9)) == [(keys[0], b"other"), (keys[2], b"3")]
+        later.close()
+
+
+def test_an_image_keeps_nothing_of_the_other_database(tmp_path: Path) -> None:
+    """What is written over in the first goes when it is merged, though objects are held."""
+    store = LevelDB.create(tmp_path / "db")
+    store.write({b"b": b"", b"k": b"1"}, ())
+    image = store.frozen(b"k")
+    for _ in range(2):  # the second table is merged with the first
+        for count in range(50):
+            store.write({b"b": bytes((count,)) * 50_000, b"k": b"2"}, ())
+        store._db.compact_range(start=b"a", stop=b"z")
+    assert sum(path.stat().st_size for path in tmp_path.joinpath("db").glob("*.ldb")) < 100_000
+    assert image.get(b"k") == b"1"
     image.close()
-    image.close()
-    for read in (lambda: image.get(b"a"), lambda: list(image.scan(b"", limit=1))):
-        with pytest.raises(StorageError):
-            read()
-    assert list(later.scan(b"", limit=9)) == [(b"a", b"other"), (b"c", b"3")]
-    later.close()
+    store.close()
 
 
 def test_an_image_ends_with_its_database(tmp_path: Path) -> None:
     """An image that was left open when the database was closed refuses, and harms nothing."""
     store = LevelDB.create(tmp_path / "db")
     store.write({b"a": b"1"}, ())
-    image, scanned = store.frozen(), store.frozen()
+    image, scanned = store.frozen(b"a"), store.frozen(b"a")
     store.close()
     with pytest.raises(StorageError):
         image.get(b"a")
     with pytest.raises(StorageError):
-        list(scanned.scan(b"", limit=1))
+        list(scanned.scan(b"a", limit=1))
     other = LevelDB.open(tmp_path / "db")
     assert other.get(b"a") == b"1"
     other.close()

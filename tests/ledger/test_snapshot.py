@@ -21,6 +21,7 @@ from ledger.node_records import records_of
 from ledger.object_tree import place_of
 from ledger.reasons import Invalid, Reason
 from ledger.schema import (
+    OBJECT,
     DamagedChain,
     object_key,
     outpoint_value,
@@ -359,10 +360,10 @@ def test_a_store_without_a_record_makes_no_wrong_chunk() -> None:
         assert len(world.outputs) == 5
         state = chain.freeze()
         state.objects()
-        image = state.image
-        assert isinstance(image, MemoryKV)
-        puts = {lose: image.get(output_key(0)) or b""} if lose == other else {}
-        image.write(puts, [lose])
+        assert isinstance(state.image, MemoryKV)
+        harmed = state.image if lose == object_key(b"\x21pot") else kv
+        puts = {lose: kv.get(output_key(0)) or b""} if lose == other else {}
+        harmed.write(puts, [lose])
         with pytest.raises(DamagedChain):
             all_chunks(state)
 
@@ -404,8 +405,8 @@ def test_a_damaged_output_makes_no_chunk(each: int, harm: str) -> None:
         "swapped": outpoint_value(outpoints[21]) + stored,
     }
     assert make_chunk(state, 0) is not None
-    assert isinstance(state.image, MemoryKV)
-    state.image.write({output_key(20): values[harm]}, ())
+    assert isinstance(state.store, MemoryKV)
+    state.store.write({output_key(20): values[harm]}, ())
     with pytest.raises(DamagedChain, match=r"leaf 20|an output cannot be read"):
         make_chunk(state, 0)
 
@@ -422,4 +423,5 @@ def state_of(outpoints: list[Outpoint], entries: list[OutputEntry], spent: set[i
     head = frozen().head
     flags = SpentBitmap.empty().spend(spent, len(entries))
     commitments = replace_values(head.commitments, outputs=outputs, spent=flags)
-    return FrozenState(kv, replace_values(head, commitments=commitments), certificate_of(head))
+    head = replace_values(head, commitments=commitments)
+    return FrozenState(kv, kv.frozen(OBJECT), head, certificate_of(head))

@@ -249,8 +249,8 @@ class SimKV:
             raise StorageError("Corruption: block checksum mismatch")
         return None if kind is Misread.MISSING else other
 
-    def frozen(self) -> Reader:
-        return self._store.frozen()
+    def frozen(self, prefix: bytes) -> Reader:
+        return self._store.frozen(prefix)
 
     def image(self) -> MemoryKV:
         """What a copy of the directory holds now."""
