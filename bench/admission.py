@@ -26,7 +26,8 @@ from cli.devnet.blueprint import Blueprint
 from consensus.view_change import Rules
 from ledger import crypto
 from ledger.crypto import SigningKey
-from ledger.kv import LevelDB, MemoryKV
+from ledger.kv import MemoryKV
+from ledger.leveldb import LevelDB
 from ledger.mempool import Mempool
 from ledger.reserve_history import ReserveHistory
 from ledger.witnesses import Witnesses

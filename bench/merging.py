@@ -1,12 +1,13 @@
-"""What three layouts of the same records cost LevelDB: its own thread, and the one that writes.
+"""What four layouts of the same records cost LevelDB: its own thread, and the one that writes.
 
 No ledger: the records of transfers with one input and two outputs, of random bytes and of the sizes
 that a validator stores, in blocks of 300, one each 0.3 s, after as many outputs as are asked for.
 What a block spends is read first. `outpoint` has outputs under their outpoints and deletes them,
-`leaf` has them under their leaves for good, `two` has ids and balances in a second database as well
-(docs/adr/0020, 0021). Each takes two minutes and more, and 1 GB for each two million outputs.
+`leaf` has them under their leaves for good, `two` has ids and balances in a second database as
+well, `four` has outputs and bodies in two more (docs/adr/0020, 0021, 0025). Each takes two minutes
+and more, and 1 GB for each two million outputs.
 
-    PYTHONPATH=. python bench/merging.py --layout two --outputs 2000000
+    PYTHONPATH=. python bench/merging.py --layout four --outputs 2000000
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ BLOCK_S = 0.3
 ADDRESSES = 500
 FAN_OUT = 64
 SETTLE_S = 15
-SECOND = frozenset((b"t", b"v"))
+DATABASES: dict[str, tuple[bytes, ...]] = {
+    "outpoint": (),
+    "leaf": (),
+    "two": (b"tv",),
+    "four": (b"O", b"r", b"tv"),
+}
+"""Kinds of records that have databases of their own."""
 WRITTEN = re.compile(r"Level-0 table #\d+: (\d+) bytes")
 REWRITTEN = re.compile(r"=> (\d+) bytes")
 TICKS_S = os.sysconf("SC_CLK_TCK")
@@ -42,12 +49,14 @@ class Output:
 
 
 class Store:
-    """One or two databases, and the records of blocks."""
+    """One database or more, and the records of blocks."""
 
     def __init__(self, path: Path, layout: str, buffer_mib: int) -> None:
         self.layout, self.path, self.random = layout, path, Random(5)
         self.first = open_database(path, buffer_mib)
-        self.second = open_database(path / "second", buffer_mib) if layout == "two" else self.first
+        self.others = [
+            (kinds, open_database(path / kinds.decode(), buffer_mib)) for kinds in DATABASES[layout]
+        ]
         self.asset = self.random.randbytes(32)
         self.addresses = [self.random.randbytes(32) for _ in range(ADDRESSES)]
         self.unspent: list[Output] = []
@@ -55,21 +64,30 @@ class Store:
         self.leaves = self.records = 0
 
     def write(self, puts: dict[bytes, bytes], deletes: list[bytes]) -> None:
-        second = {key: value for key, value in puts.items() if key[:1] in SECOND}
-        with self.first.write_batch(sync=True) as batch:
-            for key in deletes:
-                batch.delete(key)
-            for key, value in puts.items():
-                if self.second is self.first or key not in second:
-                    batch.put(key, value)
-            if self.second is not self.first:
-                batch.put(b"\xff", b"".join([part for row in second.items() for part in row]))
-        if self.second is not self.first:
-            with self.second.write_batch(sync=True) as batch:
-                for key, value in second.items():
-                    batch.put(key, value)
+        first = self.first.write_batch(sync=True)
+        batches = [database.write_batch(sync=True) for _, database in self.others]
+        batch_of = {
+            bytes((kind,)): batch
+            for (kinds, _), batch in zip(self.others, batches, strict=True)
+            for kind in kinds
+        }
+        again: list[bytes] = []
+        for key in deletes:
+            first.delete(key)
+        for key, value in puts.items():
+            batch_of.get(key[:1], first).put(key, value)
+            if self.others and key[:1] in b"tv":
+                again += (key, value)
+        if self.others:
+            first.put(b"\xff", b"".join(again))
+        for batch in (*batches, first):
+            batch.write()
         self.unspent += self.made
         self.made = []
+
+    def get(self, key: bytes) -> Any:
+        source = next((other for kinds, other in self.others if key[:1] in kinds), self.first)
+        return source.get(key, verify_checksums=True)
 
     def add_output(self, puts: dict[bytes, bytes], txid: bytes, index: int, lock: bytes) -> None:
         leaf, outpoint = number(self.leaves), txid + index.to_bytes(4, "big")
@@ -108,14 +126,11 @@ class Store:
         place = number(height) + position.to_bytes(2, "big")
         leaf = number(spent.leaf)
         if self.layout == "outpoint":
-            found = [self.first.get(b"o" + spent.outpoint, verify_checksums=True)]
+            found = [self.get(b"o" + spent.outpoint)]
             puts[b"t" + txid] = place
             deletes += (b"o" + spent.outpoint, b"u" + leaf)
         else:
-            found = [
-                self.second.get(b"t" + spent.outpoint[:32], verify_checksums=True),
-                self.first.get(b"O" + leaf, verify_checksums=True),
-            ]
+            found = [self.get(b"t" + spent.outpoint[:32]), self.get(b"O" + leaf)]
             puts[b"t" + txid] = number(self.leaves) + place
         assert None not in found
         puts[b"x" + spent.outpoint] = place
@@ -171,7 +186,7 @@ def thread_seconds() -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="what layouts of records cost LevelDB")
-    parser.add_argument("--layout", choices=("outpoint", "leaf", "two"), default="two")
+    parser.add_argument("--layout", choices=tuple(DATABASES), default="four")
     parser.add_argument("--outputs", type=int, default=300_000)
     parser.add_argument("--transfers", type=int, default=60_000)
     parser.add_argument("--buffer", type=int, default=16, help="MiB, of each database")

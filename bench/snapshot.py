@@ -27,7 +27,7 @@ from ledger.chain import Chain
 from ledger.codec import encode
 from ledger.crypto import ZERO_HASH, SigningKey
 from ledger.epochs import Epoch
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from ledger.merkle import merkle_root
 from ledger.mountain_range import MountainRange
 from ledger.node_records import records_with

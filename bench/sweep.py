@@ -40,7 +40,7 @@ from ledger.economy.due import DEVICE_CLOCK, Due
 from ledger.execution import Execution
 from ledger.genesis import Genesis, GenesisCommitment, SignedAttestation
 from ledger.genesis_state import genesis_state
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from ledger.objects import CLOCK_STEP_MS_MAX, decode, key_of, value_hash
 from ledger.times import DAY_MS
 from ledger.view import Changes, Head

@@ -23,7 +23,7 @@ from cli.errors import ExitCode
 from cli.node_errors import node_errors_mapped
 from cli.progress import Progress
 from ledger.crypto import SigningKey
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 
 SCHEMA = "marsa.bench.apply/1"
 TRANSACTIONS = 10_000

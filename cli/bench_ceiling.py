@@ -26,7 +26,7 @@ from cli.bench_ledger import Clocks, OwnChain
 from cli.bench_transactions import transfer
 from ledger import genesis as genesis_rules
 from ledger.crypto import SigningKey
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 
 START_S = 120.0
 """How long a process waits for the others to have their chain ready."""

@@ -29,7 +29,7 @@ from ledger.execution import Execution
 from ledger.genesis import Genesis, chain_id
 from ledger.genesis_state import genesis_state
 from ledger.indexes import PAGE_MAX
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from ledger.locks import Key, lock_hash
 from ledger.transaction import SignedTransaction
 from ledger.view import Changes, Outpoint

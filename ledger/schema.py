@@ -57,7 +57,7 @@ from ledger.reasons import Invalid
 from ledger.transaction import INPUTS_MAX, OUTPUTS_MAX
 from ledger.view import Outpoint, OutputEntry
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 META: Final = b"m"
 HEADER: Final = b"h"

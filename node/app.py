@@ -24,7 +24,7 @@ from ledger.chain import Chain
 from ledger.errors import InvariantBroken
 from ledger.genesis import Genesis
 from ledger.genesis_state import genesis_state
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from ledger.mempool import Mempool
 from ledger.reasons import Invalid
 from ledger.reserve_history import ReserveHistory

@@ -34,7 +34,7 @@ import msgspec
 
 from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
-from ledger.kv import SECOND_NAME, LevelDB, NoSecondDatabase
+from ledger.leveldb import PART_NAMES, LevelDB, PartMissing
 from ledger.schema import OlderLayout
 from node import config, snapshot_store
 from node.app import read_genesis
@@ -53,8 +53,7 @@ FILES_MAX = 1_000_000
 """Of 2 MiB each a terabyte and more: a file that claims more is none of ours."""
 
 _CHAIN = "chain/"
-_SECOND = SECOND_NAME + "/"
-_STORE_FILE = re.compile(rf"({_SECOND})?[A-Za-z0-9][A-Za-z0-9.-]{{0,63}}", re.ASCII)
+_STORE_FILE = re.compile(rf"(({'|'.join(PART_NAMES)})/)?[A-Za-z0-9][A-Za-z0-9.-]{{0,63}}", re.ASCII)
 _LEFT_OUT = ("LOCK", "LOG", "LOG.old")
 """Of LevelDB: its lock, and what it tells people."""
 
@@ -126,7 +125,7 @@ def restore(file: Path, directory: Path, report: Report) -> tuple[Header, NodeCo
             _extract(file, raw, draft, lambda done: report(size + done, 2 * size))
             try:
                 _check_chain(config.load(draft))
-            except (OlderLayout, NoSecondDatabase):
+            except (OlderLayout, PartMissing):
                 # The keys are what is wanted; its peers have the chain.
                 reset_chain(config.load(draft))
                 header = msgspec.structs.replace(header, height=0)
@@ -149,8 +148,8 @@ def _members(node: NodeConfig) -> Iterator[_Member]:
     for name, path in _fixed_paths(node).items():
         if path.is_file():
             yield _Member(name, path, path.stat().st_size)
-    for folder, prefix in ((node.chain_path, ""), (node.chain_path / SECOND_NAME, _SECOND)):
-        for path in sorted(folder.iterdir()):
+    for prefix in ("", *(f"{name}/" for name in PART_NAMES)):
+        for path in sorted(node.chain_path.joinpath(prefix).iterdir()):
             if path.is_file() and path.name not in _LEFT_OUT:
                 yield _Member(_CHAIN + prefix + path.name, path, path.stat().st_size)
 
@@ -314,7 +313,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> IO[byt
 
 def _store_path(node: NodeConfig, name: str) -> Path | None:
     rest = name.removeprefix(_CHAIN)
-    is_file = rest != SECOND_NAME and _STORE_FILE.fullmatch(rest) is not None
+    is_file = rest not in PART_NAMES and _STORE_FILE.fullmatch(rest) is not None
     is_known = name.startswith(_CHAIN) and is_file
     return node.chain_path / rest if is_known else None
 

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from ledger.kv import StorageError
+from ledger.leveldb import DataDirectoryInUse, LevelDB
 from node.errors import NodeError
 from node.files import sync_directory, write_all
 

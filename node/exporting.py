@@ -12,7 +12,7 @@ from consensus.messages import NewView
 from consensus.testimony import MATERIAL_BLOCKS_MAX, CertifiedHeader, Material
 from ledger import codec
 from ledger.chain import Chain
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from ledger.reasons import Invalid
 from ledger.schema import DamagedChain
 from ledger.witnesses import WITNESS_BYTES_MAX, Witnesses

@@ -11,7 +11,7 @@ import shutil
 
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from node.app import read_genesis
 from node.config import NodeConfig
 from node.disk import DirectoryLock, storage_errors

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.crypto import SigningKey
-from ledger.kv import DataDirectoryInUse
+from ledger.leveldb import DataDirectoryInUse
 from ledger.reasons import Invalid
 from node import logs
 from node.disk import DirectoryLock

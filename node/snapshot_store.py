@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from ledger.snapshot_import import Import
 from node.files import sync_directory
 

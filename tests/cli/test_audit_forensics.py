@@ -18,7 +18,7 @@ from ledger.block import COMMIT, Block, Header, VotePayload, make_certificate
 from ledger.chain import Chain
 from ledger.epochs import validators_of
 from ledger.execution import Execution
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from ledger.validators import Member
 from ledger.witnesses import Witnesses
 from node.config import load

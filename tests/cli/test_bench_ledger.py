@@ -12,7 +12,7 @@ from cli.bench_ledger import PARTS, Clocks, OwnChain, PartClock
 from cli.bench_transactions import transfer
 from cli.errors import CliError
 from ledger.crypto import SigningKey
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from tests.cli.bench_devnet import FAUCET, seed_of
 from tests.cli.conftest import Marsa
 from tests.ledger.world import World, make_genesis

@@ -15,9 +15,11 @@ from ledger.chain import Chain
 from ledger.chain_load import scan_all
 from ledger.crypto import HASH_BYTES
 from ledger.full_audit import audit_full
-from ledger.kv import LevelDB, MemoryKV
+from ledger.kv import MemoryKV
+from ledger.leveldb import LOOKUPS, LevelDB
 from ledger.node_records import LEAVES_A_RECORD
 from ledger.schema import DamagedChain
+from ledger.transaction import decode
 from ledger.validators import ValidatorSet
 from tests.ledger.chain_world import EPOCH_BLOCKS, World, certificate_of, is_valid, validators
 
@@ -176,8 +178,8 @@ def test_nodes_too_few_or_too_many_are_found() -> None:
             assert is_found(with_record(kv, key, changed), in_full=True), key
 
 
-def test_a_hole_in_the_second_database_alone_is_found_at_the_start(tmp_path: Path) -> None:
-    """LevelDB opens without a word after losing the middle of its log, and each of the two has its
+def test_a_hole_in_one_of_the_databases_is_found_at_the_start(tmp_path: Path) -> None:
+    """LevelDB opens without a word after losing the middle of its log, and each of them has its
     own. Of a block below those whose bodies are read, the height by its hash is missed."""
     world, random, kv = World(), Random(12), LevelDB.create(tmp_path / "db")
     chain = Chain.create(kv, world.genesis(ALLOCATIONS))
@@ -187,9 +189,9 @@ def test_a_hole_in_the_second_database_alone_is_found_at_the_start(tmp_path: Pat
     audit_boot(chain, is_valid)
     height = (4).to_bytes(8, "big")
     for prefix, place in ((schema.TRANSACTION, slice(-10, -2)), (schema.HEIGHT_BY_HASH, slice(8))):
-        for key, value in kv._second.iterator(prefix=prefix):
+        for key, value in kv._parts[LOOKUPS].iterator(prefix=prefix):
             if value[place] == height:
-                kv._second.delete(key)
+                kv._parts[LOOKUPS].delete(key)
     kv.close()
     kv = LevelDB.open(tmp_path / "db")
     with pytest.raises(DamagedChain, match="at height 4"):
@@ -287,6 +289,37 @@ def test_start_looks_as_deep_as_it_says() -> None:
         image = with_record(kv, schema.leaves_key(height), bytes(64))
         assert is_found(image, in_full=False) == finds
         assert is_found(image, in_full=True)
+
+
+def test_a_hole_in_bodies_or_outputs_is_found_as_deep_as_headers() -> None:
+    """What one block wrote there is gone, or cannot be read, far below the bodies that are read."""
+    world, random, kv = World(), Random(7), MemoryKV()
+    chain = Chain.create(kv, world.genesis(ALLOCATIONS))
+    for count in range(BOOT_BODIES + 9):
+        made = world.random_block(random, 20 if count < 9 else 1)
+        chain.append(made.block, made.certificate, made.changes, made.transactions)
+    lost = 0
+    for height in range(1, 10):
+        raw = chain.raw_transaction(height, 0)
+        assert raw is not None
+        tx, body = decode(raw), schema.body_key(height, 0)
+        first, _ = chain.indexes.origin(tx.txid)
+        assert first is not None
+        image = kv.copy()
+        image.write({}, [body])
+        with pytest.raises(DamagedChain, match=f"transaction 0 at height {height} is missing"):
+            start(image)
+        with pytest.raises(DamagedChain, match=f"transaction 0 at height {height} cannot be read"):
+            start(with_record(kv, body, raw[:-1]))
+        outputs = range(first, first + len(tx.body.outputs))
+        image = kv.copy()
+        image.write({}, [schema.output_key(leaf) for leaf in outputs])
+        unspent = [leaf for leaf in outputs if not chain.head.commitments.spent.is_spent(leaf)]
+        if unspent:
+            lost += 1
+            with pytest.raises(DamagedChain, match=f"output {unspent[0]}, made at height {height}"):
+                start(image)
+    assert lost
 
 
 def test_damage_says_what_to_do() -> None:

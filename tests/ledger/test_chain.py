@@ -16,7 +16,8 @@ from ledger import schema
 from ledger.block import PREPARE, Block
 from ledger.chain import Chain
 from ledger.chain_load import SCAN_ROWS, scan_all
-from ledger.kv import KeyValue, LevelDB, MemoryKV, StorageError
+from ledger.kv import KeyValue, MemoryKV, StorageError
+from ledger.leveldb import LevelDB
 from ledger.proofs import verify_transaction, verify_unspent_output
 from ledger.schema import DamagedChain
 from ledger.view import Head
@@ -314,9 +315,9 @@ def test_other_schema_versions_are_refused() -> None:
     Chain.create(kv, World().genesis(ALLOCATIONS))
     newer, older = schema.SCHEMA_VERSION + 1, schema.SCHEMA_VERSION - 1
     for version, error, text in (
-        (newer, DamagedChain, "it has schema 4, .* newer version of marsa"),
+        (newer, DamagedChain, "it has schema 5, .* newer version of marsa"),
         (0, DamagedChain, "never existed"),
-        (older, schema.OlderLayout, "has schema 2, this program reads 3; .* `marsa node reset`"),
+        (older, schema.OlderLayout, "has schema 3, this program reads 4; .* `marsa node reset`"),
     ):
         kv.write({schema.SCHEMA_KEY: version.to_bytes(2, "big")}, ())
         with pytest.raises(error, match=text):

@@ -23,7 +23,8 @@ from ledger.execution import Execution, execute_block
 from ledger.full_audit import audit_full
 from ledger.genesis_state import genesis_state
 from ledger.invariants import recount
-from ledger.kv import KeyValue, LevelDB, MemoryKV
+from ledger.kv import KeyValue, MemoryKV
+from ledger.leveldb import LevelDB
 from ledger.mempool import Mempool
 from ledger.operations import EndEpoch, Remove, Suspend
 from ledger.reasons import Invalid, Reason

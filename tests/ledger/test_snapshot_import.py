@@ -22,7 +22,8 @@ from ledger.chain import Chain
 from ledger.chain_load import scan_all
 from ledger.epochs import Epoch, epoch_after
 from ledger.full_audit import audit_full
-from ledger.kv import KeyValue, LevelDB, MemoryKV, StorageError
+from ledger.kv import KeyValue, MemoryKV, StorageError
+from ledger.leveldb import LevelDB
 from ledger.objects import key_of, load_one
 from ledger.reasons import Invalid, Reason
 from ledger.schema import DamagedChain, EpochEnd, UnfinishedImport
@@ -274,7 +275,8 @@ def test_killed_at_every_second_chunk_on_a_disk(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ledger.kv import LevelDB, MemoryKV
+from ledger.kv import MemoryKV
+from ledger.leveldb import LevelDB
 from tests.ledger.snapshot_world import all_chunks, begin, grown
 
 state = grown(MemoryKV(), seed=4, outputs=1500, big=12)[1].freeze()

@@ -17,7 +17,7 @@ from cli.node_setup import init
 from cli.role_keys import KeyDirectory
 from ledger import schema
 from ledger.chain import Chain
-from ledger.kv import SECOND_NAME, LevelDB
+from ledger.leveldb import ADDED_ONLY, PART_NAMES, LevelDB
 from node import app, config
 from node import backup as backup_module
 from node.backup import DIGEST_BYTES, backup, restore
@@ -104,21 +104,22 @@ def test_all_but_votes_comes_back(node: NodeConfig, file: Path, tmp_path: Path) 
     assert "restore from a backup" in app.check_node(found)
 
 
-@pytest.mark.parametrize("has_second", [True, False])
+@pytest.mark.parametrize("lacks", [(), ADDED_ONLY, PART_NAMES])
 def test_backup_of_an_older_version_begins_at_genesis(
-    node: NodeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_second: bool
+    node: NodeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: tuple[str, ...]
 ) -> None:
-    """Its chain is read no more, be it of one database or two; its keys are, and the peers have
-    the chain."""
+    """Its chain is read no more, be it of one database, two or four; its keys are, and the peers
+    have the chain."""
     made = tmp_path / "kite.backup"
     members = backup_module._members
     with monkeypatch.context() as older:
-        if not has_second:
-            older.setattr(
-                backup_module,
-                "_members",
-                lambda node: [item for item in members(node) if SECOND_NAME not in item.name],
-            )
+        older.setattr(
+            backup_module,
+            "_members",
+            lambda node: [
+                item for item in members(node) if not any(name in item.name for name in lacks)
+            ],
+        )
         older.setattr(schema, "SCHEMA_VERSION", 1)
         kv = LevelDB.open(node.chain_path)
         kv.write({schema.SCHEMA_KEY: (1).to_bytes(2, "big"), b"zz": b"of that version"}, ())

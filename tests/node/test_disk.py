@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.kv import DataDirectoryInUse, LevelDB, StorageError
+from ledger.kv import StorageError
+from ledger.leveldb import DataDirectoryInUse, LevelDB
 from node.disk import LOCK_NAME, MERGING_NICE, DirectoryLock, free_bytes, in_words, open_giving_way
 
 CHILD_SECONDS_MAX = 60

@@ -17,7 +17,8 @@ from ledger.boot_audit import audit_boot
 from ledger.chain import Chain
 from ledger.crypto import ZERO_HASH
 from ledger.full_audit import audit_full
-from ledger.kv import LevelDB, MemoryKV
+from ledger.kv import MemoryKV
+from ledger.leveldb import LevelDB
 from ledger.snapshot_import import Import
 from node import snapshot_client as module
 from node import snapshot_sync

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ledger.chain import Chain
-from ledger.kv import LevelDB, MemoryKV
+from ledger.kv import MemoryKV
+from ledger.leveldb import LevelDB
 from node.files import sync_directory
 from node.snapshot_store import (
     discard,

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from tests.sim.planting import Planted
 
 
 class _Unsynced:
-    """One of the two databases, which is not told to sync."""
+    """One of the databases, which is not told to sync."""
 
     def __init__(self, real: Any) -> None:
         self.real = real
@@ -26,16 +26,17 @@ _write = LevelDB.write
 
 
 def write(self: LevelDB, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
-    real = self._db, self._second
-    self._db, self._second = _Unsynced(real[0]), _Unsynced(real[1])
+    main, parts = self._main, self._parts
+    self._main = _Unsynced(main)
+    self._parts = {name: _Unsynced(part) for name, part in parts.items()}
     try:
         _write(self, puts, deletes)
     finally:
-        self._db, self._second = real
+        self._main, self._parts = main, parts
 
 
 PLANTED = Planted(
-    target="ledger.kv:LevelDB.write",
+    target="ledger.leveldb:LevelDB.write",
     wrong=write,
     test="tests/ledger/test_kv.py::test_every_batch_is_whole_and_synced",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ledger.kv import LevelDB
+from ledger.leveldb import LevelDB
 from tests.sim.planting import Planted
 
 
@@ -20,7 +20,7 @@ def _open(path: Path) -> LevelDB:
 
 
 PLANTED = Planted(
-    target="ledger.kv:LevelDB.open",
+    target="ledger.leveldb:LevelDB.open",
     wrong=staticmethod(_open),
     test="tests/ledger/test_kv.py::test_open_never_creates",
 )
