@@ -20,8 +20,10 @@ number)."""
 
 
 def claims_of(tx: SignedTransaction) -> tuple[Claim, ...]:
-    """Each claim once, in the order of the body."""
+    """Each claim once, in the order of the body; an output that is named twice breaks the rules."""
     claims: list[Claim] = [(spent.txid, spent.index) for spent in tx.body.inputs]
+    if not tx.body.operations:
+        return tuple(claims)
     for item in tx.body.operations:
         if isinstance(item, Numbered):
             claims.append((*lane_of(item), item.number))

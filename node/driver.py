@@ -73,6 +73,11 @@ def read_clocks() -> Now:
     return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
 
 
+def _key(raw: bytes) -> bytes:
+    """Under which copies of these bytes are known."""
+    return sha256(raw).digest()
+
+
 class Driver:
     """Owns the engine at run time. Every method runs on the event loop."""
 
@@ -329,33 +334,34 @@ class Driver:
     async def _admit_part(self, raws: Sequence[bytes], pushed: Pushed | None, take: Take) -> None:
         """Of many free cores verify the signatures first, while the loop does something else."""
         resent_by = None if pushed is None else pushed.resent_by
-        looked: dict[bytes, Looked] = {}
+        keys = [_key(raw) for raw in raws]
+        looked: dict[bytes, Looked] = {}  # by key
 
-        def look(raw: bytes) -> None:
-            if raw not in looked and not self._gossip.knows(sha256(raw).digest()):
-                looked[raw] = self._intake.look(raw, resent_by=resent_by)
+        def look(at: int) -> None:
+            if keys[at] not in looked and not self._gossip.knows(keys[at]):
+                looked[keys[at]] = self._intake.look(raws[at], resent_by=resent_by)
 
-        def look_at_group(group: Sequence[bytes]) -> None:
-            for raw in group:
-                if len(raw) <= SMALL_BYTES_MAX:
-                    look(raw)
-            self._intake.check_small([looked[raw] for raw in group if raw in looked])
+        def look_at_group(group: range) -> None:
+            for at in group:
+                if len(raws[at]) <= SMALL_BYTES_MAX:
+                    look(at)
+            self._intake.check_small([looked[keys[at]] for at in group if keys[at] in looked])
 
         def admit(at: int) -> None:
             if at % GROUP == 0 and self.accepts_transactions:
-                look_at_group(raws[at : at + GROUP])
-            take(self._admit_one(raws[at], pushed, looked.get(raws[at])))
+                look_at_group(range(at, min(at + GROUP, len(raws))))
+            take(self._admit_one(raws[at], keys[at], pushed, looked.get(keys[at])))
 
         is_own, after = pushed is None, self._use_admitted
         if self.workers is not None and len(raws) >= TOGETHER_MIN:
-            await self._turns.each(raws, look, is_own=is_own, after=after)
+            await self._turns.each(range(len(raws)), look, is_own=is_own, after=after)
             wanted = [item.tx for item in looked.values() if item.tx and not item.refusal]
             with nullcontext() if is_own else self._turns.elsewhere():
                 await self.workers.verify(wanted)
         await self._turns.each(range(len(raws)), admit, is_own=is_own, after=after)
 
     def _admit_one(
-        self, raw: bytes, pushed: Pushed | None, looked: Looked | None = None
+        self, raw: bytes, key: bytes, pushed: Pushed | None, looked: Looked | None = None
     ) -> Submission:
         """The result; what is refused is not remembered as seen, for the next block or free room
         may make it right, and the primary must listen when others send it again. What comes from
@@ -364,12 +370,11 @@ class Driver:
         if not self.accepts_transactions:
             refusal = Invalid(Reason.LOW_DISK_SPACE, "the disk of this node is nearly full")
             return Submission(None, refusal=refusal)
-        key = sha256(raw).digest()
         is_new = self._gossip.is_new(key)
         resent_by = None if pushed is None else pushed.resent_by
         if pushed is not None and not is_new and resent_by is None:
             return Submission(None)
-        none_waited = len(self._mempool) <= self.engine.executor.load().transactions
+        none_waited = len(self._mempool) <= self.engine.executor.in_flight_count()
         looked = looked or self._intake.look(raw, resent_by=resent_by)
         txid = None if looked.tx is None else looked.tx.txid
         try:
@@ -387,7 +392,7 @@ class Driver:
 
     def _forget(self, tx: SignedTransaction) -> None:
         """The pool dropped it, and the next block may make it right: a copy is not old news."""
-        self._gossip.forget(sha256(tx.raw).digest())
+        self._gossip.forget(_key(tx.raw))
 
     def _use_admitted(self) -> None:
         if self.engine.waits_for_transactions:
@@ -409,7 +414,7 @@ class Driver:
             self.timings.note(block.header.height, block.header.time_ms, now.wall_ms)
             log.info("decided block=%d txs=%d", block.header.height, len(block.transactions))
             for tx in block.transactions:  # copies that still come need no second look
-                self._gossip.is_new(sha256(tx.raw).digest())
+                self._gossip.is_new(_key(tx.raw))
         if any(map(may_change_licences, finalized)):
             self.directory.refresh()
             if self.network is not None:
@@ -444,7 +449,7 @@ class Driver:
         self._turns.look(full_block_waits=self.engine.oversight.full_block_waits())
 
     def _refusal(self, tx: SignedTransaction) -> Reason | None:
-        refusal = self._admit_one(tx.raw, None).refusal
+        refusal = self._admit_one(tx.raw, _key(tx.raw), None).refusal
         return None if refusal is None else refusal.reason
 
     def _tell_followers(self) -> None:
@@ -469,7 +474,7 @@ class Driver:
         tx = self._joining.announcement(is_at_tip=is_at_tip)
         if tx is not None:
             log.info("ready for a seat txid=%s", tx.txid.hex())
-            self._admit_one(tx.raw, None)
+            self._admit_one(tx.raw, _key(tx.raw), None)
             self._use_admitted()
             self._push()
 

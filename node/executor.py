@@ -101,6 +101,10 @@ class BlockExecutor:
             busy_after_ms=max(final_ms, self._built_ms) if is_busy else None,
         )
 
+    def in_flight_count(self) -> int:
+        """Transactions in `load`."""
+        return sum([len(item.transactions) for item in self.executed.values()])
+
     def load(self) -> Load:
         """What all blocks hold that were executed here and are not final."""
         return load_of(self.executed.values())

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
@@ -28,7 +29,6 @@ from ledger.transaction import SignedTransaction
 from ledger.witnesses import Witnesses
 from node import driver as module
 from node import inbox
-from node.building import Load
 from node.directory import Directory
 from node.driver import BEHIND_BLOCKS, FOLLOWER_STATUS_MS, Driver, read_clocks
 from node.engine import Engine, FinalizedBlock
@@ -411,10 +411,10 @@ async def test_the_first_that_waits_beside_those_in_flight_wakes_the_engine(
     ticks: list[Now] = []
     engine, world = shell.driver.engine, shell.world
     monkeypatch.setattr(engine, "tick", ticks.append)
-    monkeypatch.setattr(engine.executor, "load", lambda: Load(transactions=1))
+    monkeypatch.setattr(engine.executor, "in_flight_count", lambda: 1)
     for expected, owner, issuer in ((1, "alice", "val0"), (2, "bob", "val0"), (2, "bob", "val1")):
         tx = world.transfer(owner, "dave", 1, coin=world.coin(owner, issuer))
-        assert shell.driver._admit_one(tx.raw, None).is_new
+        assert shell.driver._admit_one(tx.raw, sha256(tx.raw).digest(), None).is_new
         assert len(ticks) == expected
 
 

@@ -175,9 +175,9 @@ async def test_clients_wait_while_a_peer_has_more(
     admit = shell.driver._admit_one
     raws = [shell.world.transfer("alice", "bob", 1 + number).raw for number in range(20)]
 
-    def noted(raw: bytes, pushed: Any, *more: Any) -> Any:
+    def noted(raw: bytes, key: bytes, pushed: Any, *more: Any) -> Any:
         order.append("client" if pushed is None else "peer")
-        return admit(raw, pushed, *more)
+        return admit(raw, key, pushed, *more)
 
     monkeypatch.setattr(shell.driver, "_admit_one", noted)
     for start in (8, 12, 16):

@@ -139,6 +139,7 @@ def test_the_pool_lets_go_nothing_that_is_in_flight(monkeypatch: pytest.MonkeyPa
     assert bench.mempool.rejection(held.txid) is None
     assert bench.mempool.get(waiting.txid) is None
     assert bench.executor.load() == two.load == Load(1, 0, len(held.raw))
+    assert bench.executor.in_flight_count() == 1
 
 
 def test_without_its_parent_a_block_has_no_view() -> None:
