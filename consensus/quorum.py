@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from consensus.messages import Vote
 
 
@@ -14,9 +12,6 @@ class VoteSet:
 
     def __init__(self) -> None:
         self._by_signer: dict[int, Vote] = {}
-
-    def __iter__(self) -> Iterator[Vote]:
-        return iter(self._by_signer.values())
 
     def of(self, signer: int) -> Vote | None:
         return self._by_signer.get(signer)
