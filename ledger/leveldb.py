@@ -278,11 +278,11 @@ class LevelDB(_LevelReader):
             elif number != self._last.number:
                 raise self._not_of_one_store(f"batch {self._last.number} and batch {number}")
             for name in ADDED_ONLY:
-                end, found = self._last.ends.get(name, b""), self._last_key(name)
-                if found < end:
+                end = self._last.ends.get(name, b"")
+                self._trim(self._parts[name], end)
+                found = self._last_key(name)
+                if found != end:
                     raise self._not_of_one_store(f"{name} end at {found.hex()}, not {end.hex()}")
-                if found > end:
-                    self._trim(self._parts[name], end)
         except (plyvel.Error, msgspec.DecodeError) as error:
             raise self._fail("read", error) from error
 
@@ -375,12 +375,14 @@ class LevelDB(_LevelReader):
 
     def _follow(self, batch: _Batch) -> None:
         """What comes after the main database: once or again."""
-        for name in ADDED_ONLY:
-            keys = [key for key in batch.deletes if PART_OF[key[:1]] == name]
-            if keys:
-                _delete(self._parts[name], keys)
-        lookups = self._parts[LOOKUPS].write_batch(sync=True)
+        deletes: dict[str, list[bytes]] = {name: [] for name in PART_NAMES}
         for key in batch.deletes:
+            deletes[PART_OF[key[:1]]].append(key)
+        for name in ADDED_ONLY:
+            if deletes[name]:
+                _delete(self._parts[name], deletes[name])
+        lookups = self._parts[LOOKUPS].write_batch(sync=True)
+        for key in deletes[LOOKUPS]:
             lookups.delete(key)
         for key, value in batch.lookups.items():
             lookups.put(key, value)

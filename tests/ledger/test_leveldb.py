@@ -209,6 +209,52 @@ def test_what_is_deleted_last_may_be_the_last(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("more", [{}, {b"r5": b""}])
+def test_a_lost_end_is_refused_also_below_rows_of_a_batch_that_never_came(
+    tmp_path: Path, more: dict[bytes, bytes]
+) -> None:
+    """The last body is gone, whatever lies above its place."""
+    database = LevelDB.create(tmp_path / "db")
+    database.write({b"r1": b"", b"r3": b""}, ())
+    bodies = database._parts["bodies"]
+    bodies.delete(b"r3")
+    for key in more:
+        bodies.put(key, b"")
+    database.close()
+    for _ in range(2):
+        with pytest.raises(StorageError, match="bodies end at 7231, not 7233"):
+            LevelDB.open(tmp_path / "db")
+
+
+def test_deletes_go_to_the_database_of_their_record(tmp_path: Path) -> None:
+    """And leave no mark in the others, which would be merged for nothing."""
+    database = LevelDB.create(tmp_path / "db")
+    asked: list[tuple[str, bytes]] = []
+    rows = {b"k1": b"", b"r1": b"", b"O1": b"", b"m1": b""}
+    database.write(rows | {b"r2": b"", b"O2": b""}, ())
+    main, parts = database._main, database._parts
+
+    def noting(name: str, real: Any) -> SimpleNamespace:
+        def write_batch(**options: object) -> SimpleNamespace:
+            batch = real.write_batch(**options)
+
+            def delete(key: bytes) -> None:
+                asked.append((name, key))
+                batch.delete(key)
+
+            return SimpleNamespace(put=batch.put, delete=delete, write=batch.write)
+
+        return SimpleNamespace(write_batch=write_batch)
+
+    database._main = noting("", main)
+    database._parts = {name: noting(name, part) for name, part in parts.items()}
+    database.write({}, rows)
+    database._main, database._parts = main, parts
+    assert sorted(asked) == [("", b"m1"), ("bodies", b"r1"), ("lookups", b"k1"), ("outputs", b"O1")]
+    assert [key for key, _ in database.scan(b"", limit=9)] == [b"O2", b"r2"]
+    database.close()
+
+
 def test_a_part_of_a_store_is_refused_by_name_and_stays_as_it_is(tmp_path: Path) -> None:
     """One that was killed while it was made, one of an earlier version, one that lost a part."""
     for name in leveldb.PART_NAMES:
