@@ -38,5 +38,5 @@ def write(self: LevelDB, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) 
 PLANTED = Planted(
     target="ledger.leveldb:LevelDB.write",
     wrong=write,
-    test="tests/ledger/test_kv.py::test_every_batch_is_whole_and_synced",
+    test="tests/ledger/test_leveldb.py::test_every_batch_is_whole_and_synced",
 )

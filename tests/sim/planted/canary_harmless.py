@@ -10,7 +10,7 @@ from tests.sim.planting import Planted
 
 
 def count(self: VoteSet, block_hash: bytes) -> int:
-    return len([vote for vote in self if vote.block_hash == block_hash])
+    return len([vote for vote in self._by_signer.values() if vote.block_hash == block_hash])
 
 
 PLANTED = Planted(

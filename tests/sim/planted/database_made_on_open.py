@@ -22,5 +22,5 @@ def _open(path: Path) -> LevelDB:
 PLANTED = Planted(
     target="ledger.leveldb:LevelDB.open",
     wrong=staticmethod(_open),
-    test="tests/ledger/test_kv.py::test_open_never_creates",
+    test="tests/ledger/test_leveldb.py::test_open_never_creates",
 )
