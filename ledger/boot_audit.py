@@ -46,14 +46,15 @@ def audit_boot(chain: Chain, is_valid: IsValid = verify) -> None:
     tip = chain.height
     lowest = max(chain.base, tip - BOOT_HEADERS + 1)
     above: Header | None = None
+    end = chain.head.commitments.outputs.count
     for height in range(tip, lowest - 1, -1):
         header = checked_header(chain, height, above)
         check_final(chain, header, is_valid)
         if height > tip - BOOT_BODIES and height >= chain.bodies_from:
             check_leaves(chain, header)
             read_body(chain, header)
-        elif height > chain.base and height >= chain.bodies_from:
-            check_first(chain, height)
+        if height > chain.base and height >= chain.bodies_from:
+            end = check_stored(chain, height, end)
         above = header
     check_base(chain)
     check_ends(chain, max(0, chain.first_epoch - BOOT_ENDS), is_valid)
@@ -130,23 +131,25 @@ def read_body(chain: Chain, header: Header) -> list[SignedTransaction]:
     return transactions
 
 
-def check_first(chain: Chain, height: int) -> None:
-    """A block's first transaction and its outputs are there. Bodies and outputs have logs of their
-    own in the store, and a hole in one of them takes all that a block wrote there."""
-    if not chain.transaction_count(height):
-        return
-    raw = chain.raw_transaction(height, 0)
-    if raw is None:
-        raise DamagedChain(f"transaction 0 at height {height} is missing")
-    try:
-        tx = decode(raw)
-    except Invalid as error:
-        raise DamagedChain(f"transaction 0 at height {height} cannot be read ({error})") from None
-    first, _ = chain.indexes.origin(tx.txid)
-    spent = chain.head.commitments.spent
-    for leaf in () if first is None else range(first, first + len(tx.body.outputs)):
-        if chain.output_at(leaf) is None and not (leaf < spent.count and spent.is_spent(leaf)):
-            raise DamagedChain(f"output {leaf}, made at height {height}, is missing")
+def check_stored(chain: Chain, height: int, end: int) -> int:
+    """A block's first transaction is there, and so is the first unspent of the outputs from its
+    own on and below leaf `end`; answers where its own begin, else `end`. Bodies and outputs have
+    logs of their own in the store, and a hole in one of them takes all that a block wrote there."""
+    for position in range(chain.transaction_count(height) or 0):
+        raw = chain.raw_transaction(height, position)
+        if raw is None:
+            raise DamagedChain(f"transaction {position} at height {height} is missing")
+        try:
+            first, _ = chain.indexes.origin(decode(raw).txid)
+        except Invalid as error:
+            detail = f"transaction {position} at height {height} cannot be read ({error})"
+            raise DamagedChain(detail) from None
+        if first is not None:
+            leaf = chain.head.commitments.spent.first_unspent(first, end)
+            if leaf is not None and chain.output_at(leaf) is None:
+                raise DamagedChain(f"output {leaf}, of height {height} or above, is missing")
+            return min(first, end)
+    return end
 
 
 def _check_outputs(

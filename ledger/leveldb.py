@@ -4,8 +4,9 @@ LevelDB writes what it collected into a table, and merges tables whose keys over
 of records in one of them again and again. So records lie together with those that come and are read
 in the same way:
 
-- `outputs` and `bodies` are only ever added above those that are there. Their tables never overlap,
-  and are never merged.
+- `outputs` and `bodies` are only ever added above those that are there: their tables do not
+  overlap, and are not merged. Where old bodies are pruned, and under the chunks of a snapshot,
+  which come in any order, they do and are.
 - `lookups` are read one by one, at places that lie anywhere. LevelDB counts a reading against each
   table that it asks in vain before an older one, and merges it the sooner: reading them must not
   have all else merged.
@@ -28,7 +29,7 @@ Invariants:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -172,7 +173,7 @@ class _LevelReader:
         if self._fault is not None:
             raise StorageError(self._fault)
 
-    def _fail(self, action: str, error: Exception) -> StorageError:
+    def _fail(self, action: str, error: BaseException) -> StorageError:
         """Remember the failure for ever: whatever this handle acknowledged now could be lost."""
         if self._fault is None:
             self._fault = (
@@ -227,14 +228,14 @@ class LevelDB(_LevelReader):
                 "from its peers. Nothing was changed."
             )
         for name in PART_NAMES:
-            if not _is_database(path / name):
+            if not _is_database(path.joinpath(name)):
                 raise PartMissing(path, name)
         return cls._start(path, is_new=False)
 
     @staticmethod
     def is_made(path: Path) -> bool:
         """Whether `create` came to its end there."""
-        return all(_is_database(path / name) for name in ("", *PART_NAMES))
+        return all(_is_database(path.joinpath(name)) for name in ("", *PART_NAMES))
 
     @classmethod
     def _start(cls, path: Path, *, is_new: bool) -> LevelDB:
@@ -244,7 +245,7 @@ class LevelDB(_LevelReader):
         opened: dict[str, Any] = {}
         try:
             for name in ("", *PART_NAMES):
-                opened[name] = _open(path / name, name, is_new=is_new)
+                opened[name] = _open(path.joinpath(name), name, is_new=is_new)
             handle = cls(path, opened.pop(""), opened)
         except StorageError:
             for database in opened.values():
@@ -272,17 +273,17 @@ class LevelDB(_LevelReader):
             number = int.from_bytes(
                 self._parts[LOOKUPS].get(_BATCH_KEY, verify_checksums=True) or b"", "big"
             )
-            self._last = self._last if data is None else _decoder.decode(data)
-            if number == self._last.number - 1:
-                self._follow(self._last)
-            elif number != self._last.number:
-                raise self._not_of_one_store(f"batch {self._last.number} and batch {number}")
+            last = self._last = self._last if data is None else _decoder.decode(data)
+            if number not in (last.number, last.number - 1):
+                raise self._not_of_one_store(f"batch {last.number} and batch {number}")
+            for name, end in last.ends.items():
+                if end and self._parts[name].get(end, verify_checksums=True) is None:
+                    raise self._not_of_one_store(f"{name} end before {end.hex()}")
+            if number != last.number:
+                for batch in self._following(last):
+                    batch.write()
             for name in ADDED_ONLY:
-                end = self._last.ends.get(name, b"")
-                self._trim(self._parts[name], end)
-                found = self._last_key(name)
-                if found != end:
-                    raise self._not_of_one_store(f"{name} end at {found.hex()}, not {end.hex()}")
+                self._trim(self._parts[name], last.ends.get(name, b""))
         except (plyvel.Error, msgspec.DecodeError) as error:
             raise self._fail("read", error) from error
 
@@ -293,7 +294,7 @@ class LevelDB(_LevelReader):
             "Nothing was changed."
         )
 
-    def _last_key(self, name: str, gone: Collection[bytes] = ()) -> bytes:
+    def _last_key(self, name: str, gone: Collection[bytes]) -> bytes:
         """Of what such a database holds, but for what is `gone`."""
         database = self._parts[name]
         with database.iterator(reverse=True, include_value=False, verify_checksums=True) as keys:
@@ -303,7 +304,7 @@ class LevelDB(_LevelReader):
     def _trim(database: Any, end: bytes) -> None:
         with database.iterator(start=end, include_start=False, include_value=False) as keys:
             while some := list(islice(keys, TRIMMED_KEYS_MAX)):
-                _delete(database, some)
+                _deleting(database, some).write()
 
     def start_merging(self) -> None:
         """LevelDB's own thread, one a process, is there afterwards; it has the priority of the one
@@ -349,21 +350,27 @@ class LevelDB(_LevelReader):
                 batches[name].put(key, value)
                 added[name] = max(key, added.get(name, b""))
         removed = [key for key in gone if key[:1] in PART_OF and key not in puts]
-        after = None
-        if lookups or added or removed:
-            after = _Batch(self._last.number + 1, lookups, removed, self._ends(added, removed))
-            main.put(_BATCH_KEY, msgspec.msgpack.encode(after))
         try:
-            for name in added:
-                batches[name].write()
-            main.write()
-            if after is not None:
-                self._follow(after)
-                self._last = after
+            last, following = self._last, []
+            if lookups or added or removed:
+                ends = self._ends(added, removed)
+                last = _Batch(self._last.number + 1, lookups, removed, ends)
+                main.put(_BATCH_KEY, msgspec.msgpack.encode(last))
+                following = self._following(last)
+            self._write_all([*[batches[name] for name in added], main, *following])
         except plyvel.Error as error:
             raise self._fail("write to", error) from error
+        self._last = last
         for key in changed:
             self._remember(key, puts[key])
+
+    def _write_all(self, batches: Sequence[Any]) -> None:
+        try:
+            for batch in batches:
+                batch.write()
+        except BaseException as error:  # Ctrl-C too: what came to be is known at the next start
+            self._fail("write to", error)
+            raise
 
     def _ends(self, added: Mapping[str, bytes], removed: Collection[bytes]) -> dict[str, bytes]:
         """The last keys once these are added and those removed."""
@@ -373,21 +380,17 @@ class LevelDB(_LevelReader):
                 ends[name] = self._last_key(name, gone)
         return {name: max(ends.get(name, b""), added.get(name, b"")) for name in ADDED_ONLY}
 
-    def _follow(self, batch: _Batch) -> None:
-        """What comes after the main database: once or again."""
+    def _following(self, batch: _Batch) -> list[Any]:
+        """What is to be written after the main database: once or again."""
         deletes: dict[str, list[bytes]] = {name: [] for name in PART_NAMES}
         for key in batch.deletes:
             deletes[PART_OF[key[:1]]].append(key)
-        for name in ADDED_ONLY:
-            if deletes[name]:
-                _delete(self._parts[name], deletes[name])
-        lookups = self._parts[LOOKUPS].write_batch(sync=True)
-        for key in deletes[LOOKUPS]:
-            lookups.delete(key)
+        lookups = _deleting(self._parts[LOOKUPS], deletes[LOOKUPS])
         for key, value in batch.lookups.items():
             lookups.put(key, value)
         lookups.put(_BATCH_KEY, batch.number.to_bytes(8, "big"))
-        lookups.write()
+        others = [name for name in ADDED_ONLY if deletes[name]]
+        return [*[_deleting(self._parts[name], deletes[name]) for name in others], lookups]
 
     def frozen(self, prefix: bytes) -> Reader:
         self._check_usable()
@@ -404,11 +407,12 @@ def _is_database(path: Path) -> bool:
     return (path / "CURRENT").is_file()
 
 
-def _delete(database: Any, keys: Iterable[bytes]) -> None:
+def _deleting(database: Any, keys: Iterable[bytes]) -> Any:
+    """A batch; its `write` is up to the caller."""
     batch = database.write_batch(sync=True)
     for key in keys:
         batch.delete(key)
-    batch.write()
+    return batch
 
 
 def _open(path: Path, name: str, *, is_new: bool) -> Any:
@@ -442,6 +446,6 @@ def _refusal(path: Path, error: Exception) -> StorageError:
     )
 
 
-def _text(error: Exception) -> str:
-    detail = error.args[0] if error.args else ""
+def _text(error: BaseException) -> str:
+    detail = error.args[0] if error.args else type(error).__name__
     return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)

@@ -127,6 +127,17 @@ class SpentBitmap:
                 node, width, at = node.right, width - half, at - half
         return node.flags
 
+    def first_unspent(self, first: int, end: int) -> int | None:
+        """The lowest output from `first` on and below `end` that is not spent."""
+        for number in range(first // CHUNK_FLAGS, _chunks(min(end, self.count))):
+            low = max(first - number * CHUNK_FLAGS, 0)
+            high = max(low, min(end - number * CHUNK_FLAGS, CHUNK_FLAGS))
+            spent = int.from_bytes(self.chunk(number), "little")
+            unspent = ~spent & (1 << high) - (1 << low)
+            if unspent:
+                return number * CHUNK_FLAGS + (unspent & -unspent).bit_length() - 1
+        return None
+
     def prove(self, index: int) -> SpentProof:
         """The proof of the flag of output `index`, spent or not."""
         if not 0 <= index < self.count:

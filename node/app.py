@@ -37,7 +37,14 @@ from node.api.services import Services as ApiServices
 from node.config import NodeConfig
 from node.config import load as load_config
 from node.directory import Directory
-from node.disk import DirectoryLock, free_bytes, in_words, open_giving_way, storage_errors
+from node.disk import (
+    DirectoryLock,
+    create_store,
+    free_bytes,
+    in_words,
+    open_giving_way,
+    storage_errors,
+)
 from node.driver import Driver, read_clocks
 from node.engine import Engine
 from node.epochs import rules_at
@@ -92,7 +99,7 @@ def init_node(config: NodeConfig) -> None:
     genesis = read_genesis(config)
     _load_keys(config, genesis)
     with DirectoryLock(config.directory):
-        kv = LevelDB.create(config.chain_path)
+        kv = create_store(config.chain_path)
         Chain.create(kv, genesis_state(genesis))
         kv.close()
         if not config.is_observer:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ledger.kv import StorageError
-from ledger.leveldb import DataDirectoryInUse, LevelDB
+from ledger.leveldb import PART_NAMES, DataDirectoryInUse, LevelDB
 from node.errors import NodeError
 from node.files import sync_directory, write_all
 
@@ -93,6 +93,15 @@ def sync_tree(directory: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_directory(Path(folder))
+
+
+def create_store(path: Path) -> LevelDB:
+    """A new database whose files keep their names through a power failure, which LevelDB leaves to
+    the file system; the caller makes the entry of `path` itself durable."""
+    made = LevelDB.create(path)
+    for name in ("", *PART_NAMES):
+        sync_directory(path.joinpath(name))
+    return made
 
 
 def open_giving_way(path: Path) -> LevelDB:

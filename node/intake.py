@@ -24,7 +24,6 @@ SMALL_BYTES_MAX = 768
 SMALL_SIGNATURES_MAX = 2
 """What a group may hold, with plain keys for locks, so that it is looked at within a slice of the
 loop's time: payments of one coin or two."""
-_PLAIN = {Key}
 _MAY_BE_FINAL = frozenset((Reason.SPENT_INPUT, Reason.REPLAYED_OPERATION, Reason.EXPIRED))
 """What a copy of a final transaction looks like once the pool has forgotten it."""
 
@@ -45,7 +44,7 @@ def _is_small(tx: SignedTransaction) -> bool:
         len(tx.raw) <= SMALL_BYTES_MAX
         and not tx.body.operations
         and len(tx.witness.signatures) <= SMALL_SIGNATURES_MAX
-        and {*map(type, tx.witness.conditions)} <= _PLAIN
+        and {*map(type, tx.witness.conditions)} <= {Key}
     )
 
 

@@ -11,11 +11,11 @@ import shutil
 
 from ledger.chain import Chain
 from ledger.genesis_state import genesis_state
-from ledger.leveldb import LevelDB
 from node.app import read_genesis
 from node.config import NodeConfig
-from node.disk import DirectoryLock, storage_errors
+from node.disk import DirectoryLock, create_store, storage_errors
 from node.files import sync_directory
+from node.snapshot_store import new_path, old_path
 
 
 def reset_chain(config: NodeConfig) -> None:
@@ -24,10 +24,11 @@ def reset_chain(config: NodeConfig) -> None:
     chain = config.chain_path
     draft, old = (chain.with_name(f".{chain.name}.{suffix}") for suffix in ("new", "old"))
     with storage_errors(), DirectoryLock(config.directory):
-        for left in (draft, old):
+        # a snapshot that was being imported, or put in place, belongs to the chain that is given up
+        for left in (draft, old, new_path(chain), old_path(chain)):
             if left.exists():
                 shutil.rmtree(left)
-        kv = LevelDB.create(draft)
+        kv = create_store(draft)
         Chain.create(kv, genesis_state(genesis))
         kv.close()
         if chain.exists():

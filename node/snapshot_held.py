@@ -1,7 +1,7 @@
 """The states at the ends of the last two epochs, held for whoever is far behind.
 
 Two, so that whoever begins to take the newest has at least an epoch to do it, whenever the next one
-ends. What of the store was overwritten since stays on the disk for them. They do not outlive the
+ends. What of the objects was overwritten since stays on the disk for them. They do not outlive the
 process: a node that was started since has none to give until the next epoch ends.
 """
 

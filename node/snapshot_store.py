@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ledger.leveldb import LevelDB
 from ledger.snapshot_import import Import
+from node.disk import create_store
 from node.files import sync_directory
 
 
@@ -57,7 +58,7 @@ def open_import(chain: Path) -> tuple[LevelDB, Import | None]:
     if path.exists() and not LevelDB.is_made(path):
         shutil.rmtree(path)  # killed while it was made, or made by an earlier version
     if not path.exists():
-        made = LevelDB.create(path)
+        made = create_store(path)
         sync_directory(path.parent)
         return made, None
     kv = LevelDB.open(path)
@@ -77,7 +78,7 @@ def forget(chain: Path) -> None:
 def discard(chain: Path) -> LevelDB:
     """An empty store instead of what was imported; that must be closed."""
     _delete(chain)
-    made = LevelDB.create(new_path(chain))
+    made = create_store(new_path(chain))
     sync_directory(chain.parent)
     return made
 

@@ -152,7 +152,7 @@ def test_a_scan_shows_the_moment_of_its_call(store: KeyValue) -> None:
 
 def test_a_frozen_image_does_not_move(store: KeyValue) -> None:
     """Write, overwrite and delete after freezing: the image answers as before, in both orders."""
-    for kind in (b"a", b"k"):  # of the first database and of the second
+    for kind in (b"a", b"k"):  # of the main database and of the lookups
         keys = [kind + end for end in (b"a", b"b", b"c")]
         store.write({keys[0]: b"1", keys[1]: b"2"}, ())
         image = store.frozen(kind)

@@ -170,6 +170,20 @@ def test_a_chunk_of_another_size_is_refused_under_its_own_root() -> None:
         assert verify_unspent(root, 8, proof) == (size == CHUNK_BYTES)
 
 
+@given(
+    st.sets(st.integers(0, 3 * CHUNK_FLAGS - 1)),
+    st.integers(0, 3 * CHUNK_FLAGS),
+    st.integers(0, 4 * CHUNK_FLAGS),
+)
+def test_the_first_unspent_is_that_of_a_plain_set(kept: set[int], first: int, end: int) -> None:
+    """Few are left of three chunks; ranges that are empty, or end above the count."""
+    count = 3 * CHUNK_FLAGS - 9
+    unspent = {index for index in kept if index < count}
+    bitmap = SpentBitmap.empty().spend(set(range(count)) - unspent, count)
+    expected = min((index for index in unspent if first <= index < end), default=None)
+    assert bitmap.first_unspent(first, min(end, count)) == expected
+
+
 def test_a_double_spend_crashes() -> None:
     """Twice in one batch, again in a later one, or before the output exists: our own fault."""
     bitmap = SpentBitmap.empty().spend([1_500], 2_000)

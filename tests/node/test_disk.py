@@ -12,6 +12,7 @@ import pytest
 
 from ledger.kv import StorageError
 from ledger.leveldb import DataDirectoryInUse, LevelDB
+from node import disk
 from node.disk import LOCK_NAME, MERGING_NICE, DirectoryLock, free_bytes, in_words, open_giving_way
 
 CHILD_SECONDS_MAX = 60
@@ -130,3 +131,15 @@ def test_what_cannot_be_opened_is_said_where_it_was_asked(tmp_path: Path) -> Non
     """An error of the other thread is the caller's."""
     with pytest.raises(StorageError, match="There is no database"):
         open_giving_way(tmp_path / "none")
+
+
+def test_a_new_store_keeps_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory of each of its databases is synced once its files are there."""
+    synced: dict[str, bool] = {}
+
+    def noted(path: Path) -> None:
+        synced[str(path.relative_to(tmp_path))] = path.joinpath("CURRENT").is_file()
+
+    monkeypatch.setattr(disk, "sync_directory", noted)
+    disk.create_store(tmp_path / "db").close()
+    assert synced == dict.fromkeys(("db", "db/lookups", "db/outputs", "db/bodies"), True)

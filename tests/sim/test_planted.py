@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.sim.planted_run import HARMLESS, LOUD, read_hints, search
 from tests.sim.planted_search import Found
 from tests.sim.planting import load, names, original
 
+ROOT = Path(__file__).parents[2]
 BUGS_MIN = 25
 SAMPLE = ("quorum_2f", "certificate_left_behind", "lowest_view_wins", "longer_spellings_read")
 """A formula, a view change that forgets, one that chooses wrongly, one for a named test."""
@@ -45,6 +47,8 @@ def test_it_replaces_one_function_by_another(name: str) -> None:
     )
     assert inspect.getsource(right) != inspect.getsource(wrong)
     assert bool(planted.checkers) + bool(planted.test) + planted.twice == 1
+    path, _, test = planted.test.partition("::")
+    assert f"def {test}(" in ROOT.joinpath(path).read_text() if test else True
 
 
 @pytest.mark.parametrize("name", [*names(), HARMLESS, LOUD])
