@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from consensus.effects import CaughtUp, Output, Proposed, Signed, Tick
-from consensus.messages import Prepare, Status
+from consensus.messages import Held, Prepare, Status
 from consensus.normal_case import CATCH_UP_RETRY_MS
 from consensus.replica_state import STATUS_MS
 from consensus.status import make_status
@@ -98,6 +98,20 @@ def test_what_waited_for_a_view_that_is_over_is_forgotten() -> None:
     assert backup.state.slots[3].prepares.bitmap() == 0b0001
 
 
+def test_what_was_prepared_is_not_executed_again_in_the_next_view() -> None:
+    """Its result goes along; that of a block which nobody prepared is forgotten."""
+    backup = Member(WIDE, 2)
+    backup.hear(0, WIDE.pre_prepare(ONE), WIDE.pre_prepare(TWO))
+    for other in (1, 3):
+        backup.hear(other, WIDE.vote(other, PREPARE, ONE))
+    entry = WIDE.entry(ONE)
+    changes = [WIDE.view_change(signer, 1, entries=(entry,)) for signer in (0, 1, 3)]
+    output = backup.hear(1, WIDE.new_view(1, changes))
+    assert output.execute == []
+    assert {*backup.state.executed} == {header_hash(ONE)}
+    assert [vote.block_hash for vote in backup.of(Prepare) if vote.view] == [header_hash(ONE)]
+
+
 @pytest.mark.parametrize(
     ("signer", "phase", "is_bad"),
     [(0, PREPARE, True), (2, PREPARE, False), (0, COMMIT, False), (2, COMMIT, False)],
@@ -119,9 +133,7 @@ def test_status_says_what_is_held_and_nothing_else() -> None:
     """Of an open height without a proposal nothing; whose VIEW-CHANGEs of this view are there."""
     backup = Member(WIDE, 3)
     status = make_status(backup.state)
-    assert [(item.height, item.proposal) for item in status.held] == [
-        (height, 0) for height in (1, 2, 3, 4)
-    ]
+    assert status.held == tuple(Held(height, 0, 0, 0) for height in (1, 2, 3, 4))
     assert status.view_changes == 0
     backup.hear(0, WIDE.view_change(0, 1))
     assert make_status(backup.state).view_changes == 0  # of a view that this one is not in
