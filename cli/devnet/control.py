@@ -35,6 +35,8 @@ PROBE_S = 1.0
 """A stopped process still accepts connections; it is not waited for longer."""
 POLL_S = 0.02
 LOG_LINES_SHOWN = 10
+EARLIER_VERSION = ("an earlier version of marsa wrote", "the database has schema")
+"""What a node says of a store that it reads no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,12 +343,13 @@ def _not_voting(place: Place, state: NodeState, reason: str) -> CliError:
 
 
 def ended(place: Place, node: DevnetNode, what: str) -> CliError:
-    """The error for a node whose process is gone; its log is shown."""
+    """The error for a node whose process is gone; its log is shown. A chain of an earlier version
+    has all its nodes here: no peer is left to copy it from."""
+    log, hint = _show_log(place, node), _whole_log(place, node)
+    if log and any(words in log[-1] for words in EARLIER_VERSION):
+        hint = f"all its nodes begin anew with: marsa devnet reset{place.devnet.option}"
     return CliError(
-        "node_failed",
-        f"{node.name} {what}",
-        hint=_whole_log(place, node),
-        details={"node": node.name, "log": _show_log(place, node)},
+        "node_failed", f"{node.name} {what}", hint=hint, details={"node": node.name, "log": log}
     )
 
 

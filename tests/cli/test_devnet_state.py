@@ -20,6 +20,9 @@ from cli.devnet.processes import Process
 from cli.devnet.state import Place
 from cli.errors import CliError, ExitCode
 from cli.output import Waiting
+from ledger.errors import StorageError
+from ledger.leveldb import PartMissing
+from ledger.schema import OlderLayout
 from node import config
 from node.api import schemas
 from node.vote_guard import Permission
@@ -431,6 +434,26 @@ def test_hints_name_the_devnet_that_they_are_about(marsa: Marsa) -> None:
         assert refused["hint"] == f"marsa devnet restart val0{option}"
         reset = marsa("devnet", "reset", "--name", name, "--yes").out
         assert reset.endswith(f"start it with: marsa devnet up{option}\n")
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_told"),
+    [
+        (PartMissing(Path("chain"), "outputs"), True),
+        (OlderLayout(3), True),
+        (StorageError("Cannot open the database"), False),
+    ],
+)
+def test_a_devnet_of_an_earlier_version_is_told_to_begin_anew(
+    marsa: Marsa, fault: StorageError, is_told: bool
+) -> None:
+    """No peer is left from which its nodes could copy the chain, as a node alone is told."""
+    place = plan.found("big", Founding(base_port=20_000))
+    node = place.devnet.nodes[0]
+    logs.of_node(place, node).path.write_text(f"info started\nerror[storage]: {fault}\n")
+    with click.Context(click.Command("up")):
+        error = control.ended(place, node, "ended while it was starting")
+    assert (error.hint == "all its nodes begin anew with: marsa devnet reset --name big") is is_told
 
 
 def test_logs_of_the_processes_beside_the_nodes(marsa: Marsa) -> None:
