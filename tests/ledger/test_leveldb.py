@@ -280,9 +280,13 @@ def test_a_lost_end_is_refused_also_below_rows_of_a_batch_that_never_came(
     for key in more:
         bodies.put(key, b"")
     database.close()
+    kept = []  # what was raised holds what was open, which must be closed by then
     for _ in range(2):
-        with pytest.raises(StorageError, match=r"bodies end before 7233.*Nothing was changed"):
+        with pytest.raises(
+            StorageError, match=r"bodies end before 7233.*Nothing was changed"
+        ) as caught:
             LevelDB.open(tmp_path / "db")
+        kept.append(caught)
 
 
 def test_deletes_go_to_the_database_of_their_record(tmp_path: Path) -> None:

@@ -270,6 +270,7 @@ def named(name: str, kind: bytes = tarfile.REGTYPE) -> tuple[tarfile.TarInfo, by
         named("../evil"),
         named("/tmp/evil"),
         named("chain/../../evil"),
+        *(named(f"chain/{part}") for part in PART_NAMES),
         named("votes.wal"),
         named("keys/consensus.json"),
         named("chain/CURRENT"),
